@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Processes: start with a pidfd, and report which step of the set-up failed. Everything a child
+ * needs is prepared before the fork; the child branch never returns and allocates nothing.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "lib/err.h"
+#include "lib/str.h"
+
+struct proc_spec {
+	const char *const *argv; /* borrowed; argv[0] is also the program unless path is given */
+	const char *path;	 /* NULL: argv[0], looked up in PATH when it has no '/' */
+	const char *const *envp; /* NULL: inherit */
+	const char *cwd;	 /* NULL: stay */
+	int in, out, err;	 /* descriptors for 0, 1, 2; -1: inherit. -2: /dev/null */
+	bool setsid;
+	int (*setup)(void *arg); /* last step before exec, in the child; 0 or -errno */
+	void *arg;
+};
+
+#define PROC_SPEC_INIT                                                                             \
+	{                                                                                          \
+		.in = -1, .out = -1, .err = -1                                                     \
+	}
+
+struct proc {
+	pid_t pid; /* -1: none */
+	int pidfd; /* owned; -1: none */
+};
+
+#define PROC_INIT                                                                                  \
+	{                                                                                          \
+		-1, -1                                                                             \
+	}
+
+/* Start; on exec or set-up failure the child is reaped and e names the step. */
+int proc_start(const struct proc_spec *spec, struct proc *ret, struct err *e);
+/* Wait and reap. *ret_status is the wait status. EINTR is handled. */
+int proc_wait(struct proc *p, int *ret_status);
+int proc_kill(const struct proc *p, int sig); /* through the pidfd */
+/* Start, wait, and turn a non-zero end into an error that says so. */
+int proc_run(const struct proc_spec *spec, struct err *e);
+/* proc_run collecting standard output (at most limit bytes). */
+int proc_output(struct proc_spec *spec, struct str *out, size_t limit, struct err *e);
+/* "exit code 3" / "signal 9 (Killed)" */
+void proc_status_text(int status, char out[64]);
