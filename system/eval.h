@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Evaluation: a Lua program becomes a graph of derivations with store paths, and the graph goes
+ * into the store.
+ *
+ *	sys_eval_run()   boxed child runs Lua; the parent computes every store path. Touches no store.
+ *	sys_eval_add()   adds the sources and .drv files that are missing. Cheap when nothing is.
+ *	sys_eval_build() adds, then builds every result that is a derivation.
+ *
+ * A result is one target or text of what the program returned: a single value has key "", a list
+ * has keys "1", "2", …, a table its string keys (in order of bytes). Values are nodes and packages
+ * (path of the selected output), strings, numbers and booleans ("1", "").
+ *
+ * This header is part of the public interface of system/ (system/system.h includes it).
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/arena.h"
+#include "lib/cmd.h"
+#include "lib/err.h"
+
+struct store_conn;
+
+struct sys_eval_opts {
+	const char *modules;   /* NULL: CAIRN_MODULES, the source tree this was built from,
+				  /run/current-system/modules: the first that exists */
+	const char *store_dir; /* NULL: STORE_DIR_DEFAULT */
+	uint64_t memory;       /* limits of the box; 0: default */
+	uint64_t instructions;
+	uint64_t seconds;
+};
+
+/* One row of a command's option table: --modules. */
+#define SYS_EVAL_OPTIONS(type, f)                                                                  \
+	{                                                                                          \
+		"modules", 0, CMD_STR, offsetof(type, f.modules), "DIR",                           \
+			"directory of the Lua modules"                                             \
+	}
+
+enum sys_eval_kind {
+	SYS_EVAL_NAME, /* text: package name of packages/index.lua, "zlib" or "zlib:lib" */
+	SYS_EVAL_FILE, /* text: path of a Lua file; modules are also found beside it */
+	SYS_EVAL_EXPR, /* text: Lua expression; modules are also found in the working directory */
+};
+
+struct sys_eval_request {
+	enum sys_eval_kind kind;
+	const char *text;
+	/* Module that returns function(value, args), called with the value of the above; its
+	 * result counts. NULL: the value itself. For example apply = "system.generation". */
+	const char *apply;
+	const char *const *args; /* "key=value": the string fields of the args table */
+	size_t nargs;
+};
+
+struct sys_eval_result {
+	const char *key;
+	const char *value;  /* store path of a node or package; else the text, placeholders replaced */
+	const char *drv;    /* path of the .drv; NULL: not a derivation */
+	const char *output; /* output of drv; NULL: not a derivation */
+};
+
+struct sys_eval;
+
+/* Evaluate. On failure e has the message of the program's error ("FILE:LINE: …", several lines
+ * possible), code -ERR_EVAL, or what failed outside of it. */
+int sys_eval_run(const struct sys_eval_opts *opts, const struct sys_eval_request *req,
+		 struct sys_eval **ret, struct err *e);
+void sys_eval_free(struct sys_eval *ev); /* NULL allowed; results die with it */
+
+size_t sys_eval_count(const struct sys_eval *ev);
+const struct sys_eval_result *sys_eval_at(const struct sys_eval *ev, size_t i);
+const struct sys_eval_result *sys_eval_find(const struct sys_eval *ev, const char *key);
+/* Value of the result called key; NULL when there is none. */
+const char *sys_eval_value(const struct sys_eval *ev, const char *key);
+
+/* Add the results, and what they need, to the store where it is missing. */
+int sys_eval_add(struct sys_eval *ev, struct store_conn *c, struct err *e);
+/* sys_eval_add, then build all results (or the one called key, when not NULL). */
+int sys_eval_build(struct sys_eval *ev, struct store_conn *c, const char *key, struct err *e);
+
+/* Directory of the Lua modules by the rules of sys_eval_opts.modules, in arena. */
+int sys_modules_dir(const char *option, struct arena *a, char **ret, struct err *e);
+
+extern const struct cmd sys_cmd_build; /* cairn build */
