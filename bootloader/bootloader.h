@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Public interface of the boot loaders: install, write the menu, mark good.
+ *
+ * What a generation needs to boot is stored in the generation itself, in GENERATION/boot/entry
+ * (format: doc/boot.md), so that a menu can be written at any time from the generations alone: no
+ * evaluation, no daemon, no network. root is always the directory that stands for "/" of the
+ * machine: "" or "/" on the running system, the mount point or a scratch directory otherwise.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/arena.h"
+#include "lib/err.h"
+#include "lib/slice.h"
+#include "lib/str.h"
+
+/* ---- Boot data of one generation (bootloader/entry.c) ---------------------------------------- */
+
+#define BOOT_LABEL_MAX	    200
+#define BOOT_PARAMETERS_MAX 2000 /* x86 kernels cut the command line at 2048 */
+#define BOOT_ENTRY_FILE	    "boot/entry"
+
+struct boot_entry {
+	const char *label;	/* for people, one line of UTF-8: "Cairn, host 'stone'" */
+	const char *version;	/* of the kernel: "6.1.176"; "" when unknown */
+	const char *kernel;	/* absolute clean path: /gnu/store/…-linux-6.1.176/bzImage */
+	const char *initrd;	/* absolute clean path, or "" for none */
+	const char *parameters; /* the whole kernel command line, cairn.system=… included */
+};
+
+/* Text of the file. -ERR_INVALID when a field cannot be stored (newline, control byte, too long,
+ * relative path). */
+int boot_entry_format(const struct boot_entry *b, struct str *out, struct err *e);
+/* Strict: every line known, each key once, all required ones there. Strings in arena. file is for
+ * messages. */
+int boot_entry_parse(struct arena *a, struct slice text, const char *file, struct boot_entry *ret,
+		     struct err *e);
+/* Read ROOT SYSTEM/boot/entry; system is the logical path of a generation item. */
+int boot_entry_load(struct arena *a, const char *root, const char *system, struct boot_entry *ret,
+		    struct err *e);
+
+/* ---- Menu ------------------------------------------------------------------------------------ */
+
+struct boot_item {
+	unsigned number; /* of the generation, from 1 */
+	int64_t date;	 /* Unix seconds when it was made; shown in UTC, left out when below 2 */
+	struct boot_entry entry;
+};
+
+struct boot_menu {
+	const struct boot_item *items; /* borrowed; any order, shown newest first */
+	size_t nitems;
+	unsigned default_number; /* must be the number of one of items */
+	unsigned timeout;	 /* seconds the menu waits; 0: boots at once */
+	bool hidden;		 /* show nothing while waiting, Esc brings the menu */
+	bool serial;		 /* menu on the serial line as well as on the screen */
+	unsigned serial_unit;	 /* 0 is COM1 */
+	unsigned serial_speed;	 /* 0: 115200 */
+	const char *fs_uuid;	 /* file system of the store; NULL: the one that holds the menu */
+};
+
+/* The text of the menu. Everything variable goes through one quoting function. -ERR_INVALID for an
+ * empty menu, repeated numbers, a missing default. */
+int boot_menu_text(const struct boot_menu *menu, struct str *out, struct err *e);
+
+/* Put the menu in place: when this returns 0 the boot loader, which does not replay journals, reads
+ * the new menu and every file it names; on failure or after a crash at any point it reads the old
+ * one. Where the file system cannot be frozen (no privilege, tmpfs) it is synced instead.
+ * The closure and boot files the menu names must be complete before. */
+int boot_write_menu(const char *root, const struct boot_menu *menu, struct err *e);
+#define BOOT_MENU_FILE "boot/grub/grub.cfg"
+#define BOOT_ENV_FILE  "boot/grub/grubenv"
+
+/* ---- Environment block (bootloader/env.c) ---------------------------------------------------- */
+
+/* The 1 KiB block that the boot loader can write too; overwritten in place, never renamed. */
+#define BOOT_ENV_SIZE 1024
+void boot_env_format(char out[BOOT_ENV_SIZE]); /* without variables */
+/* Set (value NULL: remove) a variable of the block in fd: one write and fsync. */
+int boot_env_set(int fd, const char *name, const char *value, struct err *e);
+/* Value of a variable, in arena; NULL in *ret when not set. */
+int boot_env_get(int fd, struct arena *a, const char *name, const char **ret, struct err *e);
+
+/* Note that generation number came up well: it is what the menu falls back to. */
+int boot_mark_good(const char *root, unsigned number, struct err *e);
+
+/* ---- Installation (bootloader/embed.c) ------------------------------------------------------- */
+
+/* GRUB's parts for BIOS machines: 512 bytes of boot code, and a core image. */
+struct boot_code {
+	struct slice boot; /* boot.img */
+	struct slice core; /* core.img */
+};
+
+/* Write boot code into the MBR (its partition table and disk id stay) and core into the sectors
+ * start…start+count-1 of the disk or image open as fd, patched to find each other. Parts that are
+ * already there are not written; *ret_changed (may be NULL) tells. Does not sync. */
+int boot_embed(int fd, uint64_t start, uint64_t count, const struct boot_code *code,
+	       bool *ret_changed, struct err *e);
+
+/* Install on the disk whose GPT has a BIOS boot partition: boot_embed there, then sync. code_dir is
+ * a directory with boot.img and core.img (GENERATION/boot/grub). */
+int boot_install(const char *disk, const char *code_dir, bool *ret_changed, struct err *e);

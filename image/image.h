@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Public interface of image/: commands only. Everything else is private to the module. */
+#pragma once
+
+#include "lib/cmd.h"
+
+extern const struct cmd image_cmd_image;	     /* cairn system image */
+extern const struct cmd image_cmd_builder_image_raw; /* cairn builder image-raw (hidden) */
