@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Machines for tests: boot a disk image in QEMU, talk to its console, get verdicts.
+
+The image is never written: each machine works on an overlay (DIR/disk.qcow2) above it, which lives
+on when the emulator is killed, so that start() after kill() is a power cut and a boot.
+
+The console (serial line) is for what a person would see and type. Verdicts come over a channel of
+their own, a virtio serial port: run() sends a command to the root shell on the console, and its
+exit status and output come back over the port together with a nonce. Nothing waits a fixed time:
+every wait has an event and a deadline.
+"""
+import base64
+import os
+import re
+import secrets
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import time
+
+QEMU = "qemu-system-x86_64"
+
+
+class Failure(Exception):
+    """What a test reports: it did not go as it must."""
+
+
+def log(text):
+    print("# " + text, flush=True)
+
+
+class Port:
+    """A Unix socket of the emulator, with everything received so far."""
+
+    def __init__(self, path, copy=None):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(path)
+        self.sock.setblocking(False)
+        self.data = b""
+        self.copy = copy  # file that gets all bytes, or None
+
+    def pump(self, timeout):
+        """Wait for bytes, at most timeout seconds. False at the end of the stream."""
+        ready, _, _ = select.select([self.sock], [], [], max(0, timeout))
+        if not ready:
+            return True
+        try:
+            got = self.sock.recv(65536)
+        except BlockingIOError:
+            return True
+        except ConnectionError:
+            return False
+        if not got:
+            return False
+        self.data += got
+        if self.copy:
+            self.copy.write(got)
+            self.copy.flush()
+        return True
+
+    def send(self, data):
+        self.sock.setblocking(True)
+        self.sock.sendall(data)
+        self.sock.setblocking(False)
+
+    def take(self, pattern):
+        """Match of pattern in what was received; the data up to its end is used up."""
+        m = re.search(pattern, self.data)
+        if m:
+            self.data = self.data[m.end():]
+        return m
+
+
+class VM:
+    def __init__(self, image, directory, memory=512, extra=(), disk="virtio-blk-pci"):
+        self.dir = directory
+        self.memory = memory
+        self.extra = list(extra)
+        self.disk_device = disk
+        self.proc = None
+        self.console = None
+        self.verdict = None
+        self.boots = 0
+        os.makedirs(directory, exist_ok=True)
+        self.disk = os.path.join(directory, "disk.qcow2")
+        if not os.path.exists(self.disk):
+            subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b",
+                            os.path.abspath(image), self.disk], check=True)
+
+    # ---- life of the emulator ----------------------------------------------------------------
+
+    def start(self):
+        """Switch the machine on. A reboot inside ends the emulator (see wait_off)."""
+        assert self.proc is None
+        self.boots += 1
+        sock = lambda name: os.path.join(self.dir, name + ".sock")
+        for name in ("serial", "verdict"):
+            if os.path.exists(sock(name)):
+                os.unlink(sock(name))
+        argv = [
+            QEMU, "-accel", "tcg", "-m", str(self.memory), "-smp", "1", "-display", "none",
+            "-monitor", "none", "-nodefaults", "-no-reboot",
+            "-chardev", f"socket,id=s0,path={sock('serial')},server=on,wait=on",
+            "-serial", "chardev:s0",
+            "-device", "virtio-serial-pci",
+            "-chardev", f"socket,id=v0,path={sock('verdict')},server=on,wait=on",
+            "-device", "virtserialport,chardev=v0,name=cairn.verdict",
+            "-drive", f"file={self.disk},if=none,id=d0,format=qcow2,cache=writeback",
+            "-device", f"{self.disk_device},drive=d0",
+            "-netdev", "user,id=n0,restrict=on", "-device", "virtio-net-pci,netdev=n0",
+            "-device", "virtio-rng-pci",
+        ] + self.extra
+        self.errors = open(os.path.join(self.dir, "qemu.log"), "ab")
+        self.proc = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=self.errors,
+                                     stderr=self.errors)
+        copy = open(os.path.join(self.dir, "console.log"), "ab")
+        copy.write(b"\n==== boot %d ====\n" % self.boots)
+        # QEMU waits for the sockets one after another, in the order of its arguments.
+        self.console = self._connect(sock("serial"), copy)
+        self.verdict = self._connect(sock("verdict"), None)
+
+    def _connect(self, path, copy):
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                return Port(path, copy)
+            except (FileNotFoundError, ConnectionRefusedError):
+                if self.proc.poll() is not None:
+                    raise Failure("the emulator did not start: see qemu.log")
+                if time.monotonic() > deadline:
+                    raise Failure("no connection to " + path)
+                time.sleep(0.02)
+
+    def kill(self):
+        """Power cut: what the guest has not sent to its disk is lost."""
+        if self.proc and self.proc.poll() is None:
+            self.proc.send_signal(signal.SIGKILL)
+        self._gone()
+
+    def _gone(self):
+        if self.proc:
+            self.proc.wait()
+            self.proc = None
+            self.console.sock.close()
+            self.verdict.sock.close()
+            self.errors.close()
+
+    def wait_off(self, timeout=120):
+        """Wait until the machine has switched itself off or wants to reboot."""
+        deadline = time.monotonic() + timeout
+        while self.proc.poll() is None:
+            if time.monotonic() > deadline:
+                raise Failure("the machine did not go down; last lines:\n" + self.tail())
+            self.console.pump(0.2)
+        while self.console.pump(0) and self.console.data:
+            break
+        self._gone()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.kill()
+
+    # ---- console --------------------------------------------------------------------------------
+
+    def tail(self, lines=25):
+        with open(os.path.join(self.dir, "console.log"), "rb") as f:
+            text = f.read()[-8192:].decode("utf-8", "replace")
+        return "\n".join("    " + l for l in text.splitlines()[-lines:])
+
+    def expect(self, pattern, timeout=120):
+        """Wait until the console has printed pattern (bytes regular expression)."""
+        deadline = time.monotonic() + timeout
+        while True:
+            m = self.console.take(pattern)
+            if m:
+                return m
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise Failure(f"console never said {pattern!r}; last lines:\n{self.tail()}")
+            if not self.console.pump(min(left, 1)):
+                raise Failure(f"the machine ended before it said {pattern!r}:\n{self.tail()}")
+
+    def type(self, text):
+        self.console.send(text.encode())
+
+    def login(self, timeout=180, user="root"):
+        """Wait for the login prompt of the serial console, and log in without a password."""
+        self.expect(rb"login: ", timeout)
+        self.type(user + "\n")
+        self.expect(rb"[#$] ", 60)
+        # No echo and no prompt from here on: what is typed cannot be mistaken for an answer.
+        self.type("stty -echo; PS1=; PS2=\n")
+        self.run("true", timeout=60)
+
+    # ---- commands -------------------------------------------------------------------------------
+
+    def send_command(self, command):
+        """Start a command; finish() gives its result."""
+        nonce = secrets.token_hex(8)
+        packed = base64.b64encode(command.encode()).decode()
+        self.type(f"echo -n >/run/t.cmd\n")
+        # A terminal takes lines of at most 4095 bytes.
+        for i in range(0, len(packed), 1024):
+            self.type(f"echo -n {packed[i:i + 1024]} >>/run/t.cmd\n")
+        self.type("base64 -d </run/t.cmd >/run/t.sh; sh /run/t.sh </dev/null >/run/t.out 2>&1; "
+                  f"echo \"{nonce} $? $(base64 /run/t.out | tr -d '\\n')\" >/dev/vport0p1 "
+                  "|| echo no verdict port\n")
+        return nonce
+
+    def finish(self, nonce, timeout=120):
+        """(status, output) of the command started under nonce."""
+        deadline = time.monotonic() + timeout
+        pattern = nonce.encode() + rb" (\d+) ([A-Za-z0-9+/=]*)\n"
+        while True:
+            m = self.verdict.take(pattern)
+            if m:
+                return int(m[1]), base64.b64decode(m[2]).decode("utf-8", "replace")
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise Failure("no verdict in time; console:\n" + self.tail())
+            self.console.pump(0)
+            if not self.verdict.pump(min(left, 0.5)):
+                raise Failure("the machine ended before its verdict:\n" + self.tail())
+
+    def run(self, command, timeout=120):
+        return self.finish(self.send_command(command), timeout)
+
+    def check(self, command, timeout=120):
+        """Output of a command that must succeed."""
+        status, out = self.run(command, timeout)
+        if status != 0:
+            raise Failure(f"'{command}' ended with {status}:\n{out}")
+        return out
+
+    def wait_for(self, command, timeout=120):
+        """Repeat a command in the machine until it succeeds."""
+        return self.check(f"n=0; until {command}; do n=$((n+1)); [ $n -lt {timeout * 5} ] || "
+                          "exit 1; usleep 200000; done", timeout + 60)
+
+
+def build_image(config, output):
+    """Image of a configuration, from the private root CAIRN_ROOT; placed at output."""
+    argv = [os.environ["CAIRN"], "system", "image", config, "-o", output]
+    log(" ".join(argv))
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    if done.returncode != 0:
+        raise Failure(f"'cairn system image' ended with {done.returncode}")
+    return output
+
+
+def scratch(name):
+    path = os.path.join(os.environ["TMP"], name)
+    os.makedirs(path, exist_ok=True)
+    return path
+
+
+def main(test):
+    """Run test(); exit status 0 or 1, with the reason on standard output; 77 without QEMU."""
+    if not shutil.which(QEMU):
+        print("skip: no " + QEMU)
+        raise SystemExit(77)
+    try:
+        test()
+    except Failure as why:
+        print(f"FAILED: {why}", flush=True)
+        raise SystemExit(1)
