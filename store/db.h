@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The database of valid paths, schema 7. A handle belongs to the process that opened it. Every
+ * function is a transaction of its own unless db_begin was called; busy waits are inside.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "store/store.h"
+
+struct db;
+
+/* Open dirname/db.sqlite (physical), made when missing unless read_only. */
+int db_open(const char *file, bool read_only, struct db **ret, struct err *e);
+void db_close(struct db *db); /* NULL allowed */
+/* The handle came over a fork: free nothing, touch nothing. */
+void db_forget(struct db *db);
+
+int db_begin(struct db *db, struct err *e); /* takes the write lock */
+int db_commit(struct db *db, struct err *e);
+void db_rollback(struct db *db);
+
+int db_is_valid(struct db *db, const char *path, bool *ret, struct err *e);
+/* -ERR_NOTVALID. refs filled when with_refs. */
+int db_info(struct db *db, struct arena *a, const char *path, bool with_refs,
+	    struct store_info **ret, struct err *e);
+int db_refs(struct db *db, struct arena *a, const char *path, struct vec *ret, struct err *e);
+int db_referrers(struct db *db, struct arena *a, const char *path, struct vec *ret, struct err *e);
+int db_derivers(struct db *db, struct arena *a, const char *path, struct vec *ret, struct err *e);
+int db_drv_outputs(struct db *db, struct arena *a, const char *drv, struct vec *ret_ids,
+		   struct vec *ret_paths, struct err *e);
+int db_by_prefix(struct db *db, struct arena *a, const char *prefix, const char **ret,
+		 struct err *e); /* NULL when none */
+int db_all_valid(struct db *db, struct arena *a, struct vec *ret, struct err *e);
+
+/* Inside db_begin … db_commit. */
+int db_insert(struct db *db, const struct store_info *info, struct err *e); /* without refs */
+int db_update(struct db *db, const struct store_info *info, struct err *e); /* hash, size */
+int db_add_ref(struct db *db, const char *referrer, const char *reference, struct err *e);
+int db_add_output(struct db *db, const char *drv, const char *id, const char *path, struct err *e);
+int db_delete(struct db *db, const char *path, struct err *e); /* referrers: -ERR_IN_USE */
+
+/* Failed builds (used only when failures are cached). */
+int db_failed(struct db *db, const char *path, bool *ret, struct err *e);

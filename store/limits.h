@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Every bound on what comes from outside the store, in one place. */
+#pragma once
+
+#define LIMIT_NAR_NAME	  255	       /* one directory entry, as in the file systems */
+#define LIMIT_NAR_TARGET  4095	       /* symbolic link */
+#define LIMIT_NAR_DEPTH	  512	       /* nested directories; each costs one descriptor */
+#define LIMIT_DRV_TEXT	  (64U << 20)  /* a .drv as bytes */
+#define LIMIT_DRV_ITEMS	  1000000U     /* elements of one list in a .drv */
+#define LIMIT_TEXT_ITEM	  (256U << 20) /* contents of a text item */
+#define LIMIT_LINK_TARGET 4096	       /* symbolic links that are looked at as roots */
+#define LIMIT_TEMP_ROOTS  (64U << 20)  /* bytes of one temporary roots file */
+#define LIMIT_PROC_FILE	  (16U << 20)  /* environ, maps of a process looked at for roots */

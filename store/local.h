@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * A local store: the directory of items, its database, locks and temporary roots. One per process;
+ * it must not be used across a fork without local_forked(). All paths are logical; the directory
+ * descriptors are how the physical files are reached, so no function here joins absolute paths.
+ *
+ * A path is *valid* when the database says so; what lies in the directory without being valid is
+ * either being made by somebody who holds PATH.lock, or rubbish.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "store/store.h"
+
+struct db;
+struct links;
+
+struct local_opts {
+	const char *root;      /* "" or the private root (absolute, no '/' at the end); NULL: "" */
+	const char *store_dir; /* logical; NULL: the defaults of store.h */
+	const char *state_dir, *log_dir;
+	bool no_sync;  /* do not wait for the disk before a path becomes valid */
+	bool no_dedup; /* no hard links between equal files */
+};
+
+struct local {
+	/* all owned, all read-only for others */
+	char *root, *store_dir, *state_dir, *log_dir; /* logical */
+	char *store_phys, *state_phys, *log_phys;
+	int store_fd, state_fd, log_fd; /* the physical directories */
+	bool sync, dedup;
+	struct db *db; /* NULL until first used; see local_db() */
+	/* private to local.c and its friends */
+	struct local_state *state;
+};
+
+/* Open; makes missing directories, the schema file and the database. */
+int local_open(const struct local_opts *opts, struct local **ret, struct err *e);
+void local_close(struct local *l); /* NULL allowed */
+/* In a child that goes on with an inherited store: no handle of the parent is used or closed; the
+ * database is opened again when it is needed, temporary roots get a file of their own. */
+void local_forked(struct local *l);
+/* The database, opened when it is not. */
+int local_db(struct local *l, struct db **ret, struct err *e);
+
+/* Name below store_fd of a checked store path ("<hash>-<name>"). */
+const char *local_base(const struct local *l, const char *path);
+/* -ERR_INVALID unless path is STORE/<hash>-<name>. */
+int local_check_path(const struct local *l, const char *path, struct err *e);
+/* Physical form, in arena. Any logical path. */
+char *local_physical(const struct local *l, struct arena *a, const char *logical);
+
+/* ---- Queries; results in arena, sorted --------------------------------------------------------
+ */
+
+int local_is_valid(struct local *l, const char *path, bool *ret, struct err *e);
+int local_info(struct local *l, struct arena *a, const char *path, struct store_info **ret,
+	       struct err *e); /* -ERR_NOTVALID */
+int local_referrers(struct local *l, struct arena *a, const char *path, struct vec *ret,
+		    struct err *e);
+int local_derivers(struct local *l, struct arena *a, const char *path, struct vec *ret,
+		   struct err *e); /* valid .drvs that have path as an output */
+/* Output paths / ids of a valid .drv, from the database; pairs have the same index. Either NULL. */
+int local_drv_outputs(struct local *l, struct arena *a, const char *drv, struct vec *ret_ids,
+		      struct vec *ret_paths, struct err *e);
+int local_by_hash_part(struct local *l, struct arena *a, struct slice part, const char **ret,
+		       struct err *e); /* NULL when there is none */
+int local_all_valid(struct local *l, struct arena *a, struct vec *ret, struct err *e);
+int local_valid_subset(struct local *l, struct arena *a, const char *const *paths, size_t n,
+		       struct vec *ret, struct err *e);
+/* Closure under references; every path must be valid. */
+int local_closure(struct local *l, struct arena *a, const char *const *paths, size_t n,
+		  struct vec *ret, struct err *e);
+/* Read and parse the .drv file of a path that must exist on disk. */
+int local_drv(struct local *l, struct arena *a, const char *path, struct drv **ret, struct err *e);
+/* hashDerivationModulo of the .drv at path, remembered. A drv_modulo_fn with arg = struct local *.
+ */
+int local_modulo(void *local, const char *drv_path, struct digest *ret, struct err *e);
+
+/* ---- Locks ------------------------------------------------------------------------------------
+ */
+
+struct local_locks {
+	struct local_lock_file {
+		int fd;
+		char *name; /* owned; below store_fd */
+	} * v;		    /* owned */
+	size_t n;
+};
+
+#define LOCAL_LOCKS_INIT                                                                           \
+	{                                                                                          \
+		NULL, 0                                                                            \
+	}
+
+/* Lock PATH.lock of all paths, in sorted order. wait false: -EAGAIN, with nothing locked, when one
+ * is taken. */
+int local_lock_paths(struct local *l, const char *const *paths, size_t n, bool wait,
+		     struct local_locks *ret, struct err *e);
+/* Unlock; with remove the lock files are deleted by the protocol (do so once the paths are valid).
+ */
+void local_unlock(struct local *l, struct local_locks *locks, bool remove);
+/* The lock of the garbage collector; shared for those who must not run beside it. */
+int local_gc_lock(struct local *l, bool exclusive, bool wait, int *ret_fd, struct err *e);
+/* Protect path (need not be valid) while this process lives. Waits while a collection runs. */
+int local_temp_root(struct local *l, const char *path, struct err *e);
+
+/* ---- Adding -----------------------------------------------------------------------------------
+ */
+
+/* A directory of this process inside the store for trees that have no name yet: on the file system
+ * of the store, removed by local_close, never touched by a collection while we live. */
+int local_tmp_dir(struct local *l, int *ret_dirfd, struct err *e); /* borrowed */
+/* A name in it that is not taken. */
+void local_tmp_name(struct local *l, char out[32]);
+
+/* Move fromfd/name to path: whatever invalid thing is there goes first; the tree must be canonical
+ * and on the same file system. The caller holds the lock of path. */
+int local_move_in(struct local *l, int fromfd, const char *name, const char *path, struct err *e);
+
+/* Make paths valid in one transaction, after their data is on disk: references are checked and
+ * filled in, .drv files have their outputs checked, cycles are refused. Infos of paths already
+ * valid replace hash and size only. registered 0: now. */
+int local_register(struct local *l, const struct store_info *const *infos, size_t n, struct err *e);
+
+/* Text item; refs must be valid. Nothing happens when it is valid already. */
+int local_add_text(struct local *l, struct arena *a, const char *name, struct slice contents,
+		   const char *const *refs, size_t nrefs, char **ret, struct err *e);
+/* Item from a NAR stream: hashed and unpacked as it comes. recursive false: a regular file without
+ * x bit, addressed by the hash of its contents. */
+int local_add_nar(struct local *l, struct arena *a, const char *name, bool recursive,
+		  enum digest_algo algo, struct nar_source *in, char **ret, struct err *e);
+/* Item with everything known (import, substitute): hash and size of the NAR are checked against
+ * info. The caller has locked info->path. */
+int local_add_known(struct local *l, const struct store_info *info, struct nar_source *in,
+		    struct err *e);
+
+/* ---- Upkeep ------------------------------------------------------------------------------------
+ */
+
+/* Forget path; -ERR_IN_USE when others refer to it. The files stay. */
+int local_invalidate(struct local *l, const char *path, struct err *e);
+/* Hard-link equal files of a valid path, and count the bytes saved. */
+int local_optimise(struct local *l, const char *path, uint64_t *ret_saved, struct err *e);
+
+/* Called for each fault; text is one line. */
+typedef void local_report_fn(void *arg, const char *text);
+/* Check that every valid path exists; with contents also its hash. Missing paths that nothing
+ * present refers to are invalidated. *ret_errors counts the faults that remain. */
+int local_verify(struct local *l, bool contents, local_report_fn *report, void *arg,
+		 uint64_t *ret_errors, struct err *e);
