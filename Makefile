@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# One make instance: every directory's Kbuild is included once, so dependencies across directories
+# are exact. Kbuild grammar and house rules: doc/hacking.md. "make help" lists the targets.
+#
+#   O=DIR     output tree (default build/default; the source tree is never written)
+#   V=1 V=2   show commands; say why something is rebuilt
+#   W=1       more warnings        SAN=address,undefined   sanitizers
+#   STATIC=1  static programs      CC=, AR=, PKG_CONFIG=, CFLAGS=, LDFLAGS=  as usual
+#   M="a b"   only these modules   T=name  only this test
+
+MAKEFLAGS += -rR --no-print-directory
+.DEFAULT_GOAL := all
+.SUFFIXES:
+.DELETE_ON_ERROR:
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+ifeq ($(origin AR),default)
+AR := ar
+endif
+CC ?= gcc
+AR ?= ar
+PKG_CONFIG ?= pkg-config
+V ?= 0
+O ?= build/$(if $(SAN),san,default)
+override O := $(patsubst %/,%,$(O))
+VERSION ?= 0.1.0
+
+# ---- Kbuild files -------------------------------------------------------------------------------
+
+# Lowest layer last: this is also the link order.
+M ?= image system bootloader services init store lib tests .
+modules := $(filter $(M),image system bootloader services init store lib)
+dirs := $(patsubst %/Kbuild,%,$(wildcard $(addsuffix /Kbuild,$(filter $(M),$(modules) tests .))))
+
+kbuild-lists := uses-y obj-y prog-y test-y fuzz-y pkg-y gen-y man-y ccflags-y
+
+-include $(O)/config.mk
+
+# Read DIR/Kbuild and keep its variables as DIR.name; objects get the directory in front.
+define load
+$(foreach v,$(kbuild-lists),$(eval $(v) :=))
+$(eval include $(1)/Kbuild)
+$(foreach v,uses-y prog-y test-y fuzz-y pkg-y man-y ccflags-y,$(eval $(1).$(v) := $($(v))))
+$(eval $(1).obj-y := $(patsubst ./%,%,$(addprefix $(1)/,$(obj-y))))
+$(eval $(1).gen-y := $(patsubst ./%,%,$(addprefix $(1)/,$(gen-y))))
+$(foreach p,$(prog-y),$(eval $(1).prog.$(p) := $(patsubst ./%,%,$(addprefix $(1)/,$($(p)-y))))$(eval $(p)-y :=))
+$(foreach f,$(filter CFLAGS_%.o,$(.VARIABLES)),$(if $($(f)),$(eval $(1).$(f) := $($(f)))$(eval $(f) :=)))
+$(foreach g,$(gen-y),$(eval gen.$(patsubst ./%,%,$(1)/$(g)) := $(value cmd_gen_$(g))))
+endef
+$(foreach d,$(dirs),$(call load,$(d)))
+
+# $(call closure,DIR): DIR and everything below it that it uses.
+closure = $(sort $(1) $(foreach u,$($(1).uses-y),$(call closure,$(u))))
+archive = $(O)/$(1)/lib$(1).a
+closure-archives = $(foreach m,$(filter $(call closure,$(1)),$(modules)),$(call archive,$(m)))
+closure-pkgs = $(foreach m,$(filter $(call closure,$(1)),$(modules)) $(filter-out $(modules),$(1)),$($(m).pkg-y))
+uniq = $(if $(1),$(firstword $(1)) $(call uniq,$(filter-out $(firstword $(1)),$(1))))
+
+# ---- Flags --------------------------------------------------------------------------------------
+
+CFLAGS ?= -O2 -g
+warnings := -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -Wold-style-definition \
+	-Wwrite-strings -Wvla -Wundef -Wno-unused-parameter -Wno-missing-field-initializers \
+	$(if $(filter 1,$(W)),-Wshadow -Wconversion -Wno-error)
+cc-flags = -std=gnu11 -D_GNU_SOURCE -I. -I$(O) -include lib/banned.h $(warnings) \
+	-ffile-prefix-map=$(CURDIR)/= -ffunction-sections -fdata-sections -fno-common \
+	-fno-strict-aliasing $(if $(STATIC),-fno-pie) \
+	$(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer) \
+	-DCAIRN_VERSION='"$(VERSION)"' $(CPPFLAGS) $(CFLAGS)
+ld-flags = $(CFLAGS) -Wl,--gc-sections -Wl,--as-needed $(if $(STATIC),-static -no-pie) \
+	$(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS)
+
+# ---- Running commands ---------------------------------------------------------------------------
+
+# A target's command is kept in TARGET.cmd; a changed command rebuilds the target (if_changed), an
+# unchanged one prints nothing.
+q := $(if $(filter 1 2,$(V)),,@)
+hash := \#
+empty :=
+space := $(empty) $(empty)
+squote := '
+escape = $(subst $(squote),'\$(squote)',$(1))
+newer = $(filter-out FORCE,$?)
+differs = $(if $(filter-out $(subst $(space),_,$(strip $(saved.$@))),$(subst $(space),_,$(strip $(cmd_$(1))))),y)
+why = $(if $(filter 2,$(V)), - $(if $(wildcard $@),$(if $(newer),newer: $(newer),command changed),missing))
+mark-make = $(subst \#,$$(hash),$(subst $$,$$$$,$(strip $(cmd_$(1)))))
+define run_command
+@mkdir -p $(@D)
+@$(if $(filter 1,$(V)),:,printf '  %-7s %s%s\n' '$(1)' '$(patsubst $(O)/%,%,$@)' '$(why)')
+$(q)$(cmd_$(1))
+@printf '%s\n' 'saved.$@ := $(call escape,$(call mark-make,$(1)))' >$@.cmd
+endef
+if_changed = $(if $(newer)$(differs)$(if $(wildcard $@),,y),$(run_command),@:)
+
+.PHONY: FORCE
+FORCE:
+
+# ---- External libraries: flags as response files, asked once ------------------------------------
+
+# "a|b" names alternatives; the first that pkg-config knows is taken.
+pkg-file = $(O)/pkg/$(subst |,-or-,$(1))
+pkg-probe = for p in $(subst |, ,$(1)); do $(PKG_CONFIG) --exists $$p && break; done
+cmd_PKG = $(call pkg-probe,$(pkg)); $(PKG_CONFIG) $(if $(STATIC),--static) --cflags $$p >$@.cflags && \
+	$(PKG_CONFIG) $(if $(STATIC),--static) --libs $$p >$@.libs && touch $@ || \
+	{ echo "library $(pkg) is missing: run 'make deps'" >&2; exit 1; }
+
+all-pkgs := $(sort $(foreach d,$(dirs),$($(d).pkg-y)))
+define pkg-rule
+$(call pkg-file,$(1)): pkg := $(1)
+$(call pkg-file,$(1)): FORCE ; $$(call if_changed,PKG)
+targets += $(call pkg-file,$(1))
+endef
+$(foreach p,$(all-pkgs),$(eval $(call pkg-rule,$(p))))
+
+# ---- Objects, archives, programs, tests ---------------------------------------------------------
+
+cmd_CC = $(CC) $(cc-flags) $($(kdir).ccflags-y) $($(kdir).CFLAGS_$(notdir $@)) \
+	$(foreach p,$($(kdir).pkg-y),@$(call pkg-file,$(p)).cflags) -MMD -MP -MF $@.d -c -o $@ $(src)
+cmd_AR = rm -f $@ && $(AR) rcsD $@ $(filter %.o,$^)
+cmd_LD = $(CC) $(ld-flags) -o $@ $(filter %.o,$^) $(filter %.a,$^) \
+	$(foreach p,$(call uniq,$(call closure-pkgs,$(kdir))),@$(call pkg-file,$(p)).libs) $(LDLIBS)
+cmd_GEN = $(gen.$(patsubst $(O)/%,%,$@))
+
+# $(1) = directory, $(2) = object relative to the source root
+define obj-rule
+$(O)/$(2): kdir := $(1)
+$(O)/$(2): src := $(2:.o=.c)
+$(O)/$(2): $(2:.o=.c) $(foreach p,$($(1).pkg-y),$(call pkg-file,$(p))) FORCE $(if $($(1).gen-y),| $(addprefix $(O)/,$($(1).gen-y)))
+	$$(call if_changed,CC)
+$(2): $(O)/$(2)
+.PHONY: $(2)
+targets += $(O)/$(2)
+objects += $(O)/$(2)
+endef
+
+# $(1) = directory, $(2) = program output, $(3) = its objects
+define prog-rule
+$(foreach o,$(filter-out $(objects:$(O)/%=%),$(3)),$(eval $(call obj-rule,$(1),$(o))))
+$(O)/$(2): kdir := $(1)
+$(O)/$(2): $(addprefix $(O)/,$(3)) $(call closure-archives,$(1)) $(foreach p,$(call closure-pkgs,$(1)),$(call pkg-file,$(p))) FORCE
+	$$(call if_changed,LD)
+targets += $(O)/$(2)
+endef
+
+define dir-rules
+$(foreach o,$($(1).obj-y),$(eval $(call obj-rule,$(1),$(o))))
+$(foreach g,$($(1).gen-y),$(eval $(call gen-rule,$(1),$(g))))
+$(foreach p,$($(1).prog-y),$(eval $(call prog-rule,$(1),$(patsubst ./%,%,$(1)/$(p)),$($(1).prog.$(p)))))
+$(foreach p,$($(1).prog-y),$(eval programs += $(O)/$(patsubst ./%,%,$(1)/$(p))))
+$(foreach t,$($(1).test-y),$(eval $(call prog-rule,$(1),tests/unit/$(t),tests/unit/$(t).o)))
+$(foreach t,$($(1).test-y),$(eval unit-tests += $(O)/tests/unit/$(t)))
+$(foreach f,$($(1).fuzz-y),$(eval $(call prog-rule,$(1),tests/fuzz/$(f),$(1)/$(f).o tests/fuzz/replay.o)))
+$(foreach f,$($(1).fuzz-y),$(eval fuzzers += $(O)/tests/fuzz/$(f)))
+endef
+
+define gen-rule
+$(O)/$(2): kdir := $(1)
+$(O)/$(2): FORCE ; $$(call if_changed,GEN)
+targets += $(O)/$(2)
+endef
+
+define archive-rule
+$(call archive,$(1)): $(addprefix $(O)/,$($(1).obj-y)) FORCE
+	$$(call if_changed,AR)
+targets += $(call archive,$(1))
+archives += $(call archive,$(1))
+.PHONY: $(1)/
+$(1)/: $(call archive,$(1)) $(foreach p,$($(1).prog-y),$(O)/$(1)/$(p))
+endef
+
+$(foreach m,$(modules),$(eval $(call archive-rule,$(m))))
+$(foreach d,$(dirs),$(call dir-rules,$(d)))
+
+-include $(foreach t,$(targets),$(wildcard $(t).cmd))
+-include $(foreach o,$(objects),$(wildcard $(o).d))
+
+.PHONY: all
+all: $(archives) $(programs) ## build the programs (default)
+
+# ---- Tests --------------------------------------------------------------------------------------
+
+tiers := unit cmd ns vm
+unit-wanted = $(if $(T),$(filter %/$(T),$(unit-tests)),$(unit-tests))
+run-tests = tests/run --obj $(O) --src . $(if $(REQUIRE),--require $(REQUIRE)) $(if $(T),--only $(T)) \
+	$(if $(J),--jobs $(J))
+
+.PHONY: check check-unit check-cmd check-ns check-vm check-fuzz tests
+tests: $(unit-tests) $(fuzzers) ## build the unit tests and the fuzz replayers
+
+check: deps ## install what is missing, build, run every check and every test tier
+	@$(MAKE) all tests
+	@$(MAKE) check-layers check-headers
+	@$(run-tests) $(tiers)
+
+check-unit: $(unit-wanted) $(if $(T),,$(fuzzers)) ## unit tests (T=t_name: one of them)
+	@$(run-tests) unit
+check-cmd: all ## tests of the commands, in scratch directories
+	@$(run-tests) cmd
+check-ns: all ## tests in namespaces (PID 1 without a VM, the sandbox)
+	@$(run-tests) ns
+check-vm: all ## tests that boot a virtual machine
+	@$(run-tests) vm
+check-fuzz: $(fuzzers) ## replay the fuzz corpora
+	@$(run-tests) --fuzz unit
+
+# ---- Checks of the source -----------------------------------------------------------------------
+
+headers := $(patsubst ./%,%,$(wildcard $(addsuffix /*.h,$(modules) tests/unit)))
+.PHONY: check-layers check-headers check-static check-fmt fmt stats
+check-layers: ## includes follow the module table; Kbuild files use only the grammar
+	@tests/lint/layers
+
+cmd_HDR = $(CC) $(filter-out -MMD,$(cc-flags)) \
+	$(foreach p,$($(patsubst %/,%,$(dir $(src))).pkg-y),@$(call pkg-file,$(p)).cflags) \
+	-MMD -MP -MF $@.d -MT $@ -fsyntax-only -Wno-unused-function -x c $(src) && touch $@
+define hdr-rule
+$(O)/hdr/$(1).ok: src := $(1)
+$(O)/hdr/$(1).ok: $(1) $(foreach p,$($(patsubst %/,%,$(dir $(1))).pkg-y),$(call pkg-file,$(p))) FORCE ; $$(call if_changed,HDR)
+targets += $(O)/hdr/$(1).ok
+hdr-oks += $(O)/hdr/$(1).ok
+-include $(wildcard $(O)/hdr/$(1).ok.d $(O)/hdr/$(1).ok.cmd)
+endef
+$(foreach h,$(headers),$(eval $(call hdr-rule,$(h))))
+check-headers: $(hdr-oks) ## every header compiles alone
+	@:
+
+check-static: ## static programs have no interpreter, no NEEDED, and keep to configs/size-budget
+	@tests/lint/static $(O)
+
+c-files = $(sort $(wildcard *.c $(foreach d,$(modules) tests tests/unit tests/ns tests/fuzz,$(d)/*.c $(d)/*.h)))
+fmt: ## clang-format all C files in place
+	@clang-format -i $(c-files)
+check-fmt: ## fail when clang-format would change something
+	@clang-format --dry-run -Werror $(c-files)
+stats: ## lengths of functions: distribution and the ten longest
+	@tests/lint/stats $(c-files)
+
+compile_commands.json: $(O)/compile_commands.json ## for clangd and other tools (in the output tree)
+$(O)/compile_commands.json: $(objects)
+	@tests/lint/compile-commands $(CURDIR) $^ >$@
+
+# ---- Everything else ----------------------------------------------------------------------------
+
+.PHONY: deps run bench soak clean help defconfig savedefconfig compile_commands.json
+deps: ## install the Debian packages that the build and the tests need
+	@configs/deps
+
+run: deps ## build examples/minimal.lua into a disk image and boot it on this terminal
+	@$(MAKE) all
+	@tests/vm/run-minimal $(O)
+
+bench: all ## measure against the budgets, print ratios
+	@tests/bench/run $(O)
+soak: all ## long sweeps in resumable parts; results go to doc/soak
+	@tests/soak/run $(O)
+
+defconfig: ## write the default configuration to the output tree
+	@mkdir -p $(O) && cp configs/default_defconfig $(O)/config.mk
+savedefconfig: ## print how the configuration differs from the default
+	@diff configs/default_defconfig $(O)/config.mk || :
+
+clean: ## remove the output tree
+	@case "$(O)" in ''|/|.|..) echo "refusing to remove '$(O)'" >&2; exit 1;; esac; rm -rf -- "$(O)"
+
+help: ## this list
+	@sed -n 's/^\([a-z_.-]*\):[^#]*## \(.*\)/  \1|\2/p' Makefile | sort | \
+		while IFS='|' read -r t h; do printf '%-24s %s\n' "$$t" "$$h"; done
+	@echo '  DIR/FILE.o, DIR/         one object; one module with its programs'

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The part of lib/fd.h that works on paths. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+
+#include "lib/fd.h"
+#include "lib/path.h"
+
+/* A tree deeper than this is refused rather than followed with one descriptor a level. */
+#define LIMIT_DELETE_DEPTH 2048
+
+int file_read(int dirfd, const char *path, struct str *out, size_t limit, struct err *e)
+{
+	auto_fd int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	int r;
+
+	if (fd < 0)
+		return err_sys(e, "cannot open %s", path);
+	r = fd_read_all(fd, out, limit);
+	if (r == -ERR_LIMIT)
+		return err_set(e, r, "%s is larger than %zu bytes", path, limit);
+	return r < 0 ? err_num(e, r, "cannot read %s", path) : 0;
+}
+
+/* fsync the directory that path lies in. */
+static int sync_parent(int dirfd, const char *path, struct err *e)
+{
+	char dir[PATH_MAX];
+	int r = path_dir(dir, path);
+
+	return r < 0 ? err_num(e, r, "%s", path) : file_sync(dirfd, dir, e);
+}
+
+int file_sync(int dirfd, const char *path, struct err *e)
+{
+	auto_fd int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+	if (fd < 0)
+		return err_sys(e, "cannot open %s", path);
+	return fsync(fd) < 0 ? err_sys(e, "cannot sync %s", path) : 0;
+}
+
+/* A name beside path that nobody else uses. */
+static int temp_name(char out[PATH_MAX], const char *path)
+{
+	uint64_t random;
+	char dir[PATH_MAX];
+	int r = path_dir(dir, path);
+
+	if (r < 0)
+		return r;
+	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
+		return -EIO;
+	r = snprintf(out, PATH_MAX, "%s/.tmp-%016llx", dir, (unsigned long long)random);
+	return r >= PATH_MAX ? -ENAMETOOLONG : 0;
+}
+
+static int write_temp(int dirfd, const char *temp, const void *p, size_t n, mode_t mode,
+		      struct err *e)
+{
+	auto_fd int fd = openat(dirfd, temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+	int r;
+
+	if (fd < 0)
+		return err_sys(e, "cannot create %s", temp);
+	r = fd_write_full(fd, p, n);
+	if (r < 0)
+		return err_num(e, r, "cannot write %s", temp);
+	if (fchmod(fd, mode) < 0)
+		return err_sys(e, "cannot set the mode of %s", temp);
+	return fsync(fd) < 0 ? err_sys(e, "cannot sync %s", temp) : 0;
+}
+
+/* Rename temp over path and make that durable; temp is gone afterwards in any case. */
+static int commit_temp(int dirfd, const char *temp, const char *path, struct err *e)
+{
+	if (renameat(dirfd, temp, dirfd, path) < 0) {
+		int r = err_sys(e, "cannot rename %s to %s", temp, path);
+
+		(void)unlinkat(dirfd, temp, 0); /* the first error is the one to report */
+		return r;
+	}
+	return sync_parent(dirfd, path, e);
+}
+
+int file_write_atomic(int dirfd, const char *path, const void *p, size_t n, mode_t mode,
+		      struct err *e)
+{
+	char temp[PATH_MAX];
+	int r = temp_name(temp, path);
+
+	if (r < 0)
+		return err_num(e, r, "cannot write %s", path);
+	r = write_temp(dirfd, temp, p, n, mode, e);
+	if (r < 0) {
+		(void)unlinkat(dirfd, temp, 0); /* may not exist */
+		return r;
+	}
+	return commit_temp(dirfd, temp, path, e);
+}
+
+int file_symlink_atomic(int dirfd, const char *target, const char *path, struct err *e)
+{
+	char temp[PATH_MAX];
+	int r = temp_name(temp, path);
+
+	if (r < 0)
+		return err_num(e, r, "cannot link %s", path);
+	if (symlinkat(target, dirfd, temp) < 0)
+		return err_sys(e, "cannot create the link %s", temp);
+	return commit_temp(dirfd, temp, path, e);
+}
+
+int file_readlink(int dirfd, const char *path, struct str *out, struct err *e)
+{
+	for (size_t size = 256;; size *= 2) {
+		char *room = str_room(out, size);
+		ssize_t n;
+
+		if (!room)
+			return err_num(e, str_err(out), "cannot read the link %s", path);
+		n = readlinkat(dirfd, path, room, size);
+		if (n < 0)
+			return err_sys(e, "cannot read the link %s", path);
+		if ((size_t)n < size) {
+			str_grown(out, (size_t)n);
+			return 0;
+		}
+	}
+}
+
+/* One directory; true in *ret_exists when something is there already. */
+static int make_dir(int dirfd, const char *path, mode_t mode, struct err *e)
+{
+	struct stat st;
+
+	if (mkdirat(dirfd, path, mode) == 0)
+		return 0;
+	if (errno != EEXIST) {
+		int r = -errno;
+
+		/* A read-only or foreign parent is no problem when the directory is there. */
+		if (fstatat(dirfd, path, &st, 0) == 0 && S_ISDIR(st.st_mode))
+			return 0;
+		return err_num(e, r, "cannot create the directory %s", path);
+	}
+	if (fstatat(dirfd, path, &st, 0) < 0)
+		return err_sys(e, "cannot look at %s", path);
+	if (!S_ISDIR(st.st_mode))
+		return err_num(e, -ENOTDIR, "cannot create the directory %s", path);
+	return 0;
+}
+
+int file_mkdir_p(int dirfd, const char *path, mode_t mode, struct err *e)
+{
+	char part[PATH_MAX];
+	size_t n = strlen(path);
+
+	if (n >= sizeof(part))
+		return err_num(e, -ENAMETOOLONG, "%s", path);
+	for (size_t i = 1; i <= n; i++) {
+		int r;
+
+		if (i < n && path[i] != '/')
+			continue;
+		if (path[i - 1] == '/')
+			continue;
+		memcpy(part, path, i);
+		part[i] = '\0';
+		r = make_dir(dirfd, part, mode, e);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+struct deletion {
+	const char *path; /* for messages; borrowed */
+	uint64_t bytes;
+	struct err *e;
+};
+
+static int delete_entry(struct deletion *d, int dirfd, const char *name, unsigned depth);
+
+static int delete_children(struct deletion *d, int fd, unsigned depth)
+{
+	DIR *dir = fdopendir(fd);
+	struct dirent *ent;
+	int r = 0;
+
+	if (!dir) {
+		r = err_sys(d->e, "cannot list %s", d->path);
+		fd_close(&fd);
+		return r;
+	}
+	while (r == 0 && (errno = 0, ent = readdir(dir))) {
+		if (strcmp(ent->d_name, ".") == 0 || strcmp(ent->d_name, "..") == 0)
+			continue;
+		r = delete_entry(d, dirfd(dir), ent->d_name, depth + 1);
+	}
+	if (r == 0 && errno)
+		r = err_sys(d->e, "cannot list %s", d->path);
+	closedir(dir);
+	return r;
+}
+
+/* Open a directory for deletion, giving ourselves the permission when the mode lacks it. */
+static int open_for_delete(int dirfd, const char *name, mode_t mode)
+{
+	const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+	int fd;
+
+	if ((mode & 0700) != 0700)
+		(void)fchmodat(dirfd, name, (mode & 07777) | 0700, 0); /* open reports the failure */
+	fd = openat(dirfd, name, flags);
+	return fd < 0 ? -errno : fd;
+}
+
+static int delete_entry(struct deletion *d, int dirfd, const char *name, unsigned depth)
+{
+	struct stat st;
+	int fd, r;
+
+	if (depth > LIMIT_DELETE_DEPTH)
+		return err_set(d->e, -ERR_LIMIT, "%s is nested too deeply", d->path);
+	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : err_sys(d->e, "cannot look at %s in %s", name, d->path);
+	if (S_ISDIR(st.st_mode)) {
+		fd = open_for_delete(dirfd, name, st.st_mode);
+		if (fd < 0)
+			return err_num(d->e, fd, "cannot open %s in %s", name, d->path);
+		r = delete_children(d, fd, depth);
+		if (r < 0)
+			return r;
+	}
+	if (unlinkat(dirfd, name, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0) < 0 && errno != ENOENT)
+		return err_sys(d->e, "cannot delete %s in %s", name, d->path);
+	if (S_ISDIR(st.st_mode) || st.st_nlink == 1)
+		d->bytes += (uint64_t)st.st_blocks * 512;
+	return 0;
+}
+
+int file_delete_tree(int dirfd, const char *path, uint64_t *ret_bytes, struct err *e)
+{
+	struct deletion d = { path, 0, e };
+	int r = delete_entry(&d, dirfd, path, 0);
+
+	if (r == 0 && ret_bytes)
+		*ret_bytes = d.bytes;
+	return r;
+}
