@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * A file system that stays frozen hangs the machine, so three parties can thaw it: the child that
+ * froze it, at once; a guard in a session of its own that sees the child's pipe close without the
+ * word that all is well; and the guard again when the child takes too long. Neither of the two
+ * writes anything or receives signals from a terminal.
+ */
+#include "bootloader/freeze.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+#include "lib/fd.h"
+
+#define FREEZE_TIMEOUT_MS (60 * 1000) /* of the flush inside the freeze; then the guard thaws */
+
+/* What the child reports: one byte at most of each, in this order. */
+#define SAID_FROZEN 'f'
+#define SAID_DONE   'd'
+
+static void quiet_start(void)
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	(void)sigprocmask(SIG_SETMASK, &all, NULL); /* cannot fail with these arguments */
+	(void)setsid();				    /* fails only for a group leader */
+	(void)mlockall(MCL_CURRENT); /* without the privilege: paging in still only reads */
+	int oom = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	if (oom >= 0 && write(oom, "-1000", 5) < 0)
+		(void)0; /* as before, then */
+}
+
+/* Ends with the errno of a freeze that did not happen. */
+_Noreturn static void freezer(int dirfd, int said)
+{
+	char c = SAID_FROZEN;
+
+	quiet_start();
+	if (ioctl(dirfd, FIFREEZE, 0) < 0)
+		_exit(errno);
+	(void)!write(said, &c, 1); /* only narrows what the guard does later */
+	if (ioctl(dirfd, FITHAW, 0) < 0 && errno != EINVAL)
+		_exit(EIO); /* says no word: the guard tries again */
+	c = SAID_DONE;
+	(void)!write(said, &c, 1);
+	_exit(0);
+}
+
+_Noreturn static void guard(int dirfd, int said)
+{
+	struct pollfd p = { .fd = said, .events = POLLIN };
+	bool frozen = false;
+	char c;
+
+	quiet_start();
+	for (;;) {
+		int n = poll(&p, 1, FREEZE_TIMEOUT_MS);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			break;
+		ssize_t got = read(said, &c, 1);
+		if (got <= 0) {
+			/* Ended without a word: it may have died inside the freeze. */
+			break;
+		}
+		if (c == SAID_DONE)
+			_exit(0);
+		frozen = true;
+	}
+	/* Not frozen: EINVAL, and nothing happens. */
+	int r = ioctl(dirfd, FITHAW, 0);
+	_exit(frozen && r < 0 && errno != EINVAL ? 1 : 0);
+}
+
+static int child_wait(pid_t pid)
+{
+	int status;
+
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return -errno;
+	if (!WIFEXITED(status))
+		return -EIO;
+	return -WEXITSTATUS(status);
+}
+
+/* 0: frozen and thawed; -errno: why not. */
+static int freeze_thaw(int dirfd)
+{
+	int p[2];
+
+	if (pipe2(p, O_CLOEXEC) < 0)
+		return -errno;
+	auto_fd int rd = p[0];
+	auto_fd int wr = p[1];
+	pid_t g = fork();
+	if (g < 0)
+		return -errno;
+	if (g == 0) {
+		(void)close(wr);
+		guard(dirfd, rd);
+	}
+	pid_t f = fork();
+	int r = f < 0 ? -errno : 0;
+	if (f == 0) {
+		(void)close(rd);
+		freezer(dirfd, wr);
+	}
+	fd_close(&wr); /* so that the end of the freezer is the end of the pipe */
+	if (f > 0)
+		r = child_wait(f);
+	int rg = child_wait(g);
+	return r < 0 ? r : rg < 0 ? -EIO : 0;
+}
+
+int freeze_flush(int dirfd, bool *ret_frozen, struct err *e)
+{
+	if (syncfs(dirfd) < 0)
+		return err_sys(e, "syncing the file system of the boot menu");
+	int r = freeze_thaw(dirfd);
+	switch (r) {
+	case 0:
+		*ret_frozen = true;
+		return 0;
+	case -EPERM:
+	case -EACCES:
+	case -EOPNOTSUPP:
+	case -ENOTTY:
+	case -EINVAL:
+		*ret_frozen = false;
+		return 0;
+	case -EBUSY: /* someone else holds it frozen: what was synced is in place already */
+		*ret_frozen = true;
+		return 0;
+	default:
+		return err_num(e, r, "freezing the file system of the boot menu");
+	}
+}

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The menu as GRUB 2 reads it. Every value that is not a number passes through quote(). */
+#include "bootloader/bootloader.h"
+
+#include <errno.h>
+
+#include "lib/fd.h"
+
+/* One word for GRUB's shell. Between single quotes nothing is special but the single quote itself;
+ * control bytes cannot get here from a parsed entry, and are not let through anyway. */
+static void quote(struct str *out, struct slice s)
+{
+	str_addc(out, '\'');
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char c = (unsigned char)s.p[i];
+
+		if (c == '\'')
+			str_add(out, "'\\''");
+		else
+			str_addc(out, c < 0x20 || c == 0x7f ? '?' : (char)c);
+	}
+	str_addc(out, '\'');
+}
+
+/* The kernel's command line, word by word: blanks inside double quotes do not separate. GRUB puts
+ * the quotes back around a word that has a blank in it. */
+static void add_parameters(struct str *out, const char *p)
+{
+	auto_str struct str word = STR_INIT;
+	bool quoted = false, have = false;
+
+	for (;; p++) {
+		if (!*p || (!quoted && (*p == ' ' || *p == '\t'))) {
+			if (have) {
+				str_addc(out, ' ');
+				quote(out, str_slice(&word));
+			}
+			str_cut(&word, 0);
+			have = false;
+			if (!*p)
+				break;
+		} else if (*p == '"') {
+			quoted = !quoted;
+			have = true;
+		} else {
+			str_addc(&word, *p);
+			have = true;
+		}
+	}
+	if (str_err(&word) < 0 && !out->err)
+		out->err = str_err(&word);
+}
+
+static void add_title(struct str *out, const struct boot_item *it)
+{
+	auto_str struct str title = STR_INIT;
+	time_t date = (time_t)it->date;
+	struct tm tm;
+	char text[32];
+
+	str_addf(&title, "Generation %u", it->number);
+	if (it->date >= 2 && gmtime_r(&date, &tm) &&
+	    strftime(text, sizeof(text), "%Y-%m-%d %H:%M", &tm))
+		str_addf(&title, ", %s", text);
+	if (*it->entry.version)
+		str_addf(&title, ", Linux %s", it->entry.version);
+	str_addf(&title, ": %s", it->entry.label);
+	quote(out, str_slice(&title));
+	if (str_err(&title) < 0 && !out->err)
+		out->err = str_err(&title);
+}
+
+static void add_item(struct str *out, const struct boot_item *it)
+{
+	str_add(out, "\nmenuentry ");
+	add_title(out, it);
+	str_addf(out, " --id 'gen-%u' {\n\tlinux ", it->number);
+	quote(out, slice_of(it->entry.kernel));
+	add_parameters(out, it->entry.parameters);
+	if (*it->entry.initrd) {
+		str_add(out, "\n\tinitrd ");
+		quote(out, slice_of(it->entry.initrd));
+	}
+	str_add(out, "\n}\n");
+}
+
+static void add_head(struct str *out, const struct boot_menu *m)
+{
+	str_add(out, "# Written by cairn from the generations: changes do not last.\n");
+	str_addf(out, "set default='gen-%u'\n", m->default_number);
+	str_addf(out, "set timeout=%u\nset timeout_style=%s\n", m->timeout,
+		 m->hidden ? "hidden" : "menu");
+	/* What the machine last called good is tried when the default cannot be loaded. */
+	str_add(out, "if [ -s $prefix/grubenv ]; then\n"
+		     "\tload_env --file $prefix/grubenv cairn_good\n"
+		     "fi\n"
+		     "if [ -n \"$cairn_good\" ]; then\n"
+		     "\tset fallback=\"gen-$cairn_good\"\n"
+		     "fi\n");
+	if (m->serial)
+		str_addf(out,
+			 "if serial --unit=%u --speed=%u; then\n"
+			 "\tterminal_input console serial\n"
+			 "\tterminal_output console serial\n"
+			 "fi\n",
+			 m->serial_unit, m->serial_speed ? m->serial_speed : 115200);
+	if (m->fs_uuid) {
+		str_add(out, "search --no-floppy --fs-uuid --set=root ");
+		quote(out, slice_of(m->fs_uuid));
+		str_addc(out, '\n');
+	}
+}
+
+static int item_order(const void *a, const void *b)
+{
+	const struct boot_item *x = *(const struct boot_item *const *)a;
+	const struct boot_item *y = *(const struct boot_item *const *)b;
+
+	return x->number < y->number ? 1 : x->number > y->number ? -1 : 0;
+}
+
+int boot_menu_text(const struct boot_menu *m, struct str *out, struct err *e)
+{
+	bool found = false;
+
+	if (!m->nitems)
+		return err_set(e, -ERR_INVALID, "a boot menu needs at least one generation");
+	auto_free const struct boot_item **order = calloc(m->nitems, sizeof(*order));
+	if (!order)
+		return err_num(e, -ENOMEM, "boot menu");
+	for (size_t i = 0; i < m->nitems; i++)
+		order[i] = &m->items[i];
+	qsort(order, m->nitems, sizeof(*order), item_order);
+	for (size_t i = 0; i < m->nitems; i++) {
+		if (i && order[i]->number == order[i - 1]->number)
+			return err_set(e, -ERR_INVALID, "generation %u stands twice in the menu",
+				       order[i]->number);
+		found |= order[i]->number == m->default_number;
+	}
+	if (!found)
+		return err_set(e, -ERR_INVALID, "default generation %u is not in the menu",
+			       m->default_number);
+	add_head(out, m);
+	for (size_t i = 0; i < m->nitems; i++)
+		add_item(out, order[i]);
+	if (str_err(out) < 0)
+		return err_num(e, str_err(out), "boot menu");
+	return 0;
+}

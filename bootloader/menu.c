@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * GRUB reads blocks, not the journal. A file that was fsynced and renamed can still be absent for
+ * it, or worse, its directory entry can point to blocks that the journal has since given to another
+ * file. Hence: flush everything past the journal, keep the blocks of the old menu taken (a second
+ * name) until the new name is itself past the journal, and only then let them go.
+ */
+#include "bootloader/bootloader.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "bootloader/freeze.h"
+#include "lib/fd.h"
+#include "lib/log.h"
+#include "lib/path.h"
+
+#define MENU_DIR   "boot/grub"
+#define MENU_NAME  "grub.cfg"
+#define MENU_NEW   "grub.cfg.new"
+#define MENU_OLD   "grub.cfg.old"
+#define LIMIT_MENU (4 * 1024 * 1024)
+
+struct menu_place {
+	int dir;    /* of the menu */
+	int store;  /* a directory on the file system of the kernels; -1: same as dir */
+	bool flush; /* past the journal, too: a boot loader can read this root */
+};
+
+static bool same_device(int a, int b)
+{
+	struct stat x, y;
+
+	return fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_dev == y.st_dev;
+}
+
+/* A scratch directory inside a larger file system is nothing a boot loader could start from; only
+ * the root of a file system is. */
+static bool is_mount_root(int fd)
+{
+	struct stat x, y;
+
+	if (fstat(fd, &x) < 0 || fstatat(fd, "..", &y, 0) < 0)
+		return true; /* the careful answer */
+	return x.st_dev != y.st_dev || x.st_ino == y.st_ino;
+}
+
+static int place_open(const char *root, const struct boot_menu *m, struct menu_place *p,
+		      struct err *e)
+{
+	char path[PATH_MAX], kernel[PATH_MAX];
+
+	auto_fd int top = open(*root ? root : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (top < 0)
+		return err_sys(e, "%s", *root ? root : "/");
+	int r = file_mkdir_p(top, MENU_DIR, 0755, e);
+	if (r < 0)
+		return r;
+	p->flush = is_mount_root(top);
+	p->dir = openat(top, MENU_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (p->dir < 0)
+		return err_sys(e, "%s/" MENU_DIR, root);
+	for (size_t i = 0; i < m->nitems; i++) {
+		const char *k = m->items[i].entry.kernel;
+
+		if (m->items[i].number != m->default_number)
+			continue;
+		if (path_dir(kernel, k) < 0 || path_join(path, ".", kernel + 1) < 0)
+			return err_num(e, -ENAMETOOLONG, "%s", k);
+		p->store = openat(top, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (p->store < 0)
+			return err_sys(e, "kernel of the default generation: %s", k);
+		if (same_device(p->store, p->dir))
+			fd_close(&p->store);
+	}
+	return 0;
+}
+
+static int flush(const struct menu_place *p, int fd, struct err *e)
+{
+	bool frozen = false;
+
+	if (!p->flush)
+		return syncfs(fd) < 0 ? err_sys(e, "syncing the boot menu") : 0;
+	int r = freeze_flush(fd, &frozen, e);
+	if (r == 0)
+		log_debug("boot", "menu: flushed frozen=%s", frozen ? "yes" : "no");
+	return r;
+}
+
+static int write_new(int dir, const struct str *text, struct err *e)
+{
+	auto_fd int fd =
+		openat(dir, MENU_NEW, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+	if (fd < 0)
+		return err_sys(e, MENU_NEW);
+	int r = fd_write_full(fd, text->buf, text->len);
+	if (r < 0)
+		return err_num(e, r, "writing " MENU_NEW);
+	if (fchmod(fd, 0644) < 0 || fsync(fd) < 0)
+		return err_sys(e, MENU_NEW);
+	return 0;
+}
+
+static int unlink_if_there(int dir, const char *name, struct err *e)
+{
+	if (unlinkat(dir, name, 0) < 0 && errno != ENOENT)
+		return err_sys(e, "removing %s", name);
+	return 0;
+}
+
+static bool is_present(int dir, const struct str *text)
+{
+	auto_str struct str old = STR_INIT;
+	struct err ignored = ERR_INIT;
+
+	return file_read(dir, MENU_NAME, &old, LIMIT_MENU, &ignored) == 0 &&
+	       slice_eq(str_slice(&old), str_slice(text));
+}
+
+/* The new menu stands complete as MENU_NEW and on disk: give it the name. */
+static int switch_names(const struct menu_place *p, struct err *e)
+{
+	if (linkat(p->dir, MENU_NAME, p->dir, MENU_OLD, 0) < 0 && errno != ENOENT)
+		return err_sys(e, "keeping the old menu");
+	if (renameat(p->dir, MENU_NEW, p->dir, MENU_NAME) < 0)
+		return err_sys(e, MENU_NAME);
+	if (fsync(p->dir) < 0)
+		return err_sys(e, MENU_DIR);
+	int r = flush(p, p->dir, e);
+	if (r < 0)
+		return r;
+	return unlink_if_there(p->dir, MENU_OLD, e);
+}
+
+/* The environment block must have its blocks before the boot loader ever writes to it. */
+static int env_ensure(int dir, struct err *e)
+{
+	char block[BOOT_ENV_SIZE];
+	struct stat st;
+
+	if (fstatat(dir, "grubenv", &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_size == BOOT_ENV_SIZE)
+		return 0;
+	boot_env_format(block);
+	return file_write_atomic(dir, "grubenv", block, sizeof(block), 0644, e);
+}
+
+static int menu_put(const struct menu_place *p, const struct str *text, struct err *e)
+{
+	int r;
+
+	/* Left over from a crash. Both are past use: either the rename did not happen, or the menu
+	 * under its name is complete. The old one is dropped only below, behind a flush. */
+	if ((r = unlink_if_there(p->dir, MENU_NEW, e)) < 0 || (r = env_ensure(p->dir, e)) < 0)
+		return r;
+	bool present = is_present(p->dir, text);
+	if (!present && (r = write_new(p->dir, text, e)) < 0)
+		return r;
+	if ((p->store >= 0 && (r = flush(p, p->store, e)) < 0) || (r = flush(p, p->dir, e)) < 0)
+		return r;
+	if ((r = unlink_if_there(p->dir, MENU_OLD, e)) < 0)
+		return r;
+	return present ? 0 : switch_names(p, e);
+}
+
+int boot_write_menu(const char *root, const struct boot_menu *menu, struct err *e)
+{
+	struct menu_place p = { .dir = -1, .store = -1 };
+	auto_str struct str text = STR_INIT;
+
+	int r = boot_menu_text(menu, &text, e);
+	if (r == 0)
+		r = place_open(root, menu, &p, e);
+	if (r == 0)
+		r = menu_put(&p, &text, e);
+	fd_close(&p.dir);
+	fd_close(&p.store);
+	return r < 0 ? err_wrap(e, r, "boot menu") : 0;
+}
