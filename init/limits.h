@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Every bound of this module. Sizes that come from outside are checked against these first. */
+#pragma once
+
+#define LIMIT_SET_BYTES	   (1u << 20) /* text of a service set */
+#define LIMIT_SET_ARENA	   (8u << 20)
+#define LIMIT_SVC_COUNT	   1024
+#define LIMIT_SVC_NAME	   64
+#define LIMIT_SVC_LIST	   256 /* names in one dependency list, words in one command */
+#define LIMIT_SVC_LISTEN   8
+#define LIMIT_SVC_RLIMITS  16
+#define LIMIT_SVC_GROUPS   64
+#define LIMIT_SVC_NOTIFYFD 63
+#define LIMIT_CTL_CLIENTS  32
+#define LIMIT_CTL_MSG	   4096 /* one packet, either way */
+#define LIMIT_PATH	   3000 /* a path or text in a packet */
+#define LIMIT_NOTIFY_MSG   2048
+#define LIMIT_REAP_TURN	   4096

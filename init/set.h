@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The service set: doc/service-set.md as structs. Parsing checks everything that can be known
+ * without the machine; a set that was parsed has no unknown hard dependency and no cycle.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "init/limits.h"
+#include "lib/arena.h"
+#include "lib/err.h"
+#include "lib/slice.h"
+
+enum svc_type { SVC_SIMPLE, SVC_NOTIFY, SVC_ONESHOT, SVC_FORKING, SVC_GROUP, SVC_TYPE_MAX };
+enum svc_restart { SVC_RESTART_DEFAULT, SVC_ALWAYS, SVC_ON_FAILURE, SVC_NEVER };
+enum svc_output { SVC_OUT_LOG, SVC_OUT_NULL, SVC_OUT_CONSOLE };
+enum svc_cad { SVC_CAD_REBOOT, SVC_CAD_POWEROFF, SVC_CAD_IGNORE };
+enum svc_socket { SVC_STREAM, SVC_DGRAM, SVC_SEQPACKET, SVC_TCP, SVC_UDP };
+
+struct svc_list { /* names, in the set's arena */
+	const char **v;
+	size_t n;
+};
+
+struct svc_listen {
+	enum svc_socket kind;
+	const char *address, *name, *user, *group;
+	unsigned mode;
+};
+
+struct svc_limit {
+	int resource;
+	uint64_t soft, hard; /* UINT64_MAX: unlimited */
+};
+
+struct svc_cgroup {
+	uint64_t memory_max, memory_high, pids_max; /* 0: not set */
+	uint64_t cpu_weight, io_weight;
+	const char *cpu_max;
+	bool use, delegate;
+};
+
+/* All pointers are owned by the arena of the set. */
+struct svc_def {
+	const char *name; /* NULL: the [init] section */
+	unsigned line;
+	uint64_t id[2]; /* identity of the definition */
+
+	/* [init] */
+	const char *hostname, *log_directory;
+	uint64_t shutdown_timeout;
+	enum svc_cad ctrl_alt_del;
+	const char *const *rescue;
+
+	enum svc_type type;
+	const char *description;
+	const char *const *exec, *const *stop_exec, *const *reload_exec; /* NULL: none */
+	uint64_t reload_signal, stop_signal;
+	bool enabled, critical, remain, later, scope_main, activate, no_new_privileges;
+	struct svc_list requires, wants, after, before, conflicts, conditions;
+	struct svc_list environment;
+
+	uint64_t notify_fd; /* 0: socket */
+	const char *pid_file;
+	enum svc_restart restart;
+	uint8_t success[32]; /* bit set of exit codes */
+	uint64_t restart_delay, restart_delay_max, restart_limit, restart_window; /* ns */
+	uint64_t start_timeout, stop_timeout;
+
+	const char *user, *group;
+	struct svc_list groups;
+	bool groups_given;
+	const char *cwd, *terminal;
+	uint64_t umask;
+	int nice, oom_adjust;
+	enum svc_output output;
+	uint64_t log_size, log_keep;
+	struct svc_limit limits[LIMIT_SVC_RLIMITS];
+	size_t nlimits;
+	struct svc_listen listen[LIMIT_SVC_LISTEN];
+	size_t nlisten;
+	uint64_t listen_id; /* identity of the listen lines */
+	struct svc_cgroup cgroup;
+};
+
+struct svc_set {
+	struct arena arena;
+	struct svc_def init;
+	struct svc_def **v; /* in file order */
+	size_t n;
+	/* Edges by index into v, resolved from names; `order` holds who comes before v[i]:
+	 * requires, wants, after, and the reverse of before. */
+	struct svc_edges *edges;
+};
+
+enum svc_edge { SVC_REQ, SVC_WANT, SVC_ORDER, SVC_CONFLICT, SVC_EDGE_MAX };
+
+/* For each kind: targets[] of service i, and its reverse. */
+struct svc_edges {
+	uint16_t *to[SVC_EDGE_MAX], *from[SVC_EDGE_MAX];
+	uint16_t nto[SVC_EDGE_MAX], nfrom[SVC_EDGE_MAX];
+};
+
+/* Parse text (borrowed for the call) as FILE. On success *ret is owned by the caller
+ * (svc_set_free); errors are "FILE:LINE: …" and -ERR_SYNTAX, -ERR_INVALID or -ERR_LIMIT. */
+int svc_set_parse(struct slice text, const char *file, struct svc_set **ret, struct err *e);
+int svc_set_load(const char *path, struct svc_set **ret, struct err *e);
+/* A set with no service. NULL: no memory. */
+struct svc_set *svc_set_empty(void);
+void svc_set_free(struct svc_set *set); /* NULL allowed */
+/* Index of a name, or -1. */
+int svc_set_find(const struct svc_set *set, struct slice name);
+
+enum svc_change { SVC_KEEP, SVC_START, SVC_STOP, SVC_RESTART, SVC_LATER, SVC_CHANGE_MAX };
+extern const char *const svc_change_names[SVC_CHANGE_MAX];
+
+/* What a load does to service i of the old set (of_old) or of the new one: the definitions alone
+ * decide; a service that requires a restarted one is restarted too. out_old has old->n entries,
+ * out_new new->n. Entries of services in both sets are equal. */
+void svc_set_compare(const struct svc_set *old, const struct svc_set *new, uint8_t *out_old,
+		     uint8_t *out_new);
+
+/* "TERM", "SIGTERM" or "15" to a number; 0: unknown. */
+unsigned svc_signal_number(struct slice name);
+const char *svc_signal_name(unsigned sig);
