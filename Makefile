@@ -184,8 +184,8 @@ all: $(archives) $(programs) ## build the programs (default)
 
 tiers := unit cmd ns vm
 unit-wanted = $(if $(T),$(filter %/$(T),$(unit-tests)),$(unit-tests))
-run-tests = tests/run --obj $(O) --src . $(if $(REQUIRE),--require $(REQUIRE)) $(if $(T),--only $(T)) \
-	$(if $(J),--jobs $(J))
+run-tests = tests/run --obj $(O) --src . --unit "$(unit-wanted)" --fuzz "$(if $(T),$(filter %/$(T),$(fuzzers)),$(fuzzers))" \
+	$(if $(REQUIRE),--require $(REQUIRE)) $(if $(T),--only $(T)) $(if $(J),--jobs $(J))
 
 .PHONY: check check-unit check-cmd check-ns check-vm check-fuzz tests
 tests: $(unit-tests) $(fuzzers) ## build the unit tests and the fuzz replayers
@@ -204,7 +204,7 @@ check-ns: all ## tests in namespaces (PID 1 without a VM, the sandbox)
 check-vm: all ## tests that boot a virtual machine
 	@$(run-tests) vm
 check-fuzz: $(fuzzers) ## replay the fuzz corpora
-	@$(run-tests) --fuzz unit
+	@tests/run --obj $(O) --src . --fuzz "$(fuzzers)" unit
 
 # ---- Checks of the source -----------------------------------------------------------------------
 
