@@ -213,9 +213,9 @@ headers := $(patsubst ./%,%,$(wildcard $(addsuffix /*.h,$(modules) tests/unit)))
 check-layers: ## includes follow the module table; Kbuild files use only the grammar
 	@tests/lint/layers
 
-cmd_HDR = $(CC) $(filter-out -MMD,$(cc-flags)) \
+cmd_HDR = echo '\#include "$(src)"' | $(CC) $(filter-out -MMD,$(cc-flags)) \
 	$(foreach p,$($(patsubst %/,%,$(dir $(src))).pkg-y),@$(call pkg-file,$(p)).cflags) \
-	-MMD -MP -MF $@.d -MT $@ -fsyntax-only -Wno-unused-function -x c $(src) && touch $@
+	-MMD -MP -MF $@.d -MT $@ -fsyntax-only -Wno-unused-function -x c - && touch $@
 define hdr-rule
 $(O)/hdr/$(1).ok: src := $(1)
 $(O)/hdr/$(1).ok: $(1) $(foreach p,$($(patsubst %/,%,$(dir $(1))).pkg-y),$(call pkg-file,$(p))) FORCE ; $$(call if_changed,HDR)

@@ -214,7 +214,8 @@ static int open_for_delete(int dirfd, const char *name, mode_t mode)
 	int fd;
 
 	if ((mode & 0700) != 0700)
-		(void)fchmodat(dirfd, name, (mode & 07777) | 0700, 0); /* open reports the failure */
+		(void)fchmodat(dirfd, name, (mode & 07777) | 0700,
+			       0); /* open reports the failure */
 	fd = openat(dirfd, name, flags);
 	return fd < 0 ? -errno : fd;
 }
@@ -227,7 +228,8 @@ static int delete_entry(struct deletion *d, int dirfd, const char *name, unsigne
 	if (depth > LIMIT_DELETE_DEPTH)
 		return err_set(d->e, -ERR_LIMIT, "%s is nested too deeply", d->path);
 	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return errno == ENOENT ? 0 : err_sys(d->e, "cannot look at %s in %s", name, d->path);
+		return errno == ENOENT ? 0
+				       : err_sys(d->e, "cannot look at %s in %s", name, d->path);
 	if (S_ISDIR(st.st_mode)) {
 		fd = open_for_delete(dirfd, name, st.st_mode);
 		if (fd < 0)

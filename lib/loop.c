@@ -249,8 +249,8 @@ static int set_up(struct loop *l)
 	if (l->timerfd < 0)
 		return -errno;
 	if (l->max_timers) {
-		l->heap = size_mul(l->max_timers, sizeof(*l->heap), &bytes) ? mem_zalloc(bytes) :
-									      NULL;
+		l->heap = size_mul(l->max_timers, sizeof(*l->heap), &bytes) ? mem_zalloc(bytes)
+									    : NULL;
 		if (!l->heap)
 			return -ENOMEM;
 		l->cap = l->max_timers;
