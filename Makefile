@@ -86,7 +86,7 @@ escape = $(subst $(squote),'\$(squote)',$(1))
 newer = $(filter-out FORCE,$?)
 differs = $(if $(filter-out $(subst $(space),_,$(strip $(saved.$@))),$(subst $(space),_,$(strip $(cmd_$(1))))),y)
 why = $(if $(filter 2,$(V)), - $(if $(wildcard $@),$(if $(newer),newer: $(newer),command changed),missing))
-mark-make = $(subst \#,$$(hash),$(subst $$,$$$$,$(strip $(cmd_$(1)))))
+mark-make = $(subst $(hash),$$(hash),$(subst $$,$$$$,$(strip $(cmd_$(1)))))
 define run_command
 @mkdir -p $(@D)
 @$(if $(filter 1,$(V)),:,printf '  %-7s %s%s\n' '$(1)' '$(patsubst $(O)/%,%,$@)' '$(why)')

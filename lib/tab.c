@@ -81,8 +81,7 @@ bool tab_has(const struct tab *t, struct slice key)
 	return t->count && probe(t, key, hash_of(key))->key.p;
 }
 
-/* Close the gap by moving back every later entry of the run that may not stand after a free slot.
- */
+/* Close the gap: move back each later entry of the run that may not stand behind a free slot. */
 static void close_gap(struct tab *t, size_t gap)
 {
 	size_t mask = t->cap - 1;
