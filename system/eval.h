@@ -3,8 +3,8 @@
  * Evaluation: a Lua program becomes a graph of derivations with store paths, and the graph goes
  * into the store.
  *
- *	sys_eval_run()   boxed child runs Lua; the parent computes every store path. Touches no store.
- *	sys_eval_add()   adds the sources and .drv files that are missing. Cheap when nothing is.
+ *	sys_eval_run()   boxed child runs Lua; the parent computes every store path. Touches no
+ *store. sys_eval_add()   adds the sources and .drv files that are missing. Cheap when nothing is.
  *	sys_eval_build() adds, then builds every result that is a derivation.
  *
  * A result is one target or text of what the program returned: a single value has key "", a list
@@ -58,8 +58,9 @@ struct sys_eval_request {
 
 struct sys_eval_result {
 	const char *key;
-	const char *value;  /* store path of a node or package; else the text, placeholders replaced */
-	const char *drv;    /* path of the .drv; NULL: not a derivation */
+	const char
+		*value;	 /* store path of a node or package; else the text, placeholders replaced */
+	const char *drv; /* path of the .drv; NULL: not a derivation */
 	const char *output; /* output of drv; NULL: not a derivation */
 };
 

@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The parent's side of an evaluation: starts the box, hands in files, and reads the result as
+ * something a stranger sent.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/fd.h"
+#include "lib/path.h"
+#include "lib/text.h"
+#include "lib/vec.h"
+#include "lib/wire.h"
+#include "store/store.h"
+#include "system/box.h"
+#include "system/eval.h"
+#include "system/graph.h"
+#include "system/program.h"
+#include "system/realise.h"
+#include "system/sources.h"
+
+#define DEFAULT_MEMORY	     ((uint64_t)256 << 20)
+#define DEFAULT_INSTRUCTIONS UINT64_C(1000000000)
+#define DEFAULT_SECONDS	     60
+#define MODULES_MARK	     "system/lua/prelude.lua"
+#define MODULES_MACHINE	     "/run/current-system/modules"
+
+#ifndef CAIRN_SOURCE_DIR
+#define CAIRN_SOURCE_DIR ""
+#endif
+
+struct sys_eval {
+	struct arena arena;
+	struct str msg; /* what the child sent; the graph borrows from it */
+	struct graph graph;
+	struct sources sources;
+	struct sys_eval_result *results;
+};
+
+/* ---- Where the modules are --------------------------------------------------------------------
+ */
+
+static bool has_modules(const char *dir)
+{
+	char path[PATH_MAX];
+
+	return dir && *dir && path_join(path, dir, MODULES_MARK) == 0 && access(path, R_OK) == 0;
+}
+
+int sys_modules_dir(const char *option, struct arena *a, char **ret, struct err *e)
+{
+	const char *env = getenv("CAIRN_MODULES");
+	const char *asked = option ? option : env && *env ? env : NULL;
+	const char *dir = asked;
+
+	if (asked && !has_modules(asked))
+		return err_set(e, -ERR_NOTFOUND, "%s: not a modules directory: no %s in it", asked,
+			       MODULES_MARK);
+	if (!dir)
+		dir = has_modules(CAIRN_SOURCE_DIR) ? CAIRN_SOURCE_DIR : MODULES_MACHINE;
+	if (!has_modules(dir))
+		return err_hint(e, err_set(e, -ERR_NOTFOUND, "no directory of Lua modules found"),
+				"give --modules DIR or set CAIRN_MODULES");
+	*ret = arena_str(a, dir);
+	return *ret ? 0 : err_set(e, -ENOMEM, "out of memory");
+}
+
+/* ---- Serving the box --------------------------------------------------------------------------
+ */
+
+static int serve_read(struct sys_eval *ev, struct box *b, struct err *e)
+{
+	struct rd rd = rd_of(ev->msg.buf, ev->msg.len);
+	uint64_t root = rd_u64(&rd);
+	struct slice raw = rd_str(&rd, PATH_MAX - 1);
+	auto_str struct str text = STR_INIT;
+	struct err why = ERR_INIT;
+	char path[PATH_MAX];
+	int r;
+
+	if (rd_done(&rd) < 0 || memchr(raw.p ? raw.p : "", 0, raw.n))
+		return err_set(e, -ERR_PROTO, "evaluation: malformed question");
+	snprintf(path, sizeof(path), "%.*s", (int)raw.n, raw.p);
+	r = sources_read(&ev->sources, root, path, &text, &why);
+	if (r == -ENOENT)
+		r = box_reply(b, EVAL_MSG_NOFILE, SLICE(""));
+	else if (r < 0)
+		r = box_reply(b, EVAL_MSG_REFUSED, slice_of(why.msg));
+	else
+		r = box_reply(b, EVAL_MSG_FILE, str_slice(&text));
+	/* A child that went away is noticed, with its reason, when the next message is read. */
+	return r == -EPIPE || r == -ECONNRESET ? 0 : r < 0 ? err_num(e, r, "evaluator: write") : 0;
+}
+
+static void serve_log(struct slice text)
+{
+	auto_str struct str line = STR_INIT;
+
+	text_safe(&line, text);
+	str_addc(&line, '\n');
+	(void)fd_write_full(STDERR_FILENO, line.buf, line.len); /* only a remark */
+}
+
+/* Until the child has said its last word. */
+static int serve(struct sys_eval *ev, struct box *b, struct err *e)
+{
+	for (;;) {
+		uint64_t type = 0;
+		int r = box_wait(b, &type, &ev->msg, LIMIT_EVAL_RESULT, e);
+
+		if (r < 0)
+			return r;
+		switch (type) {
+		case EVAL_MSG_READ:
+			r = serve_read(ev, b, e);
+			if (r < 0)
+				return r;
+			break;
+		case EVAL_MSG_LOG:
+			serve_log(str_slice(&ev->msg));
+			break;
+		case EVAL_MSG_ERROR: {
+			auto_str struct str text = STR_INIT;
+			/* Newlines are wanted here; other control bytes are not. */
+			struct slice rest = str_slice(&ev->msg), line;
+			while (slice_cut(&rest, '\n', &line)) {
+				if (text.len)
+					str_addc(&text, '\n');
+				text_safe(&text, line);
+			}
+			return err_set(e, -ERR_EVAL, "%s", text.buf);
+		}
+		case EVAL_MSG_RESULT:
+			return 0;
+		default:
+			return err_set(e, -ERR_PROTO, "evaluation: unknown message");
+		}
+	}
+}
+
+/* ---- Setting up -------------------------------------------------------------------------------
+ */
+
+static int open_root(const char *dir, int *ret, struct err *e)
+{
+	*ret = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return *ret < 0 ? err_sys(e, "%s", dir) : 0;
+}
+
+/* Root 1 and what the program is told about it. */
+static int set_request(struct sys_eval *ev, const struct sys_eval_request *req, struct program *p,
+		       struct err *e)
+{
+	char dir[PATH_MAX];
+	int r = 0;
+
+	p->text = req->text;
+	p->display = "";
+	switch (req->kind) {
+	case SYS_EVAL_NAME:
+		p->kind = "name";
+		break;
+	case SYS_EVAL_EXPR:
+		p->kind = "expr";
+		r = open_root(".", &ev->sources.dirfd[1], e);
+		break;
+	case SYS_EVAL_FILE:
+		p->kind = "file";
+		p->text = path_base(req->text);
+		if (!*p->text || path_dir(dir, req->text) < 0)
+			return err_set(e, -ERR_INVALID, "'%s' is not the name of a file",
+				       req->text);
+		r = open_root(dir, &ev->sources.dirfd[1], e);
+		p->display = arena_strn(&ev->arena, req->text, (size_t)(p->text - req->text));
+		break;
+	}
+	p->apply = req->apply;
+	p->args = req->args;
+	p->nargs = req->nargs;
+	return r;
+}
+
+/* A configuration may be a link out of its directory (as in /etc): follow the one the user named.
+ */
+static int check_file(const struct sys_eval_request *req, struct err *e)
+{
+	struct stat st;
+
+	if (req->kind != SYS_EVAL_FILE)
+		return 0;
+	if (stat(req->text, &st) < 0)
+		return err_sys(e, "%s", req->text);
+	if (!S_ISREG(st.st_mode))
+		return err_set(e, -ERR_INVALID, "%s: not a regular file", req->text);
+	return 0;
+}
+
+static int collect_results(struct sys_eval *ev, struct err *e)
+{
+	struct graph *g = &ev->graph;
+
+	ev->results = arena_array(&ev->arena, g->nresults, sizeof(*ev->results));
+	if (!ev->results)
+		return err_set(e, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < g->nresults; i++) {
+		const struct graph_result *r = &g->results[i];
+		bool drv = r->node && r->node->kind == NODE_DRV;
+		ev->results[i] = (struct sys_eval_result){
+			arena_slice(&ev->arena, r->key),
+			r->value,
+			drv ? r->node->store : NULL,
+			drv ? r->output : NULL,
+		};
+	}
+	return arena_err(&ev->arena) ? err_set(e, -ENOMEM, "out of memory") : 0;
+}
+
+static int evaluate(struct sys_eval *ev, struct program *p, uint64_t seconds, struct err *e)
+{
+	struct box box = BOX_INIT;
+	int r;
+
+	(void)digest_of(DIGEST_SHA256, "", 0); /* the library starts up before the box closes */
+	r = box_start(&box, seconds, program_main, p, e);
+	if (r == 0)
+		r = serve(ev, &box, e);
+	box_done(&box);
+	if (r == 0)
+		r = graph_load(&ev->graph, p->store_dir, str_slice(&ev->msg), sources_hash,
+			       &ev->sources, e);
+	sources_save(&ev->sources);
+	return r;
+}
+
+int sys_eval_run(const struct sys_eval_opts *opts, const struct sys_eval_request *req,
+		 struct sys_eval **ret, struct err *e)
+{
+	struct sys_eval *ev = calloc(1, sizeof(*ev));
+	struct program p = { 0 };
+	char *modules;
+	int r;
+
+	if (!ev)
+		return err_set(e, -ENOMEM, "out of memory");
+	ev->msg = (struct str)STR_INIT;
+	ev->sources = (struct sources)SOURCES_INIT;
+	p.memory = opts->memory ? opts->memory : DEFAULT_MEMORY;
+	p.instructions = opts->instructions ? opts->instructions : DEFAULT_INSTRUCTIONS;
+	p.store_dir = arena_str(&ev->arena, opts->store_dir ? opts->store_dir : STORE_DIR_DEFAULT);
+	r = sys_modules_dir(opts->modules, &ev->arena, &modules, e);
+	if (r == 0)
+		r = check_file(req, e);
+	if (r == 0)
+		r = open_root(modules, &ev->sources.dirfd[0], e);
+	if (r == 0)
+		r = set_request(ev, req, &p, e);
+	if (r == 0 && arena_err(&ev->arena))
+		r = err_set(e, -ENOMEM, "out of memory");
+	if (r == 0)
+		r = evaluate(ev, &p, opts->seconds ? opts->seconds : DEFAULT_SECONDS, e);
+	if (r == 0)
+		r = collect_results(ev, e);
+	if (r < 0)
+		sys_eval_free(ev);
+	else
+		*ret = ev;
+	return r;
+}
+
+void sys_eval_free(struct sys_eval *ev)
+{
+	if (!ev)
+		return;
+	graph_done(&ev->graph);
+	sources_done(&ev->sources);
+	str_done(&ev->msg);
+	arena_done(&ev->arena);
+	free(ev);
+}
+
+/* ---- Results ----------------------------------------------------------------------------------
+ */
+
+size_t sys_eval_count(const struct sys_eval *ev)
+{
+	return ev->graph.nresults;
+}
+
+const struct sys_eval_result *sys_eval_at(const struct sys_eval *ev, size_t i)
+{
+	return &ev->results[i];
+}
+
+const struct sys_eval_result *sys_eval_find(const struct sys_eval *ev, const char *key)
+{
+	for (size_t i = 0; i < ev->graph.nresults; i++)
+		if (strcmp(ev->results[i].key, key) == 0)
+			return &ev->results[i];
+	return NULL;
+}
+
+const char *sys_eval_value(const struct sys_eval *ev, const char *key)
+{
+	const struct sys_eval_result *r = sys_eval_find(ev, key);
+
+	return r ? r->value : NULL;
+}
+
+int sys_eval_add(struct sys_eval *ev, struct store_conn *c, struct err *e)
+{
+	return realise(c, &ev->graph, &ev->sources, e);
+}
+
+int sys_eval_build(struct sys_eval *ev, struct store_conn *c, const char *key, struct err *e)
+{
+	auto_vec struct vec things = VEC_INIT;
+	int r = sys_eval_add(ev, c, e);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < ev->graph.nresults; i++) {
+		const struct sys_eval_result *res = &ev->results[i];
+		if (res->drv && (!key || strcmp(res->key, key) == 0))
+			vec_add(&things, arena_fmt(&ev->arena, "%s!%s", res->drv, res->output));
+	}
+	if (things.err || arena_err(&ev->arena))
+		return err_set(e, -ENOMEM, "out of memory");
+	return things.n ? store_build(c, (const char *const *)things.v, things.n, e) : 0;
+}
