@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "image/contents.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/fd.h"
+#include "lib/path.h"
+#include "lib/size.h"
+#include "store/store.h"
+
+#define PROFILES "var/guix/profiles"
+#define DB_FILE	 "var/guix/db/db.sqlite"
+
+static const struct {
+	const char *path;
+	unsigned mode;
+} contents_dirs[] = {
+	{ "", 0755 },
+	{ "boot", 0755 },
+	{ "boot/grub", 0755 },
+	{ "dev", 0755 },
+	{ "etc", 0755 },
+	{ "etc/cairn", 0755 },
+	{ "gnu", 0755 },
+	{ "gnu/store", 0755 },
+	{ "home", 0755 },
+	{ "mnt", 0755 },
+	{ "proc", 0555 },
+	{ "root", 0700 },
+	{ "run", 0755 },
+	{ "sys", 0555 },
+	{ "tmp", 01777 },
+	{ "var", 0755 },
+	{ "var/cache", 0755 },
+	{ "var/empty", 0555 },
+	{ "var/guix", 0755 },
+	{ "var/guix/db", 0755 },
+	{ "var/guix/gcroots", 0755 },
+	{ PROFILES, 0755 },
+	{ PROFILES "/per-user", 0755 },
+	{ "var/lib", 0755 },
+	{ "var/log", 0755 },
+	{ "var/log/guix", 0755 },
+	{ "var/tmp", 01777 },
+};
+
+static const struct {
+	const char *path, *target;
+} contents_links[] = {
+	{ "var/guix/gcroots/booted-system", "/run/booted-system" },
+	{ "var/guix/gcroots/current-system", "/run/current-system" },
+	{ "var/guix/gcroots/profiles", "/" PROFILES },
+	{ "var/lock", "/run/lock" },
+	{ "var/run", "/run" },
+	{ PROFILES "/system", "system-1-link" },
+};
+
+/* ---- Database -------------------------------------------------------------------------------- */
+
+static int db_write(const struct contents *c, const char *name, uint64_t *ret_size, struct err *e)
+{
+	const struct store_info *const *items = (const struct store_info *const *)c->closure->v;
+	char *file = arena_fmt(c->arena, "%s/%s", c->work, name);
+	struct stat st;
+
+	if (!file)
+		return err_num(e, -ENOMEM, "database");
+	int r = store_db_create(file, items, c->closure->n, e);
+	if (r < 0)
+		return r;
+	if (stat(file, &st) < 0)
+		return err_sys(e, "%s", file);
+	*ret_size = (uint64_t)st.st_size;
+	return 0;
+}
+
+/* The hashes have the same length whatever they are, and the sizes at most these digits. */
+static int db_estimate(const struct contents *c, uint64_t *ret_size, struct err *e)
+{
+	for (size_t i = 0; i < c->closure->n; i++) {
+		struct store_info *info = (struct store_info *)c->closure->v[i];
+
+		info->nar_hash = digest_of(DIGEST_SHA256, info->path, strlen(info->path));
+		info->nar_size = UINT64_C(1) << 40;
+	}
+	int r = db_write(c, "estimate.sqlite", ret_size, e);
+	char *file = arena_fmt(c->arena, "%s/estimate.sqlite", c->work);
+	if (file)
+		(void)unlink(file); /* scratch */
+	return r;
+}
+
+static int prepare(void *arg, struct man_entry *n, struct err *e)
+{
+	struct contents *c = arg;
+	uint64_t size = 0;
+
+	int r = db_write(c, "db.sqlite", &size, e);
+	if (r < 0)
+		return r;
+	if (size > n->size)
+		return err_set(e, -ERR_INTERNAL, "database is larger than was reckoned");
+	n->source = arena_fmt(c->arena, "%s/db.sqlite", c->work);
+	n->size = size;
+	return n->source ? 0 : err_num(e, -ENOMEM, "database");
+}
+
+struct fill_opts contents_fill(struct contents *c)
+{
+	return (struct fill_opts){ .prepare = prepare, .arg = c };
+}
+
+static int add_database(struct contents *c, struct err *e)
+{
+	struct man_entry *n = manifest_add(&c->manifest, MAN_FILE, DB_FILE);
+	uint64_t size = 0;
+
+	(void)manifest_bytes(&c->manifest, "var/guix/db/schema", 0644, SLICE("7"));
+	int r = n ? db_estimate(c, &size, e) : err_num(e, -ENOMEM, "database");
+	if (r < 0)
+		return r;
+	n->late = true;
+	n->size = size;
+	return 0;
+}
+
+/* ---- The rest -------------------------------------------------------------------------------- */
+
+static int add_closure(struct contents *c, struct err *e)
+{
+	bool found = false;
+
+	for (size_t i = 0; i < c->closure->n; i++) {
+		struct store_info *info = (struct store_info *)c->closure->v[i];
+		char *source = arena_fmt(c->arena, "%s%s", c->store_prefix, info->path);
+
+		if (!source)
+			return err_num(e, -ENOMEM, "closure");
+		found |= strcmp(info->path, c->system) == 0;
+		int r = manifest_add_item(&c->manifest, source, info, e);
+		if (r < 0)
+			return r;
+	}
+	return found ? 0 : err_set(e, -ERR_INVALID, "%s is not in the closure given", c->system);
+}
+
+static int add_boot(struct contents *c, struct err *e)
+{
+	auto_str struct str text = STR_INIT;
+	char env[BOOT_ENV_SIZE];
+
+	if (!c->menu)
+		return 0;
+	int r = boot_menu_text(c->menu, &text, e);
+	if (r < 0)
+		return r;
+	boot_env_format(env);
+	(void)manifest_bytes(&c->manifest, BOOT_MENU_FILE, 0644, str_slice(&text));
+	(void)manifest_bytes(&c->manifest, BOOT_ENV_FILE, 0644, (struct slice){ env, sizeof(env) });
+	return 0;
+}
+
+/* The configuration the system came from becomes the machine's to edit. */
+static int add_configuration(struct contents *c, struct err *e)
+{
+	char *source = arena_fmt(c->arena, "%s%s/config", c->store_prefix, c->system);
+	auto_str struct str target = STR_INIT;
+
+	if (!source)
+		return err_num(e, -ENOMEM, "configuration");
+	if (access(source, F_OK) < 0 && errno == ENOENT)
+		return 0;
+	/* A link to an item of its own: the item lies behind the prefix, too. */
+	struct err ignored = ERR_INIT;
+	if (file_readlink(AT_FDCWD, source, &target, &ignored) == 0 && target.buf[0] == '/')
+		source = arena_fmt(c->arena, "%s%s", c->store_prefix, target.buf);
+	if (!source)
+		return err_num(e, -ENOMEM, "configuration");
+	return manifest_add_copy(&c->manifest, source, "etc/cairn", e);
+}
+
+int contents_make(struct contents *c, struct err *e)
+{
+	struct manifest *m = &c->manifest;
+	int r;
+
+	*m = (struct manifest){ .arena = c->arena, .entries = VEC_INIT };
+	for (size_t i = 0; i < ARRAY_LEN(contents_dirs); i++)
+		(void)manifest_dir(m, contents_dirs[i].path, contents_dirs[i].mode);
+	for (size_t i = 0; i < ARRAY_LEN(contents_links); i++)
+		(void)manifest_link(m, contents_links[i].path, contents_links[i].target);
+	(void)manifest_link(m, PROFILES "/system-1-link", c->system);
+	if ((r = add_closure(c, e)) < 0 || (r = add_boot(c, e)) < 0 ||
+	    (r = add_configuration(c, e)) < 0 || (r = add_database(c, e)) < 0)
+		return r;
+	return manifest_finish(m, e); /* also says when memory ran out above */
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * What the root file system of a machine made from a system holds: the closure, the database that
+ * says so, generation 1 and its links, the boot menu, and directories for the rest. Machine ids,
+ * random seeds, host keys and temporary roots are not in it: activation and services make them.
+ */
+#pragma once
+
+#include "bootloader/bootloader.h"
+#include "image/fill.h"
+#include "image/manifest.h"
+#include "lib/arena.h"
+#include "lib/err.h"
+#include "lib/vec.h"
+
+struct contents {
+	struct arena *arena;	      /* borrowed */
+	const char *store_prefix;     /* in front of logical store paths; "" in a builder */
+	const char *system;	      /* logical path of the generation */
+	const struct vec *closure;    /* of struct store_info *, from closure_parse() */
+	const struct boot_menu *menu; /* NULL: no menu */
+	const char *work;	      /* directory for the database file */
+	struct manifest manifest;     /* the result; manifest_done() it */
+};
+
+/* Fill c->manifest. */
+int contents_make(struct contents *c, struct err *e);
+/* For fill_run(): makes the database once all items are hashed. */
+struct fill_opts contents_fill(struct contents *c);
