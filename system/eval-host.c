@@ -212,6 +212,7 @@ static int collect_results(struct sys_eval *ev, struct err *e)
 			r->value,
 			drv ? r->node->store : NULL,
 			drv ? r->output : NULL,
+			r->node != NULL,
 		};
 	}
 	return arena_err(&ev->arena) ? err_set(e, -ENOMEM, "out of memory") : 0;
@@ -328,4 +329,9 @@ int sys_eval_build(struct sys_eval *ev, struct store_conn *c, const char *key, s
 	if (things.err || arena_err(&ev->arena))
 		return err_set(e, -ENOMEM, "out of memory");
 	return things.n ? store_build(c, (const char *const *)things.v, things.n, e) : 0;
+}
+
+int sys_eval_missing(struct sys_eval *ev, struct store_conn *c, struct vec *ret, struct err *e)
+{
+	return realise_missing(c, &ev->graph, ret, e);
 }

@@ -15,12 +15,14 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "lib/arena.h"
 #include "lib/cmd.h"
 #include "lib/err.h"
+#include "lib/vec.h"
 
 struct store_conn;
 
@@ -62,6 +64,7 @@ struct sys_eval_result {
 		*value;	 /* store path of a node or package; else the text, placeholders replaced */
 	const char *drv; /* path of the .drv; NULL: not a derivation */
 	const char *output; /* output of drv; NULL: not a derivation */
+	bool target;	    /* a node or package, not a text */
 };
 
 struct sys_eval;
@@ -82,6 +85,10 @@ const char *sys_eval_value(const struct sys_eval *ev, const char *key);
 int sys_eval_add(struct sys_eval *ev, struct store_conn *c, struct err *e);
 /* sys_eval_add, then build all results (or the one called key, when not NULL). */
 int sys_eval_build(struct sys_eval *ev, struct store_conn *c, const char *key, struct err *e);
+
+/* Paths of the .drv files that would have to be built for all results, in an order of building;
+ * strings live as long as ev. */
+int sys_eval_missing(struct sys_eval *ev, struct store_conn *c, struct vec *ret, struct err *e);
 
 /* Directory of the Lua modules by the rules of sys_eval_opts.modules, in arena. */
 int sys_modules_dir(const char *option, struct arena *a, char **ret, struct err *e);

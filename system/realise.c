@@ -11,6 +11,8 @@
 #include "lib/vec.h"
 #include "store/store.h"
 
+#define LIMIT_LOCAL_FILE ((size_t)64 << 20)
+
 static int expect(const struct node *n, const char *got, struct err *e)
 {
 	if (strcmp(got, n->store) == 0)
@@ -118,15 +120,30 @@ static int add_local(struct store_conn *c, struct sources *s, const struct node 
 	return add_if_right(c, n, dirfd, path_base(path), ret_done, e);
 }
 
-/* Lay the download out as the item in directory dirfd; *ret_name is the item there. */
-static int unpack(const struct node *n, int dirfd, const char **ret_name, struct err *e)
+/* The file beside the recipe is what would have been downloaded and unpacked. */
+static bool copy_local(struct sources *s, const struct node *n, int dirfd)
+{
+	auto_str struct str text = STR_INIT;
+	char path[PATH_MAX];
+
+	if (n->path.n == 0 || s->dirfd[n->root] < 0)
+		return false;
+	snprintf(path, sizeof(path), "%.*s", (int)n->path.n, n->path.p);
+	return file_read(s->dirfd[n->root], path, &text, LIMIT_LOCAL_FILE, NULL) == 0 &&
+	       file_write_atomic(dirfd, "download", text.buf, text.len, 0644, NULL) == 0;
+}
+
+/* Lay the download, or its member from, out as the item in directory dirfd; *ret_name is the item
+ * there. */
+static int unpack(const struct node *n, struct slice from, int dirfd, const char **ret_name,
+		  struct err *e)
 {
 	char as[PATH_MAX], dir[PATH_MAX], member[PATH_MAX];
 	mode_t mode = n->executable ? 0755 : 0644;
 	auto_fd int file = -1;
 	int r;
 
-	snprintf(member, sizeof(member), "%.*s", (int)n->member.n, n->member.p);
+	snprintf(member, sizeof(member), "%.*s", (int)from.n, from.p);
 	snprintf(as, sizeof(as), "item%s%.*s", n->as.n ? "/" : "", (int)n->as.n, n->as.p);
 	r = path_dir(dir, as);
 	if (r < 0)
@@ -152,20 +169,36 @@ static int unpack(const struct node *n, int dirfd, const char **ret_name, struct
 	}
 }
 
-static int fetch_into(struct store_conn *c, const struct node *n, int dirfd, struct err *e)
+static int fetch_into(struct store_conn *c, struct sources *s, const struct node *n, int dirfd,
+		      struct err *e)
 {
 	auto_arena struct arena a = ARENA_INIT;
 	const char **urls = arena_array(&a, n->list.n, sizeof(*urls)), *name;
 	bool done = false;
 	int r;
 
+	if (copy_local(s, n, dirfd)) {
+		r = unpack(n, SLICE(""), dirfd, &name, e);
+		if (r == 0)
+			r = add_if_right(c, n, dirfd, name, &done, e);
+		if (r < 0 || done)
+			return r;
+		r = file_delete_tree(dirfd, "item", NULL, e);
+		if (r < 0)
+			return r;
+	}
+	if (n->list.n == 0)
+		return err_set(e, -ERR_NOTFOUND,
+			       "'%.*s' does not have the hash that is expected, and there are no "
+			       "urls",
+			       (int)n->path.n, n->path.p);
 	for (size_t i = 0; urls && i < n->list.n; i++)
 		urls[i] = arena_slice(&a, n->list.v[i]);
 	if (arena_err(&a))
 		return err_set(e, -ENOMEM, "out of memory");
 	r = fetch_file(urls, n->list.n, &n->sha256, dirfd, "download", e);
 	if (r == 0)
-		r = unpack(n, dirfd, &name, e);
+		r = unpack(n, n->member, dirfd, &name, e);
 	if (r == 0)
 		r = add_if_right(c, n, dirfd, name, &done, e);
 	if (r == 0 && !done) {
@@ -192,18 +225,13 @@ static int add_fixed(struct store_conn *c, struct sources *s, const struct node 
 
 	if (r < 0 || done)
 		return r;
-	if (n->list.n == 0)
-		return err_set(e, -ERR_NOTFOUND,
-			       "fixed_source '%.*s': '%.*s' does not have the hash that is "
-			       "expected, and there are no urls",
-			       (int)n->name.n, n->name.p, (int)n->path.n, n->path.p);
 	r = path_join(dir, tmp && *tmp == '/' ? tmp : "/tmp", "cairn-XXXXXX");
 	if (r < 0)
 		return err_num(e, r, "TMPDIR");
 	if (!mkdtemp(dir))
 		return err_sys(e, "%s", dir);
 	dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	r = dirfd < 0 ? err_sys(e, "%s", dir) : fetch_into(c, n, dirfd, e);
+	r = dirfd < 0 ? err_sys(e, "%s", dir) : fetch_into(c, s, n, dirfd, e);
 	(void)file_delete_tree(AT_FDCWD, dir, NULL, NULL); /* a left-over below /tmp is no error */
 	return r < 0 ? err_wrap(e, r, "fixed_source '%.*s'", (int)n->name.n, n->name.p) : 0;
 }
@@ -294,4 +322,54 @@ int realise(struct store_conn *c, struct graph *g, struct sources *s, struct err
 		r = add_node(c, s, g->nodes[i], e); /* the daemon roots it for this connection */
 	}
 	return r;
+}
+
+/* Valid outputs among those of all derivations, sorted. */
+static int valid_outputs(struct store_conn *c, struct graph *g, struct arena *a, struct vec *ret,
+			 struct err *e)
+{
+	auto_vec struct vec paths = VEC_INIT;
+	int r;
+
+	for (size_t i = 0; i < g->nnodes; i++) {
+		const struct drv *d = g->nodes[i]->drv;
+		for (size_t k = 0; d && k < d->noutputs; k++)
+			vec_add(&paths, (void *)d->outputs[k].path);
+	}
+	if (paths.err)
+		return err_set(e, -ENOMEM, "out of memory");
+	if (paths.n == 0)
+		return 0;
+	r = store_valid_subset(c, a, (const char *const *)paths.v, paths.n, ret, e);
+	vec_sort_str(ret);
+	return r;
+}
+
+static bool all_valid(const struct drv *d, const struct vec *valid)
+{
+	for (size_t i = 0; i < d->noutputs; i++)
+		if (!vec_has_str(valid, d->outputs[i].path))
+			return false;
+	return true;
+}
+
+int realise_missing(struct store_conn *c, struct graph *g, struct vec *ret, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	auto_vec struct vec valid = VEC_INIT;
+	int r = valid_outputs(c, g, &a, &valid, e);
+
+	if (r < 0)
+		return r;
+	want_results(g);
+	for (size_t i = g->nnodes; i-- > 0;) {
+		struct node *n = g->nodes[i];
+		n->wanted = n->wanted && n->drv && !all_valid(n->drv, &valid);
+		for (size_t k = 0; n->wanted && k < n->ndeps; k++)
+			n->deps[k]->wanted = true;
+	}
+	for (size_t i = 0; i < g->nnodes; i++)
+		if (g->nodes[i]->wanted)
+			vec_add(ret, (void *)g->nodes[i]->store);
+	return ret->err;
 }
