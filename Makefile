@@ -63,7 +63,7 @@ uniq = $(if $(1),$(firstword $(1)) $(call uniq,$(filter-out $(firstword $(1)),$(
 
 CFLAGS ?= -O2 -g
 warnings := -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -Wold-style-definition \
-	-Wwrite-strings -Wvla -Wundef -Wno-unused-parameter -Wno-missing-field-initializers \
+	-Wvla -Wundef -Wno-unused-parameter -Wno-missing-field-initializers \
 	$(if $(filter 1,$(W)),-Wshadow -Wconversion -Wno-error)
 cc-flags = -std=gnu11 -D_GNU_SOURCE -I. -I$(O) -include lib/banned.h $(warnings) \
 	-ffile-prefix-map=$(CURDIR)/= -ffunction-sections -fdata-sections -fno-common \
