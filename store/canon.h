@@ -14,7 +14,8 @@ struct canon_inodes; /* inodes seen, to allow hard links inside one build */
 
 struct canon {
 	uid_t uid, gid; /* owner to give; (uid_t)-1: leave */
-	uid_t from;	/* files must belong to this uid or to uid; (uid_t)-1: any owner will do */
+	uid_t from;	/* the builder: every file must be its own, or one more link to a file
+			   already done; (uid_t)-1: any owner will do */
 	struct canon_inodes *seen; /* owned */
 };
 
