@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "lib/fd.h"
+#include "lib/path.h"
+#include "tests/unit/test.h"
+
+/* Each test works in a directory of its own below TMP. */
+static int scratch(char out[PATH_MAX])
+{
+	const char *top = getenv("TMP") ? getenv("TMP") : "/tmp";
+
+	path_join(out, top, "t_file-XXXXXX");
+	if (!mkdtemp(out))
+		return -1;
+	return open(out, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+static void scratch_done(const char *dir)
+{
+	struct err e = ERR_INIT;
+
+	if (file_delete_tree(AT_FDCWD, dir, NULL, &e) < 0)
+		TEST_FAIL("%s", e.msg);
+	CHECK_INT(access(dir, F_OK), -1);
+}
+
+static mode_t mode_of(int dirfd, const char *path)
+{
+	struct stat st;
+
+	return fstatat(dirfd, path, &st, AT_SYMLINK_NOFOLLOW) < 0 ? 0 : st.st_mode;
+}
+
+TEST(write_and_read)
+{
+	auto_str struct str got = STR_INIT;
+	struct err e = ERR_INIT;
+	char dir[PATH_MAX];
+	auto_fd int fd = scratch(dir);
+
+	umask(077);
+	CHECK_INT(file_write_atomic(fd, "f", "one", 3, 0644, &e), 0);
+	umask(022);
+	CHECK_INT(mode_of(fd, "f"), S_IFREG | 0644);
+	CHECK_INT(file_write_atomic(fd, "f", "second", 6, 0600, &e), 0);
+	CHECK_INT(file_read(fd, "f", &got, 100, &e), 0);
+	CHECK_STR(got.buf, "second");
+	CHECK_INT(mode_of(fd, "f"), S_IFREG | 0600);
+	CHECK_INT(file_read(fd, "f", &got, 5, &e), -ERR_LIMIT);
+	CHECK_STR(e.msg, "f is larger than 5 bytes");
+	CHECK_INT(file_read(fd, "none", &got, 5, &e), -ENOENT);
+	CHECK_STR(e.msg, "cannot open none: No such file or directory");
+	scratch_done(dir);
+}
+
+/* A failed write leaves no temporary file behind. */
+TEST(failed_writes_leave_nothing)
+{
+	struct err e = ERR_INIT;
+	char dir[PATH_MAX];
+	auto_fd int fd = scratch(dir);
+
+	CHECK_INT(mkdirat(fd, "d", 0755), 0);
+	CHECK_INT(file_write_atomic(fd, "d", "x", 1, 0644, &e), -EISDIR);
+	CHECK(strstr(e.msg, "to d: Is a directory") != NULL);
+	CHECK_INT(file_symlink_atomic(fd, "t", "d", &e), -EISDIR);
+	CHECK_INT(file_write_atomic(fd, "none/x", "x", 1, 0644, &e), -ENOENT);
+	CHECK_INT(unlinkat(fd, "d", AT_REMOVEDIR), 0);
+	CHECK_INT(rmdir(dir), 0);
+}
+
+TEST(symlinks)
+{
+	auto_str struct str got = STR_INIT;
+	char dir[PATH_MAX], target[3000];
+	struct err e = ERR_INIT;
+	auto_fd int fd = scratch(dir);
+
+	CHECK_INT(file_symlink_atomic(fd, "first", "l", &e), 0);
+	CHECK_INT(file_symlink_atomic(fd, "second", "l", &e), 0);
+	CHECK_INT(file_readlink(fd, "l", &got, &e), 0);
+	CHECK_STR(got.buf, "second");
+	memset(target, 'x', sizeof(target) - 1);
+	target[sizeof(target) - 1] = '\0';
+	str_cut(&got, 0);
+	CHECK_INT(file_symlink_atomic(fd, target, "long", &e), 0);
+	CHECK_INT(file_readlink(fd, "long", &got, &e), 0);
+	CHECK_STR(got.buf, target);
+	CHECK_INT(file_readlink(fd, "none", &got, &e), -ENOENT);
+	scratch_done(dir);
+}
+
+TEST(directories)
+{
+	struct err e = ERR_INIT;
+	char dir[PATH_MAX], abs[PATH_MAX];
+	auto_fd int fd = scratch(dir);
+
+	CHECK_INT(file_mkdir_p(fd, "a/b//c/", 0755, &e), 0);
+	CHECK(S_ISDIR(mode_of(fd, "a/b/c")));
+	CHECK_INT(file_mkdir_p(fd, "a/b/c", 0755, &e), 0);
+	CHECK_INT(path_join(abs, dir, "x/y"), 0);
+	CHECK_INT(file_mkdir_p(AT_FDCWD, abs, 0755, &e), 0);
+	CHECK(S_ISDIR(mode_of(fd, "x/y")));
+	CHECK_INT(file_mkdir_p(AT_FDCWD, "/", 0755, &e), 0);
+	CHECK_INT(file_write_atomic(fd, "a/f", "", 0, 0644, &e), 0);
+	CHECK_INT(file_mkdir_p(fd, "a/f", 0755, &e), -ENOTDIR);
+	CHECK(file_mkdir_p(fd, "a/f/g", 0755, &e) < 0);
+	CHECK_INT(file_sync(fd, "a", &e), 0);
+	scratch_done(dir);
+}
+
+TEST(delete_does_not_follow_links)
+{
+	char dir[PATH_MAX];
+	struct err e = ERR_INIT;
+	uint64_t bytes = 0;
+	auto_fd int fd = scratch(dir);
+
+	CHECK_INT(file_mkdir_p(fd, "keep/in", 0755, &e), 0);
+	CHECK_INT(file_mkdir_p(fd, "t/a/b", 0755, &e), 0);
+	CHECK_INT(symlinkat("../../keep", fd, "t/a/link"), 0);
+	CHECK_INT(symlinkat("/nonexistent", fd, "t/dangling"), 0);
+	CHECK_INT(file_write_atomic(fd, "t/a/b/f", "data", 4, 0400, &e), 0);
+	CHECK_INT(fchmodat(fd, "t/a/b", 0, 0), 0);
+	CHECK_INT(fchmodat(fd, "t/a", 0555, 0), 0);
+	CHECK_INT(file_delete_tree(fd, "t", &bytes, &e), 0);
+	CHECK(bytes >= 512);
+	CHECK_INT(mode_of(fd, "t"), 0);
+	CHECK(S_ISDIR(mode_of(fd, "keep/in")));
+	CHECK_INT(file_delete_tree(fd, "t", &bytes, &e), 0);
+	CHECK_INT(symlinkat("keep", fd, "l"), 0);
+	CHECK_INT(file_delete_tree(fd, "l", NULL, &e), 0);
+	CHECK(S_ISDIR(mode_of(fd, "keep/in")));
+	scratch_done(dir);
+}
+
+TEST_MAIN(write_and_read, failed_writes_leave_nothing, symlinks, directories,
+	  delete_does_not_follow_links)
