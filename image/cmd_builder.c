@@ -17,8 +17,8 @@
 #define LIMIT_CLOSURE (64 * 1024 * 1024)
 
 struct image_raw {
-	const char *closure, *system, *output, *label, *uuid, *mke2fs, *code, *free_space;
-	const char *store_prefix, *work;
+	const char *closure, *system, *output, *mke2fs, *code, *free_space, *store_prefix, *work;
+	const char *label, *uuid, *part_label, *part_uuid;
 };
 
 #define AT(f) offsetof(struct image_raw, f)
@@ -30,26 +30,37 @@ static const struct cmd_opt image_raw_opts[] = {
 	{ "label", 0, CMD_STR, AT(label), "TEXT", "label of the root file system" },
 	{ "mke2fs", 0, CMD_STR, AT(mke2fs), "FILE", "the program" },
 	{ "output", 'o', CMD_STR, AT(output), "FILE", "image to make; else $out" },
+	{ "part-label", 0, CMD_STR, AT(part_label), "TEXT", "label of the root partition (root)" },
+	{ "part-uuid", 0, CMD_STR, AT(part_uuid), "UUID", "of the root partition; else derived" },
 	{ "store-prefix", 0, CMD_STR, AT(store_prefix), "DIR", "directory in front of the store" },
 	{ "system", 0, CMD_STR, AT(system), "PATH", "generation" },
 	{ "uuid", 0, CMD_STR, AT(uuid), "UUID", "of the root file system; else derived" },
 	{ "work", 0, CMD_STR, AT(work), "DIR", "scratch directory" },
 };
 
-static int check_options(struct image_raw *o, struct guid *uuid, uint64_t *free_space,
+static int check_options(struct image_raw *o, struct raw_opts *raw, struct guid uuid[2],
 			 struct err *e)
 {
 	o->output = o->output ? o->output : getenv("out");
 	o->label = o->label ? o->label : "";
 	o->store_prefix = o->store_prefix ? o->store_prefix : "";
 	o->work = o->work ? o->work : ".";
-	if (!o->closure || !o->system || !o->output || !o->mke2fs || !o->code)
-		return cmd_usage(e, "--closure, --system, --mke2fs, --boot-code and an output are "
-				    "needed");
-	if (o->uuid && guid_parse(slice_of(o->uuid), uuid) < 0)
+	if (!o->closure || !o->system || !o->output || !o->mke2fs)
+		return cmd_usage(e, "--closure, --system, --mke2fs and an output are needed");
+	if (o->uuid && guid_parse(slice_of(o->uuid), &uuid[0]) < 0)
 		return cmd_usage(e, "'%s' is not a UUID", o->uuid);
-	if (text_size(slice_of(o->free_space ? o->free_space : "256M"), free_space) < 0)
+	if (o->part_uuid && guid_parse(slice_of(o->part_uuid), &uuid[1]) < 0)
+		return cmd_usage(e, "'%s' is not a UUID", o->part_uuid);
+	*raw = (struct raw_opts){ .file = o->output,
+				  .label = o->label,
+				  .part_label = o->part_label ? o->part_label : "root",
+				  .uuid = o->uuid ? &uuid[0] : NULL,
+				  .part_uuid = o->part_uuid ? &uuid[1] : NULL,
+				  .mke2fs = o->mke2fs,
+				  .code_dir = o->code };
+	if (text_size(slice_of(o->free_space ? o->free_space : "256M"), &raw->free_bytes) < 0)
 		return cmd_usage(e, "'%s' is not a size", o->free_space);
+	raw->free_inodes = 4096 + raw->free_bytes / (64 * 1024);
 	return store_path_check(STORE_DIR_DEFAULT, slice_of(o->system), e);
 }
 
@@ -72,12 +83,12 @@ static int image_raw_run(struct cmd_env *env, struct err *e)
 	auto_vec struct vec closure = VEC_INIT;
 	struct raw_result result = { 0 };
 	struct boot_menu menu;
-	struct guid uuid;
-	uint64_t free_space = 0;
+	struct raw_opts raw;
+	struct guid uuid[2];
 	bool none = false;
 	int r;
 
-	if ((r = check_options(o, &uuid, &free_space, e)) < 0 ||
+	if ((r = check_options(o, &raw, uuid, e)) < 0 ||
 	    (r = file_read(AT_FDCWD, o->closure, &text, LIMIT_CLOSURE, e)) < 0 ||
 	    (r = closure_parse(&a, STORE_DIR_DEFAULT, str_slice(&text), &closure, e)) < 0 ||
 	    (r = first_menu(o, &a, &menu, &none, e)) < 0)
@@ -88,13 +99,6 @@ static int image_raw_run(struct cmd_env *env, struct err *e)
 			      .closure = &closure,
 			      .menu = none ? NULL : &menu,
 			      .work = o->work };
-	struct raw_opts raw = { .file = o->output,
-				.label = o->label,
-				.uuid = o->uuid ? &uuid : NULL,
-				.mke2fs = o->mke2fs,
-				.code_dir = o->code,
-				.free_bytes = free_space,
-				.free_inodes = 4096 + free_space / (64 * 1024) };
 	if ((r = raw_make(&raw, &c, &result, e)) < 0)
 		return r;
 	char size[16], left[16];

@@ -23,7 +23,6 @@ static const struct {
 	{ "boot/grub", 0755 },
 	{ "dev", 0755 },
 	{ "etc", 0755 },
-	{ "etc/cairn", 0755 },
 	{ "gnu", 0755 },
 	{ "gnu/store", 0755 },
 	{ "home", 0755 },
@@ -167,19 +166,10 @@ static int add_boot(struct contents *c, struct err *e)
 static int add_configuration(struct contents *c, struct err *e)
 {
 	char *source = arena_fmt(c->arena, "%s%s/config", c->store_prefix, c->system);
-	auto_str struct str target = STR_INIT;
 
 	if (!source)
 		return err_num(e, -ENOMEM, "configuration");
-	if (access(source, F_OK) < 0 && errno == ENOENT)
-		return 0;
-	/* A link to an item of its own: the item lies behind the prefix, too. */
-	struct err ignored = ERR_INIT;
-	if (file_readlink(AT_FDCWD, source, &target, &ignored) == 0 && target.buf[0] == '/')
-		source = arena_fmt(c->arena, "%s%s", c->store_prefix, target.buf);
-	if (!source)
-		return err_num(e, -ENOMEM, "configuration");
-	return manifest_add_copy(&c->manifest, source, "etc/cairn", e);
+	return manifest_add_copy(&c->manifest, c->store_prefix, source, "etc/cairn", e);
 }
 
 int contents_make(struct contents *c, struct err *e)

@@ -126,7 +126,8 @@ static int mke2fs_run(const struct ext4_opts *o, uint64_t blocks, uint64_t inode
 {
 	static const char conf[] =
 		"[defaults]\n\tbase_features = none\n\tenable_periodic_fsck = 0\n"
-		"[fs_types]\n\text4 = {\n\t}\n\tplain = {\n\t}\n";
+		"[fs_types]\n\text4 = {\n\t\tinode_size = 256\n\t}\n\tplain = {\n\t\tinode_size = "
+		"256\n\t}\n";
 	char uuid[GUID_TEXT_MAX], extended[300], config[PATH_MAX + 32], n[3][24], journal[24];
 	char path[PATH_MAX];
 	auto_fd int work = open(o->work, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

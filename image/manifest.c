@@ -62,6 +62,7 @@ struct man_entry *manifest_bytes(struct manifest *m, const char *path, unsigned 
 struct walk {
 	struct manifest *m;
 	struct store_info *item; /* NULL: a copy */
+	const char *prefix;	 /* of a copy: where the store is */
 	struct path source;	 /* physical */
 	struct path path;	 /* in the image */
 	size_t depth;
@@ -113,6 +114,30 @@ static int walk_dir(struct walk *w, int dirfd, const char *name, struct err *e)
 	return r;
 }
 
+/* In a copy, a link into the store stands for what it names. */
+static bool is_followed(const struct walk *w, const char *target)
+{
+	return !w->item && path_is_clean(target) && path_is_below(target, STORE_DIR_DEFAULT);
+}
+
+static int walk_behind(struct walk *w, const char *target, struct err *e)
+{
+	struct path saved = w->source;
+	char physical[PATH_MAX];
+	int n = snprintf(physical, sizeof(physical), "%s%s", w->prefix, target);
+
+	if (n < 0 || (size_t)n >= sizeof(physical))
+		return err_num(e, -ENAMETOOLONG, "%s", target);
+	if (w->depth >= LIMIT_DEPTH)
+		return err_set(e, -ERR_LIMIT, "%s: too many links", w->source.buf);
+	path_init(&w->source, physical);
+	w->depth++;
+	int r = walk_node(w, AT_FDCWD, physical, e);
+	w->depth--;
+	w->source = saved;
+	return r;
+}
+
 static int walk_node(struct walk *w, int dirfd, const char *name, struct err *e)
 {
 	auto_str struct str target = STR_INIT;
@@ -137,6 +162,8 @@ static int walk_node(struct walk *w, int dirfd, const char *name, struct err *e)
 	case S_IFLNK:
 		if ((r = file_readlink(dirfd, name, &target, e)) < 0)
 			return r;
+		if (is_followed(w, target.buf))
+			return walk_behind(w, target.buf, e);
 		n = manifest_link(w->m, w->path.buf, target.buf);
 		break;
 	default:
@@ -162,15 +189,16 @@ int manifest_add_item(struct manifest *m, const char *source, struct store_info 
 	return walk_node(&w, AT_FDCWD, source, e);
 }
 
-int manifest_add_copy(struct manifest *m, const char *source, const char *path, struct err *e)
+int manifest_add_copy(struct manifest *m, const char *prefix, const char *source, const char *path,
+		      struct err *e)
 {
-	struct walk w = { .m = m };
+	struct walk w = { .m = m, .prefix = prefix };
 
 	path_init(&w.source, source);
 	path_init(&w.path, path);
 	if (w.source.err || w.path.err)
 		return err_num(e, -ENAMETOOLONG, "%s", source);
-	return walk_dir(&w, AT_FDCWD, source, e);
+	return walk_node(&w, AT_FDCWD, source, e);
 }
 
 /* ---- Order ----------------------------------------------------------------------------------- */

@@ -59,9 +59,10 @@ struct man_entry *manifest_bytes(struct manifest *m, const char *path, unsigned 
  * owners, modes and times a store has. */
 int manifest_add_item(struct manifest *m, const char *source, struct store_info *item,
 		      struct err *e);
-/* Add the regular files, links and directories below the directory source as ordinary, writable
- * files below path (which must be an entry of its own). */
-int manifest_add_copy(struct manifest *m, const char *source, const char *path, struct err *e);
+/* Add source and what is below it as ordinary, writable files at path. Links into the store (which
+ * is behind prefix) are replaced by what they name, other links stay links. */
+int manifest_add_copy(struct manifest *m, const char *prefix, const char *source, const char *path,
+		      struct err *e);
 
 /* Sort, then check: no path twice, every parent is a directory entry, nothing unclean. */
 int manifest_finish(struct manifest *m, struct err *e);

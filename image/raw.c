@@ -45,8 +45,8 @@ static int put(int fd, const void *p, size_t n, uint64_t sector, struct err *e)
 	return 0;
 }
 
-static int write_table(int fd, const char *system, uint64_t root_sectors, uint64_t *ret_size,
-		       struct err *e)
+static int write_table(const struct raw_opts *o, int fd, const char *system, uint64_t root_sectors,
+		       uint64_t *ret_size, struct err *e)
 {
 	uint8_t head[GPT_HEAD_SECTORS * GPT_SECTOR], tail[GPT_TAIL_SECTORS * GPT_SECTOR];
 	struct gpt *g = calloc(1, sizeof(*g));
@@ -60,10 +60,11 @@ static int write_table(int fd, const char *system, uint64_t root_sectors, uint64
 					.first = RAW_BOOT_FIRST,
 					.last = RAW_ROOT_FIRST - 1,
 					.label = "bios-boot" };
-	g->part[1] = (struct gpt_part){ .id = img_guid(system, "partition:root"),
+	g->part[1] = (struct gpt_part){ .id = o->part_uuid ? *o->part_uuid
+							   : img_guid(system, "partition:root"),
 					.first = RAW_ROOT_FIRST,
 					.last = RAW_ROOT_FIRST + root_sectors - 1,
-					.label = "root" };
+					.label = o->part_label };
 	(void)guid_parse(SLICE(GPT_TYPE_BIOS_BOOT), &g->part[0].type); /* constants */
 	(void)guid_parse(SLICE(GPT_TYPE_LINUX_ROOT), &g->part[1].type);
 	uint64_t sectors = g->sectors;
@@ -134,9 +135,9 @@ static int raw_write(const struct raw_opts *o, int fd, struct contents *c, struc
 
 	if ((r = ext4_make(&fs, &c->manifest, &bytes, e)) < 0 ||
 	    (r = write_root(&fs, c, ret, e)) < 0 ||
-	    (r = write_table(fd, c->system, bytes / GPT_SECTOR, &ret->size, e)) < 0)
+	    (r = write_table(o, fd, c->system, bytes / GPT_SECTOR, &ret->size, e)) < 0)
 		return r;
-	return write_code(fd, o->code_dir, e);
+	return o->code_dir ? write_code(fd, o->code_dir, e) : 0;
 }
 
 int raw_make(const struct raw_opts *o, struct contents *c, struct raw_result *ret, struct err *e)

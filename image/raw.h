@@ -17,9 +17,11 @@
 struct raw_opts {
 	const char *file;		  /* is created; must not exist */
 	const char *label;		  /* of the root file system */
+	const char *part_label;		  /* of the root partition */
 	const struct guid *uuid;	  /* of the root file system; NULL: derived */
+	const struct guid *part_uuid;	  /* of the root partition; NULL: derived */
 	const char *mke2fs;		  /* program */
-	const char *code_dir;		  /* boot.img and core.img */
+	const char *code_dir;		  /* boot.img and core.img; NULL: no boot code */
 	uint64_t free_bytes, free_inodes; /* left in the root file system */
 };
 

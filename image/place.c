@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "image/place.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/fd.h"
+#include "lib/path.h"
+
+#define COPY_BUFFER (1024 * 1024)
+
+static int copy_bytes(int in, int out, off_t from, off_t to, struct err *e)
+{
+	while (from < to) {
+		off_t at = from;
+		ssize_t n = copy_file_range(in, &from, out, &at, (size_t)(to - from), 0);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			break;
+	}
+	if (from >= to)
+		return 0;
+	/* Not between these file systems: through memory, then. */
+	auto_free char *buf = malloc(COPY_BUFFER);
+	if (!buf)
+		return err_num(e, -ENOMEM, "copying the image");
+	while (from < to) {
+		size_t want = to - from < COPY_BUFFER ? (size_t)(to - from) : COPY_BUFFER;
+		ssize_t n = pread(in, buf, want, from);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n == 0)
+			return err_num(e, -EIO, "copying the image");
+		ssize_t put = n < 0 ? -1 : pwrite(out, buf, (size_t)n, from);
+		if (put < 0)
+			return err_sys(e, "copying the image");
+		from += put;
+	}
+	return 0;
+}
+
+static int copy_sparse(int in, int out, off_t size, struct err *e)
+{
+	off_t at = 0;
+
+	if (ftruncate(out, size) < 0)
+		return err_sys(e, "sizing the copy");
+	while (at < size) {
+		off_t data = lseek(in, at, SEEK_DATA);
+		if (data < 0 && errno == ENXIO)
+			return 0; /* only a hole is left */
+		if (data < 0)
+			return err_sys(e, "copying the image");
+		off_t hole = lseek(in, data, SEEK_HOLE);
+		if (hole < 0)
+			return err_sys(e, "copying the image");
+		int r = copy_bytes(in, out, data, hole, e);
+		if (r < 0)
+			return r;
+		at = hole;
+	}
+	return 0;
+}
+
+static int copy_to(int in, int dir, const char *tmp, const char *name, struct err *e)
+{
+	struct stat st;
+
+	if (fstat(in, &st) < 0)
+		return err_sys(e, "image");
+	if (!S_ISREG(st.st_mode))
+		return err_set(e, -ERR_INVALID, "image is not a regular file");
+	auto_fd int out = openat(dir, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+	if (out < 0)
+		return err_sys(e, "%s", tmp);
+	int r = ioctl(out, FICLONE, in) == 0 ? 0 : copy_sparse(in, out, st.st_size, e);
+	if (r == 0 && renameat(dir, tmp, dir, name) < 0)
+		r = err_sys(e, "%s", name);
+	if (r < 0)
+		(void)unlinkat(dir, tmp, 0); /* half a copy */
+	return r;
+}
+
+int img_place(const char *source, const char *target, struct arena *a, const char **ret,
+	      struct err *e)
+{
+	char parent[PATH_MAX];
+	const char *name = path_base(target);
+	struct stat st;
+
+	if (!*name)
+		return err_set(e, -EISDIR, "%s is a directory, not a file to write", target);
+	if (path_dir(parent, target) < 0)
+		return err_num(e, -ENAMETOOLONG, "%s", target);
+	auto_fd int in = open(source, O_RDONLY | O_CLOEXEC);
+	if (in < 0)
+		return err_sys(e, "%s", source);
+	auto_fd int dir = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return err_sys(e, "%s", parent);
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISREG(st.st_mode))
+		return err_set(e, -EEXIST, "%s is there and no regular file", target);
+	char *tmp = arena_fmt(a, ".%s.%d", name, (int)getpid());
+	auto_free char *real = realpath(parent, NULL);
+	if (!tmp || !real)
+		return err_sys(e, "%s", parent);
+	int r = copy_to(in, dir, tmp, name, e);
+	if (r < 0)
+		return err_wrap(e, r, "%s", target);
+	*ret = arena_fmt(a, "%s/%s", strcmp(real, "/") == 0 ? "" : real, name);
+	return *ret ? 0 : err_num(e, -ENOMEM, "%s", target);
+}
