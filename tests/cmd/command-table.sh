@@ -1,0 +1,35 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Every command that a module exports is in the table of `cairn`, and the tables are sorted.
+set -u
+"$CAIRN" --dump-cli >"$TMP/cli" || exit 1
+[ -s "$TMP/cli" ] || { echo "the table is empty"; exit 1; }
+
+# Commands of one group, in table order, must be in byte order.
+bad=$(awk -F '\t' '
+	$1 == "command" {
+		n = split($2, w, " "); group = ""
+		for (i = 1; i < n; i++) group = group w[i] " "
+		if ((group in last) && last[group] >= w[n]) print group w[n]
+		last[group] = w[n]
+	}' "$TMP/cli")
+[ -z "$bad" ] || { echo "not in order: $bad"; exit 1; }
+
+# An exported descriptor that nothing refers to is left out of the link.
+for m in store init services bootloader system image; do
+	nm --defined-only "$OBJ/$m/lib$m.a" 2>/dev/null
+done | awk '$2 ~ /[DRd]/ && $3 ~ /_cmd_/ && $2 != "d" && $2 != "r" { print $3 }' | sort -u >"$TMP/exported"
+nm --defined-only "$CAIRN" | awk '{ print $3 }' | sort -u >"$TMP/linked"
+lost=$(comm -23 "$TMP/exported" "$TMP/linked")
+[ -z "$lost" ] || { echo "exported but not in the table:" $lost; exit 1; }
+
+# Every command has a summary, every option a help text.
+bad=$(awk -F '\t' '($1 == "command" && $4 == "") || ($1 == "option" && $6 == "")' "$TMP/cli")
+[ -z "$bad" ] || { echo "without text: $bad"; exit 1; }
+
+# Help of each command works, and an unknown option is a usage error everywhere.
+awk -F '\t' '$1 == "command" { print $2 }' "$TMP/cli" | while read -r _ words; do
+	"$CAIRN" $words --help >"$TMP/help" 2>&1 || { echo "no help: $words"; exit 1; }
+	"$CAIRN" $words --no-such-option </dev/null >"$TMP/help" 2>&1
+	[ $? = 2 ] || { echo "not a usage error: $words --no-such-option"; exit 1; }
+done
