@@ -22,8 +22,8 @@
 #include "system/sources.h"
 
 #define DEFAULT_MEMORY	     ((uint64_t)256 << 20)
-#define DEFAULT_INSTRUCTIONS UINT64_C(1000000000)
-#define DEFAULT_SECONDS	     60
+#define DEFAULT_INSTRUCTIONS UINT64_C(300000000)
+#define DEFAULT_SECONDS	     30
 #define MODULES_MARK	     "system/lua/prelude.lua"
 #define MODULES_MACHINE	     "/run/current-system/modules"
 

@@ -486,6 +486,42 @@ static int raw_metafield(lua_State *l)
 	return 1;
 }
 
+/* raw.flaw(s): what keeps a string from going into a node or a result, or nil. */
+static int raw_flaw(lua_State *l)
+{
+	size_t n;
+	const char *p = luaL_checklstring(l, 1, &n), *end = p + n, *why = NULL;
+
+	if (memchr(p, 0, n))
+		why = "holds a NUL byte";
+	if (n > LIMIT_EVAL_STRING)
+		why = "is larger than 16 MiB";
+	while (!why && p < end && (p = memchr(p, 1, (size_t)(end - p)))) {
+		struct slice output;
+		if (!placeholder(p + 1, end, &p, &output)) {
+			why = "holds a byte 1 that is not part of a node's placeholder (was a "
+			      "string with a node in it cut up?)";
+			break;
+		}
+	}
+	lua_pushstring(l, why); /* nil when NULL */
+	return 1;
+}
+
+/* raw.is_hash(algorithm, text) */
+static int raw_is_hash(lua_State *l)
+{
+	struct digest d;
+	enum digest_algo algo;
+	struct slice name, text;
+
+	name.p = luaL_checklstring(l, 1, &name.n);
+	text.p = luaL_checklstring(l, 2, &text.n);
+	lua_pushboolean(l,
+			digest_algo_parse(name, &algo) == 0 && digest_parse(algo, text, &d) == 0);
+	return 1;
+}
+
 /* raw.nearest(word, list): the element worth suggesting, or nil. */
 static int raw_nearest(lua_State *l)
 {
@@ -714,6 +750,8 @@ static const char *const utf8_names[] = { "char", "charpattern", "codepoint", "c
 					  "len",  "offset",	 NULL };
 
 static const luaL_Reg raw_functions[] = {
+	{ "flaw", raw_flaw },
+	{ "is_hash", raw_is_hash },
 	{ "hash", raw_hash },
 	{ "is_node", raw_is_node },
 	{ "keys", raw_keys },

@@ -285,8 +285,9 @@ local function checked_text(loc, what, field, v)
 	if not s then
 		fail(loc, what, "%s: expected string, number, node or package, got %s", field, type(v))
 	end
-	if s:find("\0", 1, true) then
-		fail(loc, what, "%s: holds a NUL byte", field)
+	local flaw = raw.flaw(s)
+	if flaw then
+		fail(loc, what, "%s: %s", field, flaw)
 	end
 	return s
 end
@@ -340,6 +341,15 @@ local function check_list(loc, what, field, v)
 	end
 	if type(v) ~= "table" or is_node(v) then
 		fail(loc, what, "%s: expected a list, got %s", field, type(v))
+	end
+	return v
+end
+
+local function check_hash(loc, what, field, algo, v)
+	if type(v) ~= "string" then
+		fail(loc, what, "%s: expected string, got %s", field, type(v))
+	elseif not raw.is_hash(algo, v) then
+		fail(loc, what, "%s: '%s' is not a %s hash in hex or base32", field, v:sub(1, 150), algo)
 	end
 	return v
 end
@@ -401,13 +411,15 @@ local function make_derivation(loc, t)
 	if t.outputHash and (#outputs ~= 1 or outputs[1] ~= "out") then
 		fail(loc, what, "outputHash: only for the one output 'out'")
 	end
+	local algo = t.outputHash and checked_text(loc, what, "outputHashAlgo", t.outputHashAlgo or "sha256") or ""
+	if t.outputHash then
+		check_hash(loc, what, "outputHash", algo, t.outputHash)
+	end
 	local env = env_list(loc, what, t.env, output_set)
 	return make(loc, what, KIND.drv, t.name, outputs, {
 		t.name, checked_text(loc, what, "system", t.system or SYSTEM),
 		checked_text(loc, what, "builder", t.builder),
-		t.outputHash and checked_text(loc, what, "outputHashAlgo", t.outputHashAlgo or "sha256") or "",
-		t.outputHash and checked_text(loc, what, "outputHash", t.outputHash) or "",
-		t.outputHash and mode or "", outputs, text_list(loc, what, "args", t.args), env,
+		algo, t.outputHash or "", t.outputHash and mode or "", outputs, text_list(loc, what, "args", t.args), env,
 		text_list(loc, what, "inputs", t.inputs),
 	})
 end
@@ -468,6 +480,10 @@ fixed_source = raw.located(function(loc, chunk, t)
 	end
 	if not t.nar_sha256 then
 		fail(loc, what, "nar_sha256: missing")
+	end
+	check_hash(loc, what, "nar_sha256", "sha256", t.nar_sha256)
+	if t.sha256 then
+		check_hash(loc, what, "sha256", "sha256", t.sha256)
 	end
 	local urls = text_list(loc, what, "urls", t.urls)
 	if #urls > 0 and not t.sha256 then
@@ -585,7 +601,12 @@ local function result(key, v)
 	elseif type(v) == "boolean" then
 		return { key, v and "1" or "", false }
 	elseif type(v) == "string" or type(v) == "number" then
-		return { key, scalar_text(v), false }
+		local s = scalar_text(v)
+		local flaw = raw.flaw(s)
+		if flaw then
+			error("the result" .. (key ~= "" and " '" .. key .. "'" or "") .. " " .. flaw, 0)
+		end
+		return { key, s, false }
 	end
 	local what = schema.name(v) and "a record '" .. schema.name(v) .. "'" or "a " .. type(v)
 	error("the result" .. (key ~= "" and " '" .. key .. "'" or "") .. " is " .. what
