@@ -11,8 +11,16 @@ static struct slice of(const char *s)
 
 TEST(numbers)
 {
-	static const char *const bad[] = { "",   "-1", "+1", " 1", "1 ", "0x1", "1.0",
-					   "1e3", "18446744073709551616", "99999999999999999999" };
+	static const char *const bad[] = { "",
+					   "-1",
+					   "+1",
+					   " 1",
+					   "1 ",
+					   "0x1",
+					   "1.0",
+					   "1e3",
+					   "18446744073709551616",
+					   "99999999999999999999" };
 	uint64_t v = 7;
 
 	CHECK_INT(text_u64(of("0"), UINT64_MAX, &v), 0);
@@ -49,9 +57,10 @@ TEST(durations)
 		const char *text;
 		uint64_t ns;
 	} rows[] = {
-		{ "5", 5000000000 },   { "250ms", 250000000 },  { "10s", 10000000000 },
-		{ "2min", 120000000000 }, { "1h", 3600000000000 }, { "1d", 86400000000000 },
-		{ "7us", 7000 },       { "9ns", 9 },
+		{ "5", 5000000000 },	 { "250ms", 250000000 },
+		{ "10s", 10000000000 },	 { "2min", 120000000000 },
+		{ "1h", 3600000000000 }, { "1d", 86400000000000 },
+		{ "7us", 7000 },	 { "9ns", 9 },
 	};
 	uint64_t v;
 
@@ -107,14 +116,19 @@ TEST(json)
 	auto_str struct str s = STR_INIT;
 
 	text_json(&s, (struct slice){ "a\"\\n\x01\0\xc3\xa9\xff\xed\xa0\x80", 12 });
-	CHECK_STR(s.buf, "\"a\\\"\\\\n\\u0001\\u0000\xc3\xa9\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"");
+	CHECK_STR(s.buf, "\"a\\\"\\\\n\\u0001\\u0000\xc3\xa9\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"
+			 "\xef\xbf\xbd\"");
 }
 
 TEST(shell)
 {
 	static const char *const rows[][2] = {
-		{ "plain-1.2/x=y", "plain-1.2/x=y" }, { "", "''" },	       { "a b", "'a b'" },
-		{ "it's", "'it'\\''s'" },		{ "$HOME", "'$HOME'" }, { "~", "'~'" },
+		{ "plain-1.2/x=y", "plain-1.2/x=y" },
+		{ "", "''" },
+		{ "a b", "'a b'" },
+		{ "it's", "'it'\\''s'" },
+		{ "$HOME", "'$HOME'" },
+		{ "~", "'~'" },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -129,7 +143,8 @@ TEST(safe)
 {
 	auto_str struct str s = STR_INIT;
 
-	text_safe(&s, SLICE("a\x1b[2J\n\xc2\x9b" "b\xc3\xa9"));
+	text_safe(&s, SLICE("a\x1b[2J\n\xc2\x9b"
+			    "b\xc3\xa9"));
 	CHECK_STR(s.buf, "a\\x1b[2J\\x0a\\xc2\\x9bb\xc3\xa9");
 }
 
@@ -147,9 +162,10 @@ TEST(nearest)
 
 TEST(utf8)
 {
-	static const char *const bad[] = { "\x80",	   "\xc0\x80",	       "\xc3",
-					   "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe0\x80\x80",
-					   "\xf5\x80\x80\x80" };
+	static const char *const bad[] = {
+		"\x80",		"\xc0\x80",	   "\xc3", "\xed\xa0\x80", "\xf4\x90\x80\x80",
+		"\xe0\x80\x80", "\xf5\x80\x80\x80"
+	};
 
 	CHECK(text_is_utf8(of("a\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80")));
 	CHECK(text_is_utf8(of("")));

@@ -26,7 +26,8 @@ TEST(round_trip)
 		struct slice s = rd_str(&r, 100);
 
 		CHECK_INT(s.n, n);
-		CHECK(slice_starts(SLICE("abcdefghijklmnopqrst"), "") && memcmp(s.p, "abcdefghijklmnopqrst", n) == 0);
+		CHECK(slice_starts(SLICE("abcdefghijklmnopqrst"), "") &&
+		      memcmp(s.p, "abcdefghijklmnopqrst", n) == 0);
 	}
 	CHECK_SLICE(rd_str(&r, 3), "end");
 	CHECK_INT(rd_done(&r), 0);
@@ -128,4 +129,5 @@ TEST(writer_keeps_its_error)
 }
 
 TEST_MAIN(round_trip, every_prefix_fails, limits, huge_lengths_do_not_wrap,
-	  padding_and_bools_are_strict, trailing_bytes_fail, errors_are_sticky, writer_keeps_its_error)
+	  padding_and_bools_are_strict, trailing_bytes_fail, errors_are_sticky,
+	  writer_keeps_its_error)
