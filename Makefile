@@ -69,7 +69,7 @@ cc-flags = -std=gnu11 -D_GNU_SOURCE -I. -I$(O) -include lib/banned.h $(warnings)
 	-ffile-prefix-map=$(CURDIR)/= -ffunction-sections -fdata-sections -fno-common \
 	-fno-strict-aliasing $(if $(STATIC),-fno-pie) \
 	$(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer) \
-	-DCAIRN_VERSION='"$(VERSION)"' $(CPPFLAGS) $(CFLAGS)
+	-DCAIRN_VERSION='"$(VERSION)"' $(if $(STATIC),,-DCAIRN_SOURCE_DIR='"$(CURDIR)"') $(CPPFLAGS) $(CFLAGS)
 ld-flags = $(CFLAGS) -Wl,--gc-sections -Wl,--as-needed $(if $(STATIC),-static -no-pie) \
 	$(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS)
 
