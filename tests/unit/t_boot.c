@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "bootloader/bootloader.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/fd.h"
+#include "lib/gpt.h"
+#include "lib/size.h"
+#include "tests/unit/test.h"
+
+#define KERNEL "/gnu/store/0123456789abcdfghijklmnpqrsvwxyz-linux-6.1.176/bzImage"
+
+static const struct boot_entry sample = {
+	.label = "Cairn, host 'stone'",
+	.version = "6.1.176",
+	.kernel = KERNEL,
+	.initrd = "/gnu/store/1123456789abcdfghijklmnpqrsvwxyz-initrd/initrd",
+	.parameters = "root=LABEL=cairn-root rw quiet",
+};
+
+/* ---- Entries */
+
+TEST(entry_round_trip)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	auto_str struct str text = STR_INIT;
+	struct boot_entry b = { 0 };
+	struct err e = ERR_INIT;
+
+	CHECK_INT(boot_entry_format(&sample, &text, &e), 0);
+	CHECK_INT(boot_entry_parse(&a, str_slice(&text), "entry", &b, &e), 0);
+	CHECK_STR(b.label, sample.label);
+	CHECK_STR(b.version, sample.version);
+	CHECK_STR(b.kernel, sample.kernel);
+	CHECK_STR(b.initrd, sample.initrd);
+	CHECK_STR(b.parameters, sample.parameters);
+	str_cut(&text, 0);
+	CHECK_INT(
+		boot_entry_format(&(struct boot_entry){ .label = "x", .kernel = "/k" }, &text, &e),
+		0);
+	CHECK_STR(text.buf, "cairn-boot-entry 1\nlabel x\nkernel /k\nparameters \n");
+	CHECK_INT(boot_entry_parse(&a, str_slice(&text), "entry", &b, &e), 0);
+	CHECK_STR(b.initrd, "");
+	CHECK_STR(b.parameters, "");
+}
+
+#define HEAD "cairn-boot-entry 1\n"
+
+TEST(entry_strict)
+{
+	static const char *const good = HEAD "label x\nkernel /k\nparameters a b\n";
+	static const char *const bad[] = {
+		"",
+		HEAD,
+		"cairn-boot-entry 2\nlabel x\nkernel /k\nparameters a\n",
+		HEAD "label x\nkernel /k\nparameters a", /* no newline at the end */
+		HEAD "label x\nkernel /k\n",
+		HEAD "label x\nparameters a\n",
+		HEAD "kernel /k\nparameters a\n",
+		HEAD "label x\nlabel y\nkernel /k\nparameters a\n",
+		HEAD "label x\nkernel k\nparameters a\n",
+		HEAD "label x\nkernel /a/../k\nparameters a\n",
+		HEAD "label x\nkernel /a//k\nparameters a\n",
+		HEAD "label x\nkernel /k\nparameters a\nextra b\n",
+		HEAD "label x\nkernel /k\nparameters a\n\n",
+		HEAD "label \nkernel /k\nparameters a\n",
+		HEAD "label x\ty\nkernel /k\nparameters a\n",
+		HEAD "label x\nkernel /k\nparameters a\\b\n",
+		HEAD "label x\nkernel /k\nparameters a'b\n",
+		HEAD "label x\nkernel /k\nparameters a\"b\n",
+		HEAD "label \xff\nkernel /k\nparameters a\n",
+	};
+	auto_arena struct arena a = ARENA_INIT;
+	struct boot_entry b = { 0 };
+
+	struct err e = ERR_INIT;
+	CHECK_INT(boot_entry_parse(&a, slice_of(good), "entry", &b, &e), 0);
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		e = (struct err)ERR_INIT;
+		if (boot_entry_parse(&a, slice_of(bad[i]), "entry", &b, &e) == 0)
+			TEST_FAIL("accepted: %s", bad[i]);
+		CHECK(strncmp(e.msg, "entry", 5) == 0);
+	}
+}
+
+TEST(entry_format_refuses)
+{
+	struct boot_entry b[] = { sample, sample, sample, sample, sample };
+	struct err e = ERR_INIT;
+
+	b[0].label = "two\nlines";
+	b[1].kernel = "relative";
+	b[2].parameters = "a\nb";
+	b[3].initrd = "/a/./b";
+	b[4].label = "";
+	for (size_t i = 0; i < ARRAY_LEN(b); i++) {
+		auto_str struct str text = STR_INIT;
+		CHECK(boot_entry_format(&b[i], &text, &e) < 0);
+	}
+}
+
+/* ---- Menu: read back with a reader of GRUB's quoting of its own */
+
+/* Next word of one logical line; false at its end. */
+static bool word(const char **p, struct str *out)
+{
+	bool any = false;
+
+	str_cut(out, 0);
+	while (**p == ' ' || **p == '\t')
+		(*p)++;
+	while (**p && **p != ' ' && **p != '\n') {
+		any = true;
+		if (**p == '\'') {
+			for ((*p)++; **p && **p != '\''; (*p)++)
+				str_addc(out, **p);
+			if (**p)
+				(*p)++;
+		} else if (**p == '\\') {
+			str_addc(out, (*p)[1]);
+			*p += 2;
+		} else {
+			str_addc(out, *(*p)++);
+		}
+	}
+	return any;
+}
+
+static void check_words(const char *line, const char *const *want)
+{
+	auto_str struct str w = STR_INIT;
+
+	for (; *want; want++) {
+		CHECK(word(&line, &w));
+		CHECK_STR(w.buf, *want);
+	}
+	if (word(&line, &w))
+		TEST_FAIL("one word more: %s", w.buf);
+}
+
+static const char *line_after(const char *p)
+{
+	p = strchr(p, '\n');
+	return p ? p + 1 : "";
+}
+
+static void check_entry(const char *menu, const char *title, const char *id,
+			const char *const *kernel)
+{
+	const char *const head[] = { "menuentry", title, "--id", id, "{", NULL };
+	char mark[40];
+
+	(void)snprintf(mark, sizeof(mark), " --id '%s' {\n", id);
+	const char *at = strstr(menu, mark);
+	CHECK(at != NULL);
+	while (at && at > menu && at[-1] != '\n')
+		at--;
+	if (!at)
+		return;
+	check_words(at, head);
+	check_words(line_after(at), kernel);
+}
+
+TEST(menu_text)
+{
+	struct boot_item items[3] = { { .number = 2, .date = 86400, .entry = sample },
+				      { .number = 10, .date = 1, .entry = sample },
+				      { .number = 9, .date = 0, .entry = sample } };
+	const struct boot_menu m = { .items = items,
+				     .nitems = 3,
+				     .default_number = 9,
+				     .timeout = 7,
+				     .serial = true,
+				     .serial_unit = 1 };
+	static const char *const words[] = { "linux",	 KERNEL,  "root=LABEL=cairn-root",
+					     "init=a b", "x$y;z", NULL };
+	auto_str struct str text = STR_INIT;
+	struct err e = ERR_INIT;
+
+	items[0].entry.parameters = "root=LABEL=cairn-root  init=\"a b\" x$y;z ";
+	CHECK_INT(boot_menu_text(&m, &text, &e), 0);
+	CHECK(strstr(text.buf, "set default='gen-9'\n") != NULL);
+	CHECK(strstr(text.buf, "set timeout=7\n") != NULL);
+	CHECK(strstr(text.buf, "serial --unit=1 --speed=115200;") != NULL);
+	check_entry(text.buf, "Generation 2, 1970-01-02 00:00, Linux 6.1.176: Cairn, host 'stone'",
+		    "gen-2", words);
+	const char *ten = strstr(text.buf, "'gen-10' {"), *nine = strstr(text.buf, "'gen-9' {");
+	const char *two = strstr(text.buf, "'gen-2' {");
+	CHECK(ten && nine && two && ten < nine && nine < two); /* newest first */
+}
+
+TEST(menu_refuses)
+{
+	struct boot_item items[2] = { { .number = 1, .entry = sample },
+				      { .number = 1, .entry = sample } };
+	struct boot_menu m = { .items = items, .nitems = 1, .default_number = 2 };
+	struct err e = ERR_INIT;
+	struct str text = STR_INIT;
+
+	CHECK_INT(boot_menu_text(&m, &text, &e), -ERR_INVALID);
+	m = (struct boot_menu){ .items = items, .nitems = 2, .default_number = 1 };
+	CHECK_INT(boot_menu_text(&m, &text, &e), -ERR_INVALID);
+	m = (struct boot_menu){ .items = items, .nitems = 0, .default_number = 1 };
+	CHECK_INT(boot_menu_text(&m, &text, &e), -ERR_INVALID);
+	str_done(&text);
+}
+
+/* No label changes the menu: thousands of them from the bytes that mean something to a shell. */
+TEST(menu_quoting)
+{
+	static const char bytes[] = "'\"$;{}()\\`#&|<>* \n\t\x01"
+				    "aZ=-";
+	uint32_t seed = 20240117;
+	unsigned usual = 0;
+
+	for (int round = 0; round < 4000; round++) {
+		struct boot_item item = { .number = 1, .entry = sample };
+		const struct boot_menu m = { .items = &item, .nitems = 1, .default_number = 1 };
+		static const char *const words[] = { "linux", KERNEL,  "root=LABEL=cairn-root",
+						     "rw",    "quiet", NULL };
+		char label[24], title[80];
+		auto_str struct str text = STR_INIT;
+		struct err e = ERR_INIT;
+		size_t n = 1 + (seed >> 8) % (sizeof(label) - 1);
+
+		for (size_t i = 0; i < n; i++) {
+			seed = seed * 1664525 + 1013904223;
+			label[i] = bytes[(seed >> 10) % (sizeof(bytes) - 1)];
+		}
+		label[n] = '\0';
+		item.entry.label = label;
+		CHECK_INT(boot_menu_text(&m, &text, &e), 0);
+		for (size_t i = 0; i < n; i++) /* what may not get through is shown as '?' */
+			if ((unsigned char)label[i] < 0x20)
+				label[i] = '?';
+		(void)snprintf(title, sizeof(title), "Generation 1, Linux 6.1.176: %s", label);
+		check_entry(text.buf, title, "gen-1", words);
+		unsigned lines = 0;
+		for (const char *p = text.buf; *p; p++)
+			lines += *p == '\n';
+		if (round == 0)
+			usual = lines;
+		CHECK_INT(lines, usual);
+		if (test_failures)
+			break;
+	}
+}
+
+/* ---- Environment block */
+
+TEST(environment)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	char block[BOOT_ENV_SIZE], big[1100];
+	const char *v = NULL;
+	struct err e = ERR_INIT;
+	auto_fd int fd = memfd_create("env", MFD_CLOEXEC);
+
+	boot_env_format(block);
+	CHECK_INT(fd_write_full(fd, block, sizeof(block)), 0);
+	CHECK_INT(boot_env_get(fd, &a, "good", &v, &e), 0);
+	CHECK(v == NULL);
+	CHECK_INT(boot_env_set(fd, "good", "3", &e), 0);
+	CHECK_INT(boot_env_set(fd, "other", "a\\b\nc", &e), 0);
+	CHECK_INT(boot_env_set(fd, "good", "4", &e), 0);
+	CHECK_INT(boot_env_get(fd, &a, "good", &v, &e), 0);
+	CHECK_STR(v, "4");
+	CHECK_INT(boot_env_get(fd, &a, "other", &v, &e), 0);
+	CHECK_STR(v, "a\\b\nc");
+	CHECK_INT(boot_env_get(fd, &a, "goo", &v, &e), 0);
+	CHECK(v == NULL);
+	memset(big, 'x', sizeof(big) - 1);
+	big[sizeof(big) - 1] = '\0';
+	CHECK_INT(boot_env_set(fd, "big", big, &e), -ERR_LIMIT);
+	CHECK_INT(boot_env_set(fd, "a=b", "1", &e), -ERR_INVALID);
+	CHECK_INT(boot_env_set(fd, "other", NULL, &e), 0);
+	CHECK_INT(boot_env_set(fd, "good", NULL, &e), 0);
+	char now[BOOT_ENV_SIZE];
+	CHECK_INT(pread(fd, now, sizeof(now), 0), BOOT_ENV_SIZE);
+	CHECK(memcmp(now, block, sizeof(block)) == 0);
+	CHECK_INT(ftruncate(fd, 1000), 0);
+	CHECK_INT(boot_env_get(fd, &a, "good", &v, &e), -ERR_INVALID);
+}
+
+/* ---- Embedding */
+
+TEST(embedding)
+{
+	static uint8_t boot[512], core[5000], got[16384];
+	const struct boot_code code = { { (char *)boot, sizeof(boot) },
+					{ (char *)core, sizeof(core) } };
+	struct err e = ERR_INIT;
+	bool changed = false;
+	auto_fd int fd = memfd_create("disk", MFD_CLOEXEC);
+
+	memset(boot, 0xb0, sizeof(boot));
+	boot[510] = 0x55;
+	boot[511] = 0xaa;
+	memset(core, 0xc0, sizeof(core));
+	memset(got, 0x11, sizeof(got));
+	CHECK_INT(fd_write_full(fd, got, sizeof(got)), 0);
+	CHECK_INT(boot_embed(fd, 8, 10, &code, &changed, &e), 0);
+	CHECK(changed);
+	CHECK_INT(pread(fd, got, sizeof(got), 0), sizeof(got));
+	CHECK(got[0x5c] == 8 && got[0x5d] == 0 && got[0x66] == 0x90 && got[0x67] == 0x90);
+	CHECK(got[439] == 0xb0 && got[440] == 0x11 && got[509] == 0x11); /* the table stays */
+	CHECK(got[510] == 0x55 && got[511] == 0xaa);
+	const uint8_t *list = got + 8 * 512 + 0x1f4;
+	CHECK(memcmp(list, "\x09\0\0\0\0\0\0\0\x09\0\x20\x08", 12) == 0);
+	CHECK(got[8 * 512] == 0xc0 && got[8 * 512 + 4999] == 0xc0 && got[8 * 512 + 5000] == 0);
+	CHECK(got[18 * 512] == 0x11);
+	CHECK_INT(boot_embed(fd, 8, 10, &code, &changed, &e), 0);
+	CHECK(!changed);
+	CHECK_INT(boot_embed(fd, 8, 9, &code, &changed, &e), -ERR_LIMIT);
+	boot[511] = 0;
+	CHECK_INT(boot_embed(fd, 8, 10, &code, &changed, &e), -ERR_INVALID);
+}
+
+/* ---- In place, on a scratch directory */
+
+static bool reads(int dir, const char *path, const char *part)
+{
+	auto_str struct str s = STR_INIT;
+	struct err e = ERR_INIT;
+
+	return file_read(dir, path, &s, 1 << 20, &e) == 0 && strstr(s.buf, part);
+}
+
+TEST(write_menu)
+{
+	const char *tmp = getenv("TMPDIR");
+	char root[256], kernel[400];
+	struct boot_item items[2] = { { .number = 1, .entry = sample },
+				      { .number = 2, .entry = sample } };
+	struct boot_menu m = { .items = items, .nitems = 1, .default_number = 1 };
+	struct err e = ERR_INIT;
+
+	(void)snprintf(root, sizeof(root), "%s/t_boot.XXXXXX", tmp ? tmp : "/tmp");
+	CHECK(mkdtemp(root) != NULL);
+	auto_fd int dir = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	CHECK_INT(boot_write_menu(root, &m, &e), -2); /* the kernel is not there: ENOENT */
+	(void)snprintf(kernel, sizeof(kernel), "%.*s", (int)(strrchr(KERNEL, '/') - KERNEL - 1),
+		       KERNEL + 1);
+	CHECK_INT(file_mkdir_p(dir, kernel, 0755, &e), 0);
+	CHECK_INT(boot_write_menu(root, &m, &e), 0);
+	CHECK(reads(dir, BOOT_MENU_FILE, "set default='gen-1'"));
+	CHECK(reads(dir, BOOT_ENV_FILE, "# GRUB Environment Block\n###"));
+	CHECK_INT(boot_mark_good(root, 1, &e), 0);
+	CHECK(reads(dir, BOOT_ENV_FILE, "cairn_good=1\n"));
+	/* What a crash may leave behind is in nobody's way. */
+	CHECK_INT(file_write_atomic(dir, "boot/grub/grub.cfg.new", "half", 4, 0644, &e), 0);
+	CHECK_INT(file_write_atomic(dir, "boot/grub/grub.cfg.old", "old", 3, 0644, &e), 0);
+	m = (struct boot_menu){ .items = items, .nitems = 2, .default_number = 2 };
+	CHECK_INT(boot_write_menu(root, &m, &e), 0);
+	CHECK(reads(dir, BOOT_MENU_FILE, "set default='gen-2'"));
+	CHECK(reads(dir, BOOT_ENV_FILE, "cairn_good=1\n")); /* untouched */
+	CHECK_INT(boot_write_menu(root, &m, &e), 0);
+	CHECK(faccessat(dir, "boot/grub/grub.cfg.new", F_OK, 0) < 0);
+	CHECK(faccessat(dir, "boot/grub/grub.cfg.old", F_OK, 0) < 0);
+	CHECK_INT(file_delete_tree(AT_FDCWD, root, NULL, &e), 0);
+}
+
+TEST_MAIN(entry_round_trip, entry_strict, entry_format_refuses, menu_text, menu_refuses,
+	  menu_quoting, environment, embedding, write_menu)
