@@ -1,0 +1,43 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+--
+-- The build daemon. PID 1 holds its socket; a restart refuses no connection and ends no build.
+
+local conf = require "system.conf"
+local service = require "system.service"
+local tools = require "system.tools"
+
+return service.service_type {
+	name = "daemon",
+	doc = "the build daemon",
+	fields = {
+		socket = schema.path { default = "/var/guix/daemon-socket/socket" },
+		mode = schema.string { default = "0666", pattern = "^0[0-7][0-7][0-7]$", what = "an octal mode" },
+		max_jobs = schema.integer { default = 0, min = 0, max = 1024, doc = "builds at the same time; 0: processors" },
+		cores = schema.integer { default = 0, min = 0, max = 1024, doc = "processors for each build; 0: all" },
+		activate = schema.boolean { default = false, doc = "start at the first connection" },
+		extra_arguments = schema.list(schema.template {}, { default = {} }),
+	},
+	extend = function(s)
+		local exec = { tools.cairn .. "/bin/cairn", "daemon" }
+		if s.max_jobs > 0 then
+			exec[#exec + 1] = "--max-jobs=" .. s.max_jobs
+		end
+		if s.cores > 0 then
+			exec[#exec + 1] = "--cores=" .. s.cores
+		end
+		for _, word in ipairs(s.extra_arguments) do
+			exec[#exec + 1] = word
+		end
+		return {
+			init = {
+				{
+					name = "cairn-daemon", description = "build daemon",
+					type = "notify", exec = exec,
+					listen = { "stream " .. conf.word(s.socket) .. " mode=" .. s.mode },
+					activate = s.activate, delegate = true, stop_scope = "main",
+					requires = { "base" },
+				},
+			},
+		}
+	end,
+}

@@ -1,0 +1,87 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+--
+-- An address from the network.
+
+local service = require "system.service"
+local tools = require "system.tools"
+
+-- Called by udhcpc with what it learnt in the environment.
+local SCRIPT = [[
+#!@busybox@ sh
+b=@busybox@
+case $1 in
+deconfig)
+	$b ip addr flush dev "$interface"
+	$b ip link set dev "$interface" up
+	;;
+bound|renew)
+	$b ip addr flush dev "$interface"
+	$b ip addr add "$ip/${mask:-24}" ${broadcast:+broadcast "$broadcast"} dev "$interface"
+	metric=0
+	for r in $router; do
+		$b ip route add default via "$r" dev "$interface" metric $metric
+		metric=$((metric + 1))
+	done
+	@resolv@
+	;;
+esac
+exit 0
+]]
+
+local RESOLV = [[
+if [ -n "$dns" ] && [ ! -L /etc/resolv.conf ]; then
+		{
+			[ -z "$domain" ] || echo "search $domain"
+			for d in $dns; do echo "nameserver $d"; done
+		} >/etc/resolv.conf.new && $b mv /etc/resolv.conf.new /etc/resolv.conf
+	fi
+]]
+
+-- The first network card that is not virtual, when none is named. Cards that need a module may come
+-- a little later; a machine without any is fine.
+local START = [[
+#!@busybox@ sh
+b=@busybox@
+name=$1
+tries=15
+while [ "$name" = - ]; do
+	for i in /sys/class/net/*; do
+		[ ! -e "$i/device" ] || { name=${i##*/}; break; }
+	done
+	[ "$name" = - ] || break
+	tries=$((tries - 1))
+	[ $tries -gt 0 ] || { echo "there is no network card"; exit 0; }
+	$b sleep 2
+done
+exec $b udhcpc -f -i "$name" -s "$2" -t 5 -T 2 -A 10 -S
+]]
+
+return service.service_type {
+	name = "dhcp", many = true,
+	doc = "an address from the network (DHCP)",
+	fields = {
+		interface = schema.string { optional = true, pattern = "^[%w_.-]+$", what = "the name of a network card",
+			doc = "left out: the first one there is" },
+		resolv_conf = schema.boolean { default = true, doc = "write name servers into /etc/resolv.conf" },
+	},
+	extend = function(s)
+		local busybox = tools.busybox .. "/bin/busybox"
+		local function script(name, contents)
+			return text(name, (contents:gsub("@(%w+)@", {
+				busybox = busybox, resolv = s.resolv_conf and RESOLV or ":",
+			})), { executable = true, busybox = busybox })
+		end
+		return {
+			init = {
+				{
+					name = s.interface and "dhcp@" .. s.interface or "dhcp",
+					description = "network address" .. (s.interface and " of " .. s.interface or ""),
+					exec = { script("dhcp-start", START), s.interface or "-",
+						script("dhcp-event", SCRIPT) },
+					requires = { "activation" }, wants = { "loopback", "file-systems" }, after = { "syslogd" },
+					restart = "on-failure", restart_limit = 0,
+				},
+			},
+		}
+	end,
+}

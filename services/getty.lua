@@ -1,0 +1,48 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+--
+-- A login prompt on a terminal.
+
+local service = require "system.service"
+local tools = require "system.tools"
+
+return service.service_type {
+	name = "getty", many = true,
+	doc = "login on a terminal",
+	fields = {
+		terminal = schema.string { pattern = "^[%w]+$", what = "the name of a terminal (such as tty1)" },
+		speed = schema.integer { default = 115200, min = 50, max = 4000000 },
+		term = schema.string {
+			default = function(s)
+				return s.terminal:find("^tty%d+$") and "linux" or "vt100"
+			end,
+			doc = "kind of terminal (TERM)",
+		},
+		auto_login = schema.string { optional = true, doc = "user who is let in without asking" },
+	},
+	extend = function(s)
+		local busybox = tools.busybox .. "/bin/busybox"
+		local exec = { busybox, "getty" }
+		if s.auto_login then
+			local script = text("login-" .. s.auto_login,
+				"#!" .. busybox .. " sh\nexec " .. busybox .. " login -f " .. shell_quote(s.auto_login) .. "\n",
+				{ executable = true, busybox = busybox })
+			exec[#exec + 1] = "-n"
+			exec[#exec + 1] = "-l"
+			exec[#exec + 1] = script
+		end
+		for _, word in ipairs { "-L", tostring(s.speed), s.terminal, s.term } do
+			exec[#exec + 1] = word
+		end
+		return {
+			init = {
+				{
+					name = "getty@" .. s.terminal, description = "login on " .. s.terminal,
+					exec = exec, condition = { "exists:/dev/" .. s.terminal },
+					requires = { "activation" }, wants = { "base" },
+					restart_limit = 0, restart_delay_max = "5s",
+					output = "console", on_change = "later",
+				},
+			},
+		}
+	end,
+}

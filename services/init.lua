@@ -1,0 +1,49 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+--
+-- The service types by name: services.getty { … } is services/getty.lua. services.base { … } gives the
+-- usual list with more services after it.
+
+local services = {}
+
+-- What a machine of people needs besides its essential services. options.without names types that
+-- are left out; everything else in the table is a service to add.
+function services.base(options)
+	local without, list = {}, {}
+	for _, name in ipairs(options.without or {}) do
+		without[name] = true
+	end
+	local usual = {
+		{ "syslogd", function() return services.syslogd {} end },
+		{ "klogd", function() return services.klogd {} end },
+		{ "daemon", function() return services.daemon {} end },
+		{ "dhcp", function() return services.dhcp {} end },
+		{ "getty", function() return services.getty { terminal = "tty1" } end },
+		{ "getty", function() return services.getty { terminal = "ttyS0" } end },
+	}
+	for _, entry in ipairs(usual) do
+		if not without[entry[1]] then
+			list[#list + 1] = entry[2]()
+		end
+		without[entry[1] .. "?"] = true
+	end
+	for _, name in ipairs(options.without or {}) do
+		if not without[name .. "?"] then
+			error("services.base: there is no base service '" .. tostring(name) .. "' to leave out", 2)
+		end
+	end
+	for _, s in ipairs(options) do
+		list[#list + 1] = s
+	end
+	return list
+end
+
+return setmetatable(services, {
+	__index = function(t, name)
+		if type(name) ~= "string" or not name:find("^[%w_]+$") then
+			return nil
+		end
+		local value = require("services." .. name)
+		rawset(t, name, value)
+		return value
+	end,
+})

@@ -1,0 +1,33 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+--
+-- Any program as a service: all the fields of doc/service-set.md, '_' for '-'.
+
+local init_service = require "system.init_service"
+local service = require "system.service"
+
+local fields = {}
+for name, t in pairs(init_service.fields) do
+	fields[name] = t
+end
+fields.requires = schema.list(schema.string {}, { default = { "base" } })
+fields.users = schema.list(schema.of(require("system.accounts").user), { default = {} })
+fields.groups_needed = schema.list(schema.of(require("system.accounts").group), { default = {} })
+fields.directories = schema.list(schema.path {}, { default = {}, doc = "made before it starts, owned by user" })
+
+return service.service_type {
+	name = "simple", many = true, fields = fields,
+	doc = "a program as a service",
+	extend = function(s)
+		local definition, activation = {}, {}
+		for name in pairs(init_service.fields) do
+			definition[name] = s[name]
+		end
+		for _, path in ipairs(s.directories) do
+			activation[#activation + 1] = { directory = path, mode = "0750", user = s.user, group = s.group }
+		end
+		return {
+			init = { init_service.init_service(definition) },
+			users = s.users, groups = s.groups_needed, activation = activation,
+		}
+	end,
+}

@@ -1,0 +1,147 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+--
+-- Users and groups of a system, and the file "accounts" that activation reads.
+
+local conf = require "system.conf"
+
+local M = {}
+
+local NAME = { pattern = "^[a-z_][a-z0-9_-]*$", max = 32, what = "a name (a-z, 0-9, _ and -)" }
+
+local function plain(options)
+	options.pattern = "^[^:\1-\31\127]*$"
+	options.what = "text without colons and control characters"
+	return schema.string(options)
+end
+
+M.user = schema.record("user", {
+	name = schema.string(NAME),
+	uid = schema.integer { min = 0, max = 65534, optional = true, doc = "given once, never changed" },
+	group = schema.string { optional = true, doc = "primary group; left out: one of the same name" },
+	groups = schema.list(schema.string(), { default = {}, unique = true, doc = "further groups" }),
+	comment = plain { min = 0, default = "" },
+	home = schema.path {
+		default = function(u)
+			return u.system and "/var/empty" or "/home/" .. u.name
+		end,
+	},
+	create_home = schema.boolean {
+		default = function(u)
+			return not u.system
+		end,
+	},
+	shell = schema.path {
+		default = function(u)
+			return u.system and "/bin/false" or "/bin/sh"
+		end,
+	},
+	password = plain { min = 0, default = "!", doc = "crypt(3) text of the first password; '' for none; '!' locks" },
+	system = schema.boolean { default = false, doc = "account of a program, not of a person" },
+}, {
+	doc = "an account",
+	check = function(u)
+		if u.uid == 0 and u.name ~= "root" then
+			return "uid 0 belongs to root", "uid"
+		end
+		if u.password ~= "" and u.password ~= "!" and u.password ~= "*" and not u.password:find("^%$%w+%$") then
+			return "expected the output of crypt(3) (such as '$6$…'), '' or '!'", "password"
+		end
+	end,
+})
+
+M.group = schema.record("group", {
+	name = schema.string(NAME),
+	gid = schema.integer { min = 0, max = 65534, optional = true },
+	system = schema.boolean { default = false },
+}, { doc = "a group" })
+
+-- What every system has; a user or group of the configuration with one of these names replaces it.
+M.base_groups = {
+	M.group { name = "root", gid = 0, system = true },
+	M.group { name = "wheel", gid = 10, system = true },
+	M.group { name = "tty", gid = 5, system = true },
+	M.group { name = "disk", gid = 6, system = true },
+	M.group { name = "kmem", gid = 9, system = true },
+	M.group { name = "dialout", gid = 20, system = true },
+	M.group { name = "users", gid = 50, system = true },
+	M.group { name = "nobody", gid = 65534, system = true },
+}
+
+M.base_users = {
+	M.user {
+		name = "root", uid = 0, group = "root", home = "/root", system = true,
+		shell = "/bin/sh", create_home = true, comment = "root",
+	},
+	M.user { name = "nobody", uid = 65534, group = "nobody", system = true },
+}
+
+local function add(order, by_name, list)
+	for _, x in ipairs(list) do
+		if not by_name[x.name] then
+			order[#order + 1] = x.name
+		end
+		by_name[x.name] = x
+	end
+end
+
+-- Base accounts, those of services, those of the configuration: a later one replaces an earlier one.
+-- A user without a group gets one of his name.
+function M.merge(users, groups)
+	local user_order, group_order, by_user, by_group = {}, {}, {}, {}
+	for _, list in ipairs(users) do
+		add(user_order, by_user, list)
+	end
+	for _, list in ipairs(groups) do
+		add(group_order, by_group, list)
+	end
+	local result = { users = {}, groups = {} }
+	for _, name in ipairs(user_order) do
+		local u = by_user[name]
+		if not u.group and not by_group[u.name] then
+			add(group_order, by_group, { M.group { name = u.name, gid = u.uid, system = u.system } })
+		end
+		result.users[#result.users + 1] = u
+	end
+	for i, name in ipairs(group_order) do
+		result.groups[i] = by_group[name]
+	end
+	for _, u in ipairs(result.users) do
+		local wanted = { u.group or u.name }
+		for _, g in ipairs(u.groups) do
+			wanted[#wanted + 1] = g
+		end
+		for _, g in ipairs(wanted) do
+			if not by_group[g] then
+				schema.fail(u, "there is no group '" .. g .. "'", g == u.group and "group" or "groups")
+			end
+		end
+	end
+	return result
+end
+
+-- The file "accounts".
+function M.text(accounts)
+	local out = {}
+	for _, g in ipairs(accounts.groups) do
+		out[#out + 1] = conf.section("group", g.name, {
+			{ "id", g.gid and tostring(g.gid) },
+			{ "system", g.system and "yes" or nil },
+		})
+	end
+	for _, u in ipairs(accounts.users) do
+		out[#out + 1] = conf.section("user", u.name, {
+			{ "id", u.uid and tostring(u.uid) },
+			{ "system", u.system and "yes" or nil },
+			{ "group", u.group },
+			{ "groups", #u.groups > 0 and conf.words(u.groups) or nil },
+			{ "comment", u.comment ~= "" and u.comment or nil },
+			{ "home", u.home },
+			{ "shell", u.shell },
+			{ "password", u.password },
+			{ "create-home", u.create_home and "yes" or nil },
+		})
+	end
+	return table.concat(out)
+end
+
+return M

@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "system/activate.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "lib/conf.h"
+#include "lib/fd.h"
+#include "lib/log.h"
+#include "lib/path.h"
+#include "lib/proc.h"
+#include "lib/size.h"
+#include "store/store.h"
+#include "system/accounts.h"
+#include "system/etc.h"
+#include "system/generation.h"
+
+#define LIMIT_ACTIVATION (1 << 20)
+#define LIMIT_STEPS	 4096
+
+/* ---- The file "activation" ------------------------------------------------------------------- */
+
+enum step_kind { STEP_SYSTEM, STEP_DIRECTORY, STEP_LINK, STEP_COMMAND, STEP_MAX };
+static const char *const step_names[STEP_MAX] = { "system", "directory", "link", "command" };
+
+struct step {
+	enum step_kind kind;
+	const char *name; /* path, or name of the command */
+	const char *host_name, *target, *mode, *user, *group;
+	const char *const *exec;
+};
+
+#define AT(f) offsetof(struct step, f)
+static const struct conf_key step_keys[] = {
+	{ "host-name", conf_parse_str, AT(host_name), NULL, "set at once", false },
+	{ "target", conf_parse_str, AT(target), NULL, "of a link", false },
+	{ "mode", conf_parse_str, AT(mode), "0755", "of a directory", false },
+	{ "user", conf_parse_str, AT(user), "root", "owner of a directory", false },
+	{ "group", conf_parse_str, AT(group), "that of user", "group of a directory", false },
+	{ "exec", conf_parse_words, AT(exec), NULL, "command to run", false },
+};
+
+static int step_section(void *arg, struct conf_ctx *c, struct slice kind, struct slice name)
+{
+	static const char *const none[] = { NULL };
+	struct vec *steps = arg;
+	struct step *s = ARENA_NEW(c->arena, struct step);
+	size_t k = 0;
+
+	while (k < STEP_MAX && !slice_is(kind, step_names[k]))
+		k++;
+	if (k == STEP_MAX)
+		return conf_error(c, "unknown section");
+	if (!s || steps->n == LIMIT_STEPS)
+		return conf_error(c, "too many steps");
+	*s = (struct step){ .kind = (enum step_kind)k,
+			    .name = arena_slice(c->arena, name),
+			    .mode = "0755",
+			    .exec = none };
+	if ((s->kind == STEP_DIRECTORY || s->kind == STEP_LINK) &&
+	    (!s->name || s->name[0] != '/' || !path_is_clean(s->name)))
+		return conf_error(c, "expected an absolute path");
+	vec_add(steps, s);
+	c->object = s;
+	return 0;
+}
+
+static int load_steps(const struct sys_root *r, struct arena *a, const char *system,
+		      struct vec *steps, struct err *e)
+{
+	auto_str struct str text = STR_INIT;
+	char *file = arena_fmt(a, "%s%s/activation", r->store, system);
+	int rc;
+
+	if (!file)
+		return err_set(e, -ENOMEM, "out of memory");
+	rc = file_read(AT_FDCWD, file, &text, LIMIT_ACTIVATION, e);
+	if (rc < 0)
+		return rc;
+	rc = conf_parse(str_slice(&text), file, step_keys, ARRAY_LEN(step_keys), step_section,
+			steps, a, e);
+	return rc < 0 ? rc : steps->err ? err_set(e, -ENOMEM, "out of memory") : 0;
+}
+
+/* ---- Steps ----------------------------------------------------------------------------------- */
+
+static int make_parent(const char *path, struct err *e)
+{
+	char dir[PATH_MAX];
+	int rc = path_dir(dir, path);
+
+	return rc < 0 ? err_num(e, rc, "%s", path) : file_mkdir_p(AT_FDCWD, dir, 0755, e);
+}
+
+static bool link_is(const char *path, const char *target)
+{
+	auto_str struct str text = STR_INIT;
+	struct err tmp = ERR_INIT;
+
+	return file_readlink(AT_FDCWD, path, &text, &tmp) == 0 &&
+	       slice_is(str_slice(&text), target);
+}
+
+/* A link at a path of the machine; a file that is no link stays, and is an error. */
+static int put_link(const struct sys_root *r, const char *path, const char *target, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	char *file = sys_root_path(r, &a, path);
+	struct stat st;
+	int rc;
+
+	if (!file)
+		return err_set(e, -ENOMEM, "out of memory");
+	if (link_is(file, target))
+		return 0;
+	if (lstat(file, &st) == 0 && !S_ISLNK(st.st_mode))
+		return err_set(e, -EEXIST, "%s is there already and is not a link", file);
+	rc = make_parent(file, e);
+	return rc < 0 ? rc : file_symlink_atomic(AT_FDCWD, target, file, e);
+}
+
+static int parse_mode(const char *text, mode_t *ret)
+{
+	mode_t mode = 0;
+
+	for (const char *p = text; *p; p++) {
+		if (*p < '0' || *p > '7' || p - text > 4)
+			return -ERR_SYNTAX;
+		mode = mode * 8 + (mode_t)(*p - '0');
+	}
+	*ret = mode;
+	return 0;
+}
+
+static int put_directory(const struct sys_root *r, const struct step *s, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	char *path = sys_root_path(r, &a, s->name);
+	uint64_t uid = 0, gid = 0;
+	mode_t mode;
+	int rc = parse_mode(s->mode, &mode);
+
+	if (!path)
+		return err_set(e, -ENOMEM, "out of memory");
+	if (rc < 0)
+		return err_set(e, rc, "%s: bad mode '%s'", s->name, s->mode);
+	if (s->user)
+		rc = accounts_user(r, s->user, &uid, &gid, e);
+	if (rc == 0 && s->group)
+		rc = accounts_group(r, s->group, &gid, e);
+	if (rc == 0)
+		rc = file_mkdir_p(AT_FDCWD, path, mode, e);
+	if (rc < 0)
+		return rc;
+	/* Without privilege (a scratch root of an ordinary user) it stays the user's. */
+	if (lchown(path, (uid_t)uid, (gid_t)gid) < 0 && errno != EPERM && errno != EINVAL)
+		return err_sys(e, "%s", path);
+	return chmod(path, mode) < 0 ? err_sys(e, "%s", path) : 0;
+}
+
+static int run_command(const struct sys_root *r, const struct step *s, struct err *e)
+{
+	struct proc_spec spec = PROC_SPEC_INIT;
+	int rc;
+
+	if (!sys_root_is_machine(r))
+		return 0;
+	if (!s->exec[0])
+		return err_set(e, -ERR_INVALID, "nothing to run");
+	spec.argv = s->exec;
+	spec.in = -2;
+	rc = proc_run(&spec, e);
+	return rc < 0 ? err_wrap(e, rc, "command %s", s->name) : 0;
+}
+
+static int put_host_name(const struct sys_root *r, const struct step *s, struct err *e)
+{
+	if (!s->host_name || !sys_root_is_machine(r))
+		return 0;
+	if (sethostname(s->host_name, strlen(s->host_name)) < 0)
+		return err_sys(e, "cannot set the host name");
+	return 0;
+}
+
+static int do_step(const struct sys_root *r, const struct step *s, struct err *e)
+{
+	switch (s->kind) {
+	case STEP_SYSTEM:
+		return put_host_name(r, s, e);
+	case STEP_DIRECTORY:
+		return put_directory(r, s, e);
+	case STEP_LINK:
+		return put_link(r, s->name, s->target ? s->target : "", e);
+	default:
+		return run_command(r, s, e);
+	}
+}
+
+/* What every machine has, before anything else looks for it. */
+static int base_directories(const struct sys_root *r, struct err *e)
+{
+	static const struct {
+		const char *path;
+		mode_t mode;
+	} dirs[] = {
+		{ "/bin", 0755 },	{ "/etc", 0755 },      { "/home", 0755 },
+		{ "/mnt", 0755 },	{ "/root", 0700 },     { "/run", 0755 },
+		{ "/tmp", 01777 },	{ "/usr/bin", 0755 },  { "/var/cache", 0755 },
+		{ "/var/empty", 0555 }, { "/var/lib", 0755 },  { "/var/lib/cairn", 0755 },
+		{ "/var/log", 0755 },	{ "/var/tmp", 01777 },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(dirs); i++) {
+		auto_arena struct arena a = ARENA_INIT;
+		char *path = sys_root_path(r, &a, dirs[i].path);
+		struct stat st;
+		int rc = path ? file_mkdir_p(AT_FDCWD, path, dirs[i].mode, e)
+			      : err_set(e, -ENOMEM, "out of memory");
+
+		if (rc < 0)
+			return rc;
+		/* umask, and the sticky bit that mkdir does not set everywhere */
+		if (stat(path, &st) == 0 && (st.st_mode & 07777) != dirs[i].mode &&
+		    chmod(path, dirs[i].mode) < 0)
+			return err_sys(e, "%s", path);
+	}
+	return 0;
+}
+
+/* The profile directory's links are roots already; what runs now must not be collected either. */
+static int put_run_links(const struct sys_root *r, const char *system, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	struct stat st;
+	int rc = put_link(r, GEN_CURRENT_LINK, system, e);
+
+	if (rc == 0 && lstat(sys_root_path(r, &a, GEN_BOOTED_LINK), &st) < 0 && errno == ENOENT)
+		rc = put_link(r, GEN_BOOTED_LINK, system, e);
+	if (rc == 0)
+		rc = put_link(r, "/var/guix/gcroots/current-system", GEN_CURRENT_LINK, e);
+	if (rc == 0)
+		rc = put_link(r, "/var/guix/gcroots/booted-system", GEN_BOOTED_LINK, e);
+	return rc;
+}
+
+/* ---- All together ---------------------------------------------------------------------------- */
+
+struct fails {
+	struct str text;
+	unsigned count;
+	int code;
+};
+
+static void note(struct fails *f, int rc, struct err *e)
+{
+	if (rc >= 0)
+		return;
+	log_debug("activate", "step failed why=\"%s\"", e->msg);
+	str_addf(&f->text, "%s%s", f->count ? "; " : "", e->msg);
+	f->count++;
+	f->code = f->code ? f->code : rc;
+	*e = (struct err)ERR_INIT;
+}
+
+static void put_accounts(const struct sys_root *r, struct arena *a, const char *system,
+			 struct fails *f)
+{
+	auto_vec struct vec accounts = VEC_INIT;
+	struct err e = ERR_INIT;
+	int rc = accounts_load(r, a, system, &accounts, &e);
+
+	if (rc == 0)
+		rc = accounts_apply(r, &accounts, true, &e);
+	note(f, rc, &e);
+}
+
+int sys_activate(const struct sys_root *r, const char *system, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	auto_vec struct vec steps = VEC_INIT;
+	struct fails f = { STR_INIT, 0, 0 };
+	struct err one = ERR_INIT;
+	int rc = gen_check(r, system, e);
+
+	if (rc == 0)
+		rc = load_steps(r, &a, system, &steps, e);
+	if (rc < 0)
+		return rc;
+	note(&f, base_directories(r, &one), &one);
+	put_accounts(r, &a, system, &f);
+	note(&f, etc_apply(r, system, &one), &one);
+	note(&f, put_run_links(r, system, &one), &one);
+	for (size_t i = 0; i < steps.n; i++)
+		note(&f, do_step(r, steps.v[i], &one), &one);
+	if (f.count)
+		rc = err_set(e, f.code, "activation of %s: %u step%s failed: %s", system, f.count,
+			     f.count == 1 ? "" : "s", f.text.buf);
+	str_done(&f.text);
+	return rc;
+}
+
+int sys_activate_check(const struct sys_root *r, const char *system, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	auto_vec struct vec steps = VEC_INIT, accounts = VEC_INIT;
+	int rc = gen_check(r, system, e);
+
+	if (rc == 0)
+		rc = load_steps(r, &a, system, &steps, e);
+	if (rc == 0)
+		rc = accounts_load(r, &a, system, &accounts, e);
+	return rc < 0 ? rc : accounts_apply(r, &accounts, false, e);
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Activation: make the machine's own files agree with a generation. Runs at every boot and at every
+ * switch, and again after a crash: each step can be repeated.
+ *
+ *	/etc/static -> GENERATION/etc, and a link into it for each of its files
+ *	/etc/passwd group shadow, home directories
+ *	directories and links that services ask for
+ *	/run/current-system, and on the running machine the host name
+ *	commands that services ask for
+ *
+ * A step that fails does not stop the others; the error at the end names all that failed.
+ */
+#pragma once
+
+#include "system/root.h"
+
+int sys_activate(const struct sys_root *r, const char *system, struct err *e);
+/* What can be known to fail before a switch: unreadable files, contradictions of accounts. Changes
+ * nothing. */
+int sys_activate_check(const struct sys_root *r, const char *system, struct err *e);

@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* cairn system build, reconfigure, roll-back, switch-generation, activate. */
+#include <errno.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/size.h"
+#include "lib/text.h"
+#include "system/activate.h"
+#include "system/switcher.h"
+#include "system/system.h"
+
+#define CONFIGURATION "/etc/cairn/system.lua"
+
+struct ctx {
+	struct switcher_opts sw;
+	struct sys_eval_opts eval;
+	const char *link;
+	bool derivation, physical, boot;
+};
+
+/* ---- Evaluate and build -----------------------------------------------------------------------
+ */
+
+static const char *configuration(const struct cmd_env *env)
+{
+	return env->nargs ? env->args[0] : CONFIGURATION;
+}
+
+/* The generation of a configuration; *ret_ev owns the paths. */
+static int evaluate(struct ctx *c, const char *file, struct sys_eval **ret_ev,
+		    const struct sys_eval_result **ret, struct err *e)
+{
+	struct sys_eval_request req = { SYS_EVAL_FILE, file, "system.generation", NULL, 0 };
+	struct sys_eval *ev = NULL;
+	const struct sys_eval_result *res;
+	int rc = sys_eval_run(&c->eval, &req, &ev, e);
+
+	if (rc < 0)
+		return rc;
+	res = sys_eval_find(ev, "system");
+	if (!res || !res->drv) {
+		sys_eval_free(ev);
+		return err_set(e, -ERR_EVAL, "%s: the result is not a system", file);
+	}
+	*ret_ev = ev;
+	*ret = res;
+	return 0;
+}
+
+static int print_line(const char *text, struct err *e)
+{
+	printf("%s\n", text);
+	return fflush(stdout) == EOF ? err_sys(e, "standard output") : 0;
+}
+
+static int build(struct ctx *c, struct sys_eval *ev, const struct sys_eval_result *res,
+		 struct store_conn *conn, struct err *e)
+{
+	const char *path = c->derivation ? res->drv : res->value;
+	int rc = c->derivation ? sys_eval_add(ev, conn, e) : sys_eval_build(ev, conn, "system", e);
+
+	if (rc == 0 && c->link)
+		rc = store_add_root(conn, c->link, path, e);
+	return rc;
+}
+
+static int run_build(struct cmd_env *env, struct err *e)
+{
+	struct ctx *c = env->ctx;
+	auto_arena struct arena a = ARENA_INIT;
+	const struct sys_eval_result *res;
+	struct store_conn *conn = NULL;
+	struct sys_eval *ev = NULL;
+	int rc = evaluate(c, configuration(env), &ev, &res, e);
+
+	if (rc == 0)
+		rc = store_open(&c->sw.store, &conn, e);
+	if (rc == 0)
+		rc = build(c, ev, res, conn, e);
+	if (rc == 0) {
+		const char *path = c->derivation ? res->drv : res->value;
+
+		path = c->physical ? store_conn_physical(conn, &a, path) : path;
+		rc = path ? print_line(path, e) : err_set(e, -ENOMEM, "out of memory");
+	}
+	store_close(conn);
+	sys_eval_free(ev);
+	return rc;
+}
+
+/* ---- Plan, switch, report ---------------------------------------------------------------------
+ */
+
+static int show_plan(const struct ctx *c, const struct plan *p, const char *title, struct err *e)
+{
+	auto_str struct str out = STR_INIT;
+
+	if (c->sw.json) {
+		plan_json(p, &out);
+		str_addc(&out, '\n');
+	} else {
+		str_addf(&out, "%s\n", title);
+		plan_text(p, &out);
+	}
+	if (str_err(&out))
+		return err_set(e, -ENOMEM, "out of memory");
+	fputs(out.buf, stdout);
+	return fflush(stdout) == EOF ? err_sys(e, "standard output") : 0;
+}
+
+static void report_recovery(const struct switcher *s)
+{
+	if (s->recovered == SYS_SWITCH_UNDONE)
+		fprintf(stderr,
+			"an interrupted switch was undone: generation %u is the current one\n",
+			s->list.current);
+	if (s->recovered == SYS_SWITCH_DONE)
+		fprintf(stderr,
+			"an interrupted switch was finished: generation %u is the current one\n",
+			s->list.current);
+}
+
+static void report_services(const struct vec *changes)
+{
+	for (size_t i = 0; i < changes->n; i++) {
+		const struct svc_change *x = changes->v[i];
+
+		if (x->action != SVC_KEEP)
+			fprintf(stderr, "service %s: %s\n", x->name, svc_action_names[x->action]);
+	}
+}
+
+/* Activation and services after the switch is done; what fails here is said as such. */
+static int after_switch(struct ctx *c, struct switcher *s, unsigned number, const char *path,
+			struct err *e)
+{
+	auto_vec struct vec changes = VEC_INIT;
+	int rc;
+
+	if (c->sw.boot_only) {
+		fprintf(stderr, "generation %u starts at the next boot\n", number);
+		return 0;
+	}
+	rc = switcher_activate(s, path, &changes, e);
+	report_services(&changes);
+	return rc < 0 ? err_wrap(e, rc, "generation %u is the current one, but", number) : 0;
+}
+
+/* Switch to generation number (made now from path when fresh), with plan and report. */
+static int go(struct ctx *c, struct switcher *s, unsigned number, const char *path, bool fresh,
+	      struct store_conn *conn, struct err *e)
+{
+	struct plan p = PLAN_INIT;
+	const char *from = switcher_current(s);
+	char title[96];
+	int rc = sys_activate_check(&s->root, path, e);
+
+	if (rc == 0)
+		rc = plan_make(&s->root, &s->arena, from, path, s->booted, &p, e);
+	if (rc == 0 && conn)
+		rc = plan_sizes(conn, &s->arena, from, path, &p, e);
+	snprintf(title, sizeof(title), "generation %u -> %u", s->list.current, number);
+	if (rc == 0)
+		rc = show_plan(c, &p, title, e);
+	plan_done(&p);
+	if (rc < 0 || c->sw.dry_run)
+		return rc;
+	rc = sys_switch(&s->root, number, fresh ? path : NULL, e);
+	if (rc < 0)
+		return rc;
+	fprintf(stderr, "switched to generation %u\n", number);
+	return after_switch(c, s, number, path, e);
+}
+
+/* ---- reconfigure ------------------------------------------------------------------------------
+ */
+
+/* A private root belongs to no machine, unless --target-root says so. */
+static int check_store(const struct switcher *s, struct store_conn *conn, struct err *e)
+{
+	if (sys_root_is_machine(&s->root) && store_conn_root(conn)[0])
+		return err_set(e, -ERR_INVALID,
+			       "the store is the private root %s, not this machine's [is the build "
+			       "daemon running?]",
+			       store_conn_root(conn));
+	return 0;
+}
+
+static int reconfigure(struct ctx *c, struct switcher *s, const char *file, struct store_conn *conn,
+		       struct err *e)
+{
+	const struct sys_eval_result *res;
+	const char *current = switcher_current(s);
+	struct sys_eval *ev = NULL;
+	bool same;
+	int rc = evaluate(c, file, &ev, &res, e);
+
+	if (rc == 0)
+		rc = sys_eval_build(ev, conn, "system", e);
+	/* Until its link is made the new system is kept by this connection. */
+	if (rc == 0)
+		rc = store_add_temp_root(conn, res->value, e);
+	if (rc < 0) {
+		sys_eval_free(ev);
+		return rc;
+	}
+	same = current && strcmp(current, res->value) == 0;
+	rc = go(c, s, same ? s->list.current : gen_next(&s->list), res->value, !same, conn, e);
+	if (rc == 0)
+		rc = print_line(res->value, e);
+	sys_eval_free(ev);
+	return rc;
+}
+
+/* A scratch machine has no profile directory yet. */
+static int run_reconfigure(struct cmd_env *env, struct err *e)
+{
+	struct ctx *c = env->ctx;
+	auto_switcher struct switcher s = SWITCHER_INIT;
+	struct store_conn *conn = NULL;
+	int rc = switcher_open(&s, &c->sw, "reconfigure", true, e);
+
+	if (rc < 0)
+		return rc;
+	report_recovery(&s);
+	if (!c->sw.store.root && s.root.store[0])
+		c->sw.store.root = s.root.store;
+	rc = store_open(&c->sw.store, &conn, e);
+	if (rc == 0)
+		rc = check_store(&s, conn, e);
+	if (rc == 0)
+		rc = reconfigure(c, &s, configuration(env), conn, e);
+	store_close(conn);
+	return rc;
+}
+
+/* ---- roll-back, switch-generation: from what is stored, nothing else --------------------------
+ */
+
+static int switch_stored(struct ctx *c, struct switcher *s, unsigned number, struct err *e)
+{
+	const struct gen *g = gen_find(&s->list, number);
+
+	if (!g)
+		return err_set(e, -ERR_NOTFOUND, "there is no generation %u", number);
+	return go(c, s, number, g->path, false, NULL, e);
+}
+
+static int run_switch(struct cmd_env *env, struct err *e)
+{
+	struct ctx *c = env->ctx;
+	auto_switcher struct switcher s = SWITCHER_INIT;
+	uint64_t number;
+	int rc;
+
+	if (text_u64(slice_of(env->args[0]), GEN_NUMBER_MAX, &number) < 0 || number == 0)
+		return cmd_usage(e, "'%s' is not the number of a generation", env->args[0]);
+	rc = switcher_open(&s, &c->sw, "switch-generation", true, e);
+	if (rc < 0)
+		return rc;
+	report_recovery(&s);
+	return switch_stored(c, &s, (unsigned)number, e);
+}
+
+static int run_roll_back(struct cmd_env *env, struct err *e)
+{
+	struct ctx *c = env->ctx;
+	auto_switcher struct switcher s = SWITCHER_INIT;
+	unsigned before = 0;
+	int rc = switcher_open(&s, &c->sw, "roll-back", true, e);
+
+	if (rc < 0)
+		return rc;
+	report_recovery(&s);
+	for (size_t i = 0; i < s.list.n && s.list.v[i].number < s.list.current; i++)
+		before = s.list.v[i].number;
+	if (!before)
+		return err_set(e, -ERR_NOTFOUND,
+			       "there is no generation before the current one (%u)",
+			       s.list.current);
+	return switch_stored(c, &s, before, e);
+}
+
+/* ---- activate ---------------------------------------------------------------------------------
+ */
+
+/* At boot: the system that PID 1 was started from; a switch cut off by the end of power is ended
+ * first, so that links and menu agree with what runs. */
+static int activate_booted(struct switcher *s, struct err *e)
+{
+	report_recovery(s);
+	if (!s->booted)
+		return err_set(e, -ERR_NOTFOUND, "%s is missing", GEN_BOOTED_LINK);
+	return sys_activate(&s->root, s->booted, e);
+}
+
+static int run_activate(struct cmd_env *env, struct err *e)
+{
+	struct ctx *c = env->ctx;
+	auto_switcher struct switcher s = SWITCHER_INIT;
+	int rc;
+
+	if (c->boot == (env->nargs == 1))
+		return cmd_usage(e, "give either a system or --boot");
+	rc = switcher_open(&s, &c->sw, "activate", c->boot, e);
+	if (rc < 0)
+		return rc;
+	return c->boot ? activate_booted(&s, e) : sys_activate(&s.root, env->args[0], e);
+}
+
+/* ---- Tables -----------------------------------------------------------------------------------
+ */
+
+#define STORE_OPTS                                                                                 \
+	STORE_OPTIONS_BASIC(struct ctx, sw.store), STORE_OPTIONS_BUILD(struct ctx, sw.store),      \
+		SYS_EVAL_OPTIONS(struct ctx, eval)
+#define DRY_RUN                                                                                    \
+	{                                                                                          \
+		"dry-run", 'n', CMD_FLAG, offsetof(struct ctx, sw.dry_run), NULL,                  \
+			"print the plan, change nothing"                                           \
+	}
+#define JSON                                                                                       \
+	{                                                                                          \
+		"json", 0, CMD_FLAG, offsetof(struct ctx, sw.json), NULL, "the plan as JSON"       \
+	}
+#define BOOT_ONLY                                                                                  \
+	{                                                                                          \
+		"boot", 0, CMD_FLAG, offsetof(struct ctx, sw.boot_only), NULL,                     \
+			"take effect at the next boot only"                                        \
+	}
+#define ROOT_OPTION                                                                                \
+	{                                                                                          \
+		"root", 0, CMD_STR, offsetof(struct ctx, sw.store.root), "DIR",                    \
+			"private root: store at DIR/gnu/store"                                     \
+	}
+
+static const struct cmd_opt build_opts[] = {
+	STORE_OPTS,
+	{ "derivation", 'd', CMD_FLAG, offsetof(struct ctx, derivation), NULL,
+	  "print the .drv, build nothing" },
+	{ "physical", 0, CMD_FLAG, offsetof(struct ctx, physical), NULL,
+	  "print the path with the private root in front" },
+	{ "root-link", 'r', CMD_STR, offsetof(struct ctx, link), "LINK",
+	  "make LINK to the result and keep it from being collected" },
+};
+
+const struct cmd sys_cmd_system_build = {
+	.name = "build",
+	.synopsis = "[CONFIGURATION]",
+	.summary = "build the system of a configuration, print its store path",
+	CMD_OPTS(build_opts),
+	.context_size = sizeof(struct ctx),
+	.max_args = 1,
+	.run = run_build,
+};
+
+static const struct cmd_opt reconfigure_opts[] = {
+	STORE_OPTS, SWITCHER_OPTIONS(struct ctx, sw), DRY_RUN, JSON, BOOT_ONLY,
+};
+
+const struct cmd sys_cmd_reconfigure = {
+	.name = "reconfigure",
+	.synopsis = "[CONFIGURATION]",
+	.summary = "build the system of a configuration and switch this machine to it",
+	.help = "Builds everything first, prints what will change, makes a new generation with "
+		"its\n"
+		"boot menu entry, then switches. Until the switch a failure changes nothing.\n"
+		"Without CONFIGURATION it is " CONFIGURATION ".",
+	CMD_OPTS(reconfigure_opts),
+	.context_size = sizeof(struct ctx),
+	.max_args = 1,
+	.run = run_reconfigure,
+};
+
+static const struct cmd_opt switch_opts[] = {
+	ROOT_OPTION, SWITCHER_OPTIONS(struct ctx, sw), DRY_RUN, JSON, BOOT_ONLY,
+};
+
+const struct cmd sys_cmd_roll_back = {
+	.name = "roll-back",
+	.summary = "switch to the generation before the current one",
+	.help = "Needs no evaluation, no build daemon and no network.",
+	CMD_OPTS(switch_opts),
+	.context_size = sizeof(struct ctx),
+	.run = run_roll_back,
+};
+
+const struct cmd sys_cmd_switch_generation = {
+	.name = "switch-generation",
+	.synopsis = "NUMBER",
+	.summary = "switch to another generation",
+	.help = "Needs no evaluation, no build daemon and no network.",
+	CMD_OPTS(switch_opts),
+	.context_size = sizeof(struct ctx),
+	.min_args = 1,
+	.max_args = 1,
+	.run = run_switch,
+};
+
+static const struct cmd_opt activate_opts[] = {
+	ROOT_OPTION,
+	SWITCHER_OPTIONS(struct ctx, sw),
+	{ "boot", 0, CMD_FLAG, offsetof(struct ctx, boot), NULL, "activate what was booted" },
+};
+
+const struct cmd sys_cmd_activate = {
+	.name = "activate",
+	.synopsis = "[SYSTEM]",
+	.summary = "make accounts, /etc and links agree with a system",
+	CMD_OPTS(activate_opts),
+	.context_size = sizeof(struct ctx),
+	.max_args = 1,
+	.run = run_activate,
+	.hidden = true,
+};

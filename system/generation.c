@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "system/generation.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lib/conf.h"
+#include "lib/fd.h"
+#include "lib/path.h"
+#include "lib/size.h"
+#include "lib/text.h"
+#include "store/store.h"
+
+#define LIMIT_FACTS 16384
+
+/* "system-12-link" -> 12; 0: another name. */
+static unsigned link_number(const char *name)
+{
+	struct slice s = slice_of(name);
+	uint64_t number;
+
+	if (!slice_starts(s, "system-") || !slice_ends(s, "-link") || s.n <= 12)
+		return 0;
+	s.p += 7;
+	s.n -= 12;
+	if (s.p[0] == '0' || text_u64(s, GEN_NUMBER_MAX, &number) < 0)
+		return 0;
+	return (unsigned)number;
+}
+
+static char *link_path(const struct sys_root *r, struct arena *a, unsigned number)
+{
+	return arena_fmt(a, "%s" GEN_PROFILES "/system-%u-link", r->target, number);
+}
+
+static int compare(const void *x, const void *y)
+{
+	const struct gen *a = x, *b = y;
+
+	return a->number < b->number ? -1 : a->number > b->number;
+}
+
+/* Target of the link at a physical path in arena; NULL when there is no link. */
+static int read_link(struct arena *a, const char *path, const char **ret, struct err *e)
+{
+	auto_str struct str text = STR_INIT;
+	struct err tmp = ERR_INIT;
+	int r = file_readlink(AT_FDCWD, path, &text, &tmp);
+
+	if (r == -ENOENT) {
+		*ret = NULL;
+		return 0;
+	}
+	if (r < 0)
+		return err_set(e, r, "%s", tmp.msg);
+	*ret = arena_slice(a, str_slice(&text));
+	return *ret ? 0 : err_set(e, -ENOMEM, "out of memory");
+}
+
+static int load_one(const struct sys_root *r, struct arena *a, unsigned number, struct gen *g,
+		    struct err *e)
+{
+	const char *path = link_path(r, a, number);
+	struct stat st;
+	int rc;
+
+	if (!path)
+		return err_set(e, -ENOMEM, "out of memory");
+	if (lstat(path, &st) < 0)
+		return err_sys(e, "%s", path);
+	g->number = number;
+	g->date = st.st_mtime;
+	rc = read_link(a, path, &g->path, e);
+	if (rc < 0)
+		return rc;
+	if (!g->path)
+		return err_set(e, -ENOENT, "%s disappeared", path);
+	return store_path_check(STORE_DIR_DEFAULT, slice_of(g->path), e) < 0
+		       ? err_wrap(e, e->code, "%s", path)
+		       : 0;
+}
+
+static int load_all(const struct sys_root *r, struct arena *a, DIR *dir, struct gen_list *l,
+		    struct err *e)
+{
+	struct dirent *d;
+
+	l->v = arena_array(a, GEN_COUNT_MAX, sizeof(*l->v));
+	if (!l->v)
+		return err_set(e, -ENOMEM, "out of memory");
+	while ((d = readdir(dir))) {
+		unsigned number = link_number(d->d_name);
+		int rc;
+
+		if (number == 0)
+			continue;
+		if (l->n == GEN_COUNT_MAX)
+			return err_set(e, -ERR_LIMIT, "more than %d generations", GEN_COUNT_MAX);
+		rc = load_one(r, a, number, &l->v[l->n], e);
+		if (rc < 0)
+			return rc;
+		l->n++;
+	}
+	qsort(l->v, l->n, sizeof(*l->v), compare);
+	return 0;
+}
+
+int gen_list_load(const struct sys_root *r, struct arena *a, struct gen_list *ret, struct err *e)
+{
+	struct gen_list l = { NULL, 0, 0 };
+	const char *profile;
+	DIR *dir = opendir(sys_root_path(r, a, GEN_PROFILES));
+	int rc;
+
+	if (!dir && errno == ENOENT) {
+		*ret = l;
+		return 0;
+	}
+	if (!dir)
+		return err_sys(e, "%s" GEN_PROFILES, r->target);
+	rc = load_all(r, a, dir, &l, e);
+	closedir(dir);
+	if (rc < 0)
+		return rc;
+	rc = read_link(a, sys_root_path(r, a, GEN_LINK), &profile, e);
+	if (rc < 0)
+		return rc;
+	if (profile)
+		l.current = link_number(path_base(profile));
+	*ret = l;
+	return 0;
+}
+
+const struct gen *gen_find(const struct gen_list *l, unsigned number)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		if (l->v[i].number == number)
+			return &l->v[i];
+	}
+	return NULL;
+}
+
+const struct gen *gen_current(const struct gen_list *l)
+{
+	return l->current ? gen_find(l, l->current) : NULL;
+}
+
+unsigned gen_next(const struct gen_list *l)
+{
+	unsigned last = l->n ? l->v[l->n - 1].number : 0;
+
+	return MAX_OF(last, l->current) + 1;
+}
+
+int gen_link_make(const struct sys_root *r, unsigned number, const char *path, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	char *link = link_path(r, &a, number);
+
+	if (!link)
+		return err_set(e, -ENOMEM, "out of memory");
+	if (number > GEN_NUMBER_MAX)
+		return err_set(e, -ERR_LIMIT, "generation number %u is too large", number);
+	return file_symlink_atomic(AT_FDCWD, path, link, e);
+}
+
+int gen_link_remove(const struct sys_root *r, unsigned number, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	char *link = link_path(r, &a, number);
+
+	if (!link)
+		return err_set(e, -ENOMEM, "out of memory");
+	if (unlink(link) < 0 && errno != ENOENT)
+		return err_sys(e, "%s", link);
+	return file_sync(AT_FDCWD, sys_root_path(r, &a, GEN_PROFILES), e);
+}
+
+int gen_select(const struct sys_root *r, unsigned number, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	char *target = arena_fmt(&a, "system-%u-link", number);
+	char *link = sys_root_path(r, &a, GEN_LINK);
+
+	if (!target || !link)
+		return err_set(e, -ENOMEM, "out of memory");
+	return file_symlink_atomic(AT_FDCWD, target, link, e);
+}
+
+int gen_check(const struct sys_root *r, const char *path, struct err *e)
+{
+	static const char *const files[] = { "accounts", "activation", "boot/entry",  "boot/menu",
+					     "facts",	 "init",       "services/set" };
+	int rc = store_path_check(STORE_DIR_DEFAULT, slice_of(path), e);
+
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		auto_arena struct arena a = ARENA_INIT;
+		struct stat st;
+		char *file = arena_fmt(&a, "%s%s/%s", r->store, path, files[i]);
+
+		if (!file)
+			return err_set(e, -ENOMEM, "out of memory");
+		if (lstat(file, &st) < 0)
+			return err_set(e, errno == ENOENT ? -ERR_INVALID : -errno,
+				       "%s is not a complete system: %s is missing", path,
+				       files[i]);
+	}
+	return 0;
+}
+
+int gen_running(const struct sys_root *r, const char *link, struct arena *a, const char **ret,
+		struct err *e)
+{
+	char *path = sys_root_path(r, a, link);
+
+	return path ? read_link(a, path, ret, e) : err_set(e, -ENOMEM, "out of memory");
+}
+
+static const struct conf_key facts_keys[] = {
+	{ "label", conf_parse_str, offsetof(struct gen_facts, label), "", "text of the menu", 0 },
+	{ "host-name", conf_parse_str, offsetof(struct gen_facts, host_name), "", "host name", 0 },
+	{ "kernel", conf_parse_str, offsetof(struct gen_facts, kernel), "", "name and version", 0 },
+	{ "kernel-path", conf_parse_str, offsetof(struct gen_facts, kernel_path), "", "kernel", 0 },
+	{ "initrd-path", conf_parse_str, offsetof(struct gen_facts, initrd_path), "", "initrd", 0 },
+	{ "configuration", conf_parse_str, offsetof(struct gen_facts, configuration), "",
+	  "file below config/", 0 },
+};
+
+static int facts_section(void *arg, struct conf_ctx *c, struct slice kind, struct slice name)
+{
+	if (!slice_is(kind, "system") || name.n)
+		return conf_error(c, "unknown section");
+	c->object = arg;
+	return 0;
+}
+
+int gen_facts_load(const struct sys_root *r, struct arena *a, const char *path,
+		   struct gen_facts *ret, struct err *e)
+{
+	struct gen_facts f = { "", "", "", "", "", "" };
+	auto_str struct str text = STR_INIT;
+	char *file = arena_fmt(a, "%s%s/facts", r->store, path);
+	int rc;
+
+	if (!file)
+		return err_set(e, -ENOMEM, "out of memory");
+	rc = file_read(AT_FDCWD, file, &text, LIMIT_FACTS, e);
+	if (rc < 0)
+		return rc;
+	rc = conf_parse(str_slice(&text), file, facts_keys, ARRAY_LEN(facts_keys), facts_section,
+			&f, a, e);
+	if (rc < 0)
+		return rc;
+	*ret = f;
+	return 0;
+}
+
+/* Who holds the lock, from the text it left in the file. */
+static int lock_busy(int fd, struct err *e)
+{
+	auto_str struct str holder = STR_INIT;
+	auto_str struct str safe = STR_INIT;
+
+	if (lseek(fd, 0, SEEK_SET) < 0 || fd_read_all(fd, &holder, 512) < 0)
+		str_cut(&holder, 0);
+	text_safe(&safe, slice_trim(str_slice(&holder)));
+	return err_set(e, -ERR_IN_USE, "the system is being changed by another command: %s",
+		       safe.len ? safe.buf : "unknown");
+}
+
+int gen_lock(const struct sys_root *r, const char *verb, int *ret_fd, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	auto_fd int fd = -1;
+	char *dir = sys_root_path(r, &a, GEN_PROFILES);
+	char *file = sys_root_path(r, &a, GEN_PROFILES "/system.lock");
+	struct tm tm;
+	time_t now = time(NULL);
+	char when[32] = "";
+	int rc;
+
+	if (!dir || !file)
+		return err_set(e, -ENOMEM, "out of memory");
+	rc = file_mkdir_p(AT_FDCWD, dir, 0755, e);
+	if (rc < 0)
+		return rc;
+	fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+	if (fd < 0)
+		return err_sys(e, "%s", file);
+	rc = fd_lock(fd, true, false);
+	if (rc == -EAGAIN)
+		return lock_busy(fd, e);
+	if (rc < 0)
+		return err_num(e, rc, "cannot lock %s", file);
+	if (gmtime_r(&now, &tm))
+		strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S UTC", &tm);
+	if (ftruncate(fd, 0) < 0 ||
+	    dprintf(fd, "process %ld, %s, since %s\n", (long)getpid(), verb, when) < 0)
+		return err_sys(e, "%s", file);
+	*ret_fd = fd_take(&fd);
+	return 0;
+}

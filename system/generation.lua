@@ -1,0 +1,229 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+--
+-- From an operating_system to its generation: the store item that a machine boots and switches to.
+--
+--	kernel initrd init kernel-modules cairn modules   links
+--	parameters boot/entry boot/menu                   how it is started
+--	services/set accounts activation etc/             what PID 1 and activation do
+--	profile/ packages config/ facts                   what people see
+--
+-- Everything is put together by programs that are themselves part of the system.
+
+local accounts = require "system.accounts"
+local conf = require "system.conf"
+local essential = require "system.essential"
+local etc = require "system.etc"
+local init_service = require "system.init_service"
+local initrd = require "system.initrd"
+local operating_system = require "system.operating_system"
+local service = require "system.service"
+local tools = require "system.tools"
+local tree = require "system.tree"
+
+local PROFILE_PARTS = { "bin", "sbin", "etc", "share" }
+
+local function merged(...)
+	local out = {}
+	for _, map in ipairs { ... } do
+		for k, v in pairs(map) do
+			out[k] = v
+		end
+	end
+	return out
+end
+
+local function root_of(os)
+	for _, fs in ipairs(os.file_systems) do
+		if fs.mount_point == "/" then
+			return fs
+		end
+	end
+end
+
+-- The packages of the profile, each once: those asked for come first, so that their programs win over
+-- busybox's.
+local function packages_of(os, all)
+	local out, seen = {}, {}
+	local function add(p)
+		local key = tostring(p)
+		if not seen[key] then
+			seen[key] = true
+			out[#out + 1] = p
+		end
+	end
+	for _, p in ipairs(os.packages) do
+		add(p)
+	end
+	for _, p in ipairs(all.profile) do
+		add(p)
+	end
+	for _, name in ipairs { "cairn", "e2fsprogs", "busybox" } do
+		add(tools[name])
+	end
+	return out
+end
+
+local function name_of(p)
+	if is_node(p) then
+		return p.name, ""
+	end
+	return p.name or p.drv.name, p.version or ""
+end
+
+local function manifest(os, packages)
+	local lines = {}
+	local function add(kind, p)
+		local name, version = name_of(p)
+		lines[#lines + 1] = table.concat({ kind, name, version ~= "" and version or "-", tostring(p) }, " ") .. "\n"
+	end
+	add("kernel", os.kernel)
+	for _, p in ipairs(packages) do
+		add("package", p)
+	end
+	return table.concat(lines)
+end
+
+local function activation(os, all)
+	local out = {
+		conf.section("system", nil, { { "host-name", os.host_name } }),
+		conf.section("link", "/bin/sh", { { "target", "/run/current-system/profile/bin/sh" } }),
+		conf.section("link", "/bin/false", { { "target", "/run/current-system/profile/bin/false" } }),
+		conf.section("link", "/usr/bin/env", { { "target", "/run/current-system/profile/bin/env" } }),
+		conf.section("link", "/lib/modules", { { "target", "/run/booted-system/kernel-modules" } }),
+	}
+	for _, a in ipairs(all.activation) do
+		if a.directory then
+			out[#out + 1] = conf.section("directory", a.directory, {
+				{ "mode", a.mode }, { "user", a.user }, { "group", a.group },
+			})
+		elseif a.link then
+			out[#out + 1] = conf.section("link", a.link, { { "target", tostring(a.target) } })
+		elseif a.command then
+			out[#out + 1] = conf.section("command", a.name, { { "exec", conf.words(a.command) } })
+		else
+			error("an activation step is a directory, a link or a command", 0)
+		end
+	end
+	return table.concat(out)
+end
+
+local function service_set(os, all, environment)
+	local init = { { "hostname", os.host_name } }
+	for name, value in pairs(environment) do
+		init[#init + 1] = { "environment", conf.word(name .. "=" .. value) }
+	end
+	local list = essential.services(os, all)
+	for _, s in ipairs(all.init) do
+		list[#list + 1] = s
+	end
+	return tree.derivation("services", { tree.file("set", table.concat(init_service.set(init, list))) })
+end
+
+local function parameters(os)
+	local root = root_of(os)
+	local words = { "root=" .. root.device, "rootfstype=" .. root.type }
+	if #root.options > 0 then
+		words[#words + 1] = "rootflags=" .. table.concat(root.options, ",")
+	end
+	words[#words + 1] = "rw"
+	for _, word in ipairs(os.kernel_arguments) do
+		words[#words + 1] = word
+	end
+	words[#words + 1] = "cairn.system=@out@"
+	return table.concat(words, " ")
+end
+
+local function menu(os)
+	local b = os.bootloader
+	return conf.section("menu", nil, {
+		{ "loader", b.type },
+		{ "timeout", tostring(b.timeout) },
+		{ "hidden", conf.bool(b.hidden) },
+		{ "serial", conf.bool(b.serial) },
+		{ "serial-unit", tostring(b.serial_unit) },
+		{ "serial-speed", tostring(b.serial_speed) },
+	})
+end
+
+local function facts(os, kernel, ramdisk)
+	local name, version = name_of(os.kernel)
+	return conf.section("system", nil, {
+		{ "label", os.label },
+		{ "host-name", os.host_name },
+		{ "kernel", version ~= "" and name .. "-" .. version or name },
+		{ "kernel-path", kernel },
+		{ "initrd-path", ramdisk },
+		{ "configuration", "config/system.lua" },
+	})
+end
+
+local function configuration(sections)
+	for name, node in pairs(config_files()) do
+		sections[#sections + 1] = tree.link("config/" .. name, node)
+	end
+end
+
+local cache = {}
+
+-- The parts of a system by name; `system` is the generation itself.
+local function parts(os)
+	if not schema.is(os, operating_system) then
+		local what = schema.name(os) or type(os)
+		error("the configuration returns " .. (what == "nil" and "nothing" or "a " .. what)
+			.. ", not an operating_system", 0)
+	end
+	if cache[os] then
+		return cache[os]
+	end
+	schema.check(os)
+	local seed = require "packages.seed"
+	local all = service.fold(os.services, os)
+	local environment = merged({ LANG = os.locale }, all.environment, os.environment)
+	local packages = packages_of(os, all)
+	local who = accounts.merge({ accounts.base_users, all.users, os.users },
+		{ accounts.base_groups, all.groups, os.groups })
+	local p = {
+		etc = etc.derivation(os, all.etc, environment),
+		profile = tree.derivation("profile", { tree.union(".", packages, PROFILE_PARTS) }),
+		services = service_set(os, all, environment),
+		initrd = initrd.derivation(os),
+		modules = cairn_modules(seed.busybox, seed.shell),
+	}
+	local kernel = os.kernel .. "/bzImage"
+	local ramdisk = p.initrd .. "/initrd"
+	local line = parameters(os)
+	local _, version = name_of(os.kernel)
+	local sections = {
+		tree.link("kernel", kernel),
+		tree.link("kernel-modules", os.kernel .. "/lib/modules"),
+		tree.link("initrd", ramdisk),
+		tree.link("init", tools.cairn .. "/bin/cairn-init"),
+		tree.link("cairn", tools.cairn),
+		tree.link("modules", p.modules),
+		tree.link("etc", p.etc),
+		tree.link("profile", p.profile),
+		tree.link("services", p.services),
+		tree.file("parameters", line .. "\n", { self = true }),
+		tree.boot_entry("boot/entry", {
+			label = os.label, version = version ~= "" and version or nil,
+			kernel = kernel, initrd = ramdisk, parameters = line,
+		}),
+		tree.file("boot/menu", menu(os)),
+		tree.file("accounts", accounts.text(who)),
+		tree.file("activation", activation(os, all)),
+		tree.file("packages", manifest(os, packages)),
+		tree.file("facts", facts(os, kernel, ramdisk)),
+		tree.file("label", os.label .. "\n"),
+	}
+	configuration(sections)
+	p.system = tree.derivation("system", sections)
+	cache[os] = p
+	return p
+end
+
+-- For sys_eval_request.apply: the one result is the generation.
+return setmetatable({ parts = parts }, {
+	__call = function(_, os)
+		return { system = parts(os).system }
+	end,
+})

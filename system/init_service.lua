@@ -1,0 +1,213 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+--
+-- Services as PID 1 knows them, and the service set file (doc/service-set.md says what each key
+-- means). A field left out is left out of the file: PID 1's defaults are not repeated here.
+
+local conf = require "system.conf"
+
+local M = {}
+
+local NAME = { pattern = "^%w[%w._@-]*$", max = 64, what = "a service name (letters, digits, . _ @ -)" }
+
+local function duration(options)
+	options.pattern = "^%d+[a-z]*$"
+	options.what = "a duration such as '250ms', '10s' or '2min'"
+	return schema.one_of({ schema.integer { min = 0 }, schema.string(options) }, { optional = true })
+end
+
+local function text(options)
+	options = options or {}
+	options.optional = true
+	return schema.template(options)
+end
+
+local function words()
+	return schema.list(schema.template {}, { optional = true })
+end
+
+local function names()
+	return schema.list(schema.string(NAME), { optional = true })
+end
+
+local function flag()
+	return schema.boolean { optional = true }
+end
+
+local function number(min, max)
+	return schema.integer { min = min, max = max, optional = true }
+end
+
+local function size()
+	return schema.one_of({
+		schema.integer { min = 0 },
+		schema.string { pattern = "^%d+[KMGT]?$", what = "a size such as 65536, '512K' or '2G'" },
+	}, { optional = true })
+end
+
+local function choice(list)
+	return schema.enum(list, { optional = true })
+end
+
+-- { field, type, how it is written }; the key in the file has '-' where the field has '_'.
+local ROWS = {
+	{ "type", choice { "simple", "notify", "oneshot", "forking", "group" }, "text" },
+	{ "description", text(), "text" },
+	{ "exec", words(), "words" },
+	{ "stop_exec", words(), "words" },
+	{ "reload_exec", words(), "words" },
+	{ "reload_signal", text(), "text" },
+	{ "enabled", flag(), "bool" },
+	{ "critical", flag(), "bool" },
+	{ "requires", names(), "words" },
+	{ "wants", names(), "words" },
+	{ "after", names(), "words" },
+	{ "before", names(), "words" },
+	{ "conflicts", names(), "words" },
+	{ "condition", words(), "words" },
+	{ "notify", text(), "text" },
+	{ "pid_file", text(), "text" },
+	{ "restart", choice { "always", "on-failure", "never" }, "text" },
+	{ "success_status", schema.list(schema.integer { min = 0, max = 255 }, { optional = true }), "words" },
+	{ "restart_delay", duration {}, "text" },
+	{ "restart_delay_max", duration {}, "text" },
+	{ "restart_limit", number(0, 1000000), "text" },
+	{ "restart_window", duration {}, "text" },
+	{ "start_timeout", duration {}, "text" },
+	{ "stop_timeout", duration {}, "text" },
+	{ "stop_signal", text(), "text" },
+	{ "remain", flag(), "bool" },
+	{ "on_change", choice { "restart", "later" }, "text" },
+	{ "stop_scope", choice { "all", "main" }, "text" },
+	{ "user", text(), "text" },
+	{ "group", text(), "text" },
+	{ "groups", words(), "words" },
+	{ "environment", schema.map(schema.string {}, schema.template {}, { optional = true }), "assignments" },
+	{ "working_directory", text(), "text" },
+	{ "umask", schema.string { pattern = "^[0-7]+$", what = "an octal mask", optional = true }, "text" },
+	{ "limit", schema.list(schema.string {}, { optional = true }), "repeat" },
+	{ "nice", number(-20, 19), "text" },
+	{ "oom_adjust", number(-1000, 1000), "text" },
+	{ "no_new_privileges", flag(), "bool" },
+	{ "terminal", text(), "text" },
+	{ "output", choice { "log", "null", "console" }, "text" },
+	{ "log_size", size(), "text" },
+	{ "log_keep", number(0, 99), "text" },
+	{ "listen", schema.list(schema.template {}, { optional = true, max = 8 }), "repeat" },
+	{ "activate", flag(), "bool" },
+	{ "memory_max", size(), "text" },
+	{ "memory_high", size(), "text" },
+	{ "cpu_weight", number(1, 10000), "text" },
+	{ "cpu_max", text(), "text" },
+	{ "pids_max", number(1, 4194304), "text" },
+	{ "io_weight", number(1, 10000), "text" },
+	{ "delegate", flag(), "bool" },
+	{ "cgroup", flag(), "bool" },
+}
+
+local fields = { name = schema.string(NAME) }
+for _, row in ipairs(ROWS) do
+	fields[row[1]] = row[2]
+end
+
+M.fields = fields
+M.init_service = schema.record("init_service", fields, {
+	doc = "a service of PID 1",
+	check = function(s)
+		if s.type == "group" and s.exec then
+			return "a group has no program", "exec"
+		elseif s.type ~= "group" and not s.exec then
+			return "the program to run is missing", "exec"
+		elseif s.type == "forking" and not s.pid_file then
+			return "a forking service needs a pid_file", "pid_file"
+		elseif s.activate and not s.listen then
+			return "activation needs something to listen on", "listen"
+		end
+	end,
+})
+
+local WRITERS = {
+	text = function(rows, key, v)
+		rows[#rows + 1] = { key, tostring(v) }
+	end,
+	bool = function(rows, key, v)
+		rows[#rows + 1] = { key, conf.bool(v) }
+	end,
+	words = function(rows, key, v)
+		rows[#rows + 1] = { key, conf.words(v) }
+	end,
+	assignments = function(rows, key, v)
+		for name, value in pairs(v) do
+			rows[#rows + 1] = { key, conf.word(name .. "=" .. value) }
+		end
+	end,
+	["repeat"] = function(rows, key, v)
+		for _, item in ipairs(v) do
+			rows[#rows + 1] = { key, item }
+		end
+	end,
+}
+
+local function section(s)
+	local rows = {}
+	for _, row in ipairs(ROWS) do
+		local v = s[row[1]]
+		if v ~= nil then
+			WRITERS[row[3]](rows, (row[1]:gsub("_", "-")), v)
+		end
+	end
+	return conf.section("service", s.name, rows)
+end
+
+-- Every name that is required exists, and nobody waits for himself in a circle.
+local function check_graph(by_name, list)
+	local state = {}
+	local function visit(s, path)
+		if state[s.name] == "open" then
+			schema.fail(s, "services wait for each other: " .. path .. s.name)
+		elseif state[s.name] then
+			return
+		end
+		state[s.name] = "open"
+		for _, field in ipairs { "requires", "wants", "conflicts", "after" } do
+			for _, name in ipairs(s[field] or {}) do
+				local other = by_name[name]
+				if not other and field ~= "after" then
+					schema.fail(s, "service '" .. s.name .. "' " .. field .. " '" .. name
+						.. "', which does not exist", field)
+				end
+				if other and field ~= "conflicts" then
+					visit(other, path .. s.name .. " -> ")
+				end
+			end
+		end
+		state[s.name] = "done"
+	end
+	for _, s in ipairs(list) do
+		visit(s, "")
+	end
+end
+
+-- Text of the service set; sections are sorted by name. init: rows of [init].
+function M.set(init, list)
+	local by_name, sorted, out = {}, {}, {}
+	for i, s in ipairs(list) do
+		s = schema.is(s, M.init_service) and s or M.init_service(s)
+		schema.check(s)
+		if by_name[s.name] then
+			schema.fail(s, "there are two services '" .. s.name .. "'", "name")
+		end
+		by_name[s.name] = s
+		sorted[i] = s
+	end
+	check_graph(by_name, sorted)
+	table.sort(sorted, function(a, b)
+		return a.name < b.name
+	end)
+	out[1] = conf.section("init", nil, init)
+	for _, s in ipairs(sorted) do
+		out[#out + 1] = section(s)
+	end
+	return out
+end
+
+return M

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "system/menu.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+#include "lib/conf.h"
+#include "lib/fd.h"
+#include "lib/size.h"
+
+#define LIMIT_MENU_FILE 16384
+
+static int parse_loader(struct conf_ctx *c, struct slice v, void *place)
+{
+	bool *none = place;
+
+	if (!slice_is(v, "grub") && !slice_is(v, "none"))
+		return conf_error(c, "loader is 'grub' or 'none'");
+	*none = slice_is(v, "none");
+	return 0;
+}
+
+#define AT(f) offsetof(struct sys_menu, f)
+static const struct conf_key menu_keys[] = {
+	{ "loader", parse_loader, AT(none), "grub", "boot loader", false },
+	{ "timeout", conf_parse_u64, AT(timeout), "5", "seconds the menu waits", false },
+	{ "hidden", conf_parse_bool, AT(hidden), "no", "wait without showing the menu", false },
+	{ "serial", conf_parse_bool, AT(serial), "no", "menu on the serial line too", false },
+	{ "serial-unit", conf_parse_u64, AT(serial_unit), "0", "0 is COM1", false },
+	{ "serial-speed", conf_parse_u64, AT(serial_speed), "115200", "baud", false },
+	{ "fs-uuid", conf_parse_str, AT(fs_uuid), "", "file system of the store", false },
+};
+
+static int menu_section(void *arg, struct conf_ctx *c, struct slice kind, struct slice name)
+{
+	if (!slice_is(kind, "menu") || name.n)
+		return conf_error(c, "unknown section");
+	c->object = arg;
+	return 0;
+}
+
+int sys_menu_load(const struct sys_root *r, struct arena *a, const char *path, struct sys_menu *ret,
+		  struct err *e)
+{
+	struct sys_menu m = { .timeout = 5, .serial_speed = 115200, .fs_uuid = "" };
+	auto_str struct str text = STR_INIT;
+	char *file = arena_fmt(a, "%s%s/boot/menu", r->store, path);
+	int rc;
+
+	if (!file)
+		return err_set(e, -ENOMEM, "out of memory");
+	rc = file_read(AT_FDCWD, file, &text, LIMIT_MENU_FILE, e);
+	if (rc < 0)
+		return rc;
+	rc = conf_parse(str_slice(&text), file, menu_keys, ARRAY_LEN(menu_keys), menu_section, &m,
+			a, e);
+	if (rc < 0)
+		return rc;
+	if (m.timeout > 86400 || m.serial_unit > 7 || m.serial_speed > 4000000)
+		return err_set(e, -ERR_INVALID, "%s: number out of range", file);
+	*ret = m;
+	return 0;
+}
+
+/* Entries of all generations of list but skip; at least the one of number must be readable. */
+static int load_items(const struct sys_root *r, struct arena *a, const struct gen_list *list,
+		      unsigned number, unsigned skip, struct boot_menu *menu, struct err *e)
+{
+	struct boot_item *items = arena_array(a, list->n ? list->n : 1, sizeof(*items));
+
+	if (!items)
+		return err_set(e, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < list->n; i++) {
+		struct boot_item *item = &items[menu->nitems];
+		struct err tmp = ERR_INIT;
+		int rc;
+
+		if (list->v[i].number == skip)
+			continue;
+		rc = boot_entry_load(a, r->store, list->v[i].path, &item->entry, &tmp);
+		if (rc < 0 && list->v[i].number == number)
+			return err_set(e, rc, "generation %u cannot be booted: %s", number,
+				       tmp.msg);
+		if (rc < 0)
+			continue;
+		item->number = list->v[i].number;
+		item->date = list->v[i].date;
+		menu->nitems++;
+	}
+	menu->items = items;
+	return 0;
+}
+
+int sys_menu_build(const struct sys_root *r, struct arena *a, const struct gen_list *list,
+		   unsigned number, unsigned skip, struct boot_menu *ret, bool *ret_none,
+		   struct err *e)
+{
+	const struct gen *g = gen_find(list, number);
+	struct boot_menu menu = { .default_number = number };
+	struct sys_menu settings;
+	int rc;
+
+	if (!g)
+		return err_set(e, -ERR_NOTFOUND, "there is no generation %u", number);
+	rc = sys_menu_load(r, a, g->path, &settings, e);
+	if (rc < 0)
+		return rc;
+	rc = load_items(r, a, list, number, skip, &menu, e);
+	if (rc < 0)
+		return rc;
+	menu.timeout = (unsigned)settings.timeout;
+	menu.hidden = settings.hidden;
+	menu.serial = settings.serial;
+	menu.serial_unit = (unsigned)settings.serial_unit;
+	menu.serial_speed = (unsigned)settings.serial_speed;
+	menu.fs_uuid = settings.fs_uuid[0] ? settings.fs_uuid : NULL;
+	*ret = menu;
+	*ret_none = settings.none;
+	return 0;
+}
+
+int sys_menu_write(const struct sys_root *r, const struct gen_list *list, unsigned number,
+		   unsigned skip, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	struct boot_menu menu;
+	bool none;
+	int rc = sys_menu_build(r, &a, list, number, skip, &menu, &none, e);
+
+	if (rc < 0 || none)
+		return rc;
+	rc = boot_write_menu(r->target, &menu, e);
+	return rc < 0 ? err_wrap(e, rc, "while writing the boot menu") : 0;
+}

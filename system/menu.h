@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The boot menu of all generations, from nothing but what is stored in them: boot/entry (kernel,
+ * initrd, command line) and boot/menu (time-out, serial line) of the default one.
+ */
+#pragma once
+
+#include "bootloader/bootloader.h"
+#include "system/generation.h"
+
+/* GENERATION/boot/menu: settings of the menu in which this generation is the default. */
+struct sys_menu {
+	bool none; /* loader = none: the machine is started some other way, no menu is written */
+	uint64_t timeout;
+	bool hidden, serial;
+	uint64_t serial_unit, serial_speed;
+	const char *fs_uuid; /* "" : the file system of the menu */
+};
+
+int sys_menu_load(const struct sys_root *r, struct arena *a, const char *path, struct sys_menu *ret,
+		  struct err *e);
+/* The menu of all generations in list but skip (0: all of them), generation number the default.
+ * Generations whose boot data cannot be read are left out, except the default one. */
+int sys_menu_build(const struct sys_root *r, struct arena *a, const struct gen_list *list,
+		   unsigned number, unsigned skip, struct boot_menu *ret, bool *ret_none,
+		   struct err *e);
+/* Build and put in place as the boot loader reads it. */
+int sys_menu_write(const struct sys_root *r, const struct gen_list *list, unsigned number,
+		   unsigned skip, struct err *e);

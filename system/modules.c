@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "system/modules.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+
+#include "lib/fd.h"
+#include "lib/path.h"
+#include "lib/str.h"
+#include "lib/tab.h"
+#include "lib/text.h"
+
+#define LIMIT_MODULES_FILE (8 << 20)
+#define LIMIT_MODULE_DEPTH 64
+
+struct module {
+	const char *name, *file; /* file: relative to the version's directory */
+	struct slice needs;	 /* rest of the line in modules.dep */
+	bool builtin, added;
+};
+
+struct index {
+	struct arena *a;
+	const char *dir; /* KERNEL/lib/modules/VERSION */
+	struct tab by_name;
+	struct vec names;
+};
+
+/* "kernel/fs/xfs/xfs.ko" or "kernel/net/nf-tables.ko" -> "nf_tables" */
+static char *module_name(struct arena *a, struct slice file)
+{
+	char *name = arena_slice(a, file);
+	char *base = name ? (char *)path_base(name) : NULL;
+	char *dot = base ? strchr(base, '.') : NULL;
+
+	if (dot)
+		*dot = '\0';
+	for (char *p = base; p && *p; p++) {
+		if (*p == '-')
+			*p = '_';
+	}
+	return base;
+}
+
+/* The one directory below KERNEL/lib/modules. */
+static int find_version(struct arena *a, const char *kernel, char **ret, struct err *e)
+{
+	char *top = arena_fmt(a, "%s/lib/modules", kernel);
+	DIR *dir = top ? opendir(top) : NULL;
+	struct dirent *d;
+	char *found = NULL;
+
+	if (!dir)
+		return err_sys(e, "%s/lib/modules", kernel);
+	while ((d = readdir(dir))) {
+		if (d->d_name[0] != '.' && !found)
+			found = arena_fmt(a, "%s/%s", top, d->d_name);
+	}
+	closedir(dir);
+	if (!found)
+		return err_set(e, -ERR_NOTFOUND, "%s has no modules", kernel);
+	*ret = found;
+	return 0;
+}
+
+static int add_line(struct index *x, struct slice line, bool builtin, struct err *e)
+{
+	struct slice rest = line, file;
+	struct module *m = ARENA_NEW(x->a, struct module);
+	bool new;
+	void **slot;
+
+	if (line.n == 0 || !slice_cut(&rest, ':', &file))
+		return 0;
+	if (!m)
+		return err_set(e, -ENOMEM, "out of memory");
+	m->name = module_name(x->a, file);
+	m->file = arena_slice(x->a, file);
+	m->needs = builtin ? (struct slice){ "", 0 } : slice_trim(rest);
+	m->builtin = builtin;
+	if (!m->name || !m->file)
+		return err_set(e, -ENOMEM, "out of memory");
+	slot = tab_put(&x->by_name, slice_of(m->name), &new);
+	if (!slot)
+		return err_set(e, -ENOMEM, "out of memory");
+	if (new) {
+		*slot = m;
+		vec_add(&x->names, (void *)m->name);
+	}
+	return 0;
+}
+
+static int read_index(struct index *x, const char *name, bool builtin, struct err *e)
+{
+	auto_str struct str text = STR_INIT;
+	char *file = arena_fmt(x->a, "%s/%s", x->dir, name);
+	struct slice rest, line;
+	struct err tmp = ERR_INIT;
+	int rc = file ? file_read(AT_FDCWD, file, &text, LIMIT_MODULES_FILE, &tmp) : -ENOMEM;
+
+	if (rc == -ENOENT && builtin)
+		return 0;
+	if (rc < 0)
+		return err_set(e, rc, "%s", tmp.msg);
+	rest = slice_of(arena_slice(x->a, str_slice(&text)));
+	while (rc == 0 && slice_cut(&rest, '\n', &line))
+		rc = add_line(x, line, builtin, e);
+	return rc;
+}
+
+/* m after everything it needs. modules.dep lists needs so that the last one is loaded first. */
+static int take(struct index *x, struct module *m, unsigned depth, struct vec *ret, struct err *e)
+{
+	struct slice rest = m->needs, file;
+
+	if (m->added || m->builtin)
+		return 0;
+	m->added = true;
+	if (depth > LIMIT_MODULE_DEPTH)
+		return err_set(e, -ERR_LIMIT, "module %s: dependencies too deep", m->name);
+	while (rest.n && slice_cut(&rest, ' ', &file)) {
+		char *name = module_name(x->a, file);
+		struct module *need = name ? tab_find(&x->by_name, slice_of(name)) : NULL;
+		int rc = need ? take(x, need, depth + 1, ret, e) : 0;
+
+		if (rc < 0)
+			return rc;
+	}
+	vec_add(ret, arena_fmt(x->a, "%s/%s", x->dir, m->file));
+	return ret->err || arena_err(x->a) ? err_set(e, -ENOMEM, "out of memory") : 0;
+}
+
+static int resolve(struct index *x, const char *kernel, const char *const *names, struct vec *ret,
+		   struct err *e)
+{
+	char *dir = NULL;
+	int rc = find_version(x->a, kernel, &dir, e);
+
+	if (rc < 0)
+		return rc;
+	x->dir = dir;
+	rc = read_index(x, "modules.dep", false, e);
+	if (rc == 0)
+		rc = read_index(x, "modules.builtin", true, e);
+	for (size_t i = 0; rc == 0 && names[i]; i++) {
+		char *name = module_name(x->a, slice_of(names[i]));
+		struct module *m = name ? tab_find(&x->by_name, slice_of(name)) : NULL;
+		const char *near;
+
+		if (m) {
+			rc = take(x, m, 0, ret, e);
+			continue;
+		}
+		near = text_nearest(names[i], (const char *const *)x->names.v, x->names.n);
+		return err_set(e, -ERR_NOTFOUND, "the kernel has no module '%s'%s%s%s", names[i],
+			       near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+	}
+	return rc;
+}
+
+int modules_resolve(struct arena *a, const char *kernel, const char *const *names, struct vec *ret,
+		    struct err *e)
+{
+	struct index x = { a, NULL, TAB_INIT, VEC_INIT };
+	int rc = resolve(&x, kernel, names, ret, e);
+
+	tab_done(&x.by_name);
+	vec_done(&x.names);
+	return rc;
+}

@@ -1,0 +1,122 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+--
+-- operating_system { … }: what a machine is. doc/configuration.md describes every field.
+
+local accounts = require "system.accounts"
+local file_systems = require "system.file_systems"
+local service = require "system.service"
+local zones = require "system.zones"
+
+local bootloader = schema.record("bootloader", {
+	type = schema.enum({ "grub", "none" }, { default = "grub", doc = "none: the machine is started some other way" }),
+	timeout = schema.integer { default = 3, min = 0, max = 3600, doc = "seconds the menu waits" },
+	hidden = schema.boolean { default = false, doc = "wait without showing the menu" },
+	serial = schema.boolean { default = true, doc = "menu on the first serial line, too" },
+	serial_unit = schema.integer { default = 0, min = 0, max = 3 },
+	serial_speed = schema.integer { default = 115200, min = 300, max = 4000000 },
+}, { doc = "the boot loader" })
+
+local function argument(v)
+	if v:find("[%s\1-\31\127]") then
+		return "'" .. v .. "' holds blanks; give each argument as an element of its own"
+	elseif v:find("^root=") or v:find("^cairn%.system=") then
+		return v:match("^[^=]+=") .. " is written by Cairn, from file_systems"
+	end
+end
+
+local function repeated(list, field)
+	local seen = {}
+	for _, v in ipairs(list) do
+		if seen[v[field]] then
+			return v[field]
+		end
+		seen[v[field]] = true
+	end
+end
+
+local function line(options)
+	options.pattern = "^[^\1-\31\127]*$"
+	options.what = "one line of text"
+	return schema.string(options)
+end
+
+return schema.record("operating_system", {
+	host_name = schema.string {
+		pattern = "^%w[%w-]*$", max = 63, what = "a host name (letters, digits and -)",
+	},
+	label = line {
+		max = 120, doc = "text of the boot menu",
+		default = function(os)
+			return "Cairn, host " .. os.host_name
+		end,
+	},
+	timezone = schema.string {
+		default = "UTC", doc = "name of a zone, or a rule such as CET-1CEST,M3.5.0,M10.5.0/3",
+		check = function(v)
+			if not zones.rule(v) then
+				return "unknown time zone '" .. v .. "' [a rule such as 'CET-1CEST,M3.5.0,M10.5.0/3' works for every zone]"
+			end
+		end,
+	},
+	locale = schema.string { default = "C.UTF-8", pattern = "^[%w_.@-]+$", what = "the name of a locale" },
+	kernel = schema.target {
+		default = function()
+			return require "packages.linux"
+		end,
+	},
+	kernel_arguments = schema.list(schema.string { check = argument }, { default = { "quiet" } }),
+	kernel_modules = schema.list(schema.string { pattern = "^[%w_-]+$", what = "the name of a kernel module" },
+		{ default = {}, unique = true, doc = "loaded at boot" }),
+	initrd_modules = schema.list(schema.string { pattern = "^[%w_-]+$", what = "the name of a kernel module" },
+		{ default = {}, unique = true, doc = "loaded before the root file system is looked for" }),
+	initrd_rescue = schema.boolean { default = true, doc = "a shell in the initramfs" },
+	file_systems = schema.list(schema.of(file_systems.file_system), { min = 1 }),
+	swap = schema.list(schema.of(file_systems.swap), { default = {} }),
+	users = schema.list(schema.of(accounts.user), { default = {} }),
+	groups = schema.list(schema.of(accounts.group), { default = {} }),
+	packages = schema.list(schema.target(), { default = {}, doc = "besides the base packages" }),
+	services = schema.list(service.field(), {
+		default = function()
+			return require("services").base {}
+		end,
+	}),
+	bootloader = schema.of(bootloader, {
+		default = function()
+			return bootloader {}
+		end,
+	}),
+	issue = schema.string { default = "Cairn \\n (\\l)\n\n", min = 0, multiline = true, doc = "text before the login" },
+	motd = schema.string { default = "", min = 0, multiline = true, doc = "text after the login" },
+	hosts = schema.map(schema.string { pattern = "^[%x.:]+$", what = "an address" },
+		schema.list(schema.string { pattern = "^[%w.-]+$", what = "a host name" }),
+		{ default = {}, doc = "further lines of /etc/hosts" }),
+	name_servers = schema.list(schema.string { pattern = "^[%x.:]+$", what = "an address" },
+		{ default = {}, doc = "fixed ones; left out: those that DHCP gives" }),
+	sysctl = schema.map(schema.string { pattern = "^[%w_./-]+$", what = "the name of a kernel setting" },
+		schema.one_of({ schema.integer {}, schema.string {} }), { default = {} }),
+	environment = schema.map(schema.string { pattern = "^[%a_][%w_]*$", what = "the name of a variable" },
+		schema.template {}, { default = {}, doc = "of all services and logins" }),
+}, {
+	doc = "a machine",
+	check = function(os)
+		local root
+		for _, fs in ipairs(os.file_systems) do
+			root = root or (fs.mount_point == "/" and fs)
+		end
+		if not root then
+			return "no file system is mounted at '/'", "file_systems"
+		end
+		local twice = repeated(os.file_systems, "mount_point")
+		if twice then
+			return "two file systems are mounted at '" .. twice .. "'", "file_systems"
+		end
+		twice = repeated(os.users, "name")
+		if twice then
+			return "there are two users '" .. twice .. "'", "users"
+		end
+		twice = repeated(os.groups, "name")
+		if twice then
+			return "there are two groups '" .. twice .. "'", "groups"
+		end
+	end,
+})

@@ -1,0 +1,594 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "system/plan.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "lib/fd.h"
+#include "lib/size.h"
+#include "lib/tab.h"
+#include "lib/text.h"
+#include "store/store.h"
+#include "system/accounts.h"
+#include "system/live.h"
+
+#define LIMIT_PLAN_FILE (4 << 20)
+#define LIMIT_ETC_DEPTH 16
+
+struct planner {
+	const struct sys_root *root;
+	struct arena *a;
+	const char *from, *to; /* logical; from may be NULL */
+	struct plan *plan;
+	struct err *e;
+};
+
+void plan_done(struct plan *p)
+{
+	vec_done(&p->packages);
+	vec_done(&p->etc);
+	vec_done(&p->users);
+	vec_done(&p->facts);
+	vec_done(&p->services);
+	vec_done(&p->reboot);
+}
+
+static int no_memory(struct planner *p)
+{
+	return err_set(p->e, -ENOMEM, "out of memory");
+}
+
+static int add(struct planner *p, struct vec *list, struct plan_item item)
+{
+	struct plan_item *copy = arena_dup(p->a, &item, sizeof(item));
+
+	vec_add(list, copy);
+	return !copy || list->err ? no_memory(p) : 0;
+}
+
+/* Physical form of PART of a generation, through at most one link into the store. */
+static char *part(struct planner *p, const char *system, const char *name)
+{
+	auto_str struct str target = STR_INIT;
+	struct err tmp = ERR_INIT;
+	char *logical = arena_fmt(p->a, "%s/%s", system, name);
+	char *physical = logical ? sys_root_store(p->root, p->a, logical) : NULL;
+
+	if (physical && file_readlink(AT_FDCWD, physical, &target, &tmp) == 0 &&
+	    target.buf[0] == '/')
+		return sys_root_store(p->root, p->a, target.buf);
+	return physical;
+}
+
+/* Contents of a file of a generation in arena; "" when there is no generation or no such file. */
+static int read_part(struct planner *p, const char *system, const char *dir, const char *file,
+		     struct slice *ret)
+{
+	auto_str struct str text = STR_INIT;
+	struct err tmp = ERR_INIT;
+	char *base, *path, *copy;
+	int rc;
+
+	*ret = (struct slice){ "", 0 };
+	if (!system)
+		return 0;
+	base = dir ? part(p, system, dir) : arena_fmt(p->a, "%s%s", p->root->store, system);
+	path = base ? arena_fmt(p->a, "%s/%s", base, file) : NULL;
+	if (!path)
+		return no_memory(p);
+	rc = file_read(AT_FDCWD, path, &text, LIMIT_PLAN_FILE, &tmp);
+	if (rc == -ENOENT)
+		return 0;
+	if (rc < 0)
+		return err_set(p->e, rc, "%s", tmp.msg);
+	copy = arena_slice(p->a, str_slice(&text));
+	if (!copy)
+		return no_memory(p);
+	*ret = (struct slice){ copy, text.len };
+	return 0;
+}
+
+/* ---- Packages -------------------------------------------------------------------------------- */
+
+struct package {
+	const char *name, *version, *path;
+	bool seen;
+};
+
+/* "package NAME VERSION PATH" lines into a table by name; the kernel line is not a package. */
+static int read_packages(struct planner *p, const char *system, struct tab *t, struct vec *names)
+{
+	struct slice text, line, kind, name, version;
+	int rc = read_part(p, system, NULL, "packages", &text);
+
+	while (rc == 0 && slice_cut(&text, '\n', &line)) {
+		struct package *x = ARENA_NEW(p->a, struct package);
+		void **slot;
+
+		if (!slice_cut(&line, ' ', &kind) || !slice_is(kind, "package") ||
+		    !slice_cut(&line, ' ', &name) || !slice_cut(&line, ' ', &version) || !line.p)
+			continue;
+		if (!x)
+			return no_memory(p);
+		*x = (struct package){ arena_slice(p->a, name),
+				       slice_is(version, "-") ? "" : arena_slice(p->a, version),
+				       arena_slice(p->a, line), false };
+		slot = x->name ? tab_put(t, slice_of(x->name), NULL) : NULL;
+		if (!slot)
+			return no_memory(p);
+		*slot = x;
+		vec_add(names, (void *)x->name);
+	}
+	return rc;
+}
+
+static int compare_package(struct planner *p, const struct package *o, const struct package *n)
+{
+	if (!o)
+		return add(p, &p->plan->packages,
+			   (struct plan_item){ PLAN_ADDED, n->name, "", n->version, n->path, 0 });
+	if (!n)
+		return add(p, &p->plan->packages,
+			   (struct plan_item){ PLAN_REMOVED, o->name, o->version, "", o->path, 0 });
+	if (strcmp(o->path, n->path) != 0)
+		return add(p, &p->plan->packages,
+			   (struct plan_item){ PLAN_CHANGED, n->name, o->version, n->version,
+					       n->path, 0 });
+	return 0;
+}
+
+static int plan_packages(struct planner *p)
+{
+	auto_tab struct tab old = TAB_INIT, new = TAB_INIT;
+	auto_vec struct vec names = VEC_INIT;
+	int rc = read_packages(p, p->from, &old, &names);
+
+	if (rc == 0)
+		rc = read_packages(p, p->to, &new, &names);
+	vec_sort_str(&names);
+	vec_uniq_str(&names);
+	if (names.err)
+		return no_memory(p);
+	for (size_t i = 0; rc == 0 && i < names.n; i++)
+		rc = compare_package(p, tab_find(&old, slice_of(names.v[i])),
+				     tab_find(&new, slice_of(names.v[i])));
+	return rc;
+}
+
+/* ---- /etc ------------------------------------------------------------------------------------ */
+
+static int etc_names(struct planner *p, const char *dir, const char *rel, unsigned depth,
+		     struct vec *names)
+{
+	char *path = arena_fmt(p->a, "%s%s%s", dir, rel[0] ? "/" : "", rel);
+	DIR *d = path ? opendir(path) : NULL;
+	struct dirent *x;
+	int rc = 0;
+
+	if (!d)
+		return err_sys(p->e, "%s/%s", dir, rel);
+	while (rc == 0 && (x = readdir(d))) {
+		char *inner;
+		struct stat st;
+
+		if (strcmp(x->d_name, ".") == 0 || strcmp(x->d_name, "..") == 0)
+			continue;
+		inner = arena_fmt(p->a, "%s%s%s", rel, rel[0] ? "/" : "", x->d_name);
+		if (!inner)
+			rc = no_memory(p);
+		else if (fstatat(dirfd(d), x->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+			rc = err_sys(p->e, "%s/%s", dir, inner);
+		else if (S_ISDIR(st.st_mode) && depth < LIMIT_ETC_DEPTH)
+			rc = etc_names(p, dir, inner, depth + 1, names);
+		else
+			vec_add(names, inner);
+	}
+	closedir(d);
+	return rc;
+}
+
+/* Target of a link, or contents of a file; empty when it is missing. */
+static void etc_read(const char *dir, const char *rel, struct str *out)
+{
+	char path[PATH_MAX];
+	struct err tmp = ERR_INIT;
+
+	if (snprintf(path, sizeof(path), "%s/%s", dir, rel) >= (int)sizeof(path))
+		return;
+	if (file_readlink(AT_FDCWD, path, out, &tmp) < 0)
+		(void)file_read(AT_FDCWD, path, out, LIMIT_PLAN_FILE, &tmp);
+}
+
+static int compare_etc(struct planner *p, const char *old, const char *new, const char *rel,
+		       bool was, bool is)
+{
+	auto_str struct str x = STR_INIT, y = STR_INIT;
+
+	if (was && is) {
+		etc_read(old, rel, &x);
+		etc_read(new, rel, &y);
+		if (slice_eq(str_slice(&x), str_slice(&y)))
+			return 0;
+	}
+	return add(p, &p->plan->etc,
+		   (struct plan_item){ !was ? PLAN_ADDED
+				       : is ? PLAN_CHANGED
+					    : PLAN_REMOVED,
+				       rel, "", "", NULL, 0 });
+}
+
+static int plan_etc(struct planner *p)
+{
+	auto_vec struct vec old = VEC_INIT, new = VEC_INIT, all = VEC_INIT;
+	char *from = p->from ? part(p, p->from, "etc") : NULL;
+	char *to = part(p, p->to, "etc");
+	int rc;
+
+	if (!to || (p->from && !from))
+		return no_memory(p);
+	if (!from || strcmp(from, to) == 0)
+		return 0;
+	rc = etc_names(p, from, "", 0, &old);
+	if (rc == 0)
+		rc = etc_names(p, to, "", 0, &new);
+	vec_sort_str(&old);
+	vec_sort_str(&new);
+	for (size_t i = 0; i < old.n; i++)
+		vec_add(&all, old.v[i]);
+	for (size_t i = 0; i < new.n; i++)
+		vec_add(&all, new.v[i]);
+	vec_sort_str(&all);
+	vec_uniq_str(&all);
+	if (all.err || old.err || new.err)
+		return no_memory(p);
+	for (size_t i = 0; rc == 0 && i < all.n; i++)
+		rc = compare_etc(p, from, to, all.v[i], vec_has_str(&old, all.v[i]),
+				 vec_has_str(&new, all.v[i]));
+	return rc;
+}
+
+/* ---- Users, facts, what needs a reboot ------------------------------------------------------- */
+
+static int user_names(struct planner *p, const char *system, struct vec *names)
+{
+	auto_vec struct vec accounts = VEC_INIT;
+	int rc = system ? accounts_load(p->root, p->a, system, &accounts, p->e) : 0;
+
+	for (size_t i = 0; rc == 0 && i < accounts.n; i++) {
+		const struct account *x = accounts.v[i];
+
+		if (x->is_user)
+			vec_add(names, (void *)x->name);
+	}
+	vec_sort_str(names);
+	return names->err ? no_memory(p) : rc;
+}
+
+static int plan_users(struct planner *p)
+{
+	auto_vec struct vec old = VEC_INIT, new = VEC_INIT;
+	int rc = user_names(p, p->from, &old);
+
+	if (rc == 0)
+		rc = user_names(p, p->to, &new);
+	for (size_t i = 0; rc == 0 && p->from && i < new.n; i++) {
+		if (!vec_has_str(&old, new.v[i]))
+			rc = add(p, &p->plan->users,
+				 (struct plan_item){ PLAN_ADDED, new.v[i], "", "", NULL, 0 });
+	}
+	for (size_t i = 0; rc == 0 && i < old.n; i++) {
+		if (!vec_has_str(&new, old.v[i]))
+			rc = add(p, &p->plan->users,
+				 (struct plan_item){ PLAN_REMOVED, old.v[i], "", "", NULL, 0 });
+	}
+	return rc;
+}
+
+static int fact(struct planner *p, const char *name, const char *before, const char *after)
+{
+	if (strcmp(before, after) == 0)
+		return 0;
+	return add(p, &p->plan->facts,
+		   (struct plan_item){ PLAN_CHANGED, name, before, after, NULL, 0 });
+}
+
+static int plan_facts(struct planner *p)
+{
+	struct gen_facts o = { 0 }, n;
+	int rc = gen_facts_load(p->root, p->a, p->to, &n, p->e);
+
+	if (rc == 0 && p->from)
+		rc = gen_facts_load(p->root, p->a, p->from, &o, p->e);
+	if (rc < 0 || !p->from)
+		return rc;
+	rc = fact(p, "host name", o.host_name, n.host_name);
+	return rc < 0 ? rc : fact(p, "kernel", o.kernel, n.kernel);
+}
+
+/* Do the links NAME of two generations differ? */
+static bool link_differs(struct planner *p, const char *x, const char *y, const char *name)
+{
+	char *a = part(p, x, name), *b = part(p, y, name);
+
+	return a && b && strcmp(a, b) != 0;
+}
+
+/* Kernel arguments without the one that names the generation itself. */
+static int arguments(struct planner *p, const char *system, struct str *out)
+{
+	struct slice text, word;
+	int rc = read_part(p, system, NULL, "parameters", &text);
+
+	text = slice_trim(text);
+	while (rc == 0 && text.n && slice_cut(&text, ' ', &word)) {
+		if (word.n && !slice_starts(word, "cairn.system="))
+			str_addf(out, "%s%.*s", out->len ? " " : "", (int)word.n, word.p);
+	}
+	return rc;
+}
+
+static int plan_reboot(struct planner *p, const char *booted)
+{
+	static const struct {
+		const char *link, *text;
+	} links[] = { { "kernel", "kernel" }, { "initrd", "initramfs" }, { "init", "init" } };
+	auto_str struct str x = STR_INIT, y = STR_INIT;
+	int rc;
+
+	if (!booted)
+		return 0;
+	for (size_t i = 0; i < ARRAY_LEN(links); i++) {
+		if (link_differs(p, booted, p->to, links[i].link))
+			vec_add(&p->plan->reboot, (void *)links[i].text);
+	}
+	rc = arguments(p, booted, &x);
+	if (rc == 0)
+		rc = arguments(p, p->to, &y);
+	if (rc == 0 && !slice_eq(str_slice(&x), str_slice(&y))) {
+		vec_add(&p->plan->reboot, (void *)"kernel arguments");
+		rc = fact(p, "kernel arguments", arena_slice(p->a, str_slice(&x)),
+			  arena_slice(p->a, str_slice(&y)));
+	}
+	return rc;
+}
+
+/* ---- Services -------------------------------------------------------------------------------- */
+
+static int plan_services(struct planner *p)
+{
+	struct slice old, new;
+	int rc;
+
+	if (sys_root_is_machine(p->root) && live_is_running()) {
+		char *file = arena_fmt(p->a, "%s/services/set", p->to);
+
+		if (!file)
+			return no_memory(p);
+		p->plan->services_live = true;
+		return live_load(p->a, file, true, &p->plan->services, p->e);
+	}
+	rc = read_part(p, p->from, "services", "set", &old);
+	if (rc == 0)
+		rc = read_part(p, p->to, "services", "set", &new);
+	return rc < 0 ? rc : svc_set_diff(p->a, old, new, &p->plan->services, p->e);
+}
+
+int plan_make(const struct sys_root *r, struct arena *a, const char *from, const char *to,
+	      const char *booted, struct plan *ret, struct err *e)
+{
+	struct planner p = { r, a, from, to, ret, e };
+	int rc = plan_packages(&p);
+
+	if (rc == 0)
+		rc = plan_facts(&p);
+	if (rc == 0)
+		rc = plan_etc(&p);
+	if (rc == 0)
+		rc = plan_users(&p);
+	if (rc == 0)
+		rc = plan_reboot(&p, booted ? booted : from);
+	return rc < 0 ? rc : plan_services(&p);
+}
+
+/* ---- Sizes ----------------------------------------------------------------------------------- */
+
+static int closure_size(struct store_conn *c, struct arena *a, const char *path, uint64_t *ret,
+			struct err *e)
+{
+	auto_vec struct vec items = VEC_INIT;
+	int rc = store_closure(c, a, &path, 1, &items, e);
+	uint64_t sum = 0;
+
+	for (size_t i = 0; rc == 0 && i < items.n; i++) {
+		struct store_info *info;
+
+		rc = store_info(c, a, items.v[i], &info, e);
+		if (rc == 0)
+			sum += info->nar_size;
+	}
+	if (rc == 0)
+		*ret = sum;
+	return rc;
+}
+
+int plan_sizes(struct store_conn *c, struct arena *a, const char *from, const char *to,
+	       struct plan *p, struct err *e)
+{
+	int rc = closure_size(c, a, to, &p->closure_after, e);
+	bool known = false;
+
+	if (rc == 0 && from)
+		rc = store_is_valid(c, from, &known, e);
+	if (rc == 0 && known)
+		rc = closure_size(c, a, from, &p->closure_before, e);
+	for (size_t i = 0; rc == 0 && i < p->packages.n; i++) {
+		struct plan_item *item = p->packages.v[i];
+		struct store_info *info;
+
+		rc = store_is_valid(c, item->path, &known, e);
+		if (rc == 0 && known)
+			rc = store_info(c, a, item->path, &info, e);
+		if (rc == 0 && known)
+			item->size = info->nar_size;
+	}
+	return rc;
+}
+
+/* ---- For people ------------------------------------------------------------------------------ */
+
+static size_t count(const struct plan *p, enum svc_action action)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->services.n; i++)
+		n += ((struct svc_change *)p->services.v[i])->action == action;
+	return n;
+}
+
+bool plan_is_empty(const struct plan *p)
+{
+	return !p->packages.n && !p->etc.n && !p->users.n && !p->facts.n && !p->reboot.n &&
+	       count(p, SVC_KEEP) == p->services.n;
+}
+
+static void text_items(struct str *out, const char *title, const struct vec *items)
+{
+	static const char signs[] = { '+', '-', '~' };
+
+	for (size_t i = 0; i < items->n; i++) {
+		const struct plan_item *x = items->v[i];
+		char size[16];
+
+		str_addf(out, "  %-10s %c ", i ? "" : title, signs[x->how]);
+		text_safe(out, slice_of(x->name));
+		if (x->before[0] && x->after[0] && strcmp(x->before, x->after) != 0)
+			str_addf(out, " %s -> %s", x->before, x->after);
+		else if (x->before[0] || x->after[0])
+			str_addf(out, " %s%s", x->after[0] ? x->after : x->before,
+				 x->how == PLAN_CHANGED ? " (rebuilt)" : "");
+		text_human(x->size, size);
+		if (x->size)
+			str_addf(out, " (%s)", size);
+		str_addc(out, '\n');
+	}
+}
+
+static void text_services(struct str *out, const struct plan *p)
+{
+	static const enum svc_action shown[] = { SVC_START, SVC_RESTART, SVC_STOP, SVC_LATER };
+	bool first = true;
+
+	for (size_t k = 0; k < ARRAY_LEN(shown); k++) {
+		for (size_t i = 0; i < p->services.n; i++) {
+			const struct svc_change *c = p->services.v[i];
+
+			if (c->action != shown[k])
+				continue;
+			str_addf(out, "  %-10s %s %s\n", first ? "services" : "",
+				 svc_action_names[c->action], c->name);
+			first = false;
+		}
+	}
+	str_addf(out, "  %-10s keep %zu as they are%s\n", first ? "services" : "",
+		 count(p, SVC_KEEP),
+		 p->services_live ? "" : " (from the sets, PID 1 was not asked)");
+}
+
+static void text_closure(struct str *out, const struct plan *p)
+{
+	char size[16], delta[16];
+
+	if (!p->closure_after)
+		return;
+	text_human(p->closure_after, size);
+	str_addf(out, "  %-10s %s", "closure", size);
+	if (p->closure_before) {
+		bool more = p->closure_after >= p->closure_before;
+
+		text_human(more ? p->closure_after - p->closure_before
+				: p->closure_before - p->closure_after,
+			   delta);
+		str_addf(out, " (%c%s)", more ? '+' : '-', delta);
+	}
+	str_addc(out, '\n');
+}
+
+void plan_text(const struct plan *p, struct str *out)
+{
+	for (size_t i = 0; i < p->facts.n; i++) {
+		const struct plan_item *x = p->facts.v[i];
+
+		str_addf(out, "  %-10s %s -> %s\n", x->name, x->before, x->after);
+	}
+	text_items(out, "packages", &p->packages);
+	text_items(out, "/etc", &p->etc);
+	text_items(out, "users", &p->users);
+	text_services(out, p);
+	text_closure(out, p);
+	str_addf(out, "  %-10s %s", "reboot", p->reboot.n ? "needed for: " : "not needed");
+	for (size_t i = 0; i < p->reboot.n; i++)
+		str_addf(out, "%s%s", i ? ", " : "", (const char *)p->reboot.v[i]);
+	str_addc(out, '\n');
+}
+
+static void json_string(struct str *out, const char *key, const char *value)
+{
+	text_json(out, slice_of(key));
+	str_addc(out, ':');
+	text_json(out, slice_of(value));
+}
+
+static void json_items(struct str *out, const char *key, const struct vec *items)
+{
+	static const char *const how[] = { "added", "removed", "changed" };
+
+	text_json(out, slice_of(key));
+	str_add(out, ":[");
+	for (size_t i = 0; i < items->n; i++) {
+		const struct plan_item *x = items->v[i];
+
+		str_add(out, i ? ",{" : "{");
+		json_string(out, "name", x->name);
+		str_addc(out, ',');
+		json_string(out, "change", how[x->how]);
+		str_addc(out, ',');
+		json_string(out, "before", x->before);
+		str_addc(out, ',');
+		json_string(out, "after", x->after);
+		str_addf(out, ",\"size\":%llu}", (unsigned long long)x->size);
+	}
+	str_addc(out, ']');
+}
+
+void plan_json(const struct plan *p, struct str *out)
+{
+	str_addc(out, '{');
+	json_items(out, "facts", &p->facts);
+	str_addc(out, ',');
+	json_items(out, "packages", &p->packages);
+	str_addc(out, ',');
+	json_items(out, "etc", &p->etc);
+	str_addc(out, ',');
+	json_items(out, "users", &p->users);
+	str_add(out, ",\"services\":[");
+	for (size_t i = 0; i < p->services.n; i++) {
+		const struct svc_change *c = p->services.v[i];
+
+		str_add(out, i ? ",{" : "{");
+		json_string(out, "name", c->name);
+		str_addc(out, ',');
+		json_string(out, "action", svc_action_names[c->action]);
+		str_addc(out, '}');
+	}
+	str_addf(out, "],\"services_live\":%s,\"closure_before\":%llu,\"closure_after\":%llu,",
+		 p->services_live ? "true" : "false", (unsigned long long)p->closure_before,
+		 (unsigned long long)p->closure_after);
+	str_add(out, "\"reboot\":[");
+	for (size_t i = 0; i < p->reboot.n; i++) {
+		str_add(out, i ? "," : "");
+		text_json(out, slice_of(p->reboot.v[i]));
+	}
+	str_add(out, "]}");
+}

@@ -1,0 +1,178 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+--
+-- Service types, and how the services of a system are folded into one.
+--
+-- A service type has typed fields and a function that says what a service of it adds to the system,
+-- at extension points:
+--
+--	init            services for PID 1: init_service records (system/init_service.lua)
+--	etc             files below /etc: { ["path"] = "text" | node | { text=, executable= } }
+--	users, groups   accounts: records of system/accounts.lua
+--	activation      { directory = "/var/lib/x", mode=, user=, group= } | { link = "/bin/sh", target = }
+--	                | { command = { … }, name = "x" }: done at boot and at each switch
+--	profile         packages for the system profile
+--	kernel_modules  names; sysctl: { ["net.ipv4.ip_forward"] = 1 }
+--	environment     { NAME = "value" } of all services and logins
+--	NAME of a type  whatever that type takes: its `extend` gets the list as third argument
+--
+-- The order of the result is the order of the configuration and nothing else.
+
+local M = {}
+
+local POINTS = {
+	init = "list", etc = "map", users = "list", groups = "list", activation = "list",
+	profile = "list", kernel_modules = "list", sysctl = "map", environment = "map",
+}
+
+local kinds = {}
+
+-- service_type { name=, doc=, fields=, check=, many=, extends = { types }, extend = function(cfg, os, given) }
+-- gives the constructor of such services, which are records. many: more than one is allowed.
+function M.service_type(spec)
+	if type(spec.name) ~= "string" or type(spec.extend) ~= "function" then
+		error("service_type needs a name and a function 'extend'", 2)
+	elseif kinds[spec.name] or POINTS[spec.name] then
+		error("there is already a service type or extension point '" .. spec.name .. "'", 2)
+	end
+	local record = schema.record(spec.name, spec.fields or {}, { check = spec.check, doc = spec.doc })
+	kinds[spec.name] = {
+		name = spec.name, doc = spec.doc, record = record, many = spec.many,
+		extend = spec.extend, extends = spec.extends or {},
+	}
+	return record
+end
+
+local function kind_of(v)
+	local kind = type(v) == "table" and kinds[schema.name(v) or ""]
+	return kind and schema.is(v, kind.record) and kind or nil
+end
+
+function M.is_service(v)
+	return kind_of(v) ~= nil
+end
+
+-- For schema: a value that is a service.
+function M.field(options)
+	options = options or {}
+	options.check = function(v)
+		if not M.is_service(v) then
+			return "expected a service (such as services.getty { … }), got " .. type(v)
+		end
+	end
+	return schema.any(options)
+end
+
+-- Types in an order in which every one comes after those that extend it.
+local function sorted_types(list)
+	local types, named, state, out = {}, {}, {}, {}
+	for _, s in ipairs(list) do
+		local kind = kind_of(s)
+		if not named[kind.name] then
+			named[kind.name] = true
+			types[#types + 1] = kind
+		end
+	end
+	local function visit(t, path)
+		if state[t] == "done" then
+			return
+		end
+		if state[t] == "open" then
+			error("service types extend each other in a circle: " .. path .. t.name, 0)
+		end
+		state[t] = "open"
+		for _, other in ipairs(types) do
+			for _, point in ipairs(other.extends) do
+				if point == t.name then
+					visit(other, path .. t.name .. " <- ")
+				end
+			end
+		end
+		state[t] = "done"
+		out[#out + 1] = t
+	end
+	for _, t in ipairs(types) do
+		visit(t, "")
+	end
+	return out
+end
+
+local fail = schema.fail
+
+local function add_map(into, from, point, s)
+	for k, v in pairs(from) do
+		if into[k] ~= nil then
+			fail(s, point .. ": '" .. tostring(k) .. "' is given by another service, too")
+		end
+		into[k] = v
+	end
+end
+
+-- Put what a service returned where it belongs; contributions to types wait in `given`.
+local function fold(result, given, s, part)
+	for point, value in pairs(part) do
+		local kind = POINTS[point]
+		if kind == "map" then
+			add_map(result[point], value, point, s)
+		elseif kind == "list" then
+			for _, v in ipairs(value) do
+				table.insert(result[point], v)
+			end
+		else
+			local allowed = false
+			for _, name in ipairs(kind_of(s).extends) do
+				allowed = allowed or name == point
+			end
+			if not allowed then
+				fail(s, "extends '" .. point .. "', which the type does not declare")
+			end
+			given[point] = given[point] or {}
+			table.insert(given[point], value)
+		end
+	end
+end
+
+-- The services of os (a list) as one table of extension points.
+function M.fold(list, os)
+	local result, given, seen, parts = {}, {}, {}, {}
+	for point in pairs(POINTS) do
+		result[point] = {}
+	end
+	for _, s in ipairs(list) do
+		local kind = kind_of(s)
+		schema.check(s)
+		if seen[kind.name] and not kind.many then
+			fail(s, "there is a second " .. kind.name .. " service")
+		end
+		seen[kind.name] = true
+	end
+	-- Evaluate in the order of types, fold in the order of the configuration.
+	for _, t in ipairs(sorted_types(list)) do
+		for i, s in ipairs(list) do
+			if kind_of(s) == t then
+				parts[i] = t.extend(s, os, given[t.name] or {}) or {}
+				for point, value in pairs(parts[i]) do
+					if not POINTS[point] then
+						fold(result, given, s, { [point] = value })
+					end
+				end
+			end
+		end
+	end
+	for i, s in ipairs(list) do
+		local plain = {}
+		for point, value in pairs(parts[i]) do
+			if POINTS[point] then
+				plain[point] = value
+			end
+		end
+		fold(result, given, s, plain)
+	end
+	for point in pairs(given) do
+		if not seen[point] then
+			error("a service extends '" .. point .. "', but there is no such service", 0)
+		end
+	end
+	return result
+end
+
+return M

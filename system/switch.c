@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "system/switch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "lib/conf.h"
+#include "lib/fd.h"
+#include "lib/size.h"
+#include "system/menu.h"
+
+#define NOTE	   GEN_PROFILES "/system.switch"
+#define LIMIT_NOTE 4096
+
+struct note {
+	uint64_t from, to; /* from 0: there was no generation before */
+	bool fresh;	   /* TO was made by this switch */
+	const char *path;  /* of TO */
+};
+
+static const struct conf_key note_keys[] = {
+	{ "from", conf_parse_u64, offsetof(struct note, from), NULL, "old generation", false },
+	{ "to", conf_parse_u64, offsetof(struct note, to), NULL, "new generation", false },
+	{ "fresh", conf_parse_bool, offsetof(struct note, fresh), NULL, "made for it", false },
+	{ "path", conf_parse_str, offsetof(struct note, path), NULL, "item of the new one", false },
+};
+
+static int note_section(void *arg, struct conf_ctx *c, struct slice kind, struct slice name)
+{
+	if (!slice_is(kind, "switch") || name.n)
+		return conf_error(c, "unknown section");
+	c->object = arg;
+	return 0;
+}
+
+static int note_write(const struct sys_root *r, const struct note *n, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	char *file = sys_root_path(r, &a, NOTE);
+	char *text =
+		arena_fmt(&a, "[switch]\nfrom = %u\nto = %u\nfresh = %s\npath = %s\n",
+			  (unsigned)n->from, (unsigned)n->to, n->fresh ? "yes" : "no", n->path);
+
+	if (!file || !text)
+		return err_set(e, -ENOMEM, "out of memory");
+	return file_write_atomic(AT_FDCWD, file, text, strlen(text), 0644, e);
+}
+
+static int note_remove(const struct sys_root *r, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	char *file = sys_root_path(r, &a, NOTE);
+
+	if (!file)
+		return err_set(e, -ENOMEM, "out of memory");
+	if (unlink(file) < 0 && errno != ENOENT)
+		return err_sys(e, "%s", file);
+	return file_sync(AT_FDCWD, sys_root_path(r, &a, GEN_PROFILES), e);
+}
+
+static int note_read(const struct sys_root *r, struct arena *a, struct note *ret, bool *ret_found,
+		     struct err *e)
+{
+	struct note n = { 0, 0, false, "" };
+	auto_str struct str text = STR_INIT;
+	struct err tmp = ERR_INIT;
+	char *file = sys_root_path(r, a, NOTE);
+	int rc;
+
+	if (!file)
+		return err_set(e, -ENOMEM, "out of memory");
+	rc = file_read(AT_FDCWD, file, &text, LIMIT_NOTE, &tmp);
+	*ret_found = rc != -ENOENT;
+	if (rc == -ENOENT)
+		return 0;
+	if (rc < 0)
+		return err_set(e, rc, "%s", tmp.msg);
+	rc = conf_parse(str_slice(&text), file, note_keys, ARRAY_LEN(note_keys), note_section, &n,
+			a, e);
+	if (rc < 0)
+		return rc;
+	if (n.to == 0 || n.to > GEN_NUMBER_MAX || n.from > GEN_NUMBER_MAX || n.path[0] != '/')
+		return err_set(e, -ERR_INVALID, "%s: not a note of a switch", file);
+	*ret = n;
+	return 0;
+}
+
+/* Menu with generation number as the default, in which skip does not stand. */
+static int put_menu(const struct sys_root *r, unsigned number, unsigned skip, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	struct gen_list list;
+	int rc = gen_list_load(r, &a, &list, e);
+
+	return rc < 0 ? rc : sys_menu_write(r, &list, number, skip, e);
+}
+
+/* The profile link back to FROM, in case the rename took place but not its fsync. */
+static int undo_select(const struct sys_root *r, const struct note *n, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	struct gen_list list;
+	char *link = sys_root_path(r, &a, GEN_LINK);
+	int rc = gen_list_load(r, &a, &list, e);
+
+	if (rc < 0 || list.current != n->to || n->from == n->to)
+		return rc;
+	if (n->from)
+		return gen_select(r, (unsigned)n->from, e);
+	return link && unlink(link) == 0 ? 0 : err_sys(e, "%s" GEN_LINK, r->target);
+}
+
+/* Back to FROM: link and menu first, so that nothing names a generation that is gone. */
+static int undo(const struct sys_root *r, const struct note *n, struct err *e)
+{
+	int rc = undo_select(r, n, e);
+
+	if (rc == 0 && n->from)
+		rc = put_menu(r, (unsigned)n->from, n->fresh ? (unsigned)n->to : 0, e);
+	if (rc == 0 && n->fresh)
+		rc = gen_link_remove(r, (unsigned)n->to, e);
+	return rc < 0 ? rc : note_remove(r, e);
+}
+
+/* Forward to TO from a machine that was booted into it: menu and link may both be missing. */
+static int finish(const struct sys_root *r, const struct note *n, struct err *e)
+{
+	int rc = n->fresh ? gen_link_make(r, (unsigned)n->to, n->path, e) : 0;
+
+	if (rc == 0)
+		rc = put_menu(r, (unsigned)n->to, 0, e);
+	if (rc == 0)
+		rc = gen_select(r, (unsigned)n->to, e);
+	return rc < 0 ? rc : note_remove(r, e);
+}
+
+int sys_switch_recover(const struct sys_root *r, const char *booted, enum sys_switch_end *ret,
+		       struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	struct gen_list list;
+	struct note n;
+	bool found, forward;
+	int rc = note_read(r, &a, &n, &found, e);
+
+	if (rc < 0)
+		return rc;
+	if (!found) {
+		*ret = SYS_SWITCH_NONE;
+		return 0;
+	}
+	rc = gen_list_load(r, &a, &list, e);
+	if (rc < 0)
+		return rc;
+	if (list.current == n.to) {
+		rc = note_remove(r, e);
+		forward = true;
+	} else {
+		const struct gen *from = gen_find(&list, (unsigned)n.from);
+
+		forward = booted && strcmp(booted, n.path) == 0 &&
+			  !(from && strcmp(from->path, n.path) == 0);
+		rc = forward ? finish(r, &n, e) : undo(r, &n, e);
+	}
+	if (rc < 0)
+		return err_wrap(e, rc, "while ending the interrupted switch to generation %u",
+				(unsigned)n.to);
+	*ret = forward ? SYS_SWITCH_DONE : SYS_SWITCH_UNDONE;
+	return 0;
+}
+
+/* Steps 2 to 4. */
+static int forward(const struct sys_root *r, const struct note *n, struct err *e)
+{
+	int rc = n->fresh ? gen_link_make(r, (unsigned)n->to, n->path, e) : 0;
+
+	if (rc == 0)
+		rc = put_menu(r, (unsigned)n->to, 0, e);
+	return rc < 0 ? rc : gen_select(r, (unsigned)n->to, e);
+}
+
+int sys_switch(const struct sys_root *r, unsigned to, const char *path, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	struct gen_list list;
+	const struct gen *g;
+	struct note n;
+	int rc = gen_list_load(r, &a, &list, e);
+
+	if (rc < 0)
+		return rc;
+	g = gen_find(&list, to);
+	if (!path && !g)
+		return err_set(e, -ERR_NOTFOUND, "there is no generation %u", to);
+	n = (struct note){ list.current, to, path != NULL, path ? path : g->path };
+	rc = gen_check(r, n.path, e);
+	if (rc == 0)
+		rc = note_write(r, &n, e);
+	if (rc < 0)
+		return rc;
+	rc = forward(r, &n, e);
+	if (rc < 0) {
+		struct err back = ERR_INIT;
+
+		if (undo(r, &n, &back) < 0)
+			return err_hint(e, rc,
+					"the old state could not be restored yet (%s); the next "
+					"cairn system command or the next boot does it",
+					back.msg);
+		return err_wrap(e, rc, "nothing was changed");
+	}
+	/* The switch is done; a note that stays is removed by whoever finds it. */
+	(void)note_remove(r, e);
+	return 0;
+}

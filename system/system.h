@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Public interface of system/: evaluation, generations, the boot menu of generations, and the
+ * commands. The headers below are part of it; everything else in the directory is private.
+ */
+#pragma once
+
+#include "lib/cmd.h"
+#include "system/eval.h"
+#include "system/generation.h"
+#include "system/menu.h"
+#include "system/root.h"
+
+/* cairn system …; cairn.c puts them into one group together with image's. */
+extern const struct cmd sys_cmd_activate; /* hidden: what boot and switches run */
+extern const struct cmd sys_cmd_system_build;
+extern const struct cmd sys_cmd_delete_generations;
+extern const struct cmd sys_cmd_describe;
+extern const struct cmd sys_cmd_list_generations;
+extern const struct cmd sys_cmd_reconfigure;
+extern const struct cmd sys_cmd_roll_back;
+extern const struct cmd sys_cmd_switch_generation;
+
+/* cairn builder …, hidden: run inside derivations. */
+extern const struct cmd sys_cmd_builder_cpio;
+extern const struct cmd sys_cmd_builder_tree;
