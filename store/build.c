@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "store/build.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/wait.h>
+
+#include "lib/fd.h"
+#include "lib/loop.h"
+#include "lib/path.h"
+#include "lib/size.h"
+#include "store/buildenv.h"
+#include "store/buildlog.h"
+#include "store/download.h"
+#include "store/outputs.h"
+#include "store/sandbox.h"
+
+#define BUILTIN	  "builtin:"
+#define LOG_CHUNK 16384
+#define LOW_SPACE (8ull << 20)
+
+static const char *tmp_name(const struct build *b)
+{
+	return local_base(b->s->l, b->drv_path);
+}
+
+/* A directory that belongs to the build user. */
+static int make_dir(const struct build *b, int dirfd, const char *name, mode_t mode, int *ret,
+		    struct err *e)
+{
+	if (mkdirat(dirfd, name, 0700) < 0)
+		return err_sys(e, "cannot make the build directory %s", name);
+	auto_fd int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return err_sys(e, "cannot open the build directory %s", name);
+	if (fchmod(fd, mode) < 0)
+		return err_sys(e, "cannot set the mode of the build directory %s", name);
+	if (b->id.uid != geteuid() && fchown(fd, b->id.uid, b->id.gid) < 0)
+		return err_sys(e, "cannot give away the build directory %s", name);
+	*ret = fd_take(&fd);
+	return 0;
+}
+
+static int make_dirs(struct build *b, int *ret_tree, struct err *e)
+{
+	struct local *l = b->s->l;
+	int tmp;
+	int r = workdir_make(&b->s->work, l, e);
+	if (!r)
+		r = local_tmp_dir(l, &tmp, e);
+	if (r)
+		return r;
+	snprintf(b->tree, sizeof(b->tree), "guix-build-%.220s.drv-0", b->drv->name);
+	r = make_dir(b, b->s->work.fd, tmp_name(b), 01777, &b->top, e);
+	if (!r)
+		r = make_dir(b, b->top, b->tree, 0700, ret_tree, e);
+	if (r)
+		return r;
+	local_tmp_name(l, b->out_name);
+	return make_dir(b, tmp, b->out_name, 0755, &b->out, e);
+}
+
+static int make_pipe(struct build *b, int *ret_write, struct err *e)
+{
+	int p[2];
+	if (pipe2(p, O_CLOEXEC) < 0)
+		return err_sys(e, "cannot make a pipe");
+	b->log = p[0];
+	*ret_write = p[1];
+	/* Builders open /dev/stderr by name, which asks for rights on the pipe itself. */
+	if (b->id.uid != geteuid() && fchown(p[1], b->id.uid, b->id.gid) < 0)
+		return err_sys(e, "cannot give away a pipe");
+	int r = fd_set_nonblock(p[0], true);
+	return r ? err_num(e, r, "cannot set up a pipe") : 0;
+}
+
+static int start_builtin(struct build *b, int write_end, struct err *e)
+{
+	const char *name = b->drv->builder + strlen(BUILTIN);
+	if (strcmp(name, "download") != 0)
+		return err_set(e, -ERR_BUILD, "unsupported builtin function '%s'", name);
+	struct download d = { .drv = b->drv,
+			      .uid = b->id.uid,
+			      .gid = b->id.gid,
+			      .dirfd = b->out,
+			      .name = local_base(b->s->l, b->drv->outputs[0].path),
+			      .log = write_end };
+	return download_start(&d, &b->proc, e);
+}
+
+static bool system_ok(const char *system)
+{
+#if defined(__x86_64__)
+	return strcmp(system, "x86_64-linux") == 0 || strcmp(system, "i686-linux") == 0;
+#elif defined(__aarch64__)
+	return strcmp(system, "aarch64-linux") == 0 || strcmp(system, "armhf-linux") == 0;
+#elif defined(__riscv)
+	return strcmp(system, "riscv64-linux") == 0;
+#else
+#error "name the system of this architecture"
+#endif
+}
+
+static int start_sandboxed(struct build *b, int tree, int write_end, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	struct session *s = b->s;
+	const struct drv *d = b->drv;
+	if (!system_ok(d->system)) {
+		session_trace(s, "unsupported-platform %s %s", b->drv_path, d->system);
+		return err_set(e, -ERR_BUILD, "a `%s' is required to build `%s'", d->system,
+			       b->drv_path);
+	}
+	int r = buildenv_graphs(s, d, b->inputs, tree, b->id.uid, b->id.gid, e);
+	if (r)
+		return r;
+	char cwd[300];
+	snprintf(cwd, sizeof(cwd), "/tmp/%s", b->tree);
+	const char *const *envp;
+	r = buildenv_vars(s, &a, d, cwd, &envp, e);
+	if (r)
+		return r;
+	const char **argv = arena_array(&a, d->nargs + 2, sizeof(*argv));
+	const char **bases = arena_array(&a, b->inputs->n, sizeof(*bases));
+	if (!argv || !bases)
+		return err_set(e, -ENOMEM, "out of memory");
+	argv[0] = path_base(d->builder);
+	for (size_t i = 0; i < d->nargs; i++)
+		argv[i + 1] = arena_slice(&a, d->args[i]);
+	for (size_t i = 0; i < b->inputs->n; i++)
+		bases[i] = local_base(s->l, b->inputs->v[i]);
+	if (arena_err(&a))
+		return err_set(e, -ENOMEM, "out of memory");
+	struct sandbox box = {
+		.host_uid = b->id.uid,
+		.host_gid = b->id.gid,
+		.privileged = b->id.lock >= 0,
+		.store_dir = s->l->store_dir,
+		.real_store = s->l->store_fd,
+		.store = b->out,
+		.tmp = b->top,
+		.root = s->work.fd,
+		.inputs = bases,
+		.ninputs = b->inputs->n,
+		.cwd = cwd,
+		.builder = d->builder,
+		.argv = argv,
+		.envp = envp,
+		.system = d->system,
+		.log = write_end,
+	};
+	return sandbox_start(&box, &b->proc, e);
+}
+
+int build_start(struct build *b, struct err *e)
+{
+	struct session *s = b->s;
+	b->proc = (struct proc)PROC_INIT;
+	b->log = b->top = b->out = -1;
+	int r = session_take_id(s, &b->id, e);
+	if (r)
+		return r;
+	b->have_id = true;
+	auto_fd int tree = -1;
+	auto_fd int write_end = -1;
+	r = make_dirs(b, &tree, e);
+	if (!r)
+		r = buildlog_open(s->l, b->drv_path, &b->file, e);
+	if (!r)
+		r = make_pipe(b, &write_end, e);
+	if (r)
+		return r;
+	b->started = b->heard = loop_now();
+	bool builtin = strncmp(b->drv->builder, BUILTIN, strlen(BUILTIN)) == 0;
+	r = builtin ? start_builtin(b, write_end, e) : start_sandboxed(b, tree, write_end, e);
+	if (r)
+		return r;
+	auto_str struct str log = STR_INIT;
+	buildlog_path(s->l, b->drv_path, &log);
+	session_trace(s, "build-started %s - %s %s %d", b->drv_path, b->drv->system, log.buf,
+		      (int)b->proc.pid);
+	return 0;
+}
+
+static void forward(struct build *b, const char *p, size_t n)
+{
+	struct session *s = b->s;
+	if (s->verbosity < s->build_verbosity)
+		return;
+	if (!s->multiplexed) {
+		session_text(s, p, n);
+		return;
+	}
+	auto_str struct str text = STR_INIT;
+	str_addf(&text, "@ build-log %d %zu\n", (int)b->proc.pid, n);
+	str_addn(&text, p, n);
+	if (!str_err(&text))
+		session_text(s, text.buf, text.len);
+}
+
+int build_output(struct build *b, bool *ret_end, struct err *e)
+{
+	char buf[LOG_CHUNK];
+	/* A few chunks at a time: one loud builder must not keep the others waiting. */
+	for (unsigned i = 0; i < 8; i++) {
+		ssize_t n = fd_read_some(b->log, buf, sizeof(buf));
+		if (n == -EAGAIN)
+			return 0;
+		if (n <= 0) {
+			*ret_end = true;
+			return 0;
+		}
+		b->heard = loop_now();
+		b->log_bytes += (size_t)n;
+		buildlog_add(b->file, buf, (size_t)n);
+		forward(b, buf, (size_t)n);
+		if (b->s->max_log && b->log_bytes > b->s->max_log)
+			return err_set(e, -ERR_BUILD, "`%s' wrote more than %llu bytes of output",
+				       b->drv_path, (unsigned long long)b->s->max_log);
+	}
+	return 0;
+}
+
+static int judge(struct build *b, int status, struct err *e)
+{
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		return 0;
+	char text[64];
+	if (WIFEXITED(status))
+		snprintf(text, sizeof(text), "failed with exit code %d", WEXITSTATUS(status));
+	else
+		snprintf(text, sizeof(text), "failed due to signal %d (%s)", WTERMSIG(status),
+			 strsignal(WTERMSIG(status)));
+	int r = err_set(e, -ERR_BUILD, "builder for `%s' %s", b->drv_path, text);
+	struct statvfs v;
+	if (fstatvfs(b->top, &v) == 0 && (uint64_t)v.f_bavail * v.f_bsize < LOW_SPACE)
+		err_hint(e, r, "the disk is nearly full");
+	return r;
+}
+
+int build_finish(struct build *b, struct err *e)
+{
+	int status = 0;
+	int r = proc_wait(&b->proc, &status);
+	if (r)
+		return err_num(e, r, "cannot wait for the builder of `%s'", b->drv_path);
+	bool end = false;
+	while (!end && !r) { /* what is left in the pipe; nobody can write any more */
+		uint64_t before = b->log_bytes;
+		r = build_output(b, &end, e);
+		if (b->log_bytes == before)
+			break;
+	}
+	int log = buildlog_close(b->file, r ? NULL : e);
+	b->file = NULL;
+	if (!r)
+		r = log;
+	if (!r)
+		r = judge(b, status, e);
+	return r ? r : outputs_take(b, e);
+}
+
+static void keep_tree(struct build *b)
+{
+	struct session *s = b->s;
+	auto_str struct str where = STR_INIT;
+	struct err e = ERR_INIT;
+	bool give = b->id.lock >= 0 && s->client_uid != 0 && s->client_uid != (uid_t)-1;
+	int r = workdir_keep(s->l, b->top, b->tree, b->id.uid, give ? s->client_uid : (uid_t)-1,
+			     s->client_gid, &where, &e);
+	if (r)
+		session_say(s, "note: %s", e.msg);
+	else
+		session_say(s, "note: keeping build directory `%s'", where.buf);
+}
+
+void build_done(struct build *b, bool keep)
+{
+	struct session *s = b->s;
+	if (b->proc.pid > 0) {
+		int status;
+		(void)proc_kill(&b->proc, SIGKILL); /* may have ended by itself */
+		(void)proc_wait(&b->proc, &status);
+	}
+	fd_close(&b->log);
+	(void)buildlog_close(b->file, NULL); /* a log that cannot be written fails no build here */
+	b->file = NULL;
+	if (b->top >= 0) {
+		if (keep)
+			keep_tree(b);
+		fd_close(&b->top);
+		(void)file_delete_tree(s->work.fd, tmp_name(b), NULL, NULL); /* swept otherwise */
+	}
+	if (b->out >= 0) {
+		int tmp;
+		fd_close(&b->out);
+		if (local_tmp_dir(s->l, &tmp, NULL) == 0)
+			(void)file_delete_tree(tmp, b->out_name, NULL, NULL);
+	}
+	if (b->have_id)
+		session_put_id(s, &b->id);
+	b->have_id = false;
+}

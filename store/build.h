@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * One build of one derivation: its directories, its builder, its output, and what becomes of its
+ * results. The caller holds the locks of the outputs and owns the schedule.
+ */
+#pragma once
+
+#include "lib/proc.h"
+#include "store/session.h"
+
+struct buildlog;
+
+struct build {
+	struct session *s;	   /* borrowed */
+	const char *drv_path;	   /* borrowed */
+	const struct drv *drv;	   /* borrowed */
+	const struct vec *inputs;  /* borrowed: closure of the inputs, sorted store paths */
+	bool check;		   /* compare with what is valid, register nothing */
+	/* private */
+	struct build_id id;
+	bool have_id;
+	struct proc proc;
+	int log;		   /* owned: read end of the output, non-blocking */
+	struct buildlog *file;	   /* owned */
+	int top;		   /* owned: its /tmp; named by the base name of drv_path */
+	int out;		   /* owned: its store directory */
+	char out_name[32];	   /* below local_tmp_dir; "" none */
+	char tree[256];		   /* "guix-build-NAME.drv-0" */
+	uint64_t started, heard;   /* ns */
+	uint64_t log_bytes;
+};
+
+/* Start. s, drv_path, drv, inputs, check are set, the rest is zero. On failure build_done() cleans
+ * up as after success. */
+int build_start(struct build *b, struct err *e);
+/* Take what the builder has printed. *ret_end: there is nothing more to come. */
+int build_output(struct build *b, bool *ret_end, struct err *e);
+/* The builder is dead: judge its end, and register its outputs. */
+int build_finish(struct build *b, struct err *e);
+/* Kill what runs, delete what is left; with keep the build tree is kept, and said so. */
+void build_done(struct build *b, bool keep);

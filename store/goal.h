@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Builds of a request: the graph of derivations, what of it must be made, in which order, how many
+ * at once. Derivations whose successors form the longest chain go first.
+ */
+#pragma once
+
+#include "store/protocol.h"
+#include "store/session.h"
+
+/* Make things valid: "P.drv", "P.drv!out,lib", or a path that must be valid already. The status of
+ * a failure for the client goes to *ret_status: PROTO_STATUS_x, or 1. */
+int goal_build(struct session *s, const struct vec *things, enum proto_mode mode, int *ret_status,
+	       struct err *e);

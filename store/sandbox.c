@@ -1,0 +1,603 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "store/sandbox.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <net/if.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/personality.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "lib/fd.h"
+#include "lib/path.h"
+#include "lib/size.h"
+#include "store/kernel.h"
+#include "store/seccomp.h"
+
+#define NS_FLAGS                                                                                   \
+	((uint64_t)CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC |      \
+	 CLONE_NEWUTS | KERNEL_CLONE_NEWCGROUP)
+#define MOUNT_SAFE	(KERNEL_MOUNT_ATTR_NOSUID | KERNEL_MOUNT_ATTR_NODEV)
+#define MOUNT_INPUT	(MOUNT_SAFE | KERNEL_MOUNT_ATTR_RDONLY)
+#define ID_BASE		872415232U /* 0x34000000: far from what systems hand out */
+#define ID_COUNT	4096U
+#define ID_DIR		"/run/cairn-build-ids"
+#define REPORT_MAX	400
+
+/* ---- Child: nothing here allocates, returns or touches the caller's state -------------------- */
+
+struct child {
+	const struct sandbox *s;
+	const struct filter_prog *filter;
+	int sync; /* "go" from the parent; report to it; its end tells that it died */
+	int real_store, store, tmp, place; /* the caller's directories, as our own mounts */
+	int root; /* the tmpfs */
+	int null;
+};
+
+/* Report the phase that failed and end. kind: 'S' set-up, 'B' the builder itself. */
+__attribute__((noreturn, format(printf, 3, 4))) static void die(struct child *c, char kind,
+								const char *fmt, ...)
+{
+	int err = errno;
+	char buf[REPORT_MAX];
+	buf[0] = kind;
+	va_list ap;
+	va_start(ap, fmt);
+	int n = vsnprintf(buf + 1, sizeof(buf) - 1, fmt, ap);
+	va_end(ap);
+	size_t len = n < 0 ? 1 : MIN_OF((size_t)n + 1, sizeof(buf) - 1);
+	if (err && len < sizeof(buf) - 1) {
+		n = snprintf(buf + len, sizeof(buf) - len, ": %s", strerror(err));
+		len = MIN_OF(len + (size_t)(n < 0 ? 0 : n), sizeof(buf) - 1);
+	}
+	(void)!write(c->sync, buf, len); /* nobody left to tell when this fails */
+	_exit(127);
+}
+
+static void put_file(struct child *c, const char *path, const char *text)
+{
+	int fd = openat(c->root, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	if (fd < 0 || (*text && write(fd, text, strlen(text)) < 0))
+		die(c, 'S', "cannot write /%s", path);
+	close(fd);
+}
+
+static void put_proc(struct child *c, const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || write(fd, text, strlen(text)) < 0)
+		die(c, 'S', "cannot write %s", path);
+	close(fd);
+}
+
+/* Bind source on target (relative to the new root) and add mount attributes. */
+static void bind_on(struct child *c, const char *source, const char *target, uint64_t attrs)
+{
+	if (mount(source, target, NULL, MS_BIND, NULL) < 0)
+		die(c, 'S', "cannot bind %s on /%s", source, target);
+	if (attrs && kernel_mount_setattr(AT_FDCWD, target, 0, attrs) < 0)
+		die(c, 'S', "cannot restrict the mount /%s", target);
+}
+
+static void bind_fd(struct child *c, int fd, const char *target, uint64_t attrs)
+{
+	char source[32];
+	snprintf(source, sizeof(source), "/proc/self/fd/%d", fd);
+	bind_on(c, source, target, attrs);
+}
+
+static void make_dir(struct child *c, const char *path, mode_t mode)
+{
+	if (mkdirat(c->root, path, mode) < 0 && errno != EEXIST)
+		die(c, 'S', "cannot make /%s", path);
+}
+
+/* The same directory in our mount namespace: a descriptor from outside names a mount of the other
+ * one, which can be neither source nor target of a bind. */
+static int reopen(struct child *c, int fd)
+{
+	char link[32], path[PATH_MAX];
+	struct stat a, b;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	ssize_t n = readlink(link, path, sizeof(path) - 1);
+	if (n < 0)
+		die(c, 'S', "cannot read %s", link);
+	path[n] = 0;
+	int own = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (own < 0 || fstat(own, &a) < 0 || fstat(fd, &b) < 0)
+		die(c, 'S', "cannot open %.200s", path);
+	errno = 0;
+	if (a.st_dev != b.st_dev || a.st_ino != b.st_ino)
+		die(c, 'S', "%.200s changed meanwhile", path);
+	return own;
+}
+
+/* Needs the caller's identity: the directories may lie below one that only it can enter. */
+static void reopen_all(struct child *c)
+{
+	c->real_store = reopen(c, c->s->real_store);
+	c->store = reopen(c, c->s->store);
+	c->tmp = reopen(c, c->s->tmp);
+	c->place = reopen(c, c->s->root);
+}
+
+/* The new root: an empty tmpfs, attached and made the working directory. */
+static void make_root(struct child *c)
+{
+	int fs = (int)syscall(SYS_fsopen, "tmpfs", KERNEL_FSOPEN_CLOEXEC);
+	if (fs < 0)
+		die(c, 'S', "cannot open a tmpfs");
+	if (syscall(SYS_fsconfig, fs, KERNEL_FSCONFIG_SET_STRING, "mode", "0755", 0) < 0 ||
+	    syscall(SYS_fsconfig, fs, KERNEL_FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		die(c, 'S', "cannot make a tmpfs");
+	c->root = (int)syscall(SYS_fsmount, fs, KERNEL_FSMOUNT_CLOEXEC, MOUNT_SAFE);
+	if (c->root < 0)
+		die(c, 'S', "cannot mount a tmpfs");
+	close(fs);
+	if (syscall(SYS_move_mount, c->root, "", c->place, "",
+		    KERNEL_MOVE_F_EMPTY_PATH | KERNEL_MOVE_T_EMPTY_PATH) < 0)
+		die(c, 'S', "cannot attach the new root");
+	if (fchdir(c->root) < 0)
+		die(c, 'S', "cannot enter the new root");
+}
+
+static void make_dev(struct child *c)
+{
+	static const char *const nodes[] = { "full", "null", "random", "tty", "urandom", "zero" };
+	static const char *const links[][2] = {
+		{ "/proc/self/fd", "dev/fd" },	   { "/proc/self/fd/0", "dev/stdin" },
+		{ "/proc/self/fd/1", "dev/stdout" }, { "/proc/self/fd/2", "dev/stderr" },
+		{ "pts/ptmx", "dev/ptmx" },
+	};
+	make_dir(c, "dev", 0755);
+	for (size_t i = 0; i < ARRAY_LEN(nodes); i++) {
+		char from[24], to[24];
+		snprintf(from, sizeof(from), "/dev/%s", nodes[i]);
+		snprintf(to, sizeof(to), "dev/%s", nodes[i]);
+		int fd = openat(c->root, to, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+		if (fd < 0)
+			die(c, 'S', "cannot make /%s", to);
+		close(fd);
+		if (mount(from, to, NULL, MS_BIND, NULL) < 0 && errno != ENOENT)
+			die(c, 'S', "cannot bind %s", from);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(links); i++)
+		if (symlinkat(links[i][0], c->root, links[i][1]) < 0)
+			die(c, 'S', "cannot make /%s", links[i][1]);
+	make_dir(c, "dev/shm", 01777);
+	make_dir(c, "dev/pts", 0755);
+	if (mount("devpts", "dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
+		  "newinstance,mode=0620,ptmxmode=0666") < 0)
+		die(c, 'S', "cannot mount /dev/pts");
+}
+
+static void make_etc(struct child *c)
+{
+	make_dir(c, "etc", 0755);
+	put_file(c, "etc/passwd",
+		 "nixbld:x:30001:30000:Nix build user:/:/noshell\n"
+		 "nobody:x:65534:65534:Nobody:/:/noshell\n");
+	put_file(c, "etc/group", "nixbld:!:30000:\n");
+	put_file(c, "etc/hosts", "127.0.0.1 localhost\n::1 localhost\n");
+}
+
+/* Directories on the way to an absolute path, below the new root. */
+static void make_way(struct child *c, const char *path)
+{
+	char buf[PATH_MAX];
+	size_t n = strlen(path);
+	if (n >= sizeof(buf)) {
+		errno = ENAMETOOLONG;
+		die(c, 'S', "%s", path);
+	}
+	memcpy(buf, path, n + 1);
+	for (size_t i = 1; i <= n; i++) {
+		if (buf[i] != '/' && buf[i])
+			continue;
+		char keep = buf[i];
+		buf[i] = 0;
+		make_dir(c, buf + 1, 0755);
+		buf[i] = keep;
+	}
+}
+
+/* Bind one input. Its placeholder is made in the directory behind the store mount. */
+static void bind_input(struct child *c, const char *base)
+{
+	struct stat st;
+	char source[PATH_MAX], target[PATH_MAX];
+	if (fstatat(c->real_store, base, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		die(c, 'S', "cannot stat the input %s", base);
+	if (S_ISLNK(st.st_mode)) { /* a bind would follow it */
+		ssize_t n = readlinkat(c->real_store, base, source, sizeof(source) - 1);
+		if (n < 0)
+			die(c, 'S', "cannot read the link %s", base);
+		source[n] = 0;
+		if (symlinkat(source, c->store, base) < 0)
+			die(c, 'S', "cannot make the link %s", base);
+		return;
+	}
+	if (S_ISDIR(st.st_mode)) {
+		if (mkdirat(c->store, base, 0755) < 0)
+			die(c, 'S', "cannot make the directory %s", base);
+	} else {
+		int fd = openat(c->store, base, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+		if (fd < 0)
+			die(c, 'S', "cannot make the file %s", base);
+		close(fd);
+	}
+	snprintf(source, sizeof(source), "/proc/self/fd/%d/%s", c->real_store, base);
+	snprintf(target, sizeof(target), "%s/%s", c->s->store_dir + 1, base);
+	bind_on(c, source, target, MOUNT_INPUT);
+}
+
+static void bind_extra(struct child *c)
+{
+	for (const char *const *x = c->s->extra; x && x[0]; x += 2) {
+		struct stat st;
+		if (stat(x[1], &st) < 0)
+			die(c, 'S', "cannot stat %s", x[1]);
+		char dir[PATH_MAX];
+		if (S_ISDIR(st.st_mode)) {
+			make_way(c, x[0]);
+		} else {
+			if (path_dir(dir, x[0]) == 0 && dir[1])
+				make_way(c, dir);
+			put_file(c, x[0] + 1, "");
+		}
+		bind_on(c, x[1], x[0] + 1, MOUNT_INPUT);
+	}
+}
+
+static void make_net(struct child *c)
+{
+	struct ifreq ifr = { .ifr_name = "lo", .ifr_flags = IFF_UP | IFF_LOOPBACK | IFF_RUNNING };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return; /* a kernel without IPv4 has no loopback to bring up */
+	if (ioctl(fd, SIOCSIFFLAGS, &ifr) < 0)
+		die(c, 'S', "cannot bring up the loopback interface");
+	close(fd);
+}
+
+static void become_builder(struct child *c)
+{
+	if (c->s->privileged && setgroups(0, NULL) < 0)
+		die(c, 'S', "cannot drop the supplementary groups");
+	if (setresgid(SANDBOX_GID, SANDBOX_GID, SANDBOX_GID) < 0 ||
+	    setresuid(SANDBOX_UID, SANDBOX_UID, SANDBOX_UID) < 0)
+		die(c, 'S', "cannot become the build user");
+	/* The change made /proc/self root's; the second user namespace needs it back. */
+	if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) < 0)
+		die(c, 'S', "cannot become dumpable");
+}
+
+static void enter_root(struct child *c)
+{
+	/* The old root ends up on top of the new one, and goes. */
+	if (syscall(SYS_pivot_root, ".", ".") < 0)
+		die(c, 'S', "cannot pivot into the new root");
+	if (umount2(".", MNT_DETACH) < 0)
+		die(c, 'S', "cannot unmount the old root");
+	if (chdir("/") < 0)
+		die(c, 'S', "cannot enter /");
+	if (chmod("/", 0555) < 0)
+		die(c, 'S', "cannot make / read-only");
+}
+
+/* A second user and mount namespace with the same ids: what was mounted so far is locked, because
+ * its owner is the first one, and no process from here on has rights there. */
+static void lock_mounts(struct child *c)
+{
+	if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
+		die(c, 'S', "cannot make the inner user namespace");
+	char map[32];
+	put_proc(c, "/proc/self/setgroups", "deny");
+	snprintf(map, sizeof(map), "%d %d 1", SANDBOX_UID, SANDBOX_UID);
+	put_proc(c, "/proc/self/uid_map", map);
+	snprintf(map, sizeof(map), "%d %d 1", SANDBOX_GID, SANDBOX_GID);
+	put_proc(c, "/proc/self/gid_map", map);
+}
+
+static void set_personality(struct child *c)
+{
+	unsigned long p = ADDR_NO_RANDOMIZE;
+	if (strcmp(c->s->system, "i686-linux") == 0 || strcmp(c->s->system, "armhf-linux") == 0)
+		p |= PER_LINUX32;
+	if (personality(p) < 0)
+		die(c, 'S', "cannot set the personality");
+}
+
+/* The builder must lie in the store: /proc/self/exe and the like would be the daemon's program. */
+static void check_builder(struct child *c)
+{
+	char link[32], real[PATH_MAX];
+	int fd = open(c->s->builder, O_PATH | O_CLOEXEC);
+	if (fd < 0)
+		die(c, 'B', "cannot find the builder '%.300s' among the inputs", c->s->builder);
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	ssize_t n = readlink(link, real, sizeof(real) - 1);
+	if (n < 0)
+		die(c, 'S', "cannot resolve the builder");
+	real[n] = 0;
+	close(fd);
+	size_t len = strlen(c->s->store_dir);
+	errno = 0;
+	if (strncmp(real, c->s->store_dir, len) != 0 || real[len] != '/')
+		die(c, 'B', "the builder '%.300s' is outside the store", c->s->builder);
+}
+
+/* Descriptors, signals, death with the parent, and no way to gain rights. */
+static void tie_down(struct child *c)
+{
+	if (dup2(c->null, 0) < 0 || dup2(c->s->log, 1) < 0 || dup2(c->s->log, 2) < 0)
+		die(c, 'S', "cannot set up standard input and output");
+	kernel_close_range_cloexec(3); /* all are close-on-exec from birth; this catches the host's */
+	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		(void)!write(fd, "1000", 4); /* advisory */
+		close(fd);
+	}
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+		die(c, 'S', "cannot tie the builder to the daemon");
+	struct pollfd p = { .fd = c->sync, .events = POLLIN };
+	if (poll(&p, 1, 0) != 0) /* the parent died before the line above */
+		_exit(127);
+	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
+		die(c, 'S', "cannot clear the ambient capabilities");
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		die(c, 'S', "cannot set no_new_privs");
+	int r = filter_apply(c->filter);
+	if (r) {
+		errno = -r;
+		die(c, 'S', "cannot set the system call filter");
+	}
+}
+
+static void reset_signals(void)
+{
+	for (int i = 1; i < 32; i++)
+		if (i != SIGKILL && i != SIGSTOP)
+			signal(i, SIG_DFL);
+	sigset_t none;
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+__attribute__((noreturn)) static void child_main(struct child *c)
+{
+	const struct sandbox *s = c->s;
+	char go;
+	reset_signals();
+	umask(0);
+	if (read(c->sync, &go, 1) != 1)
+		_exit(127); /* the parent gave up */
+	reopen_all(c);
+	become_builder(c);
+	if (setsid() < 0)
+		die(c, 'S', "cannot make a session");
+	c->null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (c->null < 0)
+		die(c, 'S', "cannot open /dev/null");
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		die(c, 'S', "cannot make the mounts private");
+	make_root(c);
+	make_dev(c);
+	make_etc(c);
+	make_dir(c, "proc", 0555);
+	if (mount("proc", "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
+		die(c, 'S', "cannot mount /proc");
+	make_dir(c, "tmp", 0755);
+	bind_fd(c, c->tmp, "tmp", MOUNT_SAFE);
+	make_way(c, s->store_dir);
+	bind_fd(c, c->store, s->store_dir + 1, MOUNT_SAFE);
+	for (size_t i = 0; i < s->ninputs; i++)
+		bind_input(c, s->inputs[i]);
+	bind_extra(c);
+	make_net(c);
+	if (sethostname("localhost", 9) < 0 || setdomainname("(none)", 6) < 0)
+		die(c, 'S', "cannot set the host name");
+	enter_root(c);
+	lock_mounts(c);
+	set_personality(c);
+	umask(022);
+	if (chdir(s->cwd) < 0)
+		die(c, 'S', "cannot enter %s", s->cwd);
+	check_builder(c);
+	tie_down(c);
+	execve(s->builder, (char *const *)s->argv, (char *const *)s->envp);
+	die(c, 'B', "cannot execute the builder '%.300s'", s->builder);
+}
+
+/* ---- Parent ---------------------------------------------------------------------------------- */
+
+static int write_map(pid_t pid, const char *file, const char *text, struct err *e)
+{
+	char path[64];
+	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
+	auto_fd int fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return err_sys(e, "cannot open %s", path);
+	if (write(fd, text, strlen(text)) < 0)
+		return err_sys(e, "cannot write %s", path);
+	return 0;
+}
+
+static int write_maps(const struct sandbox *s, pid_t pid, struct err *e)
+{
+	char text[64];
+	snprintf(text, sizeof(text), "%d %u 1", SANDBOX_UID, (unsigned)s->host_uid);
+	int r = write_map(pid, "uid_map", text, e);
+	if (!r && !s->privileged)
+		r = write_map(pid, "setgroups", "deny", e);
+	snprintf(text, sizeof(text), "%d %u 1", SANDBOX_GID, (unsigned)s->host_gid);
+	if (!r)
+		r = write_map(pid, "gid_map", text, e);
+	return r;
+}
+
+static int clone_error(struct err *e)
+{
+	int code = errno;
+	err_sys(e, "cannot make the namespaces of a build");
+	if (code == EPERM || code == EACCES)
+		err_hint(e, -ERR_SANDBOX,
+			 "user namespaces seem to be forbidden: see the sysctls "
+			 "kernel.unprivileged_userns_clone and "
+			 "kernel.apparmor_restrict_unprivileged_userns");
+	else if (code == ENOSPC || code == EUSERS)
+		err_hint(e, -ERR_SANDBOX, "raise the sysctls user.max_*_namespaces");
+	else if (code == EINVAL || code == ENOSYS)
+		err_hint(e, -ERR_SANDBOX, "the kernel lacks namespaces or clone3 (Linux 5.12)");
+	if (e)
+		e->code = -ERR_SANDBOX;
+	return -ERR_SANDBOX;
+}
+
+/* Read the child's report: nothing when it reached its program. */
+static int read_report(int sync, struct err *e)
+{
+	char buf[REPORT_MAX];
+	size_t n = 0;
+	while (n < sizeof(buf) - 1) {
+		ssize_t got = fd_read_some(sync, buf + n, sizeof(buf) - 1 - n);
+		if (got <= 0)
+			break;
+		n += (size_t)got;
+	}
+	if (n == 0)
+		return 0;
+	buf[n] = 0;
+	if (buf[0] == 'B')
+		return err_set(e, -ERR_BUILD, "%s", buf + 1);
+	return err_set(e, -ERR_SANDBOX, "while setting up the sandbox: %s", buf + 1);
+}
+
+int sandbox_start(const struct sandbox *s, struct proc *ret, struct err *e)
+{
+	struct filter_prog filter;
+	int r = filter_builder(&filter, e);
+	if (r)
+		return r;
+	int pair[2], pidfd = -1;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return err_sys(e, "cannot make a socket pair");
+	struct child c = { .s = s, .filter = &filter, .sync = pair[1], .root = -1, .null = -1 };
+	pid_t pid = kernel_fork(NS_FLAGS, &pidfd);
+	if (pid == 0) {
+		close(pair[0]);
+		child_main(&c);
+	}
+	if (pid < 0) {
+		r = clone_error(e);
+		close(pair[0]);
+		close(pair[1]);
+		return r;
+	}
+	close(pair[1]);
+	struct proc proc = { pid, pidfd };
+	r = write_maps(s, pid, e);
+	if (r)
+		r = err_wrap(e, r, "while giving a build its identity");
+	else if (write(pair[0], "g", 1) != 1)
+		r = err_sys(e, "cannot start the set-up of a build");
+	else
+		r = read_report(pair[0], e);
+	close(pair[0]);
+	if (r) {
+		int status;
+		(void)proc_kill(&proc, SIGKILL); /* may be dead already */
+		(void)proc_wait(&proc, &status);
+		return r;
+	}
+	*ret = proc;
+	return 0;
+}
+
+/* ---- Ids ------------------------------------------------------------------------------------- */
+
+/* Whether [base, base+count) is mapped in this process's user namespace. */
+static bool ids_mapped(unsigned base, unsigned count)
+{
+	auto_str struct str text = STR_INIT;
+	if (file_read(AT_FDCWD, "/proc/self/uid_map", &text, 1 << 16, NULL))
+		return false;
+	bool found = false;
+	FILE *f = fmemopen(text.buf, text.len, "r");
+	unsigned long in, out, n;
+	while (f && fscanf(f, "%lu %lu %lu", &in, &out, &n) == 3)
+		if (base >= in && (unsigned long)base + count <= in + n)
+			found = true;
+	if (f)
+		fclose(f);
+	return found;
+}
+
+/* Which range: the private one; in a container of 64Ki ids, its upper end. */
+static unsigned id_base(void)
+{
+	static unsigned base;
+	if (base)
+		return base;
+	if (ids_mapped(ID_BASE, ID_COUNT))
+		base = ID_BASE;
+	else if (ids_mapped(60000, ID_COUNT))
+		base = 60000;
+	return base;
+}
+
+/* 0 is host root unless this is a user namespace that maps it to somebody else. */
+static bool root_is_host_root(void)
+{
+	auto_str struct str text = STR_INIT;
+	unsigned long in, out, n;
+	if (file_read(AT_FDCWD, "/proc/self/uid_map", &text, 1 << 16, NULL))
+		return true;
+	return sscanf(text.buf, "%lu %lu %lu", &in, &out, &n) != 3 || in != 0 || out == 0;
+}
+
+int sandbox_take_id(uid_t *ret_uid, gid_t *ret_gid, int *ret_lock, struct err *e)
+{
+	*ret_lock = -1;
+	if (geteuid() != 0 || (!id_base() && !root_is_host_root())) {
+		*ret_uid = geteuid();
+		*ret_gid = getegid();
+		return 0;
+	}
+	unsigned base = id_base();
+	if (!base)
+		return err_set(e, -ERR_SANDBOX,
+			       "no unprivileged user id is available in this user namespace");
+	if (mkdir(ID_DIR, 0700) < 0 && errno != EEXIST)
+		return err_sys(e, "cannot make %s", ID_DIR);
+	auto_fd int dir = open(ID_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+	if (dir < 0 || fstat(dir, &st) < 0)
+		return err_sys(e, "cannot open %s", ID_DIR);
+	if (st.st_uid != 0 || (st.st_mode & 022))
+		return err_set(e, -ERR_SANDBOX, "%s is writable by others", ID_DIR);
+	for (unsigned i = 0; i < ID_COUNT; i++) {
+		char name[16];
+		snprintf(name, sizeof(name), "%u", i);
+		auto_fd int fd = openat(dir, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+		if (fd < 0)
+			return err_sys(e, "cannot open %s/%s", ID_DIR, name);
+		if (fd_lock(fd, true, false) == 0) {
+			*ret_uid = base + i;
+			*ret_gid = base + i;
+			*ret_lock = fd_take(&fd);
+			return 0;
+		}
+	}
+	return err_set(e, -ERR_LIMIT, "all %u build users are in use", ID_COUNT);
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The builder's world: one process in fresh user, mount, pid, net, ipc, uts and cgroup namespaces
+ * that sees its inputs read-only, a writable store directory for its outputs, and /tmp.
+ *
+ * The directories outside are given as descriptors, and nothing of the host needs to be reachable
+ * by the identity the builder gets.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "lib/err.h"
+#include "lib/proc.h"
+
+#define SANDBOX_UID 30001 /* inside */
+#define SANDBOX_GID 30000
+
+struct sandbox {
+	uid_t host_uid; /* what SANDBOX_UID is outside: one unprivileged id */
+	gid_t host_gid;
+	bool privileged; /* the caller is root: may map an id that is not its own */
+	const char *store_dir; /* logical, absolute */
+	int real_store; /* the store; inputs are its children */
+	int store;	/* directory that becomes store_dir inside, owned by host_uid */
+	int tmp;	/* directory that becomes /tmp */
+	int root;	/* any directory: the place where the new root is mounted */
+	const char *const *inputs; /* base names in real_store */
+	size_t ninputs;
+	const char *cwd; /* inside */
+	const char *builder; /* inside */
+	const char *const *argv, *const *envp;
+	const char *system; /* of the derivation: selects the personality */
+	int log;	    /* standard output and error */
+	const char *const *extra; /* pairs inside, outside: further read-only binds; NULL-ended */
+};
+
+/* Start the builder. It is PID 1 of its pid namespace: when proc_wait() has returned, no process
+ * of it is left. -ERR_SANDBOX: the machine refused (all builds will fail alike); -ERR_BUILD: the
+ * builder cannot be executed. */
+int sandbox_start(const struct sandbox *s, struct proc *ret, struct err *e);
+
+/* The id builders get outside when the caller is root: one per build that is alive on this
+ * machine, whatever the store. *ret_lock keeps it taken. For other callers their own id, -1. */
+int sandbox_take_id(uid_t *ret_uid, gid_t *ret_gid, int *ret_lock, struct err *e);

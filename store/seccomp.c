@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "store/seccomp.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <seccomp.h>
+#include <stdint.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+
+#include "lib/fd.h"
+#include "lib/size.h"
+
+#define NR_FCHMODAT2	    452
+#define SECCOMP_MODE_FILTER_NR 2
+
+/* Calls that take a mode: which argument it is. */
+static const struct {
+	const char *name;
+	unsigned arg;
+	bool creat; /* the mode counts only with O_CREAT or O_TMPFILE; filtering it always is right */
+} mode_calls[] = {
+	{ "chmod", 1, false },	 { "fchmod", 1, false }, { "fchmodat", 2, false },
+	{ "open", 2, true },	 { "creat", 1, true },	 { "openat", 3, true },
+	{ "mknod", 1, false },	 { "mknodat", 2, false },
+};
+
+/* Refused as if the file system had no attributes: tools then go on without. */
+static const char *const xattr_calls[] = {
+	"setxattr",    "lsetxattr",    "fsetxattr",    "getxattr",  "lgetxattr",  "fgetxattr",
+	"listxattr",   "llistxattr",   "flistxattr",   "removexattr", "lremovexattr",
+	"fremovexattr",
+};
+
+/* Refused as if the kernel were older: arguments in memory or calls run by the kernel itself,
+ * which a filter cannot look into. Callers fall back. */
+static const int blind_numbers[] = { 437 /* openat2 */, 425 /* io_uring_setup */ };
+
+static int add_bit_rules(scmp_filter_ctx ctx, int nr, unsigned arg, bool o_creat)
+{
+	static const uint64_t bits[] = { S_ISUID, S_ISGID };
+	for (size_t i = 0; i < ARRAY_LEN(bits); i++) {
+		struct scmp_arg_cmp mode = SCMP_CMP(arg, SCMP_CMP_MASKED_EQ, bits[i], bits[i]);
+		int r;
+		if (o_creat) {
+			/* Without O_CREAT the argument is whatever was in the register. */
+			struct scmp_arg_cmp flag =
+				SCMP_CMP(arg - 1, SCMP_CMP_MASKED_EQ, O_CREAT, O_CREAT);
+			struct scmp_arg_cmp tmp = SCMP_CMP(arg - 1, SCMP_CMP_MASKED_EQ, 020000000,
+							   020000000); /* __O_TMPFILE */
+			r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), nr, 2, mode, flag);
+			if (!r)
+				r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), nr, 2, mode, tmp);
+		} else {
+			r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), nr, 1, mode);
+		}
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+/* EDOM, EEXIST: the call does not exist in one of the tables, or the rule is there already. */
+static bool rule_ok(int r)
+{
+	return r == 0 || r == -EDOM || r == -EEXIST;
+}
+
+static int add_rules(scmp_filter_ctx ctx)
+{
+	for (size_t i = 0; i < ARRAY_LEN(mode_calls); i++) {
+		int nr = seccomp_syscall_resolve_name(mode_calls[i].name);
+		bool flagged = mode_calls[i].creat && mode_calls[i].arg >= 2;
+		int r = nr == __NR_SCMP_ERROR ? 0 :
+						add_bit_rules(ctx, nr, mode_calls[i].arg, flagged);
+		if (!rule_ok(r))
+			return r;
+	}
+	int r = add_bit_rules(ctx, NR_FCHMODAT2, 2, false);
+	if (!rule_ok(r))
+		return r;
+	for (size_t i = 0; i < ARRAY_LEN(xattr_calls); i++) {
+		int nr = seccomp_syscall_resolve_name(xattr_calls[i]);
+		if (nr == __NR_SCMP_ERROR)
+			continue;
+		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EOPNOTSUPP), nr, 0);
+		if (!rule_ok(r))
+			return r;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(blind_numbers); i++) {
+		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), blind_numbers[i], 0);
+		if (!rule_ok(r))
+			return r;
+	}
+	return 0;
+}
+
+static int export_filter(scmp_filter_ctx ctx, struct filter_prog *ret)
+{
+	auto_fd int fd = memfd_create("seccomp", MFD_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	int r = seccomp_export_bpf(ctx, fd);
+	if (r)
+		return r;
+	struct stat st;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	size_t n = (size_t)st.st_size;
+	if (n == 0 || n % 8 || n / 8 > UINT16_MAX)
+		return -EINVAL;
+	void *p = mmap(NULL, n, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (p == MAP_FAILED)
+		return -errno;
+	ret->filter = p;
+	ret->len = (unsigned short)(n / 8);
+	return 0;
+}
+
+int filter_builder(struct filter_prog *ret, struct err *e)
+{
+	static struct filter_prog prog;
+	if (prog.filter) {
+		*ret = prog;
+		return 0;
+	}
+	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
+	if (!ctx)
+		return err_set(e, -ENOMEM, "out of memory");
+	/* Calls by a table that is not listed here are refused, not let through. */
+	int r = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS));
+#ifdef __x86_64__
+	if (!r)
+		r = seccomp_arch_add(ctx, SCMP_ARCH_X86);
+	if (!r)
+		r = seccomp_arch_add(ctx, SCMP_ARCH_X32);
+#endif
+	if (!r)
+		r = add_rules(ctx);
+	if (!r)
+		r = export_filter(ctx, &prog);
+	seccomp_release(ctx);
+	if (r)
+		return err_num(e, r, "cannot make the system call filter");
+	*ret = prog;
+	return 0;
+}
+
+/* The *xattrat calls of Linux 6.13, younger than the library: numbers 463 to 466 in every table
+ * (x32 adds a high bit). A second program, stacked on the first. */
+static struct insn {
+	uint16_t code;
+	uint8_t jt, jf;
+	uint32_t k;
+} young_calls[] = {
+	{ 0x20, 0, 0, 0 },	     /* A = number of the call */
+	{ 0x54, 0, 0, 0x3fffffff },  /* A &= mask of x32's bit */
+	{ 0x35, 0, 2, 463 },	     /* if A < 463: let it through */
+	{ 0x25, 1, 0, 466 },	     /* if A > 466: let it through */
+	{ 0x06, 0, 0, 0x00050000 | EOPNOTSUPP },
+	{ 0x06, 0, 0, 0x7fff0000 },
+};
+
+int filter_apply(const struct filter_prog *p)
+{
+	struct filter_prog young = { ARRAY_LEN(young_calls), young_calls };
+	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER_NR, &young, 0, 0) < 0)
+		return -errno;
+	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER_NR, p, 0, 0) < 0 ? -errno : 0;
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What one connection of a client has: its store, its stream, its settings. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "store/local.h"
+#include "store/slots.h"
+#include "store/stream.h"
+#include "store/workdir.h"
+
+/* An unprivileged id of this machine, taken for builds. */
+struct build_id {
+	uid_t uid;
+	gid_t gid;
+	int lock; /* owned; -1: the caller's own id */
+	bool busy;
+};
+
+struct session {
+	struct local *l;	/* owned */
+	struct stream stream;	/* owned */
+	struct slots *slots;	/* owned */
+	struct workdir work;
+	uid_t client_uid;	/* from the kernel */
+	gid_t client_gid;
+	bool trusted;
+	/* settings, per connection */
+	bool keep_failed, keep_going, trace, multiplexed, plan;
+	uint64_t verbosity, build_verbosity;
+	uint64_t max_jobs, cores, timeout, max_silent; /* 0: default, all, none, none */
+	uint64_t max_log; /* bytes of output that end a build; 0: none */
+	struct build_id *ids; /* owned */
+	size_t nids;
+	bool client_gone;
+};
+
+/* One STDERR_NEXT message, held until the next flush. */
+void session_text(struct session *s, const char *p, size_t n);
+__attribute__((format(printf, 2, 3))) void session_say(struct session *s, const char *fmt, ...);
+/* A trace line; nothing when the client wants none. */
+__attribute__((format(printf, 2, 3))) void session_trace(struct session *s, const char *fmt, ...);
+
+/* Take an id for one build, give it back. */
+int session_take_id(struct session *s, struct build_id *ret, struct err *e);
+void session_put_id(struct session *s, const struct build_id *id);
+void session_done(struct session *s);

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Job slots: how many builders run at once on one store, whoever asked. Embedded runs share locked
+ * files below the state directory; connections of a listener ask it over a socket pair, where the
+ * end of the connection returns what it held.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "lib/err.h"
+#include "store/local.h"
+
+struct slots;
+
+int slots_files(struct local *l, struct slots **ret, struct err *e);
+int slots_broker(int fd, struct slots **ret, struct err *e); /* takes fd */
+void slots_free(struct slots *s);
+
+/* Take a slot of at most max. 0, or -EAGAIN: try again after slots_fd() is readable, or, when that
+ * is -1, a little later. */
+int slots_take(struct slots *s, uint64_t max, unsigned *ret, struct err *e);
+void slots_put(struct slots *s, unsigned slot);
+int slots_fd(const struct slots *s);
+/* Give back what was granted and not taken, and wishes not yet granted. */
+void slots_rest(struct slots *s);
+
+/* ---- The listener's side (store/broker.c) ---------------------------------------------------- */
+
+struct broker;
+
+int broker_new(unsigned max, struct broker **ret);
+void broker_free(struct broker *b);
+/* A new connection of uid; *ret_fd is its end of the socket pair. */
+int broker_join(struct broker *b, uid_t uid, int *ret_fd, struct err *e);
+/* Descriptors to poll for input: fills at most max, returns how many there are. */
+size_t broker_fds(const struct broker *b, int *fds, size_t max);
+/* fd is readable. */
+void broker_event(struct broker *b, int fd);
+size_t broker_count(const struct broker *b, uid_t uid, size_t *ret_all);
