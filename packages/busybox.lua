@@ -14,10 +14,10 @@ return package {
 	},
 	build_system = "kbuild",
 	phases = {
-		-- Its defaults, but for the lines of busybox/config; each of those must
+		-- Its defaults, but for the lines of busybox/busybox.config; each of those must
 		-- have survived.
 		configure = [[
-			config=]] .. source "busybox/config" .. [[
+			config=]] .. source "busybox/busybox.config" .. [[
 
 			make defconfig HOSTCC=/usr/bin/gcc >/dev/null
 			while read -r line; do

@@ -1,0 +1,28 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+--
+-- Cairn itself.  It depends on nothing of the tree but what compiles, so editing
+-- a recipe or a service does not rebuild it.
+
+local package = require("packages.build").package
+
+return package {
+	name = "cairn", version = "0.1.0",
+	source = cairn_source(),
+	inputs = {
+		require "packages.util-linux", require "packages.e2fsprogs", require "packages.sqlite",
+		require "packages.libcap", require "packages.libseccomp", require "packages.libgcrypt",
+		require "packages.libgpg-error", require "packages.curl", require "packages.mbedtls",
+		require "packages.libarchive", require "packages.zlib", require "packages.xz", require "packages.zstd",
+		require "packages.lua",
+	},
+	phases = {
+		configure = "",
+		build = [[make -j"$cores" O=/build/obj STATIC=1 CC=cc CFLAGS=-O2 all]],
+		install = [[
+			mkdir -p "$out/bin"
+			cp /build/obj/cairn /build/obj/init/cairn-init /build/obj/init/cairn-boot "$out/bin/"
+		]],
+	},
+	synopsis = "Init system and builder of systems",
+	license = "GPL-3.0-or-later",
+}

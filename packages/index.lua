@@ -1,0 +1,21 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+--
+-- What `cairn build NAME` knows: the name of a package and its module.
+
+local names = {
+	"busybox", "ca-certificates", "cairn", "curl", "e2fsprogs", "grub", "libarchive", "libcap",
+	"libgcrypt", "libgpg-error", "libseccomp", "linux", "linux-headers", "lua", "mbedtls", "musl",
+	"sqlite", "util-linux", "xz", "zlib", "zstd",
+}
+
+local index = {}
+for _, name in ipairs(names) do
+	index[name] = "packages." .. name
+end
+
+-- The seed's items, for those who want to look into one: seed-core and so on.
+for _, name in ipairs { "core", "kernel", "python", "tcl", "autotools", "meson", "cmake" } do
+	index["seed-" .. name] = function() return require("packages.seed").item(name) end
+end
+
+return index
