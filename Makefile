@@ -89,7 +89,7 @@ why = $(if $(filter 2,$(V)), - $(if $(wildcard $@),$(if $(newer),newer: $(newer)
 mark-make = $(subst $(hash),$$(hash),$(subst $$,$$$$,$(strip $(cmd_$(1)))))
 define run_command
 @mkdir -p $(@D)
-@$(if $(filter 1,$(V)),:,printf '  %-7s %s%s\n' '$(1)' '$(patsubst $(O)/%,%,$@)' '$(why)')
+@$(if $(filter 1,$(V))$(findstring s,$(filter-out --%,$(firstword -$(MAKEFLAGS)))),:,printf '  %-7s %s%s\n' '$(1)' '$(patsubst $(O)/%,%,$@)' '$(why)')
 $(q)$(cmd_$(1))
 @printf '%s\n' 'saved.$@ := $(call escape,$(call mark-make,$(1)))' >$@.cmd
 endef
