@@ -16,6 +16,7 @@
 #include "store/buildenv.h"
 #include "store/buildlog.h"
 #include "store/download.h"
+#include "store/fetch.h"
 #include "store/outputs.h"
 #include "store/sandbox.h"
 
@@ -83,6 +84,10 @@ static int start_builtin(struct build *b, int write_end, struct err *e)
 	const char *name = b->drv->builder + strlen(BUILTIN);
 	if (strcmp(name, "download") != 0)
 		return err_set(e, -ERR_BUILD, "unsupported builtin function '%s'", name);
+	fetch_hosts_share();
+	if (!b->s->hosts_loaded)
+		fetch_hosts_load(b->s->l->state_fd);
+	b->s->hosts_loaded = true;
 	struct download d = { .drv = b->drv,
 			      .uid = b->id.uid,
 			      .gid = b->id.gid,

@@ -163,7 +163,6 @@ int download_start(const struct download *d, struct proc *ret, struct err *e)
 		arena_done(&j.a);
 		return r;
 	}
-	fetch_hosts_share();
 	pid_t parent = getpid();
 	int pidfd = -1;
 	pid_t pid = kernel_fork(0, &pidfd);

@@ -6,6 +6,7 @@
 
 #include "lib/fd.h"
 #include "lib/size.h"
+#include "store/fetch.h"
 #include "store/protocol.h"
 #include "store/sandbox.h"
 
@@ -87,6 +88,8 @@ void session_done(struct session *s)
 	s->nids = 0;
 	slots_free(s->slots);
 	s->slots = NULL;
+	if (s->l && s->hosts_loaded)
+		fetch_hosts_save(s->l->state_fd);
 	if (s->l)
 		workdir_remove(&s->work, s->l);
 	stream_done(&s->stream);

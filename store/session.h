@@ -35,6 +35,7 @@ struct session {
 	struct build_id *ids; /* owned */
 	size_t nids;
 	bool client_gone;
+	bool hosts_loaded; /* what is known of hosts out of reach */
 };
 
 /* One STDERR_NEXT message, held until the next flush. */

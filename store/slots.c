@@ -21,6 +21,7 @@ struct slots {
 	int broker;	   /* owned; -1: files */
 	unsigned granted;  /* and not taken */
 	bool asked;
+	bool alone; /* the listener ended: what this connection may run is all that counts */
 };
 
 static struct slots *new_slots(void)
@@ -121,22 +122,22 @@ static int take_file(struct slots *s, size_t max, unsigned *ret, struct err *e)
 	return -EAGAIN;
 }
 
-static int take_granted(struct slots *s, unsigned *ret, struct err *e)
+static int take_granted(struct slots *s, unsigned *ret)
 {
 	char buf[64];
 	for (;;) {
 		ssize_t n = recv(s->broker, buf, sizeof(buf), MSG_DONTWAIT);
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n == 0)
-			return err_set(e, -ERR_INTERNAL, "the daemon that grants job slots ended");
-		if (n < 0)
+		if (n <= 0) {
+			s->alone |= n == 0;
 			break;
+		}
 		s->granted += (unsigned)n;
 		s->asked = false;
 	}
-	if (s->granted) {
-		s->granted--;
+	if (s->granted || s->alone) {
+		s->granted -= s->granted ? 1 : 0;
 		*ret = 0;
 		return 0;
 	}
@@ -148,7 +149,7 @@ static int take_granted(struct slots *s, unsigned *ret, struct err *e)
 int slots_take(struct slots *s, uint64_t max, unsigned *ret, struct err *e)
 {
 	if (s->broker >= 0)
-		return take_granted(s, ret, e);
+		return take_granted(s, ret);
 	return take_file(s, MIN_OF(max, SLOTS_MAX), ret, e);
 }
 
@@ -164,7 +165,7 @@ void slots_put(struct slots *s, unsigned slot)
 
 int slots_fd(const struct slots *s)
 {
-	return s->broker;
+	return s->alone ? -1 : s->broker;
 }
 
 void slots_rest(struct slots *s)
