@@ -426,6 +426,7 @@ static int check_clock(struct goals *g, struct goal *goal, uint64_t now)
 {
 	const struct session *s = g->s;
 	struct err why = ERR_INIT;
+	now = MAX_OF(now, goal->build.heard); /* heard may be younger */
 	if (s->timeout && now - goal->build.started > s->timeout * 1000000000ull)
 		err_set(&why, -ERR_TIMEOUT, "building of `%s' timed out after %llu seconds",
 			goal->path, (unsigned long long)s->timeout);
