@@ -187,4 +187,6 @@ finish()
 	case " $checks " in *' strip '*) strip_output ;; esac
 	case " $checks " in *' static '*) check_output ;; esac
 	phase=done
+	echo "== user and system time, of the shell and of what it ran"
+	times
 }
