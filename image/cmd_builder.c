@@ -12,7 +12,7 @@
 #include "lib/fd.h"
 #include "lib/text.h"
 #include "store/store.h"
-#include "system/menu.h"
+#include "system/system.h"
 
 #define LIMIT_CLOSURE (64 * 1024 * 1024)
 

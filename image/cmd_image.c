@@ -8,7 +8,7 @@
 #include "image/place.h"
 #include "lib/text.h"
 #include "store/store.h"
-#include "system/eval.h"
+#include "system/system.h"
 
 struct image {
 	struct store_opts store;

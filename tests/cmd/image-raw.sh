@@ -1,0 +1,162 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
+# The raw image writer on a small made-up closure: the disk is sound, holds exactly what it should, GRUB
+# can read it, and nothing but the closure decides its bytes.
+set -u
+PATH=$PATH:/usr/sbin:/sbin
+fails=0 n=0
+check() {
+	n=$((n + 1))
+	name=$1
+	shift
+	if "$@" >"$TMP/out" 2>&1; then
+		echo "ok $n - $name"
+	else
+		echo "not ok $n - $name"
+		sed 's/^/# /' "$TMP/out" | head -n 20
+		fails=1
+	fi
+}
+for tool in mke2fs e2fsck debugfs sfdisk grub-fstest sqlite3; do
+	command -v $tool >/dev/null || {
+		echo "skip: $tool is not installed"
+		exit 77
+	}
+done
+
+# A closure of four items below the directory $1.
+h=123456789abcdfghijklmnpqrsvwxyz
+linux=/gnu/store/0$h-linux-6.1 system=/gnu/store/1$h-system tree=/gnu/store/2$h-tree
+config=/gnu/store/3$h-system.lua
+make_store() {
+	s=$1/gnu/store
+	mkdir -p "$s"
+	mkdir -p "$1$linux" "$1$system/boot" "$1$system/config" "$1$tree/bin" "$1$tree/many" "$1$tree/a"
+	seq 1 1000000 >"$1$linux/bzImage"
+	: >"$1$linux/empty"
+	ln -s $linux/bzImage "$1$system/kernel"
+	echo 'return 1' >"$1$config"
+	ln -s $config "$1$system/config/system.lua"
+	printf 'cairn-boot-entry 1\nlabel It'\''s a "test"; $a\nversion 6.1\nkernel %s\nparameters root=LABEL=root-of-test cairn.system=%s\n' \
+		$linux/bzImage $system >"$1$system/boot/entry"
+	printf '[menu]\nloader = grub\ntimeout = 2\nserial = yes\n' >"$1$system/boot/menu"
+	cp /bin/true "$1$tree/bin/true"
+	chmod 755 "$1$tree/bin/true"
+	ln -s true "$1$tree/bin/also"
+	ln -s "$(printf 'x%.0s' $(seq 200))" "$1$tree/long"
+	echo 1 >"$1$tree/a/b"
+	echo 2 >"$1$tree/a-b"
+	echo 3 >"$1$tree/a.b"
+	truncate -s 3000001 "$1$tree/zero"
+	for i in $2; do echo "$i" >"$1$tree/many/a-file-with-a-rather-long-name-$i"; done
+}
+make_store "$TMP/a" "$(seq 1 400)"
+for item in $linux $tree $config; do printf '%s\n\n0\n' $item; done >"$TMP/closure"
+printf '%s\n\n3\n%s\n%s\n%s\n' $system $linux $config $tree >>"$TMP/closure"
+
+write() { # write STORE IMAGE [OPTION...]
+	prefix=$1 image=$2
+	shift 2
+	mkdir -p "$image.work"
+	"$CAIRN" builder image-raw --closure "$TMP/closure" --system $system --store-prefix "$prefix" \
+		--label root-of-test --free 8M --mke2fs "$(command -v mke2fs)" --work "$image.work" -o "$image" "$@"
+}
+img=$TMP/a.raw
+fs="$img?offset=$((4096 * 512))"
+look() { debugfs -R "$1" "$fs" 2>/dev/null; }
+check 'an image is written' write "$TMP/a" "$img"
+check 'its file system is sound' e2fsck -fn "$fs"
+check 'its partition table is sound' sh -c "sfdisk --verify '$img' | grep -q 'No errors'"
+check 'it is sparse' test "$(du -k "$img" | cut -f1)" -lt $(($(stat -c %s "$img") / 2048))
+
+# Contents: what comes out is what went in.
+mkdir "$TMP/out.d"
+look "rdump /gnu $TMP/out.d" >/dev/null
+check 'the closure is in it, byte for byte' diff -r --no-dereference "$TMP/a/gnu" "$TMP/out.d/gnu"
+check 'link targets are kept' test "$(readlink "$TMP/out.d$tree/long")" = "$(readlink "$TMP/a$tree/long")"
+stat_is() { # PATH MODE
+	look "stat $1" >"$TMP/stat"
+	grep -q "Mode:  $2 " "$TMP/stat" && grep -q 'User:     0   Group:     0' "$TMP/stat" &&
+		grep -q 'mtime: 0x00000001:00000000' "$TMP/stat"
+}
+check 'store files are 0444' stat_is $linux/bzImage 0444
+check 'store programs are 0555' stat_is $tree/bin/true 0555
+check 'store directories are 0555' stat_is $tree 0555
+check '/tmp is 1777' stat_is /tmp 1777
+check '/root is 0700' stat_is /root 0700
+check 'the configuration is a file of its own' stat_is /etc/cairn/system.lua 0644
+check 'the first generation' sh -c "debugfs -R 'stat /var/guix/profiles/system-1-link' '$fs' 2>/dev/null | grep -qF $system"
+check 'its label' sh -c "dumpe2fs -h '$fs' 2>/dev/null | grep -q 'volume name:   root-of-test'"
+check 'free space as asked for' sh -c "test \$(dumpe2fs -h '$fs' 2>/dev/null | sed -n 's/^Free blocks: *//p') -ge 2048"
+
+# The database says the truth about the items.
+look 'cat /var/guix/db/db.sqlite' >"$TMP/db.sqlite"
+rows() { sqlite3 "$TMP/db.sqlite" "select path || '|' || hash || '|' || registrationTime from ValidPaths order by path"; }
+expect() {
+	for item in $linux $system $tree $config; do
+		echo "$item|sha256:$(nix-hash --type sha256 "$TMP/a$item")|1"
+	done
+}
+check 'hashes are those of the NARs' sh -c "[ '$(rows)' = '$(expect)' ]"
+check 'references' test "$(sqlite3 "$TMP/db.sqlite" 'select count(*) from Refs')" = 3
+
+# GRUB reads the menu and the kernel with its own ext4 driver.
+check 'GRUB reads the menu' sh -c "grub-fstest '$img' cat '(loop0,gpt2)/boot/grub/grub.cfg' >'$TMP/cfg' && grep -q \"set default='gen-1'\" '$TMP/cfg'"
+check 'GRUB reads the kernel' grub-fstest "$img" cmp "(loop0,gpt2)$linux/bzImage" "$TMP/a$linux/bzImage"
+check 'GRUB reads a file of holes' grub-fstest "$img" cmp "(loop0,gpt2)$tree/zero" "$TMP/a$tree/zero"
+
+# Same input, same bytes: other times, modes, order of creation, umask, time zone, user.
+make_store "$TMP/b" "$(seq 400 -1 1)"
+find "$TMP/b" -exec touch -h -d 2001-01-01 {} +
+chmod -R go-w,a+rX "$TMP/b" "$TMP/closure"
+find "$TMP/b" -type f ! -perm -0100 -exec chmod 0604 {} +
+mkdir -m 777 "$TMP/free"
+as_other() {
+	if [ "$(id -u)" = 0 ]; then
+		chmod a+x "$TMP"
+		setpriv --reuid 65534 --regid 65534 --clear-groups -- "$@"
+	else
+		"$@"
+	fi
+}
+other() {
+	(
+		umask 077
+		TZ=Asia/Tokyo SOURCE_DATE_EPOCH=99999 LC_ALL=C.UTF-8 as_other "$CAIRN" builder image-raw \
+			--closure "$TMP/closure" --system $system --store-prefix "$TMP/b" --label root-of-test --free 8M \
+			--mke2fs "$(command -v mke2fs)" --work "$TMP/free" -o "$TMP/free/b.raw"
+	)
+}
+check 'another user writes another image' other
+check 'the bytes are the same' cmp "$img" "$TMP/free/b.raw"
+mkdir "$TMP/c" && cp -a "$TMP/a/gnu" "$TMP/c/"
+echo changed >"$TMP/c$tree/a/b"
+check 'a changed store item' write "$TMP/c" "$TMP/c.raw"
+check 'makes another image' sh -c "! cmp -s '$img' '$TMP/c.raw'"
+
+# What cannot be done leaves nothing behind.
+refuse() { # TEXT STORE [OPTION...]
+	text=$1 store=$2
+	shift 2
+	if write "$store" "$TMP/bad.raw" "$@" >"$TMP/bad.out" 2>&1; then
+		echo "accepted"
+		return 1
+	fi
+	cat "$TMP/bad.out"
+	[ "$(grep -c . "$TMP/bad.out")" -le 2 ] && grep -qF -e "$text" "$TMP/bad.out" && [ ! -e "$TMP/bad.raw" ]
+}
+check 'a label that is too long' refuse 'longer than 16 bytes' "$TMP/a" --label 12345678901234567
+check 'a bad UUID' refuse "not a UUID" "$TMP/a" --uuid 1234
+check 'a missing program' refuse mke2fs "$TMP/a" --mke2fs /nonexistent/mke2fs
+mkdir "$TMP/d" && cp -a "$TMP/a/gnu" "$TMP/d/" && mkfifo "$TMP/d$tree/pipe"
+check 'a pipe in the store' refuse 'neither file, directory nor link' "$TMP/d"
+rm -rf "$TMP/d$tree/pipe" && rm "$TMP/d$system/boot/entry"
+check 'a generation without boot data' refuse boot/entry "$TMP/d"
+printf '%s\n\n1\n%s\n' $system $linux >"$TMP/closure"
+check 'a closure that is not closed' refuse 'outside' "$TMP/a"
+printf '%s\n\n0\n' $linux >"$TMP/closure"
+check 'a closure without the system' refuse 'is not in the closure' "$TMP/a"
+printf '%s\n\n5\n' $linux >"$TMP/closure"
+check 'a closure cut short' refuse 'too few references' "$TMP/a"
+echo "1..$n"
+exit $fails
