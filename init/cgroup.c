@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "init/cgroup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+
+#include "lib/fd.h"
+#include "lib/log.h"
+#include "lib/size.h"
+
+#define CGROUP2_MAGIC 0x63677270
+#define MOUNT	      "/sys/fs/cgroup"
+#define DEPTH_MAX     8
+
+static int base = -1; /* <mount>/service */
+
+static int write_at(int dir, const char *name, const char *text)
+{
+	int fd = openat(dir, name, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	int r = fd_write_full(fd, text, strlen(text));
+	fd_close(&fd);
+	return r;
+}
+
+static void enable_controllers(int dir)
+{
+	static const char *const names[] = { "+memory", "+pids", "+cpu", "+io" };
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		(void)write_at(dir, "cgroup.subtree_control", names[i]); /* limits say it later */
+}
+
+void cgroup_init(void)
+{
+	struct statfs fs;
+	int r = 0, root = open(MOUNT, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (root < 0 || fstatfs(root, &fs) < 0 || fs.f_type != CGROUP2_MAGIC) {
+		log_info("cgroup: none, killing by process group why=\"no cgroup2 at %s\"", MOUNT);
+		fd_close(&root);
+		return;
+	}
+	if (mkdirat(root, "init", 0755) < 0 && errno != EEXIST)
+		r = -errno;
+	if (r == 0)
+		r = write_at(root, "init/cgroup.procs", "0");
+	enable_controllers(root);
+	if (r == 0 && mkdirat(root, "service", 0755) < 0 && errno != EEXIST)
+		r = -errno;
+	if (r == 0) {
+		base = openat(root, "service", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (base < 0)
+			r = -errno;
+		else
+			enable_controllers(base);
+	}
+	if (r < 0)
+		log_warn("cgroup: none, killing by process group why=\"%s\"", strerror(-r));
+	fd_close(&root);
+}
+
+bool cgroup_on(void)
+{
+	return base >= 0;
+}
+
+static void write_limit(int dir, const struct svc_def *d, const char *file, const char *text)
+{
+	int r = write_at(dir, file, text);
+
+	if (r < 0)
+		log_warn("cgroup: limit not set name=%s file=%s why=\"%s\"", d->name, file,
+			 strerror(-r));
+}
+
+static void write_limits(int dir, const struct svc_def *d)
+{
+	const struct svc_cgroup *c = &d->cgroup;
+	const struct {
+		const char *file;
+		uint64_t value;
+	} rows[] = {
+		{ "memory.max", c->memory_max }, { "memory.high", c->memory_high },
+		{ "pids.max", c->pids_max },	 { "cpu.weight", c->cpu_weight },
+		{ "io.weight", c->io_weight },
+	};
+	char text[24];
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		if (!rows[i].value)
+			continue;
+		snprintf(text, sizeof(text), "%llu", (unsigned long long)rows[i].value);
+		write_limit(dir, d, rows[i].file, text);
+	}
+	if (c->cpu_max)
+		write_limit(dir, d, "cpu.max", c->cpu_max);
+}
+
+/* The group belongs to uid; its processes start in the sub-group main. Takes dir. */
+static int delegate(int dir, uid_t uid, gid_t gid)
+{
+	static const char *const files[] = { "cgroup.procs", "cgroup.subtree_control",
+					     "cgroup.threads" };
+	int sub, r = 0;
+
+	if (mkdirat(dir, "main", 0755) < 0 && errno != EEXIST)
+		r = -errno;
+	sub = openat(dir, "main", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (sub < 0)
+		r = -errno;
+	for (int k = 0; r == 0 && k < 2; k++) {
+		int g = k ? sub : dir;
+		if (fchown(g, uid, gid) < 0)
+			r = -errno;
+		for (size_t i = 0; r == 0 && i < ARRAY_LEN(files); i++)
+			(void)fchownat(g, files[i], uid, gid, 0); /* not all kernels have all */
+	}
+	fd_close(&dir);
+	if (r < 0)
+		fd_close(&sub);
+	return r < 0 ? r : sub;
+}
+
+int cgroup_open(const struct svc_def *d, uid_t uid, gid_t gid)
+{
+	bool made = mkdirat(base, d->name, 0755) == 0;
+
+	if (!made && errno != EEXIST)
+		return -errno;
+	int dir = openat(base, d->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return -errno;
+	if (made)
+		write_limits(dir, d);
+	return d->cgroup.delegate ? delegate(dir, uid, gid) : dir;
+}
+
+static int open_file(const char *name, const char *file, int flags)
+{
+	char path[LIMIT_SVC_NAME + 32];
+
+	if (base < 0)
+		return -1;
+	snprintf(path, sizeof(path), "%s/%s", name, file);
+	return openat(base, path, flags | O_CLOEXEC);
+}
+
+static void kill_each(const char *name)
+{
+	char buf[2048];
+	int fd = open_file(name, "cgroup.procs", O_RDONLY);
+	ssize_t n;
+
+	while (fd >= 0 && (n = fd_read_some(fd, buf, sizeof(buf))) > 0) {
+		long pid = 0;
+		for (ssize_t i = 0; i < n; i++) {
+			if (buf[i] >= '0' && buf[i] <= '9') {
+				pid = pid * 10 + (buf[i] - '0');
+			} else if (pid > 1) {
+				(void)kill((pid_t)pid, 9);
+				pid = 0;
+			}
+		}
+	}
+	fd_close(&fd);
+}
+
+void cgroup_kill(const char *name)
+{
+	int fd = open_file(name, "cgroup.kill", O_WRONLY);
+
+	if (fd >= 0)
+		(void)fd_write_full(fd, "1", 1); /* left_over() sees whether it worked */
+	else if (errno == ENOENT)
+		kill_each(name); /* before Linux 5.14 */
+	fd_close(&fd);
+}
+
+bool cgroup_populated(const char *name)
+{
+	char buf[128] = "";
+	int fd = open_file(name, "cgroup.events", O_RDONLY);
+	ssize_t n = fd < 0 ? -1 : fd_read_some(fd, buf, sizeof(buf) - 1);
+
+	fd_close(&fd);
+	return n > 0 && strstr(buf, "populated 1");
+}
+
+/* rmdir of a tree of groups, deepest first. */
+static void remove_tree(int parent, const char *name, int depth)
+{
+	struct entry {
+		uint64_t ino;
+		int64_t off;
+		unsigned short len;
+		unsigned char type;
+		char name[];
+	};
+	_Alignas(8) char buf[1024];
+	int dir;
+	long n;
+
+	if (unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT || depth == DEPTH_MAX)
+		return;
+	dir = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	while (dir >= 0 && (n = syscall(SYS_getdents64, dir, buf, sizeof(buf))) > 0) {
+		for (long i = 0; i < n;) {
+			const struct entry *e = (const void *)(buf + i);
+			if (e->type == 4 /* DT_DIR */ && e->name[0] != '.')
+				remove_tree(dir, e->name, depth + 1);
+			i += e->len;
+		}
+	}
+	fd_close(&dir);
+	(void)unlinkat(parent, name, AT_REMOVEDIR); /* busy: somebody still drains there */
+}
+
+void cgroup_remove(const char *name)
+{
+	if (base >= 0)
+		remove_tree(base, name, 0);
+}
+
+bool cgroup_service_of(pid_t pid, char name[LIMIT_SVC_NAME + 1])
+{
+	char path[40], buf[512];
+	const char *at, *end;
+
+	snprintf(path, sizeof(path), "/proc/%d/cgroup", (int)pid);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : fd_read_some(fd, buf, sizeof(buf) - 1);
+	fd_close(&fd);
+	if (n <= 0)
+		return false;
+	buf[n] = '\0';
+	at = strstr(buf, "0::");
+	at = at ? strstr(at, "/service/") : NULL;
+	if (!at)
+		return false;
+	at += strlen("/service/");
+	end = at + strcspn(at, "/\n");
+	if (end == at || end - at > LIMIT_SVC_NAME)
+		return false;
+	memcpy(name, at, (size_t)(end - at));
+	name[end - at] = '\0';
+	return true;
+}

@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "init/child.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "init/cgroup.h"
+#include "init/user.h"
+#include "lib/fd.h"
+#include "lib/size.h"
+
+#ifndef CLONE_PIDFD
+#define CLONE_PIDFD 0x00001000
+#endif
+#ifndef CLONE_INTO_CGROUP
+#define CLONE_INTO_CGROUP 0x200000000ull
+#endif
+#ifndef CLONE_CLEAR_SIGHAND
+#define CLONE_CLEAR_SIGHAND 0x100000000ull
+#endif
+#ifndef SYS_clone3
+#define SYS_clone3 435
+#endif
+
+#define ENV_MAX 128
+#define HIGH_FD 128 /* above every target */
+#define PATH_BASE                                                                                  \
+	"PATH=/run/current-system/profile/bin:/run/current-system/profile/sbin:"                   \
+	"/bin:/sbin:/usr/bin:/usr/sbin"
+
+enum step {
+	STEP_NONE,
+	STEP_SESSION,
+	STEP_CGROUP,
+	STEP_TERMINAL,
+	STEP_FDS,
+	STEP_LIMIT,
+	STEP_NICE,
+	STEP_OOM,
+	STEP_GROUPS,
+	STEP_GROUP,
+	STEP_USER,
+	STEP_DIRECTORY,
+	STEP_PRIVILEGES,
+	STEP_EXEC,
+	STEP_MAX
+};
+
+static const char *const step_names[STEP_MAX] = {
+	[STEP_NONE] = "clone",
+	[STEP_SESSION] = "setsid",
+	[STEP_CGROUP] = "cgroup",
+	[STEP_TERMINAL] = "terminal",
+	[STEP_FDS] = "descriptors",
+	[STEP_LIMIT] = "limit",
+	[STEP_NICE] = "nice",
+	[STEP_OOM] = "oom-adjust",
+	[STEP_GROUPS] = "groups",
+	[STEP_GROUP] = "group",
+	[STEP_USER] = "user",
+	[STEP_DIRECTORY] = "working-directory",
+	[STEP_PRIVILEGES] = "no-new-privileges",
+	[STEP_EXEC] = "exec",
+};
+
+static struct {
+	volatile int *report; /* shared with children: step, errno */
+	struct rlimit nofile; /* as it was given to PID 1 */
+	const char *notify_path;
+	int clone3_missing;
+} state;
+
+/* Everything computed before the clone. One at a time, so static: PID 1's stack stays small. */
+static struct plan {
+	const struct child_spec *spec;
+	struct user user;
+	gid_t gid;
+	bool change_ids;
+	int cgroup;	 /* -1: none */
+	bool born_there; /* clone put it into the group */
+	const char *envp[ENV_MAX + 1];
+	size_t nenv;
+	char text[1024]; /* of variables made here */
+	size_t used;
+	char *listen_pid;
+} plan;
+
+int child_init(const char *notify_path)
+{
+	struct rlimit want;
+
+	state.notify_path = notify_path;
+	state.report = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (state.report == MAP_FAILED)
+		return -errno;
+	if (getrlimit(RLIMIT_NOFILE, &state.nofile) == 0) {
+		want = state.nofile;
+		want.rlim_cur = want.rlim_max;
+		if (want.rlim_cur > 65536)
+			want.rlim_cur = 65536;
+		(void)setrlimit(RLIMIT_NOFILE, &want); /* fewer services then */
+	}
+	return 0;
+}
+
+/* ---- before the clone ------------------------------------------------------------------------*/
+
+/* Later ones replace earlier ones of the same name. */
+static void env_put(const char *assignment)
+{
+	size_t name = strcspn(assignment, "=") + 1;
+
+	for (size_t i = 0; i < plan.nenv; i++) {
+		if (strncmp(plan.envp[i], assignment, name) == 0) {
+			plan.envp[i] = assignment;
+			return;
+		}
+	}
+	if (plan.nenv < ENV_MAX)
+		plan.envp[plan.nenv++] = assignment;
+}
+
+static char *env_format(const char *name, const char *value)
+{
+	char *at = plan.text + plan.used;
+	size_t room = sizeof(plan.text) - plan.used;
+	int n = snprintf(at, room, "%s=%s", name, value);
+
+	if (n < 0 || (size_t)n >= room)
+		return NULL; /* a home directory of a kilobyte: leave it out */
+	plan.used += (size_t)n + 1;
+	env_put(at);
+	return at;
+}
+
+static void env_list(const struct svc_list *l)
+{
+	for (size_t i = 0; i < l->n; i++)
+		env_put(l->v[i]);
+}
+
+static void build_environment(const struct child_spec *spec)
+{
+	const struct svc_def *d = spec->def;
+	char text[32], names[256] = "";
+	size_t n = 0;
+
+	plan.nenv = plan.used = 0;
+	plan.listen_pid = NULL;
+	env_put(PATH_BASE);
+	if (plan.change_ids) {
+		env_format("HOME", plan.user.home);
+		env_format("USER", plan.user.name);
+		env_format("LOGNAME", plan.user.name);
+	}
+	env_format("SERVICE_NAME", d->name);
+	env_list(spec->base_environment);
+	env_list(&d->environment);
+	if (spec->notify_socket)
+		env_format("NOTIFY_SOCKET", state.notify_path);
+	if (spec->nlisten) {
+		snprintf(text, sizeof(text), "%zu", spec->nlisten);
+		env_format("LISTEN_FDS", text);
+		plan.listen_pid = env_format("LISTEN_PID", "0000000000");
+		for (size_t i = 0; i < spec->nlisten && n < sizeof(names); i++)
+			n += (size_t)snprintf(names + n, sizeof(names) - n, "%s%s", i ? ":" : "",
+					      d->listen[i].name ? d->listen[i].name : d->name);
+		env_format("LISTEN_FDNAMES", names);
+	}
+	plan.envp[plan.nenv] = NULL;
+}
+
+static int find_ids(const struct svc_def *d, char *why, size_t why_size)
+{
+	plan.change_ids = d->user || d->group || d->groups_given;
+	if (!plan.change_ids)
+		return 0;
+	int r = user_find(d->user ? d->user : "root", &plan.user);
+	if (r < 0) {
+		snprintf(why, why_size, "user %s: not found", d->user);
+		return r;
+	}
+	plan.gid = plan.user.gid;
+	if (d->group && (r = user_group_find(d->group, &plan.gid)) < 0) {
+		snprintf(why, why_size, "group %s: not found", d->group);
+		return r;
+	}
+	if (!d->groups_given)
+		return 0;
+	plan.user.ngroups = 0;
+	for (size_t i = 0; i < d->groups.n; i++) {
+		r = user_group_find(d->groups.v[i], &plan.user.groups[plan.user.ngroups++]);
+		if (r < 0) {
+			snprintf(why, why_size, "group %s: not found", d->groups.v[i]);
+			return r;
+		}
+	}
+	return 0;
+}
+
+/* ---- in the child ----------------------------------------------------------------------------*/
+
+void child_reset(void)
+{
+	struct sigaction dfl = { .sa_handler = SIG_DFL };
+	sigset_t none;
+
+	for (int i = 1; i < NSIG; i++)
+		(void)sigaction(i, &dfl, NULL); /* KILL and STOP refuse */
+	sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	(void)setrlimit(RLIMIT_NOFILE, &state.nofile);
+}
+
+__attribute__((noreturn)) static void give_up(enum step step, int err)
+{
+	state.report[0] = (int)step;
+	state.report[1] = err;
+	_exit(127);
+}
+
+static void must(bool ok, enum step step)
+{
+	if (!ok)
+		give_up(step, errno);
+}
+
+static void set_terminal(const char *path)
+{
+	int fd = open(path, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+
+	must(fd >= 0, STEP_TERMINAL);
+	(void)fd_set_nonblock(fd, false);
+	must(ioctl(fd, TIOCSCTTY, 1) == 0 || errno == EPERM, STEP_TERMINAL);
+	for (int i = 0; i < 3; i++)
+		must(dup2(fd, i) >= 0, STEP_TERMINAL);
+}
+
+static void set_output(int out)
+{
+	int in = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	must(in >= 0, STEP_FDS);
+	if (out == -1)
+		out = in;
+	if (out == -2) {
+		out = open("/dev/console", O_WRONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+		if (out >= 0)
+			(void)fd_set_nonblock(out, false);
+		else
+			out = in;
+	}
+	must(dup2(in, 0) >= 0 && dup2(out, 1) >= 0 && dup2(out, 2) >= 0, STEP_FDS);
+}
+
+/* First all to high numbers, then to their places: no order can clobber a source. */
+static void set_fds(const struct child_spec *spec)
+{
+	int high[CHILD_FDS];
+
+	for (size_t i = 0; i < spec->nfds; i++) {
+		high[i] = fcntl(spec->fds[i].from, F_DUPFD_CLOEXEC, HIGH_FD);
+		must(high[i] >= 0, STEP_FDS);
+	}
+	for (size_t i = 0; i < spec->nfds; i++)
+		must(dup2(high[i], spec->fds[i].to) >= 0, STEP_FDS);
+}
+
+static void set_limits(const struct svc_def *d)
+{
+	must(setrlimit(RLIMIT_NOFILE, &state.nofile) == 0, STEP_LIMIT);
+	for (size_t i = 0; i < d->nlimits; i++) {
+		const struct svc_limit *l = &d->limits[i];
+		struct rlimit r = {
+			.rlim_cur = l->soft == UINT64_MAX ? RLIM_INFINITY : l->soft,
+			.rlim_max = l->hard == UINT64_MAX ? RLIM_INFINITY : l->hard,
+		};
+		must(setrlimit(l->resource, &r) == 0, STEP_LIMIT);
+	}
+	if (d->nice)
+		must(setpriority(PRIO_PROCESS, 0, d->nice) == 0, STEP_NICE);
+	if (d->oom_adjust) {
+		char text[16];
+		int n = snprintf(text, sizeof(text), "%d", d->oom_adjust);
+		int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+		must(fd >= 0 && write(fd, text, (size_t)n) == n, STEP_OOM);
+	}
+}
+
+static void set_ids(void)
+{
+	if (!plan.change_ids)
+		return;
+	must(setgroups(plan.user.ngroups, plan.user.groups) == 0, STEP_GROUPS);
+	must(setresgid(plan.gid, plan.gid, plan.gid) == 0, STEP_GROUP);
+	must(setresuid(plan.user.uid, plan.user.uid, plan.user.uid) == 0, STEP_USER);
+}
+
+__attribute__((noreturn)) static void child(void)
+{
+	const struct child_spec *spec = plan.spec;
+	const struct svc_def *d = spec->def;
+	struct sigaction dfl = { .sa_handler = SIG_DFL };
+	sigset_t none;
+
+	if (state.clone3_missing)
+		for (int i = 1; i < NSIG; i++)
+			(void)sigaction(i, &dfl, NULL);
+	must(setsid() >= 0, STEP_SESSION);
+	if (plan.cgroup >= 0 && !plan.born_there) {
+		int fd = openat(plan.cgroup, "cgroup.procs", O_WRONLY | O_CLOEXEC);
+		must(fd >= 0 && write(fd, "0", 1) == 1, STEP_CGROUP);
+	}
+	if (d->terminal && spec->main)
+		set_terminal(d->terminal);
+	else
+		set_output(spec->out);
+	set_fds(spec);
+	set_limits(d);
+	(void)umask((mode_t)d->umask);
+	set_ids();
+	must(chdir(d->cwd) == 0, STEP_DIRECTORY);
+	if (d->no_new_privileges)
+		must(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0, STEP_PRIVILEGES);
+	if (plan.listen_pid)
+		snprintf(plan.listen_pid, sizeof("LISTEN_PID=0000000000"), "LISTEN_PID=%d",
+			 (int)getpid());
+	sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	execve(spec->argv[0], (char *const *)spec->argv, (char *const *)plan.envp);
+	give_up(STEP_EXEC, errno);
+}
+
+/* ---- the clone -------------------------------------------------------------------------------*/
+
+struct clone3_args { /* the kernel's struct clone_args, version 2 */
+	uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid,
+		set_tid_size, cgroup;
+};
+
+static long raw_clone3(uint64_t flags, int *pidfd, int cgroup)
+{
+	struct clone3_args a = {
+		.flags = flags | CLONE_PIDFD,
+		.pidfd = (uint64_t)(uintptr_t)pidfd,
+		.exit_signal = SIGCHLD,
+	};
+
+	if (cgroup >= 0) {
+		a.flags |= CLONE_INTO_CGROUP;
+		a.cgroup = (uint64_t)cgroup;
+	}
+	return syscall(SYS_clone3, &a, sizeof(a));
+}
+
+/* As fork with a pidfd. Refused clone3 (old kernel, container filter) falls back for good. */
+static long clone_child(uint64_t flags, int *pidfd, int cgroup, bool *ret_born)
+{
+	long pid = -1;
+
+	*ret_born = cgroup >= 0;
+	if (!state.clone3_missing) {
+		pid = raw_clone3(flags | CLONE_CLEAR_SIGHAND, pidfd, cgroup);
+		if (pid < 0 && errno == EBUSY && cgroup >= 0) {
+			*ret_born = false; /* inner group: the child joins and reports */
+			pid = raw_clone3(flags | CLONE_CLEAR_SIGHAND, pidfd, -1);
+		}
+		if (pid >= 0 || (errno != ENOSYS && errno != EPERM && errno != EINVAL))
+			return pid;
+	}
+	*ret_born = false;
+	pid = syscall(SYS_clone, flags | CLONE_PIDFD | SIGCHLD, NULL, pidfd, NULL, 0);
+	if (pid > 0)
+		state.clone3_missing = 1;
+	return pid;
+}
+
+int child_start(const struct child_spec *spec, pid_t *ret_pid, int *ret_pidfd, char *why,
+		size_t why_size)
+{
+	const struct svc_def *d = spec->def;
+	int pidfd = -1, r = find_ids(d, why, why_size);
+
+	if (r < 0)
+		return r;
+	plan.spec = spec;
+	plan.cgroup = -1;
+	build_environment(spec);
+	if (cgroup_on() && d->cgroup.use) {
+		plan.cgroup = cgroup_open(d, plan.change_ids ? plan.user.uid : 0,
+					  plan.change_ids ? plan.gid : 0);
+		if (plan.cgroup < 0) {
+			snprintf(why, why_size, "cgroup: %s", strerror(-plan.cgroup));
+			return plan.cgroup;
+		}
+	}
+	state.report[0] = state.report[1] = 0;
+	long pid = clone_child(CLONE_VFORK, &pidfd, plan.cgroup, &plan.born_there);
+	if (pid == 0)
+		child();
+	r = pid < 0 ? -errno : 0;
+	fd_close(&plan.cgroup);
+	if (r == 0 && state.report[1]) {
+		r = -state.report[1];
+		(void)waitpid((pid_t)pid, NULL, 0); /* it has exited or is about to */
+		fd_close(&pidfd);
+	}
+	if (r < 0) {
+		int step = state.report[0];
+		bool exec = step == STEP_EXEC;
+		snprintf(why, why_size, "%s%s%s: %s", step_names[step < STEP_MAX ? step : 0],
+			 exec ? " " : "", exec ? spec->argv[0] : "", strerror(-r));
+		return r;
+	}
+	*ret_pid = (pid_t)pid;
+	*ret_pidfd = pidfd;
+	return 0;
+}
+
+int child_fork(int (*fn)(void *arg), void *arg, pid_t *ret_pid, int *ret_pidfd)
+{
+	int pidfd = -1;
+	bool born;
+	long pid = clone_child(0, &pidfd, -1, &born);
+
+	if (pid == 0) {
+		child_reset();
+		_exit(fn(arg) < 0 ? 1 : 0);
+	}
+	if (pid < 0)
+		return -errno;
+	*ret_pid = (pid_t)pid;
+	*ret_pidfd = pidfd;
+	return 0;
+}

@@ -1,0 +1,438 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "init/control.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include "init/proto.h"
+#include "init/world.h"
+#include "lib/fd.h"
+#include "lib/log.h"
+#include "lib/size.h"
+#include "lib/wire.h"
+
+struct client {
+	struct loop_fd src; /* fd owned */
+	bool trusted;	    /* may do more than look */
+	bool rows;	    /* a list is being sent, next row is cursor */
+	bool waiting;
+	enum ctl_op op;
+	size_t cursor;
+	uint64_t used; /* last time it said something */
+	char name[LIMIT_SVC_NAME + 1];
+};
+
+static struct {
+	struct loop_fd src;
+	struct client clients[LIMIT_CTL_CLIENTS];
+	struct str out; /* memory reserved at the start */
+} ctl = { .src = { .fd = -1 }, .out = STR_INIT };
+
+/* ---- answers ---------------------------------------------------------------------------------*/
+
+static void drop(struct client *c)
+{
+	int fd = c->src.fd;
+
+	loop_del(&c->src);
+	fd_close(&fd);
+	c->src.fd = -1;
+	c->rows = c->waiting = false;
+}
+
+static void begin(enum ctl_kind kind)
+{
+	str_cut(&ctl.out, 0);
+	wr_u64(&ctl.out, CTL_VERSION);
+	wr_u64(&ctl.out, kind);
+}
+
+/* 0, -EAGAIN, or the client is gone. */
+static int flush(struct client *c)
+{
+	if (str_err(&ctl.out) ||
+	    send(c->src.fd, ctl.out.buf, ctl.out.len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+		int r = str_err(&ctl.out) ? -EPIPE : -errno;
+		if (r != -EAGAIN)
+			drop(c);
+		return r;
+	}
+	return 0;
+}
+
+static void end(struct client *c, int code, const char *message)
+{
+	c->waiting = c->rows = false;
+	begin(CTL_END);
+	wr_u64(&ctl.out, (uint64_t) - (int64_t)code);
+	wr_cstr(&ctl.out, message);
+	if (flush(c) == -EAGAIN)
+		drop(c); /* it does not read its answers */
+}
+
+static void put_row(const struct svc *s)
+{
+	const struct svc_def *d = s->def;
+	char text[LIMIT_PATH + LIMIT_SVC_NAME + 8];
+	static const char *const types[SVC_TYPE_MAX] = { "simple", "notify", "oneshot", "forking",
+							 "group" };
+	uint64_t flags = (s->wish ? CTL_WISH : 0) | (s->barred ? CTL_BARRED : 0) |
+			 (s->stale ? CTL_STALE : 0) | (s->skipped ? CTL_SKIPPED : 0) |
+			 (s->listening ? CTL_LISTENING : 0) | (d->enabled ? CTL_ENABLED : 0) |
+			 (d->critical ? CTL_CRITICAL : 0) | (s->ended ? CTL_ENDED : 0);
+
+	begin(CTL_ROW);
+	wr_cstr(&ctl.out, s->name);
+	wr_cstr(&ctl.out, types[d->type]);
+	wr_cstr(&ctl.out, svc_state_names[s->state]);
+	wr_cstr(&ctl.out, s->why);
+	wr_cstr(&ctl.out, s->status);
+	snprintf(text, sizeof(text), "%.200s", d->description ? d->description : "");
+	wr_cstr(&ctl.out, text);
+	text[0] = '\0';
+	if (d->output == SVC_OUT_LOG && !d->terminal && d->type != SVC_GROUP)
+		snprintf(text, sizeof(text), "%.1000s/%s.log", world.mgr.set->init.log_directory,
+			 s->name);
+	wr_cstr(&ctl.out, text);
+	snprintf(text, sizeof(text), "%016llx%016llx", (unsigned long long)d->id[0],
+		 (unsigned long long)d->id[1]);
+	wr_cstr(&ctl.out, text);
+	wr_u64(&ctl.out, flags);
+	wr_u64(&ctl.out, s->pid > 0 ? (uint64_t)s->pid : 0);
+	wr_u64(&ctl.out, s->since ? loop_now() - s->since : 0);
+	wr_u64(&ctl.out, s->total_restarts);
+	wr_u64(&ctl.out, (uint64_t)(unsigned)s->last_status);
+}
+
+/* As many rows as the socket takes; the rest when it can be written again. */
+static void send_rows(struct client *c)
+{
+	while (c->rows && c->cursor < world.mgr.set->n) {
+		put_row(world.mgr.v[c->cursor]);
+		int r = flush(c);
+		if (r == -EAGAIN)
+			(void)loop_mod(&c->src, EPOLLIN | EPOLLOUT);
+		if (r < 0)
+			return;
+		c->cursor++;
+	}
+	if (c->rows) {
+		(void)loop_mod(&c->src, EPOLLIN);
+		end(c, 0, "");
+	}
+}
+
+/* ---- requests --------------------------------------------------------------------------------*/
+
+static int do_info(struct client *c)
+{
+	uint64_t failed = 0;
+
+	for (size_t i = 0; i < world.mgr.set->n; i++)
+		failed += world.mgr.v[i]->state == SVC_FAILED;
+	begin(CTL_INFO_ROW);
+	wr_cstr(&ctl.out, CAIRN_VERSION);
+	wr_cstr(&ctl.out, world.set_path ? world.set_path : "");
+	wr_bool(&ctl.out, world.booted);
+	wr_u64(&ctl.out, world.mgr.set->n);
+	wr_u64(&ctl.out, failed);
+	return flush(c);
+}
+
+/* Some changes a packet: a socket holds few packets, and they must all fit before the client
+ * reads the first. */
+static int put_change(struct client *c, const char *name, uint8_t change)
+{
+	int r = 0;
+
+	if (ctl.out.len + LIMIT_SVC_NAME + 64 > LIMIT_CTL_MSG) {
+		r = flush(c);
+		begin(CTL_CHANGES);
+	}
+	wr_cstr(&ctl.out, name);
+	wr_cstr(&ctl.out, svc_change_names[change]);
+	return r;
+}
+
+static int send_plan(struct client *c, const struct svc_set *next)
+{
+	const struct svc_set *old = world.mgr.set;
+	uint8_t *plan = calloc(old->n + next->n + 1, 1);
+	int r = plan ? 0 : -ENOMEM;
+
+	if (r == 0)
+		svc_load_plan(&world.mgr, next, plan, plan + old->n);
+	begin(CTL_CHANGES);
+	for (size_t i = 0; r == 0 && i < old->n; i++)
+		if (plan[i] == SVC_STOP)
+			r = put_change(c, old->v[i]->name, SVC_STOP);
+	for (size_t i = 0; r == 0 && i < next->n; i++)
+		r = put_change(c, next->v[i]->name, plan[old->n + i]);
+	free(plan);
+	return r < 0 ? r : flush(c);
+}
+
+static const char *refusal(int r)
+{
+	return r == -ESHUTDOWN ? "the machine is shutting down"
+	       : r == -EBUSY   ? "a load is under way"
+	       : r == -ENODATA ? "it has no process to reload"
+			       : strerror(-r);
+}
+
+static void do_load(struct client *c, const char *path, bool dry_run, bool wait)
+{
+	struct svc_set *next = NULL;
+	struct err e = ERR_INIT;
+	int r = world_read_set(path, &next, &e);
+
+	if (r < 0) {
+		end(c, r, e.msg);
+		return;
+	}
+	r = send_plan(c, next);
+	if (dry_run || r < 0)
+		svc_set_free(next);
+	else
+		r = world_load(path, next);
+	if (c->src.fd < 0)
+		return;
+	if (r < 0)
+		end(c, r, refusal(r));
+	else if (dry_run || !wait)
+		end(c, 0, "");
+	else
+		c->waiting = true;
+}
+
+static void do_shutdown(struct client *c, struct slice name)
+{
+	for (int k = SHUT_REBOOT; k < SHUT_MAX; k++) {
+		if (slice_is(name, shutdown_names[k])) {
+			world_shutdown((enum shutdown)k);
+			end(c, 0, "");
+			return;
+		}
+	}
+	end(c, -EINVAL, "unknown kind of shutdown");
+}
+
+static void do_service(struct client *c, struct slice name, bool wait)
+{
+	struct svc *s = svc_mgr_find(&world.mgr, name);
+	char text[LIMIT_SVC_NAME + 64];
+	int r = 0;
+
+	if (!s) {
+		snprintf(text, sizeof(text), "no service '%.*s'",
+			 (int)MIN_OF(name.n, (size_t)LIMIT_SVC_NAME), name.p);
+		end(c, -ERR_NOTFOUND, text);
+		return;
+	}
+	switch (c->op) {
+	case CTL_STATUS:
+		put_row(s);
+		if (flush(c) < 0)
+			return;
+		break;
+	case CTL_START:
+		r = svc_start(&world.mgr, s);
+		break;
+	case CTL_STOP:
+		r = svc_stop(&world.mgr, s);
+		break;
+	case CTL_RESTART:
+		r = svc_restart(&world.mgr, s);
+		break;
+	default:
+		r = svc_reload(&world.mgr, s);
+		break;
+	}
+	bool has_result = c->op == CTL_START || c->op == CTL_STOP || c->op == CTL_RESTART;
+	if (r == 0 && wait && has_result) {
+		snprintf(c->name, sizeof(c->name), "%s", s->name);
+		c->waiting = true;
+		return;
+	}
+	end(c, r, r < 0 ? refusal(r) : "");
+}
+
+static void dispatch(struct client *c, uint64_t flags, struct slice name)
+{
+	char path[LIMIT_PATH + 1];
+
+	if (c->op > CTL_STATUS && c->op != CTL_INFO && !c->trusted) {
+		end(c, -EPERM, "only root may do that");
+		return;
+	}
+	switch (c->op) {
+	case CTL_LIST:
+		c->rows = true;
+		c->cursor = 0;
+		send_rows(c);
+		break;
+	case CTL_INFO:
+		if (do_info(c) == 0)
+			end(c, 0, "");
+		break;
+	case CTL_LOAD:
+		snprintf(path, sizeof(path), "%.*s", (int)name.n, name.p);
+		do_load(c, path, flags & CTL_DRY_RUN, flags & CTL_WAIT);
+		break;
+	case CTL_SHUTDOWN:
+		do_shutdown(c, name);
+		break;
+	case CTL_REEXEC:
+		end(c, -ERR_UNSUPPORTED, "this init cannot re-execute itself yet");
+		break;
+	default:
+		do_service(c, name, flags & CTL_WAIT);
+		break;
+	}
+}
+
+static void on_client(struct loop_fd *src, uint32_t events)
+{
+	struct client *c = src->arg;
+	char msg[LIMIT_CTL_MSG];
+
+	if ((events & EPOLLOUT) && c->rows) {
+		send_rows(c);
+		if (c->src.fd < 0)
+			return;
+	}
+	if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
+		return;
+	struct iovec iov = { msg, sizeof(msg) };
+	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
+	ssize_t n = recvmsg(src->fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0 || c->rows || c->waiting) { /* gone, or talking out of turn */
+		drop(c);
+		return;
+	}
+	struct rd r = rd_of(msg, (size_t)n);
+	uint64_t version = rd_u64(&r), op = rd_u64(&r), flags = rd_u64(&r);
+	struct slice name = rd_str(&r, LIMIT_PATH);
+	c->used = loop_now();
+	if ((m.msg_flags & MSG_TRUNC) || rd_done(&r) < 0 || op == 0 || op >= CTL_OP_MAX ||
+	    (flags & ~(uint64_t)CTL_FLAG_MASK) || memchr(name.p, '\0', name.n)) {
+		end(c, -ERR_PROTO, "malformed request");
+		drop(c);
+	} else if (version != CTL_VERSION) {
+		end(c, -ERR_PROTO, "this init speaks version 1 of the protocol");
+		drop(c);
+	} else {
+		c->op = (enum ctl_op)op;
+		dispatch(c, flags, name);
+	}
+}
+
+/* ---- connections -----------------------------------------------------------------------------*/
+
+/* A free slot; when there is none, that of the client silent for longest, strangers first. */
+static struct client *find_slot(bool trusted)
+{
+	struct client *best = NULL;
+
+	for (size_t i = 0; i < LIMIT_CTL_CLIENTS; i++) {
+		struct client *c = &ctl.clients[i];
+		if (c->src.fd < 0)
+			return c;
+		if (c->waiting || (c->trusted && !trusted))
+			continue;
+		if (!best || c->trusted < best->trusted ||
+		    (c->trusted == best->trusted && c->used < best->used))
+			best = c;
+	}
+	if (best)
+		drop(best);
+	return best;
+}
+
+static void on_listen(struct loop_fd *src, uint32_t events)
+{
+	struct ucred cred = { .uid = (uid_t)-1 };
+	socklen_t len = sizeof(cred);
+	int fd = accept4(src->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd < 0)
+		return;
+	(void)getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len);
+	bool trusted = cred.uid == 0 || cred.uid == geteuid();
+	struct client *c = find_slot(trusted);
+	if (!c) {
+		fd_close(&fd);
+		return;
+	}
+	*c = (struct client){ .src = { .fd = -1, .fn = on_client, .arg = c },
+			      .trusted = trusted,
+			      .used = loop_now() };
+	if (loop_add(world.loop, &c->src, fd, EPOLLIN) < 0) {
+		fd_close(&fd);
+		c->src.fd = -1;
+	}
+}
+
+int control_open(const char *path, struct err *e)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	for (size_t i = 0; i < LIMIT_CTL_CLIENTS; i++)
+		ctl.clients[i].src.fd = -1;
+	if (!str_room(&ctl.out, LIMIT_CTL_MSG))
+		return err_num(e, -ENOMEM, "%s", path);
+	snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
+	(void)unlink(path); /* of an earlier run */
+	if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 || chmod(path, 0666) < 0 ||
+	    listen(fd, 64) < 0) {
+		int r = err_sys(e, "%s", path);
+		fd_close(&fd);
+		return r;
+	}
+	ctl.src.fn = on_listen;
+	return loop_add(world.loop, &ctl.src, fd, EPOLLIN);
+}
+
+/* ---- results ---------------------------------------------------------------------------------*/
+
+static void answer(struct client *c)
+{
+	struct svc *s;
+	char text[300];
+
+	if (c->op == CTL_LOAD) {
+		if (world.shutdown)
+			end(c, -ESHUTDOWN, "the machine is shutting down");
+		else if (svc_all_settled(&world.mgr))
+			end(c, 0, "");
+		return;
+	}
+	s = svc_mgr_find(&world.mgr, slice_of(c->name));
+	if (!s) {
+		end(c, -ERR_NOTFOUND, "the service was removed");
+	} else if (c->op != CTL_STOP && world.shutdown) {
+		end(c, -ESHUTDOWN, "the machine is shutting down");
+	} else if (!svc_is_settled(s)) {
+		return;
+	} else if (c->op == CTL_STOP || s->state == SVC_UP ||
+		   (s->state == SVC_DONE && !s->why[0])) {
+		end(c, 0, "");
+	} else {
+		snprintf(text, sizeof(text), "%s is %s%s%s", s->name, svc_state_names[s->state],
+			 s->why[0] ? ": " : "", s->why);
+		end(c, -ECANCELED, text);
+	}
+}
+
+void control_turn(void)
+{
+	for (size_t i = 0; i < LIMIT_CTL_CLIENTS; i++)
+		if (ctl.clients[i].src.fd >= 0 && ctl.clients[i].waiting)
+			answer(&ctl.clients[i]);
+}

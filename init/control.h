@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The server of the control socket. Each client has one slot of fixed size; nothing a client sends
+ * or does not read can block, grow or reach another one. */
+#pragma once
+
+#include "lib/err.h"
+
+int control_open(const char *path, struct err *e);
+/* After svc_settle: answer those who wait for a result. */
+void control_turn(void);

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What PID 1 does to the kernel at the very beginning and the very end. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Mount what is missing of /proc /sys /dev /run /sys/fs/cgroup and below; messages only. */
+void early_mounts(void);
+/* Messages go to /dev/kmsg when it is there, else to standard error. */
+void early_log(bool pid1);
+/* Additional writer for messages: the pipe to the logger; -1: none. Never blocks. */
+void early_log_pipe(int fd);
+/* Value of KEY=… on the kernel's command line; the last one counts. */
+bool early_kernel_arg(const char *key, char *out, size_t size);
+/* Is the word there as it is? */
+bool early_kernel_word(const char *word);
+void early_hostname(const char *name); /* NULL: nothing */
+void early_booted_system(const char *system);
+
+/* Unmount everything, remount the root read-only, sync: in a child, bounded in time. */
+void final_unmount(void);
+/* reboot(2); returns where that is not allowed (containers). cmd is RB_…. */
+void final_reboot(int cmd);

@@ -1,0 +1,994 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "init/svc.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "lib/err.h"
+#include "lib/proc.h"
+
+#define MS 1000000ull
+
+const char *const svc_state_names[SVC_STATE_MAX] = {
+	[SVC_DOWN] = "down",	     [SVC_WAITING] = "waiting",
+	[SVC_STARTING] = "starting", [SVC_UP] = "up",
+	[SVC_BACKOFF] = "backoff",   [SVC_HOLDING] = "holding",
+	[SVC_STOPPING] = "stopping", [SVC_KILLING] = "killing",
+	[SVC_DONE] = "done",	     [SVC_FAILED] = "failed",
+};
+
+/* ---- queues ----------------------------------------------------------------------------------*/
+
+static void queue_goal(struct svc_mgr *m, struct svc *s)
+{
+	if (s->in_goal_queue)
+		return;
+	s->in_goal_queue = true;
+	s->next_goal = NULL;
+	if (m->goal_tail)
+		m->goal_tail->next_goal = s;
+	else
+		m->goal_head = s;
+	m->goal_tail = s;
+}
+
+static void queue_act(struct svc_mgr *m, struct svc *s)
+{
+	if (s->in_act_queue)
+		return;
+	s->in_act_queue = true;
+	s->next_act = NULL;
+	if (m->act_tail)
+		m->act_tail->next_act = s;
+	else
+		m->act_head = s;
+	m->act_tail = s;
+}
+
+static const struct svc_edges *edges(const struct svc_mgr *m, const struct svc *s)
+{
+	return &m->set->edges[s->index];
+}
+
+/* Iterate the services at the far end of one kind of edge. */
+#define EACH(m, s, dir, kind, other)                                                               \
+	for (size_t each_k = 0; each_k < edges(m, s)->n##dir[kind] &&                              \
+				((other) = (m)->v[edges(m, s)->dir[kind][each_k]]);                \
+	     each_k++)
+
+/* Everybody whose decision may depend on the state of s. */
+static void queue_neighbours(struct svc_mgr *m, struct svc *s)
+{
+	struct svc *o;
+
+	queue_act(m, s);
+	EACH(m, s, from, SVC_REQ, o)
+	queue_act(m, o);
+	EACH(m, s, from, SVC_ORDER, o)
+	queue_act(m, o);
+	EACH(m, s, to, SVC_ORDER, o)
+	queue_act(m, o);
+	EACH(m, s, from, SVC_CONFLICT, o)
+	queue_act(m, o);
+	EACH(m, s, to, SVC_CONFLICT, o)
+	queue_act(m, o);
+}
+
+static void set_state(struct svc_mgr *m, struct svc *s, enum svc_state state)
+{
+	enum svc_state old = s->state;
+
+	if (old == state)
+		return;
+	s->state = state;
+	s->since = m->ops->now();
+	if (state != SVC_FAILED)
+		s->broken = false;
+	queue_neighbours(m, s);
+	m->ops->changed(s, old);
+}
+
+static void set_deadline(struct svc_mgr *m, struct svc *s, uint64_t wait)
+{
+	s->deadline = wait ? m->ops->now() + wait : 0;
+	m->ops->timer(s, s->deadline);
+}
+
+/* ---- looking ---------------------------------------------------------------------------------*/
+
+bool svc_is_active(const struct svc *s)
+{
+	return s->state == SVC_STARTING || s->state == SVC_UP || s->state == SVC_HOLDING ||
+	       s->state == SVC_STOPPING || s->state == SVC_KILLING;
+}
+
+static bool is_going_down(const struct svc *s)
+{
+	return s->state == SVC_HOLDING || s->state == SVC_STOPPING || s->state == SVC_KILLING;
+}
+
+bool svc_is_settled(const struct svc *s)
+{
+	switch (s->state) {
+	case SVC_UP:
+		return s->goal && !s->bounce;
+	case SVC_DOWN:
+		return !s->goal;
+	case SVC_DONE:
+	case SVC_FAILED:
+	case SVC_BACKOFF:
+		return true;
+	default:
+		return false;
+	}
+}
+
+bool svc_all_settled(const struct svc_mgr *m)
+{
+	if (m->pending)
+		return false;
+	for (size_t i = 0; i < m->set->n; i++)
+		if (!svc_is_settled(m->v[i]))
+			return false;
+	return true;
+}
+
+struct svc *svc_mgr_find(const struct svc_mgr *m, struct slice name)
+{
+	int i = svc_set_find(m->set, name);
+
+	return i < 0 ? NULL : m->v[i];
+}
+
+/* ---- goals -----------------------------------------------------------------------------------*/
+
+static void rest(struct svc *s)
+{
+	s->restarts = s->streak = 0;
+	s->why[0] = '\0';
+}
+
+/* A request to start forgets earlier failures of what it needs. */
+static void clear_for_start(struct svc_mgr *m, struct svc *s)
+{
+	size_t n = 0;
+	struct svc *o;
+
+	m->scratch[n++] = s->index;
+	for (size_t i = 0; i < n; i++) {
+		struct svc *x = m->v[m->scratch[i]];
+		x->barred = false;
+		if (x->state == SVC_FAILED || x->state == SVC_DONE) {
+			rest(x);
+			set_state(m, x, SVC_DOWN);
+		}
+		queue_goal(m, x);
+		EACH(m, x, to, SVC_REQ, o)
+		{
+			bool seen = false;
+			for (size_t k = 0; k < n; k++)
+				seen |= m->scratch[k] == o->index;
+			if (!seen)
+				m->scratch[n++] = o->index;
+		}
+	}
+}
+
+static int refused(const struct svc_mgr *m)
+{
+	if (m->down)
+		return -ESHUTDOWN;
+	return m->pending ? -EBUSY : 0;
+}
+
+int svc_start(struct svc_mgr *m, struct svc *s)
+{
+	int r = refused(m);
+
+	if (r < 0)
+		return r;
+	s->wish = true;
+	if (s->state == SVC_BACKOFF) {
+		rest(s);
+		m->ops->timer(s, 0);
+		set_state(m, s, SVC_WAITING);
+	}
+	clear_for_start(m, s);
+	return 0;
+}
+
+int svc_stop(struct svc_mgr *m, struct svc *s)
+{
+	size_t n = 0;
+	struct svc *o;
+	int r = refused(m);
+
+	if (r < 0)
+		return r;
+	m->scratch[n++] = s->index;
+	for (size_t i = 0; i < n; i++) {
+		struct svc *x = m->v[m->scratch[i]];
+		x->wish = x->bounce = false;
+		x->barred = true;
+		queue_goal(m, x);
+		EACH(m, x, from, SVC_REQ, o)
+		{
+			bool seen = false;
+			for (size_t k = 0; k < n; k++)
+				seen |= m->scratch[k] == o->index;
+			if (!seen)
+				m->scratch[n++] = o->index;
+		}
+	}
+	return 0;
+}
+
+int svc_restart(struct svc_mgr *m, struct svc *s)
+{
+	int r = refused(m);
+
+	if (r < 0)
+		return r;
+	if (!s->goal || !svc_is_active(s))
+		return svc_start(m, s);
+	s->bounce = true;
+	rest(s);
+	queue_act(m, s);
+	return 0;
+}
+
+int svc_reload(struct svc_mgr *m, struct svc *s)
+{
+	int r = refused(m);
+
+	if (r < 0)
+		return r;
+	if (s->state != SVC_UP || (s->pid < 0 && !s->def->reload_exec))
+		return -ENODATA;
+	if (!s->def->reload_exec) {
+		m->ops->signal(s, (unsigned)s->def->reload_signal);
+		return 0;
+	}
+	if (s->aux >= 0)
+		return -EBUSY;
+	s->aux_is_stop = false;
+	return m->ops->run_aux(s, s->def->reload_exec);
+}
+
+void svc_shutdown(struct svc_mgr *m)
+{
+	m->down = true;
+	svc_set_free(m->pending);
+	m->pending = NULL;
+	for (size_t i = 0; i < m->set->n; i++)
+		queue_goal(m, m->v[i]);
+}
+
+/* One service stops for the sake of a conflicting one, without its dependents being told: they
+ * see it go down. */
+static void bar_conflict(struct svc_mgr *m, struct svc *o)
+{
+	if (!o->goal && !o->wish)
+		return;
+	o->wish = false;
+	o->barred = true;
+	queue_goal(m, o);
+}
+
+static void update_goal(struct svc_mgr *m, struct svc *s)
+{
+	bool goal = !m->down && !s->barred && !s->leaving && (s->wish || s->pulls > 0);
+	struct svc *o;
+
+	if (goal == s->goal)
+		return;
+	s->goal = goal;
+	queue_neighbours(m, s);
+	for (int kind = SVC_REQ; kind <= SVC_WANT; kind++) {
+		EACH(m, s, to, kind, o)
+		{
+			o->pulls = (uint16_t)(o->pulls + (goal ? 1 : -1));
+			queue_goal(m, o);
+		}
+	}
+	if (!goal)
+		return;
+	EACH(m, s, to, SVC_CONFLICT, o)
+	bar_conflict(m, o);
+	EACH(m, s, from, SVC_CONFLICT, o)
+	bar_conflict(m, o);
+}
+
+/* ---- failing and trying again ----------------------------------------------------------------*/
+
+static void fail(struct svc_mgr *m, struct svc *s, const char *why)
+{
+	if (why)
+		snprintf(s->why, sizeof(s->why), "%s", why);
+	m->ops->timer(s, 0);
+	set_state(m, s, SVC_FAILED);
+}
+
+/* Count a restart. true with the wait before it, false when the limit is reached. */
+static bool may_restart(struct svc_mgr *m, struct svc *s, uint64_t *ret_wait)
+{
+	const struct svc_def *d = s->def;
+	uint64_t now = m->ops->now(), wait = 0;
+
+	if (s->started == 0 || now - s->started > d->restart_window)
+		s->streak = 0;
+	if (now - s->window > d->restart_window || s->restarts == 0) {
+		s->window = now;
+		s->restarts = 0;
+	}
+	if (d->restart_limit && s->restarts >= d->restart_limit)
+		return false;
+	s->restarts++;
+	s->total_restarts++;
+	if (s->streak > 0) {
+		wait = d->restart_delay;
+		for (unsigned i = 1; i < s->streak && wait < d->restart_delay_max; i++)
+			wait *= 2;
+		if (wait > d->restart_delay_max)
+			wait = d->restart_delay_max;
+	}
+	s->streak++;
+	*ret_wait = wait;
+	return true;
+}
+
+static void try_again(struct svc_mgr *m, struct svc *s)
+{
+	uint64_t wait = 0;
+
+	if (!s->goal || s->bounce) {
+		s->bounce = false;
+		set_state(m, s, SVC_DOWN);
+	} else if (!may_restart(m, s, &wait)) {
+		char why[sizeof(s->why)];
+		snprintf(why, sizeof(why), "restart limit reached; last: %.80s", s->why);
+		fail(m, s, why);
+	} else if (s->def->activate) {
+		set_deadline(m, s, wait);
+		set_state(m, s, SVC_UP);
+		if (wait == 0)
+			m->ops->listen(s, true);
+	} else if (wait == 0) {
+		set_state(m, s, SVC_WAITING);
+		queue_act(m, s);
+	} else {
+		set_deadline(m, s, wait);
+		set_state(m, s, SVC_BACKOFF);
+	}
+}
+
+/* An activated program that ended as it should waits for the next connection. The pause bounds what
+ * one that does not accept costs. */
+static void listen_later(struct svc_mgr *m, struct svc *s)
+{
+	set_deadline(m, s, s->def->restart_delay);
+	set_state(m, s, SVC_UP);
+	if (!s->deadline)
+		m->ops->listen(s, true);
+}
+
+/* The last process is gone: go by the fate. */
+static void finish(struct svc_mgr *m, struct svc *s)
+{
+	const struct svc_def *d = s->def;
+	enum svc_fate fate = s->fate;
+
+	m->ops->timer(s, 0);
+	m->ops->gone(s);
+	s->fate = SVC_FATE_DOWN;
+	s->pid_wait = false;
+	s->status[0] = '\0';
+	if (fate == SVC_FATE_DOWN || (!s->goal && fate == SVC_FATE_SUCCESS)) {
+		s->bounce = false;
+		set_state(m, s, SVC_DOWN);
+	} else if (fate == SVC_FATE_SUCCESS) {
+		if (d->activate)
+			listen_later(m, s);
+		else if (d->restart == SVC_ALWAYS)
+			try_again(m, s);
+		else
+			set_state(m, s, SVC_DONE);
+	} else if (d->restart == SVC_NEVER) {
+		fail(m, s, NULL);
+	} else {
+		try_again(m, s);
+	}
+}
+
+/* ---- stopping --------------------------------------------------------------------------------*/
+
+static void look_again(struct svc_mgr *m, struct svc *s)
+{
+	s->kill_pause = s->kill_pause ? s->kill_pause * 2 : 2 * MS;
+	if (s->kill_pause > 1000 * MS)
+		s->kill_pause = 1000 * MS;
+	m->ops->timer(s, m->ops->now() + s->kill_pause);
+}
+
+static bool has_processes(struct svc_mgr *m, struct svc *s)
+{
+	if (s->pid >= 0 || s->aux >= 0)
+		return true;
+	return !s->def->scope_main && m->ops->left_over(s);
+}
+
+static void begin_kill(struct svc_mgr *m, struct svc *s)
+{
+	m->ops->listen(s, false);
+	if (!has_processes(m, s)) {
+		finish(m, s);
+		return;
+	}
+	s->kill_pause = 0;
+	s->told_stuck = false;
+	set_state(m, s, SVC_KILLING);
+	m->ops->kill(s);
+	look_again(m, s);
+}
+
+static void begin_stop(struct svc_mgr *m, struct svc *s, enum svc_fate fate)
+{
+	const struct svc_def *d = s->def;
+
+	s->fate = fate;
+	m->ops->timer(s, 0);
+	m->ops->listen(s, false);
+	set_state(m, s, SVC_STOPPING);
+	bool command = d->stop_exec && !s->skipped && s->aux < 0 &&
+		       (s->pid >= 0 || d->type == SVC_ONESHOT || d->type == SVC_FORKING);
+	s->skipped = false;
+	if (command) {
+		s->aux_is_stop = true;
+		if (m->ops->run_aux(s, d->stop_exec) < 0)
+			command = false;
+	}
+	if (!command && s->pid >= 0)
+		m->ops->signal(s, (unsigned)d->stop_signal);
+	if (!command && s->pid < 0) {
+		begin_kill(m, s);
+		return;
+	}
+	set_deadline(m, s, d->stop_timeout);
+}
+
+/* ---- starting --------------------------------------------------------------------------------*/
+
+static void come_up(struct svc_mgr *m, struct svc *s)
+{
+	m->ops->timer(s, 0);
+	s->deadline = 0;
+	s->why[0] = '\0';
+	set_state(m, s, SVC_UP);
+}
+
+static void launch(struct svc_mgr *m, struct svc *s)
+{
+	s->stale = false;
+	s->fate = SVC_FATE_DOWN;
+	s->started = m->ops->now();
+	s->skipped = !m->ops->condition(s);
+	if (s->skipped || s->def->type == SVC_GROUP) {
+		come_up(m, s);
+		return;
+	}
+	if (m->ops->open_sockets(s) < 0) {
+		fail(m, s, NULL);
+		return;
+	}
+	if (s->def->activate) {
+		come_up(m, s);
+		m->ops->listen(s, true);
+		return;
+	}
+	set_state(m, s, SVC_STARTING);
+	if (m->ops->launch(s) < 0) {
+		s->fate = SVC_FATE_FAILURE;
+		finish(m, s);
+		return;
+	}
+	if (s->def->type == SVC_SIMPLE)
+		come_up(m, s);
+	else
+		set_deadline(m, s, s->def->start_timeout);
+}
+
+/* May start now? *ret_dead: something it requires cannot come up. */
+static bool is_clear_to_start(struct svc_mgr *m, struct svc *s, struct svc **ret_dead)
+{
+	bool clear = true;
+	struct svc *o;
+
+	EACH(m, s, to, SVC_REQ, o)
+	{
+		if (o->state == SVC_UP && !is_going_down(o))
+			continue;
+		clear = false;
+		if (o->state == SVC_FAILED || o->state == SVC_DONE ||
+		    (o->state == SVC_DOWN && !o->goal && !o->leaving)) {
+			*ret_dead = o;
+			return false;
+		}
+	}
+	EACH(m, s, to, SVC_ORDER, o)
+	{
+		if (o->state == SVC_WAITING || o->state == SVC_STARTING || is_going_down(o) ||
+		    (o->state == SVC_DOWN && o->goal))
+			clear = false;
+	}
+	EACH(m, s, to, SVC_CONFLICT, o)
+	clear &= !svc_is_active(o);
+	EACH(m, s, from, SVC_CONFLICT, o)
+	clear &= !svc_is_active(o);
+	return clear;
+}
+
+static bool requirements_up(struct svc_mgr *m, struct svc *s)
+{
+	struct svc *o;
+
+	EACH(m, s, to, SVC_REQ, o)
+	{
+		if (o->state != SVC_UP)
+			return false;
+	}
+	return true;
+}
+
+/* Nobody who comes after s is in the way of its stopping. */
+static bool is_clear_to_stop(struct svc_mgr *m, struct svc *s)
+{
+	struct svc *o;
+
+	EACH(m, s, from, SVC_REQ, o)
+	{
+		if (svc_is_active(o))
+			return false;
+	}
+	EACH(m, s, from, SVC_ORDER, o)
+	{
+		if (is_going_down(o) || (svc_is_active(o) && !o->goal))
+			return false;
+	}
+	return true;
+}
+
+static void act(struct svc_mgr *m, struct svc *s)
+{
+	struct svc *dead = NULL;
+	char why[sizeof(s->why)];
+
+	switch (s->state) {
+	case SVC_DOWN:
+		if (s->goal)
+			set_state(m, s, SVC_WAITING);
+		break;
+	case SVC_WAITING:
+		if (!s->goal) {
+			set_state(m, s, SVC_DOWN);
+		} else if (is_clear_to_start(m, s, &dead)) {
+			launch(m, s);
+		} else if (dead) {
+			snprintf(why, sizeof(why), "requires %s, which is %s", dead->name,
+				 svc_state_names[dead->state]);
+			fail(m, s, why);
+			s->broken = true;
+		}
+		break;
+	case SVC_STARTING:
+	case SVC_UP:
+		if (!s->goal || s->bounce || !requirements_up(m, s))
+			set_state(m, s, SVC_HOLDING);
+		break;
+	case SVC_BACKOFF:
+		if (!s->goal) {
+			m->ops->timer(s, 0);
+			set_state(m, s, SVC_DOWN);
+		}
+		break;
+	case SVC_HOLDING:
+		if (is_clear_to_stop(m, s))
+			begin_stop(m, s, SVC_FATE_DOWN);
+		break;
+	case SVC_DONE:
+	case SVC_FAILED:
+		if (!s->goal)
+			set_state(m, s, SVC_DOWN);
+		else if (s->broken && requirements_up(m, s))
+			set_state(m, s, SVC_WAITING);
+		break;
+	default:
+		break;
+	}
+}
+
+/* ---- events ----------------------------------------------------------------------------------*/
+
+static bool is_success(const struct svc_def *d, int status)
+{
+	if (WIFEXITED(status)) {
+		unsigned code = (unsigned)WEXITSTATUS(status);
+		return d->success[code / 8] & (1u << (code % 8));
+	}
+	int sig = WTERMSIG(status);
+	return d->type != SVC_ONESHOT &&
+	       (sig == SIGHUP || sig == SIGINT || sig == SIGTERM || sig == SIGPIPE);
+}
+
+/* Died by itself: what is left of it must not meet its successor. */
+static void died(struct svc_mgr *m, struct svc *s, enum svc_fate fate)
+{
+	s->fate = fate;
+	if (has_processes(m, s))
+		begin_kill(m, s);
+	else
+		finish(m, s);
+}
+
+static void exited_starting(struct svc_mgr *m, struct svc *s, int status, bool success)
+{
+	if (s->def->type == SVC_ONESHOT && success) {
+		s->why[0] = '\0';
+		if (s->def->remain)
+			come_up(m, s);
+		else
+			died(m, s, SVC_FATE_SUCCESS);
+	} else if (s->def->type == SVC_FORKING && WIFEXITED(status) && success) {
+		s->pid_wait = true;
+		m->ops->timer(s, m->ops->now() + MS);
+	} else {
+		died(m, s, SVC_FATE_FAILURE);
+	}
+}
+
+void svc_exited(struct svc_mgr *m, struct svc *s, int status)
+{
+	bool success = is_success(s->def, status);
+	char text[64];
+
+	s->last_status = status;
+	s->ended = true;
+	proc_status_text(status, text);
+	if (!success)
+		snprintf(s->why, sizeof(s->why), "%s", text);
+	switch (s->state) {
+	case SVC_STARTING:
+		if (success && s->def->type != SVC_ONESHOT && s->def->type != SVC_FORKING)
+			snprintf(s->why, sizeof(s->why), "ended before it was ready");
+		exited_starting(m, s, status, success);
+		break;
+	case SVC_UP:
+	case SVC_HOLDING:
+		/* A holding service goes down for good; its dependents were told already. */
+		if (s->state == SVC_HOLDING)
+			died(m, s, SVC_FATE_DOWN);
+		else
+			died(m, s, success ? SVC_FATE_SUCCESS : SVC_FATE_FAILURE);
+		break;
+	case SVC_STOPPING:
+		if (s->aux < 0)
+			begin_kill(m, s);
+		break;
+	case SVC_KILLING:
+		if (!has_processes(m, s))
+			finish(m, s);
+		break;
+	default:
+		break;
+	}
+}
+
+void svc_aux_exited(struct svc_mgr *m, struct svc *s, int status)
+{
+	(void)status; /* a failed stop command changes nothing: the signal follows */
+	if (s->state == SVC_KILLING && !has_processes(m, s)) {
+		finish(m, s);
+	} else if (s->state == SVC_STOPPING && s->aux_is_stop) {
+		if (s->pid >= 0)
+			m->ops->signal(s, (unsigned)s->def->stop_signal);
+		else
+			begin_kill(m, s);
+	}
+}
+
+void svc_ready(struct svc_mgr *m, struct svc *s)
+{
+	if (s->state == SVC_STARTING && s->def->type == SVC_NOTIFY)
+		come_up(m, s);
+}
+
+void svc_not_ready(struct svc_mgr *m, struct svc *s)
+{
+	if (s->state != SVC_STARTING)
+		return;
+	snprintf(s->why, sizeof(s->why), "closed its notification descriptor unready");
+	begin_stop(m, s, SVC_FATE_FAILURE);
+}
+
+static void poll_pid_file(struct svc_mgr *m, struct svc *s)
+{
+	int r = m->ops->adopt(s);
+
+	if (r == 0) {
+		s->pid_wait = false;
+		come_up(m, s);
+	} else if (r != -EAGAIN || (s->deadline && m->ops->now() >= s->deadline)) {
+		s->pid_wait = false;
+		if (r == -EAGAIN)
+			snprintf(s->why, sizeof(s->why), "its pid file names no process of its");
+		died(m, s, SVC_FATE_FAILURE);
+	} else {
+		m->ops->timer(s, m->ops->now() + 20 * MS);
+	}
+}
+
+void svc_timeout(struct svc_mgr *m, struct svc *s)
+{
+	switch (s->state) {
+	case SVC_STARTING:
+		if (s->pid_wait) {
+			poll_pid_file(m, s);
+			break;
+		}
+		snprintf(s->why, sizeof(s->why), "start timed out");
+		begin_stop(m, s, SVC_FATE_FAILURE);
+		break;
+	case SVC_UP:
+		if (s->def->activate && s->pid < 0)
+			m->ops->listen(s, true);
+		break;
+	case SVC_BACKOFF:
+		set_state(m, s, SVC_WAITING);
+		break;
+	case SVC_STOPPING:
+		begin_kill(m, s);
+		break;
+	case SVC_KILLING:
+		if (!has_processes(m, s)) {
+			finish(m, s);
+			break;
+		}
+		m->ops->kill(s);
+		look_again(m, s);
+		break;
+	default:
+		break;
+	}
+}
+
+void svc_activated(struct svc_mgr *m, struct svc *s)
+{
+	if (s->state != SVC_UP || s->pid >= 0 || !s->goal)
+		return;
+	m->ops->listen(s, false);
+	m->ops->timer(s, 0);
+	s->started = m->ops->now();
+	if (m->ops->launch(s) < 0)
+		died(m, s, SVC_FATE_FAILURE);
+}
+
+/* ---- loading ---------------------------------------------------------------------------------*/
+
+static struct svc *svc_new(const struct svc_def *d, size_t index)
+{
+	struct svc *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->def = d;
+	snprintf(s->name, sizeof(s->name), "%s", d->name);
+	s->index = (uint16_t)index;
+	s->pid = s->aux = s->pidfd = s->auxfd = s->log_read = s->log_write = -1;
+	s->ready_src.fd = -1;
+	for (size_t i = 0; i < LIMIT_SVC_LISTEN; i++)
+		s->listen_fd[i] = s->listen_src[i].fd = -1;
+	return s;
+}
+
+int svc_mgr_init(struct svc_mgr *m, struct svc_set *set, const struct svc_ops *ops)
+{
+	*m = (struct svc_mgr){ .set = set, .ops = ops };
+	m->v = calloc(set->n + 1, sizeof(struct svc *));
+	m->scratch = calloc(set->n + 1, sizeof(*m->scratch));
+	if (!m->v || !m->scratch)
+		return -ENOMEM;
+	for (size_t i = 0; i < set->n; i++) {
+		m->v[i] = svc_new(set->v[i], i);
+		if (!m->v[i])
+			return -ENOMEM;
+		m->v[i]->wish = set->v[i]->enabled;
+	}
+	for (size_t i = 0; i < set->n; i++)
+		queue_goal(m, m->v[i]);
+	return 0;
+}
+
+void svc_mgr_done(struct svc_mgr *m)
+{
+	for (size_t i = 0; m->v && i < m->set->n; i++)
+		free(m->v[i]);
+	free(m->v);
+	free(m->scratch);
+	svc_set_free(m->set);
+	svc_set_free(m->pending);
+	*m = (struct svc_mgr){ 0 };
+}
+
+void svc_load_plan(const struct svc_mgr *m, const struct svc_set *next, uint8_t *out_old,
+		   uint8_t *out_new)
+{
+	svc_set_compare(m->set, next, out_old, out_new);
+	/* What does not run is not stopped, and is not restarted but at most started. */
+	for (size_t i = 0; i < next->n; i++) {
+		int j = svc_set_find(m->set, slice_of(next->v[i]->name));
+		if (j < 0 || out_new[i] != SVC_RESTART || svc_is_active(m->v[j]) ||
+		    m->v[j]->state == SVC_BACKOFF)
+			continue;
+		bool wish = m->v[j]->barred ? false : m->v[j]->wish || next->v[i]->enabled;
+		out_new[i] = out_old[j] = wish ? SVC_START : SVC_LATER;
+	}
+}
+
+int svc_load(struct svc_mgr *m, struct svc_set *next)
+{
+	int r = refused(m);
+	uint8_t *out_old = calloc(m->set->n + next->n + 1, 1);
+
+	if (r == 0 && !out_old)
+		r = -ENOMEM;
+	if (r < 0) {
+		free(out_old);
+		svc_set_free(next);
+		return r;
+	}
+	svc_load_plan(m, next, out_old, out_old + m->set->n);
+	for (size_t j = 0; j < m->set->n; j++) {
+		m->v[j]->leaving = out_old[j] == SVC_STOP || out_old[j] == SVC_RESTART;
+		if (m->v[j]->leaving)
+			queue_goal(m, m->v[j]);
+	}
+	free(out_old);
+	m->pending = next;
+	return 0;
+}
+
+/* A service in both sets: wishes and failures after its definition changed. */
+static void carry_over(struct svc *s, const struct svc_def *next, bool changed)
+{
+	const struct svc_def *old = s->def;
+
+	if (changed) {
+		if (old->enabled && !next->enabled)
+			s->wish = false;
+		else if (next->enabled && !s->barred)
+			s->wish = true;
+		if (s->state == SVC_FAILED || s->state == SVC_DONE) {
+			s->state = SVC_DOWN;
+			rest(s);
+		}
+		s->stale = svc_is_active(s);
+	}
+	s->leaving = false;
+	s->def = next;
+}
+
+/* All arrays first, so that a failure changes nothing. */
+static int switch_sets(struct svc_mgr *m)
+{
+	struct svc_set *next = m->pending, *old = m->set;
+	struct svc **v = calloc(next->n + 1, sizeof(struct svc *)), **old_v = m->v;
+	uint16_t *scratch = calloc(next->n + 1, sizeof(*scratch));
+	bool *fresh = calloc(next->n + 1, sizeof(*fresh));
+	int r = v && scratch && fresh ? 0 : -ENOMEM;
+
+	for (size_t i = 0; r == 0 && i < next->n; i++) {
+		int j = svc_set_find(old, slice_of(next->v[i]->name));
+		fresh[i] = j < 0;
+		v[i] = j < 0 ? svc_new(next->v[i], i) : old_v[j];
+		if (!v[i])
+			r = -ENOMEM;
+	}
+	if (r < 0) {
+		for (size_t i = 0; v && fresh && i < next->n; i++)
+			if (fresh[i])
+				free(v[i]);
+		free(v);
+		free(scratch);
+		free(fresh);
+		return r;
+	}
+	for (size_t i = 0; i < next->n; i++) {
+		struct svc *s = v[i];
+		if (fresh[i])
+			s->wish = next->v[i]->enabled;
+		else
+			carry_over(s, next->v[i],
+				   memcmp(s->def->id, next->v[i]->id, sizeof(s->def->id)) != 0);
+		if (!fresh[i])
+			old_v[s->index] = NULL;
+		s->index = (uint16_t)i;
+	}
+	for (size_t j = 0; j < old->n; j++) {
+		if (old_v[j]) {
+			m->ops->listen(old_v[j], false);
+			m->ops->changed(old_v[j], SVC_STATE_MAX); /* leaves for good */
+			free(old_v[j]);
+		}
+	}
+	m->set = next;
+	m->v = v;
+	free(m->scratch);
+	m->scratch = scratch;
+	m->pending = NULL;
+	m->goal_head = m->goal_tail = m->act_head = m->act_tail = NULL;
+	for (size_t i = 0; i < next->n; i++) {
+		v[i]->in_goal_queue = v[i]->in_act_queue = false;
+		v[i]->goal = false;
+		v[i]->pulls = 0;
+	}
+	for (size_t i = 0; i < next->n; i++) {
+		queue_goal(m, v[i]);
+		queue_act(m, v[i]);
+	}
+	svc_set_free(old);
+	free(old_v);
+	free(fresh);
+	return 0;
+}
+
+static bool load_may_switch(const struct svc_mgr *m)
+{
+	for (size_t j = 0; j < m->set->n; j++)
+		if (m->v[j]->leaving && (svc_is_active(m->v[j]) || m->v[j]->goal))
+			return false;
+	return true;
+}
+
+/* Without memory for the switch the old set stays. */
+static void abandon_load(struct svc_mgr *m)
+{
+	svc_set_free(m->pending);
+	m->pending = NULL;
+	for (size_t j = 0; j < m->set->n; j++) {
+		m->v[j]->leaving = false;
+		queue_goal(m, m->v[j]);
+	}
+}
+
+static void drain(struct svc_mgr *m)
+{
+	struct svc *s;
+
+	while (m->goal_head || m->act_head) {
+		while ((s = m->goal_head)) {
+			m->goal_head = s->next_goal;
+			if (!m->goal_head)
+				m->goal_tail = NULL;
+			s->in_goal_queue = false;
+			update_goal(m, s);
+		}
+		s = m->act_head;
+		if (!s)
+			continue;
+		m->act_head = s->next_act;
+		if (!m->act_head)
+			m->act_tail = NULL;
+		s->in_act_queue = false;
+		act(m, s);
+	}
+}
+
+void svc_settle(struct svc_mgr *m)
+{
+	drain(m);
+	if (!m->pending || !load_may_switch(m))
+		return;
+	if (switch_sets(m) < 0)
+		abandon_load(m);
+	drain(m);
+}
