@@ -70,7 +70,7 @@ int sys_modules_dir(const char *option, struct arena *a, char **ret, struct err 
 /* ---- Serving the box --------------------------------------------------------------------------
  */
 
-static int serve_read(struct sys_eval *ev, struct box *b, struct err *e)
+static int serve_question(struct sys_eval *ev, struct box *b, enum eval_msg what, struct err *e)
 {
 	struct rd rd = rd_of(ev->msg.buf, ev->msg.len);
 	uint64_t root = rd_u64(&rd);
@@ -83,7 +83,8 @@ static int serve_read(struct sys_eval *ev, struct box *b, struct err *e)
 	if (rd_done(&rd) < 0 || memchr(raw.p ? raw.p : "", 0, raw.n))
 		return err_set(e, -ERR_PROTO, "evaluation: malformed question");
 	snprintf(path, sizeof(path), "%.*s", (int)raw.n, raw.p);
-	r = sources_read(&ev->sources, root, path, &text, &why);
+	r = what == EVAL_MSG_READ ? sources_read(&ev->sources, root, path, &text, &why)
+				  : sources_exists(&ev->sources, root, path, &why);
 	if (r == -ENOENT)
 		r = box_reply(b, EVAL_MSG_NOFILE, SLICE(""));
 	else if (r < 0)
@@ -114,7 +115,8 @@ static int serve(struct sys_eval *ev, struct box *b, struct err *e)
 			return r;
 		switch (type) {
 		case EVAL_MSG_READ:
-			r = serve_read(ev, b, e);
+		case EVAL_MSG_EXISTS:
+			r = serve_question(ev, b, (enum eval_msg)type, e);
 			if (r < 0)
 				return r;
 			break;

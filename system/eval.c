@@ -412,25 +412,33 @@ static int raw_is_node(lua_State *l)
 /* ---- Asking the parent ------------------------------------------------------------------------
  */
 
-/* raw.read(root, path): contents, or nil and why (why is nil when there is no such file). */
-static int raw_read(lua_State *l)
+/* Ask about a path below a root; the answer is in *reply. */
+static uint64_t ask(enum eval_msg what, uint64_t root, const char *path, struct str *reply)
 {
-	static struct str reply = STR_INIT; /* kept: an error may jump over us */
-	struct str ask = STR_INIT;
-	uint64_t type = 0, root = (uint64_t)luaL_checkinteger(l, 1);
-	const char *path = luaL_checkstring(l, 2);
+	struct str msg = STR_INIT;
+	uint64_t type = 0;
 	int r;
 
-	wr_u64(&ask, root);
-	wr_cstr(&ask, path);
-	r = str_err(&ask);
+	wr_u64(&msg, root);
+	wr_cstr(&msg, path);
+	r = str_err(&msg);
 	if (r == 0)
-		r = box_send(box.fd, EVAL_MSG_READ, str_slice(&ask));
-	str_done(&ask);
+		r = box_send(box.fd, what, str_slice(&msg));
+	str_done(&msg);
 	if (r == 0)
-		r = box_recv(box.fd, &type, &reply, LIMIT_EVAL_FILE);
+		r = box_recv(box.fd, &type, reply, LIMIT_EVAL_FILE);
 	if (r < 0)
 		_exit(1); /* the parent is gone */
+	return type;
+}
+
+/* Shared with Lua by raw.read and raw.exists; kept, since an error may jump over them. */
+static int push_answer(lua_State *l, enum eval_msg what)
+{
+	static struct str reply = STR_INIT;
+	uint64_t root = (uint64_t)luaL_checkinteger(l, 1);
+	uint64_t type = ask(what, root, luaL_checkstring(l, 2), &reply);
+
 	if (type == EVAL_MSG_FILE) {
 		lua_pushlstring(l, reply.buf, reply.len);
 		return 1;
@@ -440,6 +448,18 @@ static int raw_read(lua_State *l)
 		return 1;
 	lua_pushlstring(l, reply.buf, reply.len);
 	return 2;
+}
+
+/* raw.read(root, path): contents, or nil and why (why is nil when there is no such file). */
+static int raw_read(lua_State *l)
+{
+	return push_answer(l, EVAL_MSG_READ);
+}
+
+/* raw.exists(root, path): a string, or nil and why. */
+static int raw_exists(lua_State *l)
+{
+	return push_answer(l, EVAL_MSG_EXISTS);
 }
 
 static int raw_log(lua_State *l)
@@ -750,19 +770,13 @@ static const char *const utf8_names[] = { "char", "charpattern", "codepoint", "c
 					  "len",  "offset",	 NULL };
 
 static const luaL_Reg raw_functions[] = {
-	{ "flaw", raw_flaw },
-	{ "is_hash", raw_is_hash },
-	{ "hash", raw_hash },
-	{ "is_node", raw_is_node },
-	{ "keys", raw_keys },
-	{ "load", raw_load },
-	{ "located", raw_located },
-	{ "log", raw_log },
-	{ "metafield", raw_metafield },
-	{ "nearest", raw_nearest },
-	{ "node", raw_node },
-	{ "read", raw_read },
-	{ NULL, NULL },
+	{ "exists", raw_exists },   { "flaw", raw_flaw },
+	{ "is_hash", raw_is_hash }, { "hash", raw_hash },
+	{ "is_node", raw_is_node }, { "keys", raw_keys },
+	{ "load", raw_load },	    { "located", raw_located },
+	{ "log", raw_log },	    { "metafield", raw_metafield },
+	{ "nearest", raw_nearest }, { "node", raw_node },
+	{ "read", raw_read },	    { NULL, NULL },
 };
 
 static const luaL_Reg node_meta[] = {

@@ -99,6 +99,15 @@ int sources_read(struct sources *s, uint64_t root, const char *path, struct str 
 	return r < 0 ? err_num(e, r, "%s", path) : 0;
 }
 
+int sources_exists(struct sources *s, uint64_t root, const char *path, struct err *e)
+{
+	auto_fd int fd = sources_open_below(s, root, *path ? path : ".", O_PATH | O_NOFOLLOW);
+
+	if (fd == -ENOENT || fd == -ENOTDIR)
+		return -ENOENT;
+	return fd < 0 ? err_num(e, fd, "%s", path) : 0;
+}
+
 /* ---- Walking ----------------------------------------------------------------------------------
  */
 

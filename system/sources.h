@@ -59,6 +59,8 @@ int sources_hash(void *arg, const struct node *n, struct digest *ret, struct err
 /* Read one file below a root; -ENOENT when it does not exist (e untouched then). */
 int sources_read(struct sources *s, uint64_t root, const char *path, struct str *out,
 		 struct err *e);
+/* -ENOENT when there is nothing called path below a root (e untouched then). */
+int sources_exists(struct sources *s, uint64_t root, const char *path, struct err *e);
 /* Open below a root, never leaving it. -errno. */
 int sources_open_below(struct sources *s, uint64_t root, const char *path, int flags);
 /* Write the memory back if it changed; failure does not matter. */

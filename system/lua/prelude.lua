@@ -432,6 +432,10 @@ source = raw.located(function(loc, chunk, path, t)
 	t = t or {}
 	check_fields(loc, "source", t, SOURCE_FIELDS)
 	local name = check_name(loc, "source", t.name or path:match("([^/]+)/*$"))
+	local there, why = raw.exists(root, full)
+	if not there then
+		fail(loc, "source", "%s", why or "there is no '" .. path .. "'")
+	end
 	return make(loc, "source", KIND.source, name, nil,
 		{ name, tostring(root), full, text_list(loc, "source", "only", t.only) })
 end, true)
