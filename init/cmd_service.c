@@ -1,0 +1,629 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* cairn service …, cairn reboot, cairn poweroff, cairn halt */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "init/init.h"
+#include "lib/fd.h"
+#include "lib/proc.h"
+#include "lib/size.h"
+#include "lib/text.h"
+
+#define LIMIT_LOG     (256ull << 20)
+#define STATUS_NOT_UP 3
+
+/* ---- rows ------------------------------------------------------------------------------------*/
+
+static void format_age(uint64_t ns, char out[24])
+{
+	uint64_t s = ns / 1000000000;
+
+	if (s < 120)
+		snprintf(out, 24, "%us", (unsigned)s);
+	else if (s < 7200)
+		snprintf(out, 24, "%umin", (unsigned)(s / 60));
+	else if (s < 172800)
+		snprintf(out, 24, "%uh", (unsigned)(s / 3600));
+	else
+		snprintf(out, 24, "%llud", (unsigned long long)(s / 86400));
+}
+
+static const char *state_text(const struct init_service *s)
+{
+	if (strcmp(s->state, "up") != 0)
+		return s->state;
+	return s->skipped ? "skipped" : s->listening ? "listening" : "up";
+}
+
+static void json_field(struct str *out, const char *key, const char *value)
+{
+	text_json(out, slice_of(key));
+	str_addc(out, ':');
+	text_json(out, slice_of(value));
+	str_addc(out, ',');
+}
+
+static void json_flag(struct str *out, const char *key, bool value)
+{
+	str_addf(out, "\"%s\":%s,", key, value ? "true" : "false");
+}
+
+static void format_json(struct str *out, const struct init_service *s)
+{
+	char exit_text[64] = "";
+
+	if (s->ended)
+		proc_status_text(s->exit_status, exit_text);
+	str_addc(out, '{');
+	json_field(out, "name", s->name);
+	json_field(out, "type", s->type);
+	json_field(out, "state", s->state);
+	json_field(out, "why", s->why);
+	json_field(out, "status", s->status);
+	json_field(out, "description", s->description);
+	json_field(out, "log", s->log);
+	json_field(out, "definition", s->id);
+	json_field(out, "exit", exit_text);
+	json_flag(out, "wanted", s->wanted);
+	json_flag(out, "barred", s->barred);
+	json_flag(out, "stale", s->stale);
+	json_flag(out, "skipped", s->skipped);
+	json_flag(out, "listening", s->listening);
+	json_flag(out, "enabled", s->enabled);
+	json_flag(out, "critical", s->critical);
+	str_addf(out, "\"pid\":%llu,\"since_ms\":%llu,\"restarts\":%llu}",
+		 (unsigned long long)s->pid, (unsigned long long)(s->since / 1000000),
+		 (unsigned long long)s->restarts);
+}
+
+static void format_line(struct str *out, const struct init_service *s)
+{
+	char age[24], pid[24] = "-";
+
+	format_age(s->since, age);
+	if (s->pid)
+		snprintf(pid, sizeof(pid), "%llu", (unsigned long long)s->pid);
+	str_addf(out, "%-24s %-9s %7s %6s %8llu", s->name, state_text(s), pid, age,
+		 (unsigned long long)s->restarts);
+	if (s->stale)
+		str_add(out, "  (older definition)");
+	if (s->why[0]) {
+		str_add(out, "  ");
+		text_safe(out, slice_of(s->why));
+	} else if (s->status[0]) {
+		str_add(out, "  ");
+		text_safe(out, slice_of(s->status));
+	}
+	str_addc(out, '\n');
+}
+
+static void format_full(struct str *out, const struct init_service *s)
+{
+	char age[24], exit_text[64];
+
+	format_age(s->since, age);
+	str_add(out, s->name);
+	if (s->description[0]) {
+		str_add(out, ": ");
+		text_safe(out, slice_of(s->description));
+	}
+	str_addf(out, "\n  state     %s for %s\n  type      %s\n", state_text(s), age, s->type);
+	if (s->pid)
+		str_addf(out, "  pid       %llu\n", (unsigned long long)s->pid);
+	if (s->why[0]) {
+		str_add(out, "  because   ");
+		text_safe(out, slice_of(s->why));
+		str_addc(out, '\n');
+	}
+	if (s->status[0]) {
+		str_add(out, "  says      ");
+		text_safe(out, slice_of(s->status));
+		str_addc(out, '\n');
+	}
+	if (s->ended) {
+		proc_status_text(s->exit_status, exit_text);
+		str_addf(out, "  last end  %s\n", exit_text);
+	}
+	str_addf(out, "  restarts  %llu\n  wanted    %s%s%s\n", (unsigned long long)s->restarts,
+		 s->wanted ? "yes" : "no", s->barred ? ", stopped by hand" : "",
+		 s->stale ? ", runs with an older definition" : "");
+	if (s->log[0])
+		str_addf(out, "  log       %s\n", s->log);
+}
+
+static int print_out(const struct str *out, struct err *e)
+{
+	if (str_err(out))
+		return err_num(e, str_err(out), "output");
+	if (fwrite(out->buf, 1, out->len, stdout) != out->len || fflush(stdout) != 0)
+		return err_sys(e, "standard output");
+	return 0;
+}
+
+/* ---- list, status ----------------------------------------------------------------------------*/
+
+struct show {
+	bool json;
+	struct str out;
+	size_t n;
+	bool up;
+	void (*format)(struct str *out, const struct init_service *s);
+};
+
+static int add_row(void *arg, const struct init_service *s)
+{
+	struct show *show = arg;
+
+	if (show->json) {
+		if (show->n)
+			str_add(&show->out, ",\n");
+		format_json(&show->out, s);
+	} else {
+		show->format(&show->out, s);
+	}
+	show->n++;
+	show->up &= strcmp(s->state, "up") == 0;
+	return 0;
+}
+
+struct show_ctx {
+	bool json;
+};
+
+static const struct cmd_opt show_opts[] = {
+	{ "json", 0, CMD_FLAG, offsetof(struct show_ctx, json), NULL, "machine-readable output" },
+};
+
+static int run_list(struct cmd_env *env, struct err *e)
+{
+	struct show show = { .json = ((struct show_ctx *)env->ctx)->json,
+			     .out = STR_INIT,
+			     .format = format_line };
+
+	if (show.json)
+		str_addc(&show.out, '[');
+	else
+		str_addf(&show.out, "%-24s %-9s %7s %6s %8s\n", "SERVICE", "STATE", "PID", "SINCE",
+			 "RESTARTS");
+	int r = init_client_list(add_row, &show, e);
+	if (show.json)
+		str_add(&show.out, "]\n");
+	if (r == 0)
+		r = print_out(&show.out, e);
+	str_done(&show.out);
+	return r;
+}
+
+static int run_status(struct cmd_env *env, struct err *e)
+{
+	struct show show = { .json = ((struct show_ctx *)env->ctx)->json,
+			     .out = STR_INIT,
+			     .format = format_full,
+			     .up = true };
+	int r = 0;
+
+	if (show.json)
+		str_addc(&show.out, '[');
+	if (env->nargs == 0) {
+		struct init_info info;
+		r = init_client_info(&info, e);
+		if (r == 0 && !show.json)
+			str_addf(&show.out, "cairn-init %s, %llu services, %llu failed, set %s\n",
+				 info.version, (unsigned long long)info.services,
+				 (unsigned long long)info.failed, info.set[0] ? info.set : "none");
+		show.format = format_line;
+		if (r == 0)
+			r = init_client_list(add_row, &show, e);
+		show.up = r == 0 && info.failed == 0;
+	}
+	for (size_t i = 0; r == 0 && i < env->nargs; i++)
+		r = init_client_status(env->args[i], add_row, &show, e);
+	if (show.json)
+		str_add(&show.out, "]\n");
+	if (r == 0)
+		r = print_out(&show.out, e);
+	str_done(&show.out);
+	return r < 0 ? r : show.up ? 0 : cmd_exit_with(STATUS_NOT_UP);
+}
+
+/* ---- start, stop, restart, reload ------------------------------------------------------------*/
+
+struct action_ctx {
+	bool no_wait;
+};
+
+static const struct cmd_opt action_opts[] = {
+	{ "no-wait", 0, CMD_FLAG, offsetof(struct action_ctx, no_wait), NULL,
+	  "return at once, not when it has settled" },
+};
+
+static int run_action(struct cmd_env *env, enum init_action what, struct err *e)
+{
+	bool wait = !((struct action_ctx *)env->ctx)->no_wait;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < env->nargs; i++)
+		r = init_client_action(what, env->args[i], wait, e);
+	return r;
+}
+
+static int run_start(struct cmd_env *env, struct err *e)
+{
+	return run_action(env, INIT_START, e);
+}
+
+static int run_stop(struct cmd_env *env, struct err *e)
+{
+	return run_action(env, INIT_STOP, e);
+}
+
+static int run_restart(struct cmd_env *env, struct err *e)
+{
+	return run_action(env, INIT_RESTART, e);
+}
+
+static int run_reload(struct cmd_env *env, struct err *e)
+{
+	return run_action(env, INIT_RELOAD, e);
+}
+
+/* ---- load, check -----------------------------------------------------------------------------*/
+
+struct load_ctx {
+	bool dry_run, no_wait, all;
+};
+
+static const struct cmd_opt load_opts[] = {
+	{ "all", 'a', CMD_FLAG, offsetof(struct load_ctx, all), NULL, "print unchanged ones too" },
+	{ "dry-run", 'n', CMD_FLAG, offsetof(struct load_ctx, dry_run), NULL,
+	  "only print what would happen" },
+	{ "no-wait", 0, CMD_FLAG, offsetof(struct load_ctx, no_wait), NULL,
+	  "return at once, not when all services have settled" },
+};
+
+struct changes {
+	struct vec lines; /* "name change", owned */
+	bool all;
+};
+
+static int add_change(void *arg, const char *name, const char *change)
+{
+	struct changes *c = arg;
+	struct str line = STR_INIT;
+
+	if (!c->all && strcmp(change, "keep") == 0)
+		return 0;
+	str_addf(&line, "%s %s", name, change);
+	char *text = str_take(&line);
+	if (!text)
+		return -ENOMEM;
+	vec_add(&c->lines, text);
+	return c->lines.err;
+}
+
+static int print_changes(struct changes *c, struct err *e)
+{
+	auto_str struct str out = STR_INIT;
+
+	vec_sort_str(&c->lines);
+	for (size_t i = 0; i < c->lines.n; i++) {
+		struct slice change = slice_of(c->lines.v[i]), name;
+		slice_cut(&change, ' ', &name);
+		str_addf(&out, "%.*s %.*s\n", (int)change.n, change.p, (int)name.n, name.p);
+	}
+	return print_out(&out, e);
+}
+
+static void changes_done(struct changes *c)
+{
+	for (size_t i = 0; i < c->lines.n; i++)
+		free(c->lines.v[i]);
+	vec_done(&c->lines);
+}
+
+static int run_load(struct cmd_env *env, struct err *e)
+{
+	struct load_ctx *ctx = env->ctx;
+	struct changes changes = { .lines = VEC_INIT, .all = ctx->all };
+	auto_free char *path = realpath(env->args[0], NULL);
+
+	if (!path)
+		return err_sys(e, "%s", env->args[0]);
+	int r = init_client_load(path, ctx->dry_run, !ctx->no_wait, add_change, &changes, e);
+	if (r == 0)
+		r = print_changes(&changes, e);
+	changes_done(&changes);
+	return r;
+}
+
+static int run_check(struct cmd_env *env, struct err *e)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < env->nargs; i++)
+		r = init_set_check(env->args[i], e);
+	return r;
+}
+
+static int run_compare(struct cmd_env *env, struct err *e)
+{
+	struct changes changes = { .lines = VEC_INIT, .all = true };
+	int r = init_set_compare(env->args[0], env->args[1], add_change, &changes, e);
+
+	if (r == 0)
+		r = print_changes(&changes, e);
+	changes_done(&changes);
+	return r;
+}
+
+/* ---- log -------------------------------------------------------------------------------------*/
+
+struct log_ctx {
+	uint64_t lines;
+	bool follow;
+};
+
+static const struct cmd_opt log_opts[] = {
+	{ "follow", 'f', CMD_FLAG, offsetof(struct log_ctx, follow), NULL, "go on as it grows" },
+	{ "lines", 'n', CMD_U64, offsetof(struct log_ctx, lines), "N", "last N lines [50]" },
+};
+
+static int take_log_path(void *arg, const struct init_service *s)
+{
+	str_add(arg, s->log);
+	return 0;
+}
+
+/* Start of the last n lines of text; *ret_found is how many there are. */
+static size_t tail_start(struct slice text, uint64_t n, uint64_t *ret_found)
+{
+	size_t at = text.n;
+	uint64_t found = 0;
+
+	while (at > 0 && found < n) {
+		const char *nl = at > 1 ? memrchr(text.p, '\n', at - 1) : NULL;
+		at = nl ? (size_t)(nl - text.p) + 1 : 0;
+		found++;
+	}
+	*ret_found = found;
+	return at;
+}
+
+static int write_text(struct slice text, struct err *e)
+{
+	auto_str struct str safe = STR_INIT;
+	struct slice line;
+
+	if (!isatty(STDOUT_FILENO)) {
+		int r = fd_write_full(STDOUT_FILENO, text.p, text.n);
+		return r < 0 ? err_num(e, r, "standard output") : 0;
+	}
+	while (slice_cut(&text, '\n', &line)) {
+		text_safe(&safe, line);
+		if (text.p)
+			str_addc(&safe, '\n');
+	}
+	return print_out(&safe, e);
+}
+
+/* The last lines; as many as are missing come from the file rotated last. */
+static int print_tail(const char *path, uint64_t n, uint64_t *ret_size, struct err *e)
+{
+	auto_str struct str now = STR_INIT, before = STR_INIT, old = STR_INIT;
+	uint64_t found, more;
+	int r = file_read(AT_FDCWD, path, &now, LIMIT_LOG, e);
+
+	if (r < 0)
+		return r;
+	size_t at = tail_start(str_slice(&now), n, &found);
+	str_addf(&old, "%s.1", path);
+	if (found < n && !str_err(&old) &&
+	    file_read(AT_FDCWD, old.buf, &before, LIMIT_LOG, NULL) == 0) {
+		size_t from = tail_start(str_slice(&before), n - found, &more);
+		r = write_text((struct slice){ before.buf + from, before.len - from }, e);
+	}
+	*ret_size = now.len;
+	return r < 0 ? r : write_text((struct slice){ now.buf + at, now.len - at }, e);
+}
+
+/* What was written since, then wait for more. A rotated file is read to its end first. */
+static int follow(const char *path, uint64_t from, struct err *e)
+{
+	char buf[4096];
+	auto_fd int watch = inotify_init1(IN_CLOEXEC);
+	auto_fd int file = open(path, O_RDONLY | O_CLOEXEC);
+	int r = 0;
+
+	if (watch < 0 || file < 0 || lseek(file, (off_t)from, SEEK_SET) < 0)
+		return err_sys(e, "%s", path);
+	while (r == 0) {
+		int w = inotify_add_watch(watch, path, IN_MODIFY | IN_MOVE_SELF | IN_DELETE_SELF);
+		ssize_t n;
+		while (r == 0 && (n = fd_read_some(file, buf, sizeof(buf))) > 0)
+			r = write_text((struct slice){ buf, (size_t)n }, e);
+		if (r < 0)
+			break;
+		/* Anything that happened after the watch was set is reported. */
+		if (w >= 0 && fd_read_some(watch, buf, sizeof(buf)) < 0)
+			return err_sys(e, "%s", path);
+		int again = open(path, O_RDONLY | O_CLOEXEC);
+		struct stat a, b;
+		if (again < 0)
+			continue;
+		if (fstat(again, &a) == 0 && fstat(file, &b) == 0 && a.st_ino != b.st_ino) {
+			while (r == 0 && (n = fd_read_some(file, buf, sizeof(buf))) > 0)
+				r = write_text((struct slice){ buf, (size_t)n }, e);
+			fd_close(&file);
+			file = again;
+		} else {
+			fd_close(&again);
+		}
+	}
+	return r;
+}
+
+static int run_log(struct cmd_env *env, struct err *e)
+{
+	struct log_ctx *ctx = env->ctx;
+	auto_str struct str path = STR_INIT;
+	uint64_t size = 0;
+	int r = 0;
+
+	if (strcmp(env->args[0], "init") == 0 || !init_client_running())
+		str_addf(&path, "/var/log/cairn/%s.log", env->args[0]);
+	else
+		r = init_client_status(env->args[0], take_log_path, &path, e);
+	if (r < 0)
+		return r;
+	if (path.len == 0)
+		return err_set(e, -ERR_NOTFOUND, "service '%s' keeps no log", env->args[0]);
+	r = print_tail(path.buf, ctx->lines ? ctx->lines : 50, &size, e);
+	if (r == 0 && ctx->follow)
+		r = follow(path.buf, size, e);
+	return r;
+}
+
+/* ---- tables ----------------------------------------------------------------------------------*/
+
+static const struct cmd cmd_check = {
+	.name = "check",
+	.synopsis = "SET...",
+	.summary = "check service sets without loading them",
+	.min_args = 1,
+	.max_args = SIZE_MAX,
+	.run = run_check,
+};
+
+static const struct cmd cmd_compare = {
+	.name = "compare",
+	.synopsis = "OLD NEW",
+	.summary = "tell what loading NEW over OLD would do",
+	.min_args = 2,
+	.max_args = 2,
+	.run = run_compare,
+};
+
+static const struct cmd cmd_list = {
+	.name = "list",
+	.summary = "list all services",
+	CMD_OPTS(show_opts),
+	.context_size = sizeof(struct show_ctx),
+	.run = run_list,
+};
+
+static const struct cmd cmd_load = {
+	.name = "load",
+	.synopsis = "SET",
+	.summary = "apply a service set to the running machine",
+	.help = "Services whose definition did not change keep running. An error in the set "
+		"changes "
+		"nothing.",
+	CMD_OPTS(load_opts),
+	.context_size = sizeof(struct load_ctx),
+	.min_args = 1,
+	.max_args = 1,
+	.run = run_load,
+};
+
+static const struct cmd cmd_log = {
+	.name = "log",
+	.synopsis = "SERVICE",
+	.summary = "print the last lines of a service's log",
+	.help = "The name 'init' stands for the messages of PID 1 itself.",
+	CMD_OPTS(log_opts),
+	.context_size = sizeof(struct log_ctx),
+	.min_args = 1,
+	.max_args = 1,
+	.run = run_log,
+};
+
+static const struct cmd cmd_reload = {
+	.name = "reload",
+	.synopsis = "SERVICE...",
+	.summary = "tell services to read their configuration again",
+	CMD_OPTS(action_opts),
+	.context_size = sizeof(struct action_ctx),
+	.min_args = 1,
+	.max_args = SIZE_MAX,
+	.run = run_reload,
+};
+
+static const struct cmd cmd_restart = {
+	.name = "restart",
+	.synopsis = "SERVICE...",
+	.summary = "stop and start services, and those that require them",
+	CMD_OPTS(action_opts),
+	.context_size = sizeof(struct action_ctx),
+	.min_args = 1,
+	.max_args = SIZE_MAX,
+	.run = run_restart,
+};
+
+static const struct cmd cmd_start = {
+	.name = "start",
+	.synopsis = "SERVICE...",
+	.summary = "start services and what they require",
+	CMD_OPTS(action_opts),
+	.context_size = sizeof(struct action_ctx),
+	.min_args = 1,
+	.max_args = SIZE_MAX,
+	.run = run_start,
+};
+
+static const struct cmd cmd_status = {
+	.name = "status",
+	.synopsis = "[SERVICE...]",
+	.summary = "tell how services are; exit status 3 when one is not up",
+	CMD_OPTS(show_opts),
+	.context_size = sizeof(struct show_ctx),
+	.max_args = SIZE_MAX,
+	.run = run_status,
+};
+
+static const struct cmd cmd_stop = {
+	.name = "stop",
+	.synopsis = "SERVICE...",
+	.summary = "stop services, and first those that require them",
+	CMD_OPTS(action_opts),
+	.context_size = sizeof(struct action_ctx),
+	.min_args = 1,
+	.max_args = SIZE_MAX,
+	.run = run_stop,
+};
+
+static const struct cmd *const service_subs[] = {
+	&cmd_check,   &cmd_compare, &cmd_list,	 &cmd_load, &cmd_log, &cmd_reload,
+	&cmd_restart, &cmd_start,   &cmd_status, &cmd_stop, NULL,
+};
+
+const struct cmd init_cmd_service = {
+	.name = "service",
+	.summary = "look at and control the services of this machine",
+	.subs = service_subs,
+};
+
+static int run_power(struct cmd_env *env, struct err *e)
+{
+	return init_client_shutdown(env->cmd->name, e);
+}
+
+const struct cmd init_cmd_halt = {
+	.name = "halt",
+	.summary = "stop all services and halt the machine",
+	.run = run_power,
+};
+
+const struct cmd init_cmd_poweroff = {
+	.name = "poweroff",
+	.summary = "stop all services and switch the machine off",
+	.run = run_power,
+};
+
+const struct cmd init_cmd_reboot = {
+	.name = "reboot",
+	.summary = "stop all services and reboot the machine",
+	.run = run_power,
+};
