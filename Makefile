@@ -67,10 +67,10 @@ warnings := -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -Wold
 	$(if $(filter 1,$(W)),-Wshadow -Wconversion -Wno-error)
 cc-flags = -std=gnu11 -D_GNU_SOURCE -I. -I$(O) -include lib/banned.h $(warnings) \
 	-ffile-prefix-map=$(CURDIR)/= -ffunction-sections -fdata-sections -fno-common \
-	-fno-strict-aliasing $(if $(STATIC),-fno-pie) \
+	-fno-strict-aliasing $(if $(STATIC),-fno-pie -fno-asynchronous-unwind-tables) \
 	$(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer) \
 	-DCAIRN_VERSION='"$(VERSION)"' $(if $(STATIC),,-DCAIRN_SOURCE_DIR='"$(CURDIR)"') $(CPPFLAGS) $(CFLAGS)
-ld-flags = $(CFLAGS) -Wl,--gc-sections -Wl,--as-needed $(if $(STATIC),-static -no-pie) \
+ld-flags = $(CFLAGS) -Wl,--gc-sections -Wl,--as-needed $(if $(STATIC),-static -no-pie -Wl$(comma)-z$(comma)noseparate-code -Wl$(comma)--build-id=none) \
 	$(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS)
 
 # ---- Running commands ---------------------------------------------------------------------------
@@ -79,6 +79,7 @@ ld-flags = $(CFLAGS) -Wl,--gc-sections -Wl,--as-needed $(if $(STATIC),-static -n
 # unchanged one prints nothing.
 q := $(if $(filter 1 2,$(V)),,@)
 hash := \#
+comma := ,
 empty :=
 space := $(empty) $(empty)
 squote := '
