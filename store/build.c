@@ -29,6 +29,11 @@ static const char *tmp_name(const struct build *b)
 	return local_base(b->s->l, b->drv_path);
 }
 
+static bool is_builtin(const struct build *b)
+{
+	return strncmp(b->drv->builder, BUILTIN, strlen(BUILTIN)) == 0;
+}
+
 /* A directory that belongs to the build user. */
 static int make_dir(const struct build *b, int dirfd, const char *name, mode_t mode, int *ret,
 		    struct err *e)
@@ -166,6 +171,7 @@ int build_start(struct build *b, struct err *e)
 	struct session *s = b->s;
 	b->proc = (struct proc)PROC_INIT;
 	b->log = b->top = b->out = -1;
+	b->said = (struct str)STR_INIT;
 	int r = session_take_id(s, &b->id, e);
 	if (r)
 		return r;
@@ -180,8 +186,7 @@ int build_start(struct build *b, struct err *e)
 	if (r)
 		return r;
 	b->started = b->heard = loop_now();
-	bool builtin = strncmp(b->drv->builder, BUILTIN, strlen(BUILTIN)) == 0;
-	r = builtin ? start_builtin(b, write_end, e) : start_sandboxed(b, tree, write_end, e);
+	r = is_builtin(b) ? start_builtin(b, write_end, e) : start_sandboxed(b, tree, write_end, e);
 	if (r)
 		return r;
 	auto_str struct str log = STR_INIT;
@@ -189,6 +194,15 @@ int build_start(struct build *b, struct err *e)
 	session_trace(s, "build-started %s - %s %s %d", b->drv_path, b->drv->system, log.buf,
 		      (int)b->proc.pid);
 	return 0;
+}
+
+/* Builtins end with one line that says why. */
+static void keep_said(struct build *b, const char *p, size_t n)
+{
+	if (n && p[0] != '@' && n < sizeof(((struct err *)0)->msg)) {
+		str_cut(&b->said, 0);
+		str_addn(&b->said, p, p[n - 1] == '\n' ? n - 1 : n);
+	}
 }
 
 static void forward(struct build *b, const char *p, size_t n)
@@ -222,6 +236,8 @@ int build_output(struct build *b, bool *ret_end, struct err *e)
 		b->heard = loop_now();
 		b->log_bytes += (size_t)n;
 		buildlog_add(b->file, buf, (size_t)n);
+		if (is_builtin(b))
+			keep_said(b, buf, (size_t)n);
 		forward(b, buf, (size_t)n);
 		if (b->s->max_log && b->log_bytes > b->s->max_log)
 			return err_set(e, -ERR_BUILD, "`%s' wrote more than %llu bytes of output",
@@ -235,6 +251,8 @@ static int judge(struct build *b, int status, struct err *e)
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
 		return 0;
 	char text[64];
+	if (is_builtin(b) && b->said.len)
+		return err_set(e, -ERR_FETCH, "%s", b->said.buf);
 	if (WIFEXITED(status))
 		snprintf(text, sizeof(text), "failed with exit code %d", WEXITSTATUS(status));
 	else
@@ -292,6 +310,7 @@ void build_done(struct build *b, bool keep)
 		(void)proc_wait(&b->proc, &status);
 	}
 	fd_close(&b->log);
+	str_done(&b->said);
 	(void)buildlog_close(b->file, NULL); /* a log that cannot be written fails no build here */
 	b->file = NULL;
 	if (b->top >= 0) {

@@ -28,6 +28,7 @@ struct build {
 	char tree[256];		   /* "guix-build-NAME.drv-0" */
 	uint64_t started, heard;   /* ns */
 	uint64_t log_bytes;
+	struct str said;	   /* owned: last line of a builtin, its reason when it fails */
 };
 
 /* Start. s, drv_path, drv, inputs, check are set, the rest is zero. On failure build_done() cleans

@@ -268,11 +268,13 @@ static int make_scan(struct outputs *o, struct err *e)
 
 static int examine(struct outputs *o, struct output *out, struct err *e)
 {
-	int r = canon_tree(&o->canon, out->dirfd, out->name, e);
-	if (r == -ERR_INVALID)
-		return e ? (e->code = -ERR_BUILD) : -ERR_BUILD;
+	/* Copies are ours already; what the builder made must be the builder's, throughout. */
+	o->canon.from = out->o->algo[0] ? (uid_t)-1 : o->b->id.uid;
+	struct err why = ERR_INIT;
+	int r = canon_tree(&o->canon, out->dirfd, out->name, &why);
 	if (r)
-		return r;
+		return err_set(e, r == -ERR_INVALID ? -ERR_BUILD : r, "output `%s': %s",
+			       out->o->path, why.msg);
 	scan_reset(o->scan);
 	r = scan_tree(o->scan, out->dirfd, out->name, &out->info.nar_hash, &out->info.nar_size, e);
 	if (r)
@@ -364,7 +366,6 @@ int outputs_take(struct build *b, struct err *e)
 	struct outputs o = { .b = b, .arena = ARENA_INIT, .canon = CANON_INIT };
 	o.canon.uid = geteuid();
 	o.canon.gid = getegid();
-	o.canon.from = b->id.uid;
 	int r = take_all(&o, e);
 	for (size_t i = 0; i < o.n; i++) {
 		vec_done(&o.v[i].refs);

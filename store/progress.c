@@ -256,8 +256,13 @@ static void show_failure(struct progress *p, struct job *j, struct slice why)
 		text_safe(&s, slice_of(line ? line : ""));
 		str_addc(&s, '\n');
 	}
-	if (j->log[0])
-		str_addf(&s, "whole log: %s%s\n", p->o.root, j->log);
+	if (j->log[0]) {
+		str_addf(&s, "whole log: %s", p->o.root);
+		for (const char *c = j->log; *c; c++) /* Guix's spelling has a doubled slash */
+			if (c[0] != '/' || c[1] != '/')
+				str_addc(&s, *c);
+		str_addc(&s, '\n');
+	}
 	put(&s);
 }
 
