@@ -1,0 +1,18 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+--
+-- What configurations use: local system = require "system".
+
+local accounts = require "system.accounts"
+local file_systems = require "system.file_systems"
+local init_service = require "system.init_service"
+local service = require "system.service"
+
+return {
+	operating_system = require "system.operating_system",
+	user = accounts.user,
+	group = accounts.group,
+	file_system = file_systems.file_system,
+	swap = file_systems.swap,
+	init_service = init_service.init_service,
+	service_type = service.service_type,
+}
