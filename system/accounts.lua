@@ -16,27 +16,37 @@ end
 
 M.user = schema.record("user", {
 	name = schema.string(NAME),
-	uid = schema.integer { min = 0, max = 65534, optional = true, doc = "given once, never changed" },
+	uid = schema.integer {
+		min = 0, max = 65534, optional = true, doc = "given once, never changed",
+		default = function(u)
+			return u.name == "root" and 0 or nil
+		end,
+	},
 	group = schema.string { optional = true, doc = "primary group; left out: one of the same name" },
 	groups = schema.list(schema.string(), { default = {}, unique = true, doc = "further groups" }),
 	comment = plain { min = 0, default = "" },
 	home = schema.path {
 		default = function(u)
-			return u.system and "/var/empty" or "/home/" .. u.name
+			return u.name == "root" and "/root" or u.system and "/var/empty" or "/home/" .. u.name
 		end,
 	},
 	create_home = schema.boolean {
 		default = function(u)
-			return not u.system
+			return u.name == "root" or not u.system
 		end,
 	},
 	shell = schema.path {
 		default = function(u)
-			return u.system and "/bin/false" or "/bin/sh"
+			return u.system and u.name ~= "root" and "/bin/false" or "/bin/sh"
 		end,
 	},
 	password = plain { min = 0, default = "!", doc = "crypt(3) text of the first password; '' for none; '!' locks" },
-	system = schema.boolean { default = false, doc = "account of a program, not of a person" },
+	system = schema.boolean {
+		default = function(u)
+			return u.name == "root"
+		end,
+		doc = "account of a program, not of a person",
+	},
 }, {
 	doc = "an account",
 	check = function(u)
@@ -68,10 +78,7 @@ M.base_groups = {
 }
 
 M.base_users = {
-	M.user {
-		name = "root", uid = 0, group = "root", home = "/root", system = true,
-		shell = "/bin/sh", create_home = true, comment = "root",
-	},
+	M.user { name = "root" },
 	M.user { name = "nobody", uid = 65534, group = "nobody", system = true },
 }
 

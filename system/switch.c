@@ -195,10 +195,16 @@ int sys_switch(const struct sys_root *r, unsigned to, const char *path, struct e
 		return err_set(e, -ERR_NOTFOUND, "there is no generation %u", to);
 	n = (struct note){ list.current, to, path != NULL, path ? path : g->path };
 	rc = gen_check(r, n.path, e);
-	if (rc == 0)
-		rc = note_write(r, &n, e);
 	if (rc < 0)
 		return rc;
+	rc = note_write(r, &n, e);
+	if (rc < 0) {
+		struct err ignored = ERR_INIT;
+
+		/* Its name may be there although its directory could not be synced. */
+		(void)note_remove(r, &ignored);
+		return rc;
+	}
 	rc = forward(r, &n, e);
 	if (rc < 0) {
 		struct err back = ERR_INIT;

@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Switching generations, cut at every call that changes the disk: afterwards the machine must be at
+ * exactly the old or exactly the new generation, whichever of the two it is then booted into, and
+ * the menu, the profile link and the list of generations must agree.
+ */
+#include "system/switch.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/fd.h"
+#include "system/menu.h"
+#include "tests/unit/test.h"
+
+#define ONE   "/gnu/store/11111111111111111111111111111111-system"
+#define TWO   "/gnu/store/22222222222222222222222222222222-system"
+#define LINUX "/gnu/store/33333333333333333333333333333333-linux"
+
+/* ---- Interposed system calls: the n-th one ends the process, or fails -------------------------
+ */
+
+static int countdown; /* 0: not counting */
+static int failure;   /* errno to fail with; 0: end the process */
+
+/* true when the call must fail */
+static bool tick(void)
+{
+	if (countdown == 0 || --countdown > 0)
+		return false;
+	if (!failure)
+		_exit(99);
+	errno = failure;
+	return true;
+}
+
+#define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
+
+int fsync(int fd)
+{
+	return tick() ? -1 : REAL(fsync)(fd);
+}
+int syncfs(int fd)
+{
+	return tick() ? -1 : REAL(syncfs)(fd);
+}
+int renameat(int a, const char *x, int b, const char *y)
+{
+	return tick() ? -1 : REAL(renameat)(a, x, b, y);
+}
+int linkat(int a, const char *x, int b, const char *y, int flags)
+{
+	return tick() ? -1 : REAL(linkat)(a, x, b, y, flags);
+}
+int symlinkat(const char *target, int dir, const char *path)
+{
+	return tick() ? -1 : REAL(symlinkat)(target, dir, path);
+}
+int unlinkat(int dir, const char *path, int flags)
+{
+	return tick() ? -1 : REAL(unlinkat)(dir, path, flags);
+}
+int unlink(const char *path)
+{
+	return tick() ? -1 : REAL(unlink)(path);
+}
+
+/* ---- A machine --------------------------------------------------------------------------------
+ */
+
+static char top[256];
+static struct sys_root root = { top, top };
+
+static void put(const char *dir, const char *name, const char *text)
+{
+	char path[512];
+	struct err e = ERR_INIT;
+
+	snprintf(path, sizeof(path), "%s%s/%s", top, dir, name);
+	CHECK_INT(file_write_atomic(AT_FDCWD, path, text, strlen(text), 0644, &e), 0);
+}
+
+static void make_dir(const char *path)
+{
+	char full[512];
+	struct err e = ERR_INIT;
+
+	snprintf(full, sizeof(full), "%s%s", top, path);
+	CHECK_INT(file_mkdir_p(AT_FDCWD, full, 0755, &e), 0);
+}
+
+static void make_generation(const char *path, const char *label)
+{
+	char dir[256], entry[512], facts[256];
+
+	snprintf(dir, sizeof(dir), "%s/boot", path);
+	make_dir(dir);
+	snprintf(dir, sizeof(dir), "%s/services", path);
+	make_dir(dir);
+	snprintf(entry, sizeof(entry),
+		 "cairn-boot-entry 1\nlabel %s\nkernel " LINUX "/bzImage\nparameters quiet\n",
+		 label);
+	snprintf(facts, sizeof(facts), "[system]\nlabel = %s\nhost-name = %s\n", label, label);
+	put(path, "accounts", "");
+	put(path, "activation", "");
+	put(path, "boot/entry", entry);
+	put(path, "boot/menu", "[menu]\ntimeout = 1\n");
+	put(path, "facts", facts);
+	put(path, "init", "");
+	put(path, "services/set", "");
+}
+
+/* Two systems in the store; generation 1 exists and is current. */
+static void machine_make(void)
+{
+	const char *tmp = getenv("TMP");
+	struct err e = ERR_INIT;
+	struct gen_list list;
+	auto_arena struct arena a = ARENA_INIT;
+
+	countdown = 0;
+	snprintf(top, sizeof(top), "%s/machine-XXXXXX", tmp ? tmp : "/tmp");
+	if (!mkdtemp(top))
+		abort();
+	make_dir(GEN_PROFILES);
+	make_dir(LINUX);
+	make_generation(ONE, "one");
+	make_generation(TWO, "two");
+	CHECK_INT(gen_link_make(&root, 1, ONE, &e), 0);
+	CHECK_INT(gen_select(&root, 1, &e), 0);
+	CHECK_INT(gen_list_load(&root, &a, &list, &e), 0);
+	CHECK_INT(sys_menu_write(&root, &list, 1, 0, &e), 0);
+}
+
+static void machine_remove(void)
+{
+	struct err e = ERR_INIT;
+
+	countdown = 0;
+	CHECK_INT(file_delete_tree(AT_FDCWD, top, NULL, &e), 0);
+}
+
+static bool exists(const char *path)
+{
+	char full[512];
+	struct stat st;
+
+	snprintf(full, sizeof(full), "%s%s", top, path);
+	return lstat(full, &st) == 0;
+}
+
+/* Is the menu in place the one of all present generations that starts this one? */
+static bool menu_is(unsigned number)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	auto_str struct str got = STR_INIT, want = STR_INIT;
+	struct err e = ERR_INIT;
+	struct gen_list list;
+	struct boot_menu menu;
+	char path[512];
+	bool none;
+
+	snprintf(path, sizeof(path), "%s/" BOOT_MENU_FILE, top);
+	if (file_read(AT_FDCWD, path, &got, 1 << 20, &e) < 0 ||
+	    gen_list_load(&root, &a, &list, &e) < 0 ||
+	    sys_menu_build(&root, &a, &list, number, 0, &menu, &none, &e) < 0 ||
+	    boot_menu_text(&menu, &want, &e) < 0)
+		return false;
+	return slice_eq(str_slice(&got), str_slice(&want));
+}
+
+static unsigned current(size_t *ret_n)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	struct err e = ERR_INIT;
+	struct gen_list list = { NULL, 0, 0 };
+
+	CHECK_INT(gen_list_load(&root, &a, &list, &e), 0);
+	*ret_n = list.n;
+	return list.current;
+}
+
+/* Everything agrees on one generation; says which. */
+static unsigned settled(int n)
+{
+	size_t count;
+	unsigned now = current(&count);
+
+	if (now != 1 && now != 2)
+		TEST_FAIL("cut %d: generation %u is current", n, now);
+	if (!menu_is(now))
+		TEST_FAIL("cut %d: the menu does not start generation %u", n, now);
+	if (count != now)
+		TEST_FAIL("cut %d: %zu generations while %u is current", n, count, now);
+	if (exists(GEN_PROFILES "/system.switch"))
+		TEST_FAIL("cut %d: the note is still there", n);
+	return now;
+}
+
+/* Switch to a new generation 2 in a child that ends at its n-th call; true when it got through. */
+static bool cut_at(int n)
+{
+	struct err e = ERR_INIT;
+	int status = 0;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		countdown = n;
+		failure = 0;
+		_exit(sys_switch(&root, 2, TWO, &e) == 0 ? 0 : 1);
+	}
+	CHECK(pid > 0 && waitpid(pid, &status, 0) == pid);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		return true;
+	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 99);
+	return false;
+}
+
+/* What the boot loader finds in the menu is what the machine is booted into. */
+static const char *boots(void)
+{
+	return menu_is(2) && current(&(size_t){ 0 }) != 0 ? TWO : ONE;
+}
+
+static unsigned sweep_cuts(bool reboot)
+{
+	unsigned seen[3] = { 0, 0, 0 };
+	bool through = false;
+
+	for (int n = 1; n < 200 && !through; n++) {
+		enum sys_switch_end end;
+		struct err e = ERR_INIT;
+
+		machine_make();
+		through = cut_at(n);
+		if (sys_switch_recover(&root, reboot ? boots() : NULL, &end, &e) < 0)
+			TEST_FAIL("cut %d: %s", n, e.msg);
+		seen[settled(n) % 3]++;
+		machine_remove();
+	}
+	CHECK(through);
+	CHECK(seen[1] > 0); /* both outcomes occur */
+	CHECK(seen[2] > 1);
+	return seen[1] + seen[2];
+}
+
+TEST(cut_then_next_command)
+{
+	CHECK(sweep_cuts(false) > 10);
+}
+
+TEST(cut_then_boot)
+{
+	CHECK(sweep_cuts(true) > 10);
+}
+
+/* A boot loader that sees the old menu, although the journal has the new one. */
+TEST(cut_then_boot_of_the_old)
+{
+	bool through = false;
+
+	for (int n = 1; n < 200 && !through; n++) {
+		enum sys_switch_end end;
+		struct err e = ERR_INIT;
+
+		machine_make();
+		through = cut_at(n);
+		CHECK_INT(sys_switch_recover(&root, ONE, &end, &e), 0);
+		settled(n);
+		machine_remove();
+	}
+}
+
+/* Recovery itself is cut, then run again. */
+TEST(cut_during_recovery)
+{
+	bool through = false;
+
+	for (int n = 1; n < 200 && !through; n++) {
+		enum sys_switch_end end;
+		struct err e = ERR_INIT;
+		pid_t pid;
+		int status;
+
+		machine_make();
+		(void)cut_at(8);
+		pid = fork();
+		if (pid == 0) {
+			countdown = n;
+			failure = 0;
+			_exit(sys_switch_recover(&root, NULL, &end, &e) == 0 ? 0 : 1);
+		}
+		CHECK(pid > 0 && waitpid(pid, &status, 0) == pid);
+		through = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+		CHECK_INT(sys_switch_recover(&root, NULL, &end, &e), 0);
+		settled(n);
+		machine_remove();
+	}
+	CHECK(through);
+}
+
+/* Each call fails once with a full disk: the switch reports it, and nothing has changed. */
+TEST(failure_changes_nothing)
+{
+	bool through = false;
+
+	for (int n = 1; n < 200 && !through; n++) {
+		struct err e = ERR_INIT;
+		int rc;
+
+		machine_make();
+		countdown = n;
+		failure = ENOSPC;
+		rc = sys_switch(&root, 2, TWO, &e);
+		through = countdown > 0;
+		countdown = 0;
+		if (rc < 0 && settled(n) != 1)
+			TEST_FAIL("failure %d: reported, but switched", n);
+		if (rc == 0 && current(&(size_t){ 0 }) != 2)
+			TEST_FAIL("failure %d: not reported", n);
+		machine_remove();
+	}
+	CHECK(through);
+}
+
+TEST(refuses_what_is_no_system)
+{
+	enum sys_switch_end end = SYS_SWITCH_DONE;
+	struct err e = ERR_INIT;
+
+	machine_make();
+	CHECK_INT(sys_switch(&root, 2, LINUX, &e), -ERR_INVALID);
+	CHECK_INT(sys_switch(&root, 7, NULL, &e), -ERR_NOTFOUND);
+	CHECK_INT(settled(0), 1);
+	CHECK_INT(sys_switch_recover(&root, NULL, &end, &e), 0);
+	CHECK_INT(end, SYS_SWITCH_NONE);
+	machine_remove();
+}
+
+TEST(there_and_back)
+{
+	struct err e = ERR_INIT;
+	size_t n;
+
+	machine_make();
+	CHECK_INT(sys_switch(&root, 2, TWO, &e), 0);
+	CHECK_INT(settled(0), 2);
+	CHECK_INT(sys_switch(&root, 1, NULL, &e), 0);
+	CHECK_INT(current(&n), 1);
+	CHECK_INT(n, 2);
+	CHECK(menu_is(1));
+	CHECK_INT(sys_switch(&root, 2, NULL, &e), 0);
+	CHECK_INT(settled(0), 2);
+	machine_remove();
+}
+
+TEST_MAIN(cut_then_next_command, cut_then_boot, cut_then_boot_of_the_old, cut_during_recovery,
+	  failure_changes_nothing, refuses_what_is_no_system, there_and_back)
