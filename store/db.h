@@ -12,15 +12,23 @@
 
 struct db;
 
-/* Open dirname/db.sqlite (physical), made when missing unless read_only. */
-int db_open(const char *file, bool read_only, struct db **ret, struct err *e);
+/*
+ * Open file (physical), made when missing. Writers, and with them checkpoints, exclude each other
+ * by a lock on FILE.lock, on top of SQLite's own: see doc/database.md.
+ */
+int db_open(const char *file, struct db **ret, struct err *e);
 void db_close(struct db *db); /* NULL allowed */
 /* The handle came over a fork: free nothing, touch nothing. */
 void db_forget(struct db *db);
 
 int db_begin(struct db *db, struct err *e); /* takes the write lock */
 int db_commit(struct db *db, struct err *e);
-void db_rollback(struct db *db);
+void db_rollback(struct db *db); /* nothing when no transaction is open */
+/* Several reads that see one state. */
+int db_begin_read(struct db *db, struct err *e);
+void db_end_read(struct db *db);
+/* Wait until everything committed is on disk. */
+int db_sync(struct db *db, struct err *e);
 
 int db_is_valid(struct db *db, const char *path, bool *ret, struct err *e);
 /* -ERR_NOTVALID. refs filled when with_refs. */
@@ -33,6 +41,8 @@ int db_drv_outputs(struct db *db, struct arena *a, const char *drv, struct vec *
 		   struct vec *ret_paths, struct err *e);
 int db_by_prefix(struct db *db, struct arena *a, const char *prefix, const char **ret,
 		 struct err *e); /* NULL when none */
+/* path and everything it refers to, directly or not; unsorted. Nothing when path is not valid. */
+int db_closure(struct db *db, struct arena *a, const char *path, struct vec *ret, struct err *e);
 int db_all_valid(struct db *db, struct arena *a, struct vec *ret, struct err *e);
 
 /* Inside db_begin … db_commit. */
@@ -41,6 +51,3 @@ int db_update(struct db *db, const struct store_info *info, struct err *e); /* h
 int db_add_ref(struct db *db, const char *referrer, const char *reference, struct err *e);
 int db_add_output(struct db *db, const char *drv, const char *id, const char *path, struct err *e);
 int db_delete(struct db *db, const char *path, struct err *e); /* referrers: -ERR_IN_USE */
-
-/* Failed builds (used only when failures are cached). */
-int db_failed(struct db *db, const char *path, bool *ret, struct err *e);

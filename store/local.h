@@ -125,6 +125,19 @@ int local_move_in(struct local *l, int fromfd, const char *name, const char *pat
  * valid replace hash and size only. registered 0: now. */
 int local_register(struct local *l, const struct store_info *const *infos, size_t n, struct err *e);
 
+/* As local_register, but the waiting for the disk and the transaction are shared with other
+ * additions: at once the paths are valid for this process (local_is_valid, _info, _closure,
+ * _valid_subset know them), for others from the next local_flush on, which also releases the locks:
+ * *locks becomes empty, unless the call fails before they were taken over. A flush happens by
+ * itself before anything that could wait for another process, in every other query, when much is
+ * pending, and in local_close; a server must call it before it waits long for its client. */
+int local_register_later(struct local *l, const struct store_info *const *infos, size_t n,
+			 struct local_locks *locks, struct err *e);
+int local_flush(struct local *l, struct err *e);
+bool local_pending(const struct local *l); /* whether local_flush has something to do */
+/* local_flush, and wait until the database is on disk, too: for what a boot or a root relies on. */
+int local_settle(struct local *l, struct err *e);
+
 /* Text item; refs must be valid. Nothing happens when it is valid already. */
 int local_add_text(struct local *l, struct arena *a, const char *name, struct slice contents,
 		   const char *const *refs, size_t nrefs, char **ret, struct err *e);

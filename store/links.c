@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "store/links.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+
+#include "lib/fd.h"
+#include "store/nar.h"
+
+struct linker {
+	struct local *l;
+	int links_fd; /* owned */
+	uint64_t saved;
+	bool full; /* no room for more names: give up quietly */
+	struct err *e;
+};
+
+static int open_links(struct local *l, int *ret, struct err *e)
+{
+	int fd;
+
+	if (mkdirat(l->store_fd, ".links", 0755) < 0 && errno != EEXIST)
+		return err_sys(e, "make the directory %s/.links", l->store_phys);
+	fd = openat(l->store_fd, ".links", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return err_sys(e, "open %s/.links", l->store_phys);
+	*ret = fd;
+	return 0;
+}
+
+/* Directories of items are read-only: writable for the time of one rename, then as before. */
+static int rename_over(struct linker *k, const char *tmp, int dirfd, const char *name)
+{
+	static const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = 1 } };
+	bool item_dir = dirfd != k->l->store_fd;
+	int r;
+
+	if (item_dir && fchmod(dirfd, 0755) < 0)
+		return -errno;
+	r = renameat(k->l->store_fd, tmp, dirfd, name) < 0 ? -errno : 0;
+	if (item_dir && (fchmod(dirfd, 0555) < 0 || futimens(dirfd, times) < 0) && r == 0)
+		r = -errno;
+	return r;
+}
+
+/* Replace dirfd/name by one more link to .links/key. */
+static int replace(struct linker *k, const char *key, int dirfd, const char *name,
+		   const struct stat *st)
+{
+	char tmp[64];
+	uint32_t random;
+	int r;
+
+	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
+		return err_sys(k->e, "random number");
+	snprintf(tmp, sizeof(tmp), ".tmp-link-%d-%u", (int)getpid(), (unsigned)random);
+	if (linkat(k->links_fd, key, k->l->store_fd, tmp, 0) < 0)
+		return errno == EMLINK || errno == ENOENT ? 0 : err_sys(k->e, "link %s", name);
+	r = rename_over(k, tmp, dirfd, name);
+	if (r < 0) {
+		(void)unlinkat(k->l->store_fd, tmp, 0);
+		return r == -EMLINK ? 0 : err_num(k->e, r, "replace %s by a link", name);
+	}
+	/* Nothing happens when both were one file already, and the name stays. */
+	(void)unlinkat(k->l->store_fd, tmp, 0);
+	k->saved += (uint64_t)st->st_blocks * 512;
+	return 0;
+}
+
+static int link_file(struct linker *k, int dirfd, const char *name, const struct stat *st,
+		     const struct digest *known)
+{
+	struct digest d;
+	struct stat old;
+	char key[DIGEST_TEXT_MAX];
+	int r = 0;
+
+	if (known)
+		d = *known;
+	else
+		r = nar_hash(dirfd, name, DIGEST_SHA256, NULL, NULL, &d, NULL, k->e);
+	if (r < 0)
+		return r;
+	digest_base32(&d, key);
+	for (int tries = 0; tries < 8; tries++) {
+		if (linkat(dirfd, name, k->links_fd, key, 0) == 0)
+			return 0;
+		if (errno == ENOSPC || errno == EDQUOT)
+			k->full = true;
+		/* EPERM: not ours to link. In none of these cases is anything wrong with the item.
+		 */
+		if (k->full || errno == EMLINK || errno == EPERM)
+			return 0;
+		if (errno != EEXIST)
+			return err_sys(k->e, "link %s into .links", name);
+		if (fstatat(k->links_fd, key, &old, AT_SYMLINK_NOFOLLOW) < 0)
+			continue;
+		if (old.st_ino == st->st_ino && old.st_dev == st->st_dev)
+			return 0;
+		if (old.st_size == st->st_size)
+			return replace(k, key, dirfd, name, st);
+		if (unlinkat(k->links_fd, key, 0) < 0 && errno != ENOENT)
+			return err_sys(k->e, "remove a damaged entry of .links");
+	}
+	return 0;
+}
+
+static int link_tree(struct linker *k, int dirfd, const char *name, const struct digest *known)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	auto_vec struct vec names = VEC_INIT;
+	auto_fd int fd = -1;
+	struct stat st;
+	int r;
+
+	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return err_sys(k->e, "%s", name);
+	if (S_ISREG(st.st_mode))
+		return st.st_size < LINKS_SIZE_MIN || (st.st_mode & 0200)
+			       ? 0
+			       : link_file(k, dirfd, name, &st, known);
+	if (!S_ISDIR(st.st_mode))
+		return 0;
+	fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return err_sys(k->e, "open %s", name);
+	r = nar_list_dir(&a, fd, &names);
+	if (r < 0)
+		return err_num(k->e, r, "list %s", name);
+	for (size_t i = 0; r == 0 && !k->full && i < names.n; i++)
+		r = link_tree(k, fd, names.v[i], NULL);
+	return r;
+}
+
+int links_tree(struct local *l, const char *base, const struct digest *known, uint64_t *ret_saved,
+	       struct err *e)
+{
+	struct linker k = { .l = l, .links_fd = -1, .e = e };
+	struct stat st;
+	int r;
+
+	if (fstatat(l->store_fd, base, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return err_sys(e, "%s", base);
+	if (!S_ISDIR(st.st_mode) && st.st_size < LINKS_SIZE_MIN)
+		return 0;
+	r = open_links(l, &k.links_fd, e);
+	if (r == 0)
+		r = link_tree(&k, l->store_fd, base, known);
+	fd_close(&k.links_fd);
+	if (r == 0 && ret_saved)
+		*ret_saved = k.saved;
+	return r;
+}
+
+int links_prune(struct local *l, uint64_t *ret_bytes, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	auto_vec struct vec names = VEC_INIT;
+	auto_fd int fd = -1;
+	uint64_t bytes = 0;
+	struct stat st;
+	int r = open_links(l, &fd, e);
+
+	if (r < 0)
+		return r;
+	r = nar_list_dir(&a, fd, &names);
+	if (r < 0)
+		return err_num(e, r, "list %s/.links", l->store_phys);
+	for (size_t i = 0; i < names.n; i++) {
+		if (fstatat(fd, names.v[i], &st, AT_SYMLINK_NOFOLLOW) < 0)
+			continue;
+		if (st.st_nlink > 1 && st.st_size >= LINKS_SIZE_MIN)
+			continue;
+		if (unlinkat(fd, names.v[i], 0) < 0)
+			return err_sys(e, "remove %s/.links/%s", l->store_phys, (char *)names.v[i]);
+		if (st.st_nlink == 1)
+			bytes += (uint64_t)st.st_blocks * 512;
+	}
+	*ret_bytes = bytes;
+	return 0;
+}
