@@ -3,11 +3,16 @@
  * The one command for people. Modules export their commands in their public headers; the tables
  * here put them into one tree. Keep every table sorted by name (a test checks it).
  */
+#include "init/init.h"
 #include "lib/cmd.h"
 #include "lib/log.h"
 #include "store/store.h"
 
 static const struct cmd *const commands[] = {
+	&init_cmd_halt,
+	&init_cmd_poweroff,
+	&init_cmd_reboot,
+	&init_cmd_service,
 	NULL,
 };
 
