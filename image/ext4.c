@@ -569,7 +569,10 @@ int ext4_finish(struct ext4 *x, uint64_t *ret_free, struct err *e)
 		return r;
 	}
 	uint64_t free_bytes = ext2fs_free_blocks_count(x->fs->super) * EXT4_BLOCK;
-	errcode_t c = ext2fs_close_free(&x->fs);
+	/* The image is durable when its store item is registered, not here. */
+	errcode_t c = ext2fs_close2(x->fs, EXT2_FLAG_FLUSH_NO_SYNC);
+	if (!c)
+		x->fs = NULL;
 	ext4_free(x);
 	if (c)
 		return fail(e, c, "writing tables");

@@ -82,7 +82,7 @@ stat_is() { # PATH MODE
 check 'store files are 0444' stat_is $linux/bzImage 0444
 check 'store programs are 0555' stat_is $tree/bin/true 0555
 check 'store directories are 0555' stat_is $tree 0555
-check '/tmp is 1777' stat_is /tmp 1777
+check '/tmp is 1777' stat_is /tmp 01777
 check '/root is 0700' stat_is /root 0700
 check 'the configuration is a file of its own' stat_is /etc/cairn/system.lua 0644
 check 'the first generation' sh -c "debugfs -R 'stat /var/guix/profiles/system-1-link' '$fs' 2>/dev/null | grep -qF $system"
