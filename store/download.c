@@ -78,6 +78,7 @@ static int read_job(const struct download *d, struct job *j, struct err *e)
 			       .want = &j->want,
 			       .dirfd = d->dirfd,
 			       .name = d->name,
+			       .label = d->drv->name,
 			       .nar = j->recursive,
 			       .mode = found && slice_is(exec, "1") ? 0755 : 0644 };
 	j->item = d->drv->outputs[0].path;

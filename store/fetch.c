@@ -372,9 +372,10 @@ int fetch_run(const struct fetch *f, struct err *e)
 	}
 	if (!n)
 		return err_hint(e,
-				err_set(e, -ERR_FETCH, "no usable URL for %s", f->name),
+				err_set(e, -ERR_FETCH, "no usable URL for %s", f->label ? f->label : f->name),
 				"configure a mirror, for Debian's: CAIRN_MIRROR_DEBIAN");
-	return err_set(e, last, "cannot download %s: %s", f->name, why.buf);
+	return err_set(e, last, "cannot download %s: %s", f->label ? f->label : f->name,
+		       why.buf);
 }
 
 int fetch_file(const char *const *urls, size_t nurls, const struct digest *want, int dirfd,

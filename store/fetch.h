@@ -14,6 +14,7 @@ struct fetch {
 	const struct digest *want;
 	int dirfd;
 	const char *name; /* made anew */
+	const char *label; /* in messages; NULL: name */
 	unsigned mode;
 	bool nar; /* want is the hash of the file as a NAR, mode and all */
 	fetch_progress_fn *progress; /* NULL: none */

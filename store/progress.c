@@ -248,6 +248,8 @@ static void show_failure(struct progress *p, struct job *j, struct slice why)
 	text_safe(&s, why);
 	str_addc(&s, '\n');
 	size_t n = MIN_OF(j->ntail, (size_t)TAIL_LINES);
+	if (n == 1 && j->tail[0] && slice_is(why, j->tail[0]))
+		n = 0; /* the reason is all it said */
 	if (n && !p->o.verbose)
 		str_addf(&s, "last %zu lines of its output:\n", n);
 	for (size_t i = j->ntail - n; i < j->ntail && !p->o.verbose; i++) {
