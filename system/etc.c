@@ -9,6 +9,7 @@
 #include "lib/fd.h"
 #include "lib/path.h"
 #include "lib/vec.h"
+#include "system/generation.h"
 
 #define STATIC	   "/etc/static"
 #define LIMIT_DEEP 16
@@ -40,17 +41,13 @@ static int list(struct arena *a, const char *path, struct vec *ret, struct err *
 /* The generation's etc may be a link to an item of its own. */
 static int find_source(struct etc *x, const char *system, const char **ret_logical)
 {
-	auto_str struct str target = STR_INIT;
-	struct err tmp = ERR_INIT;
 	const char *logical = arena_fmt(x->a, "%s/etc", system);
-	const char *physical = logical ? sys_root_store(x->root, x->a, logical) : NULL;
+	const char *physical = gen_part(x->root, x->a, system, "etc");
 	struct stat st;
 
-	if (!physical)
+	if (!logical || !physical)
 		return err_set(x->e, -ENOMEM, "out of memory");
-	if (file_readlink(AT_FDCWD, physical, &target, &tmp) == 0)
-		physical = sys_root_store(x->root, x->a, target.buf);
-	if (!physical || stat(physical, &st) < 0)
+	if (stat(physical, &st) < 0)
 		return err_sys(x->e, "%s", logical);
 	x->source = physical;
 	*ret_logical = logical;

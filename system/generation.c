@@ -191,10 +191,25 @@ int gen_select(const struct sys_root *r, unsigned number, struct err *e)
 	return file_symlink_atomic(AT_FDCWD, target, link, e);
 }
 
+char *gen_part(const struct sys_root *r, struct arena *a, const char *path, const char *name)
+{
+	auto_str struct str target = STR_INIT;
+	struct err ignored = ERR_INIT;
+	char *file = arena_fmt(a, "%s%s/%s", r->store, path, name);
+
+	if (file && file_readlink(AT_FDCWD, file, &target, &ignored) == 0 && target.buf[0] == '/')
+		return sys_root_store(r, a, target.buf);
+	return file;
+}
+
 int gen_check(const struct sys_root *r, const char *path, struct err *e)
 {
-	static const char *const files[] = { "accounts", "activation", "boot/entry",  "boot/menu",
-					     "facts",	 "init",       "services/set" };
+	static const char *const files[][2] = {
+		{ "accounts", "" },	{ "activation", "" }, { "boot", "/entry" },
+		{ "boot", "/menu" },	{ "etc", "" },	      { "facts", "" },
+		{ "init", "" },		{ "kernel", "" },     { "initrd", "" },
+		{ "services", "/set" },
+	};
 	int rc = store_path_check(STORE_DIR_DEFAULT, slice_of(path), e);
 
 	if (rc < 0)
@@ -202,14 +217,15 @@ int gen_check(const struct sys_root *r, const char *path, struct err *e)
 	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
 		auto_arena struct arena a = ARENA_INIT;
 		struct stat st;
-		char *file = arena_fmt(&a, "%s%s/%s", r->store, path, files[i]);
+		char *part = gen_part(r, &a, path, files[i][0]);
+		char *file = part ? arena_fmt(&a, "%s%s", part, files[i][1]) : NULL;
 
 		if (!file)
 			return err_set(e, -ENOMEM, "out of memory");
 		if (lstat(file, &st) < 0)
 			return err_set(e, errno == ENOENT ? -ERR_INVALID : -errno,
-				       "%s is not a complete system: %s is missing", path,
-				       files[i]);
+				       "%s is not a complete system: %s%s is missing", path,
+				       files[i][0], files[i][1]);
 	}
 	return 0;
 }

@@ -44,6 +44,9 @@ int gen_link_make(const struct sys_root *r, unsigned number, const char *path, s
 int gen_link_remove(const struct sys_root *r, unsigned number, struct err *e);
 /* Rename the profile link to generation number, on disk when this returns. */
 int gen_select(const struct sys_root *r, unsigned number, struct err *e);
+/* Physical form of PATH/NAME, through at most one link into the store (a private root's links are
+ * logical); in arena, NULL without memory. */
+char *gen_part(const struct sys_root *r, struct arena *a, const char *path, const char *name);
 /* -ERR_INVALID unless path is a generation: a store item with the files that booting and switching
  * read. */
 int gen_check(const struct sys_root *r, const char *path, struct err *e);

@@ -48,18 +48,9 @@ static int add(struct planner *p, struct vec *list, struct plan_item item)
 	return !copy || list->err ? no_memory(p) : 0;
 }
 
-/* Physical form of PART of a generation, through at most one link into the store. */
 static char *part(struct planner *p, const char *system, const char *name)
 {
-	auto_str struct str target = STR_INIT;
-	struct err tmp = ERR_INIT;
-	char *logical = arena_fmt(p->a, "%s/%s", system, name);
-	char *physical = logical ? sys_root_store(p->root, p->a, logical) : NULL;
-
-	if (physical && file_readlink(AT_FDCWD, physical, &target, &tmp) == 0 &&
-	    target.buf[0] == '/')
-		return sys_root_store(p->root, p->a, target.buf);
-	return physical;
+	return gen_part(p->root, p->a, system, name);
 }
 
 /* Contents of a file of a generation in arena; "" when there is no generation or no such file. */

@@ -111,7 +111,10 @@ static void make_generation(const char *path, const char *label)
 	put(path, "boot/entry", entry);
 	put(path, "boot/menu", "[menu]\ntimeout = 1\n");
 	put(path, "facts", facts);
+	put(path, "etc", "");
 	put(path, "init", "");
+	put(path, "initrd", "");
+	put(path, "kernel", "");
 	put(path, "services/set", "");
 }
 
