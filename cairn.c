@@ -3,18 +3,59 @@
  * The one command for people. Modules export their commands in their public headers; the tables
  * here put them into one tree. Keep every table sorted by name (a test checks it).
  */
+#include "image/image.h"
 #include "init/init.h"
 #include "lib/cmd.h"
 #include "lib/log.h"
 #include "store/store.h"
+#include "system/system.h"
 
+static const struct cmd *const builder_commands[] = {
+	&sys_cmd_builder_cpio,
+	&image_cmd_builder_image_raw,
+	&sys_cmd_builder_tree,
+	NULL,
+};
+
+static const struct cmd builder = {
+	.name = "builder",
+	.summary = "what derivations run",
+	.subs = builder_commands,
+	.hidden = true,
+};
+
+static const struct cmd *const system_commands[] = {
+	&sys_cmd_activate,
+	&sys_cmd_system_build,
+	&sys_cmd_delete_generations,
+	&sys_cmd_describe,
+	&image_cmd_image,
+	&sys_cmd_list_generations,
+	&sys_cmd_reconfigure,
+	&sys_cmd_roll_back,
+	&sys_cmd_switch_generation,
+	NULL,
+};
+
+static const struct cmd system_group = {
+	.name = "system",
+	.summary = "build, switch and roll back the system of a machine",
+	.subs = system_commands,
+};
+
+/* clang-format off */
 static const struct cmd *const commands[] = {
+	&sys_cmd_build,
+	&builder,
+	&store_cmd_daemon,
 	&init_cmd_halt,
 	&init_cmd_poweroff,
 	&init_cmd_reboot,
 	&init_cmd_service,
+	&system_group,
 	NULL,
 };
+/* clang-format on */
 
 static const struct cmd root = {
 	.name = "cairn",
