@@ -1,0 +1,130 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Start order, stop order, dependencies, conflicts, conditions, shutdown in reverse.
+. "$SRC/tests/ns/init.inc"
+make_root
+
+cat >"$R/test/note" <<'X'
+#!/bin/sh
+# note NAME: write NAME+ when started, NAME- when told to stop
+echo "$1+" >>/test/order
+trap 'echo "$1-" >>/test/order; exit 0' TERM
+while :; do sleep 1000 & wait $!; done
+X
+cat >"$R/test/ready" <<'X'
+#!/bin/sh
+# ready NAME: as note, but ready only when /test/go-NAME exists
+echo "$1+" >>/test/order
+trap 'echo "$1-" >>/test/order; exit 0' TERM
+while [ ! -e /test/go-$1 ]; do sleep 0.02; done
+echo "$1!" >>/test/order
+echo >&5
+exec 5>&-
+while :; do sleep 1000 & wait $!; done
+X
+chmod +x "$R/test/note" "$R/test/ready"
+
+boot <<'X'
+[service a]
+exec = /test/note a
+requires = b
+enabled = no
+
+[service b]
+type = notify
+notify = fd:5
+exec = /test/ready b
+requires = c
+enabled = no
+
+[service c]
+exec = /test/note c
+enabled = no
+stop-timeout = 5s
+
+[service w]
+exec = /test/note w
+wants = broken
+enabled = no
+
+[service broken]
+exec = /does/not/exist
+restart = never
+enabled = no
+
+[service needs-broken]
+exec = /test/note needs-broken
+requires = broken
+enabled = no
+
+[service x]
+exec = /test/note x
+conflicts = y
+enabled = no
+
+[service y]
+exec = /test/note y
+enabled = no
+
+[service skipped]
+exec = /test/note skipped
+condition = exists:/nowhere
+enabled = no
+
+[service up-down]
+type = oneshot
+exec = /bin/sh -c "echo up >>/test/order"
+stop-exec = /bin/sh -c "echo down >>/test/order"
+enabled = no
+X
+
+order() { [ "$(tr '\n' ' ' <"$R/test/order")" = "$1 " ]; }
+fresh() { rm -f "$R/test/order"; : >"$R/test/order"; }
+
+fresh
+ctl start --no-wait a
+check "the middle one starts and waits" retry 5 grep -q 'b+' "$R/test/order"
+check "the last one waits for readiness, not for exec" is a waiting
+touch "$R/test/go-b"
+check "start waits for the result" ctl start a
+check "order is that of the dependencies" retry 5 order "c+ b+ b! a+"
+
+fresh
+check "stop of the lowest" ctl stop c
+check "stops dependents first" retry 5 order "a- b- c-"
+check "they stay down in spite of restart = always" is a down
+
+ctl start a; ctl start b; fresh
+ctl stop a
+check "b was asked for by hand and stays" is b up
+ctl stop b
+check "c was only pulled in and goes" retry 5 is c down
+
+fresh
+check "a soft dependency may fail" ctl start w
+check "it is told why" [ "$(state broken)" = failed ]
+check "exec errors name stage and reason" grep -q 'exec /does/not/exist: No such file' "$TMP/console"
+check "a hard one may not" sh -c '! "$CAIRN" service start needs-broken 2>"$TMP/e"'
+check "and the message names it" grep -q 'requires broken' "$TMP/e"
+
+ctl start x
+check "x is up" is x up
+ctl start y
+check "starting y stops x" retry 5 is x down
+check "y is up" is y up
+
+check "a failed condition counts as up" ctl start skipped
+check "without a process" [ "$(pid skipped)" = 0 ]
+
+fresh
+ctl start up-down
+check "a oneshot stays up" is up-down up
+ctl stop up-down
+check "its down command ran" retry 5 order "up down"
+
+ctl start a; ctl start w
+fresh
+"$CAIRN" poweroff
+wait $INIT
+check "shutdown is the reverse order" sh -c 'grep -n . "$0" | tr "\n" " " | grep -q "a-.*b-.*c-"' "$R/test/order"
+finish
