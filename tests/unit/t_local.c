@@ -9,7 +9,9 @@
 
 #include "lib/fd.h"
 #include "store/db.h"
+#include "store/gc.h"
 #include "store/nar.h"
+#include "store/roots.h"
 #include "tests/unit/test.h"
 
 struct bench {
@@ -446,7 +448,103 @@ TEST(verify)
 	end(&b);
 }
 
+static int collect(struct bench *b, enum store_gc action, const char *const *paths, size_t n,
+		   struct vec *ret)
+{
+	struct gc_request req = {
+		.action = action, .paths = paths, .npaths = n, .max_freed = UINT64_MAX
+	};
+	uint64_t bytes;
+
+	ret->n = 0;
+	return gc_run(b->l, &b->a, &req, ret, &bytes, &b->e);
+}
+
+/* A store that was closed and opened again, so that temporary roots are gone. */
+static void reopen(struct bench *b)
+{
+	local_close(b->l);
+	b->l = NULL;
+	CHECK(open_bench(b));
+}
+
+TEST(collects_what_no_root_reaches)
+{
+	struct bench b;
+	const char *one, *two, *three, *lone;
+	auto_vec struct vec paths = VEC_INIT, roots = VEC_INIT;
+	char *link;
+
+	if (!begin(&b))
+		return;
+	one = add(&b, "one", "1", NULL);
+	two = add(&b, "two", "2", one);
+	three = add(&b, "three", "3", two);
+	lone = add(&b, "lone", "l", NULL);
+	/* temporary roots hold everything while we live */
+	CHECK_INT(collect(&b, STORE_GC_DEAD, NULL, 0, &paths), 0);
+	CHECK_INT(paths.n, 0);
+	reopen(&b);
+	link = arena_fmt(&b.a, "%s/link", b.dir);
+	CHECK_INT(symlinkat(two, b.fd, "link"), 0);
+	CHECK_INT(roots_add_indirect(b.l, link, &b.e), 0);
+	CHECK_INT(symlinkat("/nowhere", b.fd, "var/guix/gcroots/auto/stale"), 0);
+	CHECK_INT(roots_find(b.l, &b.a, &roots, &b.e), 0);
+	CHECK_INT(roots.n, 1);
+	if (roots.n == 1) {
+		CHECK_STR(((struct root *)roots.v[0])->link, link);
+		CHECK_STR(((struct root *)roots.v[0])->target, two);
+	}
+	CHECK(faccessat(b.fd, "var/guix/gcroots/auto/stale", F_OK, AT_SYMLINK_NOFOLLOW) < 0);
+	CHECK_INT(collect(&b, STORE_GC_LIVE, NULL, 0, &paths), 0);
+	CHECK_INT(paths.n, 2);
+	CHECK_INT(collect(&b, STORE_GC_DEAD, NULL, 0, &paths), 0);
+	CHECK_INT(paths.n, 2);
+	CHECK_INT(collect(&b, STORE_GC_DELETE_THESE, &one, 1, &paths), -ERR_IN_USE);
+	CHECK_INT(collect(&b, STORE_GC_DELETE_THESE, &three, 1, &paths), 0);
+	CHECK(paths.n == 1 && !strcmp(paths.v[0], three));
+	CHECK(!valid(&b, three) && !exists(&b, three) && valid(&b, lone));
+	/* rubbish of all kinds */
+	make_file(&b, "gnu/store/rubbish", 3);
+	make_file(&b, arena_fmt(&b.a, "%s.lock", one + 1), 0);
+	CHECK_INT(mkdirat(b.fd, "gnu/store/.tmp-dir-1-00000000", 0500), 0);
+	CHECK_INT(collect(&b, STORE_GC_DELETE, NULL, 0, &paths), 0);
+	CHECK(paths.n == 1 && !strcmp(paths.v[0], lone));
+	CHECK(valid(&b, one) && valid(&b, two) && !valid(&b, lone) && !exists(&b, lone));
+	CHECK_INT(entries(&b, "/gnu/store"), 3); /* one, two, .links */
+	CHECK_INT(unlinkat(b.fd, "link", 0), 0);
+	CHECK_INT(collect(&b, STORE_GC_DELETE, NULL, 0, &paths), 0);
+	CHECK_INT(paths.n, 2);
+	CHECK_INT(entries(&b, "/gnu/store"), 1);
+	end(&b);
+}
+
+TEST(work_of_others_is_left_alone)
+{
+	struct bench b;
+	struct local_opts opts = { .root = b.dir };
+	struct local *other = NULL;
+	const char *path = "/gnu/store/m1cvzn7ryg051prv84z2sjnqpix15p5k-a";
+	auto_vec struct vec paths = VEC_INIT;
+	int tmp = -1;
+
+	if (!begin(&b))
+		return;
+	CHECK_INT(local_open(&opts, &other, &b.e), 0);
+	CHECK_INT(local_temp_root(other, path, &b.e), 0);
+	CHECK_INT(local_tmp_dir(other, &tmp, &b.e), 0);
+	make_file(&b, path + 1, 3);
+	make_file(&b, arena_fmt(&b.a, "%s.lock", path + 1), 0);
+	CHECK_INT(collect(&b, STORE_GC_DELETE, NULL, 0, &paths), 0);
+	CHECK(exists(&b, path));
+	CHECK_INT(entries(&b, "/gnu/store"), 4); /* item, lock, its directory, .links */
+	local_close(other);
+	CHECK_INT(collect(&b, STORE_GC_DELETE, NULL, 0, &paths), 0);
+	CHECK_INT(entries(&b, "/gnu/store"), 1);
+	end(&b);
+}
+
 TEST_MAIN(texts_and_references, invalid_references_are_refused, derivations_are_checked,
 	  archives_and_links, known_items_must_match, cycles_are_refused, locks,
 	  a_forked_child_works_alone, symlinked_store_is_refused, image_databases_are_reproducible,
-	  verify)
+	  verify, collects_what_no_root_reaches, work_of_others_is_left_alone)

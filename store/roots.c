@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "store/roots.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "lib/fd.h"
+#include "lib/mem.h"
+#include "lib/path.h"
+#include "lib/text.h"
+#include "store/base32.h"
+#include "store/limits.h"
+#include "store/nar.h"
+
+#define AUTO_DIR "gcroots/auto"
+
+int roots_add_indirect(struct local *l, const char *link, struct err *e)
+{
+	struct digest d = digest_of(DIGEST_SHA1, link, strlen(link));
+	char name[DIGEST_TEXT_MAX], path[sizeof(AUTO_DIR) + DIGEST_TEXT_MAX];
+	int r;
+
+	if (link[0] != '/')
+		return err_set(e, -ERR_INVALID, "the root '%s' is not absolute", link);
+	digest_base32(&d, name);
+	snprintf(path, sizeof(path), AUTO_DIR "/%s", name);
+	/* The item must not be lost while the link that holds it survives. */
+	r = local_settle(l, e);
+	if (r == 0)
+		r = file_symlink_atomic(l->state_fd, link, path, e);
+	return r < 0 ? err_wrap(e, r, "add the root %s", link) : 0;
+}
+
+/* ---- Links ------------------------------------------------------------------------------------
+ */
+
+struct finder {
+	struct local *l;
+	struct arena *a;
+	struct vec *ret;
+	struct err *e;
+	struct path at; /* of the entry, below the state directory */
+};
+
+static int add_root(struct finder *f, const char *link, struct slice item)
+{
+	struct root *r = ARENA_NEW(f->a, struct root);
+
+	if (!r)
+		return err_num(f->e, -ENOMEM, "roots");
+	r->link = arena_str(f->a, link);
+	r->target = arena_slice(f->a, item);
+	vec_add(f->ret, r);
+	return arena_err(f->a) < 0 || f->ret->err < 0 ? err_num(f->e, -ENOMEM, "roots") : 0;
+}
+
+/* The store item that a link target lies in, given logically or physically; empty when none. */
+static struct slice target_item(const struct local *l, const char *target)
+{
+	size_t n = strlen(l->root);
+
+	if (n && !strncmp(target, l->root, n) && target[n] == '/')
+		target += n;
+	return store_path_item(l->store_dir, slice_of(target));
+}
+
+/* Where a link target outside the store is to be found by us: what lies in the state directory by
+ * its logical name is below the private root. */
+static char *physical_target(struct finder *f, const char *target)
+{
+	char dir[PATH_MAX];
+
+	if (target[0] != '/') {
+		if (path_dir(dir, f->at.buf) < 0)
+			return NULL;
+		return arena_fmt(f->a, "%s/%s/%s", f->l->state_phys, dir, target);
+	}
+	if (*f->l->root && path_is_below(target, f->l->state_dir))
+		return arena_fmt(f->a, "%s%s", f->l->root, target);
+	return arena_str(f->a, target);
+}
+
+/* A link to a link into the store. */
+static int indirect_root(struct finder *f, const char *target)
+{
+	auto_str struct str next = STR_INIT;
+	char *link = physical_target(f, target);
+	struct slice item;
+	int r;
+
+	if (!link)
+		return err_num(f->e, -ENOMEM, "roots");
+	r = file_readlink(AT_FDCWD, link, &next, NULL);
+	if (r == -ENOENT && path_is_below(f->at.buf, AUTO_DIR)) {
+		(void)unlinkat(f->l->state_fd, f->at.buf, 0); /* stale; another run gets it else */
+		return 0;
+	}
+	if (r < 0)
+		return 0; /* no link, or not ours to see */
+	item = target_item(f->l, next.buf);
+	return item.n ? add_root(f, link, item) : 0;
+}
+
+static char *logical_link(struct finder *f)
+{
+	return arena_fmt(f->a, "%s/%s", f->l->state_dir, f->at.buf);
+}
+
+static int look_at_link(struct finder *f)
+{
+	auto_str struct str target = STR_INIT;
+	struct slice item;
+	char *link;
+	int r = file_readlink(f->l->state_fd, f->at.buf, &target, NULL);
+
+	if (r < 0)
+		return 0; /* gone in the meantime */
+	item = target_item(f->l, target.buf);
+	if (!item.n)
+		return indirect_root(f, target.buf);
+	link = logical_link(f);
+	return link ? add_root(f, link, item) : err_num(f->e, -ENOMEM, "roots");
+}
+
+/* A plain file named like an item holds it. */
+static int look_at_pin(struct finder *f, const char *name)
+{
+	char *item = arena_fmt(f->a, "%s/%s", f->l->store_dir, name), *link = logical_link(f);
+
+	if (!item || !link)
+		return err_num(f->e, -ENOMEM, "roots");
+	if (local_check_path(f->l, item, NULL) < 0)
+		return 0;
+	return add_root(f, link, slice_of(item));
+}
+
+static int look_below(struct finder *f, int dirfd, const char *name, unsigned depth);
+
+static int look_at_entry(struct finder *f, int fd, const char *name, unsigned depth)
+{
+	struct stat st;
+
+	if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return 0; /* gone in the meantime */
+	if (S_ISLNK(st.st_mode))
+		return look_at_link(f);
+	if (S_ISDIR(st.st_mode))
+		return look_below(f, fd, name, depth + 1);
+	return S_ISREG(st.st_mode) ? look_at_pin(f, name) : 0;
+}
+
+static int look_below(struct finder *f, int dirfd, const char *name, unsigned depth)
+{
+	auto_fd int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	auto_arena struct arena a = ARENA_INIT;
+	auto_vec struct vec names = VEC_INIT;
+	int r;
+
+	if (fd < 0 || depth > 64)
+		return 0; /* missing, unreadable or a link: nothing to hold */
+	r = nar_list_dir(&a, fd, &names);
+	if (r == -ENOMEM)
+		return err_num(f->e, r, "roots");
+	for (size_t i = 0, len; i < names.n; i++) {
+		len = path_push(&f->at, names.v[i]);
+		r = f->at.err < 0 ? 0 : look_at_entry(f, fd, names.v[i], depth);
+		path_pop(&f->at, len);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int roots_find(struct local *l, struct arena *a, struct vec *ret, struct err *e)
+{
+	static const char *const dirs[] = { "gcroots", "profiles", "manifests" };
+	struct finder f = { .l = l, .a = a, .ret = ret, .e = e };
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < sizeof(dirs) / sizeof(dirs[0]); i++) {
+		path_init(&f.at, dirs[i]);
+		r = look_below(&f, l->state_fd, dirs[i], 0);
+	}
+	return r;
+}
+
+/* ---- Temporary roots --------------------------------------------------------------------------
+ */
+
+static int add_temp_paths(struct finder *f, const char *name, struct slice text)
+{
+	char *link = arena_fmt(f->a, "{temp:%s}", name);
+	struct slice path;
+	int r = 0;
+
+	/* What has no NUL at its end was not completely written, so nobody relies on it. */
+	while (text.n && text.p[text.n - 1])
+		text.n--;
+	while (r == 0 && text.n && slice_cut(&text, 0, &path))
+		if (path.n)
+			r = add_root(f, link, path);
+	return r;
+}
+
+/* One file: of a dead process it goes, of a live one it is read and kept locked. */
+static int read_temp(struct finder *f, int dirfd, const char *name, int *ret_fd)
+{
+	auto_fd int fd = openat(dirfd, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	auto_str struct str text = STR_INIT;
+	int r;
+
+	if (fd < 0)
+		return errno == ENOENT ? 0 : err_sys(f->e, "open the temporary roots %s", name);
+	r = fd_lock(fd, true, false);
+	if (r == 0) {
+		(void)unlinkat(dirfd, name, 0); /* the next collection tries again */
+		(void)!write(fd, "d", 1);
+		return 0;
+	}
+	if (r == -EAGAIN)
+		r = fd_lock(fd, false, true);
+	if (r == 0)
+		r = fd_read_all(fd, &text, LIMIT_TEMP_ROOTS);
+	if (r < 0)
+		return err_num(f->e, r, "read the temporary roots %s", name);
+	*ret_fd = fd_take(&fd);
+	return add_temp_paths(f, name, str_slice(&text));
+}
+
+int roots_temp(struct local *l, struct arena *a, struct vec *ret, struct roots_temp *ret_held,
+	       struct err *e)
+{
+	struct finder f = { .l = l, .a = a, .ret = ret, .e = e };
+	struct roots_temp held = { NULL, 0 };
+	auto_vec struct vec names = VEC_INIT;
+	auto_fd int fd =
+		openat(l->state_fd, "temproots", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	int r;
+
+	if (fd < 0)
+		return err_sys(e, "open %s/temproots", l->state_phys);
+	r = nar_list_dir(a, fd, &names);
+	if (r < 0)
+		return err_num(e, r, "list %s/temproots", l->state_phys);
+	held.fds = mem_zalloc((names.n + 1) * sizeof(*held.fds));
+	if (!held.fds)
+		return err_num(e, -ENOMEM, "roots");
+	for (size_t i = 0; r == 0 && i < names.n; i++) {
+		held.fds[held.n] = -1;
+		r = read_temp(&f, fd, names.v[i], &held.fds[held.n]);
+		if (held.fds[held.n] >= 0)
+			held.n++;
+	}
+	if (r < 0) {
+		roots_temp_done(&held);
+		return r;
+	}
+	*ret_held = held;
+	return 0;
+}
+
+void roots_temp_done(struct roots_temp *t)
+{
+	for (size_t i = 0; i < t->n; i++)
+		fd_close(&t->fds[i]);
+	free(t->fds);
+	*t = (struct roots_temp){ NULL, 0 };
+}
+
+/* ---- What processes use -----------------------------------------------------------------------
+ */
+
+/* The item that begins at p, which stands behind "STORE/"; its length or 0. */
+static size_t item_length(const char *p, size_t n)
+{
+	size_t i = STORE_HASH_CHARS + 1;
+
+	if (n < i + 1 || p[STORE_HASH_CHARS] != '-')
+		return 0;
+	for (size_t k = 0; k < STORE_HASH_CHARS; k++)
+		if (!base32_char(p[k]))
+			return 0;
+	while (i < n && p[i] &&
+	       (strchr("+-._?=", p[i]) || (p[i] >= '0' && p[i] <= '9') ||
+		(p[i] >= 'a' && p[i] <= 'z') || (p[i] >= 'A' && p[i] <= 'Z')))
+		i++;
+	return i > STORE_HASH_CHARS + 1 ? i : 0;
+}
+
+/* Every item named anywhere in text, logically or physically. */
+static int add_named(struct finder *f, const char *link, struct slice text)
+{
+	const char *dir = f->l->store_dir, *p;
+	size_t n = strlen(dir), len;
+	int r = 0;
+
+	while (r == 0 && text.n && (p = memmem(text.p, text.n, dir, n))) {
+		size_t skip = (size_t)(p - text.p) + n;
+
+		text.p += skip;
+		text.n -= skip;
+		if (!text.n || text.p[0] != '/')
+			continue;
+		len = item_length(text.p + 1, text.n - 1);
+		if (len)
+			r = add_root(f, link, (struct slice){ p, n + 1 + len });
+	}
+	return r;
+}
+
+static int add_proc_link(struct finder *f, int fd, const char *pid, const char *name)
+{
+	char target[PATH_MAX], link[64];
+	ssize_t n = readlinkat(fd, name, target, sizeof(target));
+
+	if (n <= 0)
+		return 0;
+	snprintf(link, sizeof(link), "{/proc/%.16s/%.24s}", pid, name);
+	return add_named(f, link, (struct slice){ target, (size_t)n });
+}
+
+static int add_proc_file(struct finder *f, int fd, const char *pid, const char *name)
+{
+	auto_str struct str text = STR_INIT;
+	char link[64];
+
+	if (file_read(fd, name, &text, LIMIT_PROC_FILE, NULL) < 0)
+		return 0;
+	snprintf(link, sizeof(link), "{/proc/%.16s/%.24s}", pid, name);
+	return add_named(f, link, str_slice(&text));
+}
+
+static int look_at_process(struct finder *f, int proc_fd, const char *pid)
+{
+	auto_fd int fd = openat(proc_fd, pid, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	auto_fd int fds = fd < 0 ? -1 : openat(fd, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	auto_arena struct arena a = ARENA_INIT;
+	auto_vec struct vec names = VEC_INIT;
+	int r;
+
+	if (fd < 0)
+		return 0;
+	r = add_proc_link(f, fd, pid, "exe");
+	if (r == 0)
+		r = add_proc_link(f, fd, pid, "cwd");
+	if (r == 0)
+		r = add_proc_link(f, fd, pid, "root");
+	if (r == 0)
+		r = add_proc_file(f, fd, pid, "maps");
+	if (r == 0)
+		r = add_proc_file(f, fd, pid, "environ");
+	if (fds >= 0 && nar_list_dir(&a, fds, &names) == 0)
+		for (size_t i = 0; r == 0 && i < names.n; i++)
+			r = add_proc_link(f, fds, pid, names.v[i]);
+	return r;
+}
+
+int roots_runtime(struct local *l, struct arena *a, struct vec *ret, struct err *e)
+{
+	struct finder f = { .l = l, .a = a, .ret = ret, .e = e };
+	auto_fd int fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	auto_vec struct vec names = VEC_INIT;
+	uint64_t pid;
+	int r;
+
+	if (fd < 0)
+		return err_sys(e, "open /proc");
+	r = nar_list_dir(a, fd, &names);
+	if (r < 0)
+		return err_num(e, r, "list /proc");
+	for (size_t i = 0; r == 0 && i < names.n; i++)
+		if (text_u64(slice_of(names.v[i]), INT32_MAX, &pid) == 0)
+			r = look_at_process(&f, fd, names.v[i]);
+	return r;
+}
