@@ -1,0 +1,84 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Wrong configurations: each gives one clear error with its place, status 65, and leaves nothing.
+set -u
+fails=0 n=0
+unset CAIRN_ROOT
+R=$TMP/machine
+mkdir -p "$R" "$TMP/c"
+"$(dirname "$0")/mock-world" "$TMP/world" || exit 1
+
+# NAME, what the message must say, changes of a good configuration (a Lua table's inside)
+wrong() {
+	name=$1 want=$2 change=$3
+	n=$((n + 1))
+	cat >"$TMP/c/system.lua" <<LUA
+local services = require "services"
+local system = require "system"
+local base = {
+	host_name = "cairn",
+	file_systems = { { device = "LABEL=cairn-root", mount_point = "/" } },
+}
+local function with(changes)
+	for k, v in pairs(changes) do base[k] = v end
+	return base
+end
+return system.operating_system(with {
+	$change
+})
+LUA
+	"$CAIRN" system build --root "$R" --modules "$TMP/world" "$TMP/c/system.lua" >"$TMP/out" 2>"$TMP/err"
+	status=$?
+	why=
+	[ $status = 65 ] || why="status $status"
+	[ ! -s "$TMP/out" ] || why="something on standard output"
+	grep -q '\.lua:[0-9]*: ' "$TMP/err" || why="no place"
+	grep -qF -- "$want" "$TMP/err" || why="it does not say '$want'"
+	[ "$(grep -c . "$TMP/err")" -le 3 ] || why="more than one error"
+	if [ -z "$why" ]; then
+		echo "ok $n - $name"
+	else
+		echo "not ok $n - $name: $why"
+		sed 's/^/# /' "$TMP/err"
+		fails=1
+	fi
+}
+
+wrong "unknown field" "unknown field 'host_nmae'; did you mean 'host_name'?" 'host_nmae = "x"'
+wrong "ill-typed field" "host_name: expected string, got number" 'host_name = 5'
+wrong "bad host name" "is not a host name" 'host_name = "two words"'
+wrong "unknown time zone" "unknown time zone 'Mars/Olympus'" 'timezone = "Mars/Olympus"'
+wrong "no root" "no file system is mounted at '/'" 'file_systems = { { device = "LABEL=x", mount_point = "/home" } }'
+wrong "device without meaning" "expected LABEL=" 'file_systems = { { device = "sda1", mount_point = "/" } }'
+wrong "two at one mount point" "two file systems are mounted at '/'" \
+	'file_systems = { { device = "LABEL=a", mount_point = "/" }, { device = "LABEL=b", mount_point = "/" } }'
+wrong "group of a user that is missing" "there is no group 'whele'" 'users = { { name = "ann", groups = { "whele" } } }'
+wrong "uid 0 for another name" "uid 0 belongs to root" 'users = { { name = "ann", uid = 0 } }'
+wrong "a password in the clear" "expected the output of crypt(3)" 'users = { { name = "ann", password = "secret" } }'
+wrong "two users of one name" "there are two users 'ann'" 'users = { { name = "ann" }, { name = "ann" } }'
+wrong "what is no service" "expected a service" 'services = { "sshd" }'
+wrong "field of a service" "unknown field 'termnial'; did you mean 'terminal'?" 'services = { services.getty { termnial = "tty1" } }'
+wrong "requirement that is missing" "which does not exist" \
+	'services = { services.simple { name = "a", exec = { "/bin/a" }, requires = { "nobody" } } }'
+wrong "services in a circle" "services wait for each other" \
+	'services = { services.simple { name = "a", exec = { "/bin/a" }, requires = { "b" } }, services.simple { name = "b", exec = { "/bin/b" }, requires = { "a" } } }'
+wrong "two services of one name" "there are two services 'a'" \
+	'services = { services.simple { name = "a", exec = { "/bin/a" } }, services.simple { name = "a", exec = { "/bin/b" } } }'
+wrong "a second of what there is one of" "there is a second syslogd service" \
+	'services = { services.syslogd {}, services.syslogd {} }'
+wrong "root= by hand" "is written by Cairn" 'kernel_arguments = { "root=/dev/vda2" }'
+wrong "arguments in one string" "holds blanks" 'kernel_arguments = { "quiet panic=10" }'
+wrong "package that is text" "expected package" 'packages = { "hello" }'
+wrong "boot loader that is unknown" "is not one of" 'bootloader = { type = "lilo" }'
+wrong "newline in the label" "label" 'label = "a\nb"'
+
+n=$((n + 1))
+if [ -z "$(ls "$R/gnu/store" 2>/dev/null | grep -v '^\.links$')" ]; then
+	echo "ok $n - nothing is left in the store"
+else
+	echo "not ok $n - nothing is left in the store"
+	ls "$R/gnu/store" | sed 's/^/# /'
+	fails=1
+fi
+echo "1..$n"
+exit $fails

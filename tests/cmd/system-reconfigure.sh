@@ -1,0 +1,129 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
+# From configurations to generations of a scratch machine and back: plan, menu, links, /etc.
+set -u
+fails=0 n=0
+ok() { n=$((n + 1)); echo "ok $n - $1"; }
+bad() {
+	n=$((n + 1))
+	echo "not ok $n - $1"
+	sed 's/^/# /' "$TMP/out" "$TMP/err"
+	fails=1
+}
+check() {
+	name=$1
+	shift
+	if "$@"; then ok "$name"; else bad "$name"; fi
+}
+run() { "$CAIRN" system "$@" >"$TMP/out" 2>"$TMP/err"; }
+has() { grep -qF -- "$1" "$TMP/out"; }
+hasnt() { ! grep -qF -- "$1" "$TMP/out"; }
+
+unset CAIRN_ROOT
+R=$TMP/machine
+mkdir -p "$R"
+"$(dirname "$0")/mock-world" "$TMP/world" || exit 1
+build_args="--root $R --modules $TMP/world"
+change_args="$build_args --target-root $R"
+
+cp "$SRC/examples/minimal.lua" "$TMP/one.lua"
+sed 's/host_name = "cairn"/host_name = "stone"/
+	s/packages = {}/packages = { require "packages.hello" }/
+	s|services.base {}|services.base { services.simple { name = "hello", exec = { require "packages.hello" .. "/bin/hello" } } }|' \
+	"$TMP/one.lua" >"$TMP/two.lua"
+
+check "build prints the store path and nothing else" run build $build_args "$TMP/one.lua"
+check "one line, of the store" grep -qx '/gnu/store/[a-z0-9]*-system' "$TMP/out"
+one=$(cat "$TMP/out")
+check "a second build gives the same path" run build $build_args "$TMP/one.lua"
+check "the same" [ "$(cat "$TMP/out")" = "$one" ]
+check "and builds nothing" [ ! -s "$TMP/err" ]
+check "the physical path is there" run build --physical $build_args "$TMP/one.lua"
+check "it is a directory" [ -d "$(cat "$TMP/out")" ]
+
+run reconfigure $build_args "$TMP/one.lua"
+check "a private root is no machine" grep -q 'not a Cairn system' "$TMP/err"
+
+check "a dry run prints a plan" run reconfigure --dry-run $change_args "$TMP/one.lua"
+check "and makes nothing" [ ! -e "$R/var/guix/profiles/system" ]
+check "reconfigure" run reconfigure $change_args "$TMP/one.lua"
+check "profile link" [ "$(readlink "$R/var/guix/profiles/system")" = system-1-link ]
+check "generation link" [ "$(readlink "$R/var/guix/profiles/system-1-link")" = "$one" ]
+check "/etc/hostname is a link" [ "$(readlink "$R/etc/hostname")" = /etc/static/hostname ]
+check "accounts" grep -q '^root:x:0:0:' "$R/etc/passwd"
+check "shadow is private" [ "$(stat -c %a "$R/etc/shadow")" = 600 ]
+check "menu names generation 1" grep -q "default='gen-1'" "$R/boot/grub/grub.cfg"
+check "the command line names the system" grep -q "cairn.system=$one" "$R/boot/grub/grub.cfg"
+
+check "reconfigure with changes" run reconfigure $change_args "$TMP/two.lua"
+check "plan: host name" has 'cairn -> stone'
+check "plan: package" has '+ hello 2.0'
+check "plan: service" has 'start hello'
+check "plan: nothing else starts" [ "$(grep -c ' start \| restart \| stop ' "$TMP/out")" = 1 ]
+check "plan: no reboot" has 'not needed'
+check "menu lists both" [ "$(grep -c ^menuentry "$R/boot/grub/grub.cfg")" = 2 ]
+check "menu starts generation 2" grep -q "default='gen-2'" "$R/boot/grub/grub.cfg"
+
+check "the same again is no new generation" run reconfigure $change_args "$TMP/two.lua"
+check "still two" [ ! -e "$R/var/guix/profiles/system-3-link" ] && [ -L "$R/var/guix/profiles/system-2-link" ]
+
+sed 's/host_name/host_nmae/' "$TMP/two.lua" >"$TMP/bad.lua"
+before=$(find "$R/var/guix/profiles" "$R/etc" "$R/boot" ! -name system.lock -printf '%p %l %T@\n' | sort)
+run reconfigure $change_args "$TMP/bad.lua"
+status=$?
+check "an error ends with 65" [ $status = 65 ]
+check "it names file and line" grep -q 'bad.lua:[0-9]*: ' "$TMP/err"
+check "and the near miss" grep -q "did you mean 'host_name'" "$TMP/err"
+after=$(find "$R/var/guix/profiles" "$R/etc" "$R/boot" ! -name system.lock -printf '%p %l %T@\n' | sort)
+check "it changes nothing" [ "$before" = "$after" ]
+
+# What goes back needs only what is stored: no evaluator, no database.
+mv "$R/var/guix/db" "$TMP/db"
+check "roll-back without a database" run roll-back --target-root "$R"
+mv "$TMP/db" "$R/var/guix/db"
+check "plan of the way back" has 'stop hello'
+check "generation 1 is current" [ "$(readlink "$R/var/guix/profiles/system")" = system-1-link ]
+check "menu starts generation 1 again" grep -q "default='gen-1'" "$R/boot/grub/grub.cfg"
+check "menu still lists both" [ "$(grep -c ^menuentry "$R/boot/grub/grub.cfg")" = 2 ]
+run roll-back --target-root "$R"
+status=$?
+check "there is nothing before the first" [ $status = 66 ]
+check "switch-generation" run switch-generation --target-root "$R" 2
+check "generation 2 is current" [ "$(readlink "$R/var/guix/profiles/system")" = system-2-link ]
+run switch-generation --target-root "$R" 7
+status=$?
+check "a missing generation is an error" [ $status = 66 ]
+
+check "list-generations" run list-generations --target-root "$R"
+check "says which is current" grep -q '^generation 2 .* current' "$TMP/out"
+check "describe as JSON" run describe --json --target-root "$R"
+check "with the host name" has '"host_name":"stone"'
+
+(
+	exec 9<"$R/var/guix/profiles/system.lock"
+	python3 - "$R/var/guix/profiles/system.lock" <<'PY' &
+import fcntl, os, struct, sys, time
+fd = os.open(sys.argv[1], os.O_RDWR)
+fcntl.fcntl(fd, 37, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0))  # F_OFD_SETLK
+open(sys.argv[1] + ".held", "w").close()
+time.sleep(60)
+PY
+	echo $! >"$TMP/holder"
+)
+while [ ! -e "$R/var/guix/profiles/system.lock.held" ]; do sleep 0.1; done
+run roll-back --target-root "$R"
+status=$?
+kill "$(cat "$TMP/holder")"
+rm "$R/var/guix/profiles/system.lock.held"
+check "one change at a time" [ $status = 69 ]
+check "the holder is named" grep -q 'process [0-9]' "$TMP/err"
+
+run delete-generations --target-root "$R" 2
+status=$?
+check "the current generation cannot be deleted" [ $status = 69 ]
+check "delete-generations" run delete-generations --target-root "$R" 1
+check "its link is gone" [ ! -L "$R/var/guix/profiles/system-1-link" ]
+check "and its menu entry" [ "$(grep -c ^menuentry "$R/boot/grub/grub.cfg")" = 1 ]
+
+echo "1..$n"
+exit $fails
