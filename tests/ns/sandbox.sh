@@ -1,0 +1,142 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
+# What a builder sees and may do, as the user who runs the tests and, for root, as nobody too.
+set -u
+busybox=$(command -v busybox) || { echo "skip: no busybox"; exit 77; }
+unshare -U -r true 2>/dev/null || { echo "skip: no user namespaces"; exit 77; }
+unset CAIRN_ROOT XDG_STATE_HOME
+
+mkdir -p "$TMP/conf/bb/bin"
+cp "$busybox" "$TMP/conf/bb/bin/busybox"
+cat >"$TMP/conf/facts.sh" <<'END'
+b=$bb/bin/busybox
+$b mkdir $out
+exec 5>$out/facts
+say() { echo "$*" >&5; }
+say uid $($b id -u) gid $($b id -g)
+say root $(echo $($b ls -A /))
+say etc $(echo $($b ls -A /etc))
+say dev $(echo $($b ls -A /dev))
+say store $(cd $NIX_STORE; for i in *; do [ "$NIX_STORE/$i" = $out ] || echo $i; done)
+say pwd $($b pwd) top $NIX_BUILD_TOP tmpdir $TMPDIR home $HOME path $PATH
+say env $(echo $($b env | $b cut -d= -f1 | $b grep -vE '^(SHLVL|OLDPWD|_)$' | $b sort))
+say pid $$ processes $($b ls /proc | $b grep -c '^[0-9]')
+say links $(echo $($b ls /sys/class/net 2>/dev/null) $($b ip -o link | $b cut -d: -f2))
+say loopback $($b ip -o addr show lo | $b grep -c 127.0.0.1)
+say host $($b hostname)
+say caps $($b grep -E '^Cap(Eff|Prm|Inh|Amb)' /proc/self/status | $b cut -f2 | $b sort -u)
+say nnp $($b grep NoNewPrivs /proc/self/status | $b cut -f2)
+t() { name=$1; shift; if "$@" 2>/dev/null; then say can $name; else say cannot $name; fi; }
+t write-root $b touch /x
+t write-input $b touch $bb/x
+t unlink-input $b rm -f $bb/bin/busybox
+t write-tmp $b touch /tmp/x
+t write-build $b touch x
+t chmod-setuid $b chmod 4755 x
+t chmod-setgid $b chmod 2755 x
+t chmod-plain $b chmod 0755 x
+t mknod $b mknod n b 7 0
+t umount-proc $b umount /proc
+t umount-input $b umount $bb
+t remount-input $b mount -o remount,rw,bind $bb
+t write-sysrq sh -c 'echo b >/proc/sysrq-trigger'
+t raw-socket $b ping -c 1 -W 1 127.0.0.1
+t stderr sh -c 'echo x >/dev/stderr'
+t null sh -c 'echo x >/dev/null'
+t nested $b unshare -r -m $b true
+t nested-remount $b unshare -r -m $b mount -o remount,rw,bind $bb
+t nested-umount $b unshare -r -m $b umount $bb
+t nested-write $b unshare -r -m sh -c "$b mount -o remount,rw,bind $bb; $b touch $bb/x"
+$b mkdir -p r/proc r/dev r/gnu/store r/old
+t nested-root $b unshare -r -m sh -c "$b mount --rbind /proc r/proc && $b mount --rbind /dev r/dev &&
+	$b mount --rbind $NIX_STORE r/gnu/store && $b mount --rbind r r && cd r && $b pivot_root . old &&
+	$b umount -l /old && $b chroot . $b sh -c '$b unshare -r -m $b true && $b touch $out/from-inside'"
+# Left behind on purpose: must be dead before the results are looked at.
+$b sleep 31415 &
+(while :; do echo x >$out/late 2>/dev/null; done) &
+:
+END
+cat >"$TMP/conf/facts.lua" <<'END'
+local bb = source("bb", { name = "bb" })
+local script = source("facts.sh", { name = "facts.sh" })
+return derivation { name = "facts", builder = bb .. "/bin/busybox", args = { "sh", script }, env = { bb = bb } }
+END
+
+n=0
+failed=0
+check() { # NAME WANTED-LINE
+	n=$((n + 1))
+	if grep -qxF -- "$2" "$facts"; then
+		echo "ok $n - $who: $1"
+	else
+		echo "not ok $n - $who: $1"
+		echo "# wanted: $2"
+		grep -F -- "$(echo "$2" | cut -d' ' -f1)" "$facts" | sed 's/^/# got: /'
+		failed=1
+	fi
+}
+
+facts_as() { # WHO COMMAND...
+	who=$1
+	shift
+	root=$TMP/$who
+	mkdir "$root"
+	[ "$who" = nobody ] && chown 65534:65534 "$root"
+	path=$("$@" "$CAIRN" build --root "$root" --physical -f "$TMP/conf/facts.lua" 2>"$TMP/$who.log")
+	n=$((n + 1))
+	if [ -f "$path/facts" ]; then
+		echo "ok $n - $who: builds"
+	else
+		echo "not ok $n - $who: builds"
+		sed 's/^/# /' "$TMP/$who.log"
+		failed=1
+		return
+	fi
+	facts=$path/facts
+	bb=$(basename "$root"/gnu/store/*-bb)
+	script=$(basename "$root"/gnu/store/*-facts.sh)
+	store=$(printf '%s\n%s\n' "$bb" "$script" | LC_ALL=C sort | tr '\n' ' ')
+	check "ids" "uid 30001 gid 30000"
+	check "/" "root dev etc gnu proc tmp"
+	check "/etc" "etc group hosts passwd"
+	check "/dev" "dev fd full null ptmx pts random shm stderr stdin stdout tty urandom zero"
+	check "only inputs in the store" "store ${store% }"
+	check "directories" "pwd /tmp/guix-build-facts.drv-0 top /tmp/guix-build-facts.drv-0 tmpdir /tmp/guix-build-facts.drv-0 home /homeless-shelter path /path-not-set"
+	check "environment" "env HOME NIX_BUILD_CORES NIX_BUILD_TOP NIX_STORE PATH PWD TEMP TEMPDIR TMP TMPDIR bb out"
+	check "host name" "host localhost"
+	check "loopback alone" "links lo"
+	check "loopback is up" "loopback 1"
+	check "no capabilities" "caps 0000000000000000"
+	check "no new privileges" "nnp 1"
+	for x in write-root write-input unlink-input chmod-setuid chmod-setgid mknod umount-proc umount-input \
+		remount-input write-sysrq raw-socket nested-remount nested-umount nested-write; do
+		check "$x is refused" "cannot $x"
+	done
+	for x in write-tmp write-build chmod-plain stderr null nested nested-root; do
+		check "$x works" "can $x"
+	done
+	n=$((n + 1))
+	if [ -z "$(find "$root/gnu/store" -perm /6222 ! -type l ! -path "$root/gnu/store" ! -path '*/.links' 2>/dev/null | grep -v '\.lock$')" ] &&
+		[ ! -e "$root/gnu/store/$bb/x" ]; then
+		echo "ok $n - $who: nothing writable or set-id in the store"
+	else
+		echo "not ok $n - $who: nothing writable or set-id in the store"
+		failed=1
+	fi
+	before=$(cat "$path/late" 2>/dev/null | wc -c)
+	n=$((n + 1))
+	if ! ps -eo args | grep -q "[s]leep 31415" && [ "$(cat "$path/late" 2>/dev/null | wc -c)" = "$before" ]; then
+		echo "ok $n - $who: no process is left"
+	else
+		echo "not ok $n - $who: no process is left"
+		failed=1
+	fi
+}
+
+facts_as self env
+if [ "$(id -u)" = 0 ]; then
+	chmod 711 "$TMP"
+	facts_as nobody setpriv --reuid 65534 --regid 65534 --clear-groups env HOME="$TMP/nobody"
+fi
+echo "1..$n"
+exit $failed
