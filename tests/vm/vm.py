@@ -10,6 +10,7 @@ exit status and output come back over the port together with a nonce. Nothing wa
 every wait has an event and a deadline.
 """
 import base64
+import json
 import os
 import re
 import secrets
@@ -240,6 +241,62 @@ class VM:
         """Repeat a command in the machine until it succeeds."""
         return self.check(f"n=0; until {command}; do n=$((n+1)); [ $n -lt {timeout * 5} ] || "
                           "exit 1; usleep 200000; done", timeout + 60)
+
+
+# ---- Cairn machines ----------------------------------------------------------------------------
+
+
+def services(vm):
+    """What PID 1 says about its services, by name."""
+    return {s["name"]: s for s in json.loads(vm.check("cairn service list --json"))}
+
+
+def settled(vm, timeout=300):
+    """Wait until every wanted service is up; one that failed, or is not up in time, is a failure."""
+    deadline = time.monotonic() + timeout
+    while True:
+        now = services(vm)
+        failed = [f"{n}: {s['why']}" for n, s in now.items() if s["state"] == "failed"]
+        if failed:
+            raise Failure("services failed: " + "; ".join(failed))
+        waiting = [n for n, s in now.items()
+                   if s["wanted"] and s["state"] not in ("up", "done") and not s["listening"]]
+        if not waiting:
+            return now
+        if time.monotonic() > deadline:
+            raise Failure("services are not up: " + " ".join(waiting))
+        vm.check("usleep 200000")
+
+
+def pids(now):
+    """Processes of the services that have one."""
+    return {n: s["pid"] for n, s in now.items() if s["pid"]}
+
+
+def boot(vm, timeout=300):
+    """Switch on, log in, wait for all services."""
+    start = time.monotonic()
+    vm.start()
+    vm.login(timeout)
+    now = settled(vm)
+    log(f"boot {vm.boots}: {len(now)} services up after {time.monotonic() - start:.1f} s")
+    return now
+
+
+def reboot(vm):
+    """Orderly reboot from inside; all services are up again afterwards."""
+    vm.type("cairn reboot\n")
+    vm.wait_off(180)
+    return boot(vm)
+
+
+def equal(what, got, want):
+    if got != want:
+        raise Failure(f"{what}: {got!r}, expected {want!r}")
+
+
+def generations(vm):
+    return json.loads(vm.check("cairn system list-generations --json"))
 
 
 def build_image(config, output):

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Kills at random moments of a reconfigure: the daemon, a service, the whole machine.
+
+Afterwards the machine must be exactly the old or exactly the new system, and its store must verify.
+A trial is decided by its number alone: what is killed (trial modulo 3), and the moment, a fraction
+of the time that an undisturbed reconfigure takes.
+"""
+import os
+import random
+import time
+
+from vm import *
+
+KINDS = ("daemon", "service", "machine")
+
+
+class Machine:
+    """A running machine whose configuration is known, and the trials on it."""
+
+    def __init__(self, vm):
+        self.vm = vm
+        boot(vm)
+        self.template = vm.check("cat /etc/cairn/system.lua")
+        self.host = "cairn"
+        self.duration = None
+
+    def configure(self, host):
+        text = self.template.replace('host_name = "cairn"', f'host_name = "{host}"')
+        self.vm.check("cat >/etc/cairn/system.lua <<'X_END_X'\n" + text + "X_END_X\nsync\n")
+
+    def system(self):
+        return self.vm.check("readlink -f /var/guix/profiles/system").strip()
+
+    def measure(self):
+        """Time of a reconfigure that nobody disturbs."""
+        self.configure("undisturbed")
+        start = time.monotonic()
+        self.vm.check("cairn system reconfigure", 900)
+        self.duration = time.monotonic() - start
+        self.host = "undisturbed"
+        log(f"a reconfigure takes {self.duration:.1f} s")
+
+    def consistent(self, old_host, new_host, old_system):
+        """Exactly old or exactly new, in every place that tells; returns which."""
+        m = self.vm
+        settled(m)
+        host = m.check("hostname").strip()
+        system = self.system()
+        if host not in (old_host, new_host):
+            raise Failure(f"host name {host} is neither {old_host} nor {new_host}")
+        outcome = "old" if host == old_host else "new"
+        if outcome == "old":
+            equal("profile of the old system", system, old_system)
+        elif system == old_system:
+            raise Failure("new host name, old profile")
+        equal("current system", m.check("readlink -f /run/current-system").strip(), system)
+        equal("label file", m.check(f"cat /etc/hostname 2>/dev/null || echo {host}").strip(), host)
+        m.check("cairn store verify --contents >/run/verify 2>&1 || { cat /run/verify; exit 1; }", 900)
+        left = m.check("ls -A /var/guix/profiles | grep -vE '^system(-[0-9]+-link)?$|^per-user$' || :").strip()
+        if left:
+            raise Failure("left in the profiles: " + left)
+        return outcome
+
+    def victim(self, kind, rng):
+        """Shell command that kills it."""
+        if kind == "daemon":
+            return "pkill -9 -f '[c]airn daemon' || :"
+        name = rng.choice(["syslogd", "klogd", "getty@tty1"])
+        return f"kill -9 {services(self.vm)[name]['pid']} || :"
+
+    def trial(self, number):
+        """One kill; returns 'KIND: old' or 'KIND: new'."""
+        rng = random.Random(number)
+        kind = KINDS[number % 3]
+        moment = rng.random() * self.duration * 1.1
+        m, old_host, old_system = self.vm, self.host, self.system()
+        new_host = f"trial-{number}"
+        self.configure(new_host)
+        kill = self.victim(kind, rng) if kind != "machine" else None
+        if kind == "machine":
+            m.send_command("cairn system reconfigure")
+            deadline = time.monotonic() + moment
+            while time.monotonic() < deadline:
+                m.console.pump(min(0.05, max(0, deadline - time.monotonic())))
+            m.kill()
+            boot(m)
+        else:
+            # The moment is the thing under test here, not something that is waited for.
+            nonce = m.send_command(f"(usleep {int(moment * 1e6)}; {kill}) & cairn system reconfigure; s=$?; "
+                                   "wait; exit $s")
+            m.finish(nonce, 900)
+        outcome = self.consistent(old_host, new_host, old_system)
+        if outcome == "new":
+            self.host = new_host
+        # Whatever happened, the same reconfigure works now.
+        if outcome == "old":
+            m.check("cairn system reconfigure", 900)
+            equal("host name after the second try", m.check("hostname").strip(), new_host)
+            self.host = new_host
+        # Room for the next trials.
+        m.check("cairn system delete-generations +3 >/dev/null 2>&1 || :", 300)
+        log(f"trial {number}: {kind} killed after {moment:.1f} s: {outcome}")
+        return f"{kind}: {outcome}"
