@@ -447,7 +447,7 @@ static int claim(struct local *l, const char *path, bool *ret_valid, struct loca
 		r = local_is_valid(l, path, ret_valid, e);
 	if (r < 0 || *ret_valid)
 		return r;
-	r = local_lock_paths(l, &path, 1, true, ret, e);
+	r = local_lock_more(l, &path, 1, true, ret, e);
 	if (r == 0)
 		r = local_is_valid(l, path, ret_valid, e); /* made while we waited? */
 	if (r < 0 || *ret_valid)

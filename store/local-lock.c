@@ -40,14 +40,6 @@ static int lock_file(int dirfd, const char *name, bool wait, int *ret)
 	}
 }
 
-static bool any_pending(const struct local *l, const char *const *paths, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (local_pending_find(l, paths[i]))
-			return true;
-	return false;
-}
-
 static int lock_one(struct local *l, const char *path, bool wait, struct local_lock_file *ret,
 		    struct err *e)
 {
@@ -72,7 +64,7 @@ static int lock_one(struct local *l, const char *path, bool wait, struct local_l
 	return 0;
 }
 
-int local_lock_paths(struct local *l, const char *const *paths, size_t n, bool wait,
+int local_lock_more(struct local *l, const char *const *paths, size_t n, bool wait,
 		     struct local_locks *ret, struct err *e)
 {
 	struct local_locks locks = LOCAL_LOCKS_INIT;
@@ -83,8 +75,6 @@ int local_lock_paths(struct local *l, const char *const *paths, size_t n, bool w
 		r = local_check_path(l, paths[i], e);
 		vec_add(&sorted, (void *)(uintptr_t)paths[i]);
 	}
-	if (r == 0 && any_pending(l, paths, n))
-		r = local_flush(l, e);
 	if (r < 0)
 		return r;
 	vec_sort_str(&sorted);
@@ -105,6 +95,15 @@ int local_lock_paths(struct local *l, const char *const *paths, size_t n, bool w
 	}
 	*ret = locks;
 	return 0;
+}
+
+int local_lock_paths(struct local *l, const char *const *paths, size_t n, bool wait,
+		     struct local_locks *ret, struct err *e)
+{
+	/* What follows may take long, and others wait for what we have pending. */
+	int r = local_flush(l, e);
+
+	return r < 0 ? r : local_lock_more(l, paths, n, wait, ret, e);
 }
 
 void local_unlock(struct local *l, struct local_locks *locks, bool remove)

@@ -35,6 +35,9 @@ struct local_state {
 };
 
 /* local-lock.c */
+/* local_lock_paths without a flush; none of the paths may be pending. */
+int local_lock_more(struct local *l, const char *const *paths, size_t n, bool wait,
+		    struct local_locks *ret, struct err *e);
 void local_roots_done(struct local *l, bool forked);
 void local_tmp_done(struct local *l, bool forked);
 /* local-add.c */

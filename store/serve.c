@@ -2,11 +2,13 @@
 #include "store/serve.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/stat.h>
 
 #include "lib/fd.h"
+#include "lib/log.h"
 #include "lib/size.h"
 #include "lib/tab.h"
 #include "lib/text.h"
@@ -19,6 +21,7 @@
 
 #define MAX_SILENT_DEFAULT 3600
 #define TIMEOUT_DEFAULT	   86400
+#define FLUSH_IDLE_MS	   30
 
 /* One request while it is answered. */
 struct req {
@@ -664,6 +667,18 @@ uint64_t serve_processors(void)
 	return n < 1 ? 1 : (uint64_t)n;
 }
 
+/* Additions wait for each other to be made durable together; others wait for them, so not while
+ * the client is silent. */
+static void flush_when_idle(struct session *s)
+{
+	struct pollfd p = { .fd = s->stream.fd, .events = POLLIN };
+	struct err e = ERR_INIT;
+	if (!local_pending(s->l) || s->stream.pos < s->stream.len)
+		return;
+	if (poll(&p, 1, FLUSH_IDLE_MS) == 0 && local_flush(s->l, &e) < 0)
+		log_debug("store", "flush failed why=\"%s\"", e.msg);
+}
+
 void serve(int fd, const struct serve_opts *o)
 {
 	struct session s = { .client_uid = o->client_uid,
@@ -696,6 +711,7 @@ void serve(int fd, const struct serve_opts *o)
 	stream_put_u64(st, PROTO_LAST);
 	bool go = stream_flush(st) == 0;
 	while (go) {
+		flush_when_idle(&s);
 		st->stall_ns = 0; /* between requests a client may think as long as it likes */
 		if (!stream_wait(st))
 			break;
