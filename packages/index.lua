@@ -3,8 +3,8 @@
 -- What `cairn build NAME` knows: the name of a package and its module.
 
 local names = {
-	"busybox", "ca-certificates", "cairn", "curl", "e2fsprogs", "grub", "libarchive", "libcap",
-	"libgcrypt", "libgpg-error", "libseccomp", "linux", "linux-headers", "lua", "mbedtls", "musl",
+	"busybox", "ca-certificates", "cairn", "curl", "e2fsprogs", "grub", "libarchive", "libcap", "libfuse",
+	"libgcrypt", "libgpg-error", "libseccomp", "linux", "linux-headers", "lua", "lz4", "mbedtls", "musl",
 	"sqlite", "util-linux", "xz", "zlib", "zstd",
 }
 
