@@ -38,6 +38,8 @@ dirs := $(patsubst %/Kbuild,%,$(wildcard $(addsuffix /Kbuild,$(filter $(M),$(mod
 kbuild-lists := uses-y obj-y prog-y test-y fuzz-y pkg-y gen-y man-y ccflags-y
 
 -include $(O)/config.mk
+# Stage 1 finds file systems with libblkid; n leaves it out.
+CONFIG_PROBE ?= y
 
 # Read DIR/Kbuild and keep its variables as DIR.name; objects get the directory in front.
 define load

@@ -112,6 +112,18 @@ static void set_signals(bool pid1)
 	(void)reboot(RB_DISABLE_CAD); /* the keys become SIGINT; refused in a container */
 }
 
+/* Above the numbers that a child gets its descriptors at. */
+static int open_self(const char *argv0)
+{
+	int fd = open("/proc/self/exe", O_PATH | O_CLOEXEC);
+
+	if (fd < 0)
+		fd = open(argv0, O_PATH | O_CLOEXEC);
+	int high = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 10);
+	fd_close(&fd);
+	return high;
+}
+
 static struct svc_set *read_set(struct options *o, struct err *e)
 {
 	struct svc_set *set = NULL;
@@ -142,14 +154,13 @@ int main(int argc, char **argv)
 	(void)umask(022);
 	if (pid1) {
 		(void)setsid(); /* fails when it is a leader already */
+		early_log(false);
 		early_mounts();
 	}
 	open_standard(pid1);
 	early_log(pid1);
 	log_info("init: starts version=%s pid=%d", CAIRN_VERSION, (int)getpid());
-	world.exe = open("/proc/self/exe", O_PATH | O_CLOEXEC);
-	if (world.exe < 0)
-		world.exe = open(argv[0], O_PATH | O_CLOEXEC);
+	world.exe = open_self(argv[0]);
 
 	struct svc_set *set = read_set(&o, &e);
 	bool broken = !set;

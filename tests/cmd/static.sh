@@ -5,7 +5,7 @@
 set -u
 command -v musl-gcc >/dev/null || { echo "skip: no musl-gcc (Debian: musl-tools)"; exit 77; }
 cd "$SRC" || exit 1
-make O="$TMP/o" CC=musl-gcc STATIC=1 M="init lib" LDFLAGS="-Wl,-Map=$TMP/map" \
+make O="$TMP/o" CC=musl-gcc STATIC=1 M="init lib" CONFIG_PROBE=n LDFLAGS="-Wl,-Map=$TMP/map" \
 	"$TMP/o/init/cairn-init" >"$TMP/log" 2>&1 || { cat "$TMP/log"; exit 1; }
 make O="$TMP/o" M=lib check-static || exit 1
 

@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * cairn-boot: /init of the initramfs. Mounts what the kernel needs, loads modules, finds, checks
+ * and mounts the root file system, and becomes the init of the system there. Every failure ends in
+ * a rescue shell when the initramfs has one, else in a reboot.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
+#include <sys/wait.h>
+
+#include "init/root.h"
+#include "lib/fd.h"
+#include "lib/log.h"
+#include "lib/proc.h"
+#include "lib/size.h"
+
+#define NEW_ROOT    "/root"
+#define MODULES	    "/modules"
+#define RAMFS_MAGIC 0x858458f6
+#define TMPFS_MAGIC 0x01021994
+#define LIMIT_LIST  (64u << 10)
+#define FSCK_REBOOT 2 /* bits of e2fsck's exit status */
+#define FSCK_ERRORS 4
+#define COMPRESSED  4 /* MODULE_INIT_COMPRESSED_FILE */
+#ifndef SYS_openat2
+#define SYS_openat2 437
+#endif
+
+static int kmsg = -1;
+
+static void sink(enum log_level level, const char *line)
+{
+	static const int priority[LOG_LVL_MAX] = { 3, 4, 6, 7 };
+	char text[1024];
+	int n = snprintf(text, sizeof(text), "<%d>cairn-boot: %s\n", priority[level], line);
+
+	if (n < 0)
+		return;
+	n = MIN_OF(n, (int)sizeof(text) - 1);
+	if (kmsg < 0 || level == LOG_LVL_ERROR)
+		(void)!write(STDERR_FILENO, text + 3, (size_t)n - 3); /* nowhere to tell */
+	if (kmsg >= 0)
+		(void)!write(kmsg, text, (size_t)n);
+}
+
+/* ---- the first mounts ------------------------------------------------------------------------*/
+
+static void open_console(void)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/console", O_RDWR | O_NOCTTY);
+		if (fd < 0)
+			fd = open("/dev/null", O_RDWR);
+	} while (fd >= 0 && fd < 2);
+	if (fd > 2)
+		fd_close(&fd);
+}
+
+static int first_mounts(struct err *e)
+{
+	static const struct {
+		const char *path, *type, *data;
+		unsigned long flags;
+	} rows[] = {
+		{ "/proc", "proc", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC },
+		{ "/sys", "sysfs", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC },
+		{ "/dev", "devtmpfs", "mode=0755", MS_NOSUID },
+		{ "/run", "tmpfs", "mode=0755,size=20%", MS_NOSUID | MS_NODEV },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		(void)mkdir(rows[i].path, 0755); /* mostly there */
+		if (mount(rows[i].type, rows[i].path, rows[i].type, rows[i].flags, rows[i].data) <
+			    0 &&
+		    errno != EBUSY)
+			return err_sys(e, "mount %s", rows[i].path);
+	}
+	return 0;
+}
+
+/* ---- modules ---------------------------------------------------------------------------------*/
+
+static void load_module(const char *name, const char *arguments)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s%s", name[0] == '/' ? "" : MODULES "/", name);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	bool plain = slice_ends(slice_of(path), ".ko");
+	if (fd < 0 || (syscall(SYS_finit_module, fd, arguments, plain ? 0 : COMPRESSED) < 0 &&
+		       errno != EEXIST))
+		log_warn("module: not loaded path=%s why=\"%s\"", path, strerror(errno));
+	fd_close(&fd);
+}
+
+/* MODULES/order: one file a line, in the order to load, arguments after a blank. */
+static void load_modules(void)
+{
+	auto_str struct str text = STR_INIT;
+
+	if (file_read(AT_FDCWD, MODULES "/order", &text, LIMIT_LIST, NULL) < 0)
+		return;
+	for (char *line = text.buf; *line;) {
+		char *end = line + strcspn(line, "\n"), *next = *end ? end + 1 : end;
+		*end = '\0';
+		char *arguments = line + strcspn(line, " ");
+		if (*arguments)
+			*arguments++ = '\0';
+		if (*line && *line != '#')
+			load_module(line, arguments);
+		line = next;
+	}
+}
+
+/* ---- the root file system --------------------------------------------------------------------*/
+
+static int check_root(const char *device, struct err *e)
+{
+	static const char *const programs[] = { "/sbin/e2fsck", "/bin/e2fsck" };
+	const char *argv[] = { NULL, "-p", device, NULL };
+	struct proc_spec spec = PROC_SPEC_INIT;
+	struct proc p = PROC_INIT;
+	int status = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(programs) && !argv[0]; i++)
+		if (access(programs[i], X_OK) == 0)
+			argv[0] = programs[i];
+	if (!argv[0])
+		return 0;
+	spec.argv = argv;
+	int r = proc_start(&spec, &p, e);
+	if (r == 0 && (r = proc_wait(&p, &status)) < 0)
+		err_num(e, r, "%s", argv[0]);
+	if (r < 0)
+		return r;
+	int bits = WIFEXITED(status) ? WEXITSTATUS(status) : FSCK_ERRORS;
+	if (bits & ~3)
+		return err_hint(
+			e,
+			err_set(e, -EUCLEAN, "%s: the check found what it may not repair", device),
+			"run e2fsck on it by hand");
+	if (bits & FSCK_REBOOT) {
+		log_warn("check: repaired, rebooting");
+		sync();
+		(void)reboot(RB_AUTOBOOT);
+	}
+	if (bits)
+		log_warn("check: repaired device=%s", device);
+	return 0;
+}
+
+static int mount_root(const struct root_spec *s, const char *device, const char *type,
+		      struct err *e)
+{
+	char data[sizeof(s->flags)];
+	unsigned long flags = root_mount_flags(s->flags, data);
+
+	if (s->read_only)
+		flags |= MS_RDONLY;
+	if (mkdir(NEW_ROOT, 0755) < 0 && errno != EEXIST)
+		return err_sys(e, "%s", NEW_ROOT);
+	if (mount(device, NEW_ROOT, type, flags, data) < 0)
+		return err_sys(e, "cannot mount %s as %s", device, type);
+	return 0;
+}
+
+/* The init must be there before the initramfs is deleted; its links are those of the new root. */
+static int check_init(const char *path, struct err *e)
+{
+	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT };
+	struct stat st;
+	auto_fd int root = open(NEW_ROOT, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (root < 0)
+		return err_sys(e, "%s", NEW_ROOT);
+	auto_fd int fd = (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
+	if (fd < 0)
+		return errno == ENOSYS ? 0 : err_sys(e, "%s on the root file system", path);
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || !(st.st_mode & 0111))
+		return err_set(e, -EACCES, "%s on the root file system is not a program", path);
+	return 0;
+}
+
+/* ---- the switch ------------------------------------------------------------------------------*/
+
+/* Everything on the initramfs, and nothing else: other devices are not entered. */
+static void delete_below(int dir, dev_t dev)
+{
+	DIR *d = fdopendir(dir);
+	struct dirent *entry;
+	struct stat st;
+
+	while (d && (entry = readdir(d))) {
+		const char *name = entry->d_name;
+		if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
+		    fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_dev != dev)
+			continue;
+		if (S_ISDIR(st.st_mode)) {
+			int sub =
+				openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+			if (sub >= 0)
+				delete_below(sub, dev);
+			(void)unlinkat(dir, name, AT_REMOVEDIR); /* mount points stay */
+		} else {
+			(void)unlinkat(dir, name, 0);
+		}
+	}
+	if (d)
+		closedir(d);
+	else
+		fd_close(&dir);
+}
+
+static void delete_initramfs(int old)
+{
+	struct statfs fs;
+	struct stat st;
+
+	if (fstatfs(old, &fs) < 0 || fstat(old, &st) < 0 ||
+	    ((unsigned long)fs.f_type != RAMFS_MAGIC && (unsigned long)fs.f_type != TMPFS_MAGIC))
+		fd_close(&old);
+	else
+		delete_below(old, st.st_dev);
+}
+
+static int switch_root(struct err *e)
+{
+	static const char *const moved[] = { "/dev", "/proc", "/sys", "/run" };
+	int old = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	for (size_t i = 0; i < ARRAY_LEN(moved); i++) {
+		char to[PATH_MAX];
+		snprintf(to, sizeof(to), NEW_ROOT "%s", moved[i]);
+		(void)mkdir(to, 0755); /* read-only roots have them */
+		if (mount(moved[i], to, NULL, MS_MOVE, NULL) < 0) {
+			log_warn("switch: not moved path=%s why=\"%s\"", moved[i], strerror(errno));
+			(void)umount2(moved[i], MNT_DETACH); /* PID 1 mounts it again */
+		}
+	}
+	if (chdir(NEW_ROOT) < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0 ||
+	    chdir("/") < 0) {
+		int r = err_sys(e, "switch to the root file system");
+		fd_close(&old);
+		return r;
+	}
+	if (old >= 0)
+		delete_initramfs(old);
+	return 0;
+}
+
+/* ---- failures --------------------------------------------------------------------------------*/
+
+static int take_console(void *arg)
+{
+	int fd = open("/dev/console", O_RDWR);
+
+	(void)arg;
+	if (fd < 0)
+		return -errno;
+	for (int i = 0; i < 3; i++)
+		if (dup2(fd, i) < 0)
+			return -errno;
+	return 0;
+}
+
+/* true when a shell ran and ended. */
+static bool rescue_shell(void)
+{
+	const char *argv[] = { "sh", NULL };
+	static const char *const envp[] = { "PATH=/sbin:/bin", "TERM=linux", "HOME=/", NULL };
+	struct proc_spec spec = PROC_SPEC_INIT;
+	struct proc p = PROC_INIT;
+	struct err e = ERR_INIT;
+	int status;
+
+	if (access("/bin/sh", X_OK) < 0)
+		return false;
+	spec.path = "/bin/sh";
+	spec.argv = argv;
+	spec.envp = envp;
+	spec.setsid = true;
+	spec.setup = take_console;
+	if (proc_start(&spec, &p, &e) < 0) {
+		log_error("rescue: %s", e.msg);
+		return false;
+	}
+	(void)proc_wait(&p, &status);
+	return true;
+}
+
+__attribute__((noreturn)) static void give_up(const struct root_spec *s, const char *why)
+{
+	log_error("boot: failed why=\"%s\"", why);
+	/* panic= on the command line asks for a machine that comes back by itself. */
+	bool unattended = s->has_panic && s->panic > 0;
+	if (!unattended) {
+		log_error("boot: a shell follows; the machine reboots when it ends");
+		if (!rescue_shell() && s->panic == 0)
+			for (;;)
+				pause();
+	}
+	log_error("boot: rebooting in %llu seconds", (unsigned long long)s->panic);
+	uint64_t left = s->panic;
+	while (left > 0)
+		left = sleep((unsigned)left);
+	sync();
+	(void)reboot(RB_AUTOBOOT);
+	for (;;)
+		pause();
+}
+
+/* ---- all of it -------------------------------------------------------------------------------*/
+
+static int read_command_line(struct root_spec *s, struct err *e)
+{
+	auto_str struct str text = STR_INIT;
+	int r = file_read(AT_FDCWD, "/proc/cmdline", &text, LIMIT_LIST, e);
+
+	return r < 0 ? r : root_parse(str_slice(&text), s, e);
+}
+
+static int find_root(const struct root_spec *s, struct err *e)
+{
+	char device[PATH_MAX], probed[32];
+	int r = root_wait(s, device, probed, e);
+
+	if (r < 0)
+		return r;
+	const char *type = s->type[0] ? s->type : probed;
+	log_info("root: found device=%s type=%s", device, type);
+	if (!type[0])
+		return err_set(e, -ERR_NOTFOUND, "%s: no known file system [give rootfstype=]",
+			       device);
+	if (strncmp(type, "ext", 3) == 0 && !s->no_fsck)
+		r = check_root(device, e);
+	return r < 0 ? r : mount_root(s, device, type, e);
+}
+
+int main(int argc, char **argv)
+{
+	struct root_spec spec = { .panic = 10 };
+	struct err e = ERR_INIT;
+
+	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+		puts("cairn-boot " CAIRN_VERSION);
+		return 0;
+	}
+	if (getpid() != 1) {
+		fputs("cairn-boot: is the init of an initramfs and nothing else\n", stderr);
+		return 2;
+	}
+	log_init("cairn-boot");
+	log_set_sink(sink);
+	int r = first_mounts(&e);
+	open_console();
+	kmsg = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
+	if (r == 0)
+		r = read_command_line(&spec, &e);
+	if (r < 0)
+		give_up(&spec, e.msg);
+	load_modules();
+	if (spec.shell)
+		(void)rescue_shell();
+	if (!spec.init[0])
+		give_up(&spec, "no cairn.system= on the kernel command line");
+	if (find_root(&spec, &e) < 0 || check_init(spec.init, &e) < 0 || switch_root(&e) < 0)
+		give_up(&spec, e.msg);
+
+	char *args[] = { spec.init, NULL };
+	execv(spec.init, args);
+	err_sys(&e, "%s", spec.init);
+	give_up(&spec, e.msg);
+}

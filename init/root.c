@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "init/root.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/netlink.h>
+#include <poll.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "lib/fd.h"
+#include "lib/loop.h"
+#include "lib/probe.h"
+#include "lib/size.h"
+#include "lib/text.h"
+
+#define SECOND		   1000000000ull
+#define LOOK_MS		   500 /* between looks when no event comes: not all drivers send one in time */
+#define WAIT_DEF	   30
+#define LIMIT_DEVICES_TEXT (256u << 10)
+
+/* ---- the command line ------------------------------------------------------------------------*/
+
+static int copy(char *out, size_t size, struct slice v, struct err *e)
+{
+	if (v.n >= size)
+		return err_set(e, -ERR_LIMIT, "kernel command line: a value is longer than %zu",
+			       size - 1);
+	memcpy(out, v.n ? v.p : "", v.n);
+	out[v.n] = '\0';
+	return 0;
+}
+
+static int take_word(struct root_spec *s, struct slice word, struct err *e)
+{
+	struct slice value = word, key;
+	uint64_t n;
+
+	slice_cut(&value, '=', &key);
+	if (value.n >= 2 && value.p[0] == '"' && value.p[value.n - 1] == '"')
+		value = (struct slice){ value.p + 1, value.n - 2 };
+	if (!value.p) {
+		if (slice_is(key, "ro"))
+			s->read_only = true;
+		else if (slice_is(key, "rw"))
+			s->read_only = false;
+		else if (slice_is(key, "cairn.rescue"))
+			s->shell = true;
+		return 0;
+	}
+	if (slice_is(key, "root"))
+		return copy(s->root, sizeof(s->root), value, e);
+	if (slice_is(key, "rootfstype"))
+		return copy(s->type, sizeof(s->type), value, e);
+	if (slice_is(key, "rootflags"))
+		return copy(s->flags, sizeof(s->flags), value, e);
+	if (slice_is(key, "cairn.system"))
+		return copy(s->system, sizeof(s->system), value, e);
+	if (slice_is(key, "init"))
+		return copy(s->init, sizeof(s->init), value, e);
+	if (slice_is(key, "fsck.mode"))
+		s->no_fsck = slice_is(value, "skip");
+	else if (slice_is(key, "rootdelay") && text_u64(value, 86400, &n) == 0)
+		s->wait = n;
+	else if (slice_is(key, "panic") && text_u64(value, 86400, &n) == 0)
+		s->panic = n, s->has_panic = true;
+	return 0;
+}
+
+int root_parse(struct slice cmdline, struct root_spec *ret, struct err *e)
+{
+	*ret = (struct root_spec){ .wait = WAIT_DEF, .panic = 10 };
+	for (size_t i = 0; i < cmdline.n;) {
+		size_t start = i;
+		bool quoted = false;
+		for (; i < cmdline.n; i++) {
+			char ch = cmdline.p[i];
+			if (ch == '"')
+				quoted = !quoted;
+			else if (!quoted && (ch == ' ' || ch == '\n' || ch == '\t'))
+				break;
+		}
+		struct slice word = { cmdline.p + start, i - start };
+		if (slice_is(word, "--")) /* the rest is for init */
+			break;
+		int r = word.n ? take_word(ret, word, e) : 0;
+		if (r < 0)
+			return r;
+		i++;
+	}
+	if (!ret->init[0] && ret->system[0] &&
+	    (size_t)snprintf(ret->init, sizeof(ret->init), "%s/init", ret->system) >=
+		    sizeof(ret->init))
+		return err_set(e, -ERR_LIMIT, "kernel command line: cairn.system is too long");
+	return 0;
+}
+
+unsigned long root_mount_flags(const char *options, char *data)
+{
+	static const struct {
+		const char *name;
+		unsigned long set, clear;
+	} rows[] = {
+		{ "ro", MS_RDONLY, 0 },
+		{ "rw", 0, MS_RDONLY },
+		{ "noatime", MS_NOATIME, 0 },
+		{ "relatime", MS_RELATIME, 0 },
+		{ "nodiratime", MS_NODIRATIME, 0 },
+		{ "sync", MS_SYNCHRONOUS, 0 },
+		{ "nosuid", MS_NOSUID, 0 },
+		{ "nodev", MS_NODEV, 0 },
+		{ "lazytime", MS_LAZYTIME, 0 },
+		{ "defaults", 0, 0 },
+	};
+	struct slice rest = slice_of(options), word;
+	unsigned long flags = 0;
+	size_t n = 0;
+
+	while (options[0] && slice_cut(&rest, ',', &word)) {
+		bool known = false;
+		for (size_t i = 0; i < ARRAY_LEN(rows) && !known; i++) {
+			if (!slice_is(word, rows[i].name))
+				continue;
+			flags = (flags | rows[i].set) & ~rows[i].clear;
+			known = true;
+		}
+		if (known || word.n == 0)
+			continue;
+		if (n)
+			data[n++] = ',';
+		memcpy(data + n, word.p, word.n);
+		n += word.n;
+	}
+	data[n] = '\0';
+	return flags;
+}
+
+/* ---- the device ------------------------------------------------------------------------------*/
+
+static bool same_id(const char *a, struct slice b)
+{
+	struct slice s = slice_of(a);
+
+	if (s.n == 0 || s.n != b.n)
+		return false;
+	for (size_t i = 0; i < b.n; i++) {
+		char x = s.p[i], y = b.p[i];
+		x = x >= 'A' && x <= 'Z' ? (char)(x + 32) : x;
+		y = y >= 'A' && y <= 'Z' ? (char)(y + 32) : y;
+		if (x != y)
+			return false;
+	}
+	return true;
+}
+
+static bool matches(const struct probe *p, struct slice key, struct slice value)
+{
+	if (slice_is(key, "LABEL"))
+		return value.n && slice_is(value, p->label);
+	if (slice_is(key, "PARTLABEL"))
+		return value.n && slice_is(value, p->partlabel);
+	if (slice_is(key, "UUID"))
+		return same_id(p->uuid, value);
+	return slice_is(key, "PARTUUID") && same_id(p->partuuid, value);
+}
+
+/* Every block device with contents, in the order of /proc/partitions. */
+static int scan(struct slice key, struct slice value, char device[PATH_MAX], char type[32])
+{
+	auto_str struct str text = STR_INIT;
+	int r = file_read(AT_FDCWD, "/proc/partitions", &text, LIMIT_DEVICES_TEXT, NULL);
+	struct slice rest = str_slice(&text), line;
+
+	if (r < 0)
+		return r;
+	while (slice_cut(&rest, '\n', &line)) {
+		const char *blank = line.n ? memrchr(line.p, ' ', line.n) : NULL;
+		struct probe p;
+		if (!blank)
+			continue;
+		int n = (int)(line.n - (size_t)(blank + 1 - line.p));
+		if (n == 0 || strncmp(blank + 1, "name", 4) == 0)
+			continue;
+		snprintf(device, PATH_MAX, "/dev/%.*s", n, blank + 1);
+		if (probe_device(device, &p) < 0 || !matches(&p, key, value))
+			continue;
+		memcpy(type, p.type, sizeof(p.type));
+		return 0;
+	}
+	return -ENODEV;
+}
+
+static int find(const struct root_spec *s, char device[PATH_MAX], char type[32])
+{
+	struct slice value = slice_of(s->root), key;
+	struct stat st;
+	struct probe p;
+
+	type[0] = '\0';
+	if (s->root[0] != '/') {
+		slice_cut(&value, '=', &key);
+		return scan(key, value, device, type);
+	}
+	if (stat(s->root, &st) < 0 || !S_ISBLK(st.st_mode))
+		return -ENODEV;
+	snprintf(device, PATH_MAX, "%s", s->root);
+	/* The size is 0 until the driver has looked at the medium. */
+	if (probe_device(device, &p) == 0)
+		memcpy(type, p.type, sizeof(p.type));
+	return 0;
+}
+
+static int open_events(void)
+{
+	struct sockaddr_nl a = { .nl_family = AF_NETLINK, .nl_groups = 1 };
+	int fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
+			NETLINK_KOBJECT_UEVENT);
+
+	if (fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0)
+		fd_close(&fd);
+	return fd;
+}
+
+int root_wait(const struct root_spec *s, char ret_device[PATH_MAX], char ret_type[32],
+	      struct err *e)
+{
+	/* Events are heard before the first look, so none falls between. */
+	auto_fd int events = open_events();
+	uint64_t until = loop_now() + s->wait * SECOND;
+	char drain[4096];
+
+	if (!s->root[0])
+		return err_set(e, -ERR_NOTFOUND, "no root= on the kernel command line");
+	if (s->root[0] != '/' && !strchr(s->root, '='))
+		return err_set(e, -ERR_INVALID, "root=%s: neither a device nor KEY=value", s->root);
+	while (find(s, ret_device, ret_type) < 0) {
+		uint64_t now = loop_now();
+		if (now >= until)
+			return err_set(e, -ERR_TIMEOUT, "root=%s: not found within %llu seconds",
+				       s->root, (unsigned long long)s->wait);
+		uint64_t left = (until - now) / 1000000 + 1;
+		struct pollfd p = { .fd = events, .events = POLLIN };
+		(void)poll(&p, 1, (int)MIN_OF(left, (uint64_t)LOOK_MS));
+		while (events >= 0 && recv(events, drain, sizeof(drain), 0) > 0)
+			;
+	}
+	return 0;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The root device: what the kernel's command line says about it, and the wait for it. */
+#pragma once
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/err.h"
+#include "lib/slice.h"
+
+struct root_spec {
+	char root[256]; /* LABEL= UUID= PARTUUID= PARTLABEL= or /dev/… */
+	char type[32];	/* "" : as probed */
+	char flags[512];
+	char system[PATH_MAX]; /* cairn.system= */
+	char init[PATH_MAX];   /* init=, else <system>/init */
+	bool read_only;
+	bool no_fsck;
+	bool shell;	/* cairn.rescue: a shell before the root is mounted */
+	uint64_t wait;	/* seconds for the device to appear */
+	uint64_t panic; /* seconds before the reboot after a failure; 0: stay */
+	bool has_panic;
+};
+
+/* From the text of /proc/cmdline. Unknown words are left alone; later ones win. "double quotes"
+ * group as in the kernel. Errors: a value too long. */
+int root_parse(struct slice cmdline, struct root_spec *ret, struct err *e);
+
+/* Wait for the device. ret_type: probed type of its file system, "" when unknown. */
+int root_wait(const struct root_spec *spec, char ret_device[PATH_MAX], char ret_type[32],
+	      struct err *e);
+/* mount(2) flags and remaining data of rootflags=. data: at least as long as options. */
+unsigned long root_mount_flags(const char *options, char *data);

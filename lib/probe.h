@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What is on a block device. The only file that knows libblkid. */
+#pragma once
+
+#include <stddef.h>
+
+struct probe {
+	char type[32];	   /* "ext4", "" for nothing known */
+	char label[256];   /* of the file system */
+	char uuid[64];	   /* of the file system */
+	char partuuid[64]; /* of the partition, "" for a whole device */
+	char partlabel[128];
+};
+
+/* Look at the device or image at path. 0, or -errno when it cannot be opened or read. Two different
+ * file systems on one device are told as nothing known (-ENOTUNIQ). */
+int probe_device(const char *path, struct probe *ret);
