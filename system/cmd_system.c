@@ -125,10 +125,10 @@ static void report_recovery(const struct switcher *s)
 static void report_services(const struct vec *changes)
 {
 	for (size_t i = 0; i < changes->n; i++) {
-		const struct svc_change *x = changes->v[i];
+		const struct live_change *x = changes->v[i];
 
-		if (x->action != SVC_KEEP)
-			fprintf(stderr, "service %s: %s\n", x->name, svc_action_names[x->action]);
+		if (x->action != LIVE_KEEP)
+			fprintf(stderr, "service %s: %s\n", x->name, live_action_names[x->action]);
 	}
 }
 

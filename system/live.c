@@ -2,41 +2,45 @@
 #include "system/live.h"
 
 #include <errno.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
 #include "lib/proc.h"
 #include "lib/str.h"
-#include "services/services.h"
 
 #define INIT_SOCKET   "/run/cairn/init.sock"
 #define LIMIT_ANSWERS (1 << 20)
 
+const char *const live_action_names[LIVE_ACTION_MAX] = { "keep", "later", "start", "stop",
+							 "restart" };
+
 bool live_is_running(void)
 {
-	return access(INIT_SOCKET, F_OK) == 0;
+	struct stat st;
+
+	return stat(INIT_SOCKET, &st) == 0 && S_ISSOCK(st.st_mode);
 }
 
 /* "restart dhcp" */
 static int parse_line(struct arena *a, struct slice line, struct vec *ret, struct err *e)
 {
+	struct live_change *c = ARENA_NEW(a, struct live_change);
 	struct slice name = line, word;
-	struct svc_change *c = ARENA_NEW(a, struct svc_change);
 	unsigned k = 0;
 
 	(void)slice_cut(&name, ' ', &word);
-	while (k < SVC_ACTION_MAX && !slice_is(word, svc_action_names[k]))
+	while (k < LIVE_ACTION_MAX && !slice_is(word, live_action_names[k]))
 		k++;
-	if (k == SVC_ACTION_MAX || name.n == 0)
-		return 0; /* something for people */
-	if (c)
-		*c = (struct svc_change){ arena_slice(a, name), (enum svc_action)k };
+	if (k == LIVE_ACTION_MAX || name.n == 0)
+		return err_set(e, -ERR_PROTO, "unexpected answer '%.*s'", (int)line.n, line.p);
+	if (!c)
+		return err_set(e, -ENOMEM, "out of memory");
+	*c = (struct live_change){ arena_slice(a, name), (enum live_action)k };
 	vec_add(ret, c);
-	return !c || ret->err ? err_set(e, -ENOMEM, "out of memory") : 0;
+	return !c->name || ret->err ? err_set(e, -ENOMEM, "out of memory") : 0;
 }
 
-int live_load(struct arena *a, const char *file, bool dry, struct vec *ret, struct err *e)
+static int ask(struct arena *a, const char *const *argv, struct vec *ret, struct err *e)
 {
-	const char *argv[] = { "cairn", "service", "load", file, dry ? "--dry-run" : NULL, NULL };
 	struct proc_spec spec = PROC_SPEC_INIT;
 	auto_str struct str text = STR_INIT;
 	struct slice rest, line;
@@ -46,10 +50,25 @@ int live_load(struct arena *a, const char *file, bool dry, struct vec *ret, stru
 	spec.path = "/proc/self/exe";
 	spec.in = -2;
 	rc = proc_output(&spec, &text, LIMIT_ANSWERS, e);
-	if (rc < 0)
-		return err_wrap(e, rc, "while %s the services", dry ? "planning" : "switching");
 	rest = str_slice(&text);
 	while (rc == 0 && rest.n && slice_cut(&rest, '\n', &line))
-		rc = parse_line(a, line, ret, e);
+		rc = line.n ? parse_line(a, line, ret, e) : 0;
 	return rc;
+}
+
+int live_load(struct arena *a, const char *file, bool dry, struct vec *ret, struct err *e)
+{
+	const char *argv[] = { "cairn", "service", "load", "--all", file, dry ? "--dry-run" : NULL,
+			       NULL };
+	int rc = ask(a, argv, ret, e);
+
+	return rc < 0 ? err_wrap(e, rc, "while %s services", dry ? "planning" : "switching") : 0;
+}
+
+int live_compare(struct arena *a, const char *old, const char *new, struct vec *ret, struct err *e)
+{
+	const char *argv[] = { "cairn", "service", "compare", old ? old : "/dev/null", new, NULL };
+	int rc = ask(a, argv, ret, e);
+
+	return rc < 0 ? err_wrap(e, rc, "while comparing services") : 0;
 }

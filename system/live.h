@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The running PID 1, asked and told through "cairn service load" (doc/service-set.md): the commands
- * are the contract, so that neither side knows the other's headers.
+ * What a switch does to services: from PID 1 where it runs, else from the two sets alone. Both are
+ * asked through the commands "cairn service load" and "compare" (doc/service-set.md), so that
+ * neither module sees the other's headers.
  */
 #pragma once
 
@@ -11,8 +12,19 @@
 #include "lib/err.h"
 #include "lib/vec.h"
 
+enum live_action { LIVE_KEEP, LIVE_LATER, LIVE_START, LIVE_STOP, LIVE_RESTART, LIVE_ACTION_MAX };
+extern const char *const live_action_names[LIVE_ACTION_MAX];
+
+struct live_change {
+	const char *name;
+	enum live_action action;
+};
+
+/* Vecs of struct live_change, in arena, sorted by name. */
+
 /* Is Cairn's PID 1 running here? */
 bool live_is_running(void);
-/* Load the service set in file; dry: only say what would happen. Vec of struct svc_change in arena.
- */
+/* Have PID 1 load the set in file, and wait until services have settled; dry: only ask. */
 int live_load(struct arena *a, const char *file, bool dry, struct vec *ret, struct err *e);
+/* What loading new does where old (NULL: nothing) is loaded and everything is up. */
+int live_compare(struct arena *a, const char *old, const char *new, struct vec *ret, struct err *e);

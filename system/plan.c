@@ -12,7 +12,6 @@
 #include "lib/text.h"
 #include "store/store.h"
 #include "system/accounts.h"
-#include "system/live.h"
 
 #define LIMIT_PLAN_FILE (4 << 20)
 #define LIMIT_ETC_DEPTH 16
@@ -349,21 +348,18 @@ static int plan_reboot(struct planner *p, const char *booted)
 
 static int plan_services(struct planner *p)
 {
-	struct slice old, new;
-	int rc;
+	char *old = p->from ? part(p, p->from, "services") : NULL;
+	char *new = part(p, p->to, "services");
 
-	if (sys_root_is_machine(p->root) && live_is_running()) {
-		char *file = arena_fmt(p->a, "%s/services/set", p->to);
-
-		if (!file)
-			return no_memory(p);
-		p->plan->services_live = true;
-		return live_load(p->a, file, true, &p->plan->services, p->e);
-	}
-	rc = read_part(p, p->from, "services", "set", &old);
-	if (rc == 0)
-		rc = read_part(p, p->to, "services", "set", &new);
-	return rc < 0 ? rc : svc_set_diff(p->a, old, new, &p->plan->services, p->e);
+	new = new ? arena_fmt(p->a, "%s/set", new) : NULL;
+	if (old)
+		old = arena_fmt(p->a, "%s/set", old);
+	if (!new || (p->from && !old))
+		return no_memory(p);
+	p->plan->services_live = sys_root_is_machine(p->root) && live_is_running();
+	if (p->plan->services_live)
+		return live_load(p->a, new, true, &p->plan->services, p->e);
+	return live_compare(p->a, old, new, &p->plan->services, p->e);
 }
 
 int plan_make(const struct sys_root *r, struct arena *a, const char *from, const char *to,
@@ -429,19 +425,19 @@ int plan_sizes(struct store_conn *c, struct arena *a, const char *from, const ch
 
 /* ---- For people ------------------------------------------------------------------------------ */
 
-static size_t count(const struct plan *p, enum svc_action action)
+static size_t count(const struct plan *p, enum live_action action)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < p->services.n; i++)
-		n += ((struct svc_change *)p->services.v[i])->action == action;
+		n += ((struct live_change *)p->services.v[i])->action == action;
 	return n;
 }
 
 bool plan_is_empty(const struct plan *p)
 {
 	return !p->packages.n && !p->etc.n && !p->users.n && !p->facts.n && !p->reboot.n &&
-	       count(p, SVC_KEEP) == p->services.n;
+	       count(p, LIVE_KEEP) == p->services.n;
 }
 
 static void text_items(struct str *out, const char *title, const struct vec *items)
@@ -468,22 +464,22 @@ static void text_items(struct str *out, const char *title, const struct vec *ite
 
 static void text_services(struct str *out, const struct plan *p)
 {
-	static const enum svc_action shown[] = { SVC_START, SVC_RESTART, SVC_STOP, SVC_LATER };
+	static const enum live_action shown[] = { LIVE_START, LIVE_RESTART, LIVE_STOP, LIVE_LATER };
 	bool first = true;
 
 	for (size_t k = 0; k < ARRAY_LEN(shown); k++) {
 		for (size_t i = 0; i < p->services.n; i++) {
-			const struct svc_change *c = p->services.v[i];
+			const struct live_change *c = p->services.v[i];
 
 			if (c->action != shown[k])
 				continue;
 			str_addf(out, "  %-10s %s %s\n", first ? "services" : "",
-				 svc_action_names[c->action], c->name);
+				 live_action_names[c->action], c->name);
 			first = false;
 		}
 	}
 	str_addf(out, "  %-10s keep %zu as they are%s\n", first ? "services" : "",
-		 count(p, SVC_KEEP),
+		 count(p, LIVE_KEEP),
 		 p->services_live ? "" : " (from the sets, PID 1 was not asked)");
 }
 
@@ -565,12 +561,12 @@ void plan_json(const struct plan *p, struct str *out)
 	json_items(out, "users", &p->users);
 	str_add(out, ",\"services\":[");
 	for (size_t i = 0; i < p->services.n; i++) {
-		const struct svc_change *c = p->services.v[i];
+		const struct live_change *c = p->services.v[i];
 
 		str_add(out, i ? ",{" : "{");
 		json_string(out, "name", c->name);
 		str_addc(out, ',');
-		json_string(out, "action", svc_action_names[c->action]);
+		json_string(out, "action", live_action_names[c->action]);
 		str_addc(out, '}');
 	}
 	str_addf(out, "],\"services_live\":%s,\"closure_before\":%llu,\"closure_after\":%llu,",

@@ -7,8 +7,8 @@
 
 #include "lib/str.h"
 #include "lib/vec.h"
-#include "services/services.h"
 #include "system/generation.h"
+#include "system/live.h"
 
 struct store_conn;
 
@@ -27,7 +27,7 @@ struct plan {
 	struct vec etc;	     /* names below /etc */
 	struct vec users;
 	struct vec facts;    /* host name, label, time zone…: name, before, after */
-	struct vec services; /* struct svc_change */
+	struct vec services; /* struct live_change */
 	bool services_live;  /* as PID 1 says, not from the sets alone */
 	struct vec reboot;   /* strings: what only takes effect at the next boot */
 	uint64_t closure_before, closure_after; /* bytes; 0: not known */
