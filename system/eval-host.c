@@ -151,52 +151,55 @@ static int open_root(const char *dir, int *ret, struct err *e)
 	return *ret < 0 ? err_sys(e, "%s", dir) : 0;
 }
 
-/* Root 1 and what the program is told about it. */
+/* Root 1 is the directory of the file; a link (as in /etc) is followed first, since nothing below a
+ * root may lead out of it. */
+static int set_file(struct sys_eval *ev, const char *file, struct program *p, struct err *e)
+{
+	char dir[PATH_MAX];
+	struct stat st;
+
+	if (lstat(file, &st) < 0)
+		return err_sys(e, "%s", file);
+	if (S_ISLNK(st.st_mode)) {
+		char *real = realpath(file, NULL);
+		const char *copy = real ? arena_str(&ev->arena, real) : NULL;
+		free(real);
+		if (!copy)
+			return err_sys(e, "%s", file);
+		file = copy;
+		if (stat(file, &st) < 0)
+			return err_sys(e, "%s", file);
+	}
+	if (!S_ISREG(st.st_mode))
+		return err_set(e, -ERR_INVALID, "%s: not a regular file", file);
+	if (path_dir(dir, file) < 0)
+		return err_set(e, -ERR_INVALID, "%s: name too long", file);
+	p->text = path_base(file);
+	p->display = arena_strn(&ev->arena, file, (size_t)(p->text - file));
+	return open_root(dir, &ev->sources.dirfd[1], e);
+}
+
+/* What the program is told about the request. */
 static int set_request(struct sys_eval *ev, const struct sys_eval_request *req, struct program *p,
 		       struct err *e)
 {
-	char dir[PATH_MAX];
-	int r = 0;
-
 	p->text = req->text;
 	p->display = "";
-	switch (req->kind) {
-	case SYS_EVAL_NAME:
-		p->kind = "name";
-		break;
-	case SYS_EVAL_EXPR:
-		p->kind = "expr";
-		r = open_root(".", &ev->sources.dirfd[1], e);
-		break;
-	case SYS_EVAL_FILE:
-		p->kind = "file";
-		p->text = path_base(req->text);
-		if (!*p->text || path_dir(dir, req->text) < 0)
-			return err_set(e, -ERR_INVALID, "'%s' is not the name of a file",
-				       req->text);
-		r = open_root(dir, &ev->sources.dirfd[1], e);
-		p->display = arena_strn(&ev->arena, req->text, (size_t)(p->text - req->text));
-		break;
-	}
 	p->apply = req->apply;
 	p->args = req->args;
 	p->nargs = req->nargs;
-	return r;
-}
-
-/* A configuration may be a link out of its directory (as in /etc): follow the one the user named.
- */
-static int check_file(const struct sys_eval_request *req, struct err *e)
-{
-	struct stat st;
-
-	if (req->kind != SYS_EVAL_FILE)
+	switch (req->kind) {
+	case SYS_EVAL_NAME:
+		p->kind = "name";
 		return 0;
-	if (stat(req->text, &st) < 0)
-		return err_sys(e, "%s", req->text);
-	if (!S_ISREG(st.st_mode))
-		return err_set(e, -ERR_INVALID, "%s: not a regular file", req->text);
-	return 0;
+	case SYS_EVAL_EXPR:
+		p->kind = "expr";
+		return open_root(".", &ev->sources.dirfd[1], e);
+	case SYS_EVAL_FILE:
+		p->kind = "file";
+		return set_file(ev, req->text, p, e);
+	}
+	return err_set(e, -ERR_INTERNAL, "unknown kind of request");
 }
 
 static int collect_results(struct sys_eval *ev, struct err *e)
@@ -253,8 +256,6 @@ int sys_eval_run(const struct sys_eval_opts *opts, const struct sys_eval_request
 	p.instructions = opts->instructions ? opts->instructions : DEFAULT_INSTRUCTIONS;
 	p.store_dir = arena_str(&ev->arena, opts->store_dir ? opts->store_dir : STORE_DIR_DEFAULT);
 	r = sys_modules_dir(opts->modules, &ev->arena, &modules, e);
-	if (r == 0)
-		r = check_file(req, e);
 	if (r == 0)
 		r = open_root(modules, &ev->sources.dirfd[0], e);
 	if (r == 0)
