@@ -308,7 +308,7 @@ static int add_modules(struct build *b, const struct spec *s)
 		t->target = file;
 		str_addf(&list, "%s\n", path_base(file));
 	}
-	t = item_new(b, TREE_FILE, arena_fmt(b->a, "%s/load", s->path));
+	t = item_new(b, TREE_FILE, arena_fmt(b->a, "%s/order", s->path));
 	if (!t)
 		return b->e->code;
 	if (str_err(&list))

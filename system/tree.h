@@ -17,7 +17,7 @@
  *						PATH . is the top
  *	from = /gnu/store/a /gnu/store/b	the first item that has a name wins
  *	parts = bin sbin
- *	[modules PATH]				kernel modules with what they need, and PATH/load:
+ *	[modules PATH]				kernel modules with what they need, and PATH/order:
  *	from = /gnu/store/…-linux		their file names in the order to load them
  *	names = xfs nf_tables
  *	[node PATH]				cpio only: character device
