@@ -67,6 +67,8 @@ static int db_write(const struct contents *c, const char *name, uint64_t *ret_si
 
 	if (!file)
 		return err_num(e, -ENOMEM, "database");
+	if (unlink(file) < 0 && errno != ENOENT) /* of an earlier run that was cut short */
+		return err_sys(e, "%s", file);
 	int r = store_db_create(file, items, c->closure->n, e);
 	if (r < 0)
 		return r;
