@@ -122,7 +122,7 @@ static bool is_stale(struct etc *x, const char *path, const char *rel)
 	return source && lstat(source, &st) < 0 && errno == ENOENT;
 }
 
-static int sweep(struct etc *x, const char *rel, unsigned depth)
+static int sweep(struct etc *x, const char *rel, unsigned depth, bool *ret_removed)
 {
 	auto_vec struct vec names = VEC_INIT;
 	const char *slash = rel[0] ? "/" : "";
@@ -140,13 +140,14 @@ static int sweep(struct etc *x, const char *rel, unsigned depth)
 		if (lstat(path, &st) < 0)
 			continue;
 		if (S_ISDIR(st.st_mode) && depth < LIMIT_DEEP)
-			rc = sweep(x, inner, depth + 1);
+			rc = sweep(x, inner, depth + 1, &removed);
 		else if (S_ISLNK(st.st_mode) && is_stale(x, path, inner))
 			removed = unlink(path) == 0 || removed;
 	}
 	/* A directory that only held our links goes with them; others are not empty. */
 	if (removed && rel[0])
 		(void)rmdir(dir);
+	*ret_removed = *ret_removed || removed;
 	return rc;
 }
 
@@ -157,6 +158,7 @@ int etc_apply(const struct sys_root *r, const char *system, struct err *e)
 	auto_str struct str now = STR_INIT;
 	struct err tmp = ERR_INIT;
 	const char *logical = NULL;
+	bool removed = false;
 	char *link = sys_root_path(r, &a, STATIC);
 	int rc = find_source(&x, system, &logical);
 
@@ -170,5 +172,5 @@ int etc_apply(const struct sys_root *r, const char *system, struct err *e)
 		rc = file_symlink_atomic(AT_FDCWD, logical, link, e);
 	if (rc == 0)
 		rc = put_dir(&x, "", 0);
-	return rc < 0 ? rc : sweep(&x, "", 0);
+	return rc < 0 ? rc : sweep(&x, "", 0, &removed);
 }

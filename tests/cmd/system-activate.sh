@@ -1,0 +1,154 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Activation below a scratch root: accounts keep their numbers and passwords, /etc follows the system.
+set -u
+fails=0 n=0
+check() {
+	name=$1
+	shift
+	n=$((n + 1))
+	if "$@"; then
+		echo "ok $n - $name"
+	else
+		echo "not ok $n - $name"
+		sed 's/^/# /' "$TMP/err"
+		fails=1
+	fi
+}
+unset CAIRN_ROOT
+R=$TMP/machine
+mkdir -p "$R"
+
+# system NAME: an empty generation; the caller changes its files
+system() {
+	path=/gnu/store/$(printf '%032d' "$1")-system
+	g=$R$path
+	mkdir -p "$g/boot" "$g/services" "$g/etc"
+	: >"$g/accounts" >"$g/activation" >"$g/boot/entry" >"$g/boot/menu" >"$g/facts" >"$g/init" \
+		>"$g/kernel" >"$g/initrd" >"$g/services/set"
+}
+activate() { "$CAIRN" system activate --target-root "$R" "$1" >"$TMP/out" 2>"$TMP/err"; }
+field() { sed -n "s/^$2:\([^:]*\):\([^:]*\):.*/\\$3/p" "$R/etc/$1"; }
+
+system 1
+cat >"$g/accounts" <<'X'
+[group root]
+id = 0
+[group users]
+id = 100
+[group web]
+system = yes
+[group ann]
+[user root]
+id = 0
+home = /root
+password =
+[user web]
+system = yes
+home = /var/empty
+[user ann]
+groups = users web
+home = /home/ann
+create-home = yes
+password = $6$x$y
+X
+cat >"$g/activation" <<'X'
+[directory /var/lib/web]
+mode = 0750
+user = web
+[link /bin/sh]
+target = /run/current-system/profile/bin/sh
+X
+mkdir -p "$g/etc/deep/er"
+echo one >"$g/etc/hosts"
+echo only >"$g/etc/old.conf"
+echo low >"$g/etc/deep/er/file"
+one=$path
+check "activate" activate $one
+check "system accounts from 100" [ "$(field passwd web 2)" = 101 ]
+check "people from 1000" [ "$(field passwd ann 2)" = 1000 ]
+check "a group in step with its user" [ "$(sed -n 's/^web:x:\([0-9]*\):.*/\1/p' "$R/etc/group")" = 101 ]
+check "members of a group" grep -q '^users:x:100:ann$' "$R/etc/group"
+check "the first password" [ "$(field shadow ann 1)" = '$6$x$y' ]
+check "a home" [ -d "$R/home/ann" ]
+check "of its own" [ "$(stat -c %a "$R/home/ann")" = 700 ]
+[ "$(id -u)" != 0 ] || check "owned by the user" [ "$(stat -c %u "$R/home/ann")" = 1000 ]
+[ "$(id -u)" != 0 ] || check "the service's directory" [ "$(stat -c %u:%a "$R/var/lib/web")" = 101:750 ]
+check "a link" [ "$(readlink "$R/bin/sh")" = /run/current-system/profile/bin/sh ]
+check "static" [ "$(readlink "$R/etc/static")" = $one/etc ]
+check "files through static" [ "$(readlink "$R/etc/deep/er/file")" = /etc/static/deep/er/file ]
+check "current-system" [ "$(readlink "$R/run/current-system")" = $one ]
+check "/tmp is everybody's" [ "$(stat -c %a "$R/tmp")" = 1777 ]
+
+find "$R/etc" -printf '%p %i %T@ %l\n' | sort >"$TMP/before"
+check "again" activate $one
+find "$R/etc" -printf '%p %i %T@ %l\n' | sort >"$TMP/after"
+check "changes nothing" cmp -s "$TMP/before" "$TMP/after"
+
+# A second system: web is gone, bob is new; ann has changed her password meanwhile.
+sed -i 's|^ann:[^:]*:|ann:$6$changed$z:|' "$R/etc/shadow"
+echo mine >"$R/etc/resolv.conf"
+system 2
+cat >"$g/accounts" <<'X'
+[group root]
+id = 0
+[group users]
+id = 100
+[user root]
+id = 0
+[user ann]
+group = users
+password = $6$x$y
+[user bob]
+group = users
+X
+echo two >"$g/etc/hosts"
+echo new >"$g/etc/new.conf"
+echo theirs >"$g/etc/resolv.conf"
+two=$path
+check "the next system" activate $two
+check "her password stays" [ "$(field shadow ann 1)" = '$6$changed$z' ]
+check "her number stays" [ "$(field passwd ann 2)" = 1000 ]
+check "bob gets a fresh number" [ "$(field passwd bob 2)" = 1001 ]
+check "web is gone" [ -z "$(field passwd web 2)" ]
+check "an old file's link is gone" [ ! -L "$R/etc/old.conf" ]
+check "and the directory of links" [ ! -e "$R/etc/deep" ]
+check "a new file is there" [ -L "$R/etc/new.conf" ]
+check "a file in the way is kept" [ "$(cat "$R/etc/resolv.conf.saved")" = mine ]
+check "back" activate $one
+check "web has its old number" [ "$(field passwd web 2)" = 101 ]
+check "bob's number stays taken" grep -q '^user bob 1001$' "$R/var/lib/cairn/ids"
+
+# What contradicts the machine is found before anything is written.
+system 3
+printf '[group g]\nid = 7\n[user ann]\nid = 1500\ngroup = g\n' >"$g/accounts"
+cp "$R/etc/passwd" "$TMP/passwd"
+activate $path
+status=$?
+check "another number for a name is refused" [ $status = 65 ]
+check "with both numbers" grep -q '1000.*1500' "$TMP/err"
+check "passwd is as it was" cmp -s "$R/etc/passwd" "$TMP/passwd"
+system 4
+printf '[group g]\n[user eve]\nid = 1000\ngroup = g\n' >"$g/accounts"
+activate $path
+check "a number of another name is refused" grep -q 'belongs to ann' "$TMP/err"
+system 5
+printf '[user eve]\ngroup = nowhere\n' >"$g/accounts"
+activate $path
+check "a missing group is named" grep -q 'no group nowhere' "$TMP/err"
+system 6
+printf '[user eve]\nhome = /home/a:b\n' >"$g/accounts"
+activate $path
+check "a colon cannot get into passwd" grep -q 'eve: bad field' "$TMP/err"
+system 7
+printf '[link /etc/passwd]\ntarget = x\n[directory /var/lib/ok]\n' >"$g/activation"
+activate $path
+status=$?
+check "a step that fails is an error" [ $status != 0 ]
+check "the others are done" [ -d "$R/var/lib/ok" ]
+rm "$g/facts"
+activate $path
+check "half a system is refused" grep -q 'not a complete system: facts' "$TMP/err"
+
+echo "1..$n"
+exit $fails
