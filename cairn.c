@@ -48,10 +48,12 @@ static const struct cmd *const commands[] = {
 	&sys_cmd_build,
 	&builder,
 	&store_cmd_daemon,
+	&store_cmd_exec,
 	&init_cmd_halt,
 	&init_cmd_poweroff,
 	&init_cmd_reboot,
 	&init_cmd_service,
+	&store_cmd_store,
 	&system_group,
 	NULL,
 };

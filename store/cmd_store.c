@@ -1,0 +1,644 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* cairn store: adding, deleting, checking, and looking into the store. */
+#include "store/cmd_store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "lib/fd.h"
+#include "lib/log.h"
+#include "lib/path.h"
+#include "lib/text.h"
+#include "store/buildlog.h"
+#include "store/limits.h"
+#include "store/nar.h"
+
+#define LIMIT_LOG (256U << 20)
+
+/* ---- Operands ---------------------------------------------------------------------------------
+ */
+
+/* The logical path for a path below the store of either kind; NULL when it is not below. */
+static const char *as_logical(struct store_conn *c, const char *path)
+{
+	const char *root = store_conn_root(c);
+	size_t n = strlen(root);
+
+	if (n && !strncmp(path, root, n) && path[n] == '/')
+		path += n;
+	return path_is_below(path, store_conn_dir(c)) ? path : NULL;
+}
+
+int store_operand(struct store_conn *c, struct arena *a, const char *text, bool item, char **ret,
+		  struct err *e)
+{
+	auto_str struct str target = STR_INIT;
+	const char *path = as_logical(c, text);
+	struct slice base;
+
+	if (!path && file_readlink(AT_FDCWD, text, &target, NULL) == 0)
+		path = as_logical(c, target.buf);
+	base = path ? store_path_item(store_conn_dir(c), slice_of(path))
+		    : (struct slice){ NULL, 0 };
+	if (!base.n || !path_is_clean(path))
+		return err_set(e, -ERR_INVALID, "'%s' is not in the store %s", text,
+			       store_conn_dir(c));
+	*ret = item ? arena_slice(a, base) : arena_str(a, path);
+	return *ret ? 0 : err_num(e, -ENOMEM, "%s", text);
+}
+
+int store_operands(struct store_conn *c, struct arena *a, char *const *args, size_t n,
+		   struct vec *ret, struct err *e)
+{
+	char *path;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		r = store_operand(c, a, args[i], true, &path, e);
+		if (r == 0)
+			vec_add(ret, path);
+	}
+	return r == 0 && ret->err < 0 ? err_num(e, ret->err, "operands") : r;
+}
+
+void store_print_path(struct store_conn *c, const char *path, bool physical)
+{
+	printf("%s%s\n", physical ? store_conn_root(c) : "", path);
+}
+
+int store_finish_output(struct err *e)
+{
+	if (fflush(stdout) == EOF || ferror(stdout))
+		return err_sys(e, "write standard output");
+	return 0;
+}
+
+/* ---- add --------------------------------------------------------------------------------------
+ */
+
+struct add_ctx {
+	struct store_opts store;
+	const char *name, *hash, *link;
+	struct vec references;
+	bool flat, text, physical;
+};
+
+static const struct cmd_opt add_options[] = {
+	STORE_OPTIONS_BASIC(struct add_ctx, store),
+	{ "name", 'n', CMD_STR, offsetof(struct add_ctx, name), "NAME",
+	  "name in the store (default: the last part of the path)" },
+	{ "flat", 0, CMD_FLAG, offsetof(struct add_ctx, flat), NULL,
+	  "address a file by its contents, not as an archive" },
+	{ "hash", 0, CMD_STR, offsetof(struct add_ctx, hash), "ALGO",
+	  "md5, sha1, sha256 (the default) or sha512" },
+	{ "text", 0, CMD_FLAG, offsetof(struct add_ctx, text), NULL,
+	  "add a file as a text item; derivations (.drv) are such items" },
+	{ "reference", 0, CMD_LIST, offsetof(struct add_ctx, references), "PATH",
+	  "store path that a text item refers to" },
+	{ "link", 'l', CMD_STR, offsetof(struct add_ctx, link), "LINK",
+	  "make LINK point to the item and protect it from collection" },
+	{ "physical", 0, CMD_FLAG, offsetof(struct add_ctx, physical), NULL,
+	  "print where the item lies on disk" },
+};
+
+static int add_text(struct add_ctx *x, struct store_conn *c, struct arena *a, const char *path,
+		    const char *name, char **ret, struct err *e)
+{
+	auto_str struct str text = STR_INIT;
+	auto_vec struct vec refs = VEC_INIT;
+	int r = file_read(AT_FDCWD, path, &text, LIMIT_TEXT_ITEM, e);
+
+	if (r == 0)
+		r = store_operands(c, a, (char *const *)x->references.v, x->references.n, &refs, e);
+	if (r < 0)
+		return r;
+	return store_add_text(c, a, name, str_slice(&text), (const char *const *)refs.v, refs.n,
+			      ret, e);
+}
+
+static int add_one(struct add_ctx *x, struct store_conn *c, const char *path, enum digest_algo algo,
+		   struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	char *clean = arena_str(&a, path), *item = NULL;
+	const char *name;
+	int r;
+
+	if (!clean)
+		return err_num(e, -ENOMEM, "add %s", path);
+	for (size_t n = strlen(clean); n > 1 && clean[n - 1] == '/'; n--)
+		clean[n - 1] = 0;
+	name = x->name ? x->name : path_base(clean);
+	r = store_name_check(slice_of(name), e);
+	if (r < 0)
+		return err_hint(e, r, "give another with --name");
+	if (x->text)
+		r = add_text(x, c, &a, clean, name, &item, e);
+	else
+		r = store_add_tree(c, &a, name, AT_FDCWD, clean, !x->flat, algo, NULL, NULL, &item,
+				   e);
+	if (r == 0 && x->link)
+		r = store_add_root(c, x->link, item, e);
+	if (r == 0)
+		store_print_path(c, item, x->physical);
+	return r;
+}
+
+static int run_add(struct cmd_env *env, struct err *e)
+{
+	struct add_ctx *x = env->ctx;
+	struct store_conn *c = NULL;
+	enum digest_algo algo = DIGEST_SHA256;
+	int r;
+
+	if (x->hash && digest_algo_parse(slice_of(x->hash), &algo) < 0)
+		return cmd_usage(e, "'%s' is no hash algorithm [md5 sha1 sha256 sha512]", x->hash);
+	if ((x->name || x->link) && env->nargs > 1)
+		return cmd_usage(e, "--name and --link go with one path only");
+	if (x->text && (x->flat || x->hash))
+		return cmd_usage(e, "--text goes with neither --flat nor --hash");
+	if (!x->text && x->references.n)
+		return cmd_usage(e, "--reference goes with --text only");
+	r = store_open(&x->store, &c, e);
+	for (size_t i = 0; r == 0 && i < env->nargs; i++)
+		r = add_one(x, c, env->args[i], algo, e);
+	store_close(c);
+	return r < 0 ? r : store_finish_output(e);
+}
+
+static const struct cmd cmd_add = {
+	.name = "add",
+	.synopsis = "PATH...",
+	.summary = "copy files and directories into the store",
+	.help = "Each item's store path is printed on standard output.",
+	CMD_OPTS(add_options),
+	.context_size = sizeof(struct add_ctx),
+	.min_args = 1,
+	.max_args = SIZE_MAX,
+	.run = run_add,
+};
+
+/* ---- delete, gc -------------------------------------------------------------------------------
+ */
+
+struct gc_ctx {
+	struct store_opts store;
+	const char *max_freed;
+	bool dry_run, live, physical;
+};
+
+/* What was collected: paths on standard output, the sum on standard error. */
+static int report_gc(struct store_conn *c, const struct gc_ctx *x, const struct vec *paths,
+		     uint64_t bytes, const char *what, struct err *e)
+{
+	char human[16];
+
+	for (size_t i = 0; i < paths->n; i++)
+		store_print_path(c, paths->v[i], x->physical);
+	text_human(bytes, human);
+	fprintf(stderr, "%zu store path%s, %s %s\n", paths->n, paths->n == 1 ? "" : "s", human,
+		what);
+	return store_finish_output(e);
+}
+
+static int run_delete(struct cmd_env *env, struct err *e)
+{
+	struct gc_ctx *x = env->ctx;
+	struct store_conn *c = NULL;
+	auto_arena struct arena a = ARENA_INIT;
+	auto_vec struct vec paths = VEC_INIT, deleted = VEC_INIT;
+	uint64_t bytes = 0;
+	int r = store_open(&x->store, &c, e);
+
+	if (r == 0)
+		r = store_operands(c, &a, env->args, env->nargs, &paths, e);
+	if (r == 0)
+		r = store_gc(c, &a, STORE_GC_DELETE_THESE, (const char *const *)paths.v, paths.n,
+			     UINT64_MAX, &deleted, &bytes, e);
+	if (r == 0)
+		r = report_gc(c, x, &deleted, bytes, "freed", e);
+	store_close(c);
+	return r;
+}
+
+static const struct cmd_opt delete_options[] = {
+	STORE_OPTIONS_BASIC(struct gc_ctx, store),
+	{ "physical", 0, CMD_FLAG, offsetof(struct gc_ctx, physical), NULL,
+	  "print where the items lay on disk" },
+};
+
+static const struct cmd cmd_delete = {
+	.name = "delete",
+	.synopsis = "PATH...",
+	.summary = "delete store paths that nothing needs",
+	.help = "Fails when a path is reachable from a root. What refers to the paths goes with "
+		"them.",
+	CMD_OPTS(delete_options),
+	.context_size = sizeof(struct gc_ctx),
+	.min_args = 1,
+	.max_args = SIZE_MAX,
+	.run = run_delete,
+};
+
+static int run_gc(struct cmd_env *env, struct err *e)
+{
+	struct gc_ctx *x = env->ctx;
+	struct store_conn *c = NULL;
+	auto_arena struct arena a = ARENA_INIT;
+	auto_vec struct vec paths = VEC_INIT;
+	enum store_gc action = x->live	    ? STORE_GC_LIVE
+			       : x->dry_run ? STORE_GC_DEAD
+					    : STORE_GC_DELETE;
+	uint64_t bytes = 0, max = UINT64_MAX;
+	int r;
+
+	if (x->max_freed && text_size(slice_of(x->max_freed), &max) < 0)
+		return cmd_usage(e, "'%s' is no size [like 500M]", x->max_freed);
+	if (x->live && (x->dry_run || x->max_freed))
+		return cmd_usage(e, "--live goes with neither --dry-run nor --max-freed");
+	r = store_open(&x->store, &c, e);
+	if (r == 0)
+		r = store_gc(c, &a, action, NULL, 0, max, &paths, &bytes, e);
+	if (r == 0 && x->live) {
+		for (size_t i = 0; i < paths.n; i++)
+			store_print_path(c, paths.v[i], x->physical);
+		r = store_finish_output(e);
+	} else if (r == 0) {
+		r = report_gc(c, x, &paths, bytes, x->dry_run ? "would be freed" : "freed", e);
+	}
+	store_close(c);
+	return r;
+}
+
+static const struct cmd_opt gc_options[] = {
+	STORE_OPTIONS_BASIC(struct gc_ctx, store),
+	{ "dry-run", 'n', CMD_FLAG, offsetof(struct gc_ctx, dry_run), NULL,
+	  "only say what would go" },
+	{ "live", 0, CMD_FLAG, offsetof(struct gc_ctx, live), NULL, "print what stays" },
+	{ "max-freed", 0, CMD_STR, offsetof(struct gc_ctx, max_freed), "SIZE",
+	  "stop when about this much is freed (K M G T)" },
+	{ "physical", 0, CMD_FLAG, offsetof(struct gc_ctx, physical), NULL,
+	  "print where the items lay on disk" },
+};
+
+static const struct cmd cmd_gc = {
+	.name = "gc",
+	.summary = "delete everything that no root needs",
+	.help = "Paths go to standard output, their number and size to standard error.",
+	CMD_OPTS(gc_options),
+	.context_size = sizeof(struct gc_ctx),
+	.run = run_gc,
+};
+
+/* ---- roots ------------------------------------------------------------------------------------
+ */
+
+struct roots_ctx {
+	struct store_opts store;
+	bool json;
+};
+
+static int root_cmp(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static void print_root_json(const char *link, const char *target, bool first)
+{
+	auto_str struct str s = STR_INIT;
+
+	str_add(&s, first ? "\n  {\"link\":" : ",\n  {\"link\":");
+	text_json(&s, slice_of(link));
+	str_add(&s, ",\"target\":");
+	text_json(&s, slice_of(target));
+	str_add(&s, "}");
+	fputs(s.buf, stdout);
+}
+
+static int run_roots(struct cmd_env *env, struct err *e)
+{
+	struct roots_ctx *x = env->ctx;
+	struct store_conn *c = NULL;
+	auto_arena struct arena a = ARENA_INIT;
+	auto_vec struct vec pairs = VEC_INIT;
+	int r = store_open(&x->store, &c, e);
+
+	if (r == 0)
+		r = store_roots(c, &a, &pairs, e);
+	store_close(c);
+	if (r < 0)
+		return r;
+	qsort(pairs.v, pairs.n / 2, 2 * sizeof(*pairs.v), root_cmp);
+	if (x->json)
+		fputs("[", stdout);
+	for (size_t i = 0; i + 1 < pairs.n; i += 2) {
+		if (x->json)
+			print_root_json(pairs.v[i], pairs.v[i + 1], i == 0);
+		else
+			printf("%s -> %s\n", (char *)pairs.v[i], (char *)pairs.v[i + 1]);
+	}
+	if (x->json)
+		fputs("\n]\n", stdout);
+	return store_finish_output(e);
+}
+
+static const struct cmd_opt roots_options[] = {
+	STORE_OPTIONS_BASIC(struct roots_ctx, store),
+	{ "json", 0, CMD_FLAG, offsetof(struct roots_ctx, json), NULL, "as JSON" },
+};
+
+static const struct cmd cmd_roots = {
+	.name = "roots",
+	.summary = "list the links that protect store items",
+	CMD_OPTS(roots_options),
+	.context_size = sizeof(struct roots_ctx),
+	.run = run_roots,
+};
+
+struct add_root_ctx {
+	struct store_opts store;
+};
+
+static int run_add_root(struct cmd_env *env, struct err *e)
+{
+	struct add_root_ctx *x = env->ctx;
+	struct store_conn *c = NULL;
+	auto_arena struct arena a = ARENA_INIT;
+	bool valid = false;
+	char *item;
+	int r = store_open(&x->store, &c, e);
+
+	if (r == 0)
+		r = store_operand(c, &a, env->args[1], true, &item, e);
+	if (r == 0)
+		r = store_is_valid(c, item, &valid, e);
+	if (r == 0 && !valid)
+		r = err_set(e, -ERR_NOTVALID, "path '%s' is not valid", item);
+	if (r == 0)
+		r = store_add_root(c, env->args[0], item, e);
+	store_close(c);
+	return r;
+}
+
+static const struct cmd_opt add_root_options[] = {
+	STORE_OPTIONS_BASIC(struct add_root_ctx, store),
+};
+
+static const struct cmd cmd_add_root = {
+	.name = "add-root",
+	.synopsis = "LINK PATH",
+	.summary = "make LINK point to an item and protect it from collection",
+	.help = "The protection ends when LINK is removed.",
+	CMD_OPTS(add_root_options),
+	.context_size = sizeof(struct add_root_ctx),
+	.min_args = 2,
+	.max_args = 2,
+	.run = run_add_root,
+};
+
+/* ---- verify -----------------------------------------------------------------------------------
+ */
+
+struct verify_ctx {
+	struct store_opts store;
+	bool quick;
+};
+
+static int run_verify(struct cmd_env *env, struct err *e)
+{
+	struct verify_ctx *x = env->ctx;
+	struct store_conn *c = NULL;
+	uint64_t errors = 0;
+	int r = store_open(&x->store, &c, e);
+
+	if (r == 0)
+		r = store_verify(c, !x->quick, &errors, e);
+	store_close(c);
+	if (r == 0 && errors)
+		return err_set(e, -ERR_HASH, "%llu fault%s found in the store",
+			       (unsigned long long)errors, errors == 1 ? "" : "s");
+	return r;
+}
+
+static const struct cmd_opt verify_options[] = {
+	STORE_OPTIONS_BASIC(struct verify_ctx, store),
+	{ "quick", 0, CMD_FLAG, offsetof(struct verify_ctx, quick), NULL,
+	  "only look whether everything is there, do not read it" },
+};
+
+static const struct cmd cmd_verify = {
+	.name = "verify",
+	.summary = "check the store against its database",
+	.help = "Reads every item and compares its hash. Says nothing when all is well; fails when "
+		"a fault remains.",
+	CMD_OPTS(verify_options),
+	.context_size = sizeof(struct verify_ctx),
+	.run = run_verify,
+};
+
+/* ---- log --------------------------------------------------------------------------------------
+ */
+
+struct log_ctx {
+	struct store_opts store;
+	bool path;
+};
+
+/* The derivation whose log is meant: itself, or the one that made an output. */
+static int log_drv(struct store_conn *c, struct arena *a, const char *operand, const char **ret,
+		   struct err *e)
+{
+	auto_vec struct vec derivers = VEC_INIT;
+	struct store_info *info = NULL;
+	char *item = NULL;
+	int r = store_operand(c, a, operand, true, &item, e);
+
+	if (r < 0)
+		return r;
+	*ret = item;
+	if (slice_ends(slice_of(item), ".drv"))
+		return 0;
+	if (store_info(c, a, item, &info, NULL) == 0 && *info->deriver) {
+		*ret = info->deriver;
+		return 0;
+	}
+	r = store_derivers(c, a, item, &derivers, e);
+	if (r == 0 && !derivers.n)
+		r = err_set(e, -ERR_NOTFOUND, "it is not known which derivation made '%s'", item);
+	if (r == 0)
+		*ret = derivers.v[0];
+	return r;
+}
+
+static int run_log(struct cmd_env *env, struct err *e)
+{
+	static const char *const suffixes[] = { ".gz", "" };
+	struct log_ctx *x = env->ctx;
+	struct store_conn *c = NULL;
+	auto_arena struct arena a = ARENA_INIT;
+	auto_str struct str text = STR_INIT;
+	const char *drv = NULL, *base, *file = NULL;
+	int r = store_open(&x->store, &c, e);
+
+	if (r == 0)
+		r = log_drv(c, &a, env->args[0], &drv, e);
+	for (size_t i = 0; r == 0 && !file && i < 2; i++) {
+		base = path_base(drv);
+		file = arena_fmt(&a, "%s/drvs/%.2s/%s%s",
+				 store_conn_physical(c, &a, store_conn_log(c)), base, base + 2,
+				 suffixes[i]);
+		if (!file)
+			r = err_num(e, -ENOMEM, "log");
+		else if (access(file, F_OK) < 0)
+			file = NULL;
+	}
+	store_close(c);
+	if (r == 0 && !file)
+		r = err_set(e, -ERR_NOTFOUND, "there is no log of '%s'", drv);
+	if (r == 0 && x->path)
+		puts(file);
+	else if (r == 0)
+		r = buildlog_read(file, &text, LIMIT_LOG, e);
+	if (r == 0)
+		(void)fwrite(text.buf, 1, text.len, stdout); /* store_finish_output looks */
+	return r < 0 ? r : store_finish_output(e);
+}
+
+static const struct cmd_opt log_options[] = {
+	STORE_OPTIONS_BASIC(struct log_ctx, store),
+	{ "path", 0, CMD_FLAG, offsetof(struct log_ctx, path), NULL,
+	  "print where the log lies on disk" },
+};
+
+static const struct cmd cmd_log = {
+	.name = "log",
+	.synopsis = "PATH",
+	.summary = "print the log of the build of a derivation or an output",
+	CMD_OPTS(log_options),
+	.context_size = sizeof(struct log_ctx),
+	.min_args = 1,
+	.max_args = 1,
+	.run = run_log,
+};
+
+/* ---- dump, restore ----------------------------------------------------------------------------
+ */
+
+struct dump_ctx {
+	struct store_opts store;
+};
+
+/* The file to dump: the place on disk of a store path, anything else as it is. */
+static int dump_target(struct dump_ctx *x, struct arena *a, const char *arg, const char **ret,
+		       struct err *e)
+{
+	const char *dir = x->store.store_dir ? x->store.store_dir : STORE_DIR_DEFAULT;
+	struct store_conn *c = NULL;
+	char *path;
+	int r;
+
+	*ret = arg;
+	if (!path_is_below(arg, dir))
+		return 0;
+	r = store_open(&x->store, &c, e);
+	if (r == 0)
+		r = store_operand(c, a, arg, false, &path, e);
+	if (r == 0) {
+		*ret = store_conn_physical(c, a, path);
+		if (!*ret)
+			r = err_num(e, -ENOMEM, "%s", arg);
+	}
+	store_close(c);
+	return r;
+}
+
+static int run_dump(struct cmd_env *env, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	struct nar_sink *sink = nar_sink_fd(&a, STDOUT_FILENO);
+	const char *path;
+	int r = dump_target(env->ctx, &a, env->args[0], &path, e);
+
+	if (r < 0)
+		return r;
+	if (!sink)
+		return err_num(e, -ENOMEM, "archive");
+	if (isatty(STDOUT_FILENO))
+		return cmd_usage(e, "archives are not for terminals: direct the output to a file");
+	return nar_dump(AT_FDCWD, path, NULL, NULL, sink, e);
+}
+
+static const struct cmd_opt dump_options[] = {
+	STORE_OPTIONS_BASIC(struct dump_ctx, store),
+};
+
+static const struct cmd cmd_dump = {
+	.name = "dump",
+	.synopsis = "PATH",
+	.summary = "write a file tree as an archive (NAR) to standard output",
+	CMD_OPTS(dump_options),
+	.context_size = sizeof(struct dump_ctx),
+	.min_args = 1,
+	.max_args = 1,
+	.run = run_dump,
+};
+
+static int run_restore(struct cmd_env *env, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	struct nar_source *in = nar_source_fd(&a, STDIN_FILENO);
+	const char *path = env->args[0];
+	struct stat st;
+	bool end;
+	int r;
+
+	if (!in)
+		return err_num(e, -ENOMEM, "archive");
+	if (lstat(path, &st) == 0)
+		return err_set(e, -EEXIST, "'%s' exists already", path);
+	r = nar_restore(in, AT_FDCWD, path, e);
+	if (r < 0)
+		return r;
+	r = nar_source_fd_at_end(in, &end, e);
+	if (r == 0 && !end)
+		r = err_set(e, -ERR_SYNTAX, "bad archive: something follows its end");
+	if (r < 0)
+		(void)file_delete_tree(AT_FDCWD, path, NULL, NULL); /* the first error counts */
+	return r;
+}
+
+static const struct cmd cmd_restore = {
+	.name = "restore",
+	.synopsis = "PATH",
+	.summary = "unpack an archive (NAR) from standard input as PATH",
+	.min_args = 1,
+	.max_args = 1,
+	.run = run_restore,
+};
+
+/* ---- The group --------------------------------------------------------------------------------
+ */
+
+/* clang-format off */
+static const struct cmd *const subs[] = {
+	&cmd_add,
+	&cmd_add_root,
+	&cmd_delete,
+	&cmd_dump,
+	&cmd_gc,
+	&cmd_log,
+	&store_cmd_query,
+	&cmd_restore,
+	&cmd_roots,
+	&cmd_verify,
+	NULL,
+};
+/* clang-format on */
+
+const struct cmd store_cmd_store = {
+	.name = "store",
+	.summary = "look into the store and keep it tidy",
+	.subs = subs,
+};

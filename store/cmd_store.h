@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What the commands of "cairn store" share. */
+#pragma once
+
+#include "store/store.h"
+
+/* What the user means by text: a logical or physical path at or below a store item, or a symbolic
+ * link to one. *ret is logical; with item only the item itself, else the path below it, too. */
+int store_operand(struct store_conn *c, struct arena *a, const char *text, bool item, char **ret,
+		  struct err *e);
+/* All operands as items. */
+int store_operands(struct store_conn *c, struct arena *a, char *const *args, size_t n,
+		   struct vec *ret, struct err *e);
+/* Print a store path on a line of its own. */
+void store_print_path(struct store_conn *c, const char *path, bool physical);
+/* Standard output must have taken everything. */
+int store_finish_output(struct err *e);
+
+extern const struct cmd store_cmd_query;
