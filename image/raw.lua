@@ -60,7 +60,7 @@ return function(os, args)
 			name = os.host_name .. ".raw",
 			builder = tools.cairn .. "/bin/cairn",
 			args = list,
-			env = { exportReferencesGraph = { "closure", system }, TMPDIR = "." },
+			env = { exportReferencesGraph = { "closure", system } },
 		},
 	}
 end
