@@ -4,9 +4,12 @@
 
 #include <com_err.h>
 #include <errno.h>
-#include <ext2fs/ext2fs.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/types.h>
+
+/* Wants the types of the headers above, and does not include them itself. */
+#include <ext2fs/ext2fs.h>
 
 #include "lib/fd.h"
 #include "lib/path.h"

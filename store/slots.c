@@ -106,7 +106,7 @@ static int take_file(struct slots *s, size_t max, unsigned *ret, struct err *e)
 		if (s->taken[i])
 			continue;
 		if (s->files[i] < 0) {
-			char name[16];
+			char name[24];
 			snprintf(name, sizeof(name), "%zu", i);
 			s->files[i] = openat(s->dir, name,
 					     O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);

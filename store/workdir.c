@@ -6,11 +6,14 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "lib/fd.h"
 #include "lib/size.h"
 
 #define KEEP_DEPTH 256
+#define KEEP_NOREPLACE 1 /* RENAME_NOREPLACE */
 
 static int open_dir(int dirfd, const char *name)
 {
@@ -147,7 +150,8 @@ int workdir_keep(struct local *l, int dirfd, const char *name, uid_t from, uid_t
 	char to[300];
 	for (unsigned i = 0; i < 100000; i++) {
 		snprintf(to, sizeof(to), "%s-%u", name, i);
-		if (renameat2(dirfd, name, failed, to, RENAME_NOREPLACE) == 0)
+		/* musl has no function for it. */
+		if (syscall(SYS_renameat2, dirfd, name, failed, to, KEEP_NOREPLACE) == 0)
 			break;
 		if (errno != EEXIST)
 			return err_sys(e, "cannot keep the tree of a failed build");
