@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 --
 -- Time zones as rules (POSIX "TZ" text), and /etc/localtime made from such a rule: a file of format
--- TZif that has no transitions of its own, only the rule that holds for all time.
+-- TZif that has no transitions of its own, only the rule that holds ever since.
 
 local zones = {}
 
@@ -54,11 +54,12 @@ local function hex(s)
 	end))
 end
 
--- Header of six counts, one type of local time (UTC), its name; twice, for version 1 and 2.
+-- Twice, for version 1 and 2: header of six counts, one change in 1901 (without any, some C libraries
+-- ignore the rule), the type it changes to (UTC), its name.
 function zones.file_hex(rule)
-	local head = hex("TZif2") .. string.rep("00", 15) .. string.rep("00000000", 4) .. "00000001" .. "00000004"
-	local body = "00000000" .. "00" .. "00" .. hex("UTC") .. "00"
-	return head .. body .. head .. body .. hex("\n" .. rule .. "\n")
+	local head = hex("TZif2") .. string.rep("00", 15) .. string.rep("00000000", 3) .. "00000001" .. "00000001" .. "00000004"
+	local body = "00" .. "00000000" .. "00" .. "00" .. hex("UTC") .. "00"
+	return head .. "80000000" .. body .. head .. "ffffffff80000000" .. body .. hex("\n" .. rule .. "\n")
 end
 
 return zones

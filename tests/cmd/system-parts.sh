@@ -1,0 +1,148 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
+# What systems are put together from: trees, profiles, kernel modules, cpio archives; a configuration
+# with most fields in use.
+set -u
+fails=0 n=0
+check() {
+	name=$1
+	shift
+	n=$((n + 1))
+	if "$@"; then
+		echo "ok $n - $name"
+	else
+		echo "not ok $n - $name"
+		sed 's/^/# /' "$TMP/err"
+		fails=1
+	fi
+}
+unset CAIRN_ROOT
+W=$TMP/world
+"$(dirname "$0")/mock-world" "$W" || exit 1
+linux=$W/packages/world/linux
+
+# tree: $1 the name of the output; the description on standard input
+tree() {
+	spec=$(cat) out=$TMP/$1 "$CAIRN" builder tree 2>"$TMP/err"
+}
+
+check "a tree" tree t1 <<X
+[file a/b/text]
+text = "one \"two\"\n\ttab @out@ \\\\"
+[file self]
+text = "@out@"
+self = yes
+executable = yes
+[file bytes]
+hex = 00ff0a
+[link z]
+target = /nowhere
+[directory empty]
+mode = 1777
+X
+check "contents" [ "$(cat "$TMP/t1/a/b/text")" = "$(printf 'one "two"\n\ttab @out@ \\')" ]
+check "its own path" [ "$(cat "$TMP/t1/self")" = "$TMP/t1" ]
+check "executable" [ "$(stat -c %a "$TMP/t1/self" "$TMP/t1/bytes" | tr '\n' ' ')" = "555 444 " ]
+check "any bytes" [ "$(od -An -tx1 "$TMP/t1/bytes" | tr -d ' \n')" = 00ff0a ]
+check "link" [ "$(readlink "$TMP/t1/z")" = /nowhere ]
+
+mkdir -p "$TMP/p1/bin" "$TMP/p1/share/x" "$TMP/p2/bin" "$TMP/p2/share/x" "$TMP/p2/lib"
+touch "$TMP/p1/bin/a" "$TMP/p1/share/x/one" "$TMP/p2/bin/a" "$TMP/p2/bin/b" "$TMP/p2/share/x/two" "$TMP/p2/lib/c"
+check "a union" tree t2 <<X
+[union .]
+from = $TMP/p1 $TMP/p2
+parts = bin share
+X
+check "the first wins" [ "$(readlink "$TMP/t2/bin/a")" = "$TMP/p1/bin/a" ]
+check "directories are merged" [ "$(ls "$TMP/t2/bin" "$TMP/t2/share/x" | tr '\n' ' ')" = "$TMP/t2/bin: a b  $TMP/t2/share/x: one two " ]
+check "only the parts" [ ! -e "$TMP/t2/lib" ]
+
+check "modules" tree t3 <<X
+[modules m]
+from = $linux
+names = a b_c
+X
+check "what they need comes first" [ "$(tr '\n' ' ' <"$TMP/t3/m/order")" = "d.ko b-c.ko a.ko " ]
+check "the files are there" [ "$(cat "$TMP/t3/m/a.ko")" = "module a" ]
+
+refused() { # name, what it says
+	name=$1
+	! tree bad && grep -qF -- "$2" "$TMP/err" && [ ! -e "$TMP/bad" ]
+	set -- $?
+	n=$((n + 1))
+	if [ "$1" = 0 ]; then
+		echo "ok $n - $name"
+	else
+		echo "not ok $n - $name"
+		sed 's/^/# /' "$TMP/err"
+		fails=1
+	fi
+}
+refused "a missing module" "no module 'bb'" <<X
+[modules m]
+from = $linux
+names = bb
+X
+refused "a path that climbs" "expected a relative path" <<X
+[file ../x]
+text = a
+X
+refused "an absolute path" "expected a relative path" <<X
+[file /x]
+text = a
+X
+refused "two of one path" "described twice" <<X
+[file x]
+text = a
+[link x]
+target = b
+X
+refused "a file that is a directory elsewhere" "is a directory in one place" <<X
+[file x]
+text = a
+[file x/y]
+text = b
+X
+refused "an unknown key" "did you mean 'target'" <<X
+[link x]
+tarket = b
+X
+refused "a label that would change the menu" "label" <<X
+[boot-entry boot/entry]
+label = "a\nb"
+kernel = /k
+parameters = "quiet"
+X
+
+printf '[file init]\ntext = "x"\nexecutable = yes\n[node dev/console]\nmajor = 5\nminor = 1\n[link bin/sh]\ntarget = busybox\n' >"$TMP/cpio.spec"
+spec=$(cat "$TMP/cpio.spec") out=/x "$CAIRN" builder cpio >"$TMP/a.cpio" 2>"$TMP/err"
+check "an archive that cpio reads" sh -c "cd '$TMP' && busybox cpio -t <a.cpio 2>/dev/null >list && grep -qx init list && grep -qx dev/console list && grep -qx bin/sh list"
+spec=$(cat "$TMP/cpio.spec") out=/y TZ=Asia/Tokyo "$CAIRN" builder cpio 2>"$TMP/err" | cmp -s - "$TMP/a.cpio"
+check "the same bytes each time" [ $? = 0 ]
+
+# ---- A configuration with everything in it
+R=$TMP/root
+mkdir "$R"
+"$CAIRN" system build --physical --root "$R" --modules "$W" "$SRC/examples/server.lua" >"$TMP/out" 2>"$TMP/err"
+check "examples/server.lua builds" [ $? = 0 ]
+s=$(cat "$TMP/out")
+part() { echo "$R$(readlink "$s/$1")"; }
+check "PID 1 accepts its services" "$CAIRN" service check "$(part services)/set"
+set=$(part services)/set
+check "a service type of its own" grep -q '^exec = .* httpd -f -p 8080 -u web ' "$set"
+check "what is left out" [ "$(grep -c 'service klogd' "$set")" = 0 ]
+check "environment of a service" grep -qx 'environment = TZ=UTC' "$set"
+check "a mount that may fail is only wanted" grep -qx 'wants = mount@srv swap@1' "$set"
+check "its file" [ "$(head -1 "$(part etc)/httpd.conf")" = "H:/srv/www" ]
+check "its account" grep -qx '\[user web\]' "$s/accounts"
+check "fstab" grep -q "^LABEL=cairn-root	/	ext4	noatime	0	1$" "$(part etc)/fstab"
+check "hosts" grep -q "^192.0.2.7	printer printer.example$" "$(part etc)/hosts"
+check "name servers" grep -qx "nameserver 9.9.9.9" "$(part etc)/resolv.conf"
+check "the command line" grep -q "^root=LABEL=cairn-root rootfstype=ext4 rootflags=noatime rw console=tty0 .* cairn.system=/gnu/store/[a-z0-9]*-system$" "$s/parameters"
+check "the kernel arguments of the menu are the same" [ "$(sed -n 's/^parameters //p' "$s/boot/entry")" = "$(cat "$s/parameters")" ]
+check "time zone" [ "$(TZ=:$(part etc)/localtime date -d @1700000000 +%H:%M)" = "$(TZ=CET-1CEST,M3.5.0,M10.5.0/3 date -d @1700000000 +%H:%M)" ]
+check "in summer, too" [ "$(TZ=:$(part etc)/localtime date -d @1720000000 +%H:%M%Z)" = "$(TZ=CET-1CEST,M3.5.0,M10.5.0/3 date -d @1720000000 +%H:%M%Z)" ]
+check "the configuration is kept" cmp -s "$R$(readlink "$s/config/system.lua")" "$SRC/examples/server.lua"
+
+echo "1..$n"
+exit $fails
