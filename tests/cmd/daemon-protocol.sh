@@ -1,0 +1,252 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
+# The daemon's wire: what Guix's dialect asks for, and what it must refuse without harm to anybody.
+command -v python3 >/dev/null || { echo "skip: no python3"; exit 77; }
+exec python3 - <<'END'
+import os, random, signal, socket, struct, subprocess, sys, time
+
+cairn, tmp = os.environ["CAIRN"], os.environ["TMP"]
+os.environ.pop("CAIRN_ROOT", None)
+root = tmp + "/root"
+os.mkdir(root)
+daemon = subprocess.Popen([cairn, "daemon", "--root", root, "-M", "2"], stderr=open(tmp + "/log", "w"))
+path = root + "/var/guix/daemon-socket/socket"
+count = failed = 0
+NEXT, LAST, ERROR = 0x6f6c6d67, 0x616c7473, 0x63787470
+
+
+def ok(name, good, note=""):
+    global count, failed
+    count += 1
+    print(("ok" if good else "not ok"), count, "-", name)
+    if not good:
+        failed = 1
+        print("#", note)
+
+
+def u64(*v):
+    return b"".join(struct.pack("<Q", x & (2**64 - 1)) for x in v)
+
+
+def s(v):
+    v = v.encode() if isinstance(v, str) else v
+    return u64(len(v)) + v + b"\0" * (-len(v) % 8)
+
+
+def strings(v):
+    return u64(len(v)) + b"".join(s(x) for x in v)
+
+
+class Closed(Exception):
+    pass
+
+
+class Conn:
+    def __init__(self, hello=True):
+        self.c = socket.socket(socket.AF_UNIX)
+        self.c.settimeout(20)
+        self.c.connect(path)
+        if hello:
+            self.send(u64(0x6e697863))
+            assert self.num() == 0x6478696f
+            assert self.num() == 0x164
+            self.send(u64(0x164, 0, 0))
+            assert self.num() == LAST
+
+    def send(self, b):
+        try:
+            self.c.sendall(b)
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # it hung up: the answer tells why
+
+    def get(self, n):
+        b = b""
+        while len(b) < n:
+            try:
+                x = self.c.recv(n - len(b))
+            except ConnectionResetError:
+                x = b""
+            if not x:
+                raise Closed
+            b += x
+        return b
+
+    def num(self):
+        return struct.unpack("<Q", self.get(8))[0]
+
+    def str(self):
+        n = self.num()
+        return self.get(n + -n % 8)[:n]
+
+    def list(self):
+        return [self.str().decode() for _ in range(self.num())]
+
+    def end(self):
+        """None for LAST, else the text of the error."""
+        while True:
+            tag = self.num()
+            if tag == NEXT:
+                self.str()
+            elif tag == LAST:
+                return None
+            elif tag == ERROR:
+                text = self.str().decode()
+                assert self.num() >= 1
+                return text
+            else:
+                raise AssertionError("tag %x" % tag)
+
+    def ask(self, *parts):
+        self.send(b"".join(parts))
+        return self.end()
+
+    def closed(self):
+        try:
+            self.c.recv(1)
+        except ConnectionResetError:
+            return True
+        return not self.c.recv(1)
+
+
+def fresh():
+    c = Conn()
+    good = c.ask(u64(1), s("/gnu/store/" + "0" * 32 + "-x")) is None and c.num() == 0
+    c.c.close()
+    return good
+
+
+for _ in range(200):
+    if os.path.exists(path):
+        break
+    time.sleep(0.05)
+ok("greets", fresh())
+
+# ---- what it does ----
+c = Conn()
+e = c.ask(u64(8), s("hello.txt"), s("hello world\n"), strings([]))
+text = c.str().decode()
+ok("adds a text", e is None and text == "/gnu/store/3qfa38x5ns7r5wn2mjnd2vnrsj1wircv-hello.txt", e or text)
+nar = s("nix-archive-1") + s("(") + s("type") + s("regular") + s("contents") + s("hello world\n") + s(")")
+e = c.ask(u64(7), s("hello.txt"), u64(1, 0), s("sha256"), nar)
+flat = c.str().decode()
+ok("adds a flat file", e is None and flat == "/gnu/store/f6djnxadqm7b28g9f14i7q53fj9lavs1-hello.txt", e or flat)
+e = c.ask(u64(8), s("ref.txt"), s(text), strings([text]))
+ref = c.str().decode()
+ok("adds a reference", e is None)
+ok("says what is valid", c.ask(u64(1), s(text)) is None and c.num() == 1)
+ok("references", c.ask(u64(5), s(ref)) is None and c.list() == [text])
+ok("referrers", c.ask(u64(6), s(text)) is None and c.list() == [ref])
+ok("all valid", c.ask(u64(23)) is None and c.list() == sorted([text, flat, ref]))
+e = c.ask(u64(26), s(ref))
+info = (c.str(), c.str(), c.list(), c.num(), c.num())
+ok("information", e is None and info[0] == b"" and len(info[1]) == 64 and info[2] == [text] and info[4] % 8 == 0, info)
+ok("hash of a path", c.ask(u64(4), s(ref)) is None and c.str() == info[1])
+ok("valid subset", c.ask(u64(31), strings([ref, text, "/gnu/store/" + "1" * 32 + "-no"])) is None and c.list() == sorted([ref, text]))
+ok("by hash part", c.ask(u64(29), s("3qfa38x5ns7r5wn2mjnd2vnrsj1wircv")) is None and c.str().decode() == text)
+ok("by a hash part nobody has", c.ask(u64(29), s("0" * 32)) is None and c.str() == b"")
+ok("temporary root", c.ask(u64(11), s(text)) is None and c.num() == 1)
+ok("ensures", c.ask(u64(10), s(text)) is None and c.num() == 1)
+ok("builtins", c.ask(u64(80)) is None and c.list() == ["download"])
+ok("substitute URLs", c.ask(u64(81)) is None and c.list() == [])
+pairs = [("print-extended-build-trace", "1"), ("multiplexed-build-output", "true"), ("build-max-jobs", "3"), ("locale", "C")]
+ok("Guix's options", c.ask(u64(19, 1, 0, 0, 0, 1, 0, 0, 1, 0, len(pairs)), b"".join(s(a) + s(b) for a, b in pairs)) is None)
+ok("a bytewise split request", [c.send(bytes([b])) for b in u64(1) + s(text)] and c.end() is None and c.num() == 1)
+ok("requests sent ahead", c.ask((u64(1) + s(text)) * 50) is None and c.num() == 1 and all(c.end() is None and c.num() == 1 for _ in range(49)))
+
+# ---- errors that leave the connection as it is ----
+for name, req, want in [
+    ("a path that is none", u64(1) + s("/etc/passwd"), "/etc/passwd"),
+    ("information of an invalid path", u64(26) + s("/gnu/store/" + "0" * 32 + "-x"), "is not valid"),
+    ("a short hash part", u64(29) + s("abc"), "invalid hash part"),
+    ("an unknown reference", u64(8) + s("x") + s("x") + strings(["/gnu/store/" + "0" * 32 + "-x"]), "is not valid"),
+    ("a bad name", u64(8) + s("a/b") + s("x") + strings([]), "a/b"),
+    ("a malformed derivation", u64(8) + s("x.drv") + s("Derive(") + strings([]), "x.drv"),
+    ("building what is not there", u64(9) + strings(["/gnu/store/" + "0" * 32 + "-x.drv"]) + u64(0), "cannot be created"),
+    ("repairing", u64(9) + strings([text]) + u64(1), "not supported"),
+    ("ignoring liveness", u64(20, 2, 0, 1, 0, 0, 0, 0), "not allowed"),
+    ("a relative root", u64(12) + s("x"), "absolute"),
+    ("a number that is none", u64(19, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1) + s("build-cores") + s("-1"), "build-cores"),
+]:
+    e = c.ask(req)
+    alive = c.ask(u64(1), s(text)) is None and c.num() == 1
+    ok("refused: " + name, e and want in e and alive, (e, alive))
+c.c.close()
+
+# ---- errors that end the connection, after one message ----
+big = [2**64 - 1, 2**64 - 7, 2**64 - 8, 2**63, 2**32, 2**32 + 1, 2**31]
+cases = [("operation %d" % op, u64(op)) for op in (0, 2, 15, 255, 2**31, 2**63)]
+cases += [("a path of %d bytes" % n, u64(1, n)) for n in big]
+cases += [("a text of %d bytes" % n, u64(8) + s("x") + u64(n)) for n in big]
+cases += [("a list of %d" % n, u64(31, n)) for n in big]
+cases += [
+    ("padding", u64(1, 1) + b"a\0\0\0\0\0\0\1"),
+    ("a NUL in a path", u64(1) + s("/gnu/store/" + "0" * 32 + "-x\0y")),
+    ("build mode 77", u64(9) + strings([]) + u64(77)),
+    ("collector action 9", u64(20, 9, 0, 0, 0, 0, 0, 0)),
+    ("a truth of 2", u64(7) + s("x") + u64(2, 0) + s("sha256")),
+    ("an unknown algorithm", u64(7) + s("x") + u64(1, 1) + s("crc32")),
+    ("no NAR", u64(7) + s("x") + u64(1, 1) + s("sha256") + s("nix-archive-9")),
+    ("a name with a slash in a NAR", u64(7) + s("x") + u64(1, 1) + s("sha256") + s("nix-archive-1") + s("(") + s("type") + s("directory")
+     + s("entry") + s("(") + s("name") + s("../x") + s("node") + s("(") + s("type") + s("regular") + s(")") + s(")") + s(")")),
+]
+for name, req in cases:
+    c = Conn()
+    try:
+        e = c.ask(req)
+        good = bool(e) and c.closed()
+    except Closed:
+        e, good = "closed without a word", False
+    except socket.timeout:
+        e, good = "nothing happened", False
+    ok("closed: " + name, good and fresh(), e)
+    c.c.close()
+
+# ---- greetings ----
+c = Conn(hello=False)
+e = c.ask(u64(1))
+ok("a wrong magic number", "mismatch" in (e or "") and c.closed(), e)
+for version in (0x100, 0x160, 0x122, 0x264):
+    c = Conn(hello=False)
+    c.send(u64(0x6e697863))
+    c.num(), c.num()
+    e = c.ask(u64(version, 0, 0))
+    ok("client version %x" % version, "version" in (e or "") and c.closed(), e)
+c = Conn(hello=False)
+start = time.time()
+ok("a silent client is sent away", c.closed() and time.time() - start < 15)
+
+# ---- noise, with a fixed seed; whatever happens to it, the daemon lives on ----
+rnd = random.Random(20)
+good = True
+for i in range(150):
+    c = Conn(hello=i % 3 > 0)
+    kind = rnd.random()
+    if kind < 0.5:
+        c.send(bytes(rnd.randrange(256) for _ in range(rnd.randrange(1, 200))))
+    else:
+        b = bytearray(u64(rnd.choice([1, 5, 7, 8, 9, 19, 20, 26, 31])) + s(text) + u64(rnd.randrange(3), rnd.randrange(3)) + s("sha256") + nar)
+        for _ in range(rnd.randrange(1, 6)):
+            b[rnd.randrange(len(b))] = rnd.randrange(256)
+        c.send(bytes(b[: rnd.randrange(1, len(b))]))
+    c.c.close()
+good = fresh()
+ok("noise", good and daemon.poll() is None)
+many = [Conn() for _ in range(40)]
+ok("forty connections at once", all(x.ask(u64(1), s(text)) is None and x.num() == 1 for x in many))
+for x in many:
+    x.c.close()
+for _ in range(200):
+    kids = open("/proc/%d/task/%d/children" % (daemon.pid, daemon.pid)).read().split()
+    if not kids:
+        break
+    time.sleep(0.05)
+ok("no process is left of them", not kids, kids)
+ok("no descriptor is left of them", len(os.listdir("/proc/%d/fd" % daemon.pid)) < 10)
+left = sorted(x for x in os.listdir(root + "/gnu/store") if x != ".links")
+ok("only what was added is in the store", sorted("/gnu/store/" + x for x in left) == sorted([text, flat, ref]), left)
+
+daemon.send_signal(signal.SIGTERM)
+ok("ends", daemon.wait(20) == 0)
+print("1..%d" % count)
+sys.exit(failed)
+END

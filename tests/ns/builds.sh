@@ -1,0 +1,267 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Builds that fail, differ, run side by side, are seen from outside, are killed; embedded and through
+# a daemon.
+set -u
+busybox=$(command -v busybox) || { echo "skip: no busybox"; exit 77; }
+command -v pgrep >/dev/null || { echo "skip: no pgrep (procps)"; exit 77; }
+unshare -U -r true 2>/dev/null || { echo "skip: no user namespaces"; exit 77; }
+unset CAIRN_ROOT XDG_STATE_HOME
+root=$TMP/root
+conf=$TMP/conf
+mark=cairn-test-$$
+mkdir -p "$conf/bb/bin"
+cp "$busybox" "$conf/bb/bin/busybox"
+cd "$conf" || exit 1
+n=0
+failed=0
+daemon=
+
+ok() { # NAME STATUS [FILE]
+	n=$((n + 1))
+	if [ "$2" = 0 ]; then
+		echo "ok $n - $1"
+	else
+		echo "not ok $n - $1"
+		[ $# -gt 2 ] && sed 's/^/# /' "$3"
+		failed=1
+	fi
+}
+has() { grep -qF -- "$2" "$1"; }
+empty() { [ -z "$(ls "$@" 2>/dev/null)" ]; }
+
+# drv NAME SCRIPT [FIELDS] > FILE: a derivation in Lua, run by busybox sh
+drv() {
+	cat <<END
+local bb = source("bb", { name = "bb" })
+return derivation { name = "$1", builder = bb .. "/bin/busybox", args = { "sh", "-c", [==[$2]==] },
+	env = { b = bb .. "/bin/busybox" }, ${3:-} }
+END
+}
+build() { "$CAIRN" build --root "$root" "$@"; }
+
+# Wait for a command to succeed; fail after 20 seconds.
+await() {
+	i=0
+	until "$@"; do
+		i=$((i + 1))
+		[ $i -lt 400 ] || return 1
+		sleep 0.05
+	done
+}
+running() { # processes whose arguments have the text
+	pgrep -f -- "$1"
+}
+builders() { # with the text, in a pid namespace of their own
+	for p in $(running "${1:-$mark}"); do
+		[ "$(grep NSpid "/proc/$p/status" 2>/dev/null | wc -w)" -gt 2 ] && echo "$p"
+	done
+	:
+}
+some() { [ -n "$("$@")" ]; }
+none() { [ -z "$("$@")" ]; }
+
+# ---- failure ----
+drv fails 'for i in 1 2 3; do echo line $i; done; echo rest > left; exit 3' >fails.lua
+build -K -f fails.lua >out 2>err
+status=$?
+ok "a failed build ends with 100" "$([ $status = 100 ]; echo $?)" err
+ok "nothing on standard output" "$([ ! -s out ]; echo $?)" out
+ok "the exit code is told" "$(has err "failed with exit code 3"; echo $?)" err
+ok "the last lines are shown" "$(has err "line 3"; echo $?)" err
+log=$(sed -n 's/^whole log: //p' err | head -n 1)
+ok "the log is where it is said to be" "$(gzip -dc "$log" 2>/dev/null | has - "line 1"; echo $?)" err
+tree=$(sed -n "s/.*keeping build directory \`\\(.*\\)'/\\1/p" err)
+ok "the tree is kept" "$([ "$(cat "$tree/left")" = rest ]; echo $?)" err
+ok "no output is left" "$(empty -d "$root"/gnu/store/*-fails; echo $?)"
+
+drv nothing 'exit 0' >nothing.lua
+build -f nothing.lua >out 2>err
+ok "an output that is not made" "$([ $? = 100 ] && has err "failed to produce output path"; echo $?)" err
+drv open '$b mkdir $out; $b chmod 0777 $out' >open.lua
+build -f open.lua >out 2>err
+ok "a world-writable output" "$([ $? = 100 ] && has err "suspicious ownership or permission"; echo $?)" err
+drv pipe '$b mkdir $out; $b mkfifo $out/p' >pipe.lua
+build -f pipe.lua >out 2>err
+ok "a pipe in an output" "$([ $? = 100 ] && has err "/p has a type"; echo $?)" err
+cat >stranger.lua <<'END'
+return derivation { name = "stranger", builder = "/bin/sh", args = { "-c", "true" } }
+END
+build -f stranger.lua >out 2>err
+ok "a builder that is no input" "$([ $? = 100 ] && has err "cannot find the builder '/bin/sh'"; echo $?)" err
+cat >self.lua <<'END'
+return derivation { name = "self", builder = "/proc/self/exe" }
+END
+build -f self.lua >out 2>err
+ok "the daemon's program as builder" "$([ $? = 100 ] && has err "is outside the store"; echo $?)" err
+drv slow '$b sleep 100' >slow.lua
+build --timeout 1 -f slow.lua >out 2>err
+ok "a time-out ends with 101" "$([ $? = 101 ] && has err "timed out"; echo $?)" err
+drv silent 'echo x; $b sleep 100' >silent.lua
+build --max-silent-time 1 -f silent.lua >out 2>err
+ok "silence ends with 101" "$([ $? = 101 ] && has err "silence"; echo $?)" err
+
+# ---- fixed outputs ----
+hash=$(printf 'hi\n' | sha256sum | cut -d' ' -f1)
+drv fixed 'echo hi >$out' "outputHash = \"$hash\", outputHashAlgo = \"sha256\", outputHashMode = \"flat\"" >fixed.lua
+path=$(build --physical -f fixed.lua 2>err)
+ok "a fixed output" "$([ "$(cat "$path")" = hi ]; echo $?)" err
+drv wrong 'echo ho >$out' "outputHash = \"$hash\", outputHashAlgo = \"sha256\", outputHashMode = \"flat\"" >wrong.lua
+build -f wrong.lua >out 2>err
+ok "a wrong hash" "$([ $? = 100 ] && has err "expected sha256 $hash" && empty "$root"/gnu/store/*-wrong; echo $?)" err
+drv exec 'echo hi >$out; $b chmod 755 $out' "outputHash = \"$hash\", outputHashAlgo = \"sha256\", outputHashMode = \"flat\"" >exec.lua
+build -f exec.lua >out 2>err
+ok "an executable where a flat file is due" "$([ $? = 100 ] && has err "non-executable regular file"; echo $?)" err
+
+# ---- references ----
+drv refs '$b mkdir $out; echo $b $out >$out/x; : >$out/bare' >refs.lua
+path=$(build -f refs.lua 2>err)
+got=$("$CAIRN" store query --root "$root" --references "$path" 2>/dev/null | sed 's/.*-//' | tr '\n' ' ')
+ok "references are found" "$([ "$got" = "bb refs " ] || [ "$got" = "refs bb " ]; echo $?)" err
+drv forbidden '$b mkdir $out; echo $b >$out/x' >forbidden.lua
+sed 's|env = {|env = { disallowedReferences = bb,|' forbidden.lua >forbidden2.lua
+build -f forbidden2.lua >out 2>err
+ok "disallowedReferences" "$([ $? = 100 ] && has err "is not allowed to refer to"; echo $?)" err
+sed 's|env = {|env = { allowedRequisites = "",|; s/name = "forbidden"/name = "forbidden3"/' forbidden.lua >forbidden3.lua
+build -f forbidden3.lua >out 2>err
+ok "allowedRequisites" "$([ $? = 100 ] && has err "(allowedRequisites)"; echo $?)" err
+drv graph '$b cp g $out' >graph.lua
+sed -i 's|env = {|env = { exportReferencesGraph = "g " .. bb,|' graph.lua
+path=$(build --physical -f graph.lua 2>err)
+ok "exportReferencesGraph" "$([ "$(sed 's/.*-//' "$path" | tr '\n' ,)" = "bb,,0," ]; echo $?)" err
+
+# ---- check ----
+drv same 'echo x >$out' >same.lua
+build -f same.lua >out 2>err
+build --check -f same.lua >out 2>err
+ok "the same bytes again" $? err
+drv differs '$b cat /proc/sys/kernel/random/uuid >$out' >differs.lua
+build -f differs.lua >out 2>err
+build --check -f differs.lua >out 2>err
+ok "other bytes end with 102" "$([ $? = 102 ] && has err "may not be deterministic"; echo $?)" err
+
+# ---- several at once ----
+cat >many.lua <<'END'
+local bb = source("bb", { name = "bb" })
+local b = bb .. "/bin/busybox"
+local function one(name, script, env)
+	return derivation { name = name, builder = b, args = { "sh", "-c", script }, env = { b = b, dep = env } }
+end
+local deps = {}
+for i = 1, 6 do deps[i] = one("part" .. i, "echo start >&2; $b date +%s%N; $b sleep 0.4; $b date +%s%N; echo " .. i .. " >$out") end
+return one("whole", "for i in $dep; do $b cat $i; done >$out", deps)
+END
+path=$(build -M 2 --physical -f many.lua 2>err)
+ok "a graph is built" "$([ "$(tr '\n' ' ' <"$path")" = "1 2 3 4 5 6 " ]; echo $?)" err
+ok "the count goes down" "$(has err ", 7 left" && has err "building whole, 1 left"; echo $?)" err
+cat >keep.lua <<'END'
+local bb = source("bb", { name = "bb" })
+local b = bb .. "/bin/busybox"
+local function one(name, script, env)
+	return derivation { name = name, builder = b, args = { "sh", "-c", script }, env = { b = b, dep = env } }
+end
+return one("top", "true", { one("bad", "exit 1"), one("good", "echo >$out"), one("late", "$b sleep 0.3; echo >$out") })
+END
+build -k -M 4 -f keep.lua >out 2>err
+ok "--keep-going goes on" "$([ $? = 100 ] && [ -e "$(ls "$root"/gnu/store/*-late)" ] && empty "$root"/gnu/store/*-top; echo $?)" err
+
+# Two clients share the slots of one store: never more than one builder with -M 1.
+for i in 1 2 3; do
+	drv "lone$i" "# $mark-lone
+echo >\$out; \$b sleep 0.5; : # $mark-lone" >"lone$i.lua"
+	"$CAIRN" build --root "$root" -M 1 -f "lone$i.lua" >"out$i" 2>"err$i" &
+	eval "c$i=\$!"
+done
+most=0
+while kill -0 "$c1" 2>/dev/null || kill -0 "$c2" 2>/dev/null || kill -0 "$c3" 2>/dev/null; do
+	now=$(builders "$mark-lone" | wc -l)
+	[ $now -gt $most ] && most=$now
+	sleep 0.02
+done
+wait "$c1" "$c2" "$c3"
+ok "one job limit for all clients ($most at once)" "$([ $most = 1 ] && [ -s out1 ] && [ -s out2 ] && [ -s out3 ]; echo $?)" err1
+
+# ---- from outside ----
+drv long "echo $mark; while :; do \$b sleep 100 # $mark
+done" >long.lua
+seen_as() { # NAME: owners of the builders, and what a killed client leaves
+	ok "$1: the builder runs" "$(await some builders; echo $?)" err
+	bad=
+	for p in $(builders); do
+		uid=$(sed -n 's/^Uid:[[:space:]]*//p' "/proc/$p/status" | tr '\t' '\n' | sort -u | tr '\n' ' ')
+		case " $uid" in *" 0 "*) bad="$bad $p" ;; esac
+	done
+	ok "$1: no builder has host uid 0" "$([ -z "$bad" ]; echo $?)"
+}
+clean_after() {
+	ok "$1: no builder is left" "$(await none builders; echo $?)"
+	ok "$1: no partial result" "$(empty -d "$root"/gnu/store/*-long; echo $?)"
+}
+"$CAIRN" build --root "$root" -f long.lua >out 2>err &
+client=$!
+seen_as "embedded"
+kill -9 $client
+wait $client 2>/dev/null
+clean_after "client killed"
+ok "client killed: its directories go" "$(await empty "$root/var/guix/builds"; echo $?)"
+
+"$CAIRN" build --root "$root" -f long.lua >out 2>err &
+client=$!
+await some builders
+for p in $(running "build --root $root"); do
+	[ "$p" != $client ] && kill -9 "$p"
+done
+wait $client
+status=$?
+ok "server killed: the client says so" "$([ $status != 0 ] && has err "closed the connection"; echo $?)" err
+clean_after "server killed"
+build -f same.lua >out 2>err
+ok "server killed: the next run works" $? err
+drv sweep 'echo >$out' >sweep.lua
+build -f sweep.lua >out 2>err
+ok "server killed: the next build sweeps" "$(empty "$root/var/guix/builds"; echo $?)" err
+
+# ---- daemon ----
+# Its store is a private root, its socket is found by --socket.
+droot=$TMP/d
+mkdir "$droot"
+"$CAIRN" daemon --root "$droot" -M 2 2>derr &
+daemon=$!
+sock=$droot/var/guix/daemon-socket/socket
+ok "daemon: listens" "$(await test -S "$sock"; echo $?)" derr
+path=$("$CAIRN" build --socket "$sock" -f same.lua 2>err)
+ok "daemon: builds" "$([ "$(cat "$droot$path")" = x ]; echo $?)" err
+"$CAIRN" build --socket "$sock" -f fails.lua >out 2>err
+ok "daemon: tells of failures" "$([ $? = 100 ] && has err "line 3"; echo $?)" err
+if [ "$(id -u)" = 0 ]; then
+	chmod 711 "$TMP"
+	setpriv --reuid 65534 --regid 65534 --clear-groups env HOME=/nonexistent \
+		"$CAIRN" build --socket "$sock" -f same.lua >out 2>err
+	ok "daemon: serves other users" $? err
+fi
+root=$droot
+"$CAIRN" build --socket "$sock" -f long.lua >out 2>err &
+client=$!
+seen_as "daemon"
+kill -9 $client
+wait $client 2>/dev/null
+clean_after "daemon, client killed"
+"$CAIRN" build --socket "$sock" -f long.lua >out 2>err &
+client=$!
+await some builders
+for p in $(running "daemon --root $droot"); do
+	kill -9 "$p"
+done
+wait $client
+ok "daemon killed: the client says so" "$([ $? != 0 ] && has err "closed the connection"; echo $?)" err
+clean_after "daemon killed"
+wait $daemon 2>/dev/null
+"$CAIRN" daemon --root "$droot" 2>derr &
+daemon=$!
+again() { "$CAIRN" build --socket "$sock" -f sweep.lua >out 2>err; }
+ok "daemon killed: a new one takes over" "$(await again; echo $?)" err
+kill $daemon
+wait $daemon
+ok "daemon: ends on TERM" $? derr
+echo "1..$n"
+exit $failed
