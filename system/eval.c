@@ -22,6 +22,7 @@
 #include "lib/wire.h"
 #include "system/box.h"
 #include "system/graph.h"
+#include "system/pool.h"
 
 #define HOOK_STEP     1000
 #define NODE_META     "cairn.node"
@@ -45,6 +46,7 @@ struct made {
 static struct {
 	int fd;
 	const struct program *program;
+	struct pool pool;
 	size_t used; /* bytes held by Lua and by nodes */
 	uint64_t steps;
 	struct vec nodes; /* struct made, in order of making */
@@ -91,16 +93,11 @@ static void *box_alloc(void *ud, void *p, size_t old, size_t n)
 	void *q;
 
 	if (!p)
-		old = 0;
-	if (n == 0) {
-		free(p);
-		box.used -= old;
-		return NULL;
-	}
+		old = 0; /* Lua passes the kind of object */
 	if (n > old && box.used + (n - old) > box.program->memory)
 		return NULL;
-	q = realloc(p, n);
-	if (q)
+	q = pool_resize(&box.pool, p, old, n);
+	if (q || n == 0)
 		box.used += n - old;
 	return q;
 }
@@ -1002,6 +999,8 @@ int program_main(int fd, void *arg)
 	l = lua_newstate(box_alloc, NULL);
 	if (!l)
 		finish(EVAL_MSG_ERROR, SLICE("out of memory"));
+	/* What an evaluation makes it mostly keeps: collect when the memory has grown tenfold. */
+	lua_gc(l, LUA_GCINC, 1000, 0, 0);
 	lua_sethook(l, count_hook, LUA_MASKCOUNT, HOOK_STEP);
 	lua_pushcfunction(l, run);
 	r = lua_pcall(l, 0, 0, 0);
