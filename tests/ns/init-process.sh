@@ -1,0 +1,196 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Processes: readiness of both kinds, restarts and their limit, time-outs, what a child is given,
+# orphans, forking daemons, socket activation, descriptors that do not leak.
+. "$SRC/tests/ns/init.inc"
+make_root
+
+cat >"$R/test/notify.py" <<'X'
+import os, socket, sys, time
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.connect(os.environ["NOTIFY_SOCKET"])
+while not os.path.exists("/test/go"):
+    time.sleep(0.02)
+s.send(b"STATUS=warm\nREADY=1")
+time.sleep(1000)
+X
+cat >"$R/test/echo.py" <<'X'
+import os, socket
+assert os.environ["LISTEN_FDS"] == "1" and int(os.environ["LISTEN_PID"]) == os.getpid()
+s = socket.socket(fileno=3)
+while True:
+    c, _ = s.accept()
+    d = c.recv(100)
+    if d == b"die":
+        os._exit(3)
+    c.sendall(b"%d:" % os.getpid() + d)
+    c.close()
+X
+cat >"$R/test/ask.py" <<'X'
+import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+s.sendall(sys.argv[2].encode())
+print(s.recv(100).decode())
+X
+printf 'dd:x:77:78:dd:/tmp:/bin/sh\n' >>"$R/etc/passwd"
+
+boot <<'X'
+[service notify]
+type = notify
+exec = /usr/bin/python3 /test/notify.py
+enabled = no
+
+[service junk]
+type = notify
+notify = fd:7
+exec = /bin/sh -c "head -c 65536 /dev/zero >&7; echo READY=1 >&7; sleep 1000"
+enabled = no
+
+[service closes]
+type = notify
+notify = fd:7
+exec = /bin/sh -c "exec 7>&-; sleep 1000"
+restart = never
+enabled = no
+
+[service slow]
+type = notify
+exec = /bin/sleep 1000
+start-timeout = 300ms
+restart = never
+enabled = no
+
+[service loop]
+exec = /bin/sh -c "echo x >>/test/loop; exit 1"
+restart-delay = 20ms
+restart-limit = 4
+enabled = no
+
+[service good-end]
+exec = /bin/sh -c "exit 0"
+restart = on-failure
+enabled = no
+
+[service phoenix]
+exec = /bin/sleep 1000
+restart-delay = 10ms
+restart-limit = 0
+
+[service deaf]
+exec = /bin/sh -c "trap '' TERM; while :; do sleep 1; done"
+stop-timeout = 300ms
+
+[service fds]
+type = oneshot
+exec = /bin/sh -c "ls /proc/self/fd >/test/fds; cat /proc/self/status >/test/status; env >/test/env; umask >/test/umask; pwd >/test/pwd; ulimit -n >/test/nofile"
+environment = A=1 "B=two words"
+umask = 027
+working-directory = /tmp
+limit = nofile 321
+notify = fd:9
+
+[service orphans]
+type = oneshot
+exec = /bin/sh -c "for i in 1 2 3 4 5 6 7 8 9 10; do (for j in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do (true &) ; done) ; done; kill -9 $PPID"
+enabled = no
+
+[service daemon]
+type = forking
+pid-file = /test/daemon.pid
+exec = /bin/sh -c "setsid sleep 1000 & echo $! >/test/daemon.pid"
+enabled = no
+
+[service liar]
+type = forking
+pid-file = /test/liar.pid
+exec = /bin/sh -c "echo 1 >/test/liar.pid"
+start-timeout = 300ms
+restart = never
+enabled = no
+
+[service sock]
+exec = /usr/bin/python3 /test/echo.py
+listen = stream /run/echo.sock mode=0600
+activate = yes
+restart-delay = 10ms
+
+[service nobody]
+exec = /bin/true
+user = not-a-user
+restart = never
+enabled = no
+X
+
+ctl start --no-wait notify
+check "waits for READY=1" is notify starting
+touch "$R/test/go"
+check "sd_notify readiness" ctl start notify
+check "STATUS= is kept" [ "$(field notify status)" = warm ]
+check "a line on the descriptor, after junk" ctl start junk
+check "closing it without a line is failure" sh -c '! "$CAIRN" service start closes 2>/dev/null'
+check "and leaves no process" [ "$(pid closes)" = 0 ]
+check "start timeout" sh -c '"$CAIRN" service start slow 2>&1 | grep -q "start timed out"'
+
+ctl start --no-wait loop
+check "crash loop ends failed" retry 10 is loop failed
+check "after limit + 1 runs" [ "$(wc -l <"$R/test/loop")" = 5 ]
+check "with the reason" [ "$(field loop why)" = "restart limit reached; last: exit code 1" ]
+ctl start --no-wait good-end
+check "on-failure leaves a good end alone" retry 5 is good-end done
+
+old=$(pid phoenix)
+inside() { nsenter -t "$(pgrep -P "$INIT")" -p chroot "$R" "$@"; }
+inside kill -9 "$old"
+new_pid() { p=$(pid phoenix); [ "$p" != "$old" ] && [ "$p" != 0 ]; }
+check "killed service is up again" retry 5 new_pid
+
+check "a deaf service is killed after its time-out" ctl stop deaf
+check "it is down" is deaf down
+check "and it was said" grep -q 'killing name=deaf' "$TMP/console"
+
+# 0 1 2, the directory ls reads, and the notification descriptor that it did not ask for as oneshot
+check "exactly the descriptors it may have" [ "$(tr '\n' ' ' <"$R/test/fds")" = "0 1 2 3 " ]
+check "no signal blocked" grep -q 'SigBlk:.*0000000000000000$' "$R/test/status"
+check "no signal ignored" grep -q 'SigIgn:.*0000000000000000$' "$R/test/status"
+check "environment" grep -q '^B=two words$' "$R/test/env"
+check "umask" grep -q 027 "$R/test/umask"
+check "working directory" grep -qx /tmp "$R/test/pwd"
+check "limit" grep -qx 321 "$R/test/nofile"
+
+ctl start --no-wait orphans
+zombies() { cat "$R"/proc/[0-9]*/stat 2>/dev/null | awk '$3 == "Z"' | wc -l; }
+no_zombies() { [ "$(zombies)" = 0 ]; }
+check "orphans are reaped" retry 5 no_zombies
+
+check "a forking daemon is adopted" ctl start daemon
+check "by its pid file" [ "$(pid daemon)" = "$(cat "$R/test/daemon.pid")" ]
+ctl stop daemon
+check "and stopped" [ ! -e "$R/proc/$(cat "$R/test/daemon.pid")" ]
+check "a pid file that names PID 1 is refused" sh -c '! "$CAIRN" service start liar 2>/dev/null'
+check "an unknown user is a clear failure" sh -c '"$CAIRN" service start nobody 2>&1 | grep -q "user not-a-user: not found"'
+
+check "an activated service counts as up" is sock up
+check "without a process" [ "$(pid sock)" = 0 ]
+ask() { inside /usr/bin/python3 /test/ask.py /run/echo.sock "$1"; }
+check "mode of the socket" [ "$(stat -c %a "$R/run/echo.sock")" = 600 ]
+one=$(ask hello)
+check "the first connection starts it" [ "${one#*:}" = hello ]
+check "the next one finds it running" [ "$(ask again)" = "${one%%:*}:again" ]
+ask die >/dev/null 2>&1
+two=$(ask more)
+check "after its death the socket answers again" [ "${two#*:}" = more ]
+check "from a new process" [ "${two%%:*}" != "${one%%:*}" ]
+
+fds() { ls "$R/proc/1/fd" | wc -l; }
+ctl restart phoenix
+before=$(fds)
+i=0
+while [ $i -lt 60 ]; do
+	ctl restart phoenix
+	i=$((i + 1))
+done
+check "no descriptor leaks over restarts" [ "$(fds)" -le "$((before + 2))" ]
+"$CAIRN" poweroff
+wait $INIT
+finish
