@@ -14,6 +14,8 @@
 #include "lib/size.h"
 #include "lib/wire.h"
 
+#define ACCEPT_TURN 8
+
 struct client {
 	struct loop_fd src; /* fd owned */
 	bool trusted;	    /* may do more than look */
@@ -354,20 +356,20 @@ static struct client *find_slot(bool trusted)
 	return best;
 }
 
-static void on_listen(struct loop_fd *src, uint32_t events)
+static bool accept_one(int listener)
 {
 	struct ucred cred = { .uid = (uid_t)-1 };
 	socklen_t len = sizeof(cred);
-	int fd = accept4(src->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	if (fd < 0)
-		return;
+		return false;
 	(void)getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len);
 	bool trusted = cred.uid == 0 || cred.uid == geteuid();
 	struct client *c = find_slot(trusted);
 	if (!c) {
 		fd_close(&fd);
-		return;
+		return true;
 	}
 	*c = (struct client){ .src = { .fd = -1, .fn = on_client, .arg = c },
 			      .trusted = trusted,
@@ -376,6 +378,13 @@ static void on_listen(struct loop_fd *src, uint32_t events)
 		fd_close(&fd);
 		c->src.fd = -1;
 	}
+	return true;
+}
+
+static void on_listen(struct loop_fd *src, uint32_t events)
+{
+	for (int i = 0; i < ACCEPT_TURN && accept_one(src->fd); i++)
+		;
 }
 
 int control_open(const char *path, struct err *e)

@@ -47,6 +47,12 @@ static void sink(enum log_level level, const char *line)
 void early_log(bool pid1)
 {
 	log_init("cairn-init");
+	if (pid1) {
+		int fd = open("/proc/sys/kernel/printk_devkmsg", O_WRONLY | O_CLOEXEC);
+		if (fd >= 0)
+			(void)!write(fd, "on\n", 3); /* else ten lines in five seconds */
+		fd_close(&fd);
+	}
 	if (pid1)
 		kmsg = open("/dev/kmsg", O_WRONLY | O_CLOEXEC | O_NONBLOCK);
 	log_set_sink(sink);

@@ -8,12 +8,17 @@
 #include <signal.h>
 #include <sys/reboot.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include "init/early.h"
 #include "init/logger.h"
 #include "init/world.h"
 #include "lib/fd.h"
 #include "lib/log.h"
+
+#ifndef SYS_close_range
+#define SYS_close_range 436
+#endif
 
 #define USAGE                                                                                      \
 	"usage: cairn-init [--run-dir DIR] [SET]\n"                                                \
@@ -152,6 +157,8 @@ int main(int argc, char **argv)
 	parse_options(argc, argv, &o);
 	set_signals(pid1);
 	(void)umask(022);
+	/* Nothing inherited goes on to services. Old kernels lack the call; there none is open. */
+	(void)syscall(SYS_close_range, 3, ~0u, 0);
 	if (pid1) {
 		(void)setsid(); /* fails when it is a leader already */
 		early_log(false);
