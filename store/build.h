@@ -11,24 +11,24 @@
 struct buildlog;
 
 struct build {
-	struct session *s;	   /* borrowed */
-	const char *drv_path;	   /* borrowed */
-	const struct drv *drv;	   /* borrowed */
-	const struct vec *inputs;  /* borrowed: closure of the inputs, sorted store paths */
-	bool check;		   /* compare with what is valid, register nothing */
+	struct session *s;	  /* borrowed */
+	const char *drv_path;	  /* borrowed */
+	const struct drv *drv;	  /* borrowed */
+	const struct vec *inputs; /* borrowed: closure of the inputs, sorted store paths */
+	bool check;		  /* compare with what is valid, register nothing */
 	/* private */
 	struct build_id id;
 	bool have_id;
 	struct proc proc;
-	int log;		   /* owned: read end of the output, non-blocking */
-	struct buildlog *file;	   /* owned */
-	int top;		   /* owned: its /tmp; named by the base name of drv_path */
-	int out;		   /* owned: its store directory */
-	char out_name[32];	   /* below local_tmp_dir; "" none */
-	char tree[256];		   /* "guix-build-NAME.drv-0" */
-	uint64_t started, heard;   /* ns */
+	int log;		 /* owned: read end of the output, non-blocking */
+	struct buildlog *file;	 /* owned */
+	int top;		 /* owned: its /tmp; named by the base name of drv_path */
+	int out;		 /* owned: its store directory */
+	char out_name[32];	 /* below local_tmp_dir; "" none */
+	char tree[256];		 /* "guix-build-NAME.drv-0" */
+	uint64_t started, heard; /* ns */
 	uint64_t log_bytes;
-	struct str said;	   /* owned: last line of a builtin, its reason when it fails */
+	struct str said; /* owned: last line of a builtin, its reason when it fails */
 };
 
 /* Start. s, drv_path, drv, inputs, check are set, the rest is zero. On failure build_done() cleans

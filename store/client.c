@@ -24,7 +24,7 @@
 
 struct store_conn {
 	struct stream s;
-	pid_t child; /* embedded daemon; 0: none */
+	pid_t child;	/* embedded daemon; 0: none */
 	struct arena a; /* the strings below */
 	char *root, *store_dir, *state_dir, *log_dir;
 	struct store_opts opts;
@@ -64,8 +64,7 @@ static int default_root(struct store_conn *c, struct err *e)
 	else if (home && home[0] == '/')
 		dir = arena_fmt(&c->a, "%s/.local/state/cairn", home);
 	else
-		return err_hint(e,
-				err_set(e, -ERR_USAGE, "there is no place for a private store"),
+		return err_hint(e, err_set(e, -ERR_USAGE, "there is no place for a private store"),
 				"set HOME, or give --root DIR");
 	return dir ? set_root(c, dir, e) : err_set(e, -ENOMEM, "out of memory");
 }

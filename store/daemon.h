@@ -7,9 +7,9 @@
 #include "store/serve.h"
 
 struct daemon_opts {
-	struct serve_opts serve;   /* client and broker are filled in for each connection */
-	const struct vec *listen;  /* paths of sockets; empty: the usual one */
-	void (*ready)(void *arg);  /* called once connections are accepted; may be NULL */
+	struct serve_opts serve;  /* client and broker are filled in for each connection */
+	const struct vec *listen; /* paths of sockets; empty: the usual one */
+	void (*ready)(void *arg); /* called once connections are accepted; may be NULL */
 	void *arg;
 };
 

@@ -9,7 +9,7 @@
 
 struct download {
 	const struct drv *drv; /* borrowed */
-	uid_t uid; /* to become, when the caller is root */
+	uid_t uid;	       /* to become, when the caller is root */
 	gid_t gid;
 	int dirfd;	  /* where the file goes */
 	const char *name; /* of the file */

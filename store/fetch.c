@@ -15,16 +15,16 @@
 #include "lib/text.h"
 #include "store/mirror.h"
 
-#define CONNECT_SECONDS	 5L
-#define SLOW_SECONDS	 30L
-#define SLOW_BYTES	 1024L
-#define REDIRECTS	 10L
-#define HOSTS_MAX	 64
-#define HOST_MAX	 120
-#define HOST_FORGET	 600 /* seconds */
-#define HOSTS_OFFLINE	 3   /* so many unreachable hosts mean: no way out of here */
-#define PROGRESS_NS	 (250ull * 1000000)
-#define SIZE_LIMIT	 ((curl_off_t)16 << 30)
+#define CONNECT_SECONDS 5L
+#define SLOW_SECONDS	30L
+#define SLOW_BYTES	1024L
+#define REDIRECTS	10L
+#define HOSTS_MAX	64
+#define HOST_MAX	120
+#define HOST_FORGET	600 /* seconds */
+#define HOSTS_OFFLINE	3   /* so many unreachable hosts mean: no way out of here */
+#define PROGRESS_NS	(250ull * 1000000)
+#define SIZE_LIMIT	((curl_off_t)16 << 30)
 
 /* ---- Hosts ----------------------------------------------------------------------------------- */
 
@@ -306,8 +306,7 @@ static int transfer(struct transfer *t, const char *proxy, struct err *e)
 	if (code != CURLE_OK) {
 		if (unreachable(code) && got == 0)
 			host_set_bad(host, time(NULL) + HOST_FORGET);
-		return err_set(e, -ERR_FETCH, "%s",
-			       errbuf[0] ? errbuf : curl_easy_strerror(code));
+		return err_set(e, -ERR_FETCH, "%s", errbuf[0] ? errbuf : curl_easy_strerror(code));
 	}
 	return t->f->nar ? 0 : judge_hash(t->f, d, e);
 }
@@ -372,10 +371,10 @@ int fetch_run(const struct fetch *f, struct err *e)
 	}
 	if (!n)
 		return err_hint(e,
-				err_set(e, -ERR_FETCH, "no usable URL for %s", f->label ? f->label : f->name),
+				err_set(e, -ERR_FETCH, "no usable URL for %s",
+					f->label ? f->label : f->name),
 				"configure a mirror, for Debian's: CAIRN_MIRROR_DEBIAN");
-	return err_set(e, last, "cannot download %s: %s", f->label ? f->label : f->name,
-		       why.buf);
+	return err_set(e, last, "cannot download %s: %s", f->label ? f->label : f->name, why.buf);
 }
 
 int fetch_file(const char *const *urls, size_t nurls, const struct digest *want, int dirfd,

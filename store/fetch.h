@@ -13,10 +13,10 @@ struct fetch {
 	size_t nurls;
 	const struct digest *want;
 	int dirfd;
-	const char *name; /* made anew */
+	const char *name;  /* made anew */
 	const char *label; /* in messages; NULL: name */
 	unsigned mode;
-	bool nar; /* want is the hash of the file as a NAR, mode and all */
+	bool nar;		     /* want is the hash of the file as a NAR, mode and all */
 	fetch_progress_fn *progress; /* NULL: none */
 	void *arg;
 };

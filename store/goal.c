@@ -11,7 +11,7 @@
 #include "lib/tab.h"
 #include "store/build.h"
 
-#define DOWNLOADS_MAX 6 /* at once on a connection; they take no job slot */
+#define DOWNLOADS_MAX 6	  /* at once on a connection; they take no job slot */
 #define RETRY_MS      200 /* for locks, and slots that are files */
 #define DEPTH_MAX     20000
 #define POLLS_MAX     (2 * 1024 + 8)
@@ -53,7 +53,7 @@ struct goals {
 	struct tab by_path; /* struct goal * */
 	struct vec all, top;
 	size_t unfinished, running, downloads, builders;
-	bool stop; /* a failure ended the request */
+	bool stop;	  /* a failure ended the request */
 	struct err first; /* failure */
 	int status;
 };
@@ -112,8 +112,9 @@ static int new_goal(struct goals *g, const char *path, struct goal **ret, struct
 	if (r)
 		return r;
 	goal->builtin = strncmp(goal->drv->builder, "builtin:", 8) == 0;
-	goal->build = (struct build){ .s = g->s, .log = -1, .top = -1, .out = -1,
-				      .proc = PROC_INIT, .said = STR_INIT };
+	goal->build = (struct build){
+		.s = g->s, .log = -1, .top = -1, .out = -1, .proc = PROC_INIT, .said = STR_INIT
+	};
 	vec_add(&g->all, goal);
 	void **slot = tab_put(&g->by_path, slice_of(goal->path), NULL);
 	if (!slot || g->all.err)
@@ -183,9 +184,9 @@ static void announce_plan(struct goals *g)
 
 static int status_of(int code)
 {
-	return code == -ERR_TIMEOUT ? PROTO_STATUS_TIMEOUT :
-	       code == -ERR_DIFFERS ? PROTO_STATUS_DIFFERS :
-				      PROTO_STATUS_FAILED;
+	return code == -ERR_TIMEOUT   ? PROTO_STATUS_TIMEOUT
+	       : code == -ERR_DIFFERS ? PROTO_STATUS_DIFFERS
+				      : PROTO_STATUS_FAILED;
 }
 
 static void fail_waiters(struct goals *g, struct goal *goal)
@@ -520,8 +521,8 @@ static int add_thing(struct goals *g, const char *thing, struct err *e)
 {
 	const struct local *l = g->s->l;
 	const char *bang = strchr(thing, '!');
-	char *path = bang ? arena_strn(&g->arena, thing, (size_t)(bang - thing)) :
-			    arena_str(&g->arena, thing);
+	char *path = bang ? arena_strn(&g->arena, thing, (size_t)(bang - thing))
+			  : arena_str(&g->arena, thing);
 	if (!path)
 		return err_set(e, -ENOMEM, "out of memory");
 	int r = local_check_path(l, path, e);
@@ -531,8 +532,8 @@ static int add_thing(struct goals *g, const char *thing, struct err *e)
 	if (r)
 		return r;
 	if (!valid)
-		return err_set(e, -ERR_NOTVALID,
-			       "path `%s' does not exist and cannot be created", path);
+		return err_set(e, -ERR_NOTVALID, "path `%s' does not exist and cannot be created",
+			       path);
 	if (!slice_ends(slice_of(path), ".drv"))
 		return 0;
 	auto_vec struct vec outs = VEC_INIT;

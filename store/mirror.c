@@ -72,8 +72,8 @@ static char *parse_deb822(struct arena *a, struct slice text)
 			continue;
 		}
 		bool on = !enabled.n || slice_is(enabled, "yes") || slice_is(enabled, "true");
-		char *base = on && has_word(types, "deb") ? accept_base(a, uris, suites, parts) :
-							    NULL;
+		char *base =
+			on && has_word(types, "deb") ? accept_base(a, uris, suites, parts) : NULL;
 		if (base)
 			return base;
 		types = uris = suites = parts = enabled = (struct slice){ 0 };

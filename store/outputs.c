@@ -16,8 +16,8 @@
 struct output {
 	const struct drv_output *o; /* borrowed from the derivation */
 	const char *base;
-	int dirfd;	  /* borrowed: where it is now … */
-	char name[256];	  /* … and under which name */
+	int dirfd;	/* borrowed: where it is now … */
+	char name[256]; /* … and under which name */
 	struct store_info info;
 	struct vec refs;
 };
@@ -112,8 +112,8 @@ static int check_hash(struct outputs *o, struct output *out, struct err *e)
 	if (digest_algo_parse(name, &algo) || digest_parse(algo, slice_of(out->o->hash), &want))
 		return err_set(e, -ERR_BUILD, "the hash of output `%s' is malformed", out->o->path);
 	uint64_t size;
-	int r = recursive ? nar_hash(out->dirfd, out->name, algo, NULL, NULL, &got, &size, e) :
-			    hash_flat(out, algo, &got, e);
+	int r = recursive ? nar_hash(out->dirfd, out->name, algo, NULL, NULL, &got, &size, e)
+			  : hash_flat(out, algo, &got, e);
 	if (r)
 		return r;
 	if (digest_eq(&want, &got))
@@ -124,9 +124,8 @@ static int check_hash(struct outputs *o, struct output *out, struct err *e)
 	session_trace(o->b->s, "hash-mismatch %s %s %s %s", out->o->path, out->o->algo, a, b);
 	digest_hex(&want, a);
 	digest_hex(&got, b);
-	return err_set(e, -ERR_HASH,
-		       "hash mismatch for store item '%s': expected %s %s, got %s", out->o->path,
-		       digest_name(algo), a, b);
+	return err_set(e, -ERR_HASH, "hash mismatch for store item '%s': expected %s %s, got %s",
+		       out->o->path, digest_name(algo), a, b);
 }
 
 /* A fixed output becomes a fresh copy first: should a descriptor of the builder's inode have left

@@ -17,22 +17,22 @@
 #include "lib/text.h"
 #include "store/protocol.h"
 
-#define TAIL_LINES 20
+#define TAIL_LINES    20
 #define LINE_MAX_KEPT 2000
-#define STILL_NS   (60ull * 1000000000)
-#define REDRAW_NS  (100ull * 1000000)
+#define STILL_NS      (60ull * 1000000000)
+#define REDRAW_NS     (100ull * 1000000)
 
 /* One derivation that is being built. */
 struct job {
 	struct job *next;
-	char *drv;	     /* owned: path */
-	char *log;	     /* owned: logical path of the log, may be empty */
-	uint64_t pid;	     /* as in the trace lines */
-	uint64_t start, told; /* ns */
-	struct str line;     /* unfinished line of output */
+	char *drv;		/* owned: path */
+	char *log;		/* owned: logical path of the log, may be empty */
+	uint64_t pid;		/* as in the trace lines */
+	uint64_t start, told;	/* ns */
+	struct str line;	/* unfinished line of output */
 	char *tail[TAIL_LINES]; /* owned; ring of finished lines */
-	size_t ntail;	     /* ever added */
-	uint64_t size, done; /* of a download; 0 unknown */
+	size_t ntail;		/* ever added */
+	uint64_t size, done;	/* of a download; 0 unknown */
 };
 
 struct progress {

@@ -59,10 +59,10 @@ enum proto_mode { PROTO_BUILD_NORMAL, PROTO_BUILD_REPAIR, PROTO_BUILD_CHECK };
 /* Pair of SetOptions by which our client asks for "@ cairn-plan" lines. */
 #define PROTO_PAIR_PLAN "cairn-plan"
 
-#define PROTO_LIMIT_PATH   4096u
-#define PROTO_LIMIT_STRING (1u << 20)
-#define PROTO_LIMIT_TEXT   (64u << 20)
-#define PROTO_LIMIT_LIST   (1u << 20)
+#define PROTO_LIMIT_PATH    4096u
+#define PROTO_LIMIT_STRING  (1u << 20)
+#define PROTO_LIMIT_TEXT    (64u << 20)
+#define PROTO_LIMIT_LIST    (1u << 20)
 #define PROTO_LIMIT_REQUEST ((size_t)256 << 20) /* memory of one request */
 #define PROTO_HELLO_SECONDS 5
 #define PROTO_STALL_SECONDS 60 /* without a byte in the middle of a request */

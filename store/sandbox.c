@@ -26,12 +26,12 @@
 #define NS_FLAGS                                                                                   \
 	((uint64_t)CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC |      \
 	 CLONE_NEWUTS | KERNEL_CLONE_NEWCGROUP)
-#define MOUNT_SAFE	(KERNEL_MOUNT_ATTR_NOSUID | KERNEL_MOUNT_ATTR_NODEV)
-#define MOUNT_INPUT	(MOUNT_SAFE | KERNEL_MOUNT_ATTR_RDONLY)
-#define ID_BASE		872415232U /* 0x34000000: far from what systems hand out */
-#define ID_COUNT	4096U
-#define ID_DIR		"/run/cairn-build-ids"
-#define REPORT_MAX	400
+#define MOUNT_SAFE  (KERNEL_MOUNT_ATTR_NOSUID | KERNEL_MOUNT_ATTR_NODEV)
+#define MOUNT_INPUT (MOUNT_SAFE | KERNEL_MOUNT_ATTR_RDONLY)
+#define ID_BASE	    872415232U /* 0x34000000: far from what systems hand out */
+#define ID_COUNT    4096U
+#define ID_DIR	    "/run/cairn-build-ids"
+#define REPORT_MAX  400
 
 /* ---- Child: nothing here allocates, returns or touches the caller's state -------------------- */
 
@@ -40,7 +40,7 @@ struct child {
 	const struct filter_prog *filter;
 	int sync; /* "go" from the parent; report to it; its end tells that it died */
 	int real_store, store, tmp, place; /* the caller's directories, as our own mounts */
-	int root; /* the tmpfs */
+	int root;			   /* the tmpfs */
 	int null;
 };
 
@@ -155,7 +155,7 @@ static void make_dev(struct child *c)
 {
 	static const char *const nodes[] = { "full", "null", "random", "tty", "urandom", "zero" };
 	static const char *const links[][2] = {
-		{ "/proc/self/fd", "dev/fd" },	   { "/proc/self/fd/0", "dev/stdin" },
+		{ "/proc/self/fd", "dev/fd" },	     { "/proc/self/fd/0", "dev/stdin" },
 		{ "/proc/self/fd/1", "dev/stdout" }, { "/proc/self/fd/2", "dev/stderr" },
 		{ "pts/ptmx", "dev/ptmx" },
 	};
@@ -342,7 +342,8 @@ static void tie_down(struct child *c)
 {
 	if (dup2(c->null, 0) < 0 || dup2(c->s->log, 1) < 0 || dup2(c->s->log, 2) < 0)
 		die(c, 'S', "cannot set up standard input and output");
-	kernel_close_range_cloexec(3); /* all are close-on-exec from birth; this catches the host's */
+	kernel_close_range_cloexec(
+		3); /* all are close-on-exec from birth; this catches the host's */
 	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
 	if (fd >= 0) {
 		(void)!write(fd, "1000", 4); /* advisory */

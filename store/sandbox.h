@@ -21,19 +21,19 @@
 struct sandbox {
 	uid_t host_uid; /* what SANDBOX_UID is outside: one unprivileged id */
 	gid_t host_gid;
-	bool privileged; /* the caller is root: may map an id that is not its own */
-	const char *store_dir; /* logical, absolute */
-	int real_store; /* the store; inputs are its children */
-	int store;	/* directory that becomes store_dir inside, owned by host_uid */
-	int tmp;	/* directory that becomes /tmp */
-	int root;	/* any directory: the place where the new root is mounted */
+	bool privileged;	   /* the caller is root: may map an id that is not its own */
+	const char *store_dir;	   /* logical, absolute */
+	int real_store;		   /* the store; inputs are its children */
+	int store;		   /* directory that becomes store_dir inside, owned by host_uid */
+	int tmp;		   /* directory that becomes /tmp */
+	int root;		   /* any directory: the place where the new root is mounted */
 	const char *const *inputs; /* base names in real_store */
 	size_t ninputs;
-	const char *cwd; /* inside */
+	const char *cwd;     /* inside */
 	const char *builder; /* inside */
 	const char *const *argv, *const *envp;
-	const char *system; /* of the derivation: selects the personality */
-	int log;	    /* standard output and error */
+	const char *system;	  /* of the derivation: selects the personality */
+	int log;		  /* standard output and error */
 	const char *const *extra; /* pairs inside, outside: further read-only binds; NULL-ended */
 };
 

@@ -12,25 +12,25 @@
 #include "lib/fd.h"
 #include "lib/size.h"
 
-#define NR_FCHMODAT2	    452
+#define NR_FCHMODAT2	       452
 #define SECCOMP_MODE_FILTER_NR 2
 
 /* Calls that take a mode: which argument it is. */
 static const struct {
 	const char *name;
 	unsigned arg;
-	bool creat; /* the mode counts only with O_CREAT or O_TMPFILE; filtering it always is right */
+	bool creat; /* the mode counts only with O_CREAT or O_TMPFILE; filtering it always is right
+		     */
 } mode_calls[] = {
-	{ "chmod", 1, false },	 { "fchmod", 1, false }, { "fchmodat", 2, false },
-	{ "open", 2, true },	 { "creat", 1, true },	 { "openat", 3, true },
-	{ "mknod", 1, false },	 { "mknodat", 2, false },
+	{ "chmod", 1, false }, { "fchmod", 1, false },	{ "fchmodat", 2, false },
+	{ "open", 2, true },   { "creat", 1, true },	{ "openat", 3, true },
+	{ "mknod", 1, false }, { "mknodat", 2, false },
 };
 
 /* Refused as if the file system had no attributes: tools then go on without. */
 static const char *const xattr_calls[] = {
-	"setxattr",    "lsetxattr",    "fsetxattr",    "getxattr",  "lgetxattr",  "fgetxattr",
-	"listxattr",   "llistxattr",   "flistxattr",   "removexattr", "lremovexattr",
-	"fremovexattr",
+	"setxattr",  "lsetxattr",  "fsetxattr",	 "getxattr",	"lgetxattr",	"fgetxattr",
+	"listxattr", "llistxattr", "flistxattr", "removexattr", "lremovexattr", "fremovexattr",
 };
 
 /* Refused as if the kernel were older: arguments in memory or calls run by the kernel itself,
@@ -72,8 +72,8 @@ static int add_rules(scmp_filter_ctx ctx)
 	for (size_t i = 0; i < ARRAY_LEN(mode_calls); i++) {
 		int nr = seccomp_syscall_resolve_name(mode_calls[i].name);
 		bool flagged = mode_calls[i].creat && mode_calls[i].arg >= 2;
-		int r = nr == __NR_SCMP_ERROR ? 0 :
-						add_bit_rules(ctx, nr, mode_calls[i].arg, flagged);
+		int r = nr == __NR_SCMP_ERROR ? 0
+					      : add_bit_rules(ctx, nr, mode_calls[i].arg, flagged);
 		if (!rule_ok(r))
 			return r;
 	}
@@ -154,10 +154,10 @@ static struct insn {
 	uint8_t jt, jf;
 	uint32_t k;
 } young_calls[] = {
-	{ 0x20, 0, 0, 0 },	     /* A = number of the call */
-	{ 0x54, 0, 0, 0x3fffffff },  /* A &= mask of x32's bit */
-	{ 0x35, 0, 2, 463 },	     /* if A < 463: let it through */
-	{ 0x25, 1, 0, 466 },	     /* if A > 466: let it through */
+	{ 0x20, 0, 0, 0 },	    /* A = number of the call */
+	{ 0x54, 0, 0, 0x3fffffff }, /* A &= mask of x32's bit */
+	{ 0x35, 0, 2, 463 },	    /* if A < 463: let it through */
+	{ 0x25, 1, 0, 466 },	    /* if A > 466: let it through */
 	{ 0x06, 0, 0, 0x00050000 | EOPNOTSUPP },
 	{ 0x06, 0, 0, 0x7fff0000 },
 };

@@ -392,8 +392,8 @@ static int op_ensure_path(struct req *q)
 	if (!r)
 		r = local_is_valid(q->s->l, path, &valid, &q->e);
 	if (!r && !valid)
-		r = err_set(&q->e, -ERR_NOTVALID,
-			    "path `%s' does not exist and cannot be created", path);
+		r = err_set(&q->e, -ERR_NOTVALID, "path `%s' does not exist and cannot be created",
+			    path);
 	wr_u64(&q->reply, 1);
 	return r;
 }
@@ -639,7 +639,7 @@ static bool greet(struct stream *st)
 	}
 	if (stream_u64(st) != 0)
 		(void)stream_u64(st); /* the processor it would like: not ours to obey */
-	(void)stream_u64(st); /* reserved space: we keep none */
+	(void)stream_u64(st);	      /* reserved space: we keep none */
 	if (st->err)
 		close_with(st, "malformed greeting");
 	return !st->err;

@@ -20,18 +20,18 @@ struct build_id {
 };
 
 struct session {
-	struct local *l;	/* owned */
-	struct stream stream;	/* owned */
-	struct slots *slots;	/* owned */
+	struct local *l;      /* owned */
+	struct stream stream; /* owned */
+	struct slots *slots;  /* owned */
 	struct workdir work;
-	uid_t client_uid;	/* from the kernel */
+	uid_t client_uid; /* from the kernel */
 	gid_t client_gid;
 	bool trusted;
 	/* settings, per connection */
 	bool keep_failed, keep_going, trace, multiplexed, plan;
 	uint64_t verbosity, build_verbosity;
 	uint64_t max_jobs, cores, timeout, max_silent; /* 0: default, all, none, none */
-	uint64_t max_log; /* bytes of output that end a build; 0: none */
+	uint64_t max_log;     /* bytes of output that end a build; 0: none */
 	struct build_id *ids; /* owned */
 	size_t nids;
 	bool client_gone;

@@ -14,12 +14,12 @@
 #define SLOTS_MAX 1024u
 
 struct slots {
-	int dir;	   /* owned: of the files; -1: a broker */
-	int *files;	   /* owned: open lock files, -1 unknown */
-	bool *taken;	   /* owned */
+	int dir;     /* owned: of the files; -1: a broker */
+	int *files;  /* owned: open lock files, -1 unknown */
+	bool *taken; /* owned */
 	size_t n;
-	int broker;	   /* owned; -1: files */
-	unsigned granted;  /* and not taken */
+	int broker;	  /* owned; -1: files */
+	unsigned granted; /* and not taken */
 	bool asked;
 	bool alone; /* the listener ended: what this connection may run is all that counts */
 };

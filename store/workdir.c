@@ -12,7 +12,7 @@
 #include "lib/fd.h"
 #include "lib/size.h"
 
-#define KEEP_DEPTH 256
+#define KEEP_DEPTH     256
 #define KEEP_NOREPLACE 1 /* RENAME_NOREPLACE */
 
 static int open_dir(int dirfd, const char *name)

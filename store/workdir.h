@@ -22,7 +22,7 @@ struct workdir {
 	}
 
 int workdir_make(struct workdir *w, struct local *l, struct err *e); /* once; later calls: 0 */
-void workdir_remove(struct workdir *w, struct local *l);	      /* with all that is in it */
+void workdir_remove(struct workdir *w, struct local *l);	     /* with all that is in it */
 /* Move dirfd/name of a failed build to STATEDIR/failed/name-N, harmless and given to uid and gid
  * ((uid_t)-1: left as it is); ret: the physical path. */
 int workdir_keep(struct local *l, int dirfd, const char *name, uid_t from, uid_t uid, gid_t gid,

@@ -35,11 +35,12 @@ TEST(deb822)
 TEST(lines)
 {
 	auto_arena struct arena a = ARENA_INIT;
-	const char *text = "#deb http://off.example/debian bookworm main\n"
-			   "deb cdrom:[disc]/ bookworm main\n"
-			   "deb http://tools.example/apt stable main\n"
-			   "deb http://deb.example/debian-security bookworm-security main\n"
-			   "deb [arch=amd64 signed-by=/k] https://deb.example/debian bookworm main\n";
+	const char *text =
+		"#deb http://off.example/debian bookworm main\n"
+		"deb cdrom:[disc]/ bookworm main\n"
+		"deb http://tools.example/apt stable main\n"
+		"deb http://deb.example/debian-security bookworm-security main\n"
+		"deb [arch=amd64 signed-by=/k] https://deb.example/debian bookworm main\n";
 	CHECK_STR(mirror_parse_apt(&a, slice_of(text), false), "https://deb.example/debian");
 	CHECK(!mirror_parse_apt(&a, SLICE("deb http://deb.example/debian bookworm contrib\n"),
 				false));

@@ -29,9 +29,9 @@ TEST(accepts)
 TEST(refuses)
 {
 	static const char *const bad[] = {
-		"",	   "a",		"http://x", "\"a",     "\"a\\\"", "(\"a\"",    "(\"a\" b)",
-		"()",	   "\"a\" b",	"(\"a\"))", "((\"a\"))", "'(\"a\")", "\"a\\x41;\"", "\"\\",
-		"(\"a\" . \"b\")",
+		"",	     "a",	  "http://x",	 "\"a",	    "\"a\\\"",
+		"(\"a\"",    "(\"a\" b)", "()",		 "\"a\" b", "(\"a\"))",
+		"((\"a\"))", "'(\"a\")",  "\"a\\x41;\"", "\"\\",    "(\"a\" . \"b\")",
 	};
 	auto_arena struct arena a = ARENA_INIT;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
