@@ -1,0 +1,167 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
+# cairn store: add, query, dump, restore, roots, gc, delete, verify, log; logical and physical paths.
+set -u
+n=0
+failed=0
+ok() {
+	n=$((n + 1))
+	echo "ok $n - $1"
+}
+no() {
+	n=$((n + 1))
+	echo "not ok $n - $1"
+	sed 's/^/# /' "$TMP/err" 2>/dev/null
+	failed=1
+}
+is() { [ "$2" = "$3" ] && ok "$1" || { no "$1"; echo "# '$2' is not '$3'"; }; }
+yes() {
+	what=$1
+	shift
+	"$@" && ok "$what" || no "$what"
+}
+not() { ! "$@"; }
+
+root=$TMP/root
+unset CAIRN_ROOT
+export HOME="$TMP/home"
+mkdir "$HOME"
+s() {
+	sub=$1
+	shift
+	"$CAIRN" store "$sub" --root "$root" "$@" 2>"$TMP/err" </dev/null
+}
+cd "$TMP" || exit 1
+printf 'hello world\n' >hello.txt
+mkdir -p t/sub
+printf a >t/b.txt
+ln -s b.txt t/link
+printf '#!/bin/sh\n' >t/run
+printf 12345678 >t/sub/eight
+: >t/sub/empty
+chmod 644 t/b.txt t/sub/*
+chmod 755 t/run
+
+# ---- add ----
+hello=$(s add --text hello.txt)
+is "a text item" "$hello" /gnu/store/3qfa38x5ns7r5wn2mjnd2vnrsj1wircv-hello.txt
+tree=$(s add --name tree t)
+is "a tree" "$tree" /gnu/store/m1cvzn7ryg051prv84z2sjnqpix15p5k-tree
+is "a file by its contents" "$(s add --flat hello.txt)" \
+	/gnu/store/f6djnxadqm7b28g9f14i7q53fj9lavs1-hello.txt
+is "a tree by SHA-1" "$(s add --hash sha1 --name tree t/)" \
+	/gnu/store/khxhm3ab3smwy21m1n74x3zlk6lbcra2-tree
+is "a file by MD5" "$(s add --flat --hash md5 hello.txt)" \
+	/gnu/store/cxamjhgnjv8cq5zkfyh66x87br4vx3dm-hello.txt
+is "nothing on standard error" "$(cat err)" ""
+printf 'source\n' >src.txt
+src=$(s add --text src.txt)
+printf 'refers to %s\n' "$src" >ref.txt
+ref=$(s add --text --reference "$src" ref.txt)
+is "a text with a reference" "$ref" /gnu/store/m0h8619g5fplmmhknap1jfphyzwf5r2r-ref.txt
+is "two at once" "$(s add t hello.txt | wc -l)" 2
+physical=$(s add --physical --name tree t)
+is "the physical path" "$physical" "$root$tree"
+yes "it can be opened" cmp -s "$physical/run" t/run
+is "its mode" "$(stat -c '%a %Y' "$physical/run" "$physical/b.txt" "$physical" | tr '\n' ' ')" \
+	"555 1 444 1 555 1 "
+
+# ---- query ----
+is "references" "$(s query --references "$ref")" "$src"
+is "referrers" "$(s query --referrers "$src")" "$ref"
+is "requisites" "$(s query --requisites "$ref" | sort | tr '\n' ' ')" "$(printf '%s\n' "$ref" "$src" | sort | tr '\n' ' ')"
+is "hash" "$(s query --hash "$tree")" sha256:1yh0zvzbz8djqcsj5nya9vypn5kahm0kjbr6cyq8d9hnq8r8kzkn
+is "size" "$(s query --size "$tree")" 1256
+is "deriver" "$(s query --deriver "$tree")" unknown-deriver
+is "tree" "$(s query --tree "$ref")" "$ref
+\`---$src"
+s query --graph "$ref" >graph
+yes "graph" grep -q "\"${ref##*/}\" -> \"${src##*/}\";" graph
+s query --json --requisites "$ref" >json
+is "JSON" "$(python3 -c 'import json,sys; print(*sorted((x["narSize"], len(x["references"])) for x in json.load(open("json"))))')" \
+	"(120, 0) (176, 1)"
+is "a physical path is understood" "$(s query --size "$root$tree/sub/eight")" 1256
+ln -s "$tree" link-to-item
+is "so is a link" "$(s query --size link-to-item)" 1256
+is "physical answers" "$(s query --references --physical "$ref")" "$root$src"
+is "all" "$(s query --all | wc -l)" "$(find "$root/gnu/store" -mindepth 1 -maxdepth 1 ! -name .links | wc -l)"
+for p in $(s query --all --physical); do
+	[ -e "$p" ] || no "$p is printed but not there"
+done
+s query --references /gnu/store/00000000000000000000000000000000-x >out
+is "what is not valid: exit status" $? 66
+yes "and said" grep -q "is not valid" err
+s query /etc/passwd >out
+is "what is not in the store: exit status" $? 65
+s query --hash --size "$tree" >out
+is "two questions: exit status" $? 2
+
+# ---- dump and restore ----
+s dump "$tree" >tree.nar
+is "an archive from the store" "$(sha256sum <tree.nar | cut -d' ' -f1)" \
+	76fe8932c216a686b067262f3941856a167bfd4ecadb2235c3b2a1bffefe00fa
+"$CAIRN" store dump t >t.nar
+yes "an archive of a directory" cmp -s t.nar tree.nar
+"$CAIRN" store restore back <t.nar
+"$CAIRN" store dump back >back.nar
+yes "unpacked and packed again" cmp -s back.nar t.nar
+"$CAIRN" store restore back <t.nar 2>err
+is "an existing target is refused: exit status" $? 1
+
+# ---- roots and collection ----
+s add --link kept ref.txt --text --reference "$src" >out
+is "a root" "$(s roots)" "$TMP/kept -> $ref"
+is "its link is usable" "$(readlink kept)" "$root$ref"
+s add-root kept2 "$tree"
+is "another" "$(s roots | wc -l)" 2
+is "roots as JSON" "$(s roots --json | python3 -c 'import json,sys; print(len(json.load(sys.stdin)))')" 2
+s gc --dry-run >dead
+yes "a dry run says what would go" grep -q -- -hello.txt dead
+yes "and how much" grep -q "store paths, .* would be freed" err
+yes "and deletes nothing" test -e "$root$hello"
+yes "not what a root holds" not grep -qF -e "$ref" -e "$src" -e "$tree" dead
+is "what lives" "$(s gc --live | sort | tr '\n' ' ')" "$(printf '%s\n' "$ref" "$src" "$tree" | sort | tr '\n' ' ')"
+s delete "$src" >out
+is "a live path is not deleted: exit status" $? 1
+yes "and said" grep -q "still alive" err
+is "delete" "$(s delete "$hello")" "$hello"
+yes "it is gone" not test -e "$root$hello"
+echo rubbish >"$root/gnu/store/rubbish"
+s gc >gone
+yes "what is freed is said" grep -q "freed" err
+is "three are left" "$(s query --all | wc -l)" 3
+is "nothing else lies in the store" "$(ls "$root/gnu/store" | wc -l)" 3
+rm kept
+s gc >gone
+is "without the link the item goes" "$(s query --all)" "$tree"
+is "and the stale root" "$(ls "$root/var/guix/gcroots/auto" | wc -l)" 1
+
+# ---- verify ----
+yes "a sound store" s verify
+chmod 644 "$root$tree/b.txt"
+printf b >"$root$tree/b.txt"
+s verify
+is "a changed file: exit status" $? 65
+yes "and said" grep -q "was modified" err
+yes "a quick look does not see it" s verify --quick
+printf a >"$root$tree/b.txt"
+yes "put right" s verify
+
+# ---- exec ----
+if unshare -r -m true 2>/dev/null; then
+	is "a command sees the store" "$("$CAIRN" exec --root "$root" -- cat "$tree/run" 2>err)" '#!/bin/sh'
+	is "from where it was called" "$("$CAIRN" exec --root "$root" -- pwd)" "$(pwd)"
+	is "its status" "$("$CAIRN" exec --root "$root" -- sh -c 'exit 7'; echo $?)" 7
+	is "what is not found" "$("$CAIRN" exec --root "$root" -- /no/such 2>err; echo $?)" 127
+	is "a little environment" "$(SECRET=1 "$CAIRN" exec --root "$root" --pure -- /usr/bin/env | grep -c SECRET)" 0
+	is "a place that the host does not have" \
+		"$("$CAIRN" exec --root "$root" --store-dir /no-such/dir -- sh -c 'ls -d /no-such/dir /etc' | tr '\n' ' ')" \
+		"/etc /no-such/dir "
+	yes "programs of items are found" sh -c '
+		mkdir -p prog/bin && printf "#!/bin/sh\necho found\n" >prog/bin/prog-x && chmod +x prog/bin/prog-x &&
+		p=$("$0" store add --root "$1" prog) &&
+		[ "$("$0" exec --root "$1" --with "$p" -- prog-x)" = found ]' "$CAIRN" "$root"
+fi
+
+echo "1..$n"
+exit $failed
