@@ -3,7 +3,8 @@
  * A file system that stays frozen hangs the machine, so three parties can thaw it: the child that
  * froze it, at once; a guard in a session of its own that sees the child's pipe close without the
  * word that all is well; and the guard again when the child takes too long. Neither of the two
- * writes anything or receives signals from a terminal.
+ * touches a file in between or receives signals from a terminal, and the guard leaves the control
+ * group, so that whoever ends a service with all its processes does not end both at once.
  */
 #include "bootloader/freeze.h"
 
@@ -53,13 +54,26 @@ _Noreturn static void freezer(int dirfd, int said)
 	_exit(0);
 }
 
-_Noreturn static void guard(int dirfd, int said)
+static void leave_cgroup(void)
+{
+	int procs = open("/sys/fs/cgroup/cgroup.procs", O_WRONLY | O_CLOEXEC);
+
+	if (procs >= 0 && write(procs, "0", 1) < 0)
+		(void)0; /* not ours to leave */
+	fd_close(&procs);
+}
+
+/* Sends one byte when it is ready, before anything is frozen. */
+_Noreturn static void guard(int dirfd, int said, int ready)
 {
 	struct pollfd p = { .fd = said, .events = POLLIN };
 	bool frozen = false;
-	char c;
+	char c = 0;
 
 	quiet_start();
+	leave_cgroup();
+	(void)!write(ready, &c, 1); /* its end says as much */
+	(void)close(ready);
 	for (;;) {
 		int n = poll(&p, 1, FREEZE_TIMEOUT_MS);
 		if (n < 0 && errno == EINTR)
@@ -95,19 +109,27 @@ static int child_wait(pid_t pid)
 /* 0: frozen and thawed; -errno: why not. */
 static int freeze_thaw(int dirfd)
 {
-	int p[2];
+	int p[2], q[2];
+	char c;
 
 	if (pipe2(p, O_CLOEXEC) < 0)
 		return -errno;
 	auto_fd int rd = p[0];
 	auto_fd int wr = p[1];
+	if (pipe2(q, O_CLOEXEC) < 0)
+		return -errno;
+	auto_fd int ready_rd = q[0];
+	auto_fd int ready_wr = q[1];
 	pid_t g = fork();
 	if (g < 0)
 		return -errno;
 	if (g == 0) {
 		(void)close(wr);
-		guard(dirfd, rd);
+		(void)close(ready_rd);
+		guard(dirfd, rd, ready_wr);
 	}
+	fd_close(&ready_wr);
+	(void)fd_read_some(ready_rd, &c, 1); /* the guard stands, or is dead: then only one thaws */
 	pid_t f = fork();
 	int r = f < 0 ? -errno : 0;
 	if (f == 0) {
