@@ -20,10 +20,11 @@ return package {
 			tar -xf "$src" --strip-components=1 \
 				--exclude='*/Documentation/*.rst' --exclude='*/Documentation/*.txt' \
 				--exclude='*/Documentation/*.yaml' --exclude='*/tools/testing/*' --exclude='*/tools/perf/*' \
-				--exclude='*/arch/[a-w]*.[chS]' --exclude='*/arch/[a-w]*.dts*' --exclude='*/arch/xtensa/*.[chS]' \
 				--exclude='*/drivers/gpu/drm/amd/*.[ch]' --exclude='*/drivers/gpu/drm/i915/*.[ch]' \
 				--exclude='*/drivers/gpu/drm/nouveau/*.[ch]' --exclude='*/drivers/net/wireless/*.[ch]' \
-				--exclude='*/drivers/media/*.[ch]' --exclude='*/drivers/staging/*.[ch]' --exclude='*/sound/*.c'
+				--exclude='*/drivers/media/*.[ch]' --exclude='*/drivers/staging/*.[ch]' --exclude='*/sound/*.c' \
+				--anchored --exclude='linux-]] .. linux.version .. [[/arch/[a-w]*.[chS]' \
+				--exclude='linux-]] .. linux.version .. [[/arch/[a-w]*.dts*'
 		]],
 		configure = [[
 			config=]] .. source "linux/linux.config" .. [[
