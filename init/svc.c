@@ -64,15 +64,25 @@ static void queue_neighbours(struct svc_mgr *m, struct svc *s)
 
 	queue_act(m, s);
 	EACH(m, s, from, SVC_REQ, o)
-	queue_act(m, o);
+	{
+		queue_act(m, o);
+	}
 	EACH(m, s, from, SVC_ORDER, o)
-	queue_act(m, o);
+	{
+		queue_act(m, o);
+	}
 	EACH(m, s, to, SVC_ORDER, o)
-	queue_act(m, o);
+	{
+		queue_act(m, o);
+	}
 	EACH(m, s, from, SVC_CONFLICT, o)
-	queue_act(m, o);
+	{
+		queue_act(m, o);
+	}
 	EACH(m, s, to, SVC_CONFLICT, o)
-	queue_act(m, o);
+	{
+		queue_act(m, o);
+	}
 }
 
 static void set_state(struct svc_mgr *m, struct svc *s, enum svc_state state)
@@ -295,9 +305,13 @@ static void update_goal(struct svc_mgr *m, struct svc *s)
 	if (!goal)
 		return;
 	EACH(m, s, to, SVC_CONFLICT, o)
-	bar_conflict(m, o);
+	{
+		bar_conflict(m, o);
+	}
 	EACH(m, s, from, SVC_CONFLICT, o)
-	bar_conflict(m, o);
+	{
+		bar_conflict(m, o);
+	}
 }
 
 /* ---- failing and trying again ----------------------------------------------------------------*/
@@ -521,10 +535,19 @@ static bool is_clear_to_start(struct svc_mgr *m, struct svc *s, struct svc **ret
 		    (o->state == SVC_DOWN && o->goal))
 			clear = false;
 	}
+	/* After a death: who requires s stops before s comes again, else it would not notice. */
+	EACH(m, s, from, SVC_REQ, o)
+	{
+		clear &= !svc_is_active(o);
+	}
 	EACH(m, s, to, SVC_CONFLICT, o)
-	clear &= !svc_is_active(o);
+	{
+		clear &= !svc_is_active(o);
+	}
 	EACH(m, s, from, SVC_CONFLICT, o)
-	clear &= !svc_is_active(o);
+	{
+		clear &= !svc_is_active(o);
+	}
 	return clear;
 }
 

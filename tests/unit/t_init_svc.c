@@ -1,0 +1,500 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The state machine of PID 1 in a fake world: time stands until it is moved, processes are numbers.
+ */
+#include "init/svc.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "lib/str.h"
+#include "tests/unit/test.h"
+
+#define MS     1000000ull
+#define SECOND 1000000000ull
+
+static struct svc_mgr m;
+static uint64_t now = SECOND, timers[LIMIT_SVC_COUNT];
+static pid_t next_pid;
+static char events[2000];
+static bool fail_launch, stubborn, left_over;
+
+static void note(const char *what, const char *name)
+{
+	size_t n = strlen(events);
+
+	snprintf(events + n, sizeof(events) - n, "%s%s%s", n ? " " : "", what, name);
+}
+
+static uint64_t f_now(void)
+{
+	return now;
+}
+
+static void f_timer(struct svc *s, uint64_t when)
+{
+	timers[s->index] = when;
+}
+
+static int f_launch(struct svc *s)
+{
+	note("+", s->name);
+	if (fail_launch) {
+		snprintf(s->why, sizeof(s->why), "exec: no");
+		return -ENOENT;
+	}
+	s->pid = ++next_pid;
+	return 0;
+}
+
+static int f_aux(struct svc *s, const char *const *argv)
+{
+	note("!", s->name);
+	s->aux = ++next_pid;
+	return 0;
+}
+
+static void f_signal(struct svc *s, unsigned sig)
+{
+	note("-", s->name);
+}
+
+static void f_kill(struct svc *s)
+{
+	note("x", s->name);
+	if (!stubborn)
+		left_over = false;
+}
+
+static bool f_left_over(struct svc *s)
+{
+	return left_over;
+}
+
+static int f_adopt(struct svc *s)
+{
+	return -EAGAIN;
+}
+
+static int f_sockets(struct svc *s)
+{
+	return 0;
+}
+
+static void f_listen(struct svc *s, bool on)
+{
+	s->listening = on;
+}
+
+static bool f_condition(struct svc *s)
+{
+	return s->def->conditions.n == 0;
+}
+
+static void f_gone(struct svc *s)
+{
+}
+
+static void f_changed(struct svc *s, enum svc_state old)
+{
+}
+
+static const struct svc_ops ops = { f_now,	 f_timer,     f_launch, f_aux,	   f_signal,
+				    f_kill,	 f_left_over, f_adopt,	f_sockets, f_listen,
+				    f_condition, f_gone,      f_changed };
+
+static struct svc_set *parse(const char *text)
+{
+	struct svc_set *set = NULL;
+	struct err e = ERR_INIT;
+
+	if (svc_set_parse(slice_of(text), "f", &set, &e) < 0)
+		TEST_FAIL("%s", e.msg);
+	return set;
+}
+
+static void begin(const char *text)
+{
+	struct svc_set *set = parse(text);
+
+	events[0] = '\0';
+	fail_launch = stubborn = left_over = false;
+	next_pid = 100;
+	now += 1000 * SECOND;
+	memset(timers, 0, sizeof(timers));
+	CHECK_INT(svc_mgr_init(&m, set, &ops), 0);
+	svc_settle(&m);
+}
+
+static struct svc *get(const char *name)
+{
+	return svc_mgr_find(&m, slice_of(name));
+}
+
+static void dies(const char *name, int status)
+{
+	struct svc *s = get(name);
+
+	s->pid = -1;
+	svc_exited(&m, s, status);
+	svc_settle(&m);
+}
+
+/* Move the time to the timer of name and fire it. */
+static uint64_t fire(const char *name)
+{
+	struct svc *s = get(name);
+	uint64_t waited = timers[s->index] - now;
+
+	if (!timers[s->index]) {
+		TEST_FAIL("%s has no timer", name);
+		return 0;
+	}
+	now = timers[s->index];
+	timers[s->index] = 0;
+	svc_timeout(&m, s);
+	svc_settle(&m);
+	return waited;
+}
+
+#define EVENTS(want)                                                                               \
+	do {                                                                                       \
+		CHECK_STR(events, want);                                                           \
+		events[0] = '\0';                                                                  \
+	} while (0)
+#define STATE(name, want) CHECK_STR(svc_state_names[get(name)->state], want)
+
+#define EXIT(code) ((code) << 8)
+#define KILLED	   9
+#define TERMED	   15
+
+TEST(chain)
+{
+	begin("[service a]\nexec = /x\nrequires = b\n[service b]\nexec = /x\ntype = notify\n"
+	      "requires = c\n[service c]\nexec = /x\n");
+	EVENTS("+c +b");
+	STATE("a", "waiting");
+	svc_ready(&m, get("b"));
+	svc_settle(&m);
+	EVENTS("+a");
+	CHECK(svc_all_settled(&m));
+	CHECK_INT(svc_stop(&m, get("c")), 0);
+	svc_settle(&m);
+	EVENTS("-a");
+	dies("a", TERMED);
+	EVENTS("-b");
+	dies("b", TERMED);
+	EVENTS("-c");
+	dies("c", TERMED);
+	STATE("a", "down");
+	STATE("c", "down");
+	svc_mgr_done(&m);
+}
+
+TEST(crash_takes_dependents)
+{
+	begin("[service a]\nexec = /x\nrequires = c\n[service c]\nexec = /x\n"
+	      "[service w]\nexec = /x\nwants = c\n");
+	EVENTS("+c +w +a");
+	dies("c", KILLED);
+	EVENTS("-a");
+	STATE("c", "waiting");
+	dies("a", TERMED);
+	EVENTS("+c +a");
+	STATE("w", "up");
+	svc_mgr_done(&m);
+}
+
+TEST(pulled_in)
+{
+	begin("[service a]\nexec = /x\nrequires = c\n[service b]\nexec = /x\nrequires = c\n"
+	      "[service c]\nexec = /x\nenabled = no\n");
+	EVENTS("+c +b +a");
+	svc_stop(&m, get("a"));
+	svc_settle(&m);
+	dies("a", TERMED);
+	EVENTS("-a");
+	STATE("c", "up");
+	svc_stop(&m, get("b"));
+	svc_settle(&m);
+	dies("b", TERMED);
+	EVENTS("-b -c");
+	svc_mgr_done(&m);
+}
+
+TEST(back_off)
+{
+	begin("[service a]\nexec = /x\nrestart-delay = 100ms\nrestart-delay-max = 350ms\n"
+	      "restart-limit = 5\nrestart-window = 60s\n");
+	dies("a", EXIT(1));
+	STATE("a", "up"); /* the first one at once */
+	dies("a", EXIT(1));
+	STATE("a", "backoff");
+	CHECK_INT(fire("a") / MS, 100);
+	dies("a", EXIT(1));
+	CHECK_INT(fire("a") / MS, 200);
+	dies("a", EXIT(1));
+	CHECK_INT(fire("a") / MS, 350);
+	dies("a", EXIT(1));
+	CHECK_INT(fire("a") / MS, 350);
+	dies("a", EXIT(1));
+	STATE("a", "failed");
+	CHECK_STR(get("a")->why, "restart limit reached; last: exit code 1");
+	svc_start(&m, get("a"));
+	svc_settle(&m);
+	STATE("a", "up");
+	now += 61 * SECOND; /* longer up than the window: forgiven */
+	dies("a", EXIT(1));
+	STATE("a", "up");
+	svc_mgr_done(&m);
+}
+
+TEST(policies)
+{
+	begin("[service never]\nexec = /x\nrestart = never\n"
+	      "[service fail]\nexec = /x\nrestart = on-failure\n"
+	      "[service ok]\nexec = /x\nrestart = on-failure\n"
+	      "[service term]\nexec = /x\nrestart = on-failure\n");
+	dies("never", EXIT(1));
+	STATE("never", "failed");
+	dies("fail", 11);
+	STATE("fail", "up");
+	dies("ok", EXIT(0));
+	STATE("ok", "done");
+	dies("term", TERMED);
+	STATE("term", "done");
+	svc_mgr_done(&m);
+}
+
+TEST(stop_escalates)
+{
+	begin("[service a]\nexec = /x\nstop-timeout = 2s\n");
+	svc_stop(&m, get("a"));
+	svc_settle(&m);
+	STATE("a", "stopping");
+	CHECK_INT(fire("a") / MS, 2000);
+	STATE("a", "killing");
+	EVENTS("+a -a xa");
+	stubborn = true;
+	(void)fire("a");
+	STATE("a", "killing");
+	dies("a", KILLED);
+	STATE("a", "down");
+	svc_mgr_done(&m);
+}
+
+TEST(left_overs_die_before_restart)
+{
+	begin("[service a]\nexec = /x\n");
+	left_over = stubborn = true;
+	dies("a", KILLED);
+	STATE("a", "killing");
+	EVENTS("+a xa");
+	stubborn = false;
+	(void)fire("a");
+	(void)fire("a");
+	STATE("a", "up");
+	EVENTS("xa +a");
+	svc_mgr_done(&m);
+}
+
+TEST(interrupted_start)
+{
+	begin("[service a]\nexec = /x\ntype = notify\nstart-timeout = 5s\n"
+	      "[service b]\nexec = /x\nrequires = a\n");
+	STATE("a", "starting");
+	svc_stop(&m, get("a"));
+	svc_settle(&m);
+	STATE("a", "stopping");
+	svc_ready(&m, get("a")); /* too late */
+	svc_settle(&m);
+	STATE("a", "stopping");
+	dies("a", TERMED);
+	STATE("a", "down");
+	STATE("b", "down");
+	CHECK_INT(timers[0], 0);
+	EVENTS("+a -a");
+	svc_mgr_done(&m);
+}
+
+TEST(start_timeout)
+{
+	begin("[service a]\nexec = /x\ntype = notify\nstart-timeout = 5s\nrestart = never\n"
+	      "[service b]\nexec = /x\nrequires = a\n");
+	CHECK_INT(fire("a") / MS, 5000);
+	dies("a", TERMED);
+	STATE("a", "failed");
+	STATE("b", "failed");
+	CHECK_STR(get("b")->why, "requires a, which is failed");
+	/* By hand it comes up, and what failed only for its sake follows. */
+	svc_start(&m, get("a"));
+	svc_settle(&m);
+	svc_ready(&m, get("a"));
+	svc_settle(&m);
+	STATE("b", "up");
+	svc_mgr_done(&m);
+}
+
+TEST(exec_fails)
+{
+	struct svc_set *set = parse("[service a]\nexec = /x\nrestart-limit = 2\n");
+
+	events[0] = '\0';
+	fail_launch = true;
+	CHECK_INT(svc_mgr_init(&m, set, &ops), 0);
+	svc_settle(&m);
+	STATE("a", "backoff");
+	(void)fire("a");
+	STATE("a", "failed");
+	EVENTS("+a +a +a");
+	svc_mgr_done(&m);
+}
+
+TEST(restart)
+{
+	begin("[service a]\nexec = /x\n[service b]\nexec = /x\nrequires = a\n");
+	events[0] = '\0';
+	svc_restart(&m, get("a"));
+	svc_settle(&m);
+	CHECK(!svc_is_settled(get("a")));
+	EVENTS("-b");
+	dies("b", TERMED);
+	EVENTS("-a");
+	dies("a", TERMED);
+	EVENTS("+a +b");
+	CHECK(svc_all_settled(&m));
+	svc_mgr_done(&m);
+}
+
+TEST(conflict)
+{
+	begin("[service a]\nexec = /x\n[service b]\nexec = /x\nconflicts = a\nenabled = no\n");
+	events[0] = '\0';
+	svc_start(&m, get("b"));
+	svc_settle(&m);
+	EVENTS("-a");
+	STATE("b", "waiting");
+	dies("a", TERMED);
+	EVENTS("+b");
+	svc_start(&m, get("a"));
+	svc_settle(&m);
+	EVENTS("-b");
+	svc_mgr_done(&m);
+}
+
+TEST(oneshot_and_stop_command)
+{
+	begin("[service a]\nexec = /x\ntype = oneshot\nstop-exec = /y\n"
+	      "[service b]\nexec = /x\nrequires = a\n");
+	EVENTS("+a");
+	dies("a", EXIT(0));
+	EVENTS("+b");
+	svc_stop(&m, get("a"));
+	svc_settle(&m);
+	dies("b", TERMED);
+	EVENTS("-b !a");
+	get("a")->aux = -1;
+	svc_aux_exited(&m, get("a"), 0);
+	svc_settle(&m);
+	STATE("a", "down");
+	svc_mgr_done(&m);
+}
+
+TEST(shutdown)
+{
+	begin("[service a]\nexec = /x\n[service b]\nexec = /x\nafter = a\n");
+	events[0] = '\0';
+	svc_shutdown(&m);
+	svc_settle(&m);
+	EVENTS("-b");
+	CHECK_INT(svc_start(&m, get("a")), -ESHUTDOWN);
+	dies("b", TERMED);
+	EVENTS("-a");
+	dies("a", TERMED);
+	STATE("a", "down");
+	svc_mgr_done(&m);
+}
+
+TEST(activation)
+{
+	begin("[service a]\nexec = /x\nlisten = stream /s\nactivate = yes\nrestart-delay = 50ms\n");
+	STATE("a", "up");
+	EVENTS("");
+	CHECK(get("a")->listening);
+	svc_activated(&m, get("a"));
+	svc_settle(&m);
+	EVENTS("+a");
+	CHECK(!get("a")->listening);
+	dies("a", EXIT(0));
+	STATE("a", "up");
+	CHECK_INT(fire("a") / MS, 50);
+	CHECK(get("a")->listening);
+	svc_stop(&m, get("a"));
+	svc_settle(&m);
+	STATE("a", "down");
+	CHECK(!get("a")->listening);
+	svc_mgr_done(&m);
+}
+
+TEST(load)
+{
+	begin("[service a]\nexec = /x\n[service b]\nexec = /x 1\n[service c]\nexec = /x\n"
+	      "requires = b\n[service d]\nexec = /x\n");
+	pid_t pid_a = get("a")->pid;
+	events[0] = '\0';
+	CHECK_INT(svc_load(&m,
+			   parse("[service c]\nexec = /x\nrequires = b\n[service b]\n"
+				 "exec = /x 2\n[service a]\nexec = /x\n[service e]\nexec = /x\n")),
+		  0);
+	CHECK_INT(svc_start(&m, get("a")), -EBUSY);
+	svc_settle(&m);
+	EVENTS("-c -d");
+	CHECK(!get("e"));
+	dies("c", TERMED);
+	EVENTS("-b");
+	dies("b", TERMED);
+	CHECK(!get("e")); /* d is not down yet */
+	dies("d", TERMED);
+	CHECK(!get("d"));
+	CHECK_INT(get("a")->pid, pid_a);
+	EVENTS("+b +e +c");
+	CHECK(svc_all_settled(&m));
+	svc_mgr_done(&m);
+}
+
+TEST(load_under_shutdown)
+{
+	begin("[service a]\nexec = /x 1\n");
+	svc_load(&m, parse("[service a]\nexec = /x 2\n"));
+	svc_shutdown(&m);
+	svc_settle(&m);
+	dies("a", TERMED);
+	STATE("a", "down");
+	CHECK(!m.pending);
+	svc_mgr_done(&m);
+}
+
+TEST(deep)
+{
+	auto_str struct str text = STR_INIT;
+
+	for (int i = 0; i < LIMIT_SVC_COUNT; i++) {
+		str_addf(&text, "[service s%d]\ntype = group\n", i);
+		if (i + 1 < LIMIT_SVC_COUNT)
+			str_addf(&text, "requires = s%d\nenabled = no\n", i + 1);
+	}
+	struct svc_set *set = parse(text.buf);
+	CHECK_INT(svc_mgr_init(&m, set, &ops), 0);
+	svc_settle(&m);
+	CHECK_INT(svc_start(&m, get("s0")), 0);
+	svc_settle(&m);
+	STATE("s0", "up");
+	CHECK_INT(svc_stop(&m, get("s1023")), 0);
+	svc_settle(&m);
+	STATE("s0", "down");
+	STATE("s1023", "down");
+	svc_mgr_done(&m);
+}
+
+TEST_MAIN(chain, crash_takes_dependents, pulled_in, back_off, policies, stop_escalates,
+	  left_overs_die_before_restart, interrupted_start, start_timeout, exec_fails, restart,
+	  conflict, oneshot_and_stop_command, shutdown, activation, load, load_under_shutdown, deep)

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The service set: what is accepted, what is refused and where, identity, comparison. */
+#include "init/set.h"
+
+#include <signal.h>
+#include <stdlib.h>
+
+#include "lib/str.h"
+#include "tests/unit/test.h"
+
+static int parse(const char *text, struct svc_set **ret, struct err *e)
+{
+	return svc_set_parse(slice_of(text), "f", ret, e);
+}
+
+/* One service with line in its section parses; with the changed line it does not. */
+static void two_sides(const char *good, const char *bad)
+{
+	char text[600];
+	struct svc_set *set = NULL;
+	struct err e = ERR_INIT;
+
+	snprintf(text, sizeof(text), "[service a]\nexec = /bin/x\n%s\n", good);
+	if (parse(text, &set, &e) < 0)
+		TEST_FAIL("%s: %s", good, e.msg);
+	svc_set_free(set);
+	set = NULL;
+	e = (struct err)ERR_INIT;
+	snprintf(text, sizeof(text), "[service a]\nexec = /bin/x\n%s\n", bad);
+	if (parse(text, &set, &e) == 0)
+		TEST_FAIL("%s: accepted", bad);
+	else if (strncmp(e.msg, "f:3: ", 5) != 0 && strncmp(e.msg, "f:1: ", 5) != 0)
+		TEST_FAIL("%s: no place in \"%s\"", bad, e.msg);
+	svc_set_free(set);
+}
+
+TEST(keys)
+{
+	static const char *const rows[][2] = {
+		{ "type = oneshot", "type = oneshop" },
+		{ "restart = on-failure", "restart = default" },
+		{ "restart-delay = 20ms", "restart-delay = 20mz" },
+		{ "restart-limit = 0", "restart-limit = -1" },
+		{ "stop-signal = HUP", "stop-signal = HUQ" },
+		{ "notify = fd:3", "notify = fd:2" },
+		{ "notify = fd:63", "notify = fd:64" },
+		{ "notify = socket", "notify = socker" },
+		{ "umask = 0027", "umask = 028" },
+		{ "nice = -20", "nice = -21" },
+		{ "oom-adjust = 1000", "oom-adjust = 1001" },
+		{ "limit = nofile 10:20", "limit = nofile 20:10" },
+		{ "limit = core unlimited", "limit = cores unlimited" },
+		{ "environment = A=1 \"B=x y\"", "environment = A" },
+		{ "condition = exists:/x", "condition = exist:/x" },
+		{ "listen = stream /run/x mode=0600", "listen = stream run/x" },
+		{ "listen = tcp [::1]:22", "listen = tcp 22" },
+		{ "listen = dgram /x name=y", "listen = dgram /x nam=y" },
+		{ "success-status = 0 3", "success-status = 256" },
+		{ "log-keep = 99", "log-keep = 100" },
+		{ "cpu-weight = 1", "cpu-weight = 0" },
+		{ "critical = yes", "critical = maybe" },
+		{ "on-change = later", "on-change = sooner" },
+		{ "wants =", "wants = b" },
+		{ "after = b", "requires = b" },
+		{ "before = a2", "before = a" },
+		{ "stop-exec = /bin/y", "stop-exec = y" },
+		{ "stop-scope = main", "hostname = h" },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		two_sides(rows[i][0], rows[i][1]);
+}
+
+TEST(values)
+{
+	struct svc_set *set = NULL;
+	struct err e = ERR_INIT;
+	const char *text = "[init]\nhostname = h\nctrl-alt-del = ignore\n"
+			   "[service a]\nexec = /bin/sh -c \"exit 3\" \\\n  more\n"
+			   "requires = b\nrequires = c\nsuccess-status = 0 9\nlimit = nofile 1K\n"
+			   "[service b]\nexec = /b\ntype = oneshot\n"
+			   "[service c]\ntype = group\n";
+
+	CHECK_INT(parse(text, &set, &e), 0);
+	if (!set) {
+		TEST_FAIL("%s", e.msg);
+		return;
+	}
+	const struct svc_def *a = set->v[0];
+	CHECK_STR(set->init.hostname, "h");
+	CHECK_INT(set->init.ctrl_alt_del, SVC_CAD_IGNORE);
+	CHECK_STR(a->exec[2], "exit 3");
+	CHECK_STR(a->exec[3], "more");
+	CHECK(!a->exec[4]);
+	CHECK_INT(a->requires.n, 2);
+	CHECK_INT(a->restart, SVC_ALWAYS);
+	CHECK_INT(a->stop_signal, SIGTERM);
+	CHECK(a->success[0] == 1 && a->success[1] == 2);
+	CHECK_INT(a->limits[0].hard, 1024);
+	CHECK_INT(set->v[1]->restart, SVC_NEVER);
+	CHECK_INT(set->edges[0].nto[SVC_ORDER], 2);
+	CHECK_INT(set->edges[2].nfrom[SVC_REQ], 1);
+	svc_set_free(set);
+}
+
+static void refused(const char *text, const char *why)
+{
+	struct svc_set *set = NULL;
+	struct err e = ERR_INIT;
+
+	if (parse(text, &set, &e) == 0)
+		TEST_FAIL("accepted: %s", text);
+	else if (!strstr(e.msg, why))
+		TEST_FAIL("\"%s\" is not in \"%s\"", why, e.msg);
+	svc_set_free(set);
+}
+
+TEST(structure)
+{
+	refused("exec = /x\n", "before any section");
+	refused("[service]\nexec = /x\n", "bad service name");
+	refused("[service a b]\nexec = /x\n", "bad service name");
+	refused("[service -a]\nexec = /x\n", "bad service name");
+	refused("[unit a]\n", "unknown section");
+	refused("[service a]\n", "exec is missing");
+	refused("[service a]\nexec = /x\n[service a]\nexec = /x\n",
+		"f:3: service 'a' stands twice");
+	refused("[service a]\nexec = /x\nexec = /y\n", "stands twice");
+	refused("[init]\n[init]\n", "second [init]");
+	refused("[init]\nexec = /x\n", "key of [service]");
+	refused("[service a]\ntype = group\nexec = /x\n", "a group has no exec");
+	refused("[service a]\ntype = forking\nexec = /x\n", "pid-file");
+	refused("[service a]\nexec = /x\nactivate = yes\n", "listen");
+	refused("[service a]\nexec = /x\nrequires = b\n[service b]\nexec = /x\ntype = oneshot\n"
+		"remain = no\n",
+		"does not remain");
+	refused("[service a]\nexec = /x\nrestrat = no\n", "restart");
+}
+
+TEST(cycles)
+{
+	struct svc_set *set = NULL;
+	struct err e = ERR_INIT;
+
+	refused("[service a]\nexec = /x\nrequires = b\n[service b]\nexec = /x\nafter = c\n"
+		"[service c]\nexec = /x\nwants = a\n",
+		"a -> b -> c -> a");
+	/* An explicit order beats the one of a wish. */
+	CHECK_INT(parse("[service a]\nexec = /x\nwants = b\nbefore = b\n[service b]\nexec = /x\n",
+			&set, &e),
+		  0);
+	svc_set_free(set);
+}
+
+TEST(deep_chain)
+{
+	auto_str struct str text = STR_INIT;
+	struct svc_set *set = NULL;
+	struct err e = ERR_INIT;
+
+	for (int i = 0; i < LIMIT_SVC_COUNT; i++) {
+		str_addf(&text, "[service s%d]\nexec = /x\n", i);
+		if (i + 1 < LIMIT_SVC_COUNT)
+			str_addf(&text, "requires = s%d\n", i + 1);
+	}
+	CHECK_INT(svc_set_parse(str_slice(&text), "f", &set, &e), 0);
+	svc_set_free(set);
+	str_add(&text, "[service more]\nexec = /x\n");
+	CHECK_INT(svc_set_parse(str_slice(&text), "f", &set, &e), -ERR_SYNTAX);
+	CHECK(strstr(e.msg, "more than 1024"));
+}
+
+static uint8_t change_of(const struct svc_set *set, const uint8_t *plan, const char *name)
+{
+	int i = svc_set_find(set, slice_of(name));
+
+	return i < 0 ? SVC_CHANGE_MAX : plan[i];
+}
+
+TEST(comparison)
+{
+	struct svc_set *old = NULL, *next = NULL;
+	struct err e = ERR_INIT;
+	uint8_t po[8], pn[8];
+
+	CHECK_INT(parse("[service a]\nexec = /x 1\n[service b]\nexec = /x\nrequires = a\n"
+			"[service c]\nexec = /x\nwants = a\n[service d]\nexec = /x\n"
+			"[service l]\nexec = /x 1\non-change = later\n",
+			&old, &e),
+		  0);
+	CHECK_INT(parse("# moved and commented\n[service c]\n\nexec =   /x\n# why\nwants = a\n"
+			"[service a]\nexec = /x 2\n[service b]\nexec = /x\nrequires = a\n"
+			"[service n]\nexec = /x\n[service o]\nexec = /x\nenabled = no\n"
+			"[service l]\nexec = /x 2\non-change = later\n",
+			&next, &e),
+		  0);
+	if (old && next) {
+		svc_set_compare(old, next, po, pn);
+		CHECK_INT(change_of(next, pn, "a"), SVC_RESTART);
+		CHECK_INT(change_of(next, pn, "b"), SVC_RESTART);
+		CHECK_INT(change_of(next, pn, "c"), SVC_KEEP);
+		CHECK_INT(change_of(next, pn, "n"), SVC_START);
+		CHECK_INT(change_of(next, pn, "o"), SVC_LATER);
+		CHECK_INT(change_of(next, pn, "l"), SVC_LATER);
+		CHECK_INT(change_of(old, po, "d"), SVC_STOP);
+		CHECK_INT(change_of(old, po, "a"), SVC_RESTART);
+	}
+	svc_set_free(old);
+	svc_set_free(next);
+}
+
+TEST(empty)
+{
+	struct svc_set *set = NULL;
+	struct err e = ERR_INIT;
+
+	CHECK_INT(parse("", &set, &e), 0);
+	CHECK_INT(set ? set->n : 1, 0);
+	svc_set_free(set);
+	svc_set_free(NULL);
+}
+
+TEST_MAIN(keys, values, structure, cycles, deep_chain, comparison, empty)
