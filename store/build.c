@@ -38,12 +38,12 @@ static bool is_builtin(const struct build *b)
 static int make_dir(const struct build *b, int dirfd, const char *name, mode_t mode, int *ret,
 		    struct err *e)
 {
-	if (mkdirat(dirfd, name, 0700) < 0)
+	if (mkdirat(dirfd, name, mode & 0755) < 0)
 		return err_sys(e, "cannot make the build directory %s", name);
 	auto_fd int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return err_sys(e, "cannot open the build directory %s", name);
-	if (fchmod(fd, mode) < 0)
+	if ((mode & ~0755U) && fchmod(fd, mode) < 0) /* beyond what the umask lets through */
 		return err_sys(e, "cannot set the mode of the build directory %s", name);
 	if (b->id.uid != geteuid() && fchown(fd, b->id.uid, b->id.gid) < 0)
 		return err_sys(e, "cannot give away the build directory %s", name);
@@ -301,6 +301,28 @@ static void keep_tree(struct build *b)
 		session_say(s, "note: keeping build directory `%s'", where.buf);
 }
 
+/* Most builds leave these empty, which saves looking into them. What cannot be deleted is swept
+ * when this process is gone. */
+static void remove_tmp(struct build *b)
+{
+	int work = b->s->work.fd;
+	(void)unlinkat(b->top, b->tree, AT_REMOVEDIR);
+	fd_close(&b->top);
+	if (unlinkat(work, tmp_name(b), AT_REMOVEDIR) < 0)
+		(void)file_delete_tree(work, tmp_name(b), NULL, NULL);
+}
+
+/* The places where inputs were mounted are empty directories. */
+static void remove_out(struct build *b)
+{
+	int tmp;
+	for (size_t i = 0; i < b->inputs->n; i++)
+		(void)unlinkat(b->out, local_base(b->s->l, b->inputs->v[i]), AT_REMOVEDIR);
+	fd_close(&b->out);
+	if (local_tmp_dir(b->s->l, &tmp, NULL) == 0 && unlinkat(tmp, b->out_name, AT_REMOVEDIR) < 0)
+		(void)file_delete_tree(tmp, b->out_name, NULL, NULL);
+}
+
 void build_done(struct build *b, bool keep)
 {
 	struct session *s = b->s;
@@ -316,15 +338,10 @@ void build_done(struct build *b, bool keep)
 	if (b->top >= 0) {
 		if (keep)
 			keep_tree(b);
-		fd_close(&b->top);
-		(void)file_delete_tree(s->work.fd, tmp_name(b), NULL, NULL); /* swept otherwise */
+		remove_tmp(b);
 	}
-	if (b->out >= 0) {
-		int tmp;
-		fd_close(&b->out);
-		if (local_tmp_dir(s->l, &tmp, NULL) == 0)
-			(void)file_delete_tree(tmp, b->out_name, NULL, NULL);
-	}
+	if (b->out >= 0)
+		remove_out(b);
 	if (b->have_id)
 		session_put_id(s, &b->id);
 	b->have_id = false;

@@ -164,10 +164,8 @@ static void make_dev(struct child *c)
 		char from[24], to[24];
 		snprintf(from, sizeof(from), "/dev/%s", nodes[i]);
 		snprintf(to, sizeof(to), "dev/%s", nodes[i]);
-		int fd = openat(c->root, to, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
-		if (fd < 0)
+		if (mknodat(c->root, to, S_IFREG | 0666, 0) < 0)
 			die(c, 'S', "cannot make /%s", to);
-		close(fd);
 		if (mount(from, to, NULL, MS_BIND, NULL) < 0 && errno != ENOENT)
 			die(c, 'S', "cannot bind %s", from);
 	}
@@ -230,11 +228,8 @@ static void bind_input(struct child *c, const char *base)
 	if (S_ISDIR(st.st_mode)) {
 		if (mkdirat(c->store, base, 0755) < 0)
 			die(c, 'S', "cannot make the directory %s", base);
-	} else {
-		int fd = openat(c->store, base, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-		if (fd < 0)
-			die(c, 'S', "cannot make the file %s", base);
-		close(fd);
+	} else if (mknodat(c->store, base, S_IFREG | 0644, 0) < 0) {
+		die(c, 'S', "cannot make the file %s", base);
 	}
 	snprintf(source, sizeof(source), "/proc/self/fd/%d/%s", c->real_store, base);
 	snprintf(target, sizeof(target), "%s/%s", c->s->store_dir + 1, base);
@@ -365,11 +360,12 @@ static void tie_down(struct child *c)
 	}
 }
 
+/* Handlers were reset by the clone; what the daemon or its client ignores is still ignored. */
 static void reset_signals(void)
 {
-	for (int i = 1; i < 32; i++)
-		if (i != SIGKILL && i != SIGSTOP)
-			signal(i, SIG_DFL);
+	static const int ignored[] = { SIGPIPE, SIGINT, SIGHUP, SIGQUIT, SIGTERM, SIGCHLD };
+	for (size_t i = 0; i < ARRAY_LEN(ignored); i++)
+		signal(ignored[i], SIG_DFL);
 	sigset_t none;
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
@@ -494,7 +490,7 @@ int sandbox_start(const struct sandbox *s, struct proc *ret, struct err *e)
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return err_sys(e, "cannot make a socket pair");
 	struct child c = { .s = s, .filter = &filter, .sync = pair[1], .root = -1, .null = -1 };
-	pid_t pid = kernel_fork(NS_FLAGS, &pidfd);
+	pid_t pid = kernel_fork(NS_FLAGS | KERNEL_CLONE_CLEAR_SIGHAND, &pidfd);
 	if (pid == 0) {
 		close(pair[0]);
 		child_main(&c);
