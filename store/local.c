@@ -486,9 +486,9 @@ int local_drv(struct local *l, struct arena *a, const char *path, struct drv **r
 	drv_name = arena_strn(a, name.p, name.n - strlen(".drv"));
 	if (!drv_name)
 		return err_num(e, -ENOMEM, "%s", path);
-	r = file_read(l->store_fd, local_base(l, path), &text, LIMIT_DRV_TEXT, e);
+	r = file_read(l->store_fd, local_base(l, path), &text, LIMIT_DRV_TEXT, NULL);
 	if (r < 0)
-		return err_wrap(e, r, "read the derivation");
+		return err_num(e, r, "read the derivation %s", path);
 	return drv_parse(a, drv_name, str_slice(&text), ret, e);
 }
 

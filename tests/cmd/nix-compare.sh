@@ -217,7 +217,6 @@ check(not bad, f"bytes of the derivations {bad[:5]}")
 # What nix wrote goes into a store of ours that never saw the graph, in the order of references:
 # the paths and the check of the outputs say that every hash came out the same.
 OURS[1] = TMP + "/fresh"
-refs = {p: lines(["nix-store", *NIX, "--query", "--references", p]) for p in everything}
 done, bad = set(), []
 
 
@@ -225,12 +224,13 @@ def add(path):
     if path in done:
         return
     done.add(path)
-    for r in refs[path]:
+    refs = lines(["nix-store", *NIX, "--query", "--references", path])
+    for r in refs:
         add(r)
     argv = [CAIRN, "store", "add", *OURS, "--name", path.split("-", 1)[1]]
     if path.endswith(".drv") or path[44:45] == "t":
         argv += ["--text"]
-        for r in refs[path]:
+        for r in refs:
             argv += ["--reference", r]
     if lines(argv + [TMP + "/nix" + path]) != [path]:
         bad.append(path)
