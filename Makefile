@@ -196,7 +196,8 @@ tests: $(unit-tests) $(fuzzers) ## build the unit tests and the fuzz replayers
 check: deps ## install what is missing, build, run every check and every test tier
 	@$(MAKE) all tests
 	@$(MAKE) check-layers check-headers
-	@$(run-tests) $(tiers)
+	@tests/warm $(O) || echo "some builds failed; the tests will say which matter"
+	@$(run-tests) --extra-times $(O)/test-logs/warm.time $(tiers)
 
 check-unit: $(unit-wanted) $(if $(T),,$(fuzzers)) ## unit tests (T=t_name: one of them)
 	@$(run-tests) unit
