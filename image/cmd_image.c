@@ -69,6 +69,8 @@ static int build(struct image *o, const struct image_type *type, const char *con
 	if (o->free_space)
 		(void)snprintf(free_arg, sizeof(free_arg), "free=%llu", (unsigned long long)bytes);
 	o->eval.store_dir = o->store.store_dir;
+	if (o->output && (r = img_place_check(o->output, e)) < 0)
+		return r;
 	if ((r = sys_eval_run(&o->eval, &req, ret_eval, e)) < 0 ||
 	    (r = store_open(&o->store, ret_conn, e)) < 0)
 		return r;

@@ -87,30 +87,55 @@ static int copy_to(int in, int dir, const char *tmp, const char *name, struct er
 	return r;
 }
 
+/* The directory of target, *ret_name its name there; parent is its path. */
+static int target_open(const char *target, char parent[PATH_MAX], const char **ret_name,
+		       int *ret_dir, struct err *e)
+{
+	const char *name = path_base(target);
+	struct stat st;
+
+	if (path_dir(parent, target) < 0)
+		return err_num(e, -ENAMETOOLONG, "%s", target);
+	auto_fd int dir = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return err_sys(e, "%s", parent);
+	if (!*name || (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISREG(st.st_mode)))
+		return err_set(e, -EEXIST, "%s is there and no regular file", target);
+	*ret_name = name;
+	*ret_dir = fd_take(&dir);
+	return 0;
+}
+
+int img_place_check(const char *target, struct err *e)
+{
+	char parent[PATH_MAX];
+	const char *name;
+	auto_fd int dir = -1;
+
+	int r = target_open(target, parent, &name, &dir, e);
+	if (r == 0 && faccessat(dir, ".", W_OK, AT_EACCESS) < 0)
+		r = err_sys(e, "%s", parent);
+	return r;
+}
+
 int img_place(const char *source, const char *target, struct arena *a, const char **ret,
 	      struct err *e)
 {
 	char parent[PATH_MAX];
-	const char *name = path_base(target);
-	struct stat st;
+	const char *name;
+	auto_fd int dir = -1;
 
-	if (!*name)
-		return err_set(e, -EISDIR, "%s is a directory, not a file to write", target);
-	if (path_dir(parent, target) < 0)
-		return err_num(e, -ENAMETOOLONG, "%s", target);
 	auto_fd int in = open(source, O_RDONLY | O_CLOEXEC);
 	if (in < 0)
 		return err_sys(e, "%s", source);
-	auto_fd int dir = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0)
-		return err_sys(e, "%s", parent);
-	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISREG(st.st_mode))
-		return err_set(e, -EEXIST, "%s is there and no regular file", target);
+	int r = target_open(target, parent, &name, &dir, e);
+	if (r < 0)
+		return r;
 	char *tmp = arena_fmt(a, ".%s.%d", name, (int)getpid());
 	auto_free char *real = realpath(parent, NULL);
 	if (!tmp || !real)
 		return err_sys(e, "%s", parent);
-	int r = copy_to(in, dir, tmp, name, e);
+	r = copy_to(in, dir, tmp, name, e);
 	if (r < 0)
 		return err_wrap(e, r, "%s", target);
 	*ret = arena_fmt(a, "%s/%s", strcmp(real, "/") == 0 ? "" : real, name);

@@ -9,3 +9,6 @@
  * arena. */
 int img_place(const char *source, const char *target, struct arena *a, const char **ret,
 	      struct err *e);
+
+/* Whether img_place() could write target: said before a long build, not after. */
+int img_place_check(const char *target, struct err *e);
