@@ -34,6 +34,7 @@ return service.service_type {
 					name = "cairn-daemon", description = "build daemon",
 					type = "notify", exec = exec,
 					listen = { "stream " .. conf.word(s.socket) .. " mode=" .. s.mode },
+					start_timeout = "5min",
 					activate = s.activate, delegate = true, stop_scope = "main",
 					requires = { "base" },
 				},

@@ -22,15 +22,14 @@ return service.service_type {
 	extend = function(s)
 		local busybox = tools.busybox .. "/bin/busybox"
 		local exec = { busybox, "getty" }
+		local login = tools.busybox .. "/bin/login"
 		if s.auto_login then
-			local script = text("login-" .. s.auto_login,
+			login = text("login-" .. s.auto_login,
 				"#!" .. busybox .. " sh\nexec " .. busybox .. " login -f " .. shell_quote(s.auto_login) .. "\n",
 				{ executable = true, busybox = busybox })
 			exec[#exec + 1] = "-n"
-			exec[#exec + 1] = "-l"
-			exec[#exec + 1] = script
 		end
-		for _, word in ipairs { "-L", tostring(s.speed), s.terminal, s.term } do
+		for _, word in ipairs { "-l", login, "-L", tostring(s.speed), s.terminal, s.term } do
 			exec[#exec + 1] = word
 		end
 		return {

@@ -150,11 +150,11 @@ function M.services(os, all)
 	out[#out + 1] = {
 		name = "activation", type = "oneshot", description = "accounts, /etc, links of this system",
 		exec = { tools.cairn .. "/bin/cairn", "system", "activate", "--boot" },
-		critical = true, on_change = "later", output = "log",
+		critical = true, on_change = "later", start_timeout = "10min",
 	}
 	out[#out + 1] = {
 		name = "pseudo-file-systems", type = "oneshot", description = "/dev/pts, /dev/shm",
-		exec = { script("pseudo-file-systems", PSEUDO) }, on_change = "later",
+		exec = { script("pseudo-file-systems", PSEUDO) }, on_change = "later", start_timeout = "10min",
 	}
 	out[#out + 1] = {
 		name = "loopback", type = "oneshot", description = "the loopback interface",

@@ -108,7 +108,11 @@ local function activation(os, all)
 end
 
 local function service_set(os, all, environment)
-	local init = { { "hostname", os.host_name } }
+	local init = {
+		{ "hostname", os.host_name },
+		-- Not /bin/sh: that link is made by activation, whose failure is what rescue is for.
+		{ "rescue", conf.words { tools.busybox .. "/bin/busybox", "sh" } },
+	}
 	for name, value in pairs(environment) do
 		init[#init + 1] = { "environment", conf.word(name .. "=" .. value) }
 	end
