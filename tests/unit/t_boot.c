@@ -343,7 +343,7 @@ TEST(write_menu)
 	auto_fd int dir = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	CHECK_INT(boot_write_menu(root, &m, &e), -2); /* the kernel is not there: ENOENT */
 	(void)snprintf(kernel, sizeof(kernel), "%.*s", (int)(strrchr(KERNEL, '/') - KERNEL - 1),
-		       KERNEL + 1);
+		       &KERNEL[1]);
 	CHECK_INT(file_mkdir_p(dir, kernel, 0755, &e), 0);
 	CHECK_INT(boot_write_menu(root, &m, &e), 0);
 	CHECK(reads(dir, BOOT_MENU_FILE, "set default='gen-1'"));
