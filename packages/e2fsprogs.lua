@@ -22,7 +22,8 @@ return package {
 	phases = {
 		install = [[
 			make install install-libs
-			rm -f "$out/bin/compile_et" "$out/bin/mk_cmds" "$out/sbin/mklost+found"
+			rm -f "$out/bin/compile_et" "$out/bin/mk_cmds" "$out/sbin/mklost+found" \
+				"$out/sbin/e2scrub" "$out/sbin/e2scrub_all"
 			rm -rf "$out/share/et" "$out/share/ss"
 		]],
 	},
