@@ -149,7 +149,7 @@ int box_start(struct box *b, uint64_t seconds, box_main_fn *fn, void *arg, struc
 	b->fd = sv[0];
 	b->proc.pid = pid;
 	b->proc.pidfd = (int)syscall(__NR_pidfd_open, pid, 0);
-	b->deadline = box_now() + (seconds + 5) * 1000000000u;
+	b->deadline = box_now() + seconds * 10 * 1000000000u;
 	return 0;
 }
 

@@ -29,8 +29,8 @@ struct box {
 /* The child's program; its return value is the exit status. */
 typedef int box_main_fn(int fd, void *arg);
 
-/* Fork; the child confines itself and runs fn. seconds bounds its processor time, and the time the
- * parent waits for a message. */
+/* Fork; the child confines itself and runs fn. seconds bounds its processor time; ten times that,
+ * the time the parent waits for its last word, so that a busy machine is no reason to fail. */
 int box_start(struct box *b, uint64_t seconds, box_main_fn *fn, void *arg, struct err *e);
 /* Kill what is left of the child, reap it, close the socket. Safe on BOX_INIT. */
 void box_done(struct box *b);
