@@ -18,6 +18,8 @@ return package {
 		"--without-bz2lib", "--without-libb2", "--without-lz4", "--without-xml2", "--without-expat",
 		"--without-openssl", "--without-nettle", "--without-mbedtls",
 	},
+	-- iconv is the C library's: there is no iconv.pc.
+	phases = { finish = [[sed -i '/^Requires.private:/s/ iconv\>//' "$out/lib/pkgconfig/libarchive.pc"]] },
 	synopsis = "Reading and writing archives",
 	license = "BSD-2-Clause",
 	home_page = "https://www.libarchive.org/",
