@@ -19,7 +19,7 @@
 #include "store/nar.h"
 
 /* Files that are waited for one by one; beyond, one syncfs is quicker. */
-#define SYNC_SINGLE 16
+#define SYNC_SINGLE 6
 /* A pending transaction ends at these. */
 #define PENDING_MAX 1000
 #define PENDING_NS  1000000000u
