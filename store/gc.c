@@ -266,32 +266,48 @@ static int discard(struct gc *g, int trash, const char *name, unsigned serial)
 	return r;
 }
 
+/* Delete the row of a dead path. *ret false: somebody refers to it by now, so it stays. */
+static int invalidate_one(struct gc *g, const char *path, uint64_t *sum, bool *ret)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	struct store_info *info;
+	struct err inner = ERR_INIT;
+	int r = db_info(g->db, &a, path, false, &info, g->e);
+
+	*ret = false;
+	if (r < 0)
+		return r;
+	r = db_delete(g->db, path, &inner);
+	if (r == -ERR_IN_USE)
+		return 0;
+	if (r < 0)
+		return err_set(g->e, r, "%s", inner.msg);
+	*sum += info->nar_size;
+	*ret = true;
+	local_modulo_forget(g->l, path);
+	return 0;
+}
+
 /* Rows first: what is not valid any more may be deleted at leisure. Stops when enough is freed. */
 static int invalidate(struct gc *g)
 {
 	uint64_t sum = 0;
-	size_t n = 0;
+	size_t kept = 0;
+	bool gone;
 	int r = db_begin(g->db, g->e);
 
 	if (r < 0)
 		return r;
-	for (; r == 0 && n < g->dead.n && sum <= g->req->max_freed; n++) {
-		auto_arena struct arena a = ARENA_INIT;
-		struct store_info *info;
-
-		r = db_info(g->db, &a, g->dead.v[n], false, &info, g->e);
-		if (r == 0)
-			r = db_delete(g->db, g->dead.v[n], g->e);
-		if (r < 0)
-			break;
-		sum += info->nar_size;
-		local_modulo_forget(g->l, g->dead.v[n]);
+	for (size_t i = 0; r == 0 && i < g->dead.n && sum <= g->req->max_freed; i++) {
+		r = invalidate_one(g, g->dead.v[i], &sum, &gone);
+		if (r == 0 && gone)
+			g->dead.v[kept++] = g->dead.v[i];
 	}
 	if (r < 0) {
 		db_rollback(g->db);
 		return r;
 	}
-	g->dead.n = n;
+	g->dead.n = kept;
 	return db_commit(g->db, g->e);
 }
 
@@ -317,6 +333,7 @@ static int sweep(struct gc *g)
 	unsigned serial = 0;
 	int r = open_trash(g, &trash);
 
+	db_end_read(g->db);
 	if (r == 0)
 		r = invalidate(g);
 	for (size_t i = 0; r == 0 && i < g->rubbish.n; i++) {
@@ -405,10 +422,15 @@ int gc_run(struct local *l, struct arena *a, const struct gc_request *req, struc
 		r = local_gc_lock(l, true, true, &lock, e);
 	if (r == 0)
 		r = roots_temp(l, a, &temp, &held, e);
+	/* One state for all questions; what others register from now on has temporary roots. */
+	if (r == 0)
+		r = db_begin_read(g.db, e);
 	if (r == 0)
 		r = find_live(&g, &temp);
 	if (r == 0)
 		r = act(&g);
+	if (g.db)
+		db_end_read(g.db);
 	fd_close(&lock);
 	roots_temp_done(&held);
 	if (r == 0 && req->action >= STORE_GC_DELETE)
