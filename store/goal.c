@@ -11,8 +11,9 @@
 #include "lib/tab.h"
 #include "store/build.h"
 
-#define DOWNLOADS_MAX 6	  /* at once on a connection; they take no job slot */
-#define RETRY_MS      200 /* for locks, and slots that are files */
+#define DOWNLOADS_MAX 6			  /* at once on a connection; they take no job slot */
+#define RETRY_MS      200		  /* for locks, and slots that are files */
+#define WAITING_NS    (1000ull * 1000000) /* of silence before the client is told */
 #define DEPTH_MAX     20000
 #define POLLS_MAX     (2 * 1024 + 8)
 
@@ -53,8 +54,9 @@ struct goals {
 	struct tab by_path; /* struct goal * */
 	struct vec all, top;
 	size_t unfinished, running, downloads, builders;
-	bool stop;	  /* a failure ended the request */
-	struct err first; /* failure */
+	bool stop;		/* a failure ended the request */
+	uint64_t waiting_since; /* ns; with nothing running; UINT64_MAX: said so */
+	struct err first;	/* failure */
 	int status;
 };
 
@@ -493,6 +495,20 @@ static int turn(struct goals *g, bool waiting, struct err *e)
 	return 0;
 }
 
+/* Tell once that others are in the way; a slot that comes at once is no reason. */
+static void say_waiting(struct goals *g, bool waiting)
+{
+	uint64_t now = loop_now();
+	if (!waiting && g->waiting_since != UINT64_MAX)
+		g->waiting_since = 0;
+	else if (waiting && !g->waiting_since)
+		g->waiting_since = now;
+	else if (waiting && g->waiting_since != UINT64_MAX && now - g->waiting_since > WAITING_NS) {
+		session_say(g->s, "waiting for other builds on this store to end");
+		g->waiting_since = UINT64_MAX;
+	}
+}
+
 static int run(struct goals *g, struct err *e)
 {
 	while (g->unfinished && !g->stop) {
@@ -504,6 +520,7 @@ static int run(struct goals *g, struct err *e)
 			break;
 		if (!g->running && !waiting)
 			return err_set(e, -ERR_INTERNAL, "no derivation can be started");
+		say_waiting(g, waiting && !g->running);
 		if (stream_flush(&g->s->stream)) {
 			g->s->client_gone = true;
 			return err_set(e, -ERR_PROTO, "the client went away");

@@ -176,6 +176,16 @@ wait "$c1" "$c2" "$c3"
 cat $(cat out1 out2 out3) | sort -n | awk '$1 < end || NF != 2 { bad = 1 } { end = $2 } END { exit bad || NR != 3 }'
 ok "one job limit for all clients" $? err1
 
+# The same derivation twice at once: the second client waits, says so, and gets the first one's result.
+drv twice '$b sleep 3; $b cat /proc/sys/kernel/random/uuid >$out' >twice.lua
+"$CAIRN" build --root "$root" -f twice.lua >out1 2>err1 &
+client=$!
+await has err1 "building twice"
+build -f twice.lua >out2 2>err2
+wait $client
+ok "one build for two clients" "$([ $? = 0 ] && cmp -s out1 out2 && ! has err2 building; echo $?)" err2
+ok "the second says that it waits" "$(has err2 "waiting for other builds"; echo $?)" err2
+
 # ---- from outside ----
 drv long "echo $mark; while :; do \$b sleep 100 # $mark
 done" >long.lua
