@@ -105,7 +105,7 @@ check "and is no longer marked" [ "$(field later stale)" = false ]
 fds() { ls "$R/proc/1/fd" | wc -l; }
 before=$(fds)
 i=0
-while [ $i -lt 20 ]; do
+while [ $i -lt 6 ]; do
 	inside_load /set >/dev/null
 	inside_load /set2 >/dev/null
 	i=$((i + 1))

@@ -186,7 +186,7 @@ fds() { ls "$R/proc/1/fd" | wc -l; }
 ctl restart phoenix
 before=$(fds)
 i=0
-while [ $i -lt 60 ]; do
+while [ $i -lt 20 ]; do
 	ctl restart phoenix
 	i=$((i + 1))
 done
