@@ -18,18 +18,11 @@ local function script(name, contents)
 	end)), { executable = true, busybox = busybox })
 end
 
-local PSEUDO = [[
+-- What programs expect in /dev and the kernel does not make. (The file systems below /dev are mounted
+-- by PID 1 before anything runs.)
+local DEVICES = [[
 #!@busybox@ sh
 b=@busybox@
-set -e
-put() {
-	$b mountpoint -q "$2" && return 0
-	$b mkdir -p "$2"
-	$b mount -t "$1" -o "$3" "$1" "$2"
-}
-put devpts /dev/pts gid=5,mode=620,ptmxmode=666
-put tmpfs /dev/shm nosuid,nodev,mode=1777
-[ -e /dev/ptmx ] || $b ln -s pts/ptmx /dev/ptmx
 for l in fd:/proc/self/fd stdin:/proc/self/fd/0 stdout:/proc/self/fd/1 stderr:/proc/self/fd/2; do
 	[ -e "/dev/${l%%:*}" ] || $b ln -s "${l#*:}" "/dev/${l%%:*}"
 done
@@ -88,7 +81,7 @@ local function mounts(os, out)
 					#fs.options > 0 and table.concat(fs.options, ",") or "defaults", fs.device, fs.mount_point,
 				},
 				stop_exec = { tools.busybox .. "/bin/busybox", "umount", fs.mount_point },
-				requires = { "pseudo-file-systems" }, after = #after > 0 and after or nil,
+				requires = { "devices" }, after = #after > 0 and after or nil,
 				on_change = "later", start_timeout = "10min",
 			}
 		end
@@ -105,10 +98,10 @@ local function mounts(os, out)
 		out[#out + 1] = {
 			name = name, type = "oneshot", description = "swap space " .. s.device, exec = exec,
 			stop_exec = { tools.busybox .. "/bin/busybox", "swapoff", s.device },
-			requires = { "pseudo-file-systems" }, on_change = "later",
+			requires = { "devices" }, on_change = "later",
 		}
 	end
-	table.insert(required, 1, "pseudo-file-systems")
+	table.insert(required, 1, "devices")
 	table.insert(required, 1, "activation")
 	out[#out + 1] = {
 		name = "file-systems", type = "group", description = "all file systems",
@@ -153,8 +146,8 @@ function M.services(os, all)
 		critical = true, on_change = "later", start_timeout = "10min",
 	}
 	out[#out + 1] = {
-		name = "pseudo-file-systems", type = "oneshot", description = "/dev/pts, /dev/shm",
-		exec = { script("pseudo-file-systems", PSEUDO) }, on_change = "later", start_timeout = "10min",
+		name = "devices", type = "oneshot", description = "links in /dev",
+		exec = { script("devices", DEVICES) }, on_change = "later", start_timeout = "10min",
 	}
 	out[#out + 1] = {
 		name = "loopback", type = "oneshot", description = "the loopback interface",
