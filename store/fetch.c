@@ -26,6 +26,9 @@
 #define PROGRESS_NS	(250ull * 1000000)
 #define SIZE_LIMIT	((curl_off_t)16 << 30)
 
+/* Seconds before the second, third, … try of what failed for a reason that may pass. */
+static const unsigned pauses[] = { 1, 3, 6 };
+
 /* ---- Hosts ----------------------------------------------------------------------------------- */
 
 struct host {
@@ -155,6 +158,8 @@ static void add_safe_url(struct str *out, const char *url)
 struct candidate {
 	const char *url;
 	bool mirror, late;
+	bool again; /* not tried yet, or failed for a reason that may pass */
+	struct err why;
 };
 
 /* URLs as they will be tried: those whose host is known to be out of reach go to the end. */
@@ -183,7 +188,10 @@ static int list_candidates(const struct fetch *f, struct arena *a, struct candid
 			bool mirror = kind.v[i] != NULL;
 			bool is_late = host_bad(host, now) || (out && !mirror);
 			if (is_late == (late == 1))
-				v[n++] = (struct candidate){ all.v[i], mirror, is_late };
+				v[n++] = (struct candidate){ .url = all.v[i],
+							     .mirror = mirror,
+							     .late = is_late,
+							     .again = true };
 		}
 	*ret = v;
 	*ret_n = n;
@@ -198,6 +206,7 @@ struct transfer {
 	struct hasher *h;
 	int fd;
 	int write_err;
+	bool passing;  /* the failure may be gone in a moment */
 	uint64_t told; /* ns */
 };
 
@@ -271,6 +280,23 @@ static bool unreachable(CURLcode code)
 	       code == CURLE_COULDNT_RESOLVE_PROXY || code == CURLE_OPERATION_TIMEDOUT;
 }
 
+/* Whether the same request may well succeed a moment later. */
+static bool may_pass(CURLcode code, long http)
+{
+	switch (code) {
+	case CURLE_PARTIAL_FILE:
+	case CURLE_GOT_NOTHING:
+	case CURLE_SEND_ERROR:
+	case CURLE_RECV_ERROR:
+	case CURLE_SSL_CONNECT_ERROR:
+		return true;
+	case CURLE_HTTP_RETURNED_ERROR:
+		return http == 408 || http == 429 || http >= 500;
+	default:
+		return unreachable(code);
+	}
+}
+
 static int judge_hash(const struct fetch *f, struct digest got, struct err *e)
 {
 	if (digest_eq(&got, f->want))
@@ -296,7 +322,9 @@ static int transfer(struct transfer *t, const char *proxy, struct err *e)
 	set_up(c, t, errbuf, proxy);
 	CURLcode code = curl_easy_perform(c);
 	curl_off_t got = 0;
+	long http = 0;
 	curl_easy_getinfo(c, CURLINFO_SIZE_DOWNLOAD_T, &got);
+	curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &http);
 	curl_easy_cleanup(c);
 	struct digest d = hasher_end(t->h);
 	if (t->write_err)
@@ -304,19 +332,20 @@ static int transfer(struct transfer *t, const char *proxy, struct err *e)
 	char host[HOST_MAX];
 	url_host(t->url, host);
 	if (code != CURLE_OK) {
-		if (unreachable(code) && got == 0)
+		t->passing = may_pass(code, http);
+		if (unreachable(code) && got == 0 && !host_bad(host, time(NULL)))
 			host_set_bad(host, time(NULL) + HOST_FORGET);
 		return err_set(e, -ERR_FETCH, "%s", errbuf[0] ? errbuf : curl_easy_strerror(code));
 	}
 	return t->f->nar ? 0 : judge_hash(t->f, d, e);
 }
 
-/* Fetch one URL into a temporary file and give it its name. */
-static int try_url(const struct fetch *f, const struct candidate *c, const char *proxy,
-		   struct err *e)
+/* Fetch one URL into a temporary file and give it its name. c->again: whether to try once more. */
+static int try_url(const struct fetch *f, struct candidate *c, const char *proxy, struct err *e)
 {
 	char tmp[280];
 	snprintf(tmp, sizeof(tmp), ".%.240s.part", f->name);
+	c->again = false;
 	if (unlinkat(f->dirfd, tmp, 0) < 0 && errno != ENOENT)
 		return err_sys(e, "cannot remove %s", tmp);
 	struct transfer t = { .f = f, .url = c->url };
@@ -325,6 +354,7 @@ static int try_url(const struct fetch *f, const struct candidate *c, const char 
 		return err_sys(e, "cannot make %s", tmp);
 	t.fd = fd;
 	int r = transfer(&t, c->mirror ? proxy : NULL, e);
+	c->again = t.passing;
 	if (!r && f->nar) {
 		struct digest got;
 		uint64_t size;
@@ -341,10 +371,48 @@ static int try_url(const struct fetch *f, const struct candidate *c, const char 
 	return r;
 }
 
+/* One try of each candidate that is worth one. *ret_again: whether another round makes sense. */
+static int try_round(const struct fetch *f, struct candidate *v, size_t n, const char *proxy,
+		     bool *ret_again, struct err *e)
+{
+	int last = -ERR_FETCH;
+	*ret_again = false;
+	for (size_t i = 0; i < n; i++) {
+		struct err one = ERR_INIT;
+		if (v[i].again) {
+			int r = try_url(f, &v[i], proxy, &one);
+			if (!r)
+				return 0;
+			if (r != -ERR_FETCH && r != -ERR_HASH)
+				return err_set(e, r, "%s", one.msg);
+			v[i].why = one;
+		}
+		if (v[i].why.code == -ERR_HASH)
+			last = -ERR_HASH;
+		*ret_again |= v[i].again;
+	}
+	return last;
+}
+
+static int all_failed(const struct fetch *f, const struct candidate *v, size_t n, int code,
+		      struct err *e)
+{
+	auto_str struct str why = STR_INIT;
+	const char *what = f->label ? f->label : f->name;
+	if (!n)
+		return err_hint(e, err_set(e, -ERR_FETCH, "no usable URL for %s", what),
+				"configure a mirror, for Debian's: CAIRN_MIRROR_DEBIAN");
+	for (size_t i = 0; i < n; i++) {
+		str_add(&why, i ? "; " : "");
+		add_safe_url(&why, v[i].url);
+		str_addf(&why, ": %s", v[i].why.msg);
+	}
+	return err_set(e, code, "cannot download %s: %s", what, why.buf);
+}
+
 int fetch_run(const struct fetch *f, struct err *e)
 {
 	auto_arena struct arena a = ARENA_INIT;
-	auto_str struct str why = STR_INIT;
 	struct candidate *v = NULL;
 	size_t n = 0;
 	int r = list_candidates(f, &a, &v, &n, e);
@@ -356,25 +424,15 @@ int fetch_run(const struct fetch *f, struct err *e)
 	ready = true;
 	bool env = getenv("http_proxy") || getenv("all_proxy") || getenv("ALL_PROXY");
 	const char *proxy = env ? NULL : mirror_apt_proxy(&a);
-	int last = -ERR_FETCH;
-	for (size_t i = 0; i < n; i++) {
-		struct err one = ERR_INIT;
-		r = try_url(f, &v[i], proxy, &one);
-		if (!r)
-			return 0;
-		if (r != -ERR_FETCH && r != -ERR_HASH)
-			return err_set(e, r, "%s", one.msg);
-		last = r == -ERR_HASH ? r : last;
-		str_add(&why, i ? "; " : "");
-		add_safe_url(&why, v[i].url);
-		str_addf(&why, ": %s", one.msg);
+	for (size_t round = 0;; round++) {
+		bool again;
+		r = try_round(f, v, n, proxy, &again, e);
+		if (!r || (r != -ERR_FETCH && r != -ERR_HASH))
+			return r;
+		if (!again || round == ARRAY_LEN(pauses) || offline(time(NULL)))
+			return all_failed(f, v, n, r, e);
+		nanosleep(&(struct timespec){ .tv_sec = pauses[round] }, NULL);
 	}
-	if (!n)
-		return err_hint(e,
-				err_set(e, -ERR_FETCH, "no usable URL for %s",
-					f->label ? f->label : f->name),
-				"configure a mirror, for Debian's: CAIRN_MIRROR_DEBIAN");
-	return err_set(e, last, "cannot download %s: %s", f->label ? f->label : f->name, why.buf);
 }
 
 int fetch_file(const char *const *urls, size_t nurls, const struct digest *want, int dirfd,

@@ -21,8 +21,9 @@ struct fetch {
 	void *arg;
 };
 
-/* The file appears only with the wanted hash. When all URLs fail, each is named with its reason,
- * without user names and passwords. */
+/* The file appears only with the wanted hash. URLs that fail for a reason that may pass (a server
+ * that does not answer, an answer cut short) are tried again a few times, after all others were
+ * tried. When all fail, each is named with its reason, without user names and passwords. */
 int fetch_run(const struct fetch *f, struct err *e);
 
 /* Hosts that could not be reached are asked last for some minutes. What this process and its
