@@ -288,7 +288,7 @@ TEST(cut_during_recovery)
 		enum sys_switch_end end;
 		struct err e = ERR_INIT;
 		pid_t pid;
-		int status;
+		int status = 0;
 
 		machine_make();
 		(void)cut_at(8);
