@@ -65,7 +65,7 @@ static int lock_one(struct local *l, const char *path, bool wait, struct local_l
 }
 
 int local_lock_more(struct local *l, const char *const *paths, size_t n, bool wait,
-		     struct local_locks *ret, struct err *e)
+		    struct local_locks *ret, struct err *e)
 {
 	struct local_locks locks = LOCAL_LOCKS_INIT;
 	auto_vec struct vec sorted = VEC_INIT;
