@@ -15,7 +15,7 @@
 #include "lib/text.h"
 #include "store/mirror.h"
 
-#define CONNECT_SECONDS 5L
+#define CONNECT_SECONDS 8L /* the C library asks a name server again after 5 */
 #define SLOW_SECONDS	30L
 #define SLOW_BYTES	1024L
 #define REDIRECTS	10L
@@ -354,7 +354,8 @@ static int try_url(const struct fetch *f, struct candidate *c, const char *proxy
 		return err_sys(e, "cannot make %s", tmp);
 	t.fd = fd;
 	int r = transfer(&t, c->mirror ? proxy : NULL, e);
-	c->again = t.passing;
+	/* Without a way out only a mirror can come back. */
+	c->again = t.passing && (c->mirror || !offline(time(NULL)));
 	if (!r && f->nar) {
 		struct digest got;
 		uint64_t size;
@@ -429,7 +430,7 @@ int fetch_run(const struct fetch *f, struct err *e)
 		r = try_round(f, v, n, proxy, &again, e);
 		if (!r || (r != -ERR_FETCH && r != -ERR_HASH))
 			return r;
-		if (!again || round == ARRAY_LEN(pauses) || offline(time(NULL)))
+		if (!again || round == ARRAY_LEN(pauses))
 			return all_failed(f, v, n, r, e);
 		nanosleep(&(struct timespec){ .tv_sec = pauses[round] }, NULL);
 	}
