@@ -54,6 +54,44 @@ static int find_source(struct etc *x, const char *system, const char **ret_logic
 	return 0;
 }
 
+static int sweep(struct etc *x, const char *rel, unsigned depth, bool *ret_removed);
+
+static int put_aside(struct etc *x, const char *path)
+{
+	char *saved = arena_fmt(x->a, "%s.saved", path);
+
+	if (!saved)
+		return err_set(x->e, -ENOMEM, "out of memory");
+	return rename(path, saved) < 0 ? err_sys(x->e, "cannot move %s out of the way", path) : 0;
+}
+
+/* A directory where the generation has a file: one that held only our links goes. */
+static int clear_directory(struct etc *x, const char *path, const char *rel)
+{
+	bool removed = false;
+	int rc = sweep(x, rel, 0, &removed);
+
+	if (rc < 0 || rmdir(path) == 0 || errno == ENOENT)
+		return rc;
+	return put_aside(x, path);
+}
+
+/* Anything but a directory where the generation has one. A link is never followed: behind one of
+ * an earlier generation lies the store. */
+static int clear_for_directory(struct etc *x, const char *path)
+{
+	auto_str struct str target = STR_INIT;
+	struct err tmp = ERR_INIT;
+	struct stat st;
+
+	if (lstat(path, &st) < 0 || S_ISDIR(st.st_mode))
+		return 0;
+	if (file_readlink(AT_FDCWD, path, &target, &tmp) < 0 ||
+	    !slice_starts(str_slice(&target), STATIC "/"))
+		return put_aside(x, path);
+	return unlink(path) < 0 ? err_sys(x->e, "%s", path) : 0;
+}
+
 static int put_file(struct etc *x, const char *rel)
 {
 	char *path = arena_fmt(x->a, "%s/etc/%s", x->root->target, rel);
@@ -64,14 +102,11 @@ static int put_file(struct etc *x, const char *rel)
 
 	if (!path || !target)
 		return err_set(x->e, -ENOMEM, "out of memory");
-	if (lstat(path, &st) == 0 && S_ISDIR(st.st_mode))
-		return err_set(x->e, -EISDIR, "%s is a directory, but the system has a file there",
-			       path);
 	if (lstat(path, &st) == 0 && !S_ISLNK(st.st_mode)) {
-		char *saved = arena_fmt(x->a, "%s.saved", path);
+		int rc = S_ISDIR(st.st_mode) ? clear_directory(x, path, rel) : put_aside(x, path);
 
-		if (!saved || rename(path, saved) < 0)
-			return err_sys(x->e, "cannot move %s out of the way", path);
+		if (rc < 0)
+			return rc;
 	}
 	if (file_readlink(AT_FDCWD, path, &now, &tmp) == 0 && slice_is(str_slice(&now), target))
 		return 0;
@@ -90,7 +125,9 @@ static int put_dir(struct etc *x, const char *rel, unsigned depth)
 		return err_set(x->e, -ENOMEM, "out of memory");
 	if (depth > LIMIT_DEEP)
 		return err_set(x->e, -ERR_LIMIT, "%s: too deep", source);
-	rc = file_mkdir_p(AT_FDCWD, dest, 0755, x->e);
+	rc = rel[0] ? clear_for_directory(x, dest) : 0;
+	if (rc == 0)
+		rc = file_mkdir_p(AT_FDCWD, dest, 0755, x->e);
 	if (rc == 0)
 		rc = list(x->a, source, &names, x->e);
 	for (size_t i = 0; rc == 0 && i < names.n; i++) {
@@ -119,7 +156,7 @@ static bool is_stale(struct etc *x, const char *path, const char *rel)
 	if (file_readlink(AT_FDCWD, path, &target, &tmp) < 0 ||
 	    !slice_starts(str_slice(&target), STATIC "/"))
 		return false;
-	return source && lstat(source, &st) < 0 && errno == ENOENT;
+	return source && lstat(source, &st) < 0 && (errno == ENOENT || errno == ENOTDIR);
 }
 
 static int sweep(struct etc *x, const char *rel, unsigned depth, bool *ret_removed)

@@ -119,6 +119,35 @@ check "back" activate $one
 check "web has its old number" [ "$(field passwd web 2)" = 101 ]
 check "bob's number stays taken" grep -q '^user bob 1001$' "$R/var/lib/cairn/ids"
 
+# A file of one generation is a directory of the next, and the other way round.
+system 8
+: >"$g/accounts"
+echo plain >"$g/etc/thing"
+eight=$path
+system 9
+mkdir -p "$g/etc/thing/deep"
+echo one >"$g/etc/thing/deep/one"
+echo two >"$g/etc/thing/two"
+nine=$path
+check "a file" activate $eight
+check "becomes a directory" activate $nine
+check "with its files" [ "$(readlink "$R/etc/thing/deep/one")" = /etc/static/thing/deep/one ]
+check "the store has what it had" [ "$(find "$R$nine/etc" | wc -l)" = 5 ]
+check "and a file again" activate $eight
+check "which is a link" [ "$(readlink "$R/etc/thing")" = /etc/static/thing ]
+check "nothing was put aside" [ ! -e "$R/etc/thing.saved" ]
+rm -r "$R/etc/thing"
+mkdir "$R/etc/thing"
+echo mine >"$R/etc/thing/mine"
+check "somebody's directory in the way" activate $eight
+check "is kept" [ "$(cat "$R/etc/thing.saved/mine")" = mine ]
+mkdir "$R/elsewhere"
+rm -r "$R/etc/thing.saved"
+rm -r "$R/etc/thing"
+ln -s ../elsewhere "$R/etc/thing"
+check "a link to elsewhere in the way of a directory" activate $nine
+check "is not followed" [ -z "$(ls "$R/elsewhere")" ]
+
 # What contradicts the machine is found before anything is written.
 system 3
 printf '[group g]\nid = 7\n[user ann]\nid = 1500\ngroup = g\n' >"$g/accounts"
