@@ -154,10 +154,14 @@ static int put_directory(const struct sys_root *r, const struct step *s, struct 
 		rc = file_mkdir_p(AT_FDCWD, path, mode, e);
 	if (rc < 0)
 		return rc;
-	/* Without privilege (a scratch root of an ordinary user) it stays the user's. */
-	if (lchown(path, (uid_t)uid, (gid_t)gid) < 0 && errno != EPERM && errno != EINVAL)
+	/* Its parent may belong to a service: a link there is not for us to follow. */
+	auto_fd int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
 		return err_sys(e, "%s", path);
-	return chmod(path, mode) < 0 ? err_sys(e, "%s", path) : 0;
+	/* Without privilege (a scratch root of an ordinary user) it stays the user's. */
+	if (fchown(fd, (uid_t)uid, (gid_t)gid) < 0 && errno != EPERM && errno != EINVAL)
+		return err_sys(e, "%s", path);
+	return fchmod(fd, mode) < 0 ? err_sys(e, "%s", path) : 0;
 }
 
 static int run_command(const struct sys_root *r, const struct step *s, struct err *e)

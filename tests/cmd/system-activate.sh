@@ -175,6 +175,12 @@ activate $path
 status=$?
 check "a step that fails is an error" [ $status != 0 ]
 check "the others are done" [ -d "$R/var/lib/ok" ]
+mkdir -m 711 "$R/canary"
+ln -s ../../canary "$R/var/lib/planted"
+printf '[directory /var/lib/planted]\nmode = 0750\n' >"$g/activation"
+activate $path
+check "a link where a directory is to be is an error" grep -q 'lib/planted' "$TMP/err"
+check "and is not followed" [ "$(stat -c %a "$R/canary")" = 711 ]
 rm "$g/facts"
 activate $path
 check "half a system is refused" grep -q 'not a complete system: facts' "$TMP/err"
