@@ -23,7 +23,7 @@ substituters =
 require-sigs = false
 END
 export NIX_STORE_DIR=/gnu/store NIX_CONF_DIR="$TMP/conf" HOME="$TMP/home" XDG_CACHE_HOME="$TMP/home"
-store="local?root=$nix&state=$nix/var/nix&log=$nix/var/log/nix"
+store="local?root=$nix&real=$nix/gnu/store&state=$nix/var/nix&log=$nix/var/log/nix"
 
 # Derivations, sources and downloads are copied; nothing that was built is.
 "$CAIRN" store query --requisites "$drv" >"$TMP/requisites" || fail "cairn store query"
@@ -44,13 +44,17 @@ grep . "$TMP/copy" | sort -u >"$TMP/paths"
 while read -r path; do
 	[ -e "$CAIRN_ROOT$path" ] || fail "input $path is not in the store"
 	cp -R --preserve=mode "$CAIRN_ROOT$path" "$nix$path"
-	printf '%s\n\n' "$path"
+	echo "$path"
+	"$CAIRN" store query --hash "$path"
+	"$CAIRN" store query --size "$path"
+	echo
 	"$CAIRN" store query --references "$path" >"$TMP/references"
 	wc -l <"$TMP/references"
 	cat "$TMP/references"
 done <"$TMP/paths" >"$TMP/register"
+# Not --register-validity, which looks for the files at their logical paths.
 find "$nix/gnu/store" -mindepth 1 -exec touch -h -d @1 {} +
-nix-store --store "$store" --register-validity <"$TMP/register" 2>"$TMP/log" || fail "nix does not take the inputs" "$TMP/log"
+nix-store --store "$store" --load-db <"$TMP/register" 2>"$TMP/log" || fail "nix does not take the inputs" "$TMP/log"
 nix-store --store "$store" -r "$drv" >"$TMP/result" 2>"$TMP/log" || fail "nix builds $package" "$TMP/log"
 grep -qxF "$out" "$TMP/result" || fail "nix makes another path" "$TMP/result"
 diff -r --no-dereference "$CAIRN_ROOT$out" "$nix$out" >"$TMP/log" || fail "nix makes other bytes" "$TMP/log"
