@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include "init/def.h"
 #include "lib/fd.h"
@@ -444,9 +445,20 @@ out:
 int svc_set_load(const char *path, struct svc_set **ret, struct err *e)
 {
 	auto_str struct str text = STR_INIT;
-	int r = file_read(AT_FDCWD, path, &text, LIMIT_SET_BYTES, e);
-
-	return r < 0 ? r : svc_set_parse(str_slice(&text), path, ret, e);
+	struct stat st;
+	/* PID 1 comes here: a pipe without a writer must not stop it, nor pass for an empty set. */
+	auto_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (fd < 0)
+		return err_sys(e, "cannot open %s", path);
+	if (fstat(fd, &st) < 0)
+		return err_sys(e, "%s", path);
+	if (!S_ISREG(st.st_mode) && !S_ISCHR(st.st_mode))
+		return err_set(e, -ERR_INVALID, "%s is not a file", path);
+	int r = fd_read_all(fd, &text, LIMIT_SET_BYTES);
+	if (r == -ERR_LIMIT)
+		return err_set(e, r, "%s is larger than %u bytes", path, LIMIT_SET_BYTES);
+	return r < 0 ? err_num(e, r, "cannot read %s", path)
+		     : svc_set_parse(str_slice(&text), path, ret, e);
 }
 
 int svc_set_find(const struct svc_set *set, struct slice name)

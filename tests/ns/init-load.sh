@@ -81,6 +81,11 @@ printf '[service a]\nexec = /bin/true\nrequires = b\n[service b]\nexec = /bin/tr
 inside_load /cycle
 check "a cycle is named in full" grep -q 'a -> b -> c -> a' "$TMP/ctl.err"
 inside_load /nowhere
+mkfifo "$R/pipe"
+CAIRN_INIT_SOCKET=/run/cairn/init.sock timeout 10 nsenter -t "$(pgrep -P "$INIT")" -p chroot "$R" /cairn-client \
+	service load /pipe 2>>"$TMP/ctl.err"; bad=$?
+check "a pipe without a writer is refused" [ $bad = 65 ]
+check "as what it is" grep -q '/pipe is not a file' "$TMP/ctl.err"
 check "a missing file" grep -q '/nowhere' "$TMP/ctl.err"
 check "nothing changed" [ "$(pids)" = "$before" ]
 
