@@ -333,8 +333,12 @@ static int run_load(struct cmd_env *env, struct err *e)
 	if (!path)
 		return err_sys(e, "%s", env->args[0]);
 	int r = init_client_load(path, ctx->dry_run, !ctx->no_wait, add_change, &changes, e);
-	if (r == 0)
-		r = print_changes(&changes, e);
+	/* A load that some service did not survive took place all the same. */
+	if (r == 0 || r == -ECANCELED) {
+		struct err ignored = ERR_INIT;
+		int p = print_changes(&changes, r < 0 ? &ignored : e);
+		r = r < 0 ? r : p;
+	}
 	changes_done(&changes);
 	return r;
 }

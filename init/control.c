@@ -410,6 +410,22 @@ int control_open(const char *path, struct err *e)
 
 /* ---- results ---------------------------------------------------------------------------------*/
 
+/* What failed, or waits to be tried again, since the load of this client began. */
+static void answer_load(struct client *c)
+{
+	char text[600];
+	size_t n = 0;
+
+	for (size_t i = 0; i < world.mgr.set->n && n < sizeof(text); i++) {
+		const struct svc *s = world.mgr.v[i];
+		if ((s->state == SVC_FAILED || s->state == SVC_BACKOFF) && s->since >= c->used)
+			n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s is %s%s%s",
+					      n ? "; " : "", s->name, svc_state_names[s->state],
+					      s->why[0] ? ": " : "", s->why);
+	}
+	end(c, n ? -ECANCELED : 0, n ? text : "");
+}
+
 static void answer(struct client *c)
 {
 	struct svc *s;
@@ -419,7 +435,7 @@ static void answer(struct client *c)
 		if (world.shutdown)
 			end(c, -ESHUTDOWN, "the machine is shutting down");
 		else if (svc_all_settled(&world.mgr))
-			end(c, 0, "");
+			answer_load(c);
 		return;
 	}
 	s = svc_mgr_find(&world.mgr, slice_of(c->name));

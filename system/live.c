@@ -43,17 +43,19 @@ static int ask(struct arena *a, const char *const *argv, struct vec *ret, struct
 {
 	struct proc_spec spec = PROC_SPEC_INIT;
 	auto_str struct str text = STR_INIT;
+	struct err ignored = ERR_INIT;
 	struct slice rest, line;
-	int rc;
+	int rc, parsed = 0;
 
 	spec.argv = argv;
 	spec.path = "/proc/self/exe";
 	spec.in = -2;
 	rc = proc_output(&spec, &text, LIMIT_ANSWERS, e);
+	/* Also when it failed: a load in which services failed has changed others. */
 	rest = str_slice(&text);
-	while (rc == 0 && rest.n && slice_cut(&rest, '\n', &line))
-		rc = line.n ? parse_line(a, line, ret, e) : 0;
-	return rc;
+	while (parsed == 0 && rest.n && slice_cut(&rest, '\n', &line))
+		parsed = line.n ? parse_line(a, line, ret, rc < 0 ? &ignored : e) : 0;
+	return rc < 0 ? rc : parsed;
 }
 
 int live_load(struct arena *a, const char *file, bool dry, struct vec *ret, struct err *e)

@@ -107,6 +107,13 @@ ctl restart later
 check "the next start takes the new definition" grep -qz 2006 "$R/proc/$(pid later)/cmdline"
 check "and is no longer marked" [ "$(field later stale)" = false ]
 
+(cat "$R/set2"; printf '[service fails]\nexec = /does/not/exist\nrestart = never\n[service dies]\ntype = oneshot\nexec = /bin/false\n') >"$R/set3"
+inside_load /set3 >"$TMP/loaded"; bad=$?
+check "a load whose services fail is done, and not a success" [ $bad != 0 ]
+check "what changed is printed" grep -qx 'start fails' "$TMP/loaded"
+check "who failed is named" grep -q 'fails is failed: exec /does/not/exist.*; dies is failed: exit code 1' "$TMP/ctl.err"
+check "what failed before is no failure of this load" inside_load /set3
+
 fds() { ls "$R/proc/1/fd" | wc -l; }
 before=$(fds)
 i=0
