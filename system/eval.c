@@ -51,7 +51,9 @@ static struct {
 	uint64_t steps;
 	struct vec nodes; /* struct made, in order of making */
 	struct tab by_id;
-	lua_State *lua;
+	lua_State *lua;	     /* NULL until there is one */
+	char memory_at[512]; /* "FILE:LINE" where memory was last refused */
+	bool refused;
 } box;
 
 /* ---- The end ----------------------------------------------------------------------------------
@@ -63,10 +65,10 @@ static void __attribute__((noreturn)) finish(enum eval_msg type, struct slice te
 	_exit(0);
 }
 
-static const char *memory_message(char buf[96])
+static const char *memory_message(char buf[640])
 {
-	snprintf(buf, 96, "memory limit of %llu MiB exceeded",
-		 (unsigned long long)(box.program->memory >> 20));
+	snprintf(buf, 640, "%s%smemory limit of %llu MiB exceeded", box.memory_at,
+		 box.memory_at[0] ? ": " : "", (unsigned long long)(box.program->memory >> 20));
 	return buf;
 }
 
@@ -88,14 +90,37 @@ static bool where(lua_State *l, int level, char *out, size_t n, const char **ret
 	return false;
 }
 
+/* Where a limit was hit: "FILE:LINE" of the innermost function that is not the prelude's; empty
+ * when there is none. */
+static void limit_place(lua_State *l, char *out, size_t n)
+{
+	const char *source = PRELUDE;
+
+	for (int level = 0; strcmp(source, PRELUDE) == 0; level++)
+		if (!where(l, level, out, n, &source)) {
+			out[0] = '\0';
+			return;
+		}
+}
+
+/* Lua's error for this has no place, so remember it: asking for one allocates nothing. */
+static void refuse_memory(void)
+{
+	box.refused = true;
+	if (box.lua)
+		limit_place(box.lua, box.memory_at, sizeof(box.memory_at));
+}
+
 static void *box_alloc(void *ud, void *p, size_t old, size_t n)
 {
 	void *q;
 
 	if (!p)
 		old = 0; /* Lua passes the kind of object */
-	if (n > old && box.used + (n - old) > box.program->memory)
+	if (n > old && box.used + (n - old) > box.program->memory) {
+		refuse_memory();
 		return NULL;
+	}
 	q = pool_resize(&box.pool, p, old, n);
 	if (q || n == 0)
 		box.used += n - old;
@@ -110,8 +135,7 @@ static void count_hook(lua_State *l, lua_Debug *ar)
 	box.steps += HOOK_STEP;
 	if (box.steps <= box.program->instructions)
 		return;
-	if (!where(l, 0, at, sizeof(at), NULL))
-		at[0] = '\0';
+	limit_place(l, at, sizeof(at));
 	snprintf(msg, sizeof(msg), "%s%sinstruction limit of %llu million exceeded", at,
 		 at[0] ? ": " : "", (unsigned long long)(box.program->instructions / 1000000u));
 	finish(EVAL_MSG_ERROR, slice_of(msg));
@@ -256,8 +280,10 @@ static const char *intern(struct made **m)
 	box.used += (*m)->size + sizeof(**m);
 	if (box.nodes.n >= LIMIT_EVAL_NODES)
 		return "too many nodes";
-	if (box.used > box.program->memory)
+	if (box.used > box.program->memory) {
+		refuse_memory();
 		return "not enough memory";
+	}
 	vec_add(&box.nodes, *m);
 	slot = tab_put(&box.by_id, (struct slice){ (*m)->id, NODE_ID_LEN }, NULL);
 	if (!slot || box.nodes.err)
@@ -978,11 +1004,12 @@ static int run(lua_State *l)
 /* Ends the process with the message on top of the stack. */
 static void __attribute__((noreturn)) finish_error(lua_State *l, int status)
 {
-	char buf[96];
+	char buf[640];
 	size_t n;
 	const char *p = lua_tolstring(l, -1, &n);
 
-	if (status == LUA_ERRMEM || (p && strstr(p, "not enough memory")))
+	/* Modules that require others pass it on with text around it. */
+	if (status == LUA_ERRMEM || (box.refused && p && strstr(p, "not enough memory")))
 		finish(EVAL_MSG_ERROR, slice_of(memory_message(buf)));
 	if (!p)
 		finish(EVAL_MSG_ERROR, SLICE("the program raised an error that is not a string"));
@@ -999,6 +1026,7 @@ int program_main(int fd, void *arg)
 	l = lua_newstate(box_alloc, NULL);
 	if (!l)
 		finish(EVAL_MSG_ERROR, SLICE("out of memory"));
+	box.lua = l;
 	/* What an evaluation makes it mostly keeps: collect when the memory has grown tenfold. */
 	lua_gc(l, LUA_GCINC, 1000, 0, 0);
 	lua_sethook(l, count_hook, LUA_MASKCOUNT, HOOK_STEP);

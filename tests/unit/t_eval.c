@@ -187,10 +187,11 @@ TEST(limits)
 	opts.instructions = 0;
 	opts.memory = 16 << 20;
 	check_error("(function() local s = 'x' while true do s = s .. s end end)()", -ERR_EVAL,
-		    "memory limit of 16 MiB exceeded");
+		    "(expression):1: memory limit of 16 MiB exceeded");
 	check_error("(function() local t = {} for i = 1, 1e7 do t[i] = text('x' .. i, 'y') end "
 		    "return t end)()",
-		    -ERR_EVAL, "memory limit");
+		    -ERR_EVAL, "(expression):1: memory limit");
+	check_error("error('not enough memory for it', 0)", -ERR_EVAL, "not enough memory for it");
 	opts.memory = 0;
 	opts.seconds = 1;
 	check_error("('a'):rep(100000):find(('.-'):rep(20) .. 'b')", -ERR_LIMIT, "limit of");
