@@ -30,8 +30,7 @@ struct goal {
 	const char *path;
 	struct drv *drv;
 	enum goal_state state;
-	bool check, protected;
-	bool builtin;
+	bool check, builtin;
 	struct vec wanted; /* output ids; empty: all */
 	bool all_wanted;
 	struct vec waiters; /* goals that need this one */
@@ -104,6 +103,16 @@ static int expand(struct goals *g, struct goal *goal, unsigned depth, struct err
 	return 0;
 }
 
+/* Before anything is asked about it: what is valid already must still be when it is used, as an
+ * input or by the client, and a collection may be about to start. */
+static int protect(struct goals *g, struct goal *goal, struct err *e)
+{
+	int r = local_temp_root(g->s->l, goal->path, e);
+	for (size_t i = 0; !r && i < goal->drv->noutputs; i++)
+		r = local_temp_root(g->s->l, goal->drv->outputs[i].path, e);
+	return r;
+}
+
 static int new_goal(struct goals *g, const char *path, struct goal **ret, struct err *e)
 {
 	struct goal *goal = ARENA_NEW(&g->arena, struct goal);
@@ -111,6 +120,8 @@ static int new_goal(struct goals *g, const char *path, struct goal **ret, struct
 		return err_set(e, -ENOMEM, "out of memory");
 	goal->path = arena_str(&g->arena, path);
 	int r = local_drv(g->s->l, &g->arena, path, &goal->drv, e);
+	if (!r)
+		r = protect(g, goal, e);
 	if (r)
 		return r;
 	goal->builtin = strncmp(goal->drv->builder, "builtin:", 8) == 0;
@@ -279,14 +290,6 @@ static int find_inputs(struct goals *g, struct goal *goal, struct err *e)
 			     &goal->inputs, e);
 }
 
-static int protect(struct goals *g, struct goal *goal, struct err *e)
-{
-	int r = local_temp_root(g->s->l, goal->path, e);
-	for (size_t i = 0; !r && i < goal->drv->noutputs; i++)
-		r = local_temp_root(g->s->l, goal->drv->outputs[i].path, e);
-	return r;
-}
-
 static int lock_outputs(struct goals *g, struct goal *goal, struct err *e)
 {
 	const struct drv *d = goal->drv;
@@ -336,10 +339,7 @@ static int start_goal(struct goals *g, struct goal *goal, struct err *e)
 		g->downloads++;
 	else
 		g->builders++;
-	int r = goal->protected ? 0 : protect(g, goal, e);
-	goal->protected = r == 0;
-	if (!r)
-		r = lock_outputs(g, goal, e);
+	int r = lock_outputs(g, goal, e);
 	bool valid = false;
 	if (!r && !goal->check)
 		r = wanted_valid(g, goal, &valid, e);
@@ -544,6 +544,8 @@ static int add_thing(struct goals *g, const char *thing, struct err *e)
 		return err_set(e, -ENOMEM, "out of memory");
 	int r = local_check_path(l, path, e);
 	bool valid;
+	if (!r)
+		r = local_temp_root(g->s->l, path, e);
 	if (!r)
 		r = local_is_valid(g->s->l, path, &valid, e);
 	if (r)

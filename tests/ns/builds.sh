@@ -186,6 +186,27 @@ wait $client
 ok "one build for two clients" "$([ $? = 0 ] && cmp -s out1 out2 && ! has err2 building; echo $?)" err2
 ok "the second says that it waits" "$(has err2 "waiting for other builds"; echo $?)" err2
 
+# A collection beside a build takes nothing that the build still needs, not even what was there before.
+cat >held.lua <<'END'
+local bb = source("bb", { name = "bb" })
+local b = bb .. "/bin/busybox"
+local function one(name, script, env)
+	return derivation { name = name, builder = b, args = { "sh", "-c", script }, env = { b = b, dep = env } }
+end
+local dep = one("dep", "echo held >$out")
+if HELD_DEP then return dep end
+return one("above", "for i in $dep; do $b cat $i; done >$out", { dep, one("pause", "$b sleep 3; echo >$out") })
+END
+sed 's/HELD_DEP/true/' held.lua >dep.lua
+sed 's/HELD_DEP/false/' held.lua >above.lua
+build -f dep.lua >out 2>err
+build --physical -f above.lua >out1 2>err1 &
+client=$!
+await has err1 "building pause"
+"$CAIRN" store gc --root "$root" >gone 2>err
+wait $client
+ok "a build keeps its inputs" "$([ $? = 0 ] && has gone -same && [ "$(head -n 1 "$(cat out1)")" = held ]; echo $?)" err1
+
 # ---- from outside ----
 drv long "echo $mark; while :; do \$b sleep 100 # $mark
 done" >long.lua
