@@ -596,6 +596,8 @@ static void rescue_ended(int status)
 {
 	st.rescue = -1;
 	fd_close(&st.rescue_fd);
+	if (world.shutdown)
+		return; /* it was told what to do, perhaps from that very shell */
 	/* No rescue program: leave the rest running rather than reboot in a circle. */
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 1 && !world.mgr.set->init.rescue)
 		log_error("rescue: no program to run");
