@@ -24,10 +24,15 @@ local function list_of(what, test)
 			return "expected a list of " .. what
 		end
 		for key, element in pairs(v) do
-			if math.type(key) ~= "integer" then
+			if math.type(key) ~= "integer" or key < 1 then
 				return "expected a list of " .. what .. ", found the key '" .. tostring(key) .. "'"
 			elseif not test(element) then
 				return "[" .. key .. "]: expected " .. what .. ", got " .. type(element)
+			end
+		end
+		for key in pairs(v) do
+			if key > 1 and v[key - 1] == nil then
+				return "[" .. (key - 1) .. "]: expected " .. what .. ", got nil"
 			end
 		end
 	end
@@ -148,6 +153,9 @@ local function check(where, t)
 			error(who .. " › " .. field .. ": missing", 0)
 		end
 	end
+	if #t.name + #t.version > 200 then
+		error(who .. " › version: name and version have more than 200 bytes", 0)
+	end
 end
 
 local enter = source "enter.sh"
@@ -183,12 +191,16 @@ local function script(t, where)
 	return table.concat(lines, "\n")
 end
 
-local package
+local make
 
 local methods = {}
 
 -- A changed copy: zlib:with { version = "…", source = … }.
-function methods:with(changes)
+methods.with = located(function(where, self, changes)
+	local who = where .. ": package '" .. self.name .. "'"
+	if type(changes) ~= "table" then
+		error(who .. " › with: expected a table, got " .. type(changes), 0)
+	end
 	local t = {}
 	for field, value in pairs(self.recipe) do
 		t[field] = value
@@ -196,8 +208,8 @@ function methods:with(changes)
 	for field, value in pairs(changes) do
 		t[field] = value
 	end
-	return package(t)
-end
+	return make(where, t)
+end)
 
 local meta = {
 	__name = "package",
@@ -206,7 +218,7 @@ local meta = {
 	__concat = function(a, b) return tostring(a) .. tostring(b) end,
 }
 
-local function make(where, t)
+make = function(where, t)
 	check(where, t)
 	local seeds = { seed.item "core" }
 	for i, name in ipairs(t.seed or {}) do
@@ -270,6 +282,4 @@ local function make(where, t)
 	return setmetatable(p, meta)
 end
 
-package = located(make)
-
-return { package = package, origin = origin, seed = seed }
+return { package = located(make), origin = origin, seed = seed }

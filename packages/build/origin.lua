@@ -34,6 +34,9 @@ return located(function(where, o)
 	if not o.urls or #o.urls == 0 then
 		fail("urls: at least one is needed")
 	end
+	if o.name and (#o.name == 0 or #o.name > 200 or o.name:find("[^%w+%-._?=]") or o.name:sub(1, 1) == ".") then
+		fail("name: '" .. o.name .. "' cannot stand in a store path")
+	end
 	if not o.sha256 then
 		fail("sha256: missing [what cannot be checked cannot be fetched]")
 	elseif not (o.sha256:match("^%x+$") and #o.sha256 == 64)

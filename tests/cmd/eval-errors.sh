@@ -49,6 +49,23 @@ try "wrong type" "wrong.lua:4: package 'x' › inputs" <<END
 $PKG
 return package { name = "x", version = "1", inputs = "zlib" }
 END
+try "hole in a list" "wrong.lua:4: package 'x' › inputs[1]: expected a package, got nil" <<END
+$PKG
+return package { name = "x", version = "1", inputs = { nil, require "packages.zlib" } }
+END
+try "too long a name" "wrong.lua:4: package 'x' › version" <<END
+$PKG
+return package { name = "x", version = ("1"):rep(300) }
+END
+try "changed copy" "wrong.lua:5: package 'zlib': unknown field 'verson'" <<END
+$PKG
+local zlib = require "packages.zlib"
+return zlib:with { verson = "2" }
+END
+try "name of an origin" "wrong.lua:4: origin: name" <<END
+$PKG
+return origin { name = "a/b", urls = { "https://example.org/x" }, sha256 = ("0"):rep(64) }
+END
 try "unknown build system" "expected one of cmake, gnu, kbuild, meson, trivial" <<END
 $PKG
 return package { name = "x", version = "1", build_system = "make" }
@@ -91,7 +108,7 @@ END
 try "endless loop" "wrong.lua:1: instruction limit of" <<END
 while true do end
 END
-try "endless growth" "memory limit of" <<END
+try "endless growth" "wrong.lua:1: memory limit of" <<END
 local s = "x" while true do s = s .. s end
 END
 try "files of the machine" "wrong.lua:1: variable 'io' is not defined" <<END
