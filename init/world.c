@@ -161,6 +161,9 @@ static void start_logger(void)
 	for (size_t i = 0; i < world.mgr.set->n; i++)
 		world.mgr.v[i]->log_sent = false;
 	send_streams();
+	/* Its socket takes so many at once. */
+	if (st.logger_due && !st.logger_timer.index)
+		(void)loop_arm(world.loop, &st.logger_timer, loop_now() + 10 * MS);
 }
 
 static void on_logger_timer(struct loop_timer *t)
