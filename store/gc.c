@@ -170,29 +170,6 @@ static int find_dead(struct gc *g)
 	return r;
 }
 
-static int find_these(struct gc *g)
-{
-	auto_tab struct tab seen = TAB_INIT;
-	bool valid;
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && i < g->req->npaths; i++) {
-		const char *path = g->req->paths[i];
-
-		r = local_check_path(g->l, path, g->e);
-		if (r == 0)
-			r = db_is_valid(g->db, path, &valid, g->e);
-		if (r == 0 && tab_has(&g->live, slice_of(path)))
-			r = err_set(g->e, -ERR_IN_USE,
-				    "cannot delete path '%s' since it is still alive", path);
-		if (r == 0 && valid)
-			r = add_dead(g, &seen, path);
-		else if (r == 0)
-			vec_add(&g->rubbish, (void *)(uintptr_t)local_base(g->l, path));
-	}
-	return r;
-}
-
 static bool cut_suffix(struct slice *name, const char *suffix)
 {
 	if (!slice_ends(*name, suffix))
@@ -215,6 +192,32 @@ static bool in_progress(struct gc *g, const char *name)
 		(void)cut_suffix(&base, ".check");
 	str_addf(&path, "%s/%.*s", g->l->store_dir, (int)base.n, base.p);
 	return str_err(&path) < 0 || tab_has(&g->temp, str_slice(&path));
+}
+
+static int find_these(struct gc *g)
+{
+	auto_tab struct tab seen = TAB_INIT;
+	bool valid;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < g->req->npaths; i++) {
+		const char *path = g->req->paths[i];
+
+		r = local_check_path(g->l, path, g->e);
+		if (r == 0)
+			r = db_is_valid(g->db, path, &valid, g->e);
+		if (r == 0 && tab_has(&g->live, slice_of(path)))
+			r = err_set(g->e, -ERR_IN_USE,
+				    "cannot delete path '%s' since it is still alive", path);
+		if (r == 0 && !valid && in_progress(g, local_base(g->l, path)))
+			r = err_set(g->e, -ERR_IN_USE,
+				    "cannot delete path '%s': somebody is at work on it", path);
+		if (r == 0 && valid)
+			r = add_dead(g, &seen, path);
+		else if (r == 0)
+			vec_add(&g->rubbish, (void *)(uintptr_t)local_base(g->l, path));
+	}
+	return r;
 }
 
 static int find_rubbish(struct gc *g)
@@ -308,7 +311,12 @@ static int invalidate(struct gc *g)
 		return r;
 	}
 	g->dead.n = kept;
-	return db_commit(g->db, g->e);
+	r = db_commit(g->db, g->e);
+	if (r < 0 || !g->l->sync || !(kept || g->rubbish.n))
+		return r;
+	/* Commits do not wait for the disk, and files may be gone there first: after a power cut
+	 * the rows would be back, also those of a collection that was killed here. */
+	return db_sync(g->db, g->e);
 }
 
 static int open_trash(struct gc *g, int *ret)

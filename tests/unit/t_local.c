@@ -4,8 +4,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "lib/fd.h"
 #include "store/db.h"
@@ -13,6 +16,25 @@
 #include "store/nar.h"
 #include "store/roots.h"
 #include "tests/unit/test.h"
+
+/* Stands in front of the C library's: whether the log was made durable while a file was there. */
+static struct {
+	const char *file;
+	bool synced;
+} before;
+
+int fsync(int fd)
+{
+	char link[32], to[PATH_MAX];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = before.file ? readlink(link, to, sizeof(to)) : 0;
+	if (n > 0 && slice_ends((struct slice){ to, (size_t)n }, "/db.sqlite-wal") &&
+	    access(before.file, F_OK) == 0)
+		before.synced = true;
+	return (int)syscall(SYS_fsync, fd);
+}
 
 struct bench {
 	char dir[64];
@@ -519,6 +541,28 @@ TEST(collects_what_no_root_reaches)
 	end(&b);
 }
 
+/* A power cut must not bring back the row of an item whose files are gone. */
+TEST(rows_go_from_the_disk_before_files)
+{
+	struct bench b;
+	struct local_opts opts = { .root = b.dir };
+	auto_vec struct vec paths = VEC_INIT;
+	const char *one;
+
+	if (!begin(&b))
+		return;
+	one = add(&b, "one", "1", NULL);
+	local_close(b.l);
+	CHECK_INT(local_open(&opts, &b.l, &b.e), 0);
+	before.file = arena_fmt(&b.a, "%s%s", b.dir, one);
+	before.synced = false;
+	CHECK_INT(collect(&b, STORE_GC_DELETE, NULL, 0, &paths), 0);
+	CHECK(paths.n == 1 && !exists(&b, one));
+	CHECK(before.synced);
+	before.file = NULL;
+	end(&b);
+}
+
 TEST(work_of_others_is_left_alone)
 {
 	struct bench b;
@@ -537,8 +581,12 @@ TEST(work_of_others_is_left_alone)
 	make_file(&b, arena_fmt(&b.a, "%s.lock", path + 1), 0);
 	CHECK_INT(collect(&b, STORE_GC_DELETE, NULL, 0, &paths), 0);
 	CHECK(exists(&b, path));
+	CHECK_INT(collect(&b, STORE_GC_DELETE_THESE, &path, 1, &paths), -ERR_IN_USE);
+	CHECK(exists(&b, path));
 	CHECK_INT(entries(&b, "/gnu/store"), 4); /* item, lock, its directory, .links */
 	local_close(other);
+	CHECK_INT(collect(&b, STORE_GC_DELETE_THESE, &path, 1, &paths), 0);
+	CHECK(!exists(&b, path));
 	CHECK_INT(collect(&b, STORE_GC_DELETE, NULL, 0, &paths), 0);
 	CHECK_INT(entries(&b, "/gnu/store"), 1);
 	end(&b);
@@ -547,4 +595,5 @@ TEST(work_of_others_is_left_alone)
 TEST_MAIN(texts_and_references, invalid_references_are_refused, derivations_are_checked,
 	  archives_and_links, known_items_must_match, cycles_are_refused, locks,
 	  a_forked_child_works_alone, symlinked_store_is_refused, image_databases_are_reproducible,
-	  verify, collects_what_no_root_reaches, work_of_others_is_left_alone)
+	  verify, collects_what_no_root_reaches, rows_go_from_the_disk_before_files,
+	  work_of_others_is_left_alone)
