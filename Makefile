@@ -248,7 +248,7 @@ $(O)/compile_commands.json: $(objects)
 
 # ---- Everything else ----------------------------------------------------------------------------
 
-.PHONY: deps run bench soak clean help defconfig savedefconfig compile_commands.json
+.PHONY: deps run bench soak check-pins clean help defconfig savedefconfig compile_commands.json
 deps: ## install the Debian packages that the build and the tests need
 	@configs/deps
 
@@ -260,6 +260,9 @@ bench: all ## measure against the budgets, print ratios
 	@tests/bench/run $(O)
 soak: all ## long sweeps in resumable parts; results go to doc/soak
 	@tests/soak/run $(O)
+
+check-pins: ## ask for the head of every URL that packages name
+	@packages/check-pins
 
 defconfig: ## write the default configuration to the output tree
 	@mkdir -p $(O) && cp configs/default_defconfig $(O)/config.mk

@@ -1,0 +1,74 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
+# packages/check-pins asks for the head of every URL of recipes and seed; a pin is lost when none of
+# its URLs answers.
+set -u
+unset http_proxy https_proxy all_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY
+n=0
+failed=0
+is() {
+	n=$((n + 1))
+	if [ "$2" = "$3" ]; then
+		echo "ok $n - $1"
+	else
+		echo "not ok $n - $1"
+		echo "# '$2' is not '$3'"
+		failed=1
+	fi
+}
+
+# All of them are found: an origin's, and one for each Debian package of the seed.
+"$SRC/packages/check-pins" --list >"$TMP/all" || exit 1
+is "every URL of a recipe" "$(grep -vc '^seed[0-9]' "$TMP/all")" \
+	"$(cd "$SRC/packages" && find . -name '*.lua' ! -name 'seed*' ! -path './build/*' -exec cat {} + | sed '/home_page/d; /^ *--/d' | grep -oE '"(https?|mirror)://[^"]+"' | wc -l)"
+is "every package of the seed" "$(grep -c '^seed[0-9]' "$TMP/all")" \
+	"$(grep -c '"pool/' "$SRC/packages/seed-debs.lua")"
+
+mkdir -p "$TMP/packages" "$TMP/site/pool"
+cp "$SRC/packages/check-pins" "$TMP/packages/"
+echo x >"$TMP/site/pool/a.deb"
+echo x >"$TMP/site/pool/b.tar.gz"
+echo x >"$TMP/site/pool/c.tar.gz"
+cat >"$TMP/server.py" <<'END'
+import http.server
+import os
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    def do_GET(self):
+        self.send_error(405)  # heads only
+
+    def log_message(self, *args):
+        pass
+
+
+tmp = os.environ["TMP"]
+os.chdir(tmp + "/site")
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+with open(tmp + "/port", "w", encoding="ascii") as f:
+    f.write(f"{server.server_address[1]}\n")
+server.serve_forever()
+END
+mkfifo "$TMP/port"
+python3 "$TMP/server.py" &
+server=$!
+trap 'kill $server' EXIT
+read -r port <"$TMP/port"
+export CAIRN_MIRROR_DEBIAN="http://127.0.0.1:$port"
+
+cd "$TMP/packages" || exit 1
+echo 'return { core = { { "pool/a.deb", "00" }, }, }' >seed-debs.lua
+cat >b.lua <<END
+urls = { "http://127.0.0.1:$port/gone/b.tar.gz", "mirror://debian/pool/b.tar.gz" },
+home_page = "http://127.0.0.1:$port/home",
+urls = { "mirror://debian/pool/c.tar.gz" },
+END
+./check-pins >"$TMP/out" 2>"$TMP/err"
+is "one dead URL of two loses nothing" "$? $(cat "$TMP/out")" "0 3 of 4 URLs answer"
+is "it is named" "$(cat "$TMP/err")" "no answer: http://127.0.0.1:$port/gone/b.tar.gz"
+rm "$TMP/site/pool/a.deb" "$TMP/site/pool/c.tar.gz"
+./check-pins >"$TMP/out" 2>"$TMP/err"
+is "a pin without any is lost" "$? $(cat "$TMP/out")" "1 1 of 4 URLs answer"
+is "and named" "$(tail -n 1 "$TMP/err")" "lost pins: b.2 seed1"
+echo "1..$n"
+exit $failed
