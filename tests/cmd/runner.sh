@@ -103,12 +103,44 @@ check "hanging test: said so" said "timed out after 1 s"
 check "hanging test: its children are gone" dead "$(cat "$tree/pid")"
 
 new_tree
+add cmd/stray.sh <<'X'
+#!/bin/sh
+setsid sh -c 'echo "$$" >"$SRC/pid"; exec sleep 1000' &
+until [ -s "$SRC/pid" ]; do :; done
+X
+run cmd
+check "what left the session of its test is gone too" dead "$(cat "$tree/pid")"
+
+new_tree
+add cmd/wait.sh <<'X'
+#!/bin/sh
+echo "$TMP" >"$SRC/scratch"
+echo "$$" >"$SRC/pid"
+exec sleep 1000
+X
+"$SRC/tests/run" --obj "$tree/obj" --src "$tree" cmd >"$TMP/out" 2>&1 &
+until [ -s "$tree/pid" ]; do :; done
+kill -TERM $!
+wait $!
+check "interrupted: ends with the signal" [ $? = 143 ]
+check "interrupted: its test is gone" dead "$(cat "$tree/pid")"
+check "interrupted: nothing is left" [ ! -e "$(cat "$tree/scratch")" ]
+
+new_tree
 add cmd/short.sh <<'X'
 #!/bin/sh
 printf '1..3\nok 1\nok 2\n'
 X
 run cmd
 check "fewer results than planned fails" [ "$status" = 1 ]
+
+new_tree
+add cmd/no-plan.sh <<'X'
+#!/bin/sh
+echo 'ok 1'
+X
+run cmd
+check "results without a plan fail" [ "$status" = 1 ]
 
 new_tree
 add cmd/liar.sh <<'X'
@@ -143,6 +175,20 @@ X
 run cmd
 check "environment is complete" [ "$status" = 0 ]
 check "scratch directory is removed" [ ! -e "$(cat "$tree/scratch")" ]
+
+new_tree
+add cmd/good.sh <<'X'
+#!/bin/sh
+exit 0
+X
+cat >"$tree/Makefile" <<'X'
+all: ; @printf 'CC a%s\n' ' - newer: $(newer)'
+X
+unset MAKELEVEL MAKEFLAGS
+newer="obj/pkg lib/a.h" run cmd
+check "programs older than their source are not tested" eval '[ "$status" = 1 ] && said "not up to date"'
+newer="obj/pkg obj/a.o" run cmd
+check "programs that are up to date are" [ "$status$last" = "01 passed, 0 failed, 0 skipped" ]
 
 echo "1..$n"
 exit $fails

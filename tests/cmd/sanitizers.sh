@@ -4,4 +4,5 @@
 # Unit tests and fuzz corpora with AddressSanitizer and UndefinedBehaviorSanitizer.
 cd "$SRC" || exit 1
 make -j"$(nproc)" O="$OBJ/san" SAN=address,undefined tests >"$TMP/log" 2>&1 || { tail -n 50 "$TMP/log"; exit 1; }
-exec make O="$OBJ/san" SAN=address,undefined check-unit
+make O="$OBJ/san" SAN=address,undefined check-unit >"$TMP/log" 2>&1 || { grep -v '^ok ' "$TMP/log" | tail -n 200; exit 1; }
+tail -n 1 "$TMP/log" | sed 's/^/# /'
