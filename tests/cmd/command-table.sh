@@ -19,6 +19,7 @@ bad=$(awk -F '\t' '
 for m in store init services bootloader system image; do
 	nm --defined-only "$OBJ/$m/lib$m.a" 2>/dev/null
 done | awk '$2 ~ /[DRd]/ && $3 ~ /_cmd_/ && $2 != "d" && $2 != "r" { print $3 }' | sort -u >"$TMP/exported"
+[ -s "$TMP/exported" ] || { echo "no exported commands found in the archives"; exit 1; }
 nm --defined-only "$CAIRN" | awk '{ print $3 }' | sort -u >"$TMP/linked"
 lost=$(comm -23 "$TMP/exported" "$TMP/linked")
 [ -z "$lost" ] || { echo "exported but not in the table:" $lost; exit 1; }
