@@ -292,6 +292,8 @@ int sys_activate(const struct sys_root *r, const char *system, struct err *e)
 		rc = load_steps(r, &a, system, &steps, e);
 	if (rc < 0)
 		return rc;
+	sys_root_clean(r, "/etc");
+	sys_root_clean(r, "/var/lib/cairn");
 	note(&f, base_directories(r, &one), &one);
 	put_accounts(r, &a, system, &f);
 	note(&f, etc_apply(r, system, &one), &one);

@@ -24,5 +24,8 @@ struct sys_root {
 /* Physical form of a path of the machine, of a path in the store; in arena. */
 char *sys_root_path(const struct sys_root *r, struct arena *a, const char *logical);
 char *sys_root_store(const struct sys_root *r, struct arena *a, const char *logical);
+/* Remove what writing a file or link of this directory left when the power was cut. Only for who
+ * alone writes there; what cannot be removed stays. */
+void sys_root_clean(const struct sys_root *r, const char *logical);
 /* Is it the running system, where kernel state is changed too? */
 bool sys_root_is_machine(const struct sys_root *r);

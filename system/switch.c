@@ -144,6 +144,7 @@ int sys_switch_recover(const struct sys_root *r, const char *booted, enum sys_sw
 	bool found, forward;
 	int rc = note_read(r, &a, &n, &found, e);
 
+	sys_root_clean(r, GEN_PROFILES);
 	if (rc < 0)
 		return rc;
 	if (!found) {

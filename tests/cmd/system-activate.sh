@@ -115,7 +115,10 @@ check "an old file's link is gone" [ ! -L "$R/etc/old.conf" ]
 check "and the directory of links" [ ! -e "$R/etc/deep" ]
 check "a new file is there" [ -L "$R/etc/new.conf" ]
 check "a file in the way is kept" [ "$(cat "$R/etc/resolv.conf.saved")" = mine ]
+echo x | tee "$R/etc/.tmp-0123456789abcdef" >"$R/etc/.tmp-mine"
 check "back" activate $one
+check "what a power cut left goes" [ ! -e "$R/etc/.tmp-0123456789abcdef" ]
+check "and nothing else" [ -e "$R/etc/.tmp-mine" ]
 check "web has its old number" [ "$(field passwd web 2)" = 101 ]
 check "bob's number stays taken" grep -q '^user bob 1001$' "$R/var/lib/cairn/ids"
 

@@ -6,6 +6,7 @@
  */
 #include "system/switch.h"
 
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -188,6 +189,21 @@ static unsigned current(size_t *ret_n)
 	return list.current;
 }
 
+static bool has_temporary(void)
+{
+	char path[512];
+	struct dirent *d;
+	bool found = false;
+
+	snprintf(path, sizeof(path), "%s" GEN_PROFILES, top);
+	DIR *dir = opendir(path);
+	while (dir && (d = readdir(dir)))
+		found |= strncmp(d->d_name, ".tmp-", 5) == 0;
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
 /* Everything agrees on one generation; says which. */
 static unsigned settled(int n)
 {
@@ -202,6 +218,8 @@ static unsigned settled(int n)
 		TEST_FAIL("cut %d: %zu generations while %u is current", n, count, now);
 	if (exists(GEN_PROFILES "/system.switch"))
 		TEST_FAIL("cut %d: the note is still there", n);
+	if (has_temporary())
+		TEST_FAIL("cut %d: a temporary file is still there", n);
 	return now;
 }
 
