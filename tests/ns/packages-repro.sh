@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # timeout: 900
 # Building a package again gives the same bytes. Here a sample of small ones; PACKAGES=all takes
-# every package (make soak), PACKAGES="a b" those.
+# every package (tests/soak/packages.soak), PACKAGES="a b" those.
 set -u
 unshare -U -r true 2>/dev/null || { echo "skip: no user namespaces"; exit 77; }
 
