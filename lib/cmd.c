@@ -97,6 +97,26 @@ static void print_subs(const struct cmd *c)
 	printf("\n\"COMMAND --help\" says more about each.\n");
 }
 
+static void print_statuses(void)
+{
+	printf("\nExit status:\n    0  success\n    1  any error that is not below\n");
+	for (int status = 2; status < 256; status++) {
+		const char *text, *sep = "";
+		int other;
+
+		for (size_t i = 0; err_row(i, &other, &text); i++) {
+			if (other != status)
+				continue;
+			if (!*sep)
+				printf("  %3d  ", status);
+			printf("%s%s", sep, text);
+			sep = ", ";
+		}
+		if (*sep)
+			putchar('\n');
+	}
+}
+
 static void print_help(const struct cmd *c, const char *prog)
 {
 	if (c->subs)
@@ -430,9 +450,11 @@ int cmd_main(const struct cmd *root, int argc, char **argv, const char *version)
 		r = 0;
 	} else {
 		r = find_command(&c, &argv, prog, &help, &e);
-		if (r == 0 && help)
+		if (r == 0 && help) {
 			print_help(c, prog);
-		else if (r == 0)
+			if (c == root)
+				print_statuses();
+		} else if (r == 0)
 			r = run_command(c, argv, prog, &e);
 	}
 	status = status_of(r, prog, &e);

@@ -144,3 +144,12 @@ int err_hint(struct err *e, int code, const char *fmt, ...)
 	errno = saved;
 	return code;
 }
+
+bool err_row(size_t i, int *ret_status, const char **ret_text)
+{
+	if (i >= ARRAY_LEN(table))
+		return false;
+	*ret_status = table[i].status;
+	*ret_text = table[i].text;
+	return true;
+}

@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* name, number, text, exit status of a command that fails with it */
@@ -64,3 +65,5 @@ int err_hint(struct err *e, int code, const char *fmt, ...) __attribute__((forma
 const char *err_text(int code);
 /* Exit status of a command that ends with code (negative); 0 for 0, 1 for plain errno. */
 int err_status(int code);
+/* Row i of the list, from 0: exit status and text; false when there are no more. */
+bool err_row(size_t i, int *ret_status, const char **ret_text);

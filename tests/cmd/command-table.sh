@@ -28,6 +28,14 @@ lost=$(comm -23 "$TMP/exported" "$TMP/linked")
 bad=$(awk -F '\t' '($1 == "command" && $4 == "") || ($1 == "option" && $6 == "")' "$TMP/cli")
 [ -z "$bad" ] || { echo "without text: $bad"; exit 1; }
 
+# The statuses of all errors are in the help.
+"$CAIRN" --help >"$TMP/help" || exit 1
+sed -n 's/^[[:space:]]*X([A-Z_]*, [0-9]*, "\(.*\)", \([0-9]*\)).*/\2 \1/p' "$SRC/lib/err.h" >"$TMP/errors"
+[ -s "$TMP/errors" ] || { echo "no errors found in lib/err.h"; exit 1; }
+while read -r status text; do
+	[ "$status" = 1 ] || grep -qE "^ +$status  (.*, )?$text(,|\$)" "$TMP/help" || { echo "not in the help: $status $text"; exit 1; }
+done <"$TMP/errors"
+
 # Help of each command works, and an unknown option is a usage error everywhere.
 awk -F '\t' '$1 == "command" { print $2 }' "$TMP/cli" | while read -r _ words; do
 	"$CAIRN" $words --help >"$TMP/help" 2>&1 || { echo "no help: $words"; exit 1; }
