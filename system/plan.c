@@ -30,6 +30,7 @@ void plan_done(struct plan *p)
 	vec_done(&p->packages);
 	vec_done(&p->etc);
 	vec_done(&p->users);
+	vec_done(&p->groups);
 	vec_done(&p->facts);
 	vec_done(&p->services);
 	vec_done(&p->reboot);
@@ -240,40 +241,73 @@ static int plan_etc(struct planner *p)
 	return rc;
 }
 
-/* ---- Users, facts, what needs a reboot ------------------------------------------------------- */
+/* ---- Accounts, facts, what needs a reboot -------------------------------------------------------
+ */
 
-static int user_names(struct planner *p, const char *system, struct vec *names)
+static int account_order(const void *a, const void *b)
 {
-	auto_vec struct vec accounts = VEC_INIT;
-	int rc = system ? accounts_load(p->root, p->a, system, &accounts, p->e) : 0;
+	const struct account *x = *(const struct account *const *)a;
+	const struct account *y = *(const struct account *const *)b;
 
-	for (size_t i = 0; rc == 0 && i < accounts.n; i++) {
-		const struct account *x = accounts.v[i];
-
-		if (x->is_user)
-			vec_add(names, (void *)x->name);
-	}
-	vec_sort_str(names);
-	return names->err ? no_memory(p) : rc;
+	return strcmp(x->name, y->name);
 }
 
-static int plan_users(struct planner *p)
+static int read_accounts(struct planner *p, const char *system, struct vec *list)
+{
+	int rc = system ? accounts_load(p->root, p->a, system, list, p->e) : 0;
+
+	if (rc == 0 && list->n)
+		qsort(list->v, list->n, sizeof(void *), account_order);
+	return rc;
+}
+
+static const struct account *find_account(const struct vec *list, const struct account *like)
+{
+	for (size_t i = 0; i < list->n; i++) {
+		const struct account *x = list->v[i];
+
+		if (x->is_user == like->is_user && strcmp(x->name, like->name) == 0)
+			return x;
+	}
+	return NULL;
+}
+
+/* The password is the first one only: another one changes nothing on the machine. */
+static bool account_same(const struct account *x, const struct account *y)
+{
+	size_t i = 0;
+
+	while (x->groups[i] && y->groups[i] && strcmp(x->groups[i], y->groups[i]) == 0)
+		i++;
+	return !x->groups[i] && !y->groups[i] && x->id == y->id &&
+	       strcmp(x->group, y->group) == 0 && strcmp(x->comment, y->comment) == 0 &&
+	       strcmp(x->home, y->home) == 0 && strcmp(x->shell, y->shell) == 0;
+}
+
+static int add_account(struct planner *p, enum plan_how how, const struct account *x)
+{
+	return add(p, x->is_user ? &p->plan->users : &p->plan->groups,
+		   (struct plan_item){ how, x->name, "", "", NULL, 0 });
+}
+
+static int plan_accounts(struct planner *p)
 {
 	auto_vec struct vec old = VEC_INIT, new = VEC_INIT;
-	int rc = user_names(p, p->from, &old);
+	int rc = read_accounts(p, p->from, &old);
 
 	if (rc == 0)
-		rc = user_names(p, p->to, &new);
+		rc = read_accounts(p, p->to, &new);
 	for (size_t i = 0; rc == 0 && p->from && i < new.n; i++) {
-		if (!vec_has_str(&old, new.v[i]))
-			rc = add(p, &p->plan->users,
-				 (struct plan_item){ PLAN_ADDED, new.v[i], "", "", NULL, 0 });
+		const struct account *was = find_account(&old, new.v[i]);
+
+		if (!was)
+			rc = add_account(p, PLAN_ADDED, new.v[i]);
+		else if (!account_same(was, new.v[i]))
+			rc = add_account(p, PLAN_CHANGED, new.v[i]);
 	}
-	for (size_t i = 0; rc == 0 && i < old.n; i++) {
-		if (!vec_has_str(&new, old.v[i]))
-			rc = add(p, &p->plan->users,
-				 (struct plan_item){ PLAN_REMOVED, old.v[i], "", "", NULL, 0 });
-	}
+	for (size_t i = 0; rc == 0 && i < old.n; i++)
+		if (!find_account(&new, old.v[i]))
+			rc = add_account(p, PLAN_REMOVED, old.v[i]);
 	return rc;
 }
 
@@ -374,7 +408,7 @@ int plan_make(const struct sys_root *r, struct arena *a, const char *from, const
 	if (rc == 0)
 		rc = plan_etc(&p);
 	if (rc == 0)
-		rc = plan_users(&p);
+		rc = plan_accounts(&p);
 	if (rc == 0)
 		rc = plan_reboot(&p, booted ? booted : from);
 	return rc < 0 ? rc : plan_services(&p);
@@ -437,8 +471,8 @@ static size_t count(const struct plan *p, enum live_action action)
 
 bool plan_is_empty(const struct plan *p)
 {
-	return !p->packages.n && !p->etc.n && !p->users.n && !p->facts.n && !p->reboot.n &&
-	       count(p, LIVE_KEEP) == p->services.n;
+	return !p->packages.n && !p->etc.n && !p->users.n && !p->groups.n && !p->facts.n &&
+	       !p->reboot.n && count(p, LIVE_KEEP) == p->services.n;
 }
 
 static void text_items(struct str *out, const char *title, const struct vec *items)
@@ -513,6 +547,7 @@ void plan_text(const struct plan *p, struct str *out)
 	text_items(out, "packages", &p->packages);
 	text_items(out, "/etc", &p->etc);
 	text_items(out, "users", &p->users);
+	text_items(out, "groups", &p->groups);
 	text_services(out, p);
 	text_closure(out, p);
 	str_addf(out, "  %-10s %s", "reboot", p->reboot.n ? "needed for: " : "not needed");
@@ -560,6 +595,8 @@ void plan_json(const struct plan *p, struct str *out)
 	json_items(out, "etc", &p->etc);
 	str_addc(out, ',');
 	json_items(out, "users", &p->users);
+	str_addc(out, ',');
+	json_items(out, "groups", &p->groups);
 	str_add(out, ",\"services\":[");
 	for (size_t i = 0; i < p->services.n; i++) {
 		const struct live_change *c = p->services.v[i];

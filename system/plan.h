@@ -25,7 +25,7 @@ struct plan_item {
 struct plan {
 	struct vec packages; /* struct plan_item, sorted by name */
 	struct vec etc;	     /* names below /etc */
-	struct vec users;
+	struct vec users, groups;
 	struct vec facts;    /* host name, label, time zone…: name, before, after */
 	struct vec services; /* struct live_change */
 	bool services_live;  /* as PID 1 says, not from the sets alone */
@@ -35,7 +35,7 @@ struct plan {
 
 #define PLAN_INIT                                                                                  \
 	{                                                                                          \
-		VEC_INIT, VEC_INIT, VEC_INIT, VEC_INIT, VEC_INIT, false, VEC_INIT, 0, 0            \
+		VEC_INIT, VEC_INIT, VEC_INIT, VEC_INIT, VEC_INIT, VEC_INIT, false, VEC_INIT, 0, 0  \
 	}
 void plan_done(struct plan *p);
 

@@ -67,6 +67,17 @@ check "menu starts generation 2" grep -q "default='gen-2'" "$R/boot/grub/grub.cf
 check "the same again is no new generation" run reconfigure $change_args "$TMP/two.lua"
 check "still two" [ ! -e "$R/var/guix/profiles/system-3-link" ] && [ -L "$R/var/guix/profiles/system-2-link" ]
 
+sed 's|{ name = "root", password = "" },|{ name = "root", password = "" }, { name = "ann" },|' "$TMP/two.lua" >"$TMP/ann.lua"
+sed 's|{ name = "ann" }|{ name = "ann", groups = { "wheel" } }|' "$TMP/ann.lua" >"$TMP/wheel.lua"
+check "a user more" run reconfigure $change_args "$TMP/ann.lua"
+check "plan: user" has 'users      + ann'
+check "plan: group" has 'groups     + ann'
+check "his groups" run reconfigure --dry-run $change_args "$TMP/wheel.lua"
+check "plan: what a user is" has 'users      ~ ann'
+check "back" run switch-generation --target-root "$R" 2
+check "plan: he goes" has 'users      - ann'
+check "no trace of him" run delete-generations --target-root "$R" 3
+
 sed 's/host_name/host_nmae/' "$TMP/two.lua" >"$TMP/bad.lua"
 before=$(find "$R/var/guix/profiles" "$R/etc" "$R/boot" ! -name system.lock -printf '%p %l %T@\n' | sort)
 run reconfigure $change_args "$TMP/bad.lua"
