@@ -120,7 +120,16 @@ local function service_set(os, all, environment)
 	for _, s in ipairs(all.init) do
 		list[#list + 1] = s
 	end
-	return tree.derivation("services", { tree.file("set", table.concat(init_service.set(init, list))) })
+	local env = tree.env { tree.file("set", table.concat(init_service.set(init, list))) }
+	env.busybox = tools.busybox .. "/bin/busybox"
+	env.cairn = tools.cairn .. "/bin/cairn"
+	-- What PID 1 would refuse must not become a generation: it would boot without any service.
+	return derivation {
+		name = "services",
+		builder = env.busybox,
+		args = { "sh", "-ec", '"$cairn" builder tree; exec "$cairn" service check "$out/set"' },
+		env = env,
+	}
 end
 
 local function parameters(os)

@@ -158,9 +158,40 @@ local function section(s)
 	return conf.section("service", s.name, rows)
 end
 
--- Every name that is required exists, and nobody waits for himself in a circle.
+local function has(list, name)
+	for _, v in ipairs(list or {}) do
+		if v == name then
+			return true
+		end
+	end
+	return false
+end
+
+-- Every name that is required exists, and nobody waits for himself in a circle: PID 1 would refuse the
+-- whole set. An order that is said wins over the one that a wish implies.
 local function check_graph(by_name, list)
-	local state = {}
+	local waits, state = {}, {}
+	for _, s in ipairs(list) do
+		waits[s.name] = {}
+	end
+	for _, s in ipairs(list) do
+		for _, field in ipairs { "requires", "wants", "conflicts", "after", "before" } do
+			for _, name in ipairs(s[field] or {}) do
+				local other = by_name[name]
+				if other == s then
+					schema.fail(s, "service '" .. s.name .. "' " .. field .. " itself", field)
+				elseif field == "before" and other then
+					table.insert(waits[name], s)
+				elseif not other and field ~= "after" and field ~= "before" then
+					schema.fail(s, "service '" .. s.name .. "' " .. field .. " '" .. name
+						.. "', which does not exist", field)
+				elseif other and field ~= "conflicts"
+					and not (field == "wants" and (has(s.before, name) or has(other.after, s.name))) then
+					table.insert(waits[s.name], other)
+				end
+			end
+		end
+	end
 	local function visit(s, path)
 		if state[s.name] == "open" then
 			schema.fail(s, "services wait for each other: " .. path .. s.name)
@@ -168,17 +199,8 @@ local function check_graph(by_name, list)
 			return
 		end
 		state[s.name] = "open"
-		for _, field in ipairs { "requires", "wants", "conflicts", "after" } do
-			for _, name in ipairs(s[field] or {}) do
-				local other = by_name[name]
-				if not other and field ~= "after" then
-					schema.fail(s, "service '" .. s.name .. "' " .. field .. " '" .. name
-						.. "', which does not exist", field)
-				end
-				if other and field ~= "conflicts" then
-					visit(other, path .. s.name .. " -> ")
-				end
-			end
+		for _, other in ipairs(waits[s.name]) do
+			visit(other, path .. s.name .. " -> ")
 		end
 		state[s.name] = "done"
 	end

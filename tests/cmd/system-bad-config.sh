@@ -62,6 +62,10 @@ wrong "requirement that is missing" "which does not exist" \
 	'services = { services.simple { name = "a", exec = { "/bin/a" }, requires = { "nobody" } } }'
 wrong "services in a circle" "services wait for each other" \
 	'services = { services.simple { name = "a", exec = { "/bin/a" }, requires = { "b" } }, services.simple { name = "b", exec = { "/bin/b" }, requires = { "a" } } }'
+wrong "services in a circle that an order closes" "services wait for each other" \
+	'services = { services.simple { name = "a", exec = { "/bin/a" }, requires = { "b" }, before = { "b" } }, services.simple { name = "b", exec = { "/bin/b" } } }'
+wrong "a service that requires itself" "requires itself" \
+	'services = { services.simple { name = "a", exec = { "/bin/a" }, requires = { "a" } } }'
 wrong "two services of one name" "there are two services 'a'" \
 	'services = { services.simple { name = "a", exec = { "/bin/a" } }, services.simple { name = "a", exec = { "/bin/b" } } }'
 wrong "a second of what there is one of" "there is a second syslogd service" \
@@ -78,6 +82,21 @@ if [ -z "$(ls "$R/gnu/store" 2>/dev/null | grep -v '^\.links$')" ]; then
 else
 	echo "not ok $n - nothing is left in the store"
 	ls "$R/gnu/store" | sed 's/^/# /'
+	fails=1
+fi
+
+# What only PID 1's own reader sees: the build says it.
+sed 's|with {|with { services = { services.simple { name = "a", exec = { "httpd" } } } }|; /label = /,/^})/d' \
+	"$TMP/c/system.lua" >"$TMP/c/set.lua"
+echo ')' >>"$TMP/c/set.lua"
+"$CAIRN" system build --root "$R" --modules "$TMP/world" "$TMP/c/set.lua" >"$TMP/out" 2>"$TMP/err"
+status=$?
+n=$((n + 1))
+if [ $status = 100 ] && grep -q 'set:[0-9]*: exec: needs the absolute path' "$TMP/err"; then
+	echo "ok $n - a set that PID 1 would refuse is not built"
+else
+	echo "not ok $n - a set that PID 1 would refuse is not built: status $status"
+	sed 's/^/# /' "$TMP/err"
 	fails=1
 fi
 echo "1..$n"
