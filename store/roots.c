@@ -114,8 +114,10 @@ static int look_at_link(struct finder *f)
 	char *link;
 	int r = file_readlink(f->l->state_fd, f->at.buf, &target, NULL);
 
+	if (r == -ENOENT || r == -EINVAL)
+		return 0; /* gone, or changed, in the meantime */
 	if (r < 0)
-		return 0; /* gone in the meantime */
+		return err_num(f->e, r, "read the root %s/%s", f->l->state_phys, f->at.buf);
 	item = target_item(f->l, target.buf);
 	if (!item.n)
 		return indirect_root(f, target.buf);
@@ -157,14 +159,18 @@ static int look_below(struct finder *f, int dirfd, const char *name, unsigned de
 	auto_vec struct vec names = VEC_INIT;
 	int r;
 
+	if (fd < 0 && errno != ENOENT && errno != ENOTDIR && errno != ELOOP && errno != EACCES)
+		return err_sys(f->e, "open %s/%s", f->l->state_phys, f->at.buf);
 	if (fd < 0 || depth > 64)
-		return 0; /* missing, unreadable or a link: nothing to hold */
+		return 0; /* missing, a link, or not ours to see: nothing to hold */
 	r = nar_list_dir(&a, fd, &names);
-	if (r == -ENOMEM)
-		return err_num(f->e, r, "roots");
+	if (r < 0) /* what cannot be read may hold anything */
+		return err_num(f->e, r, "list %s/%s", f->l->state_phys, f->at.buf);
 	for (size_t i = 0, len; i < names.n; i++) {
 		len = path_push(&f->at, names.v[i]);
+		/* A name beyond PATH_MAX holds nothing, and must not hide what comes after it. */
 		r = f->at.err < 0 ? 0 : look_at_entry(f, fd, names.v[i], depth);
+		f->at.err = 0;
 		path_pop(&f->at, len);
 		if (r < 0)
 			return r;
@@ -320,13 +326,20 @@ static int add_proc_link(struct finder *f, int fd, const char *pid, const char *
 	return add_named(f, link, (struct slice){ target, (size_t)n });
 }
 
+/* A process that ends or is not ours to see is no obstacle; that we cannot look is one. */
+static bool is_ours(int code)
+{
+	return code == -EMFILE || code == -ENFILE || code == -ENOMEM;
+}
+
 static int add_proc_file(struct finder *f, int fd, const char *pid, const char *name)
 {
 	auto_str struct str text = STR_INIT;
 	char link[64];
+	int r = file_read(fd, name, &text, LIMIT_PROC_FILE, NULL);
 
-	if (file_read(fd, name, &text, LIMIT_PROC_FILE, NULL) < 0)
-		return 0;
+	if (r < 0)
+		return is_ours(r) ? err_num(f->e, r, "read /proc/%s/%s", pid, name) : 0;
 	snprintf(link, sizeof(link), "{/proc/%.16s/%.24s}", pid, name);
 	return add_named(f, link, str_slice(&text));
 }
@@ -337,8 +350,10 @@ static int look_at_process(struct finder *f, int proc_fd, const char *pid)
 	auto_fd int fds = fd < 0 ? -1 : openat(fd, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	auto_arena struct arena a = ARENA_INIT;
 	auto_vec struct vec names = VEC_INIT;
-	int r;
+	int r = fds < 0 ? -errno : 0;
 
+	if (is_ours(r))
+		return err_num(f->e, r, "open /proc/%s", pid);
 	if (fd < 0)
 		return 0;
 	r = add_proc_link(f, fd, pid, "exe");
@@ -350,9 +365,13 @@ static int look_at_process(struct finder *f, int proc_fd, const char *pid)
 		r = add_proc_file(f, fd, pid, "maps");
 	if (r == 0)
 		r = add_proc_file(f, fd, pid, "environ");
-	if (fds >= 0 && nar_list_dir(&a, fds, &names) == 0)
-		for (size_t i = 0; r == 0 && i < names.n; i++)
-			r = add_proc_link(f, fds, pid, names.v[i]);
+	if (r < 0 || fds < 0)
+		return r;
+	r = nar_list_dir(&a, fds, &names);
+	if (r < 0)
+		return is_ours(r) ? err_num(f->e, r, "list /proc/%s/fd", pid) : 0;
+	for (size_t i = 0; r == 0 && i < names.n; i++)
+		r = add_proc_link(f, fds, pid, names.v[i]);
 	return r;
 }
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -541,6 +542,51 @@ TEST(collects_what_no_root_reaches)
 	end(&b);
 }
 
+/* A directory below fd with a name as long as may be; -1 on errors. */
+static int long_dir(int fd)
+{
+	char name[NAME_MAX + 1];
+
+	memset(name, 'a', NAME_MAX);
+	name[NAME_MAX] = 0;
+	if (mkdirat(fd, name, 0755) < 0)
+		return -1;
+	return openat(fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* What cannot be read must not pass for a directory without roots, nor hide other roots. */
+TEST(no_root_is_overlooked)
+{
+	struct bench b;
+	auto_vec struct vec roots = VEC_INIT;
+	struct rlimit old, few;
+	const char *one;
+	int fd;
+
+	if (!begin(&b))
+		return;
+	one = add(&b, "one", "1", NULL);
+	CHECK_INT(symlinkat(one, b.fd, "var/guix/gcroots/b"), 0);
+	fd = openat(b.fd, "var/guix/gcroots", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (unsigned i = 0; fd >= 0 && i < PATH_MAX / NAME_MAX + 2; i++) {
+		int next = long_dir(fd);
+
+		fd_close(&fd);
+		fd = next;
+	}
+	CHECK(fd >= 0);
+	CHECK_INT(roots_find(b.l, &b.a, &roots, &b.e), 0);
+	CHECK_INT(roots.n, 1);
+	/* No descriptor is free: fd has the highest number. */
+	CHECK_INT(getrlimit(RLIMIT_NOFILE, &old), 0);
+	few = (struct rlimit){ (rlim_t)fd + 1, old.rlim_max };
+	CHECK_INT(setrlimit(RLIMIT_NOFILE, &few), 0);
+	CHECK_INT(roots_find(b.l, &b.a, &roots, &b.e), -EMFILE);
+	CHECK_INT(setrlimit(RLIMIT_NOFILE, &old), 0);
+	fd_close(&fd);
+	end(&b);
+}
+
 /* A power cut must not bring back the row of an item whose files are gone. */
 TEST(rows_go_from_the_disk_before_files)
 {
@@ -595,5 +641,5 @@ TEST(work_of_others_is_left_alone)
 TEST_MAIN(texts_and_references, invalid_references_are_refused, derivations_are_checked,
 	  archives_and_links, known_items_must_match, cycles_are_refused, locks,
 	  a_forked_child_works_alone, symlinked_store_is_refused, image_databases_are_reproducible,
-	  verify, collects_what_no_root_reaches, rows_go_from_the_disk_before_files,
-	  work_of_others_is_left_alone)
+	  verify, collects_what_no_root_reaches, no_root_is_overlooked,
+	  rows_go_from_the_disk_before_files, work_of_others_is_left_alone)
