@@ -480,6 +480,22 @@ int store_referrers(struct store_conn *c, struct arena *a, const char *path, str
 	return ask_list(c, a, OP_REFERRERS, path, ret, e);
 }
 
+int store_confirm(struct store_conn *c, const char *const *paths, size_t n, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	auto_vec struct vec v = VEC_INIT;
+	bool valid = true;
+	/* A question about everything makes the daemon end what is pending, and fail with it. */
+	int r = n ? store_referrers(c, &a, paths[n - 1], &v, e) : 0;
+	for (size_t i = 0; !r && i < n; i++) {
+		r = store_is_valid(c, paths[i], &valid, e);
+		if (!r && !valid)
+			r = err_set(e, -ERR_REMOTE, "path `%s' was added and is not valid",
+				    paths[i]);
+	}
+	return r;
+}
+
 int store_derivers(struct store_conn *c, struct arena *a, const char *path, struct vec *ret,
 		   struct err *e)
 {

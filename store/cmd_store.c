@@ -83,6 +83,9 @@ struct add_ctx {
 	const char *name, *hash, *link;
 	struct vec references;
 	bool flat, text, physical;
+	/* while running */
+	struct arena arena;
+	struct vec added; /* paths, in arena */
 };
 
 static const struct cmd_opt add_options[] = {
@@ -141,9 +144,21 @@ static int add_one(struct add_ctx *x, struct store_conn *c, const char *path, en
 				   e);
 	if (r == 0 && x->link)
 		r = store_add_root(c, x->link, item, e);
-	if (r == 0)
-		store_print_path(c, item, x->physical);
-	return r;
+	if (r < 0)
+		return r;
+	vec_add(&x->added, arena_str(&x->arena, item));
+	return arena_err(&x->arena) < 0 || x->added.err < 0 ? err_num(e, -ENOMEM, "add %s", path)
+							    : 0;
+}
+
+/* Those before one that failed are told, too; none is told that is not there. */
+static int tell_added(struct add_ctx *x, struct store_conn *c, struct err *e)
+{
+	int r = store_confirm(c, (const char *const *)x->added.v, x->added.n, e);
+
+	for (size_t i = 0; r == 0 && i < x->added.n; i++)
+		store_print_path(c, x->added.v[i], x->physical);
+	return r == 0 ? store_finish_output(e) : r;
 }
 
 static int run_add(struct cmd_env *env, struct err *e)
@@ -164,8 +179,17 @@ static int run_add(struct cmd_env *env, struct err *e)
 	r = store_open(&x->store, &c, e);
 	for (size_t i = 0; r == 0 && i < env->nargs; i++)
 		r = add_one(x, c, env->args[i], algo, e);
+	if (x->added.n) {
+		struct err inner = ERR_INIT;
+		int told = tell_added(x, c, &inner);
+
+		if (r == 0 && told < 0)
+			r = err_set(e, told, "%s", inner.msg);
+	}
 	store_close(c);
-	return r < 0 ? r : store_finish_output(e);
+	vec_done(&x->added);
+	arena_done(&x->arena);
+	return r;
 }
 
 static const struct cmd cmd_add = {

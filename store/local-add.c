@@ -303,6 +303,11 @@ int local_flush(struct local *l, struct err *e)
 	if (!p->order.n)
 		return 0;
 	r = commit(l, (const struct store_info *const *)p->order.v, p->order.n, e);
+	for (size_t i = 0; r < 0 && i < p->order.n; i++) {
+		const struct store_info *info = p->order.v[i];
+
+		(void)file_delete_tree(l->store_fd, local_base(l, info->path), NULL, NULL);
+	}
 	local_pending_drop(l, false);
 	return r < 0 ? err_wrap(e, r, "register paths") : 0;
 }

@@ -8,7 +8,6 @@
 #include <sys/stat.h>
 
 #include "lib/fd.h"
-#include "lib/log.h"
 #include "lib/size.h"
 #include "lib/tab.h"
 #include "lib/text.h"
@@ -595,6 +594,11 @@ static bool answer(struct session *s)
 		st->err = 0;
 	if (!r && str_err(&q.reply))
 		r = err_set(&q.e, -ENOMEM, "out of memory");
+	if (!r && s->lost.code) { /* earlier answers promised too much */
+		q.e = s->lost;
+		s->lost = (struct err)ERR_INIT;
+		r = q.e.code;
+	}
 	if (r) {
 		send_error(st, &q.e, q.status);
 	} else {
@@ -675,8 +679,8 @@ static void flush_when_idle(struct session *s)
 	struct err e = ERR_INIT;
 	if (!local_pending(s->l) || s->stream.pos < s->stream.len)
 		return;
-	if (poll(&p, 1, FLUSH_IDLE_MS) == 0 && local_flush(s->l, &e) < 0)
-		log_debug("store", "flush failed why=\"%s\"", e.msg);
+	if (poll(&p, 1, FLUSH_IDLE_MS) == 0 && local_flush(s->l, &e) < 0 && !s->lost.code)
+		s->lost = e;
 }
 
 void serve(int fd, const struct serve_opts *o)

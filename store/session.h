@@ -35,6 +35,7 @@ struct session {
 	struct build_id *ids; /* owned */
 	size_t nids;
 	bool client_gone;
+	struct err lost;   /* additions that were answered and could not be made valid */
 	bool hosts_loaded; /* what is known of hosts out of reach */
 };
 

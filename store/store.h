@@ -238,6 +238,9 @@ int store_valid_subset(struct store_conn *c, struct arena *a, const char *const 
 		       struct vec *ret, struct err *e);
 int store_referrers(struct store_conn *c, struct arena *a, const char *path, struct vec *ret,
 		    struct err *e);
+/* Whether what was added is valid for everybody: additions are answered before they are, and a full
+ * disk can come between. To be asked before success is told to somebody else. */
+int store_confirm(struct store_conn *c, const char *const *paths, size_t n, struct err *e);
 int store_derivers(struct store_conn *c, struct arena *a, const char *path, struct vec *ret,
 		   struct err *e);
 int store_drv_outputs(struct store_conn *c, struct arena *a, const char *drv, struct vec *ret,

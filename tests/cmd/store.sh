@@ -66,6 +66,12 @@ yes "it can be opened" cmp -s "$physical/run" t/run
 is "its mode" "$(stat -c '%a %Y' "$physical/run" "$physical/b.txt" "$physical" | tr '\n' ' ')" \
 	"555 1 444 1 555 1 "
 
+echo lost >lost.txt
+(trap '' XFSZ; ulimit -f 80; s add lost.txt >out)
+is "what cannot be registered: exit status" $? 1
+yes "and said" grep -q database err
+yes "and no path is told" test ! -s out
+
 # ---- query ----
 is "references" "$(s query --references "$ref")" "$src"
 is "referrers" "$(s query --referrers "$src")" "$ref"
