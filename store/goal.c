@@ -222,10 +222,10 @@ static bool is_build_failure(int code)
 	       code == -ERR_DIFFERS || code == -ERR_FETCH;
 }
 
-static void release(struct goals *g, struct goal *goal, bool keep, bool valid)
+static void release(struct goals *g, struct goal *goal, bool keep)
 {
 	build_done(&goal->build, keep);
-	local_unlock(g->s->l, &goal->locks, valid);
+	local_unlock(g->s->l, &goal->locks, true);
 	if (goal->have_slot)
 		slots_put(g->s->slots, goal->slot);
 	goal->have_slot = false;
@@ -344,14 +344,14 @@ static int start_goal(struct goals *g, struct goal *goal, struct err *e)
 	if (!r && !goal->check)
 		r = wanted_valid(g, goal, &valid, e);
 	if (!r && valid) { /* somebody else made it meanwhile */
-		release(g, goal, false, true);
+		release(g, goal, false);
 		succeed_goal(g, goal, true);
 		return 0;
 	}
 	if (!r)
 		r = launch(g, goal, e);
 	if (r) {
-		release(g, goal, g->s->keep_failed && is_build_failure(r), false);
+		release(g, goal, g->s->keep_failed && is_build_failure(r));
 		goal->state = GOAL_READY;
 	}
 	return r;
@@ -361,7 +361,7 @@ static int finish_goal(struct goals *g, struct goal *goal, struct err *e)
 {
 	struct err why = ERR_INIT;
 	int r = build_finish(&goal->build, &why);
-	release(g, goal, r && g->s->keep_failed, r == 0);
+	release(g, goal, r && g->s->keep_failed);
 	if (r && !is_build_failure(r)) {
 		session_trace(g->s, "build-failed %s - 1 %s", goal->path, why.msg);
 		*e = why;
@@ -376,7 +376,7 @@ static int finish_goal(struct goals *g, struct goal *goal, struct err *e)
 
 static void abort_goal(struct goals *g, struct goal *goal, const struct err *why)
 {
-	release(g, goal, g->s->keep_failed, false);
+	release(g, goal, g->s->keep_failed);
 	fail_goal(g, goal, why);
 }
 
@@ -587,7 +587,7 @@ static void goals_done(struct goals *g)
 	for (size_t i = 0; i < g->all.n; i++) {
 		struct goal *goal = g->all.v[i];
 		if (goal->state == GOAL_RUNNING)
-			release(g, goal, false, false);
+			release(g, goal, false);
 		vec_done(&goal->wanted);
 		vec_done(&goal->waiters);
 	}

@@ -90,7 +90,7 @@ int local_lock_more(struct local *l, const char *const *paths, size_t n, bool wa
 		r = lock_one(l, sorted.v[i], wait, &locks.v[i], e);
 	}
 	if (r < 0) {
-		local_unlock(l, &locks, false);
+		local_unlock(l, &locks, true);
 		return r;
 	}
 	*ret = locks;

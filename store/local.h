@@ -99,8 +99,8 @@ struct local_locks {
  * is taken. */
 int local_lock_paths(struct local *l, const char *const *paths, size_t n, bool wait,
 		     struct local_locks *ret, struct err *e);
-/* Unlock; with remove the lock files are deleted by the protocol (do so once the paths are valid).
- */
+/* Unlock; with remove the lock files are deleted by the protocol. Without it they stay for others
+ * that hold the same locks by descriptor, as after a fork. */
 void local_unlock(struct local *l, struct local_locks *locks, bool remove);
 /* The lock of the garbage collector; shared for those who must not run beside it. */
 int local_gc_lock(struct local *l, bool exclusive, bool wait, int *ret_fd, struct err *e);

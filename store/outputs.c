@@ -330,14 +330,19 @@ static int install(struct outputs *o, struct err *e)
 	const struct store_info **infos = arena_array(&o->arena, o->n, sizeof(*infos));
 	if (!infos)
 		return err_set(e, -ENOMEM, "out of memory");
-	for (size_t i = 0; i < o->n; i++) {
-		struct output *out = &o->v[i];
-		int r = local_move_in(l, out->dirfd, out->name, out->o->path, e);
-		if (r)
-			return r;
-		infos[i] = &out->info;
+	size_t n = 0;
+	int r = 0;
+	for (; !r && n < o->n; n++) {
+		struct output *out = &o->v[n];
+		r = local_move_in(l, out->dirfd, out->name, out->o->path, e);
+		infos[n] = &out->info;
 	}
-	return local_register(l, infos, o->n, e);
+	if (!r)
+		r = local_register(l, infos, o->n, e);
+	/* We hold the locks: nobody else can have made them valid. */
+	for (size_t i = 0; r && i < n; i++)
+		(void)file_delete_tree(l->store_fd, o->v[i].base, NULL, NULL);
+	return r;
 }
 
 static int take_all(struct outputs *o, struct err *e)

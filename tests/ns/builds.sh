@@ -73,7 +73,7 @@ log=$(sed -n 's/^whole log: //p' err | head -n 1)
 ok "the log is where it is said to be" "$(gzip -dc "$log" 2>/dev/null | has - "line 1"; echo $?)" err
 tree=$(sed -n "s/.*keeping build directory \`\\(.*\\)'/\\1/p" err)
 ok "the tree is kept" "$([ "$(cat "$tree/left")" = rest ]; echo $?)" err
-ok "no output is left" "$(empty -d "$root"/gnu/store/*-fails; echo $?)"
+ok "neither output nor lock is left" "$(empty -d "$root"/gnu/store/*-fails "$root"/gnu/store/*-fails.lock; echo $?)"
 
 drv nothing 'exit 0' >nothing.lua
 build -f nothing.lua >out 2>err
@@ -100,6 +100,10 @@ ok "a time-out ends with 101" "$([ $? = 101 ] && has err "timed out"; echo $?)" 
 drv silent 'echo x; $b sleep 100' >silent.lua
 build --max-silent-time 1 -f silent.lua >out 2>err
 ok "silence ends with 101" "$([ $? = 101 ] && has err "silence"; echo $?)" err
+drv full 'echo >$out' >full.lua
+build --derivation -f full.lua >out 2>err
+(trap '' XFSZ; ulimit -f 80; build -f full.lua >out 2>err)
+ok "an output that cannot be registered" "$([ $? = 1 ] && has err database && empty -d "$root"/gnu/store/*-full "$root"/gnu/store/*-full.lock; echo $?)" err
 
 # ---- fixed outputs ----
 hash=$(printf 'hi\n' | sha256sum | cut -d' ' -f1)
