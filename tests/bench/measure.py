@@ -6,6 +6,9 @@ import subprocess
 import time
 
 
+REPEAT = int(os.environ.get("BENCH_REPEAT", "0"))  # 0: as the measurement has it
+
+
 def run(argv, **kw):
     return subprocess.run(argv, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, **kw).stdout
@@ -14,7 +17,7 @@ def run(argv, **kw):
 def seconds(argv, repeat=5, before=None, **kw):
     """Median wall time of a command over some runs, after one that is not counted."""
     times = []
-    for i in range(repeat + 1):
+    for i in range((REPEAT or repeat) + 1):
         if before:
             before()
         start = time.perf_counter()
@@ -27,7 +30,7 @@ def seconds(argv, repeat=5, before=None, **kw):
 def interleaved(commands, repeat=7, before=None):
     """Medians of several commands measured in turn, so that a busy moment hits all alike."""
     times = {name: [] for name in commands}
-    for i in range(repeat + 1):
+    for i in range((REPEAT or repeat) + 1):
         for name, argv in commands.items():
             if before:
                 before(name, i)
