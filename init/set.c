@@ -134,6 +134,9 @@ static int check_service(struct svc_def *d, const char *file, struct err *e)
 		return FAIL(d, "service '%s': a forking service needs pid-file", d->name);
 	if (d->activate && (d->nlisten == 0 || d->type == SVC_ONESHOT || d->type == SVC_GROUP))
 		return FAIL(d, "service '%s': activate needs a process and a listen line", d->name);
+	if (d->type == SVC_NOTIFY && d->notify_fd && d->notify_fd < 3 + d->nlisten)
+		return FAIL(d, "service '%s': descriptor %u is that of a socket it listens on",
+			    d->name, (unsigned)d->notify_fd);
 	if (d->stop_signal > 64 || d->reload_signal > 64)
 		return FAIL(d, "service '%s': no such signal", d->name);
 	if (d->restart == SVC_RESTART_DEFAULT)

@@ -131,6 +131,8 @@ TEST(structure)
 	refused("[service a]\ntype = group\nexec = /x\n", "a group has no exec");
 	refused("[service a]\ntype = forking\nexec = /x\n", "pid-file");
 	refused("[service a]\nexec = /x\nactivate = yes\n", "listen");
+	refused("[service a]\nexec = /x\ntype = notify\nnotify = fd:3\nlisten = stream /s\n",
+		"descriptor 3 is that of a socket");
 	refused("[service a]\nexec = /x\nrequires = b\n[service b]\nexec = /x\ntype = oneshot\n"
 		"remain = no\n",
 		"does not remain");
