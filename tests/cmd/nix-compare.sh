@@ -17,7 +17,7 @@ import sys
 
 TMP, CAIRN, SRC = sys.argv[1:4]
 SEED = int(os.environ.get("NIX_COMPARE_SEED", "20260101"))
-TREES, DRVS, TEXTS = 30, 300, 20
+TREES, DRVS, TEXTS = 200, 300, 20
 rnd = random.Random(SEED)
 failed = count = 0
 os.environ.update(HOME=TMP, NIX_CONF_DIR=TMP + "/conf", XDG_CACHE_HOME=TMP + "/cache")
