@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "lib/arena.h"
 #include "lib/cmd.h"
@@ -277,7 +278,30 @@ int store_roots(struct store_conn *c, struct arena *a, struct vec *ret, struct e
 int store_db_create(const char *file, const struct store_info *const *items, size_t n,
 		    struct err *e);
 
-/* ---- Downloads (store/fetch.c, store/unpack.c)
+/* ---- Tar files (store/archive.c) ------------------------------------------------------------- */
+
+struct tar_entry {
+	const char *path; /* relative, without a trailing '/'; "." for the top */
+	mode_t mode;	  /* type and permission bits */
+	uint32_t uid, gid;
+	int64_t mtime;
+	uint64_t size;	    /* of a file: what tar_data() is given in all */
+	const char *target; /* of a link */
+	uint32_t major, minor;
+};
+
+struct tar;
+
+/* A tar file, ustar where that suffices and pax where not, with gzip if so wished, written to out
+ * in one pass: the same calls make the same bytes. Names and targets are any bytes. After a
+ * failure only tar_free() may follow. */
+int tar_open(struct nar_sink *out, bool gzip, struct tar **ret, struct err *e);
+int tar_entry(struct tar *t, const struct tar_entry *n, struct err *e);
+int tar_data(struct tar *t, const void *p, size_t n, struct err *e);
+int tar_close(struct tar *t, struct err *e); /* writes the end; frees t, also on failure */
+void tar_free(struct tar *t);		     /* gives up; NULL allowed */
+
+/* ---- Downloads (store/fetch.c, store/archive.c)
  * ------------------------------------------------------ */
 
 /* Fetch one of urls (tried in order; mirror://NAME/… from settings) into dirfd/name; checks the

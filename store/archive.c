@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The one file that uses libarchive: a single member out of a Debian package. */
+/* The one file that uses libarchive: a single member out of a Debian package; tar files made. */
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
@@ -9,6 +9,8 @@
 #include "lib/fd.h"
 #include "store/limits.h"
 #include "store/store.h"
+
+/* ---- A member of a Debian package ------------------------------------------------------------ */
 
 struct nested {
 	struct archive *outer; /* borrowed; positioned on data.tar.* */
@@ -135,4 +137,121 @@ int unpack_deb_member(int deb_fd, const char *member, int dirfd, const char *nam
 		return fail(e, inner, "data of the package");
 	r = find_member(inner, member, e);
 	return r < 0 ? r : extract(inner, dirfd, name, mode, e);
+}
+
+/* ---- Tar files ------------------------------------------------------------------------------- */
+
+#define TAR_BLOCK 65536
+
+struct tar {
+	struct archive *a;	     /* owned */
+	struct archive_entry *entry; /* owned; used again for each */
+	struct nar_sink *out;	     /* borrowed; NULL: given up, bytes go nowhere */
+	struct err err;		     /* first failure of out */
+};
+
+static la_ssize_t tar_write(struct archive *a, void *arg, const void *p, size_t n)
+{
+	struct tar *t = arg;
+
+	if (t->out && t->out->write(t->out, p, n, &t->err) < 0) {
+		archive_set_error(a, EIO, "%s", t->err.msg);
+		t->out = NULL;
+		return -1;
+	}
+	return (la_ssize_t)n;
+}
+
+static int tar_fail(struct tar *t, struct err *e)
+{
+	return t->err.code ? err_set(e, t->err.code, "%s", t->err.msg)
+			   : fail(e, t->a, "writing a tar file");
+}
+
+static bool tar_start(struct tar *t, bool gzip)
+{
+	/* ustar, and extended headers for an entry that needs one */
+	if (archive_write_set_format_pax_restricted(t->a) != ARCHIVE_OK)
+		return false;
+	if (gzip && (archive_write_add_filter_gzip(t->a) != ARCHIVE_OK ||
+		     archive_write_set_options(t->a, "gzip:!timestamp") != ARCHIVE_OK))
+		return false;
+	return archive_write_set_bytes_per_block(t->a, TAR_BLOCK) == ARCHIVE_OK &&
+	       archive_write_set_bytes_in_last_block(t->a, 1) == ARCHIVE_OK &&
+	       archive_write_open(t->a, t, NULL, tar_write, NULL) == ARCHIVE_OK;
+}
+
+int tar_open(struct nar_sink *out, bool gzip, struct tar **ret, struct err *e)
+{
+	struct tar *t = calloc(1, sizeof(*t));
+	int r = 0;
+
+	if (!t)
+		return err_num(e, -ENOMEM, "writing a tar file");
+	t->out = out;
+	t->a = archive_write_new();
+	t->entry = archive_entry_new();
+	if (!t->a || !t->entry)
+		r = err_num(e, -ENOMEM, "writing a tar file");
+	else if (!tar_start(t, gzip))
+		r = tar_fail(t, e);
+	if (r < 0)
+		tar_free(t);
+	else
+		*ret = t;
+	return r;
+}
+
+static bool is_ascii(const char *s)
+{
+	while (s && *s)
+		if ((unsigned char)*s++ > 127)
+			return false;
+	return true;
+}
+
+int tar_entry(struct tar *t, const struct tar_entry *n, struct err *e)
+{
+	struct archive_entry *x = archive_entry_clear(t->entry);
+
+	archive_entry_set_pathname(x, n->path);
+	archive_entry_set_mode(x, n->mode);
+	archive_entry_set_uid(x, n->uid);
+	archive_entry_set_gid(x, n->gid);
+	archive_entry_set_mtime(x, n->mtime, 0);
+	archive_entry_set_size(x, (la_int64_t)n->size);
+	if (S_ISLNK(n->mode))
+		archive_entry_set_symlink(x, n->target);
+	if (S_ISCHR(n->mode) || S_ISBLK(n->mode)) {
+		archive_entry_set_rdevmajor(x, n->major);
+		archive_entry_set_rdevminor(x, n->minor);
+	}
+	int r = archive_write_header(t->a, x);
+	/* Names that are not ASCII go in byte for byte, with a complaint: the locale is C. */
+	if (r == ARCHIVE_OK || (r == ARCHIVE_WARN && !(is_ascii(n->path) && is_ascii(n->target))))
+		return 0;
+	return tar_fail(t, e);
+}
+
+int tar_data(struct tar *t, const void *p, size_t n, struct err *e)
+{
+	return archive_write_data(t->a, p, n) == (la_ssize_t)n ? 0 : tar_fail(t, e);
+}
+
+int tar_close(struct tar *t, struct err *e)
+{
+	int r = archive_write_close(t->a) == ARCHIVE_OK ? 0 : tar_fail(t, e);
+
+	tar_free(t);
+	return r;
+}
+
+void tar_free(struct tar *t)
+{
+	if (!t)
+		return;
+	t->out = NULL;
+	archive_entry_free(t->entry);
+	(void)archive_write_free(t->a); /* both allow NULL */
+	free(t);
 }
