@@ -38,7 +38,7 @@ int fsync(int fd)
 }
 
 struct bench {
-	char dir[64];
+	char dir[256];
 	int fd;
 	struct local *l;
 	struct arena a;
@@ -57,7 +57,7 @@ static bool begin(struct bench *b)
 	const char *tmp = getenv("TMP");
 
 	*b = (struct bench){ .fd = -1 };
-	snprintf(b->dir, sizeof(b->dir), "%.40s/t_local.XXXXXX", tmp && *tmp ? tmp : "/tmp");
+	snprintf(b->dir, sizeof(b->dir), "%.200s/t_local.XXXXXX", tmp && *tmp ? tmp : "/tmp");
 	if (mkdtemp(b->dir))
 		b->fd = open(b->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (b->fd >= 0 && open_bench(b))

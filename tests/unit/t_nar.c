@@ -14,11 +14,11 @@
 #include "tests/unit/test.h"
 
 /* A scratch directory of the test. */
-static int scratch(char name[64])
+static int scratch(char name[256])
 {
 	const char *tmp = getenv("TMP");
 
-	snprintf(name, 64, "%.40s/t_nar.XXXXXX", tmp && *tmp ? tmp : "/tmp");
+	snprintf(name, 256, "%.200s/t_nar.XXXXXX", tmp && *tmp ? tmp : "/tmp");
 	return mkdtemp(name) ? open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
 }
 
@@ -96,7 +96,7 @@ TEST(known_bytes)
 		"\x08\0\0\0\0\0\0\0contents\x0c\0\0\0\0\0\0\0hello world\n\0\0\0\0"
 		"\x01\0\0\0\0\0\0\0)\0\0\0\0\0\0\0";
 	struct mem_sink s = { { mem_write }, STR_INIT };
-	char dir[64];
+	char dir[256];
 	auto_fd int fd = scratch(dir);
 	struct err e = ERR_INIT;
 	struct digest d;
@@ -120,7 +120,7 @@ TEST(known_bytes)
 TEST(restores_what_was_dumped)
 {
 	struct mem_sink one = { { mem_write }, STR_INIT }, two = { { mem_write }, STR_INIT };
-	char dir[64];
+	char dir[256];
 	auto_fd int fd = scratch(dir);
 	struct err e = ERR_INIT;
 	struct stat st;
@@ -143,7 +143,7 @@ TEST(restores_what_was_dumped)
 TEST(cut_archives)
 {
 	struct mem_sink s = { { mem_write }, STR_INIT };
-	char dir[64];
+	char dir[256];
 	auto_fd int fd = scratch(dir);
 	struct err e = ERR_INIT;
 	struct stat st;
@@ -164,7 +164,7 @@ TEST(cut_archives)
 TEST(changed_archives)
 {
 	struct mem_sink s = { { mem_write }, STR_INIT };
-	char dir[64];
+	char dir[256];
 	auto_fd int fd = scratch(dir);
 	struct err e = ERR_INIT;
 	size_t accepted = 0;
@@ -244,7 +244,7 @@ TEST(wrong_grammar)
 		{ 1, W(M, F, "more") }, /* the caller's to refuse */
 #undef W
 	};
-	char dir[64];
+	char dir[256];
 	auto_fd int fd = scratch(dir);
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -264,7 +264,7 @@ TEST(wrong_grammar)
 TEST(limits)
 {
 	static char long_name[300], long_target[5000];
-	char dir[64];
+	char dir[256];
 	auto_fd int fd = scratch(dir);
 	auto_str struct str deep = STR_INIT, name = STR_INIT, target = STR_INIT, huge = STR_INIT;
 	struct err e = ERR_INIT;
@@ -298,7 +298,7 @@ static bool no_sub(void *arg, const char *path, unsigned mode)
 
 TEST(filter_and_odd_types)
 {
-	char dir[64];
+	char dir[256];
 	auto_fd int fd = scratch(dir);
 	struct err e = ERR_INIT;
 	struct digest with, without;
@@ -377,7 +377,7 @@ TEST(scan_refuses_ambiguous_candidates)
 TEST(scans_a_tree)
 {
 	static const char *const paths[] = { A, B };
-	char dir[64];
+	char dir[256];
 	auto_fd int fd = scratch(dir);
 	auto_vec struct vec found = VEC_INIT;
 	struct scan *s = NULL;
@@ -411,7 +411,7 @@ static void check_meta(int fd, const char *name, mode_t mode)
 
 TEST(canonical_metadata)
 {
-	char dir[64];
+	char dir[256];
 	auto_fd int fd = scratch(dir);
 	struct canon c = CANON_INIT;
 	struct err e = ERR_INIT;
