@@ -12,7 +12,6 @@
 #include "lib/fd.h"
 #include "lib/size.h"
 
-#define NR_FCHMODAT2	       452
 #define SECCOMP_MODE_FILTER_NR 2
 
 /* Calls that take a mode: which argument it is. */
@@ -77,19 +76,16 @@ static int add_rules(scmp_filter_ctx ctx)
 		if (!rule_ok(r))
 			return r;
 	}
-	int r = add_bit_rules(ctx, NR_FCHMODAT2, 2, false);
-	if (!rule_ok(r))
-		return r;
 	for (size_t i = 0; i < ARRAY_LEN(xattr_calls); i++) {
 		int nr = seccomp_syscall_resolve_name(xattr_calls[i]);
 		if (nr == __NR_SCMP_ERROR)
 			continue;
-		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EOPNOTSUPP), nr, 0);
+		int r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EOPNOTSUPP), nr, 0);
 		if (!rule_ok(r))
 			return r;
 	}
 	for (size_t i = 0; i < ARRAY_LEN(blind_numbers); i++) {
-		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), blind_numbers[i], 0);
+		int r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), blind_numbers[i], 0);
 		if (!rule_ok(r))
 			return r;
 	}
@@ -147,19 +143,24 @@ int filter_builder(struct filter_prog *ret, struct err *e)
 	return 0;
 }
 
-/* The *xattrat calls of Linux 6.13, younger than the library: numbers 463 to 466 in every table
- * (x32 adds a high bit). A second program, stacked on the first. */
+/* Calls younger than libraries know, which then refuse them or take them for those of one table:
+ * fchmodat2 of Linux 6.6 with a set-id bit, the *xattrat calls of 6.13. Their numbers are the same
+ * in every table (x32 adds a high bit). A second program, stacked on the first. */
 static struct insn {
 	uint16_t code;
 	uint8_t jt, jf;
 	uint32_t k;
 } young_calls[] = {
-	{ 0x20, 0, 0, 0 },	    /* A = number of the call */
-	{ 0x54, 0, 0, 0x3fffffff }, /* A &= mask of x32's bit */
-	{ 0x35, 0, 2, 463 },	    /* if A < 463: let it through */
-	{ 0x25, 1, 0, 466 },	    /* if A > 466: let it through */
-	{ 0x06, 0, 0, 0x00050000 | EOPNOTSUPP },
-	{ 0x06, 0, 0, 0x7fff0000 },
+	{ 0x20, 0, 0, 0 },			 /* A = number of the call */
+	{ 0x54, 0, 0, 0x3fffffff },		 /* A &= mask of x32's bit */
+	{ 0x15, 0, 3, 452 },			 /* if A != fchmodat2: 3 further */
+	{ 0x20, 0, 0, 32 },			 /* A = low half of the mode */
+	{ 0x45, 0, 4, S_ISUID | S_ISGID },	 /* if no such bit: let it through */
+	{ 0x06, 0, 0, 0x00050000 | EPERM },	 /* refuse */
+	{ 0x35, 0, 2, 463 },			 /* if A < 463: let it through */
+	{ 0x25, 1, 0, 466 },			 /* if A > 466: let it through */
+	{ 0x06, 0, 0, 0x00050000 | EOPNOTSUPP }, /* refuse */
+	{ 0x06, 0, 0, 0x7fff0000 },		 /* let it through */
 };
 
 int filter_apply(const struct filter_prog *p)

@@ -8,6 +8,7 @@ unset CAIRN_ROOT XDG_STATE_HOME
 
 mkdir -p "$TMP/conf/bb/bin"
 cp "$busybox" "$TMP/conf/bb/bin/busybox"
+gcc -static -O1 -w -o "$TMP/conf/bb/bin/setid" "$SRC/tests/ns/setid.c" || exit 1
 cat >"$TMP/conf/facts.sh" <<'END'
 b=$bb/bin/busybox
 $b mkdir $out
@@ -35,6 +36,7 @@ t write-build $b touch x
 t chmod-setuid $b chmod 4755 x
 t chmod-setgid $b chmod 2755 x
 t chmod-plain $b chmod 0755 x
+$bb/bin/setid >&5
 t mknod $b mknod n b 7 0
 t umount-proc $b umount /proc
 t umount-input $b umount $bb
@@ -112,6 +114,10 @@ facts_as() { # WHO COMMAND...
 		remount-input write-sysrq raw-socket nested-remount nested-umount nested-write; do
 		check "$x is refused" "cannot $x"
 	done
+	for x in chmod fchmodat fchmodat2 open mknod x32-chmod x32-fchmodat2 i386-chmod i386-fchmodat i386-fchmodat2 i386-creat; do
+		check "a set-id bit by $x" "cannot set-$x"
+	done
+	check "all ways were tried" "tried set"
 	for x in write-tmp write-build chmod-plain stderr null nested nested-root; do
 		check "$x works" "can $x"
 	done
