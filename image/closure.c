@@ -2,12 +2,15 @@
 #include "image/closure.h"
 
 #include <errno.h>
+#include <fcntl.h>
 
+#include "lib/fd.h"
 #include "lib/tab.h"
 #include "lib/text.h"
 #include "store/store.h"
 
-#define LIMIT_ITEMS 1000000
+#define LIMIT_ITEMS   1000000
+#define LIMIT_CLOSURE (64 * 1024 * 1024)
 
 static int item_parse(struct arena *a, const char *store_dir, struct slice path, struct slice *rest,
 		      struct store_info **ret, struct err *e)
@@ -89,4 +92,13 @@ int closure_parse(struct arena *a, const char *store_dir, struct slice text, str
 	}
 	qsort(ret->v, ret->n, sizeof(void *), info_order);
 	return 0;
+}
+
+int closure_load(struct arena *a, const char *store_dir, const char *file, struct vec *ret,
+		 struct err *e)
+{
+	auto_str struct str text = STR_INIT;
+	int r = file_read(AT_FDCWD, file, &text, LIMIT_CLOSURE, e);
+
+	return r < 0 ? r : closure_parse(a, store_dir, str_slice(&text), ret, e);
 }

@@ -13,3 +13,7 @@
  */
 int closure_parse(struct arena *a, const char *store_dir, struct slice text, struct vec *ret,
 		  struct err *e);
+
+/* The same from a file. */
+int closure_load(struct arena *a, const char *store_dir, const char *file, struct vec *ret,
+		 struct err *e);

@@ -4,5 +4,9 @@
 
 #include "lib/cmd.h"
 
-extern const struct cmd image_cmd_image;	     /* cairn system image */
-extern const struct cmd image_cmd_builder_image_raw; /* cairn builder image-raw (hidden) */
+extern const struct cmd image_cmd_image; /* cairn system image */
+/* cairn builder …, hidden */
+extern const struct cmd image_cmd_builder_image_docker;
+extern const struct cmd image_cmd_builder_image_qcow2;
+extern const struct cmd image_cmd_builder_image_raw;
+extern const struct cmd image_cmd_builder_image_tarball;
