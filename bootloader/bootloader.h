@@ -20,8 +20,9 @@
 
 /* ---- Boot data of one generation (bootloader/entry.c) ---------------------------------------- */
 
-#define BOOT_LABEL_MAX	    200
-#define BOOT_PARAMETERS_MAX 2000 /* x86 kernels cut the command line at 2048 */
+#define BOOT_LABEL_MAX 200
+/* x86 kernels cut the command line at 2048, and GRUB adds BOOT_IMAGE= and the count of a trial. */
+#define BOOT_PARAMETERS_MAX 1900
 #define BOOT_ENTRY_FILE	    "boot/entry"
 
 struct boot_entry {
@@ -72,6 +73,8 @@ int boot_menu_text(const struct boot_menu *menu, struct str *out, struct err *e)
  * one. Where the file system cannot be frozen (no privilege, tmpfs) it is synced instead.
  * The closure and boot files the menu names must be complete before. */
 int boot_write_menu(const char *root, const struct boot_menu *menu, struct err *e);
+/* Number of the generation that the menu in place starts; 0: no menu, or not one of ours. */
+int boot_menu_default(const char *root, unsigned *ret, struct err *e);
 #define BOOT_MENU_FILE "boot/grub/grub.cfg"
 #define BOOT_ENV_FILE  "boot/grub/grubenv"
 
@@ -80,12 +83,30 @@ int boot_write_menu(const char *root, const struct boot_menu *menu, struct err *
 /* The 1 KiB block that the boot loader can write too; overwritten in place, never renamed. */
 #define BOOT_ENV_SIZE 1024
 void boot_env_format(char out[BOOT_ENV_SIZE]); /* without variables */
-/* Set (value NULL: remove) a variable of the block in fd: one write and fsync. */
-int boot_env_set(int fd, const char *name, const char *value, struct err *e);
+struct boot_var {
+	const char *name, *value; /* value NULL: remove */
+};
+/* Set variables of the block in fd, all in one write and fsync; none when nothing changes. */
+int boot_env_update(int fd, const struct boot_var *vars, size_t n, struct err *e);
 /* Value of a variable, in arena; NULL in *ret when not set. */
 int boot_env_get(int fd, struct arena *a, const char *name, const char **ret, struct err *e);
 
-/* Note that generation number came up well: it is what the menu falls back to. */
+/* ---- Boot counting (bootloader/count.c) ------------------------------------------------------ */
+
+#define BOOT_TRIES 3 /* boots that a generation on trial gets */
+
+struct boot_count {
+	unsigned good;	/* generation that came up well last; 0: none is known */
+	unsigned trial; /* generation on trial; 0: none */
+	unsigned left;	/* boots it still gets, of BOOT_TRIES */
+};
+
+/* What the environment block says; no block, or numbers that are none, count as 0. */
+int boot_count_load(const char *root, struct boot_count *ret, struct err *e);
+/* Generation number is to be booted for the first time: it gets BOOT_TRIES boots, unless it is the
+ * good one. The block is made when it is missing. */
+int boot_trial_begin(const char *root, unsigned number, struct err *e);
+/* Generation number came up well: it is what the menu falls back to; its trial is over. */
 int boot_mark_good(const char *root, unsigned number, struct err *e);
 
 /* ---- Installation (bootloader/embed.c) ------------------------------------------------------- */

@@ -10,8 +10,8 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "bootloader/env.h"
 #include "lib/fd.h"
-#include "lib/path.h"
 
 #define ENV_HEAD "# GRUB Environment Block\n"
 
@@ -61,46 +61,78 @@ static bool env_is(struct slice line, const char *name)
 	return line.n > n && line.p[n] == '=' && memcmp(line.p, name, n) == 0;
 }
 
-int boot_env_set(int fd, const char *name, const char *value, struct err *e)
+static bool var_is_good(const struct boot_var *v)
 {
-	char block[BOOT_ENV_SIZE];
-	auto_str struct str out = STR_INIT;
+	return *v->name && !strpbrk(v->name, "=\\\n#");
+}
+
+static void add_var(struct str *out, const struct boot_var *v)
+{
+	str_addf(out, "%s=", v->name);
+	for (const char *p = v->value; *p; p++) {
+		if (*p == '\\' || *p == '\n')
+			str_addc(out, '\\');
+		str_addc(out, *p);
+	}
+	str_addc(out, '\n');
+}
+
+/* The variables of block that are not in vars, then those. */
+static void merge(const char block[BOOT_ENV_SIZE], const struct boot_var *vars, size_t n,
+		  struct str *out)
+{
+	struct slice rest = { block + sizeof(ENV_HEAD) - 1, BOOT_ENV_SIZE - sizeof(ENV_HEAD) + 1 };
 	struct slice line;
 
-	if (!*name || strpbrk(name, "=\\\n#"))
-		return err_set(e, -ERR_INVALID, "'%s' is not the name of a variable", name);
-	int r = env_read(fd, block, e);
-	if (r < 0)
-		return r;
-	struct slice rest = { block + sizeof(ENV_HEAD) - 1, BOOT_ENV_SIZE - sizeof(ENV_HEAD) + 1 };
-	str_add(&out, ENV_HEAD);
+	str_add(out, ENV_HEAD);
 	while (env_next(&rest, &line)) {
-		if (env_is(line, name))
+		size_t i = 0;
+
+		while (i < n && !env_is(line, vars[i].name))
+			i++;
+		if (i < n)
 			continue;
-		str_adds(&out, line);
-		str_addc(&out, '\n');
+		str_adds(out, line);
+		str_addc(out, '\n');
 	}
-	if (value) {
-		str_addf(&out, "%s=", name);
-		for (; *value; value++) {
-			if (*value == '\\' || *value == '\n')
-				str_addc(&out, '\\');
-			str_addc(&out, *value);
-		}
-		str_addc(&out, '\n');
-	}
-	if (str_err(&out) < 0)
-		return err_num(e, str_err(&out), "environment block");
-	if (out.len > BOOT_ENV_SIZE)
+	for (size_t i = 0; i < n; i++)
+		if (vars[i].value)
+			add_var(out, &vars[i]);
+}
+
+/* In place, and only when something changed: an fsync is not free. */
+static int env_write(int fd, const char old[BOOT_ENV_SIZE], const struct str *text, struct err *e)
+{
+	char block[BOOT_ENV_SIZE];
+
+	if (str_err(text) < 0)
+		return err_num(e, str_err(text), "environment block");
+	if (text->len > BOOT_ENV_SIZE)
 		return err_set(e, -ERR_LIMIT, "environment block is full");
 	memset(block, '#', sizeof(block));
-	memcpy(block, out.buf, out.len);
+	memcpy(block, text->buf, text->len);
+	if (memcmp(block, old, sizeof(block)) == 0)
+		return 0;
 	ssize_t n = pwrite(fd, block, sizeof(block), 0);
 	if (n < 0 || fsync(fd) < 0)
 		return err_sys(e, "environment block");
-	if (n != sizeof(block))
-		return err_num(e, -EIO, "environment block");
-	return 0;
+	return n == sizeof(block) ? 0 : err_num(e, -EIO, "environment block");
+}
+
+int boot_env_update(int fd, const struct boot_var *vars, size_t n, struct err *e)
+{
+	auto_str struct str out = STR_INIT;
+	char block[BOOT_ENV_SIZE];
+
+	for (size_t i = 0; i < n; i++)
+		if (!var_is_good(&vars[i]))
+			return err_set(e, -ERR_INVALID, "'%s' is not the name of a variable",
+				       vars[i].name);
+	int r = env_read(fd, block, e);
+	if (r < 0)
+		return r;
+	merge(block, vars, n, &out);
+	return env_write(fd, block, &out, e);
 }
 
 int boot_env_get(int fd, struct arena *a, const char *name, const char **ret, struct err *e)
@@ -132,16 +164,14 @@ int boot_env_get(int fd, struct arena *a, const char *name, const char **ret, st
 	return 0;
 }
 
-int boot_mark_good(const char *root, unsigned number, struct err *e)
+int boot_env_ensure(int dir, struct err *e)
 {
-	char file[PATH_MAX], text[16];
+	char block[BOOT_ENV_SIZE];
+	struct err ignored = ERR_INIT;
+	auto_fd int fd = openat(dir, "grubenv", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 
-	if (path_join(file, *root ? root : "/", BOOT_ENV_FILE) < 0)
-		return err_num(e, -ENAMETOOLONG, "%s/" BOOT_ENV_FILE, root);
-	auto_fd int fd = open(file, O_RDWR | O_CLOEXEC);
-	if (fd < 0)
-		return err_sys(e, "%s", file);
-	(void)snprintf(text, sizeof(text), "%u", number);
-	int r = boot_env_set(fd, "cairn_good", text, e);
-	return r < 0 ? err_wrap(e, r, "%s", file) : 0;
+	if (fd >= 0 && env_read(fd, block, &ignored) == 0)
+		return 0;
+	boot_env_format(block);
+	return file_write_atomic(dir, "grubenv", block, sizeof(block), 0644, e);
 }

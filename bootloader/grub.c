@@ -70,18 +70,71 @@ static void add_title(struct str *out, const struct boot_item *it)
 		out->err = str_err(&title);
 }
 
-static void add_item(struct str *out, const struct boot_item *it)
+static void add_item(struct str *out, const struct boot_item *it, size_t index)
 {
-	str_add(out, "\nmenuentry ");
+	str_addf(out, "\nif [ \"$cairn_good\" = %u ]; then set cairn_back=%zu; fi\nmenuentry ",
+		 it->number, index);
 	add_title(out, it);
-	str_addf(out, " --id 'gen-%u' {\n\tlinux ", it->number);
+	str_addf(out, " --id 'gen-%u' {\n\tcairn_count %u\n\tlinux ", it->number, it->number);
 	quote(out, slice_of(it->entry.kernel));
 	add_parameters(out, it->entry.parameters);
+	str_add(out, " $cairn_word");
 	if (*it->entry.initrd) {
 		str_add(out, "\n\tinitrd ");
 		quote(out, slice_of(it->entry.initrd));
 	}
 	str_add(out, "\n}\n");
+}
+
+/*
+ * Boot counting, GRUB's half. Until the default is the generation that was called good last, it is
+ * on trial: each boot takes one of its tries, and without a try left the good one starts. This does
+ * not depend on the trial having been written at the switch. The good one is also tried when the
+ * default cannot be loaded. GRUB has no arithmetic, and takes `fallback` as an index only.
+ */
+static void add_count(struct str *out, unsigned number)
+{
+	_Static_assert(BOOT_TRIES == 3, "the chain below counts from three");
+	str_addf(out,
+		 "set cairn_default=%u\n"
+		 "if [ -s $prefix/grubenv ]; then\n"
+		 "\tload_env --file $prefix/grubenv cairn_good cairn_try cairn_left\n"
+		 "fi\n",
+		 number);
+	str_add(out, "function cairn_count {\n"
+		     "\tset cairn_word=\n"
+		     "\tif [ \"$1\" != \"$cairn_good\" ]; then\n"
+		     "\t\tif [ \"$1\" = \"$cairn_default\" -a \"$1\" != \"$cairn_try\" ]; then\n"
+		     "\t\t\tset cairn_try=\"$1\"\n"
+		     "\t\t\tset cairn_left=3\n"
+		     "\t\tfi\n"
+		     "\t\tif [ \"$1\" = \"$cairn_try\" ]; then\n"
+		     "\t\t\tif [ \"$cairn_left\" = 3 ]; then\n"
+		     "\t\t\t\tset cairn_left=2\n"
+		     "\t\t\telif [ \"$cairn_left\" = 2 ]; then\n"
+		     "\t\t\t\tset cairn_left=1\n"
+		     "\t\t\telse\n"
+		     "\t\t\t\tset cairn_left=0\n"
+		     "\t\t\tfi\n"
+		     "\t\t\tsave_env --file $prefix/grubenv cairn_try cairn_left\n"
+		     /* With nothing to go back to a person is needed: no word, so a shell. */
+		     "\t\t\tif [ -n \"$cairn_back\" ]; then\n"
+		     "\t\t\t\tset cairn_word=\"cairn.trial=$cairn_left\"\n"
+		     "\t\t\tfi\n"
+		     "\t\tfi\n"
+		     "\tfi\n"
+		     "}\n");
+}
+
+/* Where the good one stands is known now. */
+static void add_tail(struct str *out)
+{
+	str_add(out, "\nif [ -n \"$cairn_back\" ]; then\n"
+		     "\tset fallback=\"$cairn_back\"\n"
+		     "\tif [ \"$cairn_try\" = \"$cairn_default\" -a \"$cairn_left\" = 0 ]; then\n"
+		     "\t\tset default=\"$cairn_back\"\n"
+		     "\tfi\n"
+		     "fi\n");
 }
 
 static void add_head(struct str *out, const struct boot_menu *m)
@@ -90,13 +143,7 @@ static void add_head(struct str *out, const struct boot_menu *m)
 	str_addf(out, "set default='gen-%u'\n", m->default_number);
 	str_addf(out, "set timeout=%u\nset timeout_style=%s\n", m->timeout,
 		 m->hidden ? "hidden" : "menu");
-	/* What the machine last called good is tried when the default cannot be loaded. */
-	str_add(out, "if [ -s $prefix/grubenv ]; then\n"
-		     "\tload_env --file $prefix/grubenv cairn_good\n"
-		     "fi\n"
-		     "if [ -n \"$cairn_good\" ]; then\n"
-		     "\tset fallback=\"gen-$cairn_good\"\n"
-		     "fi\n");
+	add_count(out, m->default_number);
 	if (m->serial)
 		str_addf(out,
 			 "if serial --unit=%u --speed=%u; then\n"
@@ -142,7 +189,8 @@ int boot_menu_text(const struct boot_menu *m, struct str *out, struct err *e)
 			       m->default_number);
 	add_head(out, m);
 	for (size_t i = 0; i < m->nitems; i++)
-		add_item(out, order[i]);
+		add_item(out, order[i], i);
+	add_tail(out);
 	if (str_err(out) < 0)
 		return err_num(e, str_err(out), "boot menu");
 	return 0;

@@ -11,12 +11,13 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "bootloader/env.h"
 #include "bootloader/freeze.h"
 #include "lib/fd.h"
 #include "lib/log.h"
 #include "lib/path.h"
+#include "lib/text.h"
 
-#define MENU_DIR   "boot/grub"
 #define MENU_NAME  "grub.cfg"
 #define MENU_NEW   "grub.cfg.new"
 #define MENU_OLD   "grub.cfg.old"
@@ -54,13 +55,13 @@ static int place_open(const char *root, const struct boot_menu *m, struct menu_p
 	auto_fd int top = open(*root ? root : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (top < 0)
 		return err_sys(e, "%s", *root ? root : "/");
-	int r = file_mkdir_p(top, MENU_DIR, 0755, e);
+	int r = file_mkdir_p(top, BOOT_DIR, 0755, e);
 	if (r < 0)
 		return r;
 	p->flush = is_mount_root(top);
-	p->dir = openat(top, MENU_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	p->dir = openat(top, BOOT_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (p->dir < 0)
-		return err_sys(e, "%s/" MENU_DIR, root);
+		return err_sys(e, "%s/" BOOT_DIR, root);
 	for (size_t i = 0; i < m->nitems; i++) {
 		const char *k = m->items[i].entry.kernel;
 
@@ -127,23 +128,11 @@ static int switch_names(const struct menu_place *p, struct err *e)
 	if (renameat(p->dir, MENU_NEW, p->dir, MENU_NAME) < 0)
 		return err_sys(e, MENU_NAME);
 	if (fsync(p->dir) < 0)
-		return err_sys(e, MENU_DIR);
+		return err_sys(e, BOOT_DIR);
 	int r = flush(p, p->dir, e);
 	if (r < 0)
 		return r;
 	return unlink_if_there(p->dir, MENU_OLD, e);
-}
-
-/* The environment block must have its blocks before the boot loader ever writes to it. */
-static int env_ensure(int dir, struct err *e)
-{
-	char block[BOOT_ENV_SIZE];
-	struct stat st;
-
-	if (fstatat(dir, "grubenv", &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_size == BOOT_ENV_SIZE)
-		return 0;
-	boot_env_format(block);
-	return file_write_atomic(dir, "grubenv", block, sizeof(block), 0644, e);
 }
 
 static int menu_put(const struct menu_place *p, const struct str *text, struct err *e)
@@ -152,7 +141,7 @@ static int menu_put(const struct menu_place *p, const struct str *text, struct e
 
 	/* Left over from a crash. Both are past use: either the rename did not happen, or the menu
 	 * under its name is complete. The old one is dropped only below, behind a flush. */
-	if ((r = unlink_if_there(p->dir, MENU_NEW, e)) < 0 || (r = env_ensure(p->dir, e)) < 0)
+	if ((r = unlink_if_there(p->dir, MENU_NEW, e)) < 0 || (r = boot_env_ensure(p->dir, e)) < 0)
 		return r;
 	bool present = is_present(p->dir, text);
 	if (!present && (r = write_new(p->dir, text, e)) < 0)
@@ -177,4 +166,29 @@ int boot_write_menu(const char *root, const struct boot_menu *menu, struct err *
 	fd_close(&p.dir);
 	fd_close(&p.store);
 	return r < 0 ? err_wrap(e, r, "boot menu") : 0;
+}
+
+int boot_menu_default(const char *root, unsigned *ret, struct err *e)
+{
+	static const char mark[] = "\nset default='gen-";
+	auto_str struct str text = STR_INIT;
+	char file[PATH_MAX];
+	uint64_t number;
+
+	if (path_join(file, *root ? root : "/", BOOT_MENU_FILE) < 0)
+		return err_num(e, -ENAMETOOLONG, "%s/" BOOT_MENU_FILE, root);
+	struct err tmp = ERR_INIT;
+	int r = file_read(AT_FDCWD, file, &text, LIMIT_MENU, &tmp);
+	if (r < 0 && r != -ENOENT) {
+		*e = tmp;
+		return r;
+	}
+	*ret = 0;
+	const char *at = r < 0 ? NULL : strstr(text.buf, mark);
+	if (!at)
+		return 0;
+	struct slice rest = slice_of(at + sizeof(mark) - 1), digits;
+	if (slice_cut(&rest, '\'', &digits) && text_u64(digits, UINT32_MAX, &number) == 0)
+		*ret = (unsigned)number;
+	return 0;
 }

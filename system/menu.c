@@ -132,3 +132,15 @@ int sys_menu_write(const struct sys_root *r, const struct gen_list *list, unsign
 	rc = boot_write_menu(r->target, &menu, e);
 	return rc < 0 ? err_wrap(e, rc, "while writing the boot menu") : 0;
 }
+
+int sys_menu_begin_trial(const struct sys_root *r, unsigned number, const char *path, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	struct sys_menu settings;
+	int rc = sys_menu_load(r, &a, path, &settings, e);
+
+	if (rc < 0 || settings.none)
+		return rc;
+	rc = boot_trial_begin(r->target, number, e);
+	return rc < 0 ? err_wrap(e, rc, "while putting generation %u on trial", number) : 0;
+}

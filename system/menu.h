@@ -27,3 +27,7 @@ int sys_menu_build(const struct sys_root *r, struct arena *a, const struct gen_l
 /* Build and put in place as the boot loader reads it. */
 int sys_menu_write(const struct sys_root *r, const struct gen_list *list, unsigned number,
 		   unsigned skip, struct err *e);
+/* Generation number, whose item is at path, is to be booted: unless it is the one that came up well
+ * last, the boot loader counts its boots and goes back to that one when they are used up. */
+int sys_menu_begin_trial(const struct sys_root *r, unsigned number, const char *path,
+			 struct err *e);

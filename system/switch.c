@@ -171,11 +171,13 @@ int sys_switch_recover(const struct sys_root *r, const char *booted, enum sys_sw
 	return 0;
 }
 
-/* Steps 2 to 4. */
+/* Steps 2 to 5. */
 static int forward(const struct sys_root *r, const struct note *n, struct err *e)
 {
 	int rc = n->fresh ? gen_link_make(r, (unsigned)n->to, n->path, e) : 0;
 
+	if (rc == 0)
+		rc = sys_menu_begin_trial(r, (unsigned)n->to, n->path, e);
 	if (rc == 0)
 		rc = put_menu(r, (unsigned)n->to, 0, e);
 	return rc < 0 ? rc : gen_select(r, (unsigned)n->to, e);

@@ -5,9 +5,10 @@
  *
  *	1. note "FROM -> TO" in system.switch		(undo from here on)
  *	2. system-TO-link, when the generation is new
- *	3. boot menu with TO as default, in place as the boot loader reads it
- *	4. rename the profile link			(the visible switch; finish from here on)
- *	5. remove the note
+ *	3. TO is on trial, unless it came up well last	(the menu in place does not start it yet)
+ *	4. boot menu with TO as default, in place as the boot loader reads it
+ *	5. rename the profile link			(the visible switch; finish from here on)
+ *	6. remove the note
  *
  * A note that is found later is brought to an end by sys_switch_recover(): forward when the link is
  * renamed or the machine was booted into TO, else back.
@@ -22,7 +23,7 @@ enum sys_switch_end {
 	SYS_SWITCH_DONE,   /* the new generation is the current one */
 };
 
-/* Steps 1 to 5. path: store path of TO when it has no link yet, else NULL. On failure everything is
+/* Steps 1 to 6. path: store path of TO when it has no link yet, else NULL. On failure everything is
  * as it was before; when not even that succeeds the message says so and the note stays. */
 int sys_switch(const struct sys_root *r, unsigned to, const char *path, struct err *e);
 /* booted: store path of the running system where it is known, else NULL. */

@@ -151,6 +151,7 @@ static void check_entry(const char *menu, const char *title, const char *id,
 			const char *const *kernel)
 {
 	const char *const head[] = { "menuentry", title, "--id", id, "{", NULL };
+	const char *const count[] = { "cairn_count", id + 4, NULL };
 	char mark[40];
 
 	(void)snprintf(mark, sizeof(mark), " --id '%s' {\n", id);
@@ -161,7 +162,8 @@ static void check_entry(const char *menu, const char *title, const char *id,
 	if (!at)
 		return;
 	check_words(at, head);
-	check_words(line_after(at), kernel);
+	check_words(line_after(at), count);
+	check_words(line_after(line_after(at)), kernel);
 }
 
 TEST(menu_text)
@@ -176,7 +178,8 @@ TEST(menu_text)
 				     .serial = true,
 				     .serial_unit = 1 };
 	static const char *const words[] = { "linux",	 KERNEL,  "root=LABEL=cairn-root",
-					     "init=a b", "x$y;z", NULL };
+					     "init=a b", "x$y;z", "$cairn_word",
+					     NULL };
 	auto_str struct str text = STR_INIT;
 	struct err e = ERR_INIT;
 
@@ -190,6 +193,10 @@ TEST(menu_text)
 	const char *ten = strstr(text.buf, "'gen-10' {"), *nine = strstr(text.buf, "'gen-9' {");
 	const char *two = strstr(text.buf, "'gen-2' {");
 	CHECK(ten && nine && two && ten < nine && nine < two); /* newest first */
+	CHECK(strstr(text.buf, "set cairn_default=9\n") != NULL);
+	/* The place of each in the menu, should it be the good one. */
+	CHECK(strstr(text.buf, "\"$cairn_good\" = 10 ]; then set cairn_back=0; fi\n") != NULL);
+	CHECK(strstr(text.buf, "\"$cairn_good\" = 2 ]; then set cairn_back=2; fi\n") != NULL);
 }
 
 TEST(menu_refuses)
@@ -220,7 +227,8 @@ TEST(menu_quoting)
 		struct boot_item item = { .number = 1, .entry = sample };
 		const struct boot_menu m = { .items = &item, .nitems = 1, .default_number = 1 };
 		static const char *const words[] = { "linux", KERNEL,  "root=LABEL=cairn-root",
-						     "rw",    "quiet", NULL };
+						     "rw",    "quiet", "$cairn_word",
+						     NULL };
 		char label[24], title[80];
 		auto_str struct str text = STR_INIT;
 		struct err e = ERR_INIT;
@@ -251,6 +259,42 @@ TEST(menu_quoting)
 
 /* ---- Environment block */
 
+static int set(int fd, const char *name, const char *value, struct err *e)
+{
+	const struct boot_var v = { name, value };
+
+	return boot_env_update(fd, &v, 1, e);
+}
+
+/* Several variables change together, what is not named stays, and nothing is written for nothing.
+ */
+TEST(environment_together)
+{
+	const struct boot_var two[] = { { "try", "5" }, { "left", "3" } };
+	const struct boot_var swap[] = { { "left", NULL }, { "good", "5" }, { "try", NULL } };
+	const struct boot_var bad[] = { { "try", "6" }, { "", "1" } };
+	auto_arena struct arena a = ARENA_INIT;
+	char block[BOOT_ENV_SIZE], now[BOOT_ENV_SIZE + 1] = "";
+	struct err e = ERR_INIT;
+	auto_fd int fd = memfd_create("env", MFD_CLOEXEC);
+
+	boot_env_format(block);
+	CHECK_INT(fd_write_full(fd, block, sizeof(block)), 0);
+	CHECK_INT(set(fd, "mine", "x", &e), 0);
+	CHECK_INT(boot_env_update(fd, two, 2, &e), 0);
+	CHECK_INT(boot_env_update(fd, bad, 2, &e), -ERR_INVALID); /* all or nothing */
+	CHECK_INT(pread(fd, now, BOOT_ENV_SIZE, 0), BOOT_ENV_SIZE);
+	CHECK(slice_starts(slice_of(now), "# GRUB Environment Block\nmine=x\ntry=5\nleft=3\n#"));
+	CHECK_INT(boot_env_update(fd, swap, 3, &e), 0);
+	CHECK_INT(pread(fd, now, BOOT_ENV_SIZE, 0), BOOT_ENV_SIZE);
+	CHECK(slice_starts(slice_of(now), "# GRUB Environment Block\nmine=x\ngood=5\n#"));
+	auto_fd int ro = memfd_create("env", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	CHECK_INT(fd_write_full(ro, now, BOOT_ENV_SIZE), 0);
+	CHECK_INT(fcntl(ro, F_ADD_SEALS, F_SEAL_WRITE), 0);
+	CHECK_INT(boot_env_update(ro, swap, 3, &e), 0); /* the same: no write */
+	CHECK(boot_env_update(ro, two, 2, &e) < 0);
+}
+
 TEST(environment)
 {
 	auto_arena struct arena a = ARENA_INIT;
@@ -263,9 +307,9 @@ TEST(environment)
 	CHECK_INT(fd_write_full(fd, block, sizeof(block)), 0);
 	CHECK_INT(boot_env_get(fd, &a, "good", &v, &e), 0);
 	CHECK(v == NULL);
-	CHECK_INT(boot_env_set(fd, "good", "3", &e), 0);
-	CHECK_INT(boot_env_set(fd, "other", "a\\b\nc", &e), 0);
-	CHECK_INT(boot_env_set(fd, "good", "4", &e), 0);
+	CHECK_INT(set(fd, "good", "3", &e), 0);
+	CHECK_INT(set(fd, "other", "a\\b\nc", &e), 0);
+	CHECK_INT(set(fd, "good", "4", &e), 0);
 	CHECK_INT(boot_env_get(fd, &a, "good", &v, &e), 0);
 	CHECK_STR(v, "4");
 	CHECK_INT(boot_env_get(fd, &a, "other", &v, &e), 0);
@@ -274,10 +318,10 @@ TEST(environment)
 	CHECK(v == NULL);
 	memset(big, 'x', sizeof(big) - 1);
 	big[sizeof(big) - 1] = '\0';
-	CHECK_INT(boot_env_set(fd, "big", big, &e), -ERR_LIMIT);
-	CHECK_INT(boot_env_set(fd, "a=b", "1", &e), -ERR_INVALID);
-	CHECK_INT(boot_env_set(fd, "other", NULL, &e), 0);
-	CHECK_INT(boot_env_set(fd, "good", NULL, &e), 0);
+	CHECK_INT(set(fd, "big", big, &e), -ERR_LIMIT);
+	CHECK_INT(set(fd, "a=b", "1", &e), -ERR_INVALID);
+	CHECK_INT(set(fd, "other", NULL, &e), 0);
+	CHECK_INT(set(fd, "good", NULL, &e), 0);
 	char now[BOOT_ENV_SIZE];
 	CHECK_INT(pread(fd, now, sizeof(now), 0), BOOT_ENV_SIZE);
 	CHECK(memcmp(now, block, sizeof(block)) == 0);
@@ -329,6 +373,63 @@ static bool reads(int dir, const char *path, const char *part)
 	return file_read(dir, path, &s, 1 << 20, &e) == 0 && strstr(s.buf, part);
 }
 
+static void check_default(const char *root, unsigned want)
+{
+	unsigned number = 99;
+	struct err e = ERR_INIT;
+
+	CHECK_INT(boot_menu_default(root, &number, &e), 0);
+	CHECK_INT(number, want);
+}
+
+static void check_count(const char *root, unsigned good, unsigned trial, unsigned left)
+{
+	struct boot_count c = { 9, 9, 9 };
+	struct err e = ERR_INIT;
+
+	CHECK_INT(boot_count_load(root, &c, &e), 0);
+	CHECK_INT(c.good, good);
+	CHECK_INT(c.trial, trial);
+	CHECK_INT(c.left, left);
+}
+
+TEST(counting)
+{
+	const char *tmp = getenv("TMPDIR");
+	char root[256];
+	struct err e = ERR_INIT;
+
+	(void)snprintf(root, sizeof(root), "%s/t_boot.XXXXXX", tmp ? tmp : "/tmp");
+	CHECK(mkdtemp(root) != NULL);
+	auto_fd int dir = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	check_default(root, 0);
+	check_count(root, 0, 0, 0);
+	CHECK(boot_mark_good(root, 1, &e) < 0); /* no block */
+	CHECK_INT(boot_trial_begin(root, 2, &e), 0);
+	check_count(root, 0, 2, 3);
+	CHECK_INT(boot_mark_good(root, 2, &e), 0);
+	check_count(root, 2, 0, 0);
+	CHECK_INT(boot_trial_begin(root, 3, &e), 0);
+	check_count(root, 2, 3, 3);
+	CHECK_INT(boot_mark_good(root, 2, &e), 0); /* another one: the trial goes on */
+	check_count(root, 2, 3, 3);
+	CHECK_INT(boot_trial_begin(root, 2, &e), 0); /* the good one needs none */
+	check_count(root, 2, 3, 3);
+	CHECK_INT(boot_mark_good(root, 3, &e), 0);
+	check_count(root, 3, 0, 0);
+
+	/* Neither nonsense in a variable nor a broken block stops a machine from switching. */
+	auto_fd int fd = openat(dir, BOOT_ENV_FILE, O_RDWR | O_CLOEXEC);
+	CHECK_INT(set(fd, "cairn_try", "4 -o 1", &e), 0);
+	CHECK_INT(set(fd, "cairn_left", "-1", &e), 0);
+	check_count(root, 3, 0, 0);
+	CHECK_INT(pwrite(fd, "garbage", 7, 0), 7);
+	CHECK(boot_mark_good(root, 3, &e) < 0);
+	CHECK_INT(boot_trial_begin(root, 5, &e), 0);
+	check_count(root, 0, 5, 3);
+	CHECK_INT(file_delete_tree(AT_FDCWD, root, NULL, &e), 0);
+}
+
 TEST(write_menu)
 {
 	const char *tmp = getenv("TMPDIR");
@@ -350,6 +451,7 @@ TEST(write_menu)
 	CHECK(reads(dir, BOOT_ENV_FILE, "# GRUB Environment Block\n###"));
 	CHECK_INT(boot_mark_good(root, 1, &e), 0);
 	CHECK(reads(dir, BOOT_ENV_FILE, "cairn_good=1\n"));
+	check_default(root, 1);
 	/* What a crash may leave behind is in nobody's way. */
 	CHECK_INT(file_write_atomic(dir, "boot/grub/grub.cfg.new", "half", 4, 0644, &e), 0);
 	CHECK_INT(file_write_atomic(dir, "boot/grub/grub.cfg.old", "old", 3, 0644, &e), 0);
@@ -357,6 +459,7 @@ TEST(write_menu)
 	CHECK_INT(boot_write_menu(root, &m, &e), 0);
 	CHECK(reads(dir, BOOT_MENU_FILE, "set default='gen-2'"));
 	CHECK(reads(dir, BOOT_ENV_FILE, "cairn_good=1\n")); /* untouched */
+	check_default(root, 2);
 	CHECK_INT(boot_write_menu(root, &m, &e), 0);
 	CHECK(faccessat(dir, "boot/grub/grub.cfg.new", F_OK, 0) < 0);
 	CHECK(faccessat(dir, "boot/grub/grub.cfg.old", F_OK, 0) < 0);
@@ -364,4 +467,4 @@ TEST(write_menu)
 }
 
 TEST_MAIN(entry_round_trip, entry_strict, entry_format_refuses, menu_text, menu_refuses,
-	  menu_quoting, environment, embedding, write_menu)
+	  menu_quoting, environment, environment_together, counting, embedding, write_menu)

@@ -139,6 +139,7 @@ static void machine_make(void)
 	CHECK_INT(gen_select(&root, 1, &e), 0);
 	CHECK_INT(gen_list_load(&root, &a, &list, &e), 0);
 	CHECK_INT(sys_menu_write(&root, &list, 1, 0, &e), 0);
+	CHECK_INT(boot_mark_good(top, 1, &e), 0);
 }
 
 static void machine_remove(void)
@@ -204,6 +205,20 @@ static bool has_temporary(void)
 	return found;
 }
 
+/* A machine whose menu starts generation 2, which nobody has seen coming up, counts its boots. */
+static void check_trial(int n)
+{
+	struct boot_count c = { 0, 0, 0 };
+	struct err e = ERR_INIT;
+
+	CHECK_INT(boot_count_load(top, &c, &e), 0);
+	if (c.good != 1)
+		TEST_FAIL("cut %d: generation %u is the good one", n, c.good);
+	if (menu_is(2) && (c.trial != 2 || c.left != BOOT_TRIES))
+		TEST_FAIL("cut %d: the menu starts generation 2, on trial is %u (%u)", n, c.trial,
+			  c.left);
+}
+
 /* Everything agrees on one generation; says which. */
 static unsigned settled(int n)
 {
@@ -220,6 +235,7 @@ static unsigned settled(int n)
 		TEST_FAIL("cut %d: the note is still there", n);
 	if (has_temporary())
 		TEST_FAIL("cut %d: a temporary file is still there", n);
+	check_trial(n);
 	return now;
 }
 
@@ -259,6 +275,7 @@ static unsigned sweep_cuts(bool reboot)
 
 		machine_make();
 		through = cut_at(n);
+		check_trial(n);
 		if (sys_switch_recover(&root, reboot ? boots() : NULL, &end, &e) < 0)
 			TEST_FAIL("cut %d: %s", n, e.msg);
 		seen[settled(n) % 3]++;
@@ -363,18 +380,37 @@ TEST(refuses_what_is_no_system)
 	machine_remove();
 }
 
+/* What the boot loader does in three boots. */
+static int use_up_tries(void)
+{
+	const struct boot_var none = { "cairn_left", "0" };
+	char path[512];
+	struct err e = ERR_INIT;
+
+	snprintf(path, sizeof(path), "%s/" BOOT_ENV_FILE, top);
+	auto_fd int fd = open(path, O_RDWR | O_CLOEXEC);
+	return fd < 0 ? -errno : boot_env_update(fd, &none, 1, &e);
+}
+
 TEST(there_and_back)
 {
+	struct boot_count c;
 	struct err e = ERR_INIT;
 	size_t n;
 
 	machine_make();
 	CHECK_INT(sys_switch(&root, 2, TWO, &e), 0);
 	CHECK_INT(settled(0), 2);
+	CHECK_INT(boot_count_load(top, &c, &e), 0);
+	CHECK_INT(c.trial, 2);
 	CHECK_INT(sys_switch(&root, 1, NULL, &e), 0);
+	CHECK_INT(boot_count_load(top, &c, &e), 0);
+	CHECK_INT(c.good, 1); /* the good one needs no trial */
 	CHECK_INT(current(&n), 1);
 	CHECK_INT(n, 2);
 	CHECK(menu_is(1));
+	/* What used up its tries gets new ones when somebody asks for it again. */
+	CHECK_INT(use_up_tries(), 0);
 	CHECK_INT(sys_switch(&root, 2, NULL, &e), 0);
 	CHECK_INT(settled(0), 2);
 	machine_remove();
