@@ -15,6 +15,7 @@
 #include "init/world.h"
 #include "lib/fd.h"
 #include "lib/log.h"
+#include "lib/proc.h"
 
 #ifndef SYS_close_range
 #define SYS_close_range 436
@@ -104,11 +105,10 @@ static void set_signals(bool pid1)
 	static char stack[16384];
 	static const int faults[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT };
 	stack_t alternate = { .ss_sp = stack, .ss_size = sizeof(stack) };
-	struct sigaction dfl = { .sa_handler = SIG_DFL };
 	struct sigaction fault = { .sa_handler = on_fault, .sa_flags = SA_ONSTACK | SA_RESETHAND };
 
 	for (int i = 1; i < NSIG; i++)
-		(void)sigaction(i, &dfl, NULL); /* KILL and STOP refuse */
+		proc_signal_default(i);
 	if (!pid1)
 		return;
 	(void)sigaltstack(&alternate, NULL);

@@ -183,6 +183,14 @@ int proc_kill(const struct proc *p, int sig)
 #endif
 }
 
+void proc_signal_default(int sig)
+{
+	static const unsigned long action[4]; /* the kernel's struct sigaction: SIG_DFL, no flags */
+
+	(void)syscall(SYS_rt_sigaction, sig, action, NULL,
+		      sizeof(uint64_t)); /* KILL, STOP refuse */
+}
+
 void proc_status_text(int status, char out[64])
 {
 	if (WIFEXITED(status))

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "lib/fd.h"
+#include "lib/proc.h"
 #include "lib/size.h"
 #include "lib/tab.h"
 #include "lib/text.h"
@@ -683,6 +684,16 @@ static void flush_when_idle(struct session *s)
 		s->lost = e;
 }
 
+/* Builders must not find signals ignored that whoever started us ignored. The four that end a
+ * client keep what it wants (nohup); each builder resets them. */
+static void own_signals(void)
+{
+	for (int i = 1; i < NSIG; i++)
+		if (i != SIGHUP && i != SIGINT && i != SIGQUIT && i != SIGTERM)
+			proc_signal_default(i);
+	signal(SIGPIPE, SIG_IGN);
+}
+
 void serve(int fd, const struct serve_opts *o)
 {
 	struct session s = { .client_uid = o->client_uid,
@@ -695,7 +706,7 @@ void serve(int fd, const struct serve_opts *o)
 			     .work = WORKDIR_INIT };
 	struct err e = ERR_INIT;
 	umask(022);
-	signal(SIGPIPE, SIG_IGN);
+	own_signals();
 	if (stream_init(&s.stream, fd))
 		return;
 	struct stream *st = &s.stream;
