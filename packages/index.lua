@@ -3,9 +3,10 @@
 -- What `cairn build NAME` knows: the name of a package and its module.
 
 local names = {
-	"busybox", "ca-certificates", "cairn", "curl", "e2fsprogs", "grub", "libarchive", "libcap", "libfuse",
-	"libgcrypt", "libgpg-error", "libseccomp", "linux", "linux-headers", "lua", "lz4", "mbedtls", "musl",
-	"sqlite", "util-linux", "xz", "zlib", "zstd",
+	"busybox", "ca-certificates", "cairn", "curl", "dosfstools", "dropbear", "e2fsprogs", "grub",
+	"grub-efi", "libarchive", "libburn", "libcap", "libfuse", "libgcrypt", "libgpg-error",
+	"libisofs", "libseccomp", "linux", "linux-headers", "lua", "lz4", "mbedtls", "mtools",
+	"musl", "sqlite", "squashfs-tools", "util-linux", "xorriso", "xz", "zlib", "zstd",
 }
 
 local index = {}
