@@ -8,60 +8,62 @@
 #include <unistd.h>
 
 #include "image/closure.h"
-#include "image/raw.h"
+#include "image/disk.h"
 #include "lib/fd.h"
 #include "lib/text.h"
 #include "store/store.h"
 #include "system/system.h"
 
 #define LIMIT_CLOSURE (64 * 1024 * 1024)
+#define LIMIT_LAYOUT  (64 * 1024)
 
 struct image_raw {
-	const char *closure, *system, *output, *mke2fs, *code, *free_space, *store_prefix, *work;
-	const char *label, *uuid, *part_label, *part_uuid;
+	const char *closure, *system, *output, *store_prefix, *work;
+	const char *layout, *size, *bios, *esp;
+	const char *mke2fs, *mkfs_fat, *mtools;
 };
 
 #define AT(f) offsetof(struct image_raw, f)
 static const struct cmd_opt image_raw_opts[] = {
-	{ "boot-code", 0, CMD_STR, AT(code), "DIR", "directory with boot.img and core.img" },
+	{ "bios-code", 0, CMD_STR, AT(bios), "DIR", "directory with boot.img and core.img" },
 	{ "closure", 0, CMD_STR, AT(closure), "FILE",
 	  "closure as exportReferencesGraph writes it" },
-	{ "free", 0, CMD_STR, AT(free_space), "SIZE", "free space in the root file system" },
-	{ "label", 0, CMD_STR, AT(label), "TEXT", "label of the root file system" },
+	{ "esp", 0, CMD_STR, AT(esp), "DIR", "what goes into the EFI system partition" },
+	{ "layout", 0, CMD_STR, AT(layout), "FILE", "partitions (doc/image.md)" },
 	{ "mke2fs", 0, CMD_STR, AT(mke2fs), "FILE", "the program" },
+	{ "mkfs-fat", 0, CMD_STR, AT(mkfs_fat), "FILE", "the program" },
+	{ "mtools", 0, CMD_STR, AT(mtools), "FILE", "the program" },
 	{ "output", 'o', CMD_STR, AT(output), "FILE", "image to make; else $out" },
-	{ "part-label", 0, CMD_STR, AT(part_label), "TEXT", "label of the root partition (root)" },
-	{ "part-uuid", 0, CMD_STR, AT(part_uuid), "UUID", "of the root partition; else derived" },
+	{ "size", 0, CMD_STR, AT(size), "SIZE", "of the disk; else as large as it must be" },
 	{ "store-prefix", 0, CMD_STR, AT(store_prefix), "DIR", "directory in front of the store" },
 	{ "system", 0, CMD_STR, AT(system), "PATH", "generation" },
-	{ "uuid", 0, CMD_STR, AT(uuid), "UUID", "of the root file system; else derived" },
 	{ "work", 0, CMD_STR, AT(work), "DIR", "scratch directory" },
 };
 
-static int check_options(struct image_raw *o, struct raw_opts *raw, struct guid uuid[2],
-			 struct err *e)
+static int check_options(struct image_raw *o, struct disk_opts *disk, struct err *e)
 {
 	o->output = o->output ? o->output : getenv("out");
-	o->label = o->label ? o->label : "";
 	o->store_prefix = o->store_prefix ? o->store_prefix : "";
 	o->work = o->work ? o->work : ".";
-	if (!o->closure || !o->system || !o->output || !o->mke2fs)
-		return cmd_usage(e, "--closure, --system, --mke2fs and an output are needed");
-	if (o->uuid && guid_parse(slice_of(o->uuid), &uuid[0]) < 0)
-		return cmd_usage(e, "'%s' is not a UUID", o->uuid);
-	if (o->part_uuid && guid_parse(slice_of(o->part_uuid), &uuid[1]) < 0)
-		return cmd_usage(e, "'%s' is not a UUID", o->part_uuid);
-	*raw = (struct raw_opts){ .file = o->output,
-				  .label = o->label,
-				  .part_label = o->part_label ? o->part_label : "root",
-				  .uuid = o->uuid ? &uuid[0] : NULL,
-				  .part_uuid = o->part_uuid ? &uuid[1] : NULL,
-				  .mke2fs = o->mke2fs,
-				  .code_dir = o->code };
-	if (text_size(slice_of(o->free_space ? o->free_space : "256M"), &raw->free_bytes) < 0)
-		return cmd_usage(e, "'%s' is not a size", o->free_space);
-	raw->free_inodes = 4096 + raw->free_bytes / (64 * 1024);
+	if (!o->closure || !o->system || !o->output || !o->layout)
+		return cmd_usage(e, "--closure, --system, --layout and an output are needed");
+	*disk = (struct disk_opts){ .file = o->output,
+				    .mke2fs = o->mke2fs ? o->mke2fs : "mke2fs",
+				    .mkfs_fat = o->mkfs_fat ? o->mkfs_fat : "mkfs.fat",
+				    .mtools = o->mtools ? o->mtools : "mtools",
+				    .bios_dir = o->bios,
+				    .esp_dir = o->esp };
+	if (o->size && text_size(slice_of(o->size), &disk->size) < 0)
+		return cmd_usage(e, "'%s' is not a size", o->size);
 	return store_path_check(STORE_DIR_DEFAULT, slice_of(o->system), e);
+}
+
+static int load_layout(const char *file, struct arena *a, struct layout *ret, struct err *e)
+{
+	auto_str struct str text = STR_INIT;
+
+	int r = file_read(AT_FDCWD, file, &text, LIMIT_LAYOUT, e);
+	return r < 0 ? r : layout_parse(a, str_slice(&text), file, ret, e);
 }
 
 /* The menu of a machine whose only generation is this one. */
@@ -81,14 +83,15 @@ static int image_raw_run(struct cmd_env *env, struct err *e)
 	auto_arena struct arena a = ARENA_INIT;
 	auto_str struct str text = STR_INIT;
 	auto_vec struct vec closure = VEC_INIT;
-	struct raw_result result = { 0 };
+	struct disk_result result = { 0 };
+	struct layout layout;
 	struct boot_menu menu;
-	struct raw_opts raw;
-	struct guid uuid[2];
+	struct disk_opts disk;
 	bool none = false;
 	int r;
 
-	if ((r = check_options(o, &raw, uuid, e)) < 0 ||
+	if ((r = check_options(o, &disk, e)) < 0 ||
+	    (r = load_layout(o->layout, &a, &layout, e)) < 0 ||
 	    (r = file_read(AT_FDCWD, o->closure, &text, LIMIT_CLOSURE, e)) < 0 ||
 	    (r = closure_parse(&a, STORE_DIR_DEFAULT, str_slice(&text), &closure, e)) < 0 ||
 	    (r = first_menu(o, &a, &menu, &none, e)) < 0)
@@ -99,7 +102,8 @@ static int image_raw_run(struct cmd_env *env, struct err *e)
 			      .closure = &closure,
 			      .menu = none ? NULL : &menu,
 			      .work = o->work };
-	if ((r = raw_make(&raw, &c, &result, e)) < 0)
+	disk.layout = &layout;
+	if ((r = disk_make(&disk, &c, &result, e)) < 0)
 		return r;
 	char size[16], left[16];
 	text_human(result.size, size);

@@ -185,16 +185,41 @@ static int fs_open(const struct ext4_opts *o, int flags, ext2_filsys *ret, struc
 	return c ? fail(e, c, "opening the new file system") : 0;
 }
 
-static int file_size(const char *file, uint64_t size, struct err *e)
+static int file_size(const struct ext4_opts *o, uint64_t size, struct err *e)
 {
-	auto_fd int fd = open(file, O_WRONLY | O_CLOEXEC);
+	auto_fd int fd = open(o->file, O_WRONLY | O_CLOEXEC);
 
 	if (fd < 0)
-		return err_sys(e, "%s", file);
+		return err_sys(e, "%s", o->file);
 	/* Down first: what an earlier try wrote must be zeros again. */
-	if (ftruncate(fd, 0) < 0 || ftruncate(fd, (off_t)size) < 0)
-		return err_sys(e, "%s", file);
+	if (ftruncate(fd, (off_t)o->offset) < 0 || ftruncate(fd, (off_t)(o->offset + size)) < 0)
+		return err_sys(e, "%s", o->file);
 	return 0;
+}
+
+/* An empty file system of total blocks; *ret: how many of them are free. */
+static int make_empty(const struct ext4_opts *o, uint64_t total, uint64_t inodes, uint64_t *ret,
+		      struct err *e)
+{
+	ext2_filsys fs = NULL;
+
+	int r = file_size(o, total * EXT4_BLOCK, e);
+	if (r == 0)
+		r = mke2fs_run(o, total, inodes, e);
+	if (r == 0)
+		r = fs_open(o, 0, &fs, e);
+	if (r < 0)
+		return r;
+	*ret = ext2fs_free_blocks_count(fs->super);
+	(void)ext2fs_close(fs); /* read only */
+	return 0;
+}
+
+static int too_small(const struct ext4_opts *o, uint64_t missing, struct err *e)
+{
+	return err_set(e, -ERR_LIMIT, "ext4: %llu MiB are too small: %llu KiB are missing",
+		       (unsigned long long)(o->size >> 20),
+		       (unsigned long long)missing * (EXT4_BLOCK / 1024));
 }
 
 int ext4_make(const struct ext4_opts *o, const struct manifest *m, uint64_t *ret_bytes,
@@ -208,23 +233,24 @@ int ext4_make(const struct ext4_opts *o, const struct manifest *m, uint64_t *ret
 	if (strlen(o->label) > EXT4_LABEL_MAX)
 		return err_set(e, -ERR_INVALID, "label '%s' is longer than %d bytes", o->label,
 			       EXT4_LABEL_MAX);
+	if (o->size &&
+	    o->size / EXT4_BLOCK < total) /* mke2fs would only grumble about its journal */
+		return too_small(o, total - o->size / EXT4_BLOCK, e);
+	if (o->size)
+		total = o->size / EXT4_BLOCK;
 	for (int i = 0; i < MAKE_TRIES; i++) {
-		ext2_filsys fs = NULL;
+		uint64_t have;
 
 		total = (total + BLOCKS_PER_MB - 1) / BLOCKS_PER_MB * BLOCKS_PER_MB;
-		int r = file_size(o->file, o->offset + total * EXT4_BLOCK, e);
-		if (r == 0)
-			r = mke2fs_run(o, total, inodes, e);
-		if (r == 0)
-			r = fs_open(o, 0, &fs, e);
+		int r = make_empty(o, total, inodes, &have, e);
 		if (r < 0)
 			return r;
-		uint64_t have = ext2fs_free_blocks_count(fs->super);
-		(void)ext2fs_close(fs); /* read only */
 		if (have >= want) {
 			*ret_bytes = total * EXT4_BLOCK;
 			return 0;
 		}
+		if (o->size)
+			return too_small(o, want - have, e);
 		total += want - have;
 	}
 	return err_set(e, -ERR_INTERNAL, "ext4: no size found for %llu blocks",

@@ -19,7 +19,8 @@
 
 struct ext4_opts {
 	const char *file; /* exists; at least offset bytes */
-	uint64_t offset;  /* bytes, multiple of EXT4_BLOCK */
+	uint64_t offset;  /* bytes, multiple of EXT4_BLOCK; what lies before is not touched */
+	uint64_t size;	  /* bytes; 0: the smallest that does */
 	struct guid uuid;
 	const char *label;
 	const char *mke2fs;  /* the program */
@@ -34,8 +35,9 @@ struct ext4_need {
 };
 struct ext4_need ext4_need(const struct manifest *m);
 
-/* Make the smallest empty file system (in steps of 1 MiB) that holds m and then has free_bytes and
- * free_inodes left; the file is made that large. *ret_bytes: size of the file system. */
+/* Make an empty file system of the size given, or the smallest (in steps of 1 MiB), that holds m
+ * and then has free_bytes and free_inodes left; the file ends with it. *ret_bytes: size of the file
+ * system. -ERR_LIMIT with numbers when the size given is too small. */
 int ext4_make(const struct ext4_opts *o, const struct manifest *m, uint64_t *ret_bytes,
 	      struct err *e);
 

@@ -1,13 +1,13 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 --
--- operating_system -> raw disk image (the value of sys_eval_request.apply in image/cmd_image.c).
--- args: free = size of the free space in the root file system.
+-- operating_system or image -> raw disk image (the value of sys_eval_request.apply in image/cmd_image.c).
+-- args: free = size of the free space in the root file system, size = that of the disk.
 
+local conf = require "system.conf"
 local generation = require "system.generation"
 local grub = require "bootloader.grub"
+local image = require "image"
 local tools = require "system.tools"
-
-local ROOT_PARTITION = 2 -- as image/raw.c lays the disk out
 
 local function root_of(os)
 	for _, fs in ipairs(os.file_systems) do
@@ -17,43 +17,91 @@ local function root_of(os)
 	end
 end
 
--- What the configuration calls the root file system is what the image must answer to.
+-- What the configuration calls the root file system is what the image must answer to: fields of the root
+-- partition by name. A path such as /dev/vda3 is fine wherever it fits.
 local function identity(os)
 	local fs = root_of(os)
 	if fs.type ~= "ext4" then
 		schema.fail(fs, "the root file system of a raw image is ext4", "type")
 	end
 	local key, value = fs.device:match("^(%u+)=(.*)$")
-	if key == "LABEL" then
-		if #value > 16 then
-			schema.fail(fs, "labels of ext4 have at most 16 bytes", "device")
-		end
-		return { "--label", value }
-	elseif key == "UUID" then
-		return { "--label", "cairn-root", "--uuid", value }
-	elseif key == "PARTUUID" then
-		return { "--label", "cairn-root", "--part-uuid", value }
-	elseif key == "PARTLABEL" then
-		return { "--label", "cairn-root", "--part-label", value }
+	if key == "LABEL" and #value > 16 then
+		schema.fail(fs, "labels of ext4 have at most 16 bytes", "device")
+	elseif key == "PARTLABEL" and #value > 36 then
+		schema.fail(fs, "names of partitions have at most 36 bytes", "device")
 	end
-	return { "--label", "cairn-root" } -- a path such as /dev/vda2: fine wherever it fits
+	local field = ({ LABEL = "label", UUID = "uuid", PARTUUID = "part_uuid", PARTLABEL = "part_label" })[key]
+	return field and { [field] = value } or {}
 end
 
-return function(os, args)
-	local system = generation.parts(os).system
+local function section(p, os, free)
+	local id = p.content == "root" and identity(os) or {}
+	for field, value in pairs(id) do
+		local own = p[field == "part_label" and "name" or field]
+		if own and own ~= value and field ~= "part_label" then
+			schema.fail(p, "file_systems calls the root file system '" .. value .. "'", field)
+		end
+	end
+	local label = id.label or p.label
+	if p.content == "root" and not label then
+		label = "cairn-root"
+	end
+	return conf.section("partition", p.name, {
+		{ "content", p.content },
+		{ "size", p.size },
+		{ "free", p.content == "root" and not p.size and (p.free or free) or nil },
+		{ "label", label },
+		{ "uuid", id.uuid or p.uuid },
+		{ "part-label", id.part_label },
+		{ "part-uuid", id.part_uuid or p.part_uuid },
+		{ "part-type", p.part_type },
+		{ "flags", #p.flags > 0 and conf.words(p.flags) or nil },
+	})
+end
+
+-- Numbers of partitions by content; 0: there is none.
+local function numbers(partitions)
+	local out = { ["bios-boot"] = 0, esp = 0 }
+	for i, p in ipairs(partitions) do
+		out[p.content] = i
+	end
+	return out
+end
+
+return function(value, args)
+	local system = generation.parts(value).system -- also says what else than a system or image it is
+	local whole = schema.is(value, image.image) and value or image.image { operating_system = value }
+	schema.check(whole)
+	local os, number = whole.operating_system, numbers(whole.partitions)
+	local layout = {}
+	for _, p in ipairs(whole.partitions) do
+		layout[#layout + 1] = section(p, os, args.free or "256M")
+	end
 	local list = {
 		"builder", "image-raw",
 		"--closure", "closure",
 		"--system", system,
+		"--layout", text("layout", table.concat(layout)),
 		"--mke2fs", tools.e2fsprogs .. "/sbin/mke2fs",
-		"--free", args.free or "256M",
 	}
-	for _, word in ipairs(identity(os)) do
-		list[#list + 1] = word
+	local function option(name, v)
+		list[#list + 1] = "--" .. name
+		list[#list + 1] = v
+	end
+	if args.size then
+		option("size", args.size)
+	end
+	if number.esp > 0 then
+		option("mkfs-fat", require "packages.dosfstools" .. "/sbin/mkfs.fat")
+		option("mtools", require "packages.mtools" .. "/bin/mtools")
 	end
 	if os.bootloader.type == "grub" then
-		list[#list + 1] = "--boot-code"
-		list[#list + 1] = grub.bios(ROOT_PARTITION)
+		if number["bios-boot"] > 0 then
+			option("bios-code", grub.bios(number.root))
+		end
+		if number.esp > 0 then
+			option("esp", grub.efi(number.root))
+		end
 	end
 	return {
 		image = derivation {

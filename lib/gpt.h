@@ -28,7 +28,10 @@ int guid_parse(struct slice text, struct guid *ret);
 void guid_format(const struct guid *g, char out[GUID_TEXT_MAX]); /* lower case */
 
 #define GPT_TYPE_BIOS_BOOT  "21686148-6449-6e6f-744e-656564454649"
+#define GPT_TYPE_ESP	    "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
 #define GPT_TYPE_LINUX_ROOT "4f68bce3-e8cd-4db1-96e7-fbcaf984b709" /* x86-64 */
+#define GPT_TYPE_LINUX_SWAP "0657fd6d-a4ab-43c4-84e5-0933c84b4f4f"
+#define GPT_TYPE_LINUX_DATA "0fc63daf-8483-4772-8e79-3d69d8477de4"
 
 struct gpt_part {
 	struct guid type, id;

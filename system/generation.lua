@@ -180,6 +180,9 @@ local cache = {}
 
 -- The parts of a system by name; `system` is the generation itself.
 local function parts(os)
+	if schema.name(os) == "image" then
+		os = os.operating_system
+	end
 	if not schema.is(os, operating_system) then
 		local what = schema.name(os) or type(os)
 		error("the configuration returns " .. (what == "nil" and "nothing" or "a " .. what)

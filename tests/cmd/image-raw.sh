@@ -17,7 +17,7 @@ check() {
 		fails=1
 	fi
 }
-for tool in mke2fs e2fsck debugfs sfdisk grub-fstest sqlite3; do
+for tool in mke2fs e2fsck debugfs sfdisk grub-fstest sqlite3 mkfs.fat fsck.fat mtools; do
 	command -v $tool >/dev/null || {
 		echo "skip: $tool is not installed"
 		exit 77
@@ -54,20 +54,47 @@ make_store "$TMP/a" "$(seq 1 400)"
 for item in $linux $tree $config; do printf '%s\n\n0\n' $item; done >"$TMP/closure"
 printf '%s\n\n3\n%s\n%s\n%s\n' $system $linux $config $tree >>"$TMP/closure"
 
+# Partitions at 1 MiB (GRUB's core), 2 MiB (ESP of 40 MiB), 42 MiB (root), then swap and nothing.
+layout() { # layout ROOT-LINE...
+	printf '[partition bios-boot]\ncontent = bios-boot\n'
+	printf '[partition esp]\ncontent = esp\nsize = 40M\nlabel = ESP\n'
+	printf '[partition root]\ncontent = root\n'
+	printf '%s\n' "$@"
+	printf '[partition swap]\ncontent = swap\nsize = 2M\nlabel = test-swap\n'
+	printf '[partition data]\ncontent = empty\nsize = 3M\nflags = no-auto\n'
+}
+layout 'label = root-of-test' 'free = 8M' >"$TMP/layout"
+chmod 644 "$TMP/layout"
+mkdir -p "$TMP/esp/EFI/BOOT"
+seq 1 100000 >"$TMP/esp/EFI/BOOT/BOOTX64.EFI"
+chmod -R a+rX "$TMP/esp"
 write() { # write STORE IMAGE [OPTION...]
 	prefix=$1 image=$2
 	shift 2
 	mkdir -p "$image.work"
 	"$CAIRN" builder image-raw --closure "$TMP/closure" --system $system --store-prefix "$prefix" \
-		--label root-of-test --free 8M --mke2fs "$(command -v mke2fs)" --work "$image.work" -o "$image" "$@"
+		--layout "$TMP/layout" --esp "$TMP/esp" --mke2fs "$(command -v mke2fs)" --work "$image.work" -o "$image" "$@"
 }
 img=$TMP/a.raw
-fs="$img?offset=$((4096 * 512))"
+fs="$img?offset=$((42 * 1048576))"
 look() { debugfs -R "$1" "$fs" 2>/dev/null; }
 check 'an image is written' write "$TMP/a" "$img"
 check 'its file system is sound' e2fsck -fn "$fs"
 check 'its partition table is sound' sh -c "sfdisk --verify '$img' | grep -q 'No errors'"
+dd if="$img" of="$TMP/fat" bs=1M skip=2 count=40 status=none
+check 'its ESP is sound' fsck.fat -n "$TMP/fat"
+check 'what is in the ESP' sh -c "mtools -c mtype -i '$img@@2M' ::/EFI/BOOT/BOOTX64.EFI | cmp - '$TMP/esp/EFI/BOOT/BOOTX64.EFI'"
+check 'swap space' sh -c "blkid -p -O $(( (42 + $(dumpe2fs -h "$fs" 2>/dev/null | sed -n 's/^Block count: *//p') / 256) * 1048576)) '$img' | grep 'LABEL=\"test-swap\".*TYPE=\"swap\"'"
+check 'five partitions' sh -c "sfdisk -d '$img' | grep -c 'start=' | grep -qx 5"
+check 'an attribute' sh -c "sfdisk -d '$img' | grep 'name=\"data\".*attrs=\"GUID:63\"'"
 check 'it is sparse' test "$(du -k "$img" | cut -f1)" -lt $(($(stat -c %s "$img") / 2048))
+
+# A disk of a given size: the root takes what the others leave.
+check 'an image of 128 MiB' write "$TMP/a" "$TMP/s.raw" --size 128M
+check 'has 128 MiB' test "$(stat -c %s "$TMP/s.raw")" = $((128 * 1048576))
+check 'and a sound table' sh -c "sfdisk --verify '$TMP/s.raw' | grep -q 'No errors'"
+check 'and a sound file system' e2fsck -fn "$TMP/s.raw?offset=$((42 * 1048576))"
+rm -f "$TMP/s.raw"
 
 # Contents: what comes out is what went in.
 mkdir "$TMP/out.d"
@@ -101,9 +128,9 @@ check 'hashes are those of the NARs' sh -c "[ '$(rows)' = '$(expect)' ]"
 check 'references' test "$(sqlite3 "$TMP/db.sqlite" 'select count(*) from Refs')" = 3
 
 # GRUB reads the menu and the kernel with its own ext4 driver.
-check 'GRUB reads the menu' sh -c "grub-fstest '$img' cat '(loop0,gpt2)/boot/grub/grub.cfg' >'$TMP/cfg' && grep -q \"set default='gen-1'\" '$TMP/cfg'"
-check 'GRUB reads the kernel' grub-fstest "$img" cmp "(loop0,gpt2)$linux/bzImage" "$TMP/a$linux/bzImage"
-check 'GRUB reads a file of holes' grub-fstest "$img" cmp "(loop0,gpt2)$tree/zero" "$TMP/a$tree/zero"
+check 'GRUB reads the menu' sh -c "grub-fstest '$img' cat '(loop0,gpt3)/boot/grub/grub.cfg' >'$TMP/cfg' && grep -q \"set default='gen-1'\" '$TMP/cfg'"
+check 'GRUB reads the kernel' grub-fstest "$img" cmp "(loop0,gpt3)$linux/bzImage" "$TMP/a$linux/bzImage"
+check 'GRUB reads a file of holes' grub-fstest "$img" cmp "(loop0,gpt3)$tree/zero" "$TMP/a$tree/zero"
 
 # Same input, same bytes: other times, modes, order of creation, umask, time zone, user.
 make_store "$TMP/b" "$(seq 400 -1 1)"
@@ -123,7 +150,7 @@ other() {
 	(
 		umask 077
 		TZ=Asia/Tokyo SOURCE_DATE_EPOCH=99999 LC_ALL=C.UTF-8 as_other "$CAIRN" builder image-raw \
-			--closure "$TMP/closure" --system $system --store-prefix "$TMP/b" --label root-of-test --free 8M \
+			--closure "$TMP/closure" --system $system --store-prefix "$TMP/b" --layout "$TMP/layout" --esp "$TMP/esp" \
 			--mke2fs "$(command -v mke2fs)" --work "$TMP/free" -o "$TMP/free/b.raw"
 	)
 }
@@ -145,8 +172,19 @@ refuse() { # TEXT STORE [OPTION...]
 	cat "$TMP/bad.out"
 	[ "$(grep -c . "$TMP/bad.out")" -le 2 ] && grep -qF -e "$text" "$TMP/bad.out" && [ ! -e "$TMP/bad.raw" ]
 }
-check 'a label that is too long' refuse 'longer than 16 bytes' "$TMP/a" --label 12345678901234567
-check 'a bad UUID' refuse "not a UUID" "$TMP/a" --uuid 1234
+bad_layout() { # TEXT ROOT-LINE...
+	text=$1
+	shift
+	layout "$@" >"$TMP/bad.layout"
+	refuse "$text" "$TMP/a" --layout "$TMP/bad.layout"
+}
+check 'a label that is too long' bad_layout 'longer than 16 bytes' 'label = 12345678901234567'
+check 'a bad UUID' bad_layout 'uuid is no UUID' 'uuid = 1234'
+check 'a size of no whole MiB' bad_layout 'not a number of MiB' 'size = 1000K'
+check 'a root that is too small' bad_layout 'KiB are missing' 'size = 24M'
+check 'two roots' bad_layout '2 root partitions' '[partition other]' 'content = root'
+check 'an unknown key' bad_layout "unknown key" 'lable = x'
+check 'a disk that is too small' refuse 'the image has 40 MiB' "$TMP/a" --size 40M
 check 'a missing program' refuse mke2fs "$TMP/a" --mke2fs /nonexistent/mke2fs
 mkdir "$TMP/d" && cp -a "$TMP/a/gnu" "$TMP/d/" && mkfifo "$TMP/d$tree/pipe"
 check 'a pipe in the store' refuse 'neither file, directory nor link' "$TMP/d"

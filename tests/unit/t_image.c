@@ -5,6 +5,7 @@
 
 #include "image/closure.h"
 #include "image/fill.h"
+#include "image/layout.h"
 #include "image/manifest.h"
 #include "image/place.h"
 #include "lib/fd.h"
@@ -55,6 +56,66 @@ TEST(manifest_refuses)
 		CHECK_INT(manifest_finish(&m, &e), -ERR_INVALID);
 		CHECK(e.msg[0] != '\0');
 		manifest_done(&m);
+	}
+}
+
+/* ---- Layout */
+
+#define ROOT_PART "[partition root]\ncontent = root\n"
+
+TEST(layout)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	struct err e = ERR_INIT;
+	struct layout l;
+	char type[GUID_TEXT_MAX];
+
+	CHECK_INT(layout_parse(&a,
+			       SLICE("[partition esp]\ncontent = esp\nflags = required hidden\n"
+				     "[partition root]\ncontent = root\nlabel = a b\nfree = 1M\n"
+				     "[partition s]\ncontent = swap\nsize = 3M\npart-label = S\n"),
+			       "f", &l, &e),
+		  0);
+	CHECK_INT(l.n, 3);
+	CHECK_INT(l.parts[0].content, PART_ESP);
+	CHECK_INT(l.parts[0].size, LAYOUT_ESP_SIZE);
+	CHECK(l.parts[0].attributes == (UINT64_C(1) | UINT64_C(1) << 62));
+	CHECK_STR(l.parts[0].part_label, "esp");
+	CHECK_STR(l.parts[1].label, "a b");
+	CHECK_INT(l.parts[1].free, 1 << 20);
+	CHECK_INT(l.parts[1].size, 0);
+	CHECK_STR(l.parts[2].part_label, "S");
+	struct guid g = layout_type(&l.parts[2]);
+	guid_format(&g, type);
+	CHECK_STR(type, GPT_TYPE_LINUX_SWAP);
+}
+
+TEST(layout_refuses)
+{
+	static const char *const bad[] = {
+		"",
+		"[partition x]\n",
+		"[partition]\ncontent = root\n",
+		"[disk x]\ncontent = root\n",
+		ROOT_PART "[partition root]\ncontent = empty\nsize = 1M\n",
+		ROOT_PART "[partition b]\ncontent = root\n",
+		ROOT_PART "[partition b]\ncontent = esp\n[partition c]\ncontent = esp\n",
+		ROOT_PART "[partition b]\ncontent = swap\n",
+		ROOT_PART "[partition b]\ncontent = other\n",
+		ROOT_PART "size = 5000\n",
+		ROOT_PART "size = 2000T\n",
+		ROOT_PART "uuid = x\n",
+		ROOT_PART "flags = loud\n",
+		ROOT_PART "file-system = ntfs\n",
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		auto_arena struct arena a = ARENA_INIT;
+		struct err e = ERR_INIT;
+		struct layout l;
+
+		if (layout_parse(&a, slice_of(bad[i]), "f", &l, &e) == 0 || !e.msg[0])
+			TEST_FAIL("accepted: %s", bad[i]);
 	}
 }
 
@@ -219,4 +280,4 @@ TEST(place)
 	CHECK_INT(file_delete_tree(AT_FDCWD, root, NULL, &e), 0);
 }
 
-TEST_MAIN(order, manifest_refuses, closure, fill_hashes_the_nar, place)
+TEST_MAIN(order, manifest_refuses, layout, layout_refuses, closure, fill_hashes_the_nar, place)

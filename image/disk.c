@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "image/disk.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "bootloader/bootloader.h"
+#include "image/ext4.h"
+#include "image/fat.h"
+#include "image/swap.h"
+#include "lib/fd.h"
+#include "store/store.h"
+
+#define MIB	   (1024ull * 1024)
+#define LIMIT_CORE (1024 * 1024)
+
+/* The disk being written. */
+struct disk {
+	const struct disk_opts *opts;
+	struct contents *contents;
+	int fd;
+	uint64_t place[LIMIT_LAYOUT_PARTS]; /* bytes: where each partition begins */
+	uint64_t size[LIMIT_LAYOUT_PARTS];
+	struct disk_result result;
+};
+
+struct guid img_guid(const char *system, const char *what)
+{
+	auto_str struct str text = STR_INIT;
+	struct guid g;
+
+	str_addf(&text, "cairn-image:%s:%s", system, what);
+	struct digest d = digest_of(DIGEST_SHA256, text.buf, text.len);
+	memcpy(g.b, d.bytes, sizeof(g.b));
+	g.b[6] = (uint8_t)((g.b[6] & 0x0f) | 0x80); /* version 8: made from what one likes */
+	g.b[8] = (uint8_t)((g.b[8] & 0x3f) | 0x80);
+	return g;
+}
+
+/* The identifier the layout gives, else the derived one of KIND:NAME. */
+static struct guid part_guid(const struct disk *d, const char *given, const char *kind,
+			     const char *name)
+{
+	char what[200];
+	struct guid g;
+
+	if (*given && guid_parse(slice_of(given), &g) == 0)
+		return g;
+	(void)snprintf(what, sizeof(what), "%s:%s", kind, name);
+	return img_guid(d->contents->system, what);
+}
+
+static int put(int fd, const void *p, size_t n, uint64_t off, struct err *e)
+{
+	const char *b = p;
+
+	while (n) {
+		ssize_t k = pwrite(fd, b, n, (off_t)off);
+		if (k < 0 && errno == EINTR)
+			continue;
+		if (k <= 0)
+			return k < 0 ? err_sys(e, "writing the image")
+				     : err_num(e, -EIO, "writing the image");
+		b += k;
+		off += (uint64_t)k;
+		n -= (size_t)k;
+	}
+	return 0;
+}
+
+/* ---- Contents of partitions ------------------------------------------------------------------ */
+
+static int fill_root(struct disk *d, const struct ext4_opts *fs, struct err *e)
+{
+	struct ext4 *x = NULL;
+	struct fill_opts fill = contents_fill(d->contents);
+
+	int r = ext4_open(fs, &x, e);
+	if (r < 0)
+		return r;
+	r = fill_run(&d->contents->manifest, ext4_sink(x), &fill, e);
+	if (r < 0) {
+		ext4_free(x);
+		return r;
+	}
+	r = ext4_finish(x, &d->result.free_bytes, e);
+	if (r == 0 && d->result.free_bytes < fs->free_bytes)
+		return err_set(e, -ERR_INTERNAL, "%llu bytes are left instead of %llu",
+			       (unsigned long long)d->result.free_bytes,
+			       (unsigned long long)fs->free_bytes);
+	return r;
+}
+
+static int make_root(struct disk *d, size_t i, struct err *e)
+{
+	const struct part_spec *p = &d->opts->layout->parts[i];
+	struct ext4_opts fs = { .file = d->opts->file,
+				.offset = d->place[i],
+				.size = d->size[i],
+				.uuid = part_guid(d, p->uuid, "filesystem", p->name),
+				.label = p->label,
+				.mke2fs = d->opts->mke2fs,
+				.work = d->contents->work,
+				.free_bytes = d->size[i] ? 0 : p->free };
+
+	fs.free_inodes = 4096 + (fs.size ? fs.size : fs.free_bytes) / (64 * 1024);
+	int r = ext4_make(&fs, &d->contents->manifest, &d->size[i], e);
+	return r < 0 ? r : fill_root(d, &fs, e);
+}
+
+static int make_esp(struct disk *d, size_t i, struct err *e)
+{
+	const struct part_spec *p = &d->opts->layout->parts[i];
+	struct guid id = part_guid(d, p->uuid, "filesystem", p->name);
+	struct manifest m = { .arena = d->contents->arena, .entries = VEC_INIT };
+	struct fat_opts fat = { .file = d->opts->file,
+				.offset = d->place[i],
+				.size = d->size[i],
+				.serial = (uint32_t)id.b[0] << 24 | (uint32_t)id.b[1] << 16 |
+					  (uint32_t)id.b[2] << 8 | id.b[3],
+				.label = p->label,
+				.mkfs = d->opts->mkfs_fat,
+				.mtools = d->opts->mtools };
+	int r = 0;
+
+	if (d->opts->esp_dir)
+		r = manifest_add_copy(&m, d->contents->store_prefix, d->opts->esp_dir, "", e);
+	if (r == 0 && d->opts->esp_dir)
+		r = manifest_finish(&m, e);
+	if (r == 0)
+		r = fat_make(&fat, &m, e);
+	manifest_done(&m);
+	return r;
+}
+
+static int make_swap(struct disk *d, size_t i, struct err *e)
+{
+	const struct part_spec *p = &d->opts->layout->parts[i];
+	struct guid uuid = part_guid(d, p->uuid, "filesystem", p->name);
+
+	return swap_make(d->fd, d->place[i], d->size[i], &uuid, p->label, e);
+}
+
+static int make_nothing(struct disk *d, size_t i, struct err *e)
+{
+	return 0;
+}
+
+static int make_part(struct disk *d, size_t i, struct err *e)
+{
+	static int (*const make[PART_CONTENT_MAX])(struct disk *, size_t, struct err *) = {
+		[PART_BIOS] = make_nothing, [PART_ESP] = make_esp,	 [PART_ROOT] = make_root,
+		[PART_SWAP] = make_swap,    [PART_EMPTY] = make_nothing,
+	};
+	const struct part_spec *p = &d->opts->layout->parts[i];
+
+	if (d->size[i] && ftruncate(d->fd, (off_t)(d->place[i] + d->size[i])) < 0)
+		return err_sys(e, "sizing the image");
+	int r = make[p->content](d, i, e);
+	return r < 0 ? err_wrap(e, r, "partition '%s'", p->name) : 0;
+}
+
+/* ---- The disk -------------------------------------------------------------------------------- */
+
+/* A root without size gets what the others leave of a disk with one. */
+static int share_out(struct disk *d, struct err *e)
+{
+	const struct layout *l = d->opts->layout;
+	uint64_t others = 2 * MIB; /* both tables */
+	size_t root = l->n;
+
+	for (size_t i = 0; i < l->n; i++) {
+		d->size[i] = l->parts[i].size;
+		others += d->size[i];
+		if (l->parts[i].content == PART_ROOT && !d->size[i])
+			root = i;
+	}
+	if (!d->opts->size)
+		return 0;
+	if (d->opts->size % MIB)
+		return err_set(e, -ERR_INVALID, "the size of the image is not a number of MiB");
+	if (d->opts->size < others + (root < l->n ? MIB : 0))
+		return err_set(e, -ERR_LIMIT,
+			       "the partitions need %llu MiB, the image has %llu MiB",
+			       (unsigned long long)(others / MIB),
+			       (unsigned long long)(d->opts->size / MIB));
+	if (root < l->n)
+		d->size[root] = d->opts->size - others;
+	return 0;
+}
+
+static int write_table(struct disk *d, uint64_t size, struct err *e)
+{
+	uint8_t head[GPT_HEAD_SECTORS * GPT_SECTOR], tail[GPT_TAIL_SECTORS * GPT_SECTOR];
+	const struct layout *l = d->opts->layout;
+	auto_free struct gpt *g = calloc(1, sizeof(*g));
+
+	if (!g)
+		return err_num(e, -ENOMEM, "partition table");
+	g->disk = img_guid(d->contents->system, "disk");
+	g->sectors = size / GPT_SECTOR;
+	g->nparts = l->n;
+	for (size_t i = 0; i < l->n; i++) {
+		const struct part_spec *p = &l->parts[i];
+		g->part[i] = (struct gpt_part){
+			.type = layout_type(p),
+			.id = part_guid(d, p->part_uuid, "partition", p->name),
+			.first = d->place[i] / GPT_SECTOR,
+			.last = (d->place[i] + d->size[i]) / GPT_SECTOR - 1,
+			.attributes = p->attributes,
+			.label = p->part_label,
+		};
+	}
+	int r = gpt_format(g, head, tail, e);
+	if (r < 0)
+		return r;
+	if (ftruncate(d->fd, (off_t)size) < 0)
+		return err_sys(e, "sizing the image");
+	if ((r = put(d->fd, head, sizeof(head), 0, e)) < 0)
+		return r;
+	d->result.size = size;
+	return put(d->fd, tail, sizeof(tail), size - sizeof(tail), e);
+}
+
+static int write_code(struct disk *d, struct err *e)
+{
+	const struct layout *l = d->opts->layout;
+	auto_str struct str boot = STR_INIT;
+	auto_str struct str core = STR_INIT;
+	size_t i = 0;
+	int r;
+
+	while (i < l->n && l->parts[i].content != PART_BIOS)
+		i++;
+	if (!d->opts->bios_dir || i == l->n)
+		return 0;
+	auto_fd int dir = open(d->opts->bios_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return err_sys(e, "%s", d->opts->bios_dir);
+	if ((r = file_read(dir, "boot.img", &boot, GPT_SECTOR, e)) < 0 ||
+	    (r = file_read(dir, "core.img", &core, LIMIT_CORE, e)) < 0)
+		return r;
+	struct boot_code code = { str_slice(&boot), str_slice(&core) };
+	return boot_embed(d->fd, d->place[i] / GPT_SECTOR, d->size[i] / GPT_SECTOR, &code, NULL, e);
+}
+
+static int disk_write(struct disk *d, struct err *e)
+{
+	uint64_t at = MIB;
+
+	int r = share_out(d, e);
+	for (size_t i = 0; r == 0 && i < d->opts->layout->n; i++) {
+		d->place[i] = at;
+		r = make_part(d, i, e);
+		at += d->size[i];
+	}
+	if (r == 0)
+		r = write_table(d, d->opts->size ? d->opts->size : at + MIB, e);
+	return r == 0 ? write_code(d, e) : r;
+}
+
+int disk_make(const struct disk_opts *o, struct contents *c, struct disk_result *ret, struct err *e)
+{
+	struct disk d = { .opts = o, .contents = c };
+	auto_fd int fd = open(o->file, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+
+	if (fd < 0)
+		return err_sys(e, "%s", o->file);
+	d.fd = fd;
+	int r = contents_make(c, e);
+	if (r == 0)
+		r = disk_write(&d, e);
+	manifest_done(&c->manifest);
+	if (r < 0)
+		(void)unlink(o->file); /* half an image is of no use */
+	else
+		*ret = d.result;
+	return r;
+}

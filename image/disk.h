@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * A raw disk: GPT and the partitions of a layout, one after the other, each beginning at a whole
+ * MiB. Made by an ordinary process: no root, no loop device, no VM.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "image/contents.h"
+#include "image/layout.h"
+#include "lib/err.h"
+#include "lib/gpt.h"
+
+struct disk_opts {
+	const char *file;	     /* is created; must not exist */
+	const struct layout *layout; /* borrowed */
+	uint64_t size;	    /* of the whole disk; 0: as large as it must be. What is left goes
+			     * to a root without size. */
+	const char *mke2fs; /* programs */
+	const char *mkfs_fat, *mtools;
+	const char *bios_dir; /* boot.img and core.img; NULL: none */
+	const char *esp_dir;  /* what goes into the ESP; NULL: nothing */
+};
+
+struct disk_result {
+	uint64_t size, free_bytes; /* of the disk; in the root file system */
+};
+
+/* Write the disk; on failure the file is removed. -ERR_LIMIT says how much is missing when the
+ * contents do not fit into the sizes given. */
+int disk_make(const struct disk_opts *o, struct contents *c, struct disk_result *ret,
+	      struct err *e);
+
+/* The identifier that stands for (system, what) for ever. */
+struct guid img_guid(const char *system, const char *what);

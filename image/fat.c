@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "image/fat.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+
+#include "lib/path.h"
+#include "lib/proc.h"
+#include "lib/size.h"
+
+#define SECTOR	  512
+#define FAT32_MIN (34u << 20)  /* fewer clusters of one sector make FAT16 */
+#define FAT32_ONE (256u << 20) /* clusters of one sector up to here */
+
+/* FAT begins in 1980; earlier times would be written as its first moment anyway. */
+static const char *const fat_env[] = {
+	"SOURCE_DATE_EPOCH=315532800", "TZ=UTC", "LC_ALL=C", "MTOOLS_SKIP_CHECK=1",
+	"MTOOLSRC=/dev/null",	       NULL
+};
+
+static int run(const char *const *argv, struct err *e)
+{
+	struct proc_spec spec = PROC_SPEC_INIT;
+
+	spec.argv = argv;
+	spec.envp = fat_env;
+	spec.in = spec.out = -2;
+	return proc_run(&spec, e);
+}
+
+static int mkfs(const struct fat_opts *o, struct err *e)
+{
+	char offset[24], blocks[24], serial[9];
+	bool wide = o->size >= FAT32_MIN;
+	const char *argv[20];
+	size_t n = 0;
+
+	(void)snprintf(offset, sizeof(offset), "%llu", (unsigned long long)(o->offset / SECTOR));
+	(void)snprintf(blocks, sizeof(blocks), "%llu", (unsigned long long)(o->size / 1024));
+	(void)snprintf(serial, sizeof(serial), "%08x", o->serial);
+	argv[n++] = o->mkfs;
+	argv[n++] = "--invariant";
+	argv[n++] = "--offset";
+	argv[n++] = offset;
+	argv[n++] = "-F";
+	argv[n++] = wide ? "32" : "16";
+	if (wide && o->size <= FAT32_ONE) {
+		argv[n++] = "-s";
+		argv[n++] = "1";
+	}
+	argv[n++] = "-i";
+	argv[n++] = serial;
+	if (*o->label) {
+		argv[n++] = "-n";
+		argv[n++] = o->label;
+	}
+	argv[n++] = o->file;
+	argv[n++] = blocks;
+	argv[n] = NULL;
+	return run(argv, e);
+}
+
+/* One command of mtools: COMMAND -i FILE@@OFFSET FIRST [SECOND]. */
+static int mtool(const struct fat_opts *o, const char *command, const char *first,
+		 const char *second, struct err *e)
+{
+	char image[PATH_MAX + 32];
+
+	(void)snprintf(image, sizeof(image), "%s@@%llu", o->file, (unsigned long long)o->offset);
+	const char *const argv[] = { o->mtools, "-c", command, "-i", image, first, second, NULL };
+	return run(argv, e);
+}
+
+static int put(const struct fat_opts *o, const struct man_entry *n, struct err *e)
+{
+	char path[PATH_MAX];
+
+	if (!*n->path)
+		return 0;
+	int len = snprintf(path, sizeof(path), "::/%s", n->path);
+	if (len < 0 || (size_t)len >= sizeof(path))
+		return err_num(e, -ENAMETOOLONG, "/%s", n->path);
+	if (n->type == MAN_DIR)
+		return mtool(o, "mmd", path, NULL, e);
+	if (n->type == MAN_FILE && n->source)
+		return mtool(o, "mcopy", n->source, path, e);
+	return err_set(e, -ERR_INVALID, "/%s: FAT has only files and directories", n->path);
+}
+
+int fat_make(const struct fat_opts *o, const struct manifest *m, struct err *e)
+{
+	if (strlen(o->label) > FAT_LABEL_MAX)
+		return err_set(e, -ERR_INVALID, "label '%s' is longer than %d bytes", o->label,
+			       FAT_LABEL_MAX);
+	int r = mkfs(o, e);
+	for (size_t i = 0; r == 0 && i < m->entries.n; i++)
+		r = put(o, manifest_at(m, i), e);
+	return r < 0 ? err_wrap(e, r, "FAT file system") : 0;
+}

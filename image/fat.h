@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * FAT inside a file, at an offset, without mounting: mkfs.fat makes the empty file system, mtools
+ * copies files in. Serial number and times are given, so the same manifest makes the same bytes.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "image/manifest.h"
+#include "lib/err.h"
+
+#define FAT_LABEL_MAX 11
+
+struct fat_opts {
+	const char *file;   /* exists; at least offset + size bytes, zeros there */
+	uint64_t offset;    /* bytes, whole sectors */
+	uint64_t size;	    /* bytes; from 1 MiB on */
+	uint32_t serial;    /* of the volume */
+	const char *label;  /* "" for none */
+	const char *mkfs;   /* program mkfs.fat */
+	const char *mtools; /* program mtools: all its commands in one */
+};
+
+/* Make the file system and put m into it: directories and files; owners, modes and times of the
+ * manifest have no place in FAT. -ERR_INVALID for links and devices. */
+int fat_make(const struct fat_opts *o, const struct manifest *m, struct err *e);
