@@ -22,6 +22,7 @@ import subprocess
 import time
 
 QEMU = "qemu-system-x86_64"
+OVMF = "/usr/share/OVMF/OVMF_{}_4M.fd"  # UEFI firmware: its code, and its variables when new
 
 
 class Failure(Exception):
@@ -75,8 +76,11 @@ class Port:
 
 
 class VM:
-    def __init__(self, image, directory, memory=512, extra=(), disk="virtio-blk-pci"):
+    def __init__(self, image, directory, memory=512, extra=(), disk="virtio-blk-pci", firmware="bios"):
+        """disk: the emulator's name of the device; firmware: bios or uefi, whose variables last as
+        long as the directory."""
         self.dir = directory
+        self.firmware = firmware
         self.memory = memory
         self.extra = list(extra)
         self.disk_device = disk
@@ -89,6 +93,9 @@ class VM:
         if not os.path.exists(self.disk):
             subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b",
                             os.path.abspath(image), self.disk], check=True)
+
+        if firmware == "uefi":
+            shutil.copy(OVMF.format("VARS"), os.path.join(directory, "vars.fd"))
 
     # ---- life of the emulator ----------------------------------------------------------------
 
@@ -108,11 +115,12 @@ class VM:
             "-device", "virtio-serial-pci",
             "-chardev", f"socket,id=v0,path={sock('verdict')},server=on,wait=on",
             "-device", "virtserialport,chardev=v0,name=cairn.verdict",
+        ] + self._firmware() + self.extra + [
             "-drive", f"file={self.disk},if=none,id=d0,format=qcow2,cache=writeback",
             "-device", f"{self.disk_device},drive=d0",
             "-netdev", "user,id=n0,restrict=on", "-device", "virtio-net-pci,netdev=n0",
             "-device", "virtio-rng-pci",
-        ] + self.extra
+        ]
         self.errors = open(os.path.join(self.dir, "qemu.log"), "ab")
         self.proc = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=self.errors,
                                      stderr=self.errors)
@@ -121,6 +129,13 @@ class VM:
         # QEMU waits for the sockets one after another, in the order of its arguments.
         self.console = self._connect(sock("serial"), copy)
         self.verdict = self._connect(sock("verdict"), None)
+
+    def _firmware(self):
+        if self.firmware == "bios":
+            return []
+        flash = "if=pflash,format=raw,unit={},file={}"
+        return ["-machine", "q35", "-drive", flash.format(0, OVMF.format("CODE")) + ",readonly=on",
+                "-drive", flash.format(1, os.path.join(self.dir, "vars.fd"))]
 
     def _connect(self, path, copy):
         deadline = time.monotonic() + 60
