@@ -22,13 +22,13 @@
 #endif
 
 #define USAGE                                                                                      \
-	"usage: cairn-init [--run-dir DIR] [SET]\n"                                                \
+	"usage: cairn-init [--run-dir DIR] [SET | cairn.system=DIR]\n"                             \
 	"PID 1: starts and supervises the services of SET (see the service-set format).\n"         \
-	"Without SET: services/set of the system named by cairn.system= on the kernel's "          \
-	"command line.\n"
+	"Without SET: services/set of the system named by cairn.system=, which in a container is " \
+	"an argument and else on the kernel's command line.\n"
 
 struct options {
-	const char *run_dir, *set;
+	const char *run_dir, *set, *system;
 };
 
 static void say(const char *text)
@@ -36,9 +36,12 @@ static void say(const char *text)
 	(void)!write(STDOUT_FILENO, text, strlen(text));
 }
 
-/* The kernel hands over words it does not know: what is not an absolute path is left alone. */
+/* The kernel hands over words it does not know: what is not an absolute path is left alone. A
+ * container has no command line of a kernel of its own, so the system may be an argument. */
 static void parse_options(int argc, char **argv, struct options *o)
 {
+	static const char key[] = "cairn.system=/";
+
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--run-dir") == 0 && i + 1 < argc) {
 			o->run_dir = argv[++i];
@@ -50,6 +53,8 @@ static void parse_options(int argc, char **argv, struct options *o)
 			_exit(0);
 		} else if (argv[i][0] == '/') {
 			o->set = argv[i];
+		} else if (strncmp(argv[i], key, sizeof(key) - 1) == 0) {
+			o->system = argv[i] + sizeof(key) - 2;
 		}
 	}
 }
@@ -134,9 +139,11 @@ static struct svc_set *read_set(struct options *o, struct err *e)
 	struct svc_set *set = NULL;
 	char system[LIMIT_PATH];
 
-	if (!o->set && early_kernel_arg("cairn.system", system, sizeof(system))) {
-		early_booted_system(system);
-		snprintf(world.set_buf, sizeof(world.set_buf), "%.2900s/services/set", system);
+	if (!o->system && early_kernel_arg("cairn.system", system, sizeof(system)))
+		o->system = system;
+	if (!o->set && o->system) {
+		early_booted_system(o->system);
+		snprintf(world.set_buf, sizeof(world.set_buf), "%.2900s/services/set", o->system);
 		o->set = world.set_buf;
 	}
 	if (!o->set)

@@ -56,13 +56,20 @@ static int find_source(struct etc *x, const char *system, const char **ret_logic
 
 static int sweep(struct etc *x, const char *rel, unsigned depth, bool *ret_removed);
 
-static int put_aside(struct etc *x, const char *path)
+/* *ret_stays: a file is mounted there, as container programs do with /etc/hosts; it may stay. */
+static int put_aside(struct etc *x, const char *path, bool *ret_stays)
 {
 	char *saved = arena_fmt(x->a, "%s.saved", path);
 
 	if (!saved)
 		return err_set(x->e, -ENOMEM, "out of memory");
-	return rename(path, saved) < 0 ? err_sys(x->e, "cannot move %s out of the way", path) : 0;
+	if (rename(path, saved) == 0)
+		return 0;
+	if (ret_stays && errno == EBUSY) {
+		*ret_stays = true;
+		return 0;
+	}
+	return err_sys(x->e, "cannot move %s out of the way", path);
 }
 
 /* A directory where the generation has a file: one that held only our links goes. */
@@ -73,7 +80,7 @@ static int clear_directory(struct etc *x, const char *path, const char *rel)
 
 	if (rc < 0 || rmdir(path) == 0 || errno == ENOENT)
 		return rc;
-	return put_aside(x, path);
+	return put_aside(x, path, NULL);
 }
 
 /* Anything but a directory where the generation has one. A link is never followed: behind one of
@@ -88,7 +95,7 @@ static int clear_for_directory(struct etc *x, const char *path)
 		return 0;
 	if (file_readlink(AT_FDCWD, path, &target, &tmp) < 0 ||
 	    !slice_starts(str_slice(&target), STATIC "/"))
-		return put_aside(x, path);
+		return put_aside(x, path, NULL);
 	return unlink(path) < 0 ? err_sys(x->e, "%s", path) : 0;
 }
 
@@ -98,14 +105,16 @@ static int put_file(struct etc *x, const char *rel)
 	char *target = arena_fmt(x->a, STATIC "/%s", rel);
 	auto_str struct str now = STR_INIT;
 	struct err tmp = ERR_INIT;
+	bool stays = false;
 	struct stat st;
 
 	if (!path || !target)
 		return err_set(x->e, -ENOMEM, "out of memory");
 	if (lstat(path, &st) == 0 && !S_ISLNK(st.st_mode)) {
-		int rc = S_ISDIR(st.st_mode) ? clear_directory(x, path, rel) : put_aside(x, path);
+		int rc = S_ISDIR(st.st_mode) ? clear_directory(x, path, rel)
+					     : put_aside(x, path, &stays);
 
-		if (rc < 0)
+		if (rc < 0 || stays)
 			return rc;
 	}
 	if (file_readlink(AT_FDCWD, path, &now, &tmp) == 0 && slice_is(str_slice(&now), target))
