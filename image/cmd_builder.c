@@ -14,7 +14,6 @@
 #include "store/store.h"
 #include "system/system.h"
 
-#define LIMIT_CLOSURE (64 * 1024 * 1024)
 #define LIMIT_LAYOUT  (64 * 1024)
 
 struct image_raw {
@@ -81,7 +80,6 @@ static int image_raw_run(struct cmd_env *env, struct err *e)
 {
 	struct image_raw *o = env->ctx;
 	auto_arena struct arena a = ARENA_INIT;
-	auto_str struct str text = STR_INIT;
 	auto_vec struct vec closure = VEC_INIT;
 	struct disk_result result = { 0 };
 	struct layout layout;
@@ -92,8 +90,7 @@ static int image_raw_run(struct cmd_env *env, struct err *e)
 
 	if ((r = check_options(o, &disk, e)) < 0 ||
 	    (r = load_layout(o->layout, &a, &layout, e)) < 0 ||
-	    (r = file_read(AT_FDCWD, o->closure, &text, LIMIT_CLOSURE, e)) < 0 ||
-	    (r = closure_parse(&a, STORE_DIR_DEFAULT, str_slice(&text), &closure, e)) < 0 ||
+	    (r = closure_load(&a, STORE_DIR_DEFAULT, o->closure, &closure, e)) < 0 ||
 	    (r = first_menu(o, &a, &menu, &none, e)) < 0)
 		return r;
 	struct contents c = { .arena = &a,
