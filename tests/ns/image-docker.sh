@@ -109,6 +109,14 @@ for kind in ordinary privileged; do
 	wait $INIT
 	INIT=
 	check "$kind: in order" grep -q 'services are down' "$TMP/console"
+	if [ $kind = ordinary ]; then # what "docker restart" does: the same root again, /run as it was left
+		start "$few"
+		check "$kind: starts again" retry 20 is_up cairn-daemon
+		check "$kind: and ends" kill -TERM "$(first)"
+		check "$kind: again" retry 20 ended
+		wait $INIT
+		INIT=
+	fi
 	umount -R "$R"
 done
 echo "1..$tests"
