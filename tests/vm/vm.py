@@ -76,14 +76,17 @@ class Port:
 
 
 class VM:
-    def __init__(self, image, directory, memory=512, extra=(), disk="virtio-blk-pci", firmware="bios"):
+    def __init__(self, image, directory, memory=512, extra=(), disk="virtio-blk-pci", firmware="bios",
+                 network="restrict=on"):
         """disk: the emulator's name of the device; firmware: bios or uefi, whose variables last as
-        long as the directory."""
+        long as the directory; network: options of the emulator's own network, which names itself as
+        the router unless it is restricted."""
         self.dir = directory
         self.firmware = firmware
         self.memory = memory
         self.extra = list(extra)
         self.disk_device = disk
+        self.network = network
         self.proc = None
         self.console = None
         self.verdict = None
@@ -118,7 +121,7 @@ class VM:
         ] + self._firmware() + self.extra + [
             "-drive", f"file={self.disk},if=none,id=d0,format=qcow2,cache=writeback",
             "-device", f"{self.disk_device},drive=d0",
-            "-netdev", "user,id=n0,restrict=on", "-device", "virtio-net-pci,netdev=n0",
+            "-netdev", "user,id=n0," + self.network, "-device", "virtio-net-pci,netdev=n0",
             "-device", "virtio-rng-pci",
         ]
         self.errors = open(os.path.join(self.dir, "qemu.log"), "ab")
