@@ -7,6 +7,7 @@ of the time that an undisturbed reconfigure takes.
 """
 import os
 import random
+import re
 import time
 
 from vm import *
@@ -31,6 +32,10 @@ class Machine:
     def system(self):
         return self.vm.check("readlink -f /var/guix/profiles/system").strip()
 
+    def links(self):
+        """Generations that have a link."""
+        return set(self.vm.check("cd /var/guix/profiles; ls -d system-*-link").split())
+
     def measure(self):
         """Time of a reconfigure that nobody disturbs."""
         self.configure("undisturbed")
@@ -40,7 +45,7 @@ class Machine:
         self.host = "undisturbed"
         log(f"a reconfigure takes {self.duration:.1f} s")
 
-    def consistent(self, old_host, new_host, old_system):
+    def consistent(self, old_host, new_host, old_system, old_links):
         """Exactly old or exactly new, in every place that tells; returns which."""
         m = self.vm
         settled(m)
@@ -53,8 +58,13 @@ class Machine:
             equal("profile of the old system", system, old_system)
         elif system == old_system:
             raise Failure("new host name, old profile")
+        made = self.links() - old_links
+        equal("generations made", len(made), 0 if outcome == "old" else 1)
+        current = re.search(r"\d+", m.check("readlink /var/guix/profiles/system"))[0]
+        equal("default of the boot menu", re.search(r"(?m)^set default='gen-(\d+)'$", m.check(
+            "cat /boot/grub/grub.cfg"))[1], current)
         equal("current system", m.check("readlink -f /run/current-system").strip(), system)
-        equal("label file", m.check(f"cat /etc/hostname 2>/dev/null || echo {host}").strip(), host)
+        equal("/etc/hostname", m.check("cat /etc/hostname").strip(), host)
         m.check("cairn store verify >/run/verify 2>&1 || { cat /run/verify; exit 1; }", 900)
         left = m.check("ls -A /var/guix/profiles | grep -vE '^system(-[0-9]+-link|[.]lock)?$|^per-user$' || :").strip()
         if left:
@@ -62,18 +72,26 @@ class Machine:
         return outcome
 
     def victim(self, kind, rng):
-        """Shell command that kills it."""
+        """Shell command that kills it, and fails when there is nothing to kill."""
         if kind == "daemon":
-            return "pkill -9 -f '[c]airn daemon' || :"
+            return "pkill -9 -f '[c]airn daemon'"
         name = rng.choice(["syslogd", "klogd", "getty@tty1"])
-        return f"kill -9 {services(self.vm)[name]['pid']} || :"
+        return f"kill -9 {services(self.vm)[name]['pid']}"
+
+    @staticmethod
+    def told_truth(said, outcome):
+        """Status and output of the reconfigure agree with what is now."""
+        status, out = said
+        told = "new" if "switched to generation" in out else "old"
+        if told != outcome or (status == 0) > (outcome == "new"):
+            raise Failure(f"the system is the {outcome} one, but reconfigure ended with {status}:\n{out}")
 
     def trial(self, number):
         """One kill; returns 'KIND: old' or 'KIND: new'."""
         rng = random.Random(number)
         kind = KINDS[number % 3]
         moment = rng.random() * self.duration * 1.1
-        m, old_host, old_system = self.vm, self.host, self.system()
+        m, old_host, old_system, old_links = self.vm, self.host, self.system(), self.links()
         new_host = f"trial-{number}"
         self.configure(new_host)
         kill = self.victim(kind, rng) if kind != "machine" else None
@@ -84,12 +102,16 @@ class Machine:
                 m.console.pump(min(0.05, max(0, deadline - time.monotonic())))
             m.kill()
             boot(m)
+            said = None
         else:
             # The moment is the thing under test here, not something that is waited for.
-            nonce = m.send_command(f"(usleep {int(moment * 1e6)}; {kill}) & cairn system reconfigure; s=$?; "
-                                   "wait; exit $s")
-            m.finish(nonce, 900)
-        outcome = self.consistent(old_host, new_host, old_system)
+            nonce = m.send_command(f"rm -f /run/killed; (usleep {int(moment * 1e6)}; {kill} && touch /run/killed) & "
+                                   "cairn system reconfigure; s=$?; wait; exit $s")
+            said = m.finish(nonce, 900)
+            m.check("[ -e /run/killed ]")
+        outcome = self.consistent(old_host, new_host, old_system, old_links)
+        if said:
+            self.told_truth(said, outcome)
         if outcome == "new":
             self.host = new_host
         # Whatever happened, the same reconfigure works now.
