@@ -257,6 +257,10 @@ struct fails {
 	unsigned count;
 	int code;
 };
+#define FAILS_INIT                                                                                 \
+	{                                                                                          \
+		STR_INIT, 0, 0                                                                     \
+	}
 
 static void note(struct fails *f, int rc, struct err *e)
 {
@@ -267,6 +271,17 @@ static void note(struct fails *f, int rc, struct err *e)
 	f->count++;
 	f->code = f->code ? f->code : rc;
 	*e = (struct err)ERR_INIT;
+}
+
+/* The error that names what failed; 0 when nothing did. */
+static int fails_end(struct fails *f, const char *system, struct err *e)
+{
+	int rc = f->count ? err_set(e, f->code, "activation of %s: %u step%s failed: %s", system,
+				    f->count, f->count == 1 ? "" : "s", f->text.buf)
+			  : 0;
+
+	str_done(&f->text);
+	return rc;
 }
 
 static void put_accounts(const struct sys_root *r, struct arena *a, const char *system,
@@ -281,31 +296,52 @@ static void put_accounts(const struct sys_root *r, struct arena *a, const char *
 	note(f, rc, &e);
 }
 
+/* What nobody can log in or be started without goes to vital, the rest to other. */
+static void do_all(const struct sys_root *r, struct arena *a, const char *system,
+		   const struct vec *steps, struct fails *vital, struct fails *other)
+{
+	struct err e = ERR_INIT;
+
+	sys_root_clean(r, "/etc");
+	sys_root_clean(r, "/var/lib/cairn");
+	note(other, base_directories(r, &e), &e);
+	put_accounts(r, a, system, vital);
+	note(vital, etc_apply(r, system, &e), &e);
+	note(vital, put_run_links(r, system, &e), &e);
+	for (size_t i = 0; i < steps->n; i++)
+		note(other, do_step(r, steps->v[i], &e), &e);
+}
+
 int sys_activate(const struct sys_root *r, const char *system, struct err *e)
 {
 	auto_arena struct arena a = ARENA_INIT;
 	auto_vec struct vec steps = VEC_INIT;
-	struct fails f = { STR_INIT, 0, 0 };
-	struct err one = ERR_INIT;
+	struct fails f = FAILS_INIT;
 	int rc = gen_check(r, system, e);
 
 	if (rc == 0)
 		rc = load_steps(r, &a, system, &steps, e);
 	if (rc < 0)
 		return rc;
-	sys_root_clean(r, "/etc");
-	sys_root_clean(r, "/var/lib/cairn");
-	note(&f, base_directories(r, &one), &one);
-	put_accounts(r, &a, system, &f);
-	note(&f, etc_apply(r, system, &one), &one);
-	note(&f, put_run_links(r, system, &one), &one);
-	for (size_t i = 0; i < steps.n; i++)
-		note(&f, do_step(r, steps.v[i], &one), &one);
-	if (f.count)
-		rc = err_set(e, f.code, "activation of %s: %u step%s failed: %s", system, f.count,
-			     f.count == 1 ? "" : "s", f.text.buf);
-	str_done(&f.text);
-	return rc;
+	do_all(r, &a, system, &steps, &f, &f);
+	return fails_end(&f, system, e);
+}
+
+int sys_activate_boot(const struct sys_root *r, const char *system, struct err *ret_other,
+		      struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	auto_vec struct vec steps = VEC_INIT;
+	struct fails vital = FAILS_INIT, other = FAILS_INIT;
+	struct err one = ERR_INIT;
+	int rc = gen_check(r, system, e);
+
+	if (rc < 0)
+		return rc;
+	note(&other, load_steps(r, &a, system, &steps, &one), &one);
+	do_all(r, &a, system, &steps, &vital, &other);
+	(void)fails_end(&other, system, ret_other);
+	return fails_end(&vital, system, e);
 }
 
 int sys_activate_check(const struct sys_root *r, const char *system, struct err *e)

@@ -16,6 +16,10 @@
 #include "system/root.h"
 
 int sys_activate(const struct sys_root *r, const char *system, struct err *e);
+/* The same at boot, where only accounts, /etc and the links below /run must not fail: an error of
+ * another step is in *ret_other (empty: none), and the machine comes up. */
+int sys_activate_boot(const struct sys_root *r, const char *system, struct err *ret_other,
+		      struct err *e);
 /* What can be known to fail before a switch: unreadable files, contradictions of accounts. Changes
  * nothing. */
 int sys_activate_check(const struct sys_root *r, const char *system, struct err *e);

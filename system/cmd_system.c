@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/log.h"
 #include "lib/size.h"
 #include "lib/text.h"
 #include "system/activate.h"
@@ -286,14 +287,35 @@ static int run_roll_back(struct cmd_env *env, struct err *e)
 /* ---- activate ---------------------------------------------------------------------------------
  */
 
-/* At boot: the system that PID 1 was started from; a switch cut off by the end of power is ended
- * first, so that links and menu agree with what runs. */
-static int activate_booted(struct switcher *s, struct err *e)
+/* At boot a switch cut off by the end of power is ended first, so that links and menu agree with
+ * what runs. Where that cannot be done yet, the machine comes up all the same. */
+static int open_booted(struct switcher *s, const struct ctx *c, struct err *e)
 {
+	struct err tmp = ERR_INIT;
+
+	if (switcher_open(s, &c->sw, "activate", true, &tmp) < 0) {
+		log_warn("%s", tmp.msg);
+		return switcher_open(s, &c->sw, "activate", false, e);
+	}
 	report_recovery(s);
-	if (!s->booted)
+	return 0;
+}
+
+/* The system that PID 1 was started from. */
+static int activate_booted(const struct ctx *c, struct err *e)
+{
+	auto_switcher struct switcher s = SWITCHER_INIT;
+	struct err other = ERR_INIT;
+	int rc = open_booted(&s, c, e);
+
+	if (rc < 0)
+		return rc;
+	if (!s.booted)
 		return err_set(e, -ERR_NOTFOUND, "%s is missing", GEN_BOOTED_LINK);
-	return sys_activate(&s->root, s->booted, e);
+	rc = sys_activate_boot(&s.root, s.booted, &other, e);
+	if (other.msg[0])
+		log_warn("%s", other.msg);
+	return rc;
 }
 
 static int run_activate(struct cmd_env *env, struct err *e)
@@ -304,10 +326,10 @@ static int run_activate(struct cmd_env *env, struct err *e)
 
 	if (c->boot == (env->nargs == 1))
 		return cmd_usage(e, "give either a system or --boot");
-	rc = switcher_open(&s, &c->sw, "activate", c->boot, e);
-	if (rc < 0)
-		return rc;
-	return c->boot ? activate_booted(&s, e) : sys_activate(&s.root, env->args[0], e);
+	if (c->boot)
+		return activate_booted(c, e);
+	rc = switcher_open(&s, &c->sw, "activate", false, e);
+	return rc < 0 ? rc : sys_activate(&s.root, env->args[0], e);
 }
 
 /* ---- Tables -----------------------------------------------------------------------------------

@@ -184,6 +184,36 @@ printf '[directory /var/lib/planted]\nmode = 0750\n' >"$g/activation"
 activate $path
 check "a link where a directory is to be is an error" grep -q 'lib/planted' "$TMP/err"
 check "and is not followed" [ "$(stat -c %a "$R/canary")" = 711 ]
+
+# At boot the machine comes up without a directory; without accounts, /etc or the run links it does not.
+boot() { "$CAIRN" system activate --target-root "$R" --boot >"$TMP/out" 2>"$TMP/err"; }
+mkdir -p "$R/var/guix/profiles"
+ln -sfn $path "$R/run/booted-system"
+printf '[directory /var/lib/planted]\n[directory /var/lib/fine]\n' >"$g/activation"
+check "a failed directory does not stop the boot" boot
+check "it is named" grep -q 'step failed.*var/lib/planted' "$TMP/err"
+check "the others are done at boot, too" [ -d "$R/var/lib/fine" ]
+printf '[directory\n' >"$g/activation"
+check "an activation that cannot be read does not stop the boot" boot
+check "its place is named" grep -q 'activation:1' "$TMP/err"
+: >"$g/activation"
+printf '[switch]\nnonsense = 1\n' >"$R/var/guix/profiles/system.switch"
+check "a note of a switch that cannot be read does not stop the boot" boot
+check "and is named" grep -q 'system.switch' "$TMP/err"
+rm "$R/var/guix/profiles/system.switch"
+printf '[user eve]\ngroup = nowhere\n' >"$g/accounts"
+boot
+status=$?
+check "failed accounts stop the boot" [ $status != 0 ]
+: >"$g/accounts"
+rm "$R/run/current-system"
+mkdir "$R/run/current-system"
+boot
+status=$?
+check "a run link in the way stops the boot" [ $status != 0 ]
+rmdir "$R/run/current-system"
+check "and then it boots" boot
+
 rm "$g/facts"
 activate $path
 check "half a system is refused" grep -q 'not a complete system: facts' "$TMP/err"
