@@ -2,12 +2,15 @@
 /*
  * cairn-boot: /init of the initramfs. Mounts what the kernel needs, loads modules, finds, checks
  * and mounts the root file system, and becomes the init of the system there. Every failure ends in
- * a rescue shell when the initramfs has one, else in a reboot.
+ * a rescue shell when the initramfs has one, else in a reboot; on a boot that the boot loader
+ * counts always in a reboot.
  */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <linux/watchdog.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/stat.h>
@@ -22,19 +25,23 @@
 #include "lib/proc.h"
 #include "lib/size.h"
 
-#define NEW_ROOT    "/root"
-#define MODULES	    "/modules"
-#define RAMFS_MAGIC 0x858458f6
-#define TMPFS_MAGIC 0x01021994
-#define LIMIT_LIST  (64u << 10)
-#define FSCK_REBOOT 2 /* bits of e2fsck's exit status */
-#define FSCK_ERRORS 4
-#define COMPRESSED  4 /* MODULE_INIT_COMPRESSED_FILE */
+#define NEW_ROOT	  "/root"
+#define MODULES		  "/modules"
+#define RAMFS_MAGIC	  0x858458f6
+#define TMPFS_MAGIC	  0x01021994
+#define LIMIT_LIST	  (64u << 10)
+#define LIMIT_GENERATIONS 4096
+#define LIST_MAX	  20 /* the newest, as many as a screen has room for */
+#define TRIAL_WAIT	  5  /* seconds to read a message that nobody may read */
+#define FSCK_REBOOT	  2  /* bits of e2fsck's exit status */
+#define FSCK_ERRORS	  4
+#define COMPRESSED	  4 /* MODULE_INIT_COMPRESSED_FILE */
 #ifndef SYS_openat2
 #define SYS_openat2 437
 #endif
 
 static int kmsg = -1;
+static const char *root_at; /* where the root file system is: "/root", then ""; NULL: nowhere yet */
 
 static void sink(enum log_level level, const char *line)
 {
@@ -171,6 +178,7 @@ static int mount_root(const struct root_spec *s, const char *device, const char 
 		return err_sys(e, "%s", NEW_ROOT);
 	if (mount(device, NEW_ROOT, type, flags, data) < 0)
 		return err_sys(e, "cannot mount %s as %s", device, type);
+	root_at = NEW_ROOT;
 	return 0;
 }
 
@@ -252,6 +260,7 @@ static int switch_root(struct err *e)
 		fd_close(&old);
 		return r;
 	}
+	root_at = "";
 	if (old >= 0)
 		delete_initramfs(old);
 	return 0;
@@ -297,19 +306,52 @@ static bool rescue_shell(void)
 	return true;
 }
 
+/* First line of GENERATION/label, "" when it cannot be read. */
+static void read_label(const char *system, char *out, size_t size)
+{
+	char path[PATH_MAX];
+
+	(void)snprintf(path, sizeof(path), "%s%.4000s/label", root_at, system);
+	auto_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	ssize_t n = fd < 0 ? 0 : fd_read_some(fd, out, size - 1);
+	out[n > 0 ? n : 0] = '\0';
+	out[strcspn(out, "\n")] = '\0';
+}
+
+static void list_generations(void)
+{
+	static unsigned numbers[LIMIT_GENERATIONS];
+	size_t n = root_at ? root_generations(root_at, numbers, LIMIT_GENERATIONS) : 0;
+
+	if (n == 0)
+		return;
+	log_error("boot: generations; generation=N on the kernel's command line starts one:");
+	for (size_t i = n > LIST_MAX ? n - LIST_MAX : 0; i < n; i++) {
+		struct root_spec s = { .generation = numbers[i] };
+		char label[200] = "";
+
+		if (root_generation(root_at, &s, NULL) < 0)
+			continue;
+		read_label(s.system, label, sizeof(label));
+		log_error("boot: %5u  %s  %s", numbers[i], s.system, label);
+	}
+}
+
 __attribute__((noreturn)) static void give_up(const struct root_spec *s, const char *why)
 {
 	log_error("boot: failed why=\"%s\"", why);
-	/* panic= on the command line asks for a machine that comes back by itself. */
-	bool unattended = s->has_panic && s->panic > 0;
+	/* panic= on the command line asks for a machine that comes back by itself; a trial has a
+	 * generation to go back to. */
+	bool unattended = s->trial || (s->has_panic && s->panic > 0);
 	if (!unattended) {
+		list_generations();
 		log_error("boot: a shell follows; the machine reboots when it ends");
 		if (!rescue_shell() && s->panic == 0)
 			for (;;)
 				pause();
 	}
-	log_error("boot: rebooting in %llu seconds", (unsigned long long)s->panic);
-	uint64_t left = s->panic;
+	uint64_t left = s->trial && !(s->has_panic && s->panic) ? TRIAL_WAIT : s->panic;
+	log_error("boot: rebooting in %llu seconds", (unsigned long long)left);
 	while (left > 0)
 		left = sleep((unsigned)left);
 	sync();
@@ -326,6 +368,39 @@ static int read_command_line(struct root_spec *s, struct err *e)
 	int r = file_read(AT_FDCWD, "/proc/cmdline", &text, LIMIT_LIST, e);
 
 	return r < 0 ? r : root_parse(str_slice(&text), s, e);
+}
+
+/* It runs on when this program is gone: PID 1 opens it again, or the machine starts anew. A driver
+ * that does not know the magic close stops at the end of this program; there is no harm in that. */
+static void start_watchdog(uint64_t timeout)
+{
+	int seconds = (int)timeout;
+
+	if (!timeout)
+		return;
+	auto_fd int fd = open("/dev/watchdog0", O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || ioctl(fd, WDIOC_SETTIMEOUT, &seconds) < 0)
+		log_warn("watchdog: not set why=\"%s\"", strerror(errno));
+	else
+		log_info("watchdog: on seconds=%d", seconds);
+}
+
+static int choose_generation(struct root_spec *s, struct err *e)
+{
+	int r = s->generation ? root_generation(NEW_ROOT, s, e) : 0;
+
+	if (s->generation && r == 0)
+		log_info("root: generation %llu system=%s", (unsigned long long)s->generation,
+			 s->system);
+	return r;
+}
+
+/* The kernel's command line names another system: PID 1 hears of this one by its argument. */
+static void tell_generation(const struct root_spec *s, char set[PATH_MAX])
+{
+	(void)snprintf(set, PATH_MAX, "%.4000s/services/set", s->system);
+	if (symlink(s->system, "/run/booted-system") < 0)
+		log_warn("booted-system: no link why=\"%s\"", strerror(errno));
 }
 
 static int find_root(const struct root_spec *s, struct err *e)
@@ -349,6 +424,7 @@ int main(int argc, char **argv)
 {
 	struct root_spec spec = { .panic = 10 };
 	struct err e = ERR_INIT;
+	char set[PATH_MAX];
 
 	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
 		puts("cairn-boot " CAIRN_VERSION);
@@ -368,14 +444,18 @@ int main(int argc, char **argv)
 	if (r < 0)
 		give_up(&spec, e.msg);
 	load_modules();
+	start_watchdog(spec.watchdog);
 	if (spec.shell)
 		(void)rescue_shell();
-	if (!spec.init[0])
+	if (!spec.init[0] && !spec.generation)
 		give_up(&spec, "no cairn.system= on the kernel command line");
-	if (find_root(&spec, &e) < 0 || check_init(spec.init, &e) < 0 || switch_root(&e) < 0)
+	if (find_root(&spec, &e) < 0 || choose_generation(&spec, &e) < 0 ||
+	    check_init(spec.init, &e) < 0 || switch_root(&e) < 0)
 		give_up(&spec, e.msg);
 
-	char *args[] = { spec.init, NULL };
+	char *args[] = { spec.init, spec.generation ? set : NULL, NULL };
+	if (spec.generation)
+		tell_generation(&spec, set);
 	execv(spec.init, args);
 	err_sys(&e, "%s", spec.init);
 	give_up(&spec, e.msg);

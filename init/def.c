@@ -433,6 +433,8 @@ const struct conf_key svc_keys[] = {
 	{ "enabled", conf_parse_bool, AT(enabled), "yes", "start at boot", false },
 	{ "environment", parse_environment, AT(environment), NULL, "variables", true },
 	{ "exec", parse_command, AT(exec), NULL, "program and arguments", false },
+	{ "gate", conf_parse_str, AT(gate), NULL, "what a boot on trial must bring up", false },
+	{ "gate-timeout", conf_parse_duration, AT(gate_timeout), "5min", "until it is up", false },
 	{ "group", conf_parse_str, AT(group), NULL, "group", false },
 	{ "groups", parse_groups, AT(groups), NULL, "supplementary groups", false },
 	{ "hostname", conf_parse_str, AT(hostname), NULL, "host name", false },
@@ -474,6 +476,7 @@ const struct conf_key svc_keys[] = {
 	{ "umask", parse_octal, AT(umask), "022", "umask", false },
 	{ "user", conf_parse_str, AT(user), "root", "user", false },
 	{ "wants", parse_list, AT(wants), NULL, "waited for, may fail", true },
+	{ "watchdog", conf_parse_duration, AT(watchdog), "0", "time-out of the hardware's", false },
 	{ "working-directory", parse_path, AT(cwd), "/", "working directory", false },
 };
 
@@ -483,6 +486,7 @@ void svc_def_defaults(struct svc_def *d)
 {
 	*d = (struct svc_def){
 		.shutdown_timeout = 90 * SECOND,
+		.gate_timeout = 300 * SECOND,
 		.log_directory = "/var/log/cairn",
 		.reload_signal = SIGHUP,
 		.stop_signal = SIGTERM,

@@ -134,6 +134,13 @@ bool early_kernel_arg(const char *key, char *out, size_t size)
 	return found;
 }
 
+bool early_on_trial(void)
+{
+	char left[16];
+
+	return early_kernel_arg("cairn.trial", left, sizeof(left));
+}
+
 bool early_kernel_word(const char *wanted)
 {
 	char line[4096];

@@ -13,6 +13,8 @@ void early_log(bool pid1);
 void early_log_pipe(int fd);
 /* Value of KEY=… on the kernel's command line; the last one counts. */
 bool early_kernel_arg(const char *key, char *out, size_t size);
+/* Is this a boot that the boot loader counts (cairn.trial=)? Then nobody may be there to see. */
+bool early_on_trial(void);
 /* Is the word there as it is? */
 bool early_kernel_word(const char *word);
 void early_hostname(const char *name); /* NULL: nothing */

@@ -73,6 +73,13 @@ static void open_standard(bool pid1)
 		fd_close(&fd);
 }
 
+/* Nobody may be there to use a shell, and the last good generation can do better. */
+static void reset_now(void)
+{
+	sync();
+	(void)reboot(RB_AUTOBOOT); /* refused in a container */
+}
+
 /* Nothing works: what the administrator can still have is a shell. */
 __attribute__((noreturn)) static void panic(const char *why)
 {
@@ -80,6 +87,8 @@ __attribute__((noreturn)) static void panic(const char *why)
 	static char *const envp[] = { "PATH=/bin:/sbin", "TERM=linux", NULL };
 
 	log_error("init: cannot go on why=\"%s\"", why);
+	if (world.trial)
+		reset_now();
 	if (getpid() == 1)
 		execve("/bin/sh", argv, envp);
 	_exit(1);
@@ -96,6 +105,8 @@ static void on_fault(int sig)
 	sigset_t none;
 
 	(void)!write(fd >= 0 ? fd : 2, text, sizeof(text) - 1);
+	if (world.trial)
+		reset_now();
 	sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	fd = open("/dev/console", O_RDWR | O_NOCTTY);
@@ -173,7 +184,9 @@ int main(int argc, char **argv)
 	}
 	open_standard(pid1);
 	early_log(pid1);
-	log_info("init: starts version=%s pid=%d", CAIRN_VERSION, (int)getpid());
+	world.trial = pid1 && early_on_trial();
+	log_info("init: starts version=%s pid=%d%s", CAIRN_VERSION, (int)getpid(),
+		 world.trial ? " trial=yes" : "");
 	world.exe = open_self(argv[0]);
 
 	struct svc_set *set = read_set(&o, &e);

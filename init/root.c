@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "init/root.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/netlink.h>
@@ -19,6 +20,8 @@
 #define LOOK_MS		   500 /* between looks when no event comes: not all drivers send one in time */
 #define WAIT_DEF	   30
 #define LIMIT_DEVICES_TEXT (256u << 10)
+#define LIMIT_GENERATION   999999
+#define PROFILES	   "/var/guix/profiles"
 
 /* ---- the command line ------------------------------------------------------------------------*/
 
@@ -65,11 +68,19 @@ static int take_word(struct root_spec *s, struct slice word, struct err *e)
 		s->wait = n;
 	else if (slice_is(key, "panic") && text_u64(value, 86400, &n) == 0)
 		s->panic = n, s->has_panic = true;
+	else if (slice_is(key, "cairn.trial"))
+		s->trial = true;
+	else if (slice_is(key, "cairn.watchdog") && text_u64(value, 86400, &n) == 0)
+		s->watchdog = n;
+	else if (slice_is(key, "generation") && text_u64(value, LIMIT_GENERATION, &n) == 0)
+		s->generation = n;
 	return 0;
 }
 
 int root_parse(struct slice cmdline, struct root_spec *ret, struct err *e)
 {
+	int first = 0;
+
 	*ret = (struct root_spec){ .wait = WAIT_DEF, .panic = 10 };
 	for (size_t i = 0; i < cmdline.n;) {
 		size_t start = i;
@@ -84,16 +95,71 @@ int root_parse(struct slice cmdline, struct root_spec *ret, struct err *e)
 		struct slice word = { cmdline.p + start, i - start };
 		if (slice_is(word, "--")) /* the rest is for init */
 			break;
-		int r = word.n ? take_word(ret, word, e) : 0;
-		if (r < 0)
-			return r;
+		struct err later = ERR_INIT;
+		int r = word.n ? take_word(ret, word, first < 0 ? &later : e) : 0;
+		if (r < 0 && first == 0)
+			first = r;
 		i++;
 	}
+	if (first < 0)
+		return first;
 	if (!ret->init[0] && ret->system[0] &&
 	    (size_t)snprintf(ret->init, sizeof(ret->init), "%s/init", ret->system) >=
 		    sizeof(ret->init))
 		return err_set(e, -ERR_LIMIT, "kernel command line: cairn.system is too long");
 	return 0;
+}
+
+/* ---- generations -----------------------------------------------------------------------------*/
+
+int root_generation(const char *dir, struct root_spec *s, struct err *e)
+{
+	char link[PATH_MAX], system[PATH_MAX];
+	unsigned n = (unsigned)s->generation;
+
+	(void)snprintf(link, sizeof(link), "%.1024s" PROFILES "/system-%u-link", dir, n);
+	ssize_t len = readlink(link, system, sizeof(system) - sizeof("/init"));
+	if (len < 0)
+		return errno == ENOENT ? err_set(e, -ERR_NOTFOUND, "there is no generation %u", n)
+				       : err_sys(e, "generation %u", n);
+	system[len] = '\0';
+	/* A generation's link names its store item; anything else was not made by Cairn. */
+	if (system[0] != '/' || len >= (ssize_t)(sizeof(system) - sizeof("/init")))
+		return err_set(e, -ERR_INVALID, "generation %u is not a link to a system", n);
+	(void)snprintf(s->system, sizeof(s->system), "%s", system);
+	(void)snprintf(s->init, sizeof(s->init), "%.4000s/init", system);
+	return 0;
+}
+
+static int compare_numbers(const void *a, const void *b)
+{
+	unsigned x = *(const unsigned *)a, y = *(const unsigned *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+size_t root_generations(const char *dir, unsigned *ret, size_t max)
+{
+	char path[PATH_MAX];
+	struct dirent *entry;
+	size_t n = 0;
+
+	(void)snprintf(path, sizeof(path), "%.1024s" PROFILES, dir);
+	DIR *d = opendir(path);
+	while (d && n < max && (entry = readdir(d))) {
+		struct slice name = slice_of(entry->d_name);
+		uint64_t number;
+
+		if (!slice_starts(name, "system-") || !slice_ends(name, "-link") || name.n <= 12)
+			continue;
+		name = (struct slice){ name.p + 7, name.n - 12 };
+		if (text_u64(name, LIMIT_GENERATION, &number) == 0)
+			ret[n++] = (unsigned)number;
+	}
+	if (d)
+		(void)closedir(d); /* only read from */
+	qsort(ret, n, sizeof(*ret), compare_numbers);
+	return n;
 }
 
 unsigned long root_mount_flags(const char *options, char *data)

@@ -21,14 +21,22 @@ struct root_spec {
 	uint64_t wait;	/* seconds for the device to appear */
 	uint64_t panic; /* seconds before the reboot after a failure; 0: stay */
 	bool has_panic;
+	bool trial;	     /* cairn.trial=: nobody may be there, the boot loader knows better */
+	uint64_t generation; /* generation=: this one instead of cairn.system; 0: none */
+	uint64_t watchdog;   /* cairn.watchdog=: seconds; 0: none */
 };
 
 /* From the text of /proc/cmdline. Unknown words are left alone; later ones win. "double quotes"
- * group as in the kernel. Errors: a value too long. */
+ * group as in the kernel. Errors: a value too long; the words after it count all the same. */
 int root_parse(struct slice cmdline, struct root_spec *ret, struct err *e);
 
 /* Wait for the device. ret_type: probed type of its file system, "" when unknown. */
 int root_wait(const struct root_spec *spec, char ret_device[PATH_MAX], char ret_type[32],
 	      struct err *e);
+/* The system of generation N on the root file system at dir becomes that of spec: its store path
+ * and its init. Links are those of that root. */
+int root_generation(const char *dir, struct root_spec *spec, struct err *e);
+/* Numbers of the generations at dir, ascending; at most max. */
+size_t root_generations(const char *dir, unsigned *ret, size_t max);
 /* mount(2) flags and remaining data of rootflags=. data: at least as long as options. */
 unsigned long root_mount_flags(const char *options, char *data);

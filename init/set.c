@@ -116,11 +116,29 @@ static int check_section_keys(const struct svc_set *set, unsigned init_line, con
 		return FAIL(&fresh, "a key of [service] stands in [init]");
 	for (size_t k = 0; k < set->n; k++) {
 		const struct svc_def *d = set->v[k];
-		if (d->hostname || d->rescue || d->ctrl_alt_del ||
+		if (d->hostname || d->rescue || d->ctrl_alt_del || d->gate || d->watchdog ||
+		    d->gate_timeout != fresh.gate_timeout ||
 		    d->shutdown_timeout != fresh.shutdown_timeout ||
 		    strcmp(d->log_directory, fresh.log_directory) != 0)
 			return FAIL(d, "service '%s': a key of [init] stands here", d->name);
 	}
+	return 0;
+}
+
+/* A gate that never opens would roll the machine back. */
+static int check_gate(const struct svc_set *set, unsigned init_line, const char *file,
+		      struct err *e)
+{
+	const char *name = set->init.gate;
+	int i = name ? svc_set_find(set, slice_of(name)) : 0;
+
+	if (!name)
+		return 0;
+	if (i < 0)
+		return fail_at(e, file, init_line, "gate names '%s', which is not in the set",
+			       name);
+	if (!set->v[i]->enabled)
+		return fail_at(e, file, init_line, "gate names '%s', which is not enabled", name);
 	return 0;
 }
 
@@ -428,6 +446,8 @@ int svc_set_parse(struct slice text, const char *file, struct svc_set **ret, str
 	r = conf_parse(text, file, svc_keys, svc_nkeys, begin_section, &st, &st.set->arena, e);
 	if (r == 0)
 		r = check_section_keys(st.set, st.init_line, file, e);
+	if (r == 0)
+		r = check_gate(st.set, st.init_line, file, e);
 	for (size_t i = 0; r == 0 && i < st.set->n; i++)
 		r = check_service(st.set->v[i], file, e);
 	if (r == 0)

@@ -54,6 +54,8 @@ struct svc_def {
 	uint64_t shutdown_timeout;
 	enum svc_cad ctrl_alt_del;
 	const char *const *rescue;
+	const char *gate; /* service that a boot on trial must bring up; NULL: none */
+	uint64_t gate_timeout, watchdog; /* ns; watchdog 0: none */
 
 	enum svc_type type;
 	const char *description;

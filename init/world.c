@@ -16,18 +16,21 @@
 #include "init/child.h"
 #include "init/control.h"
 #include "init/early.h"
+#include "init/gate.h"
 #include "init/listen.h"
 #include "init/logger.h"
 #include "init/notify.h"
+#include "init/watchdog.h"
 #include "lib/fd.h"
 #include "lib/log.h"
 #include "lib/size.h"
 #include "lib/text.h"
 
-#define MS	    1000000ull
-#define SECOND	    1000000000ull
-#define PID_BUCKETS 256
-#define STUCK	    (5 * SECOND) /* after KILL: say so */
+#define MS	       1000000ull
+#define SECOND	       1000000000ull
+#define PID_BUCKETS    256
+#define STUCK	       (5 * SECOND)  /* after KILL: say so */
+#define TRIAL_SHUTDOWN (90 * SECOND) /* bound of a set that gives none */
 
 #ifndef SYS_pidfd_send_signal
 #define SYS_pidfd_send_signal 424
@@ -47,7 +50,8 @@ static struct {
 	uint64_t logger_since;
 	bool logger_due; /* streams wait to be sent */
 	int init_pipe[2];
-	struct loop_timer logger_timer, shutdown_timer;
+	struct loop_timer logger_timer, shutdown_timer, gate_timer, watchdog_timer;
+	struct gate gate;
 	bool reap, shutdown_late;
 	char notify_path[108];
 } st = { .logger = -1,
@@ -561,6 +565,11 @@ void world_rescue(const char *why)
 {
 	if (st.rescue >= 0)
 		return;
+	if (world.trial) {
+		log_error("trial: given up, rebooting why=\"%s\"", why);
+		world_shutdown(SHUT_REBOOT);
+		return;
+	}
 	log_error("rescue: starting why=\"%s\"", why);
 	int r = child_fork(exec_rescue, NULL, &st.rescue, &st.rescue_fd);
 	if (r < 0)
@@ -643,6 +652,8 @@ void world_shutdown(enum shutdown kind)
 		return;
 	log_info("shutdown: begins kind=%s", shutdown_names[kind]);
 	svc_shutdown(&world.mgr);
+	if (!limit && world.trial)
+		limit = TRIAL_SHUTDOWN;
 	if (limit)
 		(void)loop_arm(world.loop, &st.shutdown_timer, loop_now() + limit);
 }
@@ -735,10 +746,57 @@ __attribute__((noreturn)) static void finish(void)
 
 	kill_rest();
 	log_info("shutdown: services are down, unmounting");
+	watchdog_end(world.shutdown == SHUT_REBOOT);
 	final_unmount();
 	if (world.pid1)
 		final_reboot(commands[world.shutdown]);
 	_exit(0);
+}
+
+/* ---- a boot on trial; the hardware watchdog --------------------------------------------------*/
+
+static void look_gate(void)
+{
+	if (st.gate.state != GATE_WAITS || world.shutdown)
+		return;
+	if (gate_look(&st.gate, &world.mgr, loop_now())) {
+		log_error("trial: the health gate failed, rebooting why=\"%s\"", st.gate.why);
+		world_shutdown(SHUT_REBOOT);
+		svc_settle(&world.mgr); /* this turn: nothing else may happen for long */
+	} else if (st.gate.state != GATE_WAITS) {
+		world.trial = false; /* what fails from here on may ask for help */
+		loop_disarm(world.loop, &st.gate_timer);
+		log_info("trial: passed");
+	}
+}
+
+static void on_gate_timer(struct loop_timer *t)
+{
+	(void)t; /* the turn that follows looks */
+}
+
+static void start_gate(void)
+{
+	gate_init(&st.gate, &world.mgr.set->init, world.trial, loop_now());
+	st.gate_timer.fn = on_gate_timer;
+	if (st.gate.deadline)
+		(void)loop_arm(world.loop, &st.gate_timer, st.gate.deadline);
+}
+
+static void on_watchdog_timer(struct loop_timer *t)
+{
+	watchdog_pet();
+	(void)loop_arm(world.loop, t, loop_now() + watchdog_pause());
+}
+
+static void set_watchdog(void)
+{
+	watchdog_set(world.mgr.set->init.watchdog);
+	st.watchdog_timer.fn = on_watchdog_timer;
+	if (!watchdog_pause())
+		loop_disarm(world.loop, &st.watchdog_timer);
+	else
+		(void)loop_arm(world.loop, &st.watchdog_timer, loop_now() + watchdog_pause());
 }
 
 /* ---- loading ---------------------------------------------------------------------------------*/
@@ -774,6 +832,7 @@ static void after_load(void)
 		send_streams();
 	if (st.logger_due && !st.logger_timer.index)
 		(void)loop_arm(world.loop, &st.logger_timer, loop_now() + 100 * MS);
+	set_watchdog();
 	log_info("load: done services=%zu", world.mgr.set->n);
 }
 
@@ -852,8 +911,10 @@ static void look_booted(void)
 
 void world_run(void)
 {
+	set_watchdog();
 	open_own_log();
 	start_logger();
+	start_gate();
 	st.reap = true; /* children from before the signals were blocked */
 	for (;;) {
 		bool loading = world.mgr.pending != NULL;
@@ -863,6 +924,7 @@ void world_run(void)
 		if (loading && !world.mgr.pending && !world.shutdown)
 			after_load();
 		look_booted();
+		look_gate();
 		control_turn();
 		if (world.shutdown && (st.shutdown_late || services_gone()))
 			finish();

@@ -24,6 +24,7 @@ struct world {
 	int exe;     /* this binary */
 	bool pid1;   /* owns its pid namespace: may kill everything */
 	bool booted; /* everything was settled once */
+	bool trial;  /* a boot that counts: what cannot go on reboots, nobody is asked */
 	enum shutdown shutdown;
 	uint64_t start;
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The state machine of PID 1 in a fake world: time stands until it is moved, processes are numbers.
  */
+#include "init/gate.h"
 #include "init/svc.h"
 
 #include <errno.h>
@@ -495,6 +496,73 @@ TEST(deep)
 	svc_mgr_done(&m);
 }
 
+/* ---- The health gate of a boot on trial */
+
+#define GATED                                                                                      \
+	"[init]\ngate = g\ngate-timeout = 10s\n[service g]\ntype = oneshot\nexec = /x\nrequires "  \
+	"= a\n"
+
+static struct gate gate;
+
+static void begin_gate(const char *text, bool trial)
+{
+	begin(text);
+	gate_init(&gate, &m.set->init, trial, now);
+}
+
+TEST(gate_opens)
+{
+	begin_gate(GATED "[service a]\nexec = /x\ntype = notify\n", true);
+	CHECK(!gate_look(&gate, &m, now));
+	CHECK_INT(gate.state, GATE_WAITS);
+	svc_ready(&m, get("a"));
+	svc_settle(&m);
+	CHECK(!gate_look(&gate, &m, now + 9 * SECOND));
+	dies("g", EXIT(0));
+	CHECK(!gate_look(&gate, &m,
+			 now + 11 * SECOND)); /* late, but up: a deadline is not a wish */
+	CHECK_INT(gate.state, GATE_PASSED);
+	/* What happens later is not a matter of the boot. */
+	dies("a", KILLED);
+	CHECK(!gate_look(&gate, &m, now + 20 * SECOND));
+	svc_mgr_done(&m);
+}
+
+TEST(gate_fails)
+{
+	begin_gate(GATED "[service a]\ntype = oneshot\nexec = /x\n", true);
+	CHECK(!gate_look(&gate, &m, now));
+	dies("a", EXIT(1));
+	STATE("g", "failed");
+	CHECK(gate_look(&gate, &m, now));
+	CHECK(strstr(gate.why, "g failed: ") == gate.why);
+	CHECK(!gate_look(&gate, &m, now)); /* says so once */
+	svc_mgr_done(&m);
+
+	begin_gate(GATED "[service a]\nexec = /x\ntype = notify\n", true);
+	CHECK(!gate_look(&gate, &m, gate.deadline - 1));
+	CHECK(gate_look(&gate, &m, gate.deadline));
+	CHECK_STR(gate.why, "g is not up in time: waiting");
+	svc_mgr_done(&m);
+}
+
+TEST(gate_is_of_trials)
+{
+	begin_gate(GATED "[service a]\ntype = oneshot\nexec = /x\n", false);
+	dies("a", EXIT(1));
+	CHECK(!gate_look(&gate, &m, now + 100 * SECOND));
+	svc_mgr_done(&m);
+
+	/* Somebody loads a set without a gate: he is there and sees what happens. */
+	begin_gate(GATED "[service a]\nexec = /x\ntype = notify\n", true);
+	svc_load(&m, parse("[service a]\nexec = /x\ntype = notify\n"));
+	svc_settle(&m);
+	CHECK(!gate_look(&gate, &m, now + 100 * SECOND));
+	CHECK_INT(gate.state, GATE_OFF);
+	svc_mgr_done(&m);
+}
+
 TEST_MAIN(chain, crash_takes_dependents, pulled_in, back_off, policies, stop_escalates,
 	  left_overs_die_before_restart, interrupted_start, start_timeout, exec_fails, restart,
-	  conflict, oneshot_and_stop_command, shutdown, activation, load, load_under_shutdown, deep)
+	  conflict, oneshot_and_stop_command, shutdown, activation, load, load_under_shutdown, deep,
+	  gate_opens, gate_fails, gate_is_of_trials)

@@ -65,6 +65,8 @@ TEST(keys)
 		{ "before = a2", "before = a" },
 		{ "stop-exec = /bin/y", "stop-exec = y" },
 		{ "stop-scope = main", "hostname = h" },
+		{ "stop-timeout = 3", "gate-timeout = 3" },
+		{ "start-timeout = 3", "watchdog = 3" },
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
@@ -75,7 +77,8 @@ TEST(values)
 {
 	struct svc_set *set = NULL;
 	struct err e = ERR_INIT;
-	const char *text = "[init]\nhostname = h\nctrl-alt-del = ignore\n"
+	const char *text = "[init]\nhostname = h\nctrl-alt-del = ignore\ngate = b\n"
+			   "gate-timeout = 2min\nwatchdog = 1500ms\n"
 			   "[service a]\nexec = /bin/sh -c \"exit 3\" \\\n  more\n"
 			   "requires = b\nrequires = c\nsuccess-status = 0 9\nlimit = nofile 1K\n"
 			   "[service b]\nexec = /b\ntype = oneshot\n"
@@ -89,6 +92,8 @@ TEST(values)
 	const struct svc_def *a = set->v[0];
 	CHECK_STR(set->init.hostname, "h");
 	CHECK_INT(set->init.ctrl_alt_del, SVC_CAD_IGNORE);
+	CHECK_STR(set->init.gate, "b");
+	CHECK(set->init.gate_timeout == 120000000000ull && set->init.watchdog == 1500000000ull);
 	CHECK_STR(a->exec[2], "exit 3");
 	CHECK_STR(a->exec[3], "more");
 	CHECK(!a->exec[4]);
@@ -128,6 +133,8 @@ TEST(structure)
 	refused("[service a]\nexec = /x\nexec = /y\n", "stands twice");
 	refused("[init]\n[init]\n", "second [init]");
 	refused("[init]\nexec = /x\n", "key of [service]");
+	refused("[init]\ngate = b\n[service a]\nexec = /x\n", "f:1: gate names 'b'");
+	refused("[init]\ngate = a\n[service a]\nexec = /x\nenabled = no\n", "not enabled");
 	refused("[service a]\ntype = group\nexec = /x\n", "a group has no exec");
 	refused("[service a]\ntype = forking\nexec = /x\n", "pid-file");
 	refused("[service a]\nexec = /x\nactivate = yes\n", "listen");
