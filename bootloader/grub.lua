@@ -20,11 +20,11 @@ set -e
 b=$busybox/bin/busybox
 $b mkdir -p "$out/$directory"
 $grub/bin/grub-mkimage -O "$format" -d "$code/lib/grub/$modules_of" -p "$prefix" -o "$out/$directory/$name" $modules
-[ "$modules_of" != i386-pc ] || $b cp "$code/lib/grub/i386-pc/boot.img" "$out/boot.img"
+[ -z "$first" ] || $b cp "$code/lib/grub/$modules_of/$first" "$out/$first"
 $b chmod -R a-w "$out"
 ]]
 
-local function core(t, partition)
+local function core(t)
 	local modules = {}
 	for _, list in ipairs { COMMON, t.modules } do
 		for _, name in ipairs(list) do
@@ -38,27 +38,48 @@ local function core(t, partition)
 		env = {
 			busybox = tools.busybox, grub = require "packages.grub", code = require(t.package),
 			format = t.format, modules_of = t.platform, directory = t.directory, name = t.name, modules = modules,
-			prefix = "(,gpt" .. partition .. ")/boot/grub",
+			first = t.first or "", prefix = t.prefix,
 		},
 	}
 end
 
 local M = {}
 
+local function on_disk(partition)
+	return "(,gpt" .. partition .. ")/boot/grub"
+end
+
 -- partition: the number of the GPT partition that holds /boot/grub, on the disk that was booted.
 function M.bios(partition)
-	return core({
+	return core {
 		item = "grub-bios", package = "packages.grub", platform = "i386-pc", format = "i386-pc",
-		directory = ".", name = "core.img", modules = { "biosdisk" },
-	}, partition)
+		directory = ".", name = "core.img", first = "boot.img", modules = { "biosdisk" }, prefix = on_disk(partition),
+	}
 end
 
 -- The contents of an EFI system partition, under the name that firmware looks for by itself.
+local function efi(item, prefix)
+	return core {
+		item = item, package = "packages.grub-efi", platform = "x86_64-efi", format = "x86_64-efi",
+		directory = "EFI/BOOT", name = "BOOTX64.EFI", modules = { "efi_gop", "efi_uga" }, prefix = prefix,
+	}
+end
+
 function M.efi(partition)
-	return core({
-		item = "grub-efi", package = "packages.grub-efi", platform = "x86_64-efi", format = "x86_64-efi",
-		directory = "EFI/BOOT", name = "BOOTX64.EFI", modules = { "efi_gop", "efi_uga" },
-	}, partition)
+	return efi("grub-efi", on_disk(partition))
+end
+
+-- The same for a CD that can also be a disk: no partition is known; the menu is on what was started.
+function M.iso_bios()
+	return core {
+		item = "grub-iso-bios", package = "packages.grub", platform = "i386-pc", format = "i386-pc-eltorito",
+		directory = ".", name = "bios.img", first = "boot_hybrid.img", modules = { "biosdisk" }, prefix = "/boot/grub",
+	}
+end
+
+-- Beside it in the FAT image lies a grub.cfg that looks for the CD.
+function M.iso_efi()
+	return efi("grub-iso-efi", "/EFI/BOOT")
 end
 
 return M

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* "cairn builder image-raw": runs inside a derivation. */
+/* "cairn builder image-raw, image-iso": images that boot; run inside derivations. */
 #include "image/image.h"
 
 #include <errno.h>
@@ -9,52 +9,117 @@
 
 #include "image/closure.h"
 #include "image/disk.h"
+#include "image/iso.h"
 #include "lib/fd.h"
 #include "lib/text.h"
 #include "store/store.h"
 #include "system/system.h"
 
-#define LIMIT_LAYOUT  (64 * 1024)
+#define LIMIT_LAYOUT (64 * 1024)
 
-struct image_raw {
+struct bootable {
 	const char *closure, *system, *output, *store_prefix, *work;
-	const char *layout, *size, *bios, *esp;
-	const char *mke2fs, *mkfs_fat, *mtools;
+	const char *bios, *esp;
+	const char *layout, *size; /* of a disk */
+	const char *label;	   /* of an ISO image */
+	const char *mke2fs, *mkfs_fat, *mtools, *xorriso, *mksquashfs;
 };
 
-#define AT(f) offsetof(struct image_raw, f)
+#define AT(f) offsetof(struct bootable, f)
+#define OPTION(name, field, arg, help)                                                             \
+	{                                                                                          \
+		name, 0, CMD_STR, AT(field), arg, help                                             \
+	}
+#define OPTION_OUTPUT                                                                              \
+	{                                                                                          \
+		"output", 'o', CMD_STR, AT(output), "FILE", "image to make; else $out"             \
+	}
+
 static const struct cmd_opt image_raw_opts[] = {
-	{ "bios-code", 0, CMD_STR, AT(bios), "DIR", "directory with boot.img and core.img" },
-	{ "closure", 0, CMD_STR, AT(closure), "FILE",
-	  "closure as exportReferencesGraph writes it" },
-	{ "esp", 0, CMD_STR, AT(esp), "DIR", "what goes into the EFI system partition" },
-	{ "layout", 0, CMD_STR, AT(layout), "FILE", "partitions (doc/image.md)" },
-	{ "mke2fs", 0, CMD_STR, AT(mke2fs), "FILE", "the program" },
-	{ "mkfs-fat", 0, CMD_STR, AT(mkfs_fat), "FILE", "the program" },
-	{ "mtools", 0, CMD_STR, AT(mtools), "FILE", "the program" },
-	{ "output", 'o', CMD_STR, AT(output), "FILE", "image to make; else $out" },
-	{ "size", 0, CMD_STR, AT(size), "SIZE", "of the disk; else as large as it must be" },
-	{ "store-prefix", 0, CMD_STR, AT(store_prefix), "DIR", "directory in front of the store" },
-	{ "system", 0, CMD_STR, AT(system), "PATH", "generation" },
-	{ "work", 0, CMD_STR, AT(work), "DIR", "scratch directory" },
+	OPTION("bios-code", bios, "DIR", "directory with boot.img and core.img"),
+	OPTION("closure", closure, "FILE", "closure as exportReferencesGraph writes it"),
+	OPTION("esp", esp, "DIR", "what goes into the EFI system partition"),
+	OPTION("layout", layout, "FILE", "partitions (doc/image.md)"),
+	OPTION("mke2fs", mke2fs, "FILE", "the program"),
+	OPTION("mkfs-fat", mkfs_fat, "FILE", "the program"),
+	OPTION("mtools", mtools, "FILE", "the program"),
+	OPTION_OUTPUT,
+	OPTION("size", size, "SIZE", "of the disk; else as large as it must be"),
+	OPTION("store-prefix", store_prefix, "DIR", "directory in front of the store"),
+	OPTION("system", system, "PATH", "generation"),
+	OPTION("work", work, "DIR", "scratch directory"),
 };
 
-static int check_options(struct image_raw *o, struct disk_opts *disk, struct err *e)
+static const struct cmd_opt image_iso_opts[] = {
+	OPTION("bios-code", bios, "DIR", "directory with bios.img and boot_hybrid.img"),
+	OPTION("closure", closure, "FILE", "closure as exportReferencesGraph writes it"),
+	OPTION("efi", esp, "DIR", "directory with EFI/BOOT/BOOTX64.EFI"),
+	OPTION("label", label, "TEXT", "of the volume"),
+	OPTION("mkfs-fat", mkfs_fat, "FILE", "the program"),
+	OPTION("mtools", mtools, "FILE", "the program"),
+	OPTION_OUTPUT,
+	OPTION("mksquashfs", mksquashfs, "FILE", "the program"),
+	OPTION("store-prefix", store_prefix, "DIR", "directory in front of the store"),
+	OPTION("system", system, "PATH", "generation"),
+	OPTION("work", work, "DIR", "scratch directory"),
+	OPTION("xorriso", xorriso, "FILE", "the program"),
+};
+
+static const char * or (const char *given, const char *other)
 {
-	o->output = o->output ? o->output : getenv("out");
-	o->store_prefix = o->store_prefix ? o->store_prefix : "";
-	o->work = o->work ? o->work : ".";
-	if (!o->closure || !o->system || !o->output || !o->layout)
-		return cmd_usage(e, "--closure, --system, --layout and an output are needed");
+	return given ? given : other;
+}
+
+/* The menu of a machine whose only generation is this one. */
+static int first_menu(const struct bootable *o, struct arena *a, struct boot_menu *ret,
+		      bool *ret_none, struct err *e)
+{
+	struct sys_root root = { .target = "", .store = o->store_prefix };
+	struct gen gen = { .number = 1, .path = o->system };
+	struct gen_list list = { .v = &gen, .n = 1, .current = 1 };
+
+	return sys_menu_build(&root, a, &list, 1, 0, ret, ret_none, e);
+}
+
+/* Contents from the options; everything lives in a, closure and menu. */
+static int load(struct bootable *o, struct arena *a, struct vec *closure, struct boot_menu *menu,
+		struct contents *ret, struct err *e)
+{
+	bool none = false;
+	int r;
+
+	o->output = or (o->output, getenv("out"));
+	o->store_prefix = or (o->store_prefix, "");
+	if (!o->closure || !o->system || !o->output)
+		return cmd_usage(e, "--closure, --system and an output are needed");
+	if ((r = store_path_check(STORE_DIR_DEFAULT, slice_of(o->system), e)) < 0 ||
+	    (r = closure_load(a, STORE_DIR_DEFAULT, o->closure, closure, e)) < 0 ||
+	    (r = first_menu(o, a, menu, &none, e)) < 0)
+		return r;
+	*ret = (struct contents){ .arena = a,
+				  .store_prefix = o->store_prefix,
+				  .system = o->system,
+				  .closure = closure,
+				  .menu = none ? NULL : menu,
+				  .work = or (o->work, ".") };
+	return 0;
+}
+
+/* ---- image-raw ------------------------------------------------------------------------------- */
+
+static int disk_options(const struct bootable *o, struct disk_opts *disk, struct err *e)
+{
+	if (!o->layout)
+		return cmd_usage(e, "--layout is needed");
 	*disk = (struct disk_opts){ .file = o->output,
-				    .mke2fs = o->mke2fs ? o->mke2fs : "mke2fs",
-				    .mkfs_fat = o->mkfs_fat ? o->mkfs_fat : "mkfs.fat",
-				    .mtools = o->mtools ? o->mtools : "mtools",
+				    .mke2fs = or (o->mke2fs, "mke2fs"),
+				    .mkfs_fat = or (o->mkfs_fat, "mkfs.fat"),
+				    .mtools = or (o->mtools, "mtools"),
 				    .bios_dir = o->bios,
 				    .esp_dir = o->esp };
 	if (o->size && text_size(slice_of(o->size), &disk->size) < 0)
 		return cmd_usage(e, "'%s' is not a size", o->size);
-	return store_path_check(STORE_DIR_DEFAULT, slice_of(o->system), e);
+	return 0;
 }
 
 static int load_layout(const char *file, struct arena *a, struct layout *ret, struct err *e)
@@ -65,55 +130,87 @@ static int load_layout(const char *file, struct arena *a, struct layout *ret, st
 	return r < 0 ? r : layout_parse(a, str_slice(&text), file, ret, e);
 }
 
-/* The menu of a machine whose only generation is this one. */
-static int first_menu(const struct image_raw *o, struct arena *a, struct boot_menu *ret,
-		      bool *ret_none, struct err *e)
-{
-	struct sys_root root = { .target = "", .store = o->store_prefix };
-	struct gen gen = { .number = 1, .path = o->system };
-	struct gen_list list = { .v = &gen, .n = 1, .current = 1 };
-
-	return sys_menu_build(&root, a, &list, 1, 0, ret, ret_none, e);
-}
-
 static int image_raw_run(struct cmd_env *env, struct err *e)
 {
-	struct image_raw *o = env->ctx;
+	struct bootable *o = env->ctx;
 	auto_arena struct arena a = ARENA_INIT;
 	auto_vec struct vec closure = VEC_INIT;
 	struct disk_result result = { 0 };
-	struct layout layout;
 	struct boot_menu menu;
+	struct layout layout;
 	struct disk_opts disk;
-	bool none = false;
+	struct contents c;
+	char size[16], left[16];
 	int r;
 
-	if ((r = check_options(o, &disk, e)) < 0 ||
-	    (r = load_layout(o->layout, &a, &layout, e)) < 0 ||
-	    (r = closure_load(&a, STORE_DIR_DEFAULT, o->closure, &closure, e)) < 0 ||
-	    (r = first_menu(o, &a, &menu, &none, e)) < 0)
+	if ((r = load(o, &a, &closure, &menu, &c, e)) < 0 || (r = disk_options(o, &disk, e)) < 0 ||
+	    (r = load_layout(o->layout, &a, &layout, e)) < 0)
 		return r;
-	struct contents c = { .arena = &a,
-			      .store_prefix = o->store_prefix,
-			      .system = o->system,
-			      .closure = &closure,
-			      .menu = none ? NULL : &menu,
-			      .work = o->work };
 	disk.layout = &layout;
 	if ((r = disk_make(&disk, &c, &result, e)) < 0)
 		return r;
-	char size[16], left[16];
 	text_human(result.size, size);
 	text_human(result.free_bytes, left);
 	(void)fprintf(stderr, "image: %s, %zu store items, %s free\n", size, closure.n, left);
 	return 0;
 }
 
+/* ---- image-iso ------------------------------------------------------------------------------- */
+
+/* How many the builder may use; the daemon says so. */
+static unsigned processors(void)
+{
+	const char *text = getenv("NIX_BUILD_CORES");
+	uint64_t n;
+
+	return text && text_u64(slice_of(text), 1024, &n) == 0 && n ? (unsigned)n : 1;
+}
+
+static int image_iso_run(struct cmd_env *env, struct err *e)
+{
+	struct bootable *o = env->ctx;
+	auto_arena struct arena a = ARENA_INIT;
+	auto_vec struct vec closure = VEC_INIT;
+	struct boot_menu menu;
+	struct contents c;
+	uint64_t bytes = 0;
+	char size[16];
+
+	int r = load(o, &a, &closure, &menu, &c, e);
+	if (r == 0 && (!o->bios || !o->esp))
+		r = cmd_usage(e, "--bios-code and --efi are needed");
+	if (r < 0)
+		return r;
+	struct iso_opts iso = { .file = o->output,
+				.label = or (o->label, "CAIRN"),
+				.xorriso = or (o->xorriso, "xorriso"),
+				.mksquashfs = or (o->mksquashfs, "mksquashfs"),
+				.mkfs_fat = or (o->mkfs_fat, "mkfs.fat"),
+				.mtools = or (o->mtools, "mtools"),
+				.bios_dir = o->bios,
+				.efi_dir = o->esp,
+				.processors = processors() };
+	if ((r = iso_make(&iso, &c, &bytes, e)) < 0)
+		return r;
+	text_human(bytes, size);
+	(void)fprintf(stderr, "image: %s, %zu store items\n", size, closure.n);
+	return 0;
+}
+
+const struct cmd image_cmd_builder_image_iso = {
+	.name = "image-iso",
+	.summary = "write an ISO 9660 image",
+	CMD_OPTS(image_iso_opts),
+	.context_size = sizeof(struct bootable),
+	.run = image_iso_run,
+	.hidden = true,
+};
+
 const struct cmd image_cmd_builder_image_raw = {
 	.name = "image-raw",
 	.summary = "write a raw disk image",
 	CMD_OPTS(image_raw_opts),
-	.context_size = sizeof(struct image_raw),
+	.context_size = sizeof(struct bootable),
 	.run = image_raw_run,
 	.hidden = true,
 };

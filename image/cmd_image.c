@@ -30,7 +30,7 @@ static const struct cmd_opt image_opts[] = {
 	{ "output", 'o', CMD_STR, AT(output), "FILE", "copy the image there and print that path" },
 	{ "physical", 0, CMD_FLAG, AT(physical), NULL, "print the path behind the private root" },
 	{ "type", 't', CMD_STR, AT(type), "TYPE",
-	  "kind of image: raw (unless given), qcow2, docker, tarball" },
+	  "kind of image: raw (unless given), iso9660, qcow2, docker, tarball" },
 	SYS_EVAL_OPTIONS(struct image, eval),
 	STORE_OPTIONS_BASIC(struct image, store),
 	STORE_OPTIONS_BUILD(struct image, store),
@@ -43,6 +43,7 @@ static const struct image_type {
 } image_types[] = {
 	{ "docker", "image.docker",
 	  "container image for docker, podman and skopeo (OCI, in a tar file)", .named = true },
+	{ "iso9660", "image.iso", "CD and USB stick, BIOS and UEFI; read-only, with memory above" },
 	{ "qcow2", "image.qcow2", "the disk of raw for QEMU, as large as its contents",
 	  .disk = true },
 	{ "raw", "image.raw", "disk that boots", .disk = true },

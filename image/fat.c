@@ -12,6 +12,7 @@
 #define SECTOR	  512
 #define FAT32_MIN (34u << 20)  /* fewer clusters of one sector make FAT16 */
 #define FAT32_ONE (256u << 20) /* clusters of one sector up to here */
+#define FAT16_MIN (8u << 20)
 
 /* FAT begins in 1980; earlier times would be written as its first moment anyway. */
 static const char *const fat_env[] = {
@@ -44,7 +45,7 @@ static int mkfs(const struct fat_opts *o, struct err *e)
 	argv[n++] = "--offset";
 	argv[n++] = offset;
 	argv[n++] = "-F";
-	argv[n++] = wide ? "32" : "16";
+	argv[n++] = wide ? "32" : o->size >= FAT16_MIN ? "16" : "12";
 	if (wide && o->size <= FAT32_ONE) {
 		argv[n++] = "-s";
 		argv[n++] = "1";

@@ -15,7 +15,7 @@
 struct fat_opts {
 	const char *file;   /* exists; at least offset + size bytes, zeros there */
 	uint64_t offset;    /* bytes, whole sectors */
-	uint64_t size;	    /* bytes; from 1 MiB on */
+	uint64_t size;	    /* bytes; from 128 KiB on */
 	uint32_t serial;    /* of the volume */
 	const char *label;  /* "" for none */
 	const char *mkfs;   /* program mkfs.fat */

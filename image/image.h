@@ -7,6 +7,7 @@
 extern const struct cmd image_cmd_image; /* cairn system image */
 /* cairn builder …, hidden */
 extern const struct cmd image_cmd_builder_image_docker;
+extern const struct cmd image_cmd_builder_image_iso;
 extern const struct cmd image_cmd_builder_image_qcow2;
 extern const struct cmd image_cmd_builder_image_raw;
 extern const struct cmd image_cmd_builder_image_tarball;

@@ -33,11 +33,16 @@ int tarball_entry(struct tar *t, const struct man_entry *n, struct err *e)
 struct tarball {
 	struct img_sink sink;
 	struct tar *tar;
+	unsigned flags;
 };
 
 static int sink_entry(struct img_sink *s, const struct man_entry *n, struct err *e)
 {
-	return tarball_entry(CONTAINER_OF(s, struct tarball, sink)->tar, n, e);
+	struct tarball *t = CONTAINER_OF(s, struct tarball, sink);
+
+	if (!*n->path && (t->flags & TARBALL_NO_TOP))
+		return 0;
+	return tarball_entry(t->tar, n, e);
 }
 
 static int sink_data(struct img_sink *s, const void *p, size_t n, struct err *e)
@@ -50,13 +55,14 @@ static int sink_end(struct img_sink *s, const struct man_entry *n, struct err *e
 	return 0;
 }
 
-static int tarball_write(int fd, struct contents *c, struct err *e)
+int tarball_write(int fd, unsigned flags, struct contents *c, struct err *e)
 {
-	struct tarball t = { .sink = { sink_entry, sink_data, sink_end } };
+	struct tarball t = { .sink = { sink_entry, sink_data, sink_end }, .flags = flags };
 	struct fill_opts fill = contents_fill(c);
 	struct nar_sink *out = nar_sink_fd(c->arena, fd);
 
-	int r = out ? tar_open(out, true, &t.tar, e) : err_num(e, -ENOMEM, "tar file");
+	int r = out ? tar_open(out, flags & TARBALL_GZIP, &t.tar, e)
+		    : err_num(e, -ENOMEM, "tar file");
 	if (r < 0)
 		return r;
 	r = fill_run(&c->manifest, &t.sink, &fill, e);
@@ -75,7 +81,7 @@ int tarball_make(const char *file, struct contents *c, uint64_t *ret_size, struc
 		return err_sys(e, "%s", file);
 	int r = contents_make(c, e);
 	if (r == 0)
-		r = tarball_write(fd, c, e);
+		r = tarball_write(fd, TARBALL_GZIP, c, e);
 	manifest_done(&c->manifest);
 	if (r == 0 && fstat(fd, &st) < 0)
 		r = err_sys(e, "%s", file);

@@ -12,5 +12,10 @@ struct tar;
 /* Write c as a tar file with gzip; file must not exist and is removed on failure. */
 int tarball_make(const char *file, struct contents *c, uint64_t *ret_size, struct err *e);
 
+#define TARBALL_GZIP   (1u << 0)
+#define TARBALL_NO_TOP (1u << 1) /* without an entry for the root directory itself */
+/* Write c, whose manifest is made, to fd as a tar stream. */
+int tarball_write(int fd, unsigned flags, struct contents *c, struct err *e);
+
 /* Begin the entry of n in t. */
 int tarball_entry(struct tar *t, const struct man_entry *n, struct err *e);

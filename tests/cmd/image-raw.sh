@@ -4,19 +4,7 @@
 # can read it, and nothing but the closure decides its bytes.
 set -u
 PATH=$PATH:/usr/sbin:/sbin
-fails=0 n=0
-check() {
-	n=$((n + 1))
-	name=$1
-	shift
-	if "$@" >"$TMP/out" 2>&1; then
-		echo "ok $n - $name"
-	else
-		echo "not ok $n - $name"
-		sed 's/^/# /' "$TMP/out" | head -n 20
-		fails=1
-	fi
-}
+. "$SRC/tests/cmd/image.inc"
 for tool in mke2fs e2fsck debugfs sfdisk grub-fstest sqlite3 mkfs.fat fsck.fat mtools; do
 	command -v $tool >/dev/null || {
 		echo "skip: $tool is not installed"
@@ -24,35 +12,8 @@ for tool in mke2fs e2fsck debugfs sfdisk grub-fstest sqlite3 mkfs.fat fsck.fat m
 	}
 done
 
-# A closure of four items below the directory $1.
-h=123456789abcdfghijklmnpqrsvwxyz
-linux=/gnu/store/0$h-linux-6.1 system=/gnu/store/1$h-system tree=/gnu/store/2$h-tree
-config=/gnu/store/3$h-system.lua
-make_store() {
-	s=$1/gnu/store
-	mkdir -p "$s"
-	mkdir -p "$1$linux" "$1$system/boot" "$1$system/config" "$1$tree/bin" "$1$tree/many" "$1$tree/a"
-	seq 1 1000000 >"$1$linux/bzImage"
-	: >"$1$linux/empty"
-	ln -s $linux/bzImage "$1$system/kernel"
-	echo 'return 1' >"$1$config"
-	ln -s $config "$1$system/config/system.lua"
-	printf 'cairn-boot-entry 1\nlabel It'\''s a "test"; $a\nversion 6.1\nkernel %s\nparameters root=LABEL=root-of-test cairn.system=%s\n' \
-		$linux/bzImage $system >"$1$system/boot/entry"
-	printf '[menu]\nloader = grub\ntimeout = 2\nserial = yes\n' >"$1$system/boot/menu"
-	cp /bin/true "$1$tree/bin/true"
-	chmod 755 "$1$tree/bin/true"
-	ln -s true "$1$tree/bin/also"
-	ln -s "$(printf 'x%.0s' $(seq 200))" "$1$tree/long"
-	echo 1 >"$1$tree/a/b"
-	echo 2 >"$1$tree/a-b"
-	echo 3 >"$1$tree/a.b"
-	truncate -s 3000001 "$1$tree/zero"
-	for i in $2; do echo "$i" >"$1$tree/many/a-file-with-a-rather-long-name-$i"; done
-}
 make_store "$TMP/a" "$(seq 1 400)"
-for item in $linux $tree $config; do printf '%s\n\n0\n' $item; done >"$TMP/closure"
-printf '%s\n\n3\n%s\n%s\n%s\n' $system $linux $config $tree >>"$TMP/closure"
+make_closure "$TMP/closure"
 
 # Partitions at 1 MiB (GRUB's core), 2 MiB (ESP of 40 MiB), 42 MiB (root), then swap and nothing.
 layout() { # layout ROOT-LINE...
@@ -133,12 +94,8 @@ check 'GRUB reads the kernel' grub-fstest "$img" cmp "(loop0,gpt3)$linux/bzImage
 check 'GRUB reads a file of holes' grub-fstest "$img" cmp "(loop0,gpt3)$tree/zero" "$TMP/a$tree/zero"
 
 # Same input, same bytes: other times, modes, order of creation, umask, time zone, user.
-make_store "$TMP/b" "$(seq 400 -1 1)"
-find "$TMP/b" -exec touch -h -d 2001-01-01 {} +
-chmod -R go-w,a+rX "$TMP/b" "$TMP/closure"
-find "$TMP/b" -type f ! -perm -0100 -exec chmod 0604 {} +
-mkdir -m 777 "$TMP/free"
-as_other() {
+other_store "$TMP/b"
+other() {
 	if [ "$(id -u)" = 0 ]; then
 		chmod a+x "$TMP"
 		setpriv --reuid 65534 --regid 65534 --clear-groups -- "$@"
