@@ -13,7 +13,6 @@
 static const struct cmd *const builder_commands[] = {
 	&sys_cmd_builder_cpio,
 	&image_cmd_builder_image_docker,
-	&image_cmd_builder_image_iso,
 	&image_cmd_builder_image_qcow2,
 	&image_cmd_builder_image_raw,
 	&image_cmd_builder_image_tarball,
@@ -35,8 +34,10 @@ static const struct cmd *const system_commands[] = {
 	&sys_cmd_describe,
 	&image_cmd_image,
 	&sys_cmd_list_generations,
+	&sys_cmd_mark_good,
 	&sys_cmd_reconfigure,
 	&sys_cmd_roll_back,
+	&sys_cmd_status,
 	&sys_cmd_switch_generation,
 	NULL,
 };

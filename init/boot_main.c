@@ -41,6 +41,7 @@
 #endif
 
 static int kmsg = -1;
+static bool watched;	    /* by the hardware */
 static const char *root_at; /* where the root file system is: "/root", then ""; NULL: nowhere yet */
 
 static void sink(enum log_level level, const char *line)
@@ -268,6 +269,15 @@ static int switch_root(struct err *e)
 
 /* ---- failures --------------------------------------------------------------------------------*/
 
+/* Of a person at the shell it would know nothing. */
+static void stop_watchdog(void)
+{
+	auto_fd int fd = watched ? open("/dev/watchdog0", O_WRONLY | O_CLOEXEC) : -1;
+
+	if (fd >= 0)
+		(void)!write(fd, "V", 1); /* what does not know the word has stopped before */
+}
+
 static int take_console(void *arg)
 {
 	int fd = open("/dev/console", O_RDWR);
@@ -344,6 +354,7 @@ __attribute__((noreturn)) static void give_up(const struct root_spec *s, const c
 	 * generation to go back to. */
 	bool unattended = s->trial || (s->has_panic && s->panic > 0);
 	if (!unattended) {
+		stop_watchdog();
 		list_generations();
 		log_error("boot: a shell follows; the machine reboots when it ends");
 		if (!rescue_shell() && s->panic == 0)
@@ -379,6 +390,7 @@ static void start_watchdog(uint64_t timeout)
 	if (!timeout)
 		return;
 	auto_fd int fd = open("/dev/watchdog0", O_WRONLY | O_CLOEXEC);
+	watched = fd >= 0;
 	if (fd < 0 || ioctl(fd, WDIOC_SETTIMEOUT, &seconds) < 0)
 		log_warn("watchdog: not set why=\"%s\"", strerror(errno));
 	else
@@ -444,13 +456,15 @@ int main(int argc, char **argv)
 	if (r < 0)
 		give_up(&spec, e.msg);
 	load_modules();
-	start_watchdog(spec.watchdog);
 	if (spec.shell)
 		(void)rescue_shell();
 	if (!spec.init[0] && !spec.generation)
 		give_up(&spec, "no cairn.system= on the kernel command line");
-	if (find_root(&spec, &e) < 0 || choose_generation(&spec, &e) < 0 ||
-	    check_init(spec.init, &e) < 0 || switch_root(&e) < 0)
+	if (find_root(&spec, &e) < 0)
+		give_up(&spec, e.msg);
+	start_watchdog(spec.watchdog); /* the check of a large disk takes longer than it waits */
+	if (choose_generation(&spec, &e) < 0 || check_init(spec.init, &e) < 0 ||
+	    switch_root(&e) < 0)
 		give_up(&spec, e.msg);
 
 	char *args[] = { spec.init, spec.generation ? set : NULL, NULL };

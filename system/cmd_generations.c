@@ -193,27 +193,42 @@ static int matches(const char *pattern, unsigned number, bool *ret, struct err *
 	return 0;
 }
 
-/* Generations to delete and those that stay. Without patterns: all but the current and booted. */
+/* Why a generation cannot be deleted; NULL: it can. */
+static const char *needed_as(const struct switcher *s, const struct boot_count *c,
+			     const struct gen *g)
+{
+	if (g->number == s->list.current)
+		return "the current one";
+	if (s->booted && strcmp(s->booted, g->path) == 0)
+		return "the one that runs";
+	return g->number == c->good ? "the one that the boot loader falls back to" : NULL;
+}
+
+/* Generations to delete and those that stay. Without patterns: all that are not needed. */
 static int choose(struct cmd_env *env, struct switcher *s, struct gen_list *go,
 		  struct gen_list *stay, struct err *e)
 {
+	struct boot_count count;
+	int rc = boot_count_load(s->root.target, &count, e);
+
+	if (rc < 0)
+		return rc;
 	for (size_t i = 0; i < s->list.n; i++) {
 		const struct gen *g = &s->list.v[i];
-		bool booted = s->booted && strcmp(s->booted, g->path) == 0;
-		bool wanted = env->nargs == 0 && !booted && g->number != s->list.current;
+		const char *needed = needed_as(s, &count, g);
+		bool wanted = env->nargs == 0 && !needed;
 
 		for (size_t k = 0; k < env->nargs; k++) {
 			bool hit;
-			int rc = matches(env->args[k], g->number, &hit, e);
 
+			rc = matches(env->args[k], g->number, &hit, e);
 			if (rc < 0)
 				return rc;
 			wanted = wanted || hit;
 		}
-		if (wanted && g->number == s->list.current)
-			return err_set(e, -ERR_IN_USE,
-				       "generation %u is the current one and cannot be deleted",
-				       g->number);
+		if (wanted && needed)
+			return err_set(e, -ERR_IN_USE, "generation %u is %s and cannot be deleted",
+				       g->number, needed);
 		if (wanted)
 			go->v[go->n++] = *g;
 		else
@@ -299,7 +314,8 @@ const struct cmd sys_cmd_delete_generations = {
 	.summary = "delete generations, and their entries in the boot menu",
 	.help = "PATTERN is a number, a range such as 2..5, or a list of both with commas. "
 		"Without\n"
-		"one all go but the current and the booted. 'cairn store gc' then frees the space.",
+		"one all go but the current, the booted and the last good one. 'cairn store gc'\n"
+		"then frees the space.",
 	CMD_OPTS(delete_opts),
 	.context_size = sizeof(struct ctx),
 	.max_args = SIZE_MAX,

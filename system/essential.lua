@@ -9,6 +9,8 @@ local tools = require "system.tools"
 
 local M = {}
 
+M.GATE = "boot-good"
+
 local SEED = "/var/lib/cairn/random-seed"
 
 local function script(name, contents)
@@ -137,6 +139,40 @@ local function modules(names, out, base)
 	base[#base + 1] = "kernel-modules"
 end
 
+-- The last of a boot: what the machine must have is up, so the boot loader may rely on this generation.
+local function gate(os, all, out)
+	local needed = os.health_gate.services
+	if not needed then
+		needed = { "base" }
+		for _, s in ipairs(all.init) do
+			if s.name == "cairn-daemon" then
+				needed[2] = s.name
+			end
+		end
+	end
+	local known = {}
+	for _, list in ipairs { out, all.init } do
+		for _, s in ipairs(list) do
+			known[s.name] = true
+		end
+	end
+	for _, name in ipairs(needed) do
+		if not known[name] then
+			schema.fail(os.health_gate, "there is no service '" .. name .. "'", "services")
+		end
+	end
+	out[#out + 1] = {
+		name = M.GATE, type = "oneshot", description = "this generation came up well",
+		exec = { tools.cairn .. "/bin/cairn", "system", "mark-good" },
+		requires = needed, on_change = "later",
+	}
+end
+
+-- The service that the health gate of a boot on trial is; nil where boots are not counted.
+function M.gate(os)
+	return os.bootloader.type ~= "none" and M.GATE or nil
+end
+
 -- all: the fold of the configured services (their sysctl and kernel_modules count).
 function M.services(os, all)
 	local out, base = {}, { "loopback", "random-seed" }
@@ -181,6 +217,9 @@ function M.services(os, all)
 		name = "base", type = "group", description = "what services may count on",
 		requires = { "activation", "file-systems" }, wants = base,
 	}
+	if M.gate(os) then
+		gate(os, all, out)
+	end
 	return out
 end
 

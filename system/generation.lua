@@ -112,6 +112,9 @@ local function service_set(os, all, environment)
 		{ "hostname", os.host_name },
 		-- Not /bin/sh: that link is made by activation, whose failure is what rescue is for.
 		{ "rescue", conf.words { tools.busybox .. "/bin/busybox", "sh" } },
+		{ "gate", essential.gate(os) },
+		{ "gate-timeout", essential.gate(os) and os.health_gate.timeout },
+		{ "watchdog", os.watchdog and os.watchdog.timeout },
 	}
 	for name, value in pairs(environment) do
 		init[#init + 1] = { "environment", conf.word(name .. "=" .. value) }
@@ -132,6 +135,12 @@ local function service_set(os, all, environment)
 	}
 end
 
+-- Of a duration that was checked.
+local function seconds(text)
+	local number, unit = text:match("^(%d+)(%a+)$")
+	return math.tointeger(number) * ({ s = 1, min = 60, h = 3600 })[unit]
+end
+
 local function parameters(os)
 	local root = root_of(os)
 	local words = { "root=" .. root.device, "rootfstype=" .. root.type }
@@ -141,6 +150,9 @@ local function parameters(os)
 	words[#words + 1] = "rw"
 	for _, word in ipairs(os.kernel_arguments) do
 		words[#words + 1] = word
+	end
+	if os.watchdog then
+		words[#words + 1] = "cairn.watchdog=" .. seconds(os.watchdog.timeout)
 	end
 	words[#words + 1] = "cairn.system=@out@"
 	return table.concat(words, " ")

@@ -16,11 +16,41 @@ local bootloader = schema.record("bootloader", {
 	serial_speed = schema.integer { default = 115200, min = 300, max = 4000000 },
 }, { doc = "the boot loader" })
 
+local UNITS = { s = 1, min = 60, h = 3600 }
+
+-- A length of time in whole seconds.
+local function duration(options)
+	options.pattern = "^%d+[a-z]+$"
+	options.what = "a duration such as '30s' or '5min'"
+	options.check = function(v)
+		if not UNITS[v:match("%a+")] or tonumber(v:match("%d+")) == 0 then
+			return "'" .. v .. "' is not a duration such as '30s' or '5min'"
+		end
+	end
+	return schema.string(options)
+end
+
+local health_gate = schema.record("health_gate", {
+	services = schema.list(schema.string { pattern = "^%w[%w._@-]*$", max = 64, what = "the name of a service" },
+		{ optional = true, unique = true, doc = "left out: base, and the build daemon where there is one" }),
+	timeout = duration { default = "5min", doc = "from the start of PID 1 until all of them are up" },
+}, { doc = "what must be up before a generation counts as good" })
+
+local watchdog = schema.record("watchdog", {
+	timeout = duration {
+		default = "30s", doc = "how long the machine may hang",
+	},
+}, { doc = "the hardware watchdog" })
+
 local function argument(v)
 	if v:find("[%s\1-\31\127]") then
 		return "'" .. v .. "' holds blanks; give each argument as an element of its own"
 	elseif v:find("^root=") or v:find("^cairn%.system=") then
 		return v:match("^[^=]+=") .. " is written by Cairn, from file_systems"
+	elseif v:find("^cairn%.trial=") then
+		return "cairn.trial= is written by the boot loader"
+	elseif v:find("^cairn%.watchdog=") then
+		return "cairn.watchdog= is written by Cairn, from watchdog"
 	end
 end
 
@@ -85,6 +115,12 @@ return schema.record("operating_system", {
 			return bootloader {}
 		end,
 	}),
+	health_gate = schema.of(health_gate, {
+		default = function()
+			return health_gate {}
+		end,
+	}),
+	watchdog = schema.of(watchdog, { optional = true, doc = "left out: none is used" }),
 	issue = schema.string { default = "Cairn \\n (\\l)\n\n", min = 0, multiline = true, doc = "text before the login" },
 	motd = schema.string { default = "", min = 0, multiline = true, doc = "text after the login" },
 	hosts = schema.map(schema.string { pattern = "^[%x.:]+$", what = "an address" },

@@ -414,6 +414,14 @@ int plan_make(const struct sys_root *r, struct arena *a, const char *from, const
 	return rc < 0 ? rc : plan_services(&p);
 }
 
+int plan_reboot_reasons(const struct sys_root *r, struct arena *a, const char *booted,
+			const char *to, struct plan *ret, struct err *e)
+{
+	struct planner p = { r, a, NULL, to, ret, e };
+
+	return plan_reboot(&p, booted);
+}
+
 /* ---- Sizes ----------------------------------------------------------------------------------- */
 
 static int closure_size(struct store_conn *c, struct arena *a, const char *path, uint64_t *ret,

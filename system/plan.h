@@ -46,6 +46,9 @@ int plan_make(const struct sys_root *r, struct arena *a, const char *from, const
 /* Fill in sizes from a store; without this they are left out. */
 int plan_sizes(struct store_conn *c, struct arena *a, const char *from, const char *to,
 	       struct plan *p, struct err *e);
+/* Only the list "reboot": what of `to` a machine that runs booted has after the next boot. */
+int plan_reboot_reasons(const struct sys_root *r, struct arena *a, const char *booted,
+			const char *to, struct plan *ret, struct err *e);
 bool plan_is_empty(const struct plan *p);
 void plan_text(const struct plan *p, struct str *out);
 void plan_json(const struct plan *p, struct str *out);

@@ -17,8 +17,10 @@ extern const struct cmd sys_cmd_system_build;
 extern const struct cmd sys_cmd_delete_generations;
 extern const struct cmd sys_cmd_describe;
 extern const struct cmd sys_cmd_list_generations;
+extern const struct cmd sys_cmd_mark_good; /* hidden: what the health gate runs */
 extern const struct cmd sys_cmd_reconfigure;
 extern const struct cmd sys_cmd_roll_back;
+extern const struct cmd sys_cmd_status;
 extern const struct cmd sys_cmd_switch_generation;
 
 /* cairn builder …, hidden: run inside derivations. */

@@ -140,9 +140,39 @@ check "hosts" grep -q "^192.0.2.7	printer printer.example$" "$(part etc)/hosts"
 check "name servers" grep -qx "nameserver 9.9.9.9" "$(part etc)/resolv.conf"
 check "the command line" grep -q "^root=LABEL=cairn-root rootfstype=ext4 rootflags=noatime rw console=tty0 .* cairn.system=/gnu/store/[a-z0-9]*-system$" "$s/parameters"
 check "the kernel arguments of the menu are the same" [ "$(sed -n 's/^parameters //p' "$s/boot/entry")" = "$(cat "$s/parameters")" ]
+check "the gate: what must be up" grep -qx 'requires = base cairn-daemon' "$set"
+check "the gate: what PID 1 waits for" grep -qx 'gate = boot-good' "$set"
+check "the gate: until when" grep -qx 'gate-timeout = 5min' "$set"
+check "no watchdog unless asked for" [ "$(grep -c watchdog "$set" "$s/parameters" | grep -vc ':0$')" = 0 ]
 check "time zone" [ "$(TZ=:$(part etc)/localtime date -d @1700000000 +%H:%M)" = "$(TZ=CET-1CEST,M3.5.0,M10.5.0/3 date -d @1700000000 +%H:%M)" ]
 check "in summer, too" [ "$(TZ=:$(part etc)/localtime date -d @1720000000 +%H:%M%Z)" = "$(TZ=CET-1CEST,M3.5.0,M10.5.0/3 date -d @1720000000 +%H:%M%Z)" ]
 check "the configuration is kept" cmp -s "$R$(readlink "$s/config/system.lua")" "$SRC/examples/server.lua"
+
+# ---- Gate, watchdog and boot loader
+build() { # FILE: what it says is in $TMP/out, $s is the system
+	"$CAIRN" system build --physical --root "$R" --modules "$W" "$1" >"$TMP/out" 2>"$TMP/err" || return 1
+	s=$(cat "$TMP/out")
+	set=$(part services)/set
+}
+sed 's/^return system.operating_system {/&\n	health_gate = { services = { "web", "syslogd" }, timeout = "2min" }, watchdog = { timeout = "1min" },/' \
+	"$SRC/examples/server.lua" >"$TMP/gate.lua"
+check "a gate of one's own" build "$TMP/gate.lua"
+check "its services" grep -qx 'requires = web syslogd' "$set"
+check "its time" grep -qx 'gate-timeout = 2min' "$set"
+check "the watchdog of PID 1" grep -qx 'watchdog = 1min' "$set"
+check "the watchdog of stage 1" grep -q ' cairn.watchdog=60 cairn.system=' "$s/parameters"
+sed 's/"syslogd" }, timeout/"sylsogd" }, timeout/' "$TMP/gate.lua" >"$TMP/none.lua"
+build "$TMP/none.lua"
+check "a service that is not there" grep -q "none.lua:35: .*there is no service 'sylsogd'" "$TMP/err"
+sed 's/"1min"/"90"/' "$TMP/gate.lua" >"$TMP/unit.lua"
+build "$TMP/unit.lua"
+check "a time without a unit" grep -q "unit.lua:35: .*such as '30s'" "$TMP/err"
+sed 's/"panic=10"/"cairn.trial=3"/' "$TMP/gate.lua" >"$TMP/trial.lua"
+build "$TMP/trial.lua"
+check "the count is the boot loader's" grep -q "trial.lua:[0-9]*: .*cairn.trial= is written by the boot loader" "$TMP/err"
+sed 's/^	host_name/	bootloader = { type = "none" }, host_name/' "$SRC/examples/server.lua" >"$TMP/direct.lua"
+check "a machine that is started some other way" build "$TMP/direct.lua"
+check "has no gate" [ -z "$(grep "^gate\|boot-good" "$set" | tee "$TMP/err")" ]
 
 echo "1..$n"
 exit $fails

@@ -63,6 +63,49 @@ check "plan: nothing else starts" [ "$(grep -c ' start \| restart \| stop ' "$TM
 check "plan: no reboot" has 'not needed'
 check "menu lists both" [ "$(grep -c ^menuentry "$R/boot/grub/grub.cfg")" = 2 ]
 check "menu starts generation 2" grep -q "default='gen-2'" "$R/boot/grub/grub.cfg"
+check "GRUB can read the menu" grub-script-check "$R/boot/grub/grub.cfg"
+check "the initramfs is the same: only packages and services changed" \
+	[ "$(readlink "$R$one/initrd")" = "$(readlink "$R$(readlink "$R/var/guix/profiles/system-2-link")/initrd")" ]
+
+# ---- What boots, what would boot, what came up well
+env() { sed -n "s/^$1=//p" "$R/boot/grub/grubenv"; }
+boots() { mkdir -p "$R/run" && ln -sfn "$(readlink "$R/var/guix/profiles/system-$1-link")" "$R/run/booted-system"; }
+# What GRUB leaves when it has counted a boot.
+counted() { (cd "$R/boot/grub" && grub-editenv grubenv set cairn_try="$1" cairn_left="$2"); }
+json() { run status --json --target-root "$R" && python3 -c '
+import json, sys
+print(json.load(open(sys.argv[1]))[sys.argv[2]])' "$TMP/out" "$1"; }
+
+check "nothing came up well so far" [ -z "$(env cairn_good)" ]
+check "a generation that is new is on trial" [ "$(env cairn_try) $(env cairn_left)" = "2 3" ]
+check "status of a machine that does not run" run status --target-root "$R"
+check "it says what is known" grep -qx 'last good    none yet' "$TMP/out"
+boots 1
+check "the gate of generation 1" run mark-good --target-root "$R"
+check "says so" has 'generation 1 is good'
+check "the boot loader knows" [ "$(env cairn_good)" = 1 ]
+check "the trial of 2 goes on" [ "$(env cairn_try) $(env cairn_left)" = "2 3" ]
+check "again is nothing new" run mark-good --target-root "$R"
+check "and said as such" has 'as before'
+check "status" run status --target-root "$R"
+check "status: booted" grep -qx 'booted       generation 1' "$TMP/out"
+check "status: on trial" grep -qx 'on trial     generation 2, 3 of 3 tries left' "$TMP/out"
+check "status: next boot" grep -qx 'next boot    generation 2' "$TMP/out"
+counted 2 0
+check "status of a machine that fell back" run status --target-root "$R"
+check "status: the next boot starts the good one" grep -qx 'next boot    generation 1' "$TMP/out"
+check "status: it says what happened" grep -qx 'fell back    generation 2 did not come up in 3 tries' "$TMP/out"
+check "status: a reboot would change nothing" grep -qx 'reboot       not needed' "$TMP/out"
+check "status as JSON" [ "$(json fell_back) $(json booted) $(json current) $(json default) $(json next) $(json good) $(json trial) $(json tries_left) $(json reboot)" = "True 1 2 2 1 1 2 0 []" ]
+run delete-generations --target-root "$R" 1
+status=$?
+check "what the machine falls back to cannot be deleted" [ $status = 69 ]
+boots 2
+check "it is picked in the menu and comes up" run mark-good --target-root "$R"
+check "its trial is over" [ "$(env cairn_good) $(env cairn_try)$(env cairn_left)" = "2 " ]
+run delete-generations --dry-run --target-root "$R"
+check "now 1 could go" has 'would delete generation 1'
+rm "$R/run/booted-system"
 
 check "the same again is no new generation" run reconfigure $change_args "$TMP/two.lua"
 check "still two" [ ! -e "$R/var/guix/profiles/system-3-link" ] && [ -L "$R/var/guix/profiles/system-2-link" ]
@@ -91,6 +134,7 @@ check "it changes nothing" [ "$before" = "$after" ]
 # What goes back needs only what is stored: no evaluator, no database.
 mv "$R/var/guix/db" "$TMP/db"
 check "roll-back without a database" run roll-back --target-root "$R"
+check "what is not the good one is on trial" [ "$(env cairn_good) $(env cairn_try) $(env cairn_left)" = "2 1 3" ]
 mv "$TMP/db" "$R/var/guix/db"
 check "plan of the way back" has 'stop hello'
 check "generation 1 is current" [ "$(readlink "$R/var/guix/profiles/system")" = system-1-link ]
@@ -100,6 +144,7 @@ run roll-back --target-root "$R"
 status=$?
 check "there is nothing before the first" [ $status = 66 ]
 check "switch-generation" run switch-generation --target-root "$R" 2
+check "the good one is not" [ "$(env cairn_try)" = 1 ]
 check "generation 2 is current" [ "$(readlink "$R/var/guix/profiles/system")" = system-2-link ]
 run switch-generation --target-root "$R" 7
 status=$?

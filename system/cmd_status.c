@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* cairn system status, and mark-good, which the health gate runs. */
+#include <errno.h>
+#include <stdio.h>
+
+#include "lib/text.h"
+#include "system/switcher.h"
+#include "system/system.h"
+
+struct ctx {
+	struct switcher_opts sw;
+};
+
+/* What boots, what would boot, and why. Generations by number; 0: none, or not known. */
+struct status {
+	bool none; /* started some other way than by our boot loader */
+	struct boot_count count;
+	unsigned booted, current;
+	unsigned def;  /* what the menu in place starts */
+	unsigned next; /* what the next boot starts: def, or the good one when its tries are used up
+			*/
+	bool fell_back;	    /* and that has happened */
+	bool reboot_known;  /* whether what runs differs from what the next boot starts */
+	struct plan differ; /* its list "reboot" says in what */
+};
+
+static bool has_path(const struct gen *g, const char *path)
+{
+	return g && strcmp(g->path, path) == 0;
+}
+
+/* Number of the generation that runs. Of several with the same item it is the one on trial, then
+ * the current one, then the newest: they differ in nothing but the number. */
+static unsigned booted_number(const struct switcher *s, const struct boot_count *c)
+{
+	const unsigned first[] = { c->trial, s->list.current };
+
+	if (!s->booted)
+		return 0;
+	for (size_t i = 0; i < 2; i++)
+		if (has_path(gen_find(&s->list, first[i]), s->booted))
+			return first[i];
+	for (size_t i = s->list.n; i-- > 0;)
+		if (has_path(&s->list.v[i], s->booted))
+			return s->list.v[i].number;
+	return 0;
+}
+
+/* As what runs says; the settings of another generation may be past reading. */
+static int loader_is_none(struct switcher *s, bool *ret, struct err *e)
+{
+	const char *path = s->booted ? s->booted : switcher_current(s);
+	struct sys_menu menu = { 0 };
+	int rc = path ? sys_menu_load(&s->root, &s->arena, path, &menu, e) : 0;
+
+	if (rc == 0)
+		*ret = menu.none;
+	return rc;
+}
+
+/* Fails quietly: a generation that is damaged is no reason to say nothing of the others. */
+static void compare(struct switcher *s, struct status *x)
+{
+	const struct gen *next = gen_find(&s->list, x->next);
+	struct err ignored = ERR_INIT;
+
+	x->reboot_known = s->booted && next &&
+			  plan_reboot_reasons(&s->root, &s->arena, s->booted, next->path,
+					      &x->differ, &ignored) == 0;
+}
+
+static int status_load(struct switcher *s, struct status *x, struct err *e)
+{
+	int rc = loader_is_none(s, &x->none, e);
+
+	if (rc == 0 && !x->none)
+		rc = boot_count_load(s->root.target, &x->count, e);
+	if (rc == 0 && !x->none)
+		rc = boot_menu_default(s->root.target, &x->def, e);
+	if (rc < 0)
+		return rc;
+	x->booted = booted_number(s, &x->count);
+	x->current = s->list.current;
+	x->next = x->none ? x->current : x->def;
+	if (x->def && x->count.trial == x->def && x->count.left == 0 &&
+	    gen_find(&s->list, x->count.good))
+		x->next = x->count.good;
+	x->fell_back = !x->none && x->next != x->def && x->booted != x->def;
+	compare(s, x);
+	return 0;
+}
+
+/* ---- Showing -----------------------------------------------------------------------------------
+ */
+
+static void line(struct str *out, const char *what, unsigned number, const char *otherwise)
+{
+	str_addf(out, "%-12s ", what);
+	if (number)
+		str_addf(out, "generation %u\n", number);
+	else
+		str_addf(out, "%s\n", otherwise);
+}
+
+static void show_count(struct str *out, const struct status *x)
+{
+	line(out, "menu starts", x->def, "nothing: there is no menu");
+	line(out, "last good", x->count.good, "none yet");
+	if (x->count.trial)
+		str_addf(out, "%-12s generation %u, %u of %d tries left\n", "on trial",
+			 x->count.trial, x->count.left, BOOT_TRIES);
+	else
+		line(out, "on trial", 0, "nothing");
+	line(out, "next boot", x->next, "not known");
+	if (x->fell_back)
+		str_addf(out, "%-12s generation %u did not come up in %d tries\n", "fell back",
+			 x->def, BOOT_TRIES);
+}
+
+static void show_text(struct str *out, const struct switcher *s, const struct status *x)
+{
+	if (x->booted || !s->booted)
+		line(out, "booted", x->booted, "not known");
+	else
+		str_addf(out, "%-12s %s, which is no generation\n", "booted", s->booted);
+	line(out, "current", x->current, "none");
+	if (x->none)
+		line(out, "boot loader", 0, "none: boots are not counted");
+	else
+		show_count(out, x);
+	str_addf(out, "%-12s %s", "reboot", x->differ.reboot.n ? "needed for: " : "");
+	for (size_t i = 0; i < x->differ.reboot.n; i++)
+		str_addf(out, "%s%s", i ? ", " : "", (const char *)x->differ.reboot.v[i]);
+	if (!x->differ.reboot.n)
+		str_add(out, x->reboot_known ? "not needed" : "not known");
+	str_addc(out, '\n');
+}
+
+static void json_number(struct str *out, const char *key, unsigned number)
+{
+	str_addf(out, ",\"%s\":", key);
+	if (number)
+		str_addf(out, "%u", number);
+	else
+		str_add(out, "null");
+}
+
+static void show_json(struct str *out, const struct switcher *s, const struct status *x)
+{
+	str_addf(out, "{\"boot_loader\":\"%s\"", x->none ? "none" : "grub");
+	json_number(out, "booted", x->booted);
+	str_add(out, ",\"booted_system\":");
+	if (s->booted)
+		text_json(out, slice_of(s->booted));
+	else
+		str_add(out, "null");
+	json_number(out, "current", x->current);
+	json_number(out, "default", x->def);
+	json_number(out, "next", x->next);
+	json_number(out, "good", x->count.good);
+	json_number(out, "trial", x->count.trial);
+	str_add(out, ",\"tries_left\":");
+	str_addf(out, x->count.trial ? "%u" : "null", x->count.left);
+	str_addf(out, ",\"fell_back\":%s,\"reboot\":", x->fell_back ? "true" : "false");
+	str_add(out, x->reboot_known ? "[" : "null");
+	for (size_t i = 0; x->reboot_known && i < x->differ.reboot.n; i++) {
+		str_add(out, i ? "," : "");
+		text_json(out, slice_of(x->differ.reboot.v[i]));
+	}
+	str_add(out, x->reboot_known ? "]}\n" : "}\n");
+}
+
+static int run_status(struct cmd_env *env, struct err *e)
+{
+	struct ctx *c = env->ctx;
+	auto_switcher struct switcher s = SWITCHER_INIT;
+	auto_str struct str out = STR_INIT;
+	struct status x = { .differ = PLAN_INIT };
+	int rc = switcher_open(&s, &c->sw, "status", false, e);
+
+	if (rc == 0)
+		rc = status_load(&s, &x, e);
+	if (rc == 0 && c->sw.json)
+		show_json(&out, &s, &x);
+	else if (rc == 0)
+		show_text(&out, &s, &x);
+	plan_done(&x.differ);
+	if (rc < 0)
+		return rc;
+	if (str_err(&out))
+		return err_set(e, -ENOMEM, "out of memory");
+	fputs(out.buf, stdout);
+	return fflush(stdout) == EOF ? err_sys(e, "standard output") : 0;
+}
+
+/* ---- mark-good ---------------------------------------------------------------------------------
+ */
+
+static int mark_good(struct switcher *s, struct err *e)
+{
+	struct status x = { .differ = PLAN_INIT };
+	int rc = status_load(s, &x, e);
+
+	plan_done(&x.differ);
+	if (rc < 0)
+		return rc;
+	if (x.none || !x.def) {
+		puts(x.none ? "no boot loader of Cairn's: boots are not counted"
+			    : "there is no boot menu: boots are not counted");
+		return 0;
+	}
+	if (!x.booted)
+		return err_set(e, -ERR_NOTFOUND, "%s is no generation of this machine",
+			       s->booted ? s->booted : GEN_BOOTED_LINK);
+	rc = boot_mark_good(s->root.target, x.booted, e);
+	if (rc < 0)
+		return rc;
+	printf("generation %u is good%s\n", x.booted,
+	       x.count.good == x.booted ? ", as before" : "");
+	if (x.fell_back)
+		printf("generation %u did not come up in %d tries: the machine went back to this "
+		       "one\n",
+		       x.def, BOOT_TRIES);
+	return 0;
+}
+
+static int run_mark_good(struct cmd_env *env, struct err *e)
+{
+	struct ctx *c = env->ctx;
+	auto_switcher struct switcher s = SWITCHER_INIT;
+	int rc = switcher_open(&s, &c->sw, "mark-good", false, e);
+
+	if (rc == 0)
+		rc = mark_good(&s, e);
+	if (rc == 0 && fflush(stdout) == EOF)
+		rc = err_sys(e, "standard output");
+	return rc;
+}
+
+/* ---- Tables ------------------------------------------------------------------------------------
+ */
+
+static const struct cmd_opt status_opts[] = {
+	SWITCHER_OPTIONS(struct ctx, sw),
+	{ "json", 0, CMD_FLAG, offsetof(struct ctx, sw.json), NULL, "as JSON" },
+};
+
+const struct cmd sys_cmd_status = {
+	.name = "status",
+	.summary = "show what is booted, what boots next, and what came up well last",
+	.help = "A generation that is new gets 3 boots to come up; after that the boot loader\n"
+		"starts the one that came up well last. 'current' is the generation of the last\n"
+		"switch, which is what 'menu starts' unless a switch was cut off.",
+	CMD_OPTS(status_opts),
+	.context_size = sizeof(struct ctx),
+	.run = run_status,
+};
+
+static const struct cmd_opt mark_opts[] = { SWITCHER_OPTIONS(struct ctx, sw) };
+
+const struct cmd sys_cmd_mark_good = {
+	.name = "mark-good",
+	.summary = "tell the boot loader that the booted generation came up well",
+	CMD_OPTS(mark_opts),
+	.context_size = sizeof(struct ctx),
+	.run = run_mark_good,
+	.hidden = true,
+};
