@@ -19,6 +19,7 @@
 #include <sys/vfs.h>
 #include <sys/wait.h>
 
+#include "init/overlay.h"
 #include "init/root.h"
 #include "lib/fd.h"
 #include "lib/log.h"
@@ -167,20 +168,37 @@ static int check_root(const char *device, struct err *e)
 	return 0;
 }
 
-static int mount_root(const struct root_spec *s, const char *device, const char *type,
-		      struct err *e)
+static int mount_at(const struct root_spec *s, const char *device, const char *type,
+		    const char *where, bool read_only, struct err *e)
 {
 	char data[sizeof(s->flags)];
 	unsigned long flags = root_mount_flags(s->flags, data);
 
-	if (s->read_only)
+	if (read_only)
 		flags |= MS_RDONLY;
-	if (mkdir(NEW_ROOT, 0755) < 0 && errno != EEXIST)
-		return err_sys(e, "%s", NEW_ROOT);
-	if (mount(device, NEW_ROOT, type, flags, data) < 0)
+	int r = file_mkdir_p(AT_FDCWD, where, 0755, e);
+	if (r < 0)
+		return r;
+	if (mount(device, where, type, flags, data) < 0)
 		return err_sys(e, "cannot mount %s as %s", device, type);
-	root_at = NEW_ROOT;
 	return 0;
+}
+
+/* The root as it is, or an image file on it, or memory above either. */
+static int mount_root(const struct root_spec *s, const char *device, const char *type,
+		      struct err *e)
+{
+	bool above = s->is_volatile || s->image[0];
+	const char *where = s->image[0] ? OVERLAY_MEDIUM : above ? OVERLAY_LOWER : NEW_ROOT;
+
+	int r = mount_at(s, device, type, where, s->read_only || above, e);
+	if (r == 0 && s->image[0])
+		r = overlay_image(s->image, e);
+	if (r == 0 && above && (r = file_mkdir_p(AT_FDCWD, NEW_ROOT, 0755, e)) == 0)
+		r = overlay_mount(NEW_ROOT, e);
+	if (r == 0)
+		root_at = NEW_ROOT;
+	return r;
 }
 
 /* The init must be there before the initramfs is deleted; its links are those of the new root. */
@@ -427,7 +445,7 @@ static int find_root(const struct root_spec *s, struct err *e)
 	if (!type[0])
 		return err_set(e, -ERR_NOTFOUND, "%s: no known file system [give rootfstype=]",
 			       device);
-	if (strncmp(type, "ext", 3) == 0 && !s->no_fsck)
+	if (strncmp(type, "ext", 3) == 0 && !s->no_fsck && !s->is_volatile)
 		r = check_root(device, e);
 	return r < 0 ? r : mount_root(s, device, type, e);
 }

@@ -50,6 +50,8 @@ static int take_word(struct root_spec *s, struct slice word, struct err *e)
 			s->read_only = false;
 		else if (slice_is(key, "cairn.rescue"))
 			s->shell = true;
+		else if (slice_is(key, "cairn.volatile"))
+			s->is_volatile = true;
 		return 0;
 	}
 	if (slice_is(key, "root"))
@@ -58,6 +60,8 @@ static int take_word(struct root_spec *s, struct slice word, struct err *e)
 		return copy(s->type, sizeof(s->type), value, e);
 	if (slice_is(key, "rootflags"))
 		return copy(s->flags, sizeof(s->flags), value, e);
+	if (slice_is(key, "cairn.image"))
+		return copy(s->image, sizeof(s->image), value, e);
 	if (slice_is(key, "cairn.system"))
 		return copy(s->system, sizeof(s->system), value, e);
 	if (slice_is(key, "init"))

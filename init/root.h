@@ -15,6 +15,8 @@ struct root_spec {
 	char flags[512];
 	char system[PATH_MAX]; /* cairn.system= */
 	char init[PATH_MAX];   /* init=, else <system>/init */
+	char image[256];       /* cairn.image=: file on the root device that holds the real root */
+	bool is_volatile;      /* cairn.volatile: nothing is written, memory lies above */
 	bool read_only;
 	bool no_fsck;
 	bool shell;	/* cairn.rescue: a shell before the root is mounted */
