@@ -120,7 +120,7 @@ static int layers_begin(struct docker *d, const struct docker_opts *o, struct co
 /* A directory that the store is in: every layer has it, so that none decides its mode. */
 static bool is_above_store(const struct man_entry *n)
 {
-	return n->path[0] && path_is_below(STORE_DIR_DEFAULT + 1, n->path);
+	return n->path[0] && path_is_below(&STORE_DIR_DEFAULT[1], n->path);
 }
 
 static int sink_entry(struct img_sink *s, const struct man_entry *n, struct err *e)

@@ -101,7 +101,7 @@ static bool is_zero(const char *p)
 /* The cluster at disk offset at: copied unless it is zero. */
 static int copy_cluster(struct qcow2 *q, uint64_t at, struct err *e)
 {
-	uint64_t index = at / CLUSTER, left = q->size - at, offset;
+	uint64_t index = at / CLUSTER, left = q->size - at, offset = 0;
 	size_t n = left < CLUSTER ? (size_t)left : CLUSTER;
 	int r = lseek(q->in, (off_t)at, SEEK_SET) < 0 ? -errno : fd_read_full(q->in, q->buf, n);
 

@@ -192,6 +192,12 @@ check 'hashes, sizes and lists agree' tool layers "$TMP/oci"
 cp "$TMP/out" "$TMP/layers"
 check 'a layer for each item and one for the rest' [ "$(grep -c . "$TMP/layers")" = 5 ]
 tar -tf "$(sed -n 1p "$TMP/layers")" >"$TMP/first"
+above() { # does each layer say what the directories above the store are?
+	while read -r layer; do
+		[ "$(tool tar gnu "$layer" | grep -c '^gnu\(/store\)\? d 0755 0 0 1')" = 2 ] || return 1
+	done <"$TMP/layers"
+}
+check 'each has the directories above the store' above
 check 'the first is what most need' grep -q "linux-6.1/bzImage" "$TMP/first"
 check 'and nothing else' sh -c "! grep -v -e '^gnu/\$' -e '^gnu/store/\$' -e linux-6.1 '$TMP/first'"
 xargs python3 "$TMP/tool.py" tar gnu/store <"$TMP/layers" >"$TMP/got" 2>&1
