@@ -9,8 +9,9 @@
 #include "lib/fd.h"
 #include "lib/path.h"
 
-/* A tree deeper than this is refused rather than followed with one descriptor a level. */
-#define LIMIT_DELETE_DEPTH 2048
+/* Descriptors that a deletion holds at once. What lies deeper is moved up first, so that any depth
+ * can be deleted. */
+#define DELETE_DEPTH 64
 
 int file_read(int dirfd, const char *path, struct str *out, size_t limit, struct err *e)
 {
@@ -179,12 +180,15 @@ int file_mkdir_p(int dirfd, const char *path, mode_t mode, struct err *e)
 
 struct deletion {
 	const char *path; /* for messages; borrowed */
+	int top;	  /* borrowed: the directory at path */
+	unsigned moved;	  /* directories that were moved up */
 	uint64_t bytes;
 	struct err *e;
 };
 
 static int delete_entry(struct deletion *d, int dirfd, const char *name, unsigned depth);
 
+/* Takes fd. */
 static int delete_children(struct deletion *d, int fd, unsigned depth)
 {
 	DIR *dir = fdopendir(fd);
@@ -196,10 +200,12 @@ static int delete_children(struct deletion *d, int fd, unsigned depth)
 		fd_close(&fd);
 		return r;
 	}
+	if (depth == 0)
+		d->top = fd;
 	while (r == 0 && (errno = 0, ent = readdir(dir))) {
 		if (strcmp(ent->d_name, ".") == 0 || strcmp(ent->d_name, "..") == 0)
 			continue;
-		r = delete_entry(d, dirfd(dir), ent->d_name, depth + 1);
+		r = delete_entry(d, fd, ent->d_name, depth + 1);
 	}
 	if (r == 0 && errno)
 		r = err_sys(d->e, "cannot list %s", d->path);
@@ -215,27 +221,57 @@ static int open_for_delete(int dirfd, const char *name, mode_t mode)
 
 	if ((mode & 0700) != 0700)
 		(void)fchmodat(dirfd, name, (mode & 07777) | 0700,
-			       0); /* open reports the failure */
+			       AT_SYMLINK_NOFOLLOW); /* open reports the failure */
 	fd = openat(dirfd, name, flags);
 	return fd < 0 ? -errno : fd;
+}
+
+/* Move a directory from deep below to the top, under a name that is free there. */
+static int move_up(struct deletion *d, int dirfd, const char *name)
+{
+	char to[32];
+
+	do {
+		snprintf(to, sizeof(to), ".deep-%u", d->moved++);
+		if (renameat(dirfd, name, d->top, to) == 0)
+			return 0;
+	} while (d->moved && (errno == EEXIST || errno == ENOTEMPTY || errno == ENOTDIR));
+	return err_sys(d->e, "cannot move %s up in %s", name, d->path);
+}
+
+/* Delete what a directory holds, and move up what is too deep: again until nothing was moved. */
+static int delete_contents(struct deletion *d, int dirfd, const char *name, mode_t mode,
+			   unsigned depth)
+{
+	unsigned before;
+	int r;
+
+	do {
+		int fd = open_for_delete(dirfd, name, mode);
+
+		if (fd < 0)
+			return err_num(d->e, fd, "cannot open %s in %s", name, d->path);
+		if (depth == DELETE_DEPTH) {
+			fd_close(&fd);
+			return move_up(d, dirfd, name);
+		}
+		before = d->moved;
+		r = delete_children(d, fd, depth);
+	} while (r == 0 && depth == 0 && d->moved != before);
+	return r;
 }
 
 static int delete_entry(struct deletion *d, int dirfd, const char *name, unsigned depth)
 {
 	struct stat st;
-	int fd, r;
+	int r;
 
-	if (depth > LIMIT_DELETE_DEPTH)
-		return err_set(d->e, -ERR_LIMIT, "%s is nested too deeply", d->path);
 	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0
 				       : err_sys(d->e, "cannot look at %s in %s", name, d->path);
 	if (S_ISDIR(st.st_mode)) {
-		fd = open_for_delete(dirfd, name, st.st_mode);
-		if (fd < 0)
-			return err_num(d->e, fd, "cannot open %s in %s", name, d->path);
-		r = delete_children(d, fd, depth);
-		if (r < 0)
+		r = delete_contents(d, dirfd, name, st.st_mode, depth);
+		if (r < 0 || depth == DELETE_DEPTH)
 			return r;
 	}
 	if (unlinkat(dirfd, name, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0) < 0 && errno != ENOENT)
@@ -247,7 +283,7 @@ static int delete_entry(struct deletion *d, int dirfd, const char *name, unsigne
 
 int file_delete_tree(int dirfd, const char *path, uint64_t *ret_bytes, struct err *e)
 {
-	struct deletion d = { path, 0, e };
+	struct deletion d = { .path = path, .top = -1, .e = e };
 	int r = delete_entry(&d, dirfd, path, 0);
 
 	if (r == 0 && ret_bytes)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "lib/fd.h"
@@ -138,5 +139,49 @@ TEST(delete_does_not_follow_links)
 	scratch_done(dir);
 }
 
+/* Nested directories d/d/d/…, some that lack permissions, each with a file. */
+static int make_deep(int dirfd, const char *name, unsigned levels, mode_t mode)
+{
+	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	for (unsigned i = 0; fd >= 0 && i < levels; i++) {
+		const char *part = i ? "d" : name;
+		int next = mkdirat(fd, part, 0700) < 0
+				   ? -1
+				   : openat(fd, part, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+		if (next >= 0 && i % 100 == 99) {
+			CHECK_INT(mkdirat(next, "side", 0700), 0);
+			CHECK_INT(symlinkat("..", next, "link"), 0);
+			CHECK_INT(fchmod(fd, mode), 0);
+		}
+		close(fd);
+		fd = next;
+	}
+	return fd < 0 ? -errno : close(fd);
+}
+
+TEST(deep_trees_are_deleted)
+{
+	struct rlimit few = { 100, 100 }, old;
+	struct err e = ERR_INIT;
+	char dir[PATH_MAX];
+	auto_fd int fd = scratch(dir);
+
+	CHECK_INT(make_deep(fd, "t", 5000, 0), 0);
+	CHECK_INT(mkdirat(fd, "t/.deep-0", 0700), 0);
+	CHECK_INT(mkdirat(fd, "t/.deep-0/x", 0700), 0);
+	CHECK_INT(make_deep(fd, "t/.deep-0/y", 500, 0500), 0);
+	CHECK_INT(symlinkat("x", fd, "t/.deep-1"), 0);
+	CHECK_INT(getrlimit(RLIMIT_NOFILE, &old), 0);
+	few.rlim_max = old.rlim_max;
+	CHECK_INT(setrlimit(RLIMIT_NOFILE, &few), 0);
+	if (file_delete_tree(fd, "t", NULL, &e) < 0)
+		TEST_FAIL("%s", e.msg);
+	CHECK_INT(setrlimit(RLIMIT_NOFILE, &old), 0);
+	CHECK_INT(mode_of(fd, "t"), 0);
+	scratch_done(dir);
+}
+
 TEST_MAIN(write_and_read, failed_writes_leave_nothing, symlinks, directories,
-	  delete_does_not_follow_links)
+	  delete_does_not_follow_links, deep_trees_are_deleted)
