@@ -134,13 +134,14 @@ static int canon_children(struct canon_walk *w, int dirfd, const char *name)
 	auto_fd int fd = -1;
 	size_t len = w->path.len;
 	struct stat st;
-	int r = open_dir(w, dirfd, name, &fd);
+	int r;
 
+	if (w->depth == LIMIT_NAR_DEPTH) /* the path would be all of the message */
+		return err_set(w->e, -ERR_LIMIT, "directories are nested deeper than %d",
+			       LIMIT_NAR_DEPTH);
+	r = open_dir(w, dirfd, name, &fd);
 	if (r < 0)
 		return r;
-	if (w->depth == LIMIT_NAR_DEPTH)
-		return err_set(w->e, -ERR_LIMIT, "directories are nested deeper than %d below %s",
-			       LIMIT_NAR_DEPTH, w->path.buf);
 	/* Names cannot be looked up without x: make it passable for the time of the walk. */
 	if (fstat(fd, &st) == 0 && (st.st_mode & 0500) != 0500 && fchmod(fd, 0700) < 0)
 		return err_sys(w->e, "%s: set the mode", w->path.buf);

@@ -9,8 +9,8 @@
 
 #include "lib/fd.h"
 #include "lib/str.h"
+#include "store/limits.h"
 
-#define COPY_DEPTH 512
 #define COPY_CHUNK ((size_t)64 << 20)
 #define COPY_BUF   65536
 
@@ -54,8 +54,9 @@ static int copy_file(int fromfd, const char *from, int tofd, const char *to, str
 static int copy_dir(int fromfd, const char *from, int tofd, const char *to, unsigned depth,
 		    struct err *e)
 {
-	if (depth > COPY_DEPTH)
-		return err_set(e, -ERR_LIMIT, "%s: directories are nested too deeply", from);
+	if (depth == LIMIT_NAR_DEPTH)
+		return err_set(e, -ERR_LIMIT, "directories are nested deeper than %d",
+			       LIMIT_NAR_DEPTH);
 	int in = openat(fromfd, from, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	DIR *d = in < 0 ? NULL : fdopendir(in);
 	if (!d) {

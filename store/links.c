@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "lib/fd.h"
+#include "store/limits.h"
 #include "store/nar.h"
 
 struct linker {
@@ -14,6 +15,7 @@ struct linker {
 	int links_fd; /* owned */
 	uint64_t saved;
 	bool full; /* no room for more names: give up quietly */
+	unsigned depth;
 	struct err *e;
 };
 
@@ -121,7 +123,7 @@ static int link_tree(struct linker *k, int dirfd, const char *name, const struct
 		return st.st_size < LINKS_SIZE_MIN || (st.st_mode & 0200)
 			       ? 0
 			       : link_file(k, dirfd, name, &st, known);
-	if (!S_ISDIR(st.st_mode))
+	if (!S_ISDIR(st.st_mode) || k->depth == LIMIT_NAR_DEPTH) /* deeper is none of ours */
 		return 0;
 	fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
@@ -129,8 +131,10 @@ static int link_tree(struct linker *k, int dirfd, const char *name, const struct
 	r = nar_list_dir(&a, fd, &names);
 	if (r < 0)
 		return err_num(k->e, r, "list %s", name);
+	k->depth++;
 	for (size_t i = 0; r == 0 && !k->full && i < names.n; i++)
 		r = link_tree(k, fd, names.v[i], NULL);
+	k->depth--;
 	return r;
 }
 

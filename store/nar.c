@@ -228,8 +228,9 @@ static int dump_directory(struct dumper *d, int dirfd, const char *name)
 	if (fd < 0)
 		return err_sys(d->e, "open %s", shown(d));
 	if (d->depth == LIMIT_NAR_DEPTH)
-		return err_set(d->e, -ERR_LIMIT, "directories are nested deeper than %d at %s",
-			       LIMIT_NAR_DEPTH, shown(d));
+		return err_set(d->e, -ERR_LIMIT,
+			       "directories are nested deeper than %d at %.60s...", LIMIT_NAR_DEPTH,
+			       shown(d));
 	r = nar_list_dir(&a, fd, &names);
 	if (r < 0)
 		return err_num(d->e, r, "list %s", shown(d));

@@ -142,6 +142,8 @@ static int take_fixed(struct outputs *o, struct output *out, struct err *e)
 	r = copytree(out->dirfd, out->name, tmp, name, e);
 	if (r == -ERR_INVALID)
 		r = err_set(e, -ERR_BUILD, "output path `%s' holds a special file", out->o->path);
+	if (r == -ERR_LIMIT)
+		r = err_wrap(e, -ERR_BUILD, "output `%s'", out->o->path);
 	if (r)
 		return r;
 	out->dirfd = tmp;
@@ -269,11 +271,11 @@ static int examine(struct outputs *o, struct output *out, struct err *e)
 {
 	/* Copies are ours already; what the builder made must be the builder's, throughout. */
 	o->canon.from = out->o->algo[0] ? (uid_t)-1 : o->b->id.uid;
-	struct err why = ERR_INIT;
-	int r = canon_tree(&o->canon, out->dirfd, out->name, &why);
-	if (r)
-		return err_set(e, r == -ERR_INVALID ? -ERR_BUILD : r, "output `%s': %s",
-			       out->o->path, why.msg);
+	int r = canon_tree(&o->canon, out->dirfd, out->name, e);
+	if (r) {
+		bool theirs = r == -ERR_INVALID || r == -ERR_LIMIT;
+		return err_wrap(e, theirs ? -ERR_BUILD : r, "output `%s'", out->o->path);
+	}
 	scan_reset(o->scan);
 	r = scan_tree(o->scan, out->dirfd, out->name, &out->info.nar_hash, &out->info.nar_size, e);
 	if (r)

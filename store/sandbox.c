@@ -13,6 +13,7 @@
 #include <sys/mount.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -32,6 +33,7 @@
 #define ID_COUNT    4096U
 #define ID_DIR	    "/run/cairn-build-ids"
 #define REPORT_MAX  400
+#define DESCRIPTORS 1024
 
 /* ---- Child: nothing here allocates, returns or touches the caller's state -------------------- */
 
@@ -304,6 +306,17 @@ static void lock_mounts(struct child *c)
 	put_proc(c, "/proc/self/gid_map", map);
 }
 
+/* The soft limit that programs expect: some close every descriptor up to it. */
+static void limit_descriptors(struct child *c)
+{
+	struct rlimit l;
+	if (getrlimit(RLIMIT_NOFILE, &l) < 0)
+		die(c, 'S', "cannot get the limit of descriptors");
+	l.rlim_cur = MIN_OF(l.rlim_max, (rlim_t)DESCRIPTORS);
+	if (setrlimit(RLIMIT_NOFILE, &l) < 0)
+		die(c, 'S', "cannot set the limit of descriptors");
+}
+
 static void set_personality(struct child *c)
 {
 	unsigned long p = ADDR_NO_RANDOMIZE;
@@ -363,7 +376,9 @@ static void tie_down(struct child *c)
 /* Handlers were reset by the clone; what the daemon or its client ignores is still ignored. */
 static void reset_signals(void)
 {
-	static const int ignored[] = { SIGPIPE, SIGINT, SIGHUP, SIGQUIT, SIGTERM, SIGCHLD };
+	static const int ignored[] = {
+		SIGPIPE, SIGINT, SIGHUP, SIGQUIT, SIGTERM, SIGCHLD, SIGXFSZ
+	};
 	for (size_t i = 0; i < ARRAY_LEN(ignored); i++)
 		signal(ignored[i], SIG_DFL);
 	sigset_t none;
@@ -406,6 +421,7 @@ __attribute__((noreturn)) static void child_main(struct child *c)
 		die(c, 'S', "cannot set the host name");
 	enter_root(c);
 	lock_mounts(c);
+	limit_descriptors(c);
 	set_personality(c);
 	umask(022);
 	if (chdir(s->cwd) < 0)

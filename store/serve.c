@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "lib/fd.h"
@@ -22,6 +23,7 @@
 #define MAX_SILENT_DEFAULT 3600
 #define TIMEOUT_DEFAULT	   86400
 #define FLUSH_IDLE_MS	   30
+#define DESCRIPTORS	   4096
 
 /* One request while it is answered. */
 struct req {
@@ -692,6 +694,17 @@ static void own_signals(void)
 		if (i != SIGHUP && i != SIGINT && i != SIGQUIT && i != SIGTERM)
 			proc_signal_default(i);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error like a full disk */
+}
+
+/* Walks over deep trees hold one or two descriptors a level; builders get the usual limit again. */
+static void more_descriptors(void)
+{
+	struct rlimit l;
+	if (getrlimit(RLIMIT_NOFILE, &l) < 0 || l.rlim_cur >= DESCRIPTORS)
+		return;
+	l.rlim_cur = MIN_OF(l.rlim_max, (rlim_t)DESCRIPTORS);
+	(void)setrlimit(RLIMIT_NOFILE, &l); /* without it only the deepest trees are refused */
 }
 
 void serve(int fd, const struct serve_opts *o)
@@ -707,6 +720,7 @@ void serve(int fd, const struct serve_opts *o)
 	struct err e = ERR_INIT;
 	umask(022);
 	own_signals();
+	more_descriptors();
 	if (stream_init(&s.stream, fd))
 		return;
 	struct stream *st = &s.stream;

@@ -100,8 +100,10 @@ void workdir_remove(struct workdir *w, struct local *l)
  * A file with other links may be somebody else's: it keeps its owner. */
 static int hand_over(int fd, uid_t from, uid_t uid, gid_t gid, unsigned depth)
 {
-	if (depth > KEEP_DEPTH)
-		return -ELOOP;
+	if (depth > KEEP_DEPTH) {
+		fd_close(&fd);
+		return -ERR_LIMIT;
+	}
 	DIR *d = fdopendir(fd); /* takes fd */
 	if (!d) {
 		fd_close(&fd);
@@ -143,6 +145,8 @@ int workdir_keep(struct local *l, int dirfd, const char *name, uid_t from, uid_t
 		return err_sys(e, "cannot open the tree of a failed build");
 	int sub = open_dir(fd, ".");
 	int r = sub < 0 ? -errno : hand_over(sub, from, uid, gid, 0);
+	if (r == -ERR_LIMIT)
+		return err_set(e, r, "the tree of a failed build is nested too deeply to be kept");
 	if (r)
 		return err_num(e, r, "cannot hand over the tree of a failed build");
 	if (fchmod(fd, 0755) < 0)

@@ -84,6 +84,26 @@ ok "a world-writable output" "$([ $? = 100 ] && has err "suspicious ownership or
 drv pipe '$b mkdir $out; $b mkfifo $out/p' >pipe.lua
 build -f pipe.lua >out 2>err
 ok "a pipe in an output" "$([ $? = 100 ] && has err "/p has a type"; echo $?)" err
+# More nested directories than a process may have descriptors, as output and beside it.
+deep='i=0; d=; while [ $i -lt 1000 ]; do d=d/$d; i=$((i + 1)); done
+	$b mkdir -p x/$d; for i in 1 2 3; do $b mkdir -p y/$d; $b mv x y/$d; $b mv y x; done'
+drv deep "cd \$NIX_STORE; $deep; \$b mv x \$out" >deep.lua
+build -f deep.lua >out 2>err
+ok "an output that is nested too deeply" "$([ $? = 100 ] && has err "nested deeper than 512"; echo $?)" err
+(ulimit -Sn 1024; build -f deep.lua >out 2>err)
+ok "with few descriptors" "$([ $? = 100 ] && has err "nested deeper than 512"; echo $?)" err
+hash=$(printf 'hi\n' | sha256sum | cut -d' ' -f1)
+drv deepfixed "cd \$NIX_STORE; $deep; \$b mv x \$out" \
+	"outputHash = \"$hash\", outputHashAlgo = \"sha256\", outputHashMode = \"recursive\"" >deepfixed.lua
+(ulimit -Sn 1024; build -f deepfixed.lua >out 2>err)
+ok "a fixed one" "$([ $? = 100 ] && has err "nested deeper than 512"; echo $?)" err
+drv deepleft "$deep; exit 3" >deepleft.lua
+build -K -f deepleft.lua >out 2>err
+ok "a failed build cannot keep it" "$([ $? = 100 ] && has err "too deeply to be kept"; echo $?)" err
+ok "nothing of these is left" \
+	"$(empty -d "$root"/gnu/store/*-deep "$root"/gnu/store/*-deepfixed "$root"/gnu/store/.tmp* "$root"/var/guix/builds/*; echo $?)"
+"$CAIRN" store gc --root "$root" >out 2>err
+ok "and a collection works" $? err
 cat >stranger.lua <<'END'
 return derivation { name = "stranger", builder = "/bin/sh", args = { "-c", "true" } }
 END

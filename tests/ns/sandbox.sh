@@ -27,6 +27,7 @@ say loopback $($b ip -o addr show lo | $b grep -c 127.0.0.1)
 say host $($b hostname)
 say caps $($b grep -E '^Cap(Eff|Prm|Inh|Amb)' /proc/self/status | $b cut -f2 | $b sort -u)
 say nnp $($b grep NoNewPrivs /proc/self/status | $b cut -f2)
+say descriptors $(ulimit -Sn)
 say ignored $($b grep SigIgn /proc/self/status | $b cut -f2)
 t() { name=$1; shift; if "$@" 2>/dev/null; then say can $name; else say cannot $name; fi; }
 t write-root $b touch /x
@@ -111,6 +112,7 @@ facts_as() { # WHO COMMAND...
 	check "loopback is up" "loopback 1"
 	check "no capabilities" "caps 0000000000000000"
 	check "no new privileges" "nnp 1"
+	check "the usual limit of descriptors" "descriptors 1024"
 	check "no signal ignored" "ignored 0000000000000000"
 	for x in write-root write-input unlink-input chmod-setuid chmod-setgid mknod umount-proc umount-input \
 		remount-input write-sysrq raw-socket nested-remount nested-umount nested-write; do
