@@ -201,13 +201,16 @@ void proc_status_text(int status, char out[64])
 		snprintf(out, 64, "wait status %#x", (unsigned)status);
 }
 
-static int finish(struct proc *p, const char *program, struct err *e)
+static int finish(struct proc *p, const struct proc_spec *spec, struct err *e)
 {
+	const char *program = program_of(spec);
 	char text[64];
 	int status, r = proc_wait(p, &status);
 
 	if (r < 0)
 		return err_num(e, r, "cannot wait for %s", program);
+	if (spec->ret_status)
+		*spec->ret_status = status;
 	if (status == 0)
 		return 0;
 	proc_status_text(status, text);
@@ -219,7 +222,7 @@ int proc_run(const struct proc_spec *spec, struct err *e)
 	struct proc p = PROC_INIT;
 	int r = proc_start(spec, &p, e);
 
-	return r < 0 ? r : finish(&p, program_of(spec), e);
+	return r < 0 ? r : finish(&p, spec, e);
 }
 
 int proc_output(struct proc_spec *spec, struct str *out, size_t limit, struct err *e)
@@ -241,9 +244,9 @@ int proc_output(struct proc_spec *spec, struct str *out, size_t limit, struct er
 	fd_close(&fds[0]);
 	if (r < 0) {
 		(void)proc_kill(&p, SIGKILL); /* it may have ended by itself */
-		(void)finish(&p, program_of(spec), NULL);
+		(void)finish(&p, spec, NULL);
 		return err_num(e, r, "cannot read the output of %s", program_of(spec));
 	}
-	ended = finish(&p, program_of(spec), e);
+	ended = finish(&p, spec, e);
 	return ended;
 }

@@ -22,6 +22,7 @@ struct proc_spec {
 	bool setsid;
 	int (*setup)(void *arg); /* last step before exec, in the child; 0 or -errno */
 	void *arg;
+	int *ret_status; /* proc_run, proc_output: wait status of what ended; NULL: not wanted */
 };
 
 #define PROC_SPEC_INIT                                                                             \

@@ -133,9 +133,10 @@ static void report_services(const struct vec *changes)
 	}
 }
 
-/* Activation and services after the switch is done; what fails here is said as such. */
+/* Activation and services (not those that wait for the next boot) after the switch is done; what
+ * fails here is said as such. */
 static int after_switch(struct ctx *c, struct switcher *s, unsigned number, const char *path,
-			struct err *e)
+			bool services, struct err *e)
 {
 	auto_vec struct vec changes = VEC_INIT;
 	int rc;
@@ -144,7 +145,7 @@ static int after_switch(struct ctx *c, struct switcher *s, unsigned number, cons
 		fprintf(stderr, "generation %u starts at the next boot\n", number);
 		return 0;
 	}
-	rc = switcher_activate(s, path, &changes, e);
+	rc = switcher_activate(s, path, services, &changes, e);
 	report_services(&changes);
 	return rc < 0 ? err_wrap(e, rc, "generation %u is the current one, but", number) : 0;
 }
@@ -155,16 +156,18 @@ static int go(struct ctx *c, struct switcher *s, unsigned number, const char *pa
 {
 	struct plan p = PLAN_INIT;
 	const char *from = switcher_current(s);
+	bool services;
 	char title[96];
 	int rc = sys_activate_check(&s->root, path, e);
 
 	if (rc == 0)
-		rc = plan_make(&s->root, &s->arena, from, path, s->booted, &p, e);
+		rc = plan_make(&s->root, &s->arena, from, path, s->booted, c->sw.boot_only, &p, e);
 	if (rc == 0 && conn)
 		rc = plan_sizes(conn, &s->arena, from, path, &p, e);
 	snprintf(title, sizeof(title), "generation %u -> %u", s->list.current, number);
 	if (rc == 0)
 		rc = show_plan(c, &p, title, e);
+	services = !p.services_at_boot;
 	plan_done(&p);
 	if (rc < 0 || c->sw.dry_run)
 		return rc;
@@ -172,7 +175,7 @@ static int go(struct ctx *c, struct switcher *s, unsigned number, const char *pa
 	if (rc < 0)
 		return rc;
 	fprintf(stderr, "switched to generation %u\n", number);
-	return after_switch(c, s, number, path, e);
+	return after_switch(c, s, number, path, services, e);
 }
 
 /* ---- reconfigure ------------------------------------------------------------------------------

@@ -3,12 +3,14 @@
 
 #include <errno.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "lib/proc.h"
 #include "lib/str.h"
 
 #define INIT_SOCKET   "/run/cairn/init.sock"
 #define LIMIT_ANSWERS (1 << 20)
+#define STATUS_DATA   65 /* of a command that could not read its input */
 
 const char *const live_action_names[LIVE_ACTION_MAX] = { "keep", "later", "start", "stop",
 							 "restart" };
@@ -39,18 +41,22 @@ static int parse_line(struct arena *a, struct slice line, struct vec *ret, struc
 	return !c->name || ret->err ? err_set(e, -ENOMEM, "out of memory") : 0;
 }
 
-static int ask(struct arena *a, const char *const *argv, struct vec *ret, struct err *e)
+static int ask(struct arena *a, const char *program, const char *const *argv, struct vec *ret,
+	       struct err *e)
 {
 	struct proc_spec spec = PROC_SPEC_INIT;
 	auto_str struct str text = STR_INIT;
 	struct err ignored = ERR_INIT;
 	struct slice rest, line;
-	int rc, parsed = 0;
+	int rc, parsed = 0, status = 0;
 
 	spec.argv = argv;
-	spec.path = "/proc/self/exe";
+	spec.path = program ? program : "/proc/self/exe";
 	spec.in = -2;
+	spec.ret_status = &status;
 	rc = proc_output(&spec, &text, LIMIT_ANSWERS, e);
+	if (rc < 0 && WIFEXITED(status) && WEXITSTATUS(status) == STATUS_DATA)
+		rc = err_set(e, -ERR_INVALID, "the set of services cannot be read");
 	/* Also when it failed: a load in which services failed has changed others. */
 	rest = str_slice(&text);
 	while (parsed == 0 && rest.n && slice_cut(&rest, '\n', &line))
@@ -62,15 +68,16 @@ int live_load(struct arena *a, const char *file, bool dry, struct vec *ret, stru
 {
 	const char *argv[] = { "cairn", "service", "load", "--all", file, dry ? "--dry-run" : NULL,
 			       NULL };
-	int rc = ask(a, argv, ret, e);
+	int rc = ask(a, NULL, argv, ret, e);
 
 	return rc < 0 ? err_wrap(e, rc, "while %s services", dry ? "planning" : "switching") : 0;
 }
 
-int live_compare(struct arena *a, const char *old, const char *new, struct vec *ret, struct err *e)
+int live_compare(struct arena *a, const char *program, const char *old, const char *new,
+		 struct vec *ret, struct err *e)
 {
 	const char *argv[] = { "cairn", "service", "compare", old ? old : "/dev/null", new, NULL };
-	int rc = ask(a, argv, ret, e);
+	int rc = ask(a, program, argv, ret, e);
 
 	return rc < 0 ? err_wrap(e, rc, "while comparing services") : 0;
 }

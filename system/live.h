@@ -24,7 +24,10 @@ struct live_change {
 
 /* Is Cairn's PID 1 running here? */
 bool live_is_running(void);
-/* Have PID 1 load the set in file, and wait until services have settled; dry: only ask. */
+/* Have PID 1 load the set in file, and wait until services have settled; dry: only ask.
+ * -ERR_INVALID: it cannot read the set. */
 int live_load(struct arena *a, const char *file, bool dry, struct vec *ret, struct err *e);
-/* What loading new does where old (NULL: nothing) is loaded and everything is up. */
-int live_compare(struct arena *a, const char *old, const char *new, struct vec *ret, struct err *e);
+/* What loading new does where old (NULL: nothing) is loaded and everything is up, as a cairn
+ * program (NULL: this one) says. -ERR_INVALID: it cannot read a set. */
+int live_compare(struct arena *a, const char *program, const char *old, const char *new,
+		 struct vec *ret, struct err *e);

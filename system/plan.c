@@ -32,6 +32,7 @@ void plan_done(struct plan *p)
 	vec_done(&p->users);
 	vec_done(&p->groups);
 	vec_done(&p->facts);
+	vec_done(&p->environment);
 	vec_done(&p->services);
 	vec_done(&p->reboot);
 }
@@ -329,7 +330,122 @@ static int plan_facts(struct planner *p)
 	if (rc < 0 || !p->from)
 		return rc;
 	rc = fact(p, "host name", o.host_name, n.host_name);
+	if (rc == 0)
+		rc = fact(p, "label", o.label, n.label);
 	return rc < 0 ? rc : fact(p, "kernel", o.kernel, n.kernel);
+}
+
+/* ---- Settings of the menu, variables of all services ----------------------------------------- */
+
+/* "KEY = VALUE" lines of one section, by key; variables by their own name. */
+struct settings {
+	struct tab values; /* const char * */
+	struct vec names;
+};
+#define SETTINGS_INIT                                                                              \
+	{                                                                                          \
+		TAB_INIT, VEC_INIT                                                                 \
+	}
+
+static void settings_done(struct settings *s)
+{
+	tab_done(&s->values);
+	vec_done(&s->names);
+}
+#define auto_settings __attribute__((cleanup(settings_done)))
+
+static int add_setting(struct planner *p, struct settings *s, struct slice name, struct slice value)
+{
+	char *key = arena_slice(p->a, slice_trim(name));
+	void **slot = key ? tab_put(&s->values, slice_of(key), NULL) : NULL;
+
+	if (!slot)
+		return no_memory(p);
+	*slot = arena_slice(p->a, slice_trim(value));
+	vec_add(&s->names, key);
+	return !*slot || s->names.err ? no_memory(p) : 0;
+}
+
+static int read_settings(struct planner *p, const char *system, const char *dir, const char *file,
+			 const char *section, const char *only, struct settings *ret)
+{
+	struct slice text, line, key;
+	bool inside = false;
+	int rc = read_part(p, system, dir, file, &text);
+
+	while (rc == 0 && text.n && slice_cut(&text, '\n', &line)) {
+		line = slice_trim(line);
+		if (slice_starts(line, "["))
+			inside = slice_is(line, section);
+		if (!inside || !slice_cut(&line, '=', &key))
+			continue;
+		if (only && !slice_is(slice_trim(key), only))
+			continue;
+		line = slice_trim(line);
+		if (only && slice_starts(line, "\"") && slice_ends(line, "\""))
+			line = (struct slice){ line.p + 1, line.n - 2 };
+		if (!only || slice_cut(&line, '=', &key))
+			rc = add_setting(p, ret, key, line);
+	}
+	return rc;
+}
+
+/* Names of both, sorted. */
+static int all_names(struct planner *p, const struct settings *x, const struct settings *y,
+		     struct vec *ret)
+{
+	for (size_t i = 0; i < x->names.n; i++)
+		vec_add(ret, x->names.v[i]);
+	for (size_t i = 0; i < y->names.n; i++)
+		vec_add(ret, y->names.v[i]);
+	vec_sort_str(ret);
+	vec_uniq_str(ret);
+	return ret->err ? no_memory(p) : 0;
+}
+
+static int plan_menu(struct planner *p)
+{
+	auto_settings struct settings old = SETTINGS_INIT, new = SETTINGS_INIT;
+	auto_vec struct vec names = VEC_INIT;
+	int rc = read_settings(p, p->from, "boot", "menu", "[menu]", NULL, &old);
+
+	if (rc == 0)
+		rc = read_settings(p, p->to, "boot", "menu", "[menu]", NULL, &new);
+	if (rc == 0)
+		rc = all_names(p, &old, &new, &names);
+	for (size_t i = 0; rc == 0 && p->from && i < names.n; i++) {
+		struct slice name = slice_of(names.v[i]);
+		const char *x = tab_find(&old.values, name), *y = tab_find(&new.values, name);
+		char *title = arena_fmt(p->a, "menu %s", (const char *)names.v[i]);
+
+		rc = title ? fact(p, title, x ? x : "", y ? y : "") : no_memory(p);
+	}
+	return rc;
+}
+
+static int plan_environment(struct planner *p)
+{
+	auto_settings struct settings old = SETTINGS_INIT, new = SETTINGS_INIT;
+	auto_vec struct vec names = VEC_INIT;
+	int rc = read_settings(p, p->from, "services", "set", "[init]", "environment", &old);
+
+	if (rc == 0)
+		rc = read_settings(p, p->to, "services", "set", "[init]", "environment", &new);
+	if (rc == 0)
+		rc = all_names(p, &old, &new, &names);
+	for (size_t i = 0; rc == 0 && p->from && i < names.n; i++) {
+		struct slice name = slice_of(names.v[i]);
+		const char *x = tab_find(&old.values, name), *y = tab_find(&new.values, name);
+
+		if (x && y && strcmp(x, y) == 0)
+			continue;
+		rc = add(p, &p->plan->environment,
+			 (struct plan_item){ !x	 ? PLAN_ADDED
+					     : y ? PLAN_CHANGED
+						 : PLAN_REMOVED,
+					     names.v[i], "", "", NULL, 0 });
+	}
+	return rc;
 }
 
 /* Do the links NAME of two generations differ? */
@@ -381,8 +497,26 @@ static int plan_reboot(struct planner *p, const char *booted)
 
 /* ---- Services -------------------------------------------------------------------------------- */
 
-static int plan_services(struct planner *p)
+/* By this program; when it is too old for the new set, by the one that comes with it. */
+static int compare_sets(struct planner *p, const char *old, const char *new)
 {
+	char *program = part(p, p->to, "cairn");
+	struct err tmp = ERR_INIT;
+	int rc = live_compare(p->a, NULL, old, new, &p->plan->services, &tmp);
+
+	if (rc < 0 && rc != -ERR_INVALID)
+		*p->e = tmp;
+	if (rc != -ERR_INVALID)
+		return rc;
+	program = program ? arena_fmt(p->a, "%s/bin/cairn", program) : NULL;
+	return program ? live_compare(p->a, program, old, new, &p->plan->services, p->e)
+		       : no_memory(p);
+}
+
+static int plan_services(struct planner *p, bool at_boot)
+{
+	struct plan *plan = p->plan;
+	struct err tmp = ERR_INIT;
 	char *old = p->from ? part(p, p->from, "services") : NULL;
 	char *new = part(p, p->to, "services");
 
@@ -391,14 +525,24 @@ static int plan_services(struct planner *p)
 		old = arena_fmt(p->a, "%s/set", old);
 	if (!new || (p->from && !old))
 		return no_memory(p);
-	p->plan->services_live = sys_root_is_machine(p->root) && live_is_running();
-	if (p->plan->services_live)
-		return live_load(p->a, new, true, &p->plan->services, p->e);
-	return live_compare(p->a, old, new, &p->plan->services, p->e);
+	plan->services_at_boot = at_boot;
+	plan->services_live = !at_boot && sys_root_is_machine(p->root) && live_is_running();
+	if (plan->services_live) {
+		int rc = live_load(p->a, new, true, &plan->services, &tmp);
+
+		if (rc < 0 && rc != -ERR_INVALID)
+			*p->e = tmp;
+		if (rc != -ERR_INVALID)
+			return rc;
+		/* A set for a newer init than the one that runs: no reason not to have it. */
+		plan->services_live = false;
+		plan->services_at_boot = plan->init_too_old = true;
+	}
+	return compare_sets(p, old, new);
 }
 
 int plan_make(const struct sys_root *r, struct arena *a, const char *from, const char *to,
-	      const char *booted, struct plan *ret, struct err *e)
+	      const char *booted, bool at_boot, struct plan *ret, struct err *e)
 {
 	struct planner p = { r, a, from, to, ret, e };
 	int rc = plan_packages(&p);
@@ -406,12 +550,16 @@ int plan_make(const struct sys_root *r, struct arena *a, const char *from, const
 	if (rc == 0)
 		rc = plan_facts(&p);
 	if (rc == 0)
+		rc = plan_menu(&p);
+	if (rc == 0)
 		rc = plan_etc(&p);
 	if (rc == 0)
 		rc = plan_accounts(&p);
 	if (rc == 0)
+		rc = plan_environment(&p);
+	if (rc == 0)
 		rc = plan_reboot(&p, booted ? booted : from);
-	return rc < 0 ? rc : plan_services(&p);
+	return rc < 0 ? rc : plan_services(&p, at_boot);
 }
 
 int plan_reboot_reasons(const struct sys_root *r, struct arena *a, const char *booted,
@@ -480,7 +628,7 @@ static size_t count(const struct plan *p, enum live_action action)
 bool plan_is_empty(const struct plan *p)
 {
 	return !p->packages.n && !p->etc.n && !p->users.n && !p->groups.n && !p->facts.n &&
-	       !p->reboot.n && count(p, LIVE_KEEP) == p->services.n;
+	       !p->environment.n && !p->reboot.n && count(p, LIVE_KEEP) == p->services.n;
 }
 
 static void text_items(struct str *out, const char *title, const struct vec *items)
@@ -523,7 +671,22 @@ static void text_services(struct str *out, const struct plan *p)
 	}
 	str_addf(out, "  %-10s keep %zu as they are%s\n", first ? "services" : "",
 		 count(p, LIVE_KEEP),
-		 p->services_live ? "" : " (from the sets, PID 1 was not asked)");
+		 p->services_live      ? ""
+		 : p->services_at_boot ? " (at the next boot)"
+				       : " (from the sets, PID 1 was not asked)");
+	if (p->init_too_old)
+		str_addf(out,
+			 "  %-10s takes effect at the next boot: the one that runs cannot read "
+			 "the new services\n",
+			 "init");
+}
+
+static void text_environment(struct str *out, const struct plan *p)
+{
+	text_items(out, "variables", &p->environment);
+	if (p->environment.n)
+		str_addf(out, "  %-10s services that run keep theirs until they are restarted\n",
+			 "");
 }
 
 static void text_closure(struct str *out, const struct plan *p)
@@ -556,6 +719,7 @@ void plan_text(const struct plan *p, struct str *out)
 	text_items(out, "/etc", &p->etc);
 	text_items(out, "users", &p->users);
 	text_items(out, "groups", &p->groups);
+	text_environment(out, p);
 	text_services(out, p);
 	text_closure(out, p);
 	str_addf(out, "  %-10s %s", "reboot", p->reboot.n ? "needed for: " : "not needed");
@@ -605,6 +769,8 @@ void plan_json(const struct plan *p, struct str *out)
 	json_items(out, "users", &p->users);
 	str_addc(out, ',');
 	json_items(out, "groups", &p->groups);
+	str_addc(out, ',');
+	json_items(out, "environment", &p->environment);
 	str_add(out, ",\"services\":[");
 	for (size_t i = 0; i < p->services.n; i++) {
 		const struct live_change *c = p->services.v[i];
@@ -615,9 +781,11 @@ void plan_json(const struct plan *p, struct str *out)
 		json_string(out, "action", live_action_names[c->action]);
 		str_addc(out, '}');
 	}
-	str_addf(out, "],\"services_live\":%s,\"closure_before\":%llu,\"closure_after\":%llu,",
-		 p->services_live ? "true" : "false", (unsigned long long)p->closure_before,
-		 (unsigned long long)p->closure_after);
+	str_addf(out,
+		 "],\"services_live\":%s,\"services_at_boot\":%s,\"closure_before\":%llu,\"closure_"
+		 "after\":%llu,",
+		 p->services_live ? "true" : "false", p->services_at_boot ? "true" : "false",
+		 (unsigned long long)p->closure_before, (unsigned long long)p->closure_after);
 	str_add(out, "\"reboot\":[");
 	for (size_t i = 0; i < p->reboot.n; i++) {
 		str_add(out, i ? "," : "");

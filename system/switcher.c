@@ -69,7 +69,8 @@ const char *switcher_current(const struct switcher *s)
 	return g ? g->path : NULL;
 }
 
-int switcher_activate(struct switcher *s, const char *system, struct vec *ret, struct err *e)
+int switcher_activate(struct switcher *s, const char *system, bool services, struct vec *ret,
+		      struct err *e)
 {
 	char *set = arena_fmt(&s->arena, "%s/services/set", system);
 	struct err first = ERR_INIT;
@@ -80,7 +81,7 @@ int switcher_activate(struct switcher *s, const char *system, struct vec *ret, s
 		return err_set(e, -ENOMEM, "out of memory");
 	/* A failed step of activation does not keep services from being what the generation says.
 	 */
-	if (sys_root_is_machine(&s->root) && live_is_running())
+	if (services && sys_root_is_machine(&s->root) && live_is_running())
 		live = live_load(&s->arena, set, false, ret, rc < 0 ? NULL : &first);
 	if (rc == 0)
 		rc = live;

@@ -53,5 +53,7 @@ static inline void switcher_cleanup(struct switcher *s)
 
 /* Store path of the current generation, NULL: none. */
 const char *switcher_current(const struct switcher *s);
-/* After the switch: activation, then the services (ret: what happened; may be empty). */
-int switcher_activate(struct switcher *s, const char *system, struct vec *ret, struct err *e);
+/* After the switch: activation, then, when wanted, the services (ret: what happened; may be empty).
+ */
+int switcher_activate(struct switcher *s, const char *system, bool services, struct vec *ret,
+		      struct err *e);
