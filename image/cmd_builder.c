@@ -22,6 +22,7 @@ struct bootable {
 	const char *bios, *esp;
 	const char *layout, *size; /* of a disk */
 	const char *label;	   /* of an ISO image */
+	bool no_menu, is_volatile; /* of a disk */
 	const char *mke2fs, *mkfs_fat, *mtools, *xorriso, *mksquashfs;
 };
 
@@ -43,10 +44,12 @@ static const struct cmd_opt image_raw_opts[] = {
 	OPTION("mke2fs", mke2fs, "FILE", "the program"),
 	OPTION("mkfs-fat", mkfs_fat, "FILE", "the program"),
 	OPTION("mtools", mtools, "FILE", "the program"),
+	{ "no-menu", 0, CMD_FLAG, AT(no_menu), NULL, "without a boot menu" },
 	OPTION_OUTPUT,
 	OPTION("size", size, "SIZE", "of the disk; else as large as it must be"),
 	OPTION("store-prefix", store_prefix, "DIR", "directory in front of the store"),
 	OPTION("system", system, "PATH", "generation"),
+	{ "volatile", 0, CMD_FLAG, AT(is_volatile), NULL, "start it so that it is only read" },
 	OPTION("work", work, "DIR", "scratch directory"),
 };
 
@@ -105,6 +108,15 @@ static int load(struct bootable *o, struct arena *a, struct vec *closure, struct
 	return 0;
 }
 
+/* The menu starts a root that is only read. */
+static int make_volatile(struct arena *a, const struct boot_menu *menu, struct err *e)
+{
+	struct boot_entry *b = (struct boot_entry *)&menu->items[0].entry; /* in a */
+
+	b->parameters = arena_fmt(a, "%s cairn.volatile", b->parameters);
+	return b->parameters ? 0 : err_num(e, -ENOMEM, "boot menu");
+}
+
 /* ---- image-raw ------------------------------------------------------------------------------- */
 
 static int disk_options(const struct bootable *o, struct disk_opts *disk, struct err *e)
@@ -145,6 +157,10 @@ static int image_raw_run(struct cmd_env *env, struct err *e)
 
 	if ((r = load(o, &a, &closure, &menu, &c, e)) < 0 || (r = disk_options(o, &disk, e)) < 0 ||
 	    (r = load_layout(o->layout, &a, &layout, e)) < 0)
+		return r;
+	if (o->no_menu)
+		c.menu = NULL;
+	if (o->is_volatile && c.menu && (r = make_volatile(&a, c.menu, e)) < 0)
 		return r;
 	disk.layout = &layout;
 	if ((r = disk_make(&disk, &c, &result, e)) < 0)

@@ -15,39 +15,71 @@
 struct image {
 	struct store_opts store;
 	struct sys_eval_opts eval;
-	const char *type, *output, *free_space, *name;
-	bool physical, list, json;
+	const char *type, *output, *free_space, *size, *label, *name;
+	bool physical, list, json, check, is_volatile, no_bootloader;
 };
 
 #define AT(f) offsetof(struct image, f)
 static const struct cmd_opt image_opts[] = {
+	{ "check", 0, CMD_FLAG, AT(check), NULL,
+	  "build the image once more and compare: 102 when the bytes differ" },
 	{ "free", 0, CMD_STR, AT(free_space), "SIZE",
 	  "of a disk: free space in the root file system (256M)" },
+	{ "image-size", 0, CMD_STR, AT(size), "SIZE",
+	  "of a disk: its size; the root takes what is left" },
 	{ "json", 0, CMD_FLAG, AT(json), NULL, "with --list-image-types: as data" },
+	{ "label", 0, CMD_STR, AT(label), "TEXT",
+	  "of the root file system of a disk, or of an ISO volume" },
 	{ "list-image-types", 0, CMD_FLAG, AT(list), NULL, "print the kinds of image and end" },
 	{ "name", 0, CMD_STR, AT(name), "NAME:TAG",
 	  "of a container image (the host name, latest)" },
+	{ "no-bootloader", 0, CMD_FLAG, AT(no_bootloader), NULL,
+	  "of a disk: neither boot code nor menu" },
 	{ "output", 'o', CMD_STR, AT(output), "FILE", "copy the image there and print that path" },
 	{ "physical", 0, CMD_FLAG, AT(physical), NULL, "print the path behind the private root" },
 	{ "type", 't', CMD_STR, AT(type), "TYPE",
 	  "kind of image: raw (unless given), iso9660, qcow2, docker, tarball" },
+	{ "volatile", 0, CMD_FLAG, AT(is_volatile), NULL,
+	  "of a disk: it is only read, what is written is in memory" },
 	SYS_EVAL_OPTIONS(struct image, eval),
 	STORE_OPTIONS_BASIC(struct image, store),
 	STORE_OPTIONS_BUILD(struct image, store),
 };
 
+/* What an option is for. */
+#define FOR_DISK      (1u << 0)
+#define FOR_LABEL     (1u << 1)
+#define FOR_CONTAINER (1u << 2)
+
 /* One module of image/ each; it returns the fields of the derivation. */
 static const struct image_type {
 	const char *name, *module, *text;
-	bool disk, named; /* --free, --name have a meaning */
+	unsigned takes;
 } image_types[] = {
 	{ "docker", "image.docker",
-	  "container image for docker, podman and skopeo (OCI, in a tar file)", .named = true },
-	{ "iso9660", "image.iso", "CD and USB stick, BIOS and UEFI; read-only, with memory above" },
+	  "container image for docker, podman and skopeo (OCI, in a tar file)", FOR_CONTAINER },
+	{ "iso9660", "image.iso", "CD and USB stick, BIOS and UEFI; read-only, with memory above",
+	  FOR_LABEL },
 	{ "qcow2", "image.qcow2", "the disk of raw for QEMU, as large as its contents",
-	  .disk = true },
-	{ "raw", "image.raw", "disk that boots", .disk = true },
-	{ "tarball", "image.tarball", "root file system as tar with gzip" },
+	  FOR_DISK | FOR_LABEL },
+	{ "raw", "image.raw", "disk that boots, BIOS and UEFI", FOR_DISK | FOR_LABEL },
+	{ "tarball", "image.tarball", "root file system as tar with gzip", 0 },
+};
+
+/* Options that the module gets as arguments. */
+static const struct image_arg {
+	const char *option, *key;
+	unsigned needs;
+	const char *of;	    /* in messages */
+	enum cmd_kind kind; /* CMD_U64: a size */
+	size_t at;
+} image_args[] = {
+	{ "free", "free", FOR_DISK, "disks", CMD_U64, AT(free_space) },
+	{ "image-size", "size", FOR_DISK, "disks", CMD_U64, AT(size) },
+	{ "label", "label", FOR_LABEL, "disks and ISO images", CMD_STR, AT(label) },
+	{ "name", "name", FOR_CONTAINER, "container images", CMD_STR, AT(name) },
+	{ "no-bootloader", "no_bootloader", FOR_DISK, "disks", CMD_FLAG, AT(no_bootloader) },
+	{ "volatile", "volatile", FOR_DISK, "disks", CMD_FLAG, AT(is_volatile) },
 };
 
 static const struct image_type *type_find(const char *name, struct err *e)
@@ -83,43 +115,66 @@ static int list_types(bool json, struct err *e)
 								   : 0;
 }
 
-/* Options that would have no meaning, and a name no tool would take: said before a long build. */
-static int check_options(const struct image *o, const struct image_type *type, struct err *e)
+/* "key=value" of an option that was given; NULL for one that was not. A size as bytes, so that 1G
+ * and 1024M are the same derivation. */
+static int arg_text(const struct image *o, const struct image_arg *x, struct arena *a,
+		    const char **ret, struct err *e)
 {
-	auto_arena struct arena a = ARENA_INIT;
-	struct oci_name name;
+	const void *place = (const char *)o + x->at;
+	const char *text = x->kind == CMD_FLAG ? (*(const bool *)place ? "1" : NULL)
+					       : *(const char *const *)place;
+	uint64_t bytes;
 
-	if (o->free_space && !type->disk)
-		return cmd_usage(e, "--free is for disks, not for '%s'", type->name);
-	if (o->name && !type->named)
-		return cmd_usage(e, "--name is for container images, not for '%s'", type->name);
-	return o->name ? oci_name_parse(&a, o->name, &name, e) : 0;
+	*ret = NULL;
+	if (!text)
+		return 0;
+	if (x->kind == CMD_U64) {
+		if (text_size(slice_of(text), &bytes) < 0)
+			return cmd_usage(e, "'%s' is not a size", text);
+		*ret = arena_fmt(a, "%s=%llu", x->key, (unsigned long long)bytes);
+	} else {
+		*ret = arena_fmt(a, "%s=%s", x->key, text);
+	}
+	return *ret ? 0 : err_num(e, -ENOMEM, "--%s", x->option);
+}
+
+/* Arguments of the module. Options that would have no meaning, and a name no tool would take, are
+ * said before a long build. */
+static int module_args(const struct image *o, const struct image_type *type, struct arena *a,
+		       const char *args[ARRAY_LEN(image_args)], size_t *ret_n, struct err *e)
+{
+	struct oci_name name;
+	size_t n = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(image_args); i++) {
+		const struct image_arg *x = &image_args[i];
+		int r = arg_text(o, x, a, &args[n], e);
+
+		if (r < 0)
+			return r;
+		if (!args[n])
+			continue;
+		if (!(type->takes & x->needs))
+			return cmd_usage(e, "--%s is for %s, not for '%s'", x->option, x->of,
+					 type->name);
+		n++;
+	}
+	*ret_n = n;
+	return o->name ? oci_name_parse(a, o->name, &name, e) : 0;
 }
 
 static int build(struct image *o, const struct image_type *type, const char *config,
-		 struct store_conn **ret_conn, struct sys_eval **ret_eval, struct err *e)
+		 struct arena *a, struct store_conn **ret_conn, struct sys_eval **ret_eval,
+		 struct err *e)
 {
-	char free_arg[64], name_arg[LIMIT_OCI_NAME + 8];
-	const char *args[2];
+	const char *args[ARRAY_LEN(image_args)];
 	struct sys_eval_request req = {
 		.kind = SYS_EVAL_FILE, .text = config, .apply = type->module, .args = args
 	};
-	uint64_t bytes;
-	int r = check_options(o, type, e);
+	int r = module_args(o, type, a, args, &req.nargs, e);
 
 	if (r < 0)
 		return r;
-	if (o->free_space && text_size(slice_of(o->free_space), &bytes) < 0)
-		return cmd_usage(e, "'%s' is not a size", o->free_space);
-	/* As bytes, so that 1G and 1024M are the same derivation. */
-	if (o->free_space) {
-		(void)snprintf(free_arg, sizeof(free_arg), "free=%llu", (unsigned long long)bytes);
-		args[req.nargs++] = free_arg;
-	}
-	if (o->name) {
-		(void)snprintf(name_arg, sizeof(name_arg), "name=%s", o->name);
-		args[req.nargs++] = name_arg;
-	}
 	o->eval.store_dir = o->store.store_dir;
 	if (o->output && (r = img_place_check(o->output, e)) < 0)
 		return r;
@@ -127,6 +182,19 @@ static int build(struct image *o, const struct image_type *type, const char *con
 	    (r = store_open(&o->store, ret_conn, e)) < 0)
 		return r;
 	return sys_eval_build(*ret_eval, *ret_conn, "image", e);
+}
+
+/* Build what is there once more, and compare. */
+static int build_again(struct image *o, struct sys_eval *eval, struct err *e)
+{
+	struct store_conn *conn = NULL;
+
+	o->store.check = true;
+	int r = store_open(&o->store, &conn, e);
+	if (r == 0)
+		r = sys_eval_build(eval, conn, "image", e);
+	store_close(conn);
+	return r;
 }
 
 static int image_run(struct cmd_env *env, struct err *e)
@@ -143,7 +211,9 @@ static int image_run(struct cmd_env *env, struct err *e)
 		return env->nargs ? cmd_usage(e, "--json is for --list-image-types")
 				  : cmd_usage(e, "missing operand: CONFIG");
 	const struct image_type *type = type_find(o->type ? o->type : "raw", e);
-	int r = type ? build(o, type, env->args[0], &conn, &eval, e) : e->code;
+	int r = type ? build(o, type, env->args[0], &a, &conn, &eval, e) : e->code;
+	if (r == 0 && o->check)
+		r = build_again(o, eval, e);
 	const char *image = r == 0 ? sys_eval_value(eval, "image") : NULL;
 	if (r == 0 && !image)
 		r = err_set(e, -ERR_INTERNAL, "%s made no image", type->module);

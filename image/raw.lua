@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 --
 -- operating_system or image -> raw disk image (the value of sys_eval_request.apply in image/cmd_image.c).
--- args: free = size of the free space in the root file system, size = that of the disk.
+-- args: free = size of the free space in the root file system, size = that of the disk, label = that of the
+-- root file system; volatile, no_bootloader: set or not.
 
 local conf = require "system.conf"
 local generation = require "system.generation"
@@ -34,7 +35,7 @@ local function identity(os)
 	return field and { [field] = value } or {}
 end
 
-local function section(p, os, free)
+local function section(p, os, args)
 	local id = p.content == "root" and identity(os) or {}
 	for field, value in pairs(id) do
 		local own = p[field == "part_label" and "name" or field]
@@ -43,13 +44,16 @@ local function section(p, os, free)
 		end
 	end
 	local label = id.label or p.label
-	if p.content == "root" and not label then
-		label = "cairn-root"
+	if p.content == "root" then
+		if id.label and args.label and args.label ~= id.label then
+			schema.fail(root_of(os), "the machine looks for the label '" .. id.label .. "', not '" .. args.label .. "'", "device")
+		end
+		label = args.label or label or "cairn-root"
 	end
 	return conf.section("partition", p.name, {
 		{ "content", p.content },
 		{ "size", p.size },
-		{ "free", p.content == "root" and not p.size and (p.free or free) or nil },
+		{ "free", p.content == "root" and not p.size and (p.free or args.free or "256M") or nil },
 		{ "label", label },
 		{ "uuid", id.uuid or p.uuid },
 		{ "part-label", id.part_label },
@@ -75,7 +79,7 @@ return function(value, args)
 	local os, number = whole.operating_system, numbers(whole.partitions)
 	local layout = {}
 	for _, p in ipairs(whole.partitions) do
-		layout[#layout + 1] = section(p, os, args.free or "256M")
+		layout[#layout + 1] = section(p, os, args)
 	end
 	local list = {
 		"builder", "image-raw",
@@ -91,11 +95,16 @@ return function(value, args)
 	if args.size then
 		option("size", args.size)
 	end
+	if args.volatile then
+		list[#list + 1] = "--volatile"
+	end
 	if number.esp > 0 then
 		option("mkfs-fat", require "packages.dosfstools" .. "/sbin/mkfs.fat")
 		option("mtools", require "packages.mtools" .. "/bin/mtools")
 	end
-	if os.bootloader.type == "grub" then
+	if args.no_bootloader then
+		list[#list + 1] = "--no-menu"
+	elseif os.bootloader.type == "grub" then
 		if number["bios-boot"] > 0 then
 			option("bios-code", grub.bios(number.root))
 		end

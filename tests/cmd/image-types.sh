@@ -328,15 +328,32 @@ return function(os, args)
 	local busybox = require "packages.busybox" .. "/bin/busybox"
 	return { image = derivation { name = os.host_name .. ".raw", builder = busybox,
 		args = { "sh", "-ec", busybox .. " dd if=/dev/zero of=$out bs=1024 count=" .. (args.free or 1024) .. "; echo x >>$out;"
-			.. busybox .. " truncate -s 10M $out", busybox } } }
+			.. busybox .. " truncate -s 10M $out" .. (args.volatile and "; head -c 9 /proc/sys/kernel/random/uuid >>$out" or ""),
+			busybox } } }
 end
 X
 sed 's/host_name = "cairn"/host_name = "Stone-"/' "$SRC/examples/minimal.lua" >"$TMP/stone.lua"
 system_image() { "$CAIRN" system image --root "$TMP/r" --modules "$W" "$@"; }
-check 'the list of types' sh -c '"$CAIRN" system image --list-image-types >"$TMP/list" && [ "$(cut -d" " -f1 "$TMP/list" | tr "\n" " ")" = "docker qcow2 raw tarball " ]'
+check 'the list of types' sh -c '"$CAIRN" system image --list-image-types >"$TMP/list" && [ "$(cut -d" " -f1 "$TMP/list" | tr "\n" " ")" = "docker iso9660 qcow2 raw tarball " ]'
 check 'the list as data' sh -c '"$CAIRN" system image --list-image-types --json | python3 -c "
 import json, sys
-print([t[\"name\"] for t in json.load(sys.stdin) if t[\"description\"]])" >"$TMP/list" && grep -qF "docker'"'"', '"'"'qcow2" "$TMP/list"'
+print([t[\"name\"] for t in json.load(sys.stdin) if t[\"description\"]])" >"$TMP/list" && grep -qF "docker'"'"', '"'"'iso9660" "$TMP/list"'
+# The arguments that options become; the stand-in for image.raw above only looks at one of them.
+refused() { # TEXT OPTION...
+	text=$1
+	shift
+	system_image "$@" "$TMP/stone.lua" >"$TMP/refused" 2>&1
+	[ $? = 2 ] && grep -qF -e "$text" "$TMP/refused"
+}
+check '--volatile is not for containers' refused "--volatile is for disks, not for 'docker'" --volatile -t docker
+check '--label is not for tar files' refused "--label is for disks and ISO images, not for 'tarball'" --label X -t tarball
+check '--image-size takes a size' refused "'big' is not a size" --image-size big
+check 'a tar file is the same each time' system_image -t tarball --check "$TMP/stone.lua"
+differs() {
+	system_image --check --volatile "$TMP/stone.lua" >"$TMP/refused" 2>&1
+	[ $? = 102 ]
+}
+check 'one that differs is found out' differs
 check 'tarball' system_image -t tarball "$TMP/stone.lua" -o "$TMP/stone.tar.gz"
 mkdir "$TMP/s"
 check 'it unpacks' tar --no-same-owner -C "$TMP/s" -xpf "$TMP/stone.tar.gz"
