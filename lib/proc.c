@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -154,6 +155,14 @@ int proc_start(const struct proc_spec *spec, struct proc *ret, struct err *e)
 	return 0;
 }
 
+void proc_untrace(pid_t pid, int status)
+{
+	int sig = WSTOPSIG(status);
+
+	/* SIGTRAP is the tracer's own; any other was on its way to the process. */
+	(void)ptrace(PTRACE_DETACH, pid, 0, (void *)(uintptr_t)(sig == SIGTRAP ? 0 : sig));
+}
+
 int proc_wait(struct proc *p, int *ret_status)
 {
 	int status;
@@ -161,9 +170,9 @@ int proc_wait(struct proc *p, int *ret_status)
 
 	if (p->pid < 0)
 		return -ECHILD;
-	do
-		r = waitpid(p->pid, &status, 0);
-	while (r < 0 && errno == EINTR);
+	while ((r = waitpid(p->pid, &status, 0)) < 0 ? errno == EINTR : WIFSTOPPED(status))
+		if (r > 0)
+			proc_untrace(p->pid, status);
 	if (r < 0)
 		return -errno;
 	p->pid = -1;

@@ -42,8 +42,11 @@ struct proc {
 
 /* Start; on exec or set-up failure the child is reaped and e names the step. */
 int proc_start(const struct proc_spec *spec, struct proc *ret, struct err *e);
-/* Wait and reap. *ret_status is the wait status. EINTR is handled. */
+/* Wait and reap. *ret_status is how it ended. EINTR is handled, and so is a child that made us its
+ * tracer. */
 int proc_wait(struct proc *p, int *ret_status);
+/* A child that stopped (wait status) because it asked to be traced by us: let it go on without. */
+void proc_untrace(pid_t pid, int status);
 int proc_kill(const struct proc *p, int sig); /* through the pidfd */
 /* Start, wait, and turn a non-zero end into an error that says so. */
 int proc_run(const struct proc_spec *spec, struct err *e);

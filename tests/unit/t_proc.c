@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -161,5 +162,28 @@ TEST(kill_through_the_descriptor)
 	CHECK_INT(proc_kill(&p, SIGTERM), -ESRCH);
 }
 
+static int be_traced(void *arg)
+{
+	(void)arg;
+	return ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0 ? -errno : 0;
+}
+
+TEST(a_child_cannot_make_us_its_tracer)
+{
+	struct proc_spec spec = PROC_SPEC_INIT;
+	struct proc p = PROC_INIT;
+	struct err e = ERR_INIT;
+	int status = 0;
+
+	/* The execution stops it, and each signal would. */
+	spec.argv = sh("trap 'exit 5' USR1; kill -USR1 $$; exit 6");
+	spec.setup = be_traced;
+	CHECK_INT(proc_start(&spec, &p, &e), 0);
+	CHECK_INT(proc_wait(&p, &status), 0);
+	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 5);
+	CHECK_INT(p.pid, -1);
+}
+
 TEST_MAIN(output, ends_are_told, failed_steps_are_told_apart, streams_may_cross,
-	  environment_and_session, signals_are_reset_in_the_child, kill_through_the_descriptor)
+	  environment_and_session, signals_are_reset_in_the_child, kill_through_the_descriptor,
+	  a_child_cannot_make_us_its_tracer)
