@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
-#include <linux/watchdog.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
@@ -21,6 +20,7 @@
 
 #include "init/overlay.h"
 #include "init/root.h"
+#include "init/watchdog.h"
 #include "lib/fd.h"
 #include "lib/log.h"
 #include "lib/proc.h"
@@ -409,7 +409,7 @@ static void start_watchdog(uint64_t timeout)
 		return;
 	auto_fd int fd = open("/dev/watchdog0", O_WRONLY | O_CLOEXEC);
 	watched = fd >= 0;
-	if (fd < 0 || ioctl(fd, WDIOC_SETTIMEOUT, &seconds) < 0)
+	if (fd < 0 || ioctl(fd, WATCHDOG_SET, &seconds) < 0)
 		log_warn("watchdog: not set why=\"%s\"", strerror(errno));
 	else
 		log_info("watchdog: on seconds=%d", seconds);

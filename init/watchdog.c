@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/watchdog.h>
 #include <sys/ioctl.h>
 
 #include "lib/fd.h"
@@ -25,8 +24,7 @@ static void set_time(uint64_t timeout)
 {
 	int seconds = (int)((MIN_OF(timeout, LONGEST) + SECOND - 1) / SECOND);
 
-	if (ioctl(w.fd, WDIOC_SETTIMEOUT, &seconds) < 0 &&
-	    ioctl(w.fd, WDIOC_GETTIMEOUT, &seconds) < 0)
+	if (ioctl(w.fd, WATCHDOG_SET, &seconds) < 0 && ioctl(w.fd, WATCHDOG_GET, &seconds) < 0)
 		log_debug("watchdog", "watchdog: has no time-out why=\"%s\"", strerror(errno));
 	else if ((uint64_t)seconds * SECOND < w.timeout)
 		w.timeout = (uint64_t)MAX_OF(seconds, 1) * SECOND;

@@ -7,8 +7,12 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/ioctl.h>
 
 #define WATCHDOG_DEVICE "/dev/watchdog0"
+/* Seconds until it bites, as an int; <linux/watchdog.h>, which not every C library comes with. */
+#define WATCHDOG_SET _IOWR('W', 6, int)
+#define WATCHDOG_GET _IOR('W', 7, int)
 
 /* It bites after so long without a word, in ns; 0: it is told to stop, and closed. Opens the device
  * when it is not open. */
