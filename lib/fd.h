@@ -52,7 +52,8 @@ int file_readlink(int dirfd, const char *path, struct str *out, struct err *e);
 /* mkdir -p; existing directories (not links to files) are fine. */
 int file_mkdir_p(int dirfd, const char *path, mode_t mode, struct err *e);
 /* Delete a tree of any depth without following links, by a bounded number of descriptors; makes
- * directories writable as needed. A missing path is success. ret_bytes (may be NULL): bytes of blocks freed. */
+ * directories writable as needed. A missing path is success. ret_bytes (may be NULL): bytes of
+ * blocks freed. */
 int file_delete_tree(int dirfd, const char *path, uint64_t *ret_bytes, struct err *e);
 /* fsync a path (file or directory). */
 int file_sync(int dirfd, const char *path, struct err *e);

@@ -273,7 +273,6 @@ TEST(environment_together)
 	const struct boot_var two[] = { { "try", "5" }, { "left", "3" } };
 	const struct boot_var swap[] = { { "left", NULL }, { "good", "5" }, { "try", NULL } };
 	const struct boot_var bad[] = { { "try", "6" }, { "", "1" } };
-	auto_arena struct arena a = ARENA_INIT;
 	char block[BOOT_ENV_SIZE], now[BOOT_ENV_SIZE + 1] = "";
 	struct err e = ERR_INIT;
 	auto_fd int fd = memfd_create("env", MFD_CLOEXEC);
