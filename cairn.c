@@ -10,12 +10,19 @@
 #include "store/store.h"
 #include "system/system.h"
 
+/* Sorted, one a line. */
+/* clang-format off */
 static const struct cmd *const builder_commands[] = {
-	&sys_cmd_builder_cpio,	      &image_cmd_builder_image_docker,
-	&image_cmd_builder_image_iso, &image_cmd_builder_image_qcow2,
-	&image_cmd_builder_image_raw, &image_cmd_builder_image_tarball,
-	&sys_cmd_builder_tree,	      NULL,
+	&sys_cmd_builder_cpio,
+	&image_cmd_builder_image_docker,
+	&image_cmd_builder_image_iso,
+	&image_cmd_builder_image_qcow2,
+	&image_cmd_builder_image_raw,
+	&image_cmd_builder_image_tarball,
+	&sys_cmd_builder_tree,
+	NULL,
 };
+/* clang-format on */
 
 static const struct cmd builder = {
 	.name = "builder",
@@ -24,12 +31,22 @@ static const struct cmd builder = {
 	.hidden = true,
 };
 
+/* clang-format off */
 static const struct cmd *const system_commands[] = {
-	&sys_cmd_activate,  &sys_cmd_system_build,	&sys_cmd_delete_generations,
-	&sys_cmd_describe,  &image_cmd_image,		&sys_cmd_list_generations,
-	&sys_cmd_mark_good, &sys_cmd_reconfigure,	&sys_cmd_roll_back,
-	&sys_cmd_status,    &sys_cmd_switch_generation, NULL,
+	&sys_cmd_activate,
+	&sys_cmd_system_build,
+	&sys_cmd_delete_generations,
+	&sys_cmd_describe,
+	&image_cmd_image,
+	&sys_cmd_list_generations,
+	&sys_cmd_mark_good,
+	&sys_cmd_reconfigure,
+	&sys_cmd_roll_back,
+	&sys_cmd_status,
+	&sys_cmd_switch_generation,
+	NULL,
 };
+/* clang-format on */
 
 static const struct cmd system_group = {
 	.name = "system",
