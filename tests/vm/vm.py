@@ -77,10 +77,12 @@ class Port:
 
 class VM:
     def __init__(self, image, directory, memory=512, extra=(), disk="virtio-blk-pci", firmware="bios",
-                 network="restrict=on"):
+                 network="restrict=on", reboots=False):
         """disk: the emulator's name of the device; firmware: bios or uefi, whose variables last as
         long as the directory; network: options of the emulator's own network, which names itself as
-        the router unless it is restricted."""
+        the router unless it is restricted; reboots: a reboot or reset inside is one, else it ends
+        the emulator (see wait_off)."""
+        self.reboots = reboots
         self.dir = directory
         self.firmware = firmware
         self.memory = memory
@@ -103,7 +105,7 @@ class VM:
     # ---- life of the emulator ----------------------------------------------------------------
 
     def start(self):
-        """Switch the machine on. A reboot inside ends the emulator (see wait_off)."""
+        """Switch the machine on."""
         assert self.proc is None
         self.boots += 1
         sock = lambda name: os.path.join(self.dir, name + ".sock")
@@ -112,13 +114,13 @@ class VM:
                 os.unlink(sock(name))
         argv = [
             QEMU, "-accel", "tcg", "-m", str(self.memory), "-smp", "1", "-display", "none",
-            "-monitor", "none", "-nodefaults", "-no-reboot",
+            "-monitor", "none", "-nodefaults",
             "-chardev", f"socket,id=s0,path={sock('serial')},server=on,wait=on",
             "-serial", "chardev:s0",
             "-device", "virtio-serial-pci",
             "-chardev", f"socket,id=v0,path={sock('verdict')},server=on,wait=on",
             "-device", "virtserialport,chardev=v0,name=cairn.verdict",
-        ] + self._firmware() + self.extra + [
+        ] + ([] if self.reboots else ["-no-reboot"]) + self._firmware() + self.extra + [
             "-drive", f"file={self.disk},if=none,id=d0,format=qcow2,cache=writeback",
             "-device", f"{self.disk_device},drive=d0",
             "-netdev", "user,id=n0," + self.network, "-device", "virtio-net-pci,netdev=n0",
