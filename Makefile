@@ -194,6 +194,7 @@ run-tests = tests/run --obj $(O) --src . --unit "$(unit-wanted)" --fuzz "$(if $(
 tests: $(unit-tests) $(fuzzers) ## build the unit tests and the fuzz replayers
 
 check: deps ## install what is missing, build, run every check and every test tier
+	@mkdir -p $(O)/test-logs && date +%s >$(O)/test-logs/started
 	@$(MAKE) all tests
 	@$(MAKE) check-layers check-headers
 	@tests/warm $(O) || echo "some builds failed; the tests will say which matter"
