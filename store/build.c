@@ -162,15 +162,16 @@ static int start_sandboxed(struct build *b, int tree, int write_end, struct err 
 		.envp = envp,
 		.system = d->system,
 		.log = write_end,
+		.lock = b->id.lock,
 	};
-	return sandbox_start(&box, &b->proc, e);
+	return sandbox_start(&box, &b->proc, &b->end, e);
 }
 
 int build_start(struct build *b, struct err *e)
 {
 	struct session *s = b->s;
 	b->proc = (struct proc)PROC_INIT;
-	b->log = b->top = b->out = -1;
+	b->log = b->top = b->out = b->end = -1;
 	b->said = (struct str)STR_INIT;
 	int r = session_take_id(s, &b->id, e);
 	if (r)
@@ -271,6 +272,7 @@ int build_finish(struct build *b, struct err *e)
 	int r = proc_wait(&b->proc, &status);
 	if (r)
 		return err_num(e, r, "cannot wait for the builder of `%s'", b->drv_path);
+	status = sandbox_status(&b->end, status);
 	bool end = false;
 	while (!end && !r) { /* what is left in the pipe; nobody can write any more */
 		uint64_t before = b->log_bytes;
@@ -332,6 +334,7 @@ void build_done(struct build *b, bool keep)
 		(void)proc_wait(&b->proc, &status);
 	}
 	fd_close(&b->log);
+	fd_close(&b->end);
 	str_done(&b->said);
 	(void)buildlog_close(b->file, NULL); /* a log that cannot be written fails no build here */
 	b->file = NULL;

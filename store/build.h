@@ -20,6 +20,7 @@ struct build {
 	struct build_id id;
 	bool have_id;
 	struct proc proc;
+	int end;		 /* owned: what tells how a sandboxed builder ended; -1: none */
 	int log;		 /* owned: read end of the output, non-blocking */
 	struct buildlog *file;	 /* owned */
 	int top;		 /* owned: its /tmp; named by the base name of drv_path */

@@ -125,9 +125,13 @@ static int new_goal(struct goals *g, const char *path, struct goal **ret, struct
 	if (r)
 		return r;
 	goal->builtin = strncmp(goal->drv->builder, "builtin:", 8) == 0;
-	goal->build = (struct build){
-		.s = g->s, .log = -1, .top = -1, .out = -1, .proc = PROC_INIT, .said = STR_INIT
-	};
+	goal->build = (struct build){ .s = g->s,
+				      .log = -1,
+				      .top = -1,
+				      .out = -1,
+				      .end = -1,
+				      .proc = PROC_INIT,
+				      .said = STR_INIT };
 	vec_add(&g->all, goal);
 	void **slot = tab_put(&g->by_path, slice_of(goal->path), NULL);
 	if (!slot || g->all.err)
@@ -323,6 +327,7 @@ static int launch(struct goals *g, struct goal *goal, struct err *e)
 			     .log = -1,
 			     .top = -1,
 			     .out = -1,
+			     .end = -1,
 			     .said = STR_INIT };
 	b->proc = (struct proc)PROC_INIT;
 	int r = find_inputs(g, goal, e);

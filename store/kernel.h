@@ -75,6 +75,11 @@ static inline int kernel_mount_setattr(int dirfd, const char *path, unsigned fla
 	return (int)syscall(SYS_mount_setattr, dirfd, path, flags, &a, sizeof(a));
 }
 
+static inline int kernel_close_range(unsigned from)
+{
+	return (int)syscall(SYS_close_range, from, ~0U, 0U);
+}
+
 static inline int kernel_close_range_cloexec(unsigned from)
 {
 	return (int)syscall(SYS_close_range, from, ~0U, KERNEL_CLOSE_RANGE_CLOEXEC);

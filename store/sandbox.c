@@ -27,13 +27,16 @@
 #define NS_FLAGS                                                                                   \
 	((uint64_t)CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC |      \
 	 CLONE_NEWUTS | KERNEL_CLONE_NEWCGROUP)
-#define MOUNT_SAFE  (KERNEL_MOUNT_ATTR_NOSUID | KERNEL_MOUNT_ATTR_NODEV)
-#define MOUNT_INPUT (MOUNT_SAFE | KERNEL_MOUNT_ATTR_RDONLY)
-#define ID_BASE	    872415232U /* 0x34000000: far from what systems hand out */
-#define ID_COUNT    4096U
-#define ID_DIR	    "/run/cairn-build-ids"
-#define REPORT_MAX  400
-#define DESCRIPTORS 1024
+#define MOUNT_SAFE   (KERNEL_MOUNT_ATTR_NOSUID | KERNEL_MOUNT_ATTR_NODEV)
+#define MOUNT_INPUT  (MOUNT_SAFE | KERNEL_MOUNT_ATTR_RDONLY)
+#define ID_BASE	     872415232U /* 0x34000000: far from what systems hand out */
+#define ID_COUNT     4096U
+#define ID_DIR	     "/run/cairn-build-ids"
+#define REPORT_MAX   400
+#define DESCRIPTORS  1024
+#define SCRIPT_LINE  256 /* what the kernel reads of a program */
+#define SCRIPT_DEPTH 6
+#define KEYRING_JOIN 1 /* KEYCTL_JOIN_SESSION_KEYRING */
 
 /* ---- Child: nothing here allocates, returns or touches the caller's state -------------------- */
 
@@ -44,6 +47,7 @@ struct child {
 	int real_store, store, tmp, place; /* the caller's directories, as our own mounts */
 	int root;			   /* the tmpfs */
 	int null;
+	int end; /* where PID 1 tells how the builder ended */
 };
 
 /* Report the phase that failed and end. kind: 'S' set-up, 'B' the builder itself. */
@@ -326,28 +330,70 @@ static void set_personality(struct child *c)
 		die(c, 'S', "cannot set the personality");
 }
 
-/* The builder must lie in the store: /proc/self/exe and the like would be the daemon's program. */
-static void check_builder(struct child *c)
+/* What is executed must lie in the store: /proc/self/exe and the like would be the daemon's own
+ * program. Returns it open for reading; -1: it may be executed, but not read. */
+static int check_program(struct child *c, const char *what, const char *path)
 {
 	char link[32], real[PATH_MAX];
-	int fd = open(c->s->builder, O_PATH | O_CLOEXEC);
+	int fd = open(path, O_PATH | O_CLOEXEC);
 	if (fd < 0)
-		die(c, 'B', "cannot find the builder '%.300s' among the inputs", c->s->builder);
+		die(c, 'B', "cannot find the %s '%.300s' among the inputs", what, path);
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
 	ssize_t n = readlink(link, real, sizeof(real) - 1);
 	if (n < 0)
-		die(c, 'S', "cannot resolve the builder");
+		die(c, 'S', "cannot resolve the %s", what);
 	real[n] = 0;
-	close(fd);
 	size_t len = strlen(c->s->store_dir);
 	errno = 0;
 	if (strncmp(real, c->s->store_dir, len) != 0 || real[len] != '/')
-		die(c, 'B', "the builder '%.300s' is outside the store", c->s->builder);
+		die(c, 'B', "the %s '%.300s' is outside the store", what, path);
+	int in = open(link, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	close(fd);
+	return in;
 }
 
-/* Descriptors, signals, death with the parent, and no way to gain rights. */
+/* The interpreter that the kernel would take from a "#!" line at the start of fd; NULL: none. */
+static char *script_interpreter(int fd, char line[SCRIPT_LINE])
+{
+	ssize_t n = fd < 0 ? 0 : pread(fd, line, SCRIPT_LINE - 1, 0);
+	if (n < 3 || memcmp(line, "#!", 2) != 0)
+		return NULL;
+	line[n] = 0;
+	line[strcspn(line, "\n")] = 0;
+	char *p = line + 2 + strspn(line + 2, " \t");
+	p[strcspn(p, " \t")] = 0;
+	return *p ? p : NULL;
+}
+
+static void check_builder(struct child *c)
+{
+	char line[SCRIPT_LINE], *next;
+	const char *what = "builder", *path = c->s->builder;
+	for (unsigned i = 0; i < SCRIPT_DEPTH; i++) {
+		int fd = check_program(c, what, path);
+		next = script_interpreter(fd, line);
+		close(fd);
+		if (!next)
+			return;
+		what = "interpreter";
+		path = next; /* used before line is read again */
+	}
+	/* The kernel refuses longer chains. */
+}
+
+/* Keys of the daemon's session would be the builder's, and from there those of other builds. */
+static void leave_keyring(struct child *c)
+{
+	if (syscall(SYS_keyctl, KEYRING_JOIN, NULL) < 0 && errno != ENOSYS && errno != EPERM)
+		die(c, 'S', "cannot join a new session keyring");
+}
+
+/* Descriptors, session, keys, and no way to gain rights. */
 static void tie_down(struct child *c)
 {
+	if (setsid() < 0)
+		die(c, 'S', "cannot make a session");
+	leave_keyring(c);
 	if (dup2(c->null, 0) < 0 || dup2(c->s->log, 1) < 0 || dup2(c->s->log, 2) < 0)
 		die(c, 'S', "cannot set up standard input and output");
 	kernel_close_range_cloexec(
@@ -357,11 +403,6 @@ static void tie_down(struct child *c)
 		(void)!write(fd, "1000", 4); /* advisory */
 		close(fd);
 	}
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
-		die(c, 'S', "cannot tie the builder to the daemon");
-	struct pollfd p = { .fd = c->sync, .events = POLLIN };
-	if (poll(&p, 1, 0) != 0) /* the parent died before the line above */
-		_exit(127);
 	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
 		die(c, 'S', "cannot clear the ambient capabilities");
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
@@ -371,6 +412,85 @@ static void tie_down(struct child *c)
 		errno = -r;
 		die(c, 'S', "cannot set the system call filter");
 	}
+}
+
+/* ---- PID 1 ----------------------------------------------------------------------------------- */
+
+/* The daemon's command line is no business of the builder, which could read it in /proc/1: make it
+ * another. With a last byte that is not NUL the kernel shows the text up to the first that is. */
+static void hide_arguments(struct child *c)
+{
+	static const char name[] = "builder-init";
+	char buf[1024], *p;
+	unsigned long start = 0, end = 0;
+	int fd = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, buf, sizeof(buf) - 1);
+	if (n < 0)
+		die(c, 'S', "cannot read /proc/self/stat");
+	close(fd);
+	buf[n] = 0;
+	p = strrchr(buf, ')'); /* ends the second field */
+	for (unsigned field = 2; p && field < 48; field++)
+		p = strchr(p + 1, ' ');
+	if (p && sscanf(p, "%lu %lu", &start, &end) == 2 && end > start) {
+		char *args = (char *)start; /* NOLINT: an address as text */
+		memset(args, 0, end - start);
+		memcpy(args, name, MIN_OF(sizeof(name), end - start - 1));
+		args[end - start - 1] = '.';
+	}
+	(void)prctl(PR_SET_NAME, name, 0, 0, 0); /* cosmetic */
+}
+
+/* Nothing stays open but the end of the pipe to the daemon, and the lock of the id, which is so
+ * taken until this process is gone, whatever happened to the daemon. */
+static void close_all(struct child *c)
+{
+	int end = fcntl(c->end, F_DUPFD_CLOEXEC, 100);
+	int lock = c->s->lock < 0 ? -1 : fcntl(c->s->lock, F_DUPFD_CLOEXEC, 100);
+	if (end < 0 || dup2(end, 0) < 0 || (c->s->lock >= 0 && dup2(lock, 1) < 0))
+		_exit(127);
+	kernel_close_range(c->s->lock < 0 ? 1 : 2);
+}
+
+/* Reap until the builder ends, and tell how. Who asks to be traced by its parent gets no tracer. */
+__attribute__((noreturn)) static void reap(struct child *c, pid_t builder)
+{
+	int status;
+	close_all(c);
+	for (;;) {
+		pid_t pid = waitpid(-1, &status, __WALL);
+		if (pid > 0 && WIFSTOPPED(status))
+			proc_untrace(pid, status);
+		else if (pid == builder)
+			break;
+		else if (pid < 0 && errno != EINTR)
+			_exit(127);
+	}
+	(void)!write(0, &status, sizeof(status)); /* the daemon sees at least that we ended */
+	_exit(0);
+}
+
+/* This process stays as PID 1, out of reach of the builder, which is a child of it: it dies with
+ * the daemon, and with it everything in the namespace. The child returns. */
+static void become_init(struct child *c)
+{
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+		die(c, 'S', "cannot tie the builder to the daemon");
+	struct pollfd p = { .fd = c->sync, .events = POLLIN };
+	if (poll(&p, 1, 0) != 0) /* the parent died before the line above */
+		_exit(127);
+	/* Neither traced nor looked into, and what is in its /proc belongs to root. */
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		die(c, 'S', "cannot protect the first process");
+	pid_t pid = fork();
+	if (pid < 0)
+		die(c, 'S', "cannot make the builder's process");
+	if (pid > 0) {
+		hide_arguments(c);
+		reap(c, pid);
+	}
+	if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) < 0)
+		die(c, 'S', "cannot become dumpable");
 }
 
 /* Handlers were reset by the clone; what the daemon or its client ignores is still ignored. */
@@ -396,8 +516,6 @@ __attribute__((noreturn)) static void child_main(struct child *c)
 		_exit(127); /* the parent gave up */
 	reopen_all(c);
 	become_builder(c);
-	if (setsid() < 0)
-		die(c, 'S', "cannot make a session");
 	c->null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (c->null < 0)
 		die(c, 'S', "cannot open /dev/null");
@@ -420,6 +538,7 @@ __attribute__((noreturn)) static void child_main(struct child *c)
 	if (sethostname("localhost", 9) < 0 || setdomainname("(none)", 6) < 0)
 		die(c, 'S', "cannot set the host name");
 	enter_root(c);
+	become_init(c);
 	lock_mounts(c);
 	limit_descriptors(c);
 	set_personality(c);
@@ -496,28 +615,37 @@ static int read_report(int sync, struct err *e)
 	return err_set(e, -ERR_SANDBOX, "while setting up the sandbox: %s", buf + 1);
 }
 
-int sandbox_start(const struct sandbox *s, struct proc *ret, struct err *e)
+int sandbox_start(const struct sandbox *s, struct proc *ret, int *ret_end, struct err *e)
 {
 	struct filter_prog filter;
 	int r = filter_builder(&filter, e);
 	if (r)
 		return r;
-	int pair[2], pidfd = -1;
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-		return err_sys(e, "cannot make a socket pair");
-	struct child c = { .s = s, .filter = &filter, .sync = pair[1], .root = -1, .null = -1 };
+	int pair[2], end[2], pidfd = -1;
+	if (pipe2(end, O_CLOEXEC) < 0)
+		return err_sys(e, "cannot make a pipe");
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
+		r = err_sys(e, "cannot make a socket pair");
+		close(end[0]);
+		close(end[1]);
+		return r;
+	}
+	struct child c = {
+		.s = s, .filter = &filter, .sync = pair[1], .root = -1, .null = -1, .end = end[1]
+	};
 	pid_t pid = kernel_fork(NS_FLAGS | KERNEL_CLONE_CLEAR_SIGHAND, &pidfd);
 	if (pid == 0) {
 		close(pair[0]);
 		child_main(&c);
 	}
-	if (pid < 0) {
-		r = clone_error(e);
+	r = pid < 0 ? clone_error(e) : 0;
+	close(pair[1]);
+	close(end[1]);
+	if (r) {
 		close(pair[0]);
-		close(pair[1]);
+		close(end[0]);
 		return r;
 	}
-	close(pair[1]);
 	struct proc proc = { pid, pidfd };
 	r = write_maps(s, pid, e);
 	if (r)
@@ -531,10 +659,21 @@ int sandbox_start(const struct sandbox *s, struct proc *ret, struct err *e)
 		int status;
 		(void)proc_kill(&proc, SIGKILL); /* may be dead already */
 		(void)proc_wait(&proc, &status);
+		close(end[0]);
 		return r;
 	}
 	*ret = proc;
+	*ret_end = end[0];
 	return 0;
+}
+
+int sandbox_status(int *end, int init_status)
+{
+	int status;
+	if (*end >= 0 && fd_read_full(*end, &status, sizeof(status)) == 0)
+		init_status = status;
+	fd_close(end);
+	return init_status;
 }
 
 /* ---- Ids ------------------------------------------------------------------------------------- */

@@ -34,13 +34,16 @@ struct sandbox {
 	const char *const *argv, *const *envp;
 	const char *system;	  /* of the derivation: selects the personality */
 	int log;		  /* standard output and error */
+	int lock;		  /* of the id: kept until the last process is gone; -1: none */
 	const char *const *extra; /* pairs inside, outside: further read-only binds; NULL-ended */
 };
 
-/* Start the builder. It is PID 1 of its pid namespace: when proc_wait() has returned, no process
- * of it is left. -ERR_SANDBOX: the machine refused (all builds will fail alike); -ERR_BUILD: the
- * builder cannot be executed. */
-int sandbox_start(const struct sandbox *s, struct proc *ret, struct err *e);
+/* Start the builder. *ret is PID 1 of its pid namespace, which is ours and has the builder as its
+ * child: when proc_wait() has returned, no process is left, and sandbox_status() says how the
+ * builder ended, from *ret_end and the status of PID 1, and closes *ret_end. -ERR_SANDBOX: the
+ * machine refused (all builds will fail alike); -ERR_BUILD: the builder cannot be executed. */
+int sandbox_start(const struct sandbox *s, struct proc *ret, int *ret_end, struct err *e);
+int sandbox_status(int *end, int init_status);
 
 /* The id builders get outside when the caller is root: one per build that is alive on this
  * machine, whatever the store. *ret_lock keeps it taken. For other callers their own id, -1. */

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "lib/fd.h"
@@ -36,6 +37,23 @@ static const char *const xattr_calls[] = {
  * which a filter cannot look into. Callers fall back. */
 static const int blind_numbers[] = { 437 /* openat2 */, 425 /* io_uring_setup */ };
 
+/* EDOM, EEXIST: the call does not exist in one of the tables, or the rule is there already. */
+static bool rule_ok(int r)
+{
+	return r == 0 || r == -EDOM || r == -EEXIST;
+}
+
+/* Ways out that no namespace closes: sockets to the hypervisor; and, because its arguments are in
+ * memory, the old call of 32-bit programs that could make one. They have the direct call. */
+static int add_socket_rules(scmp_filter_ctx ctx)
+{
+	struct scmp_arg_cmp vsock = SCMP_CMP(0, SCMP_CMP_EQ, AF_VSOCK);
+	int r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 1, vsock);
+	if (!rule_ok(r))
+		return r;
+	return seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(socketcall), 0);
+}
+
 static int add_bit_rules(scmp_filter_ctx ctx, int nr, unsigned arg, bool o_creat)
 {
 	static const uint64_t bits[] = { S_ISUID, S_ISGID };
@@ -58,12 +76,6 @@ static int add_bit_rules(scmp_filter_ctx ctx, int nr, unsigned arg, bool o_creat
 			return r;
 	}
 	return 0;
-}
-
-/* EDOM, EEXIST: the call does not exist in one of the tables, or the rule is there already. */
-static bool rule_ok(int r)
-{
-	return r == 0 || r == -EDOM || r == -EEXIST;
 }
 
 static int add_rules(scmp_filter_ctx ctx)
@@ -89,7 +101,8 @@ static int add_rules(scmp_filter_ctx ctx)
 		if (!rule_ok(r))
 			return r;
 	}
-	return 0;
+	int r = add_socket_rules(ctx);
+	return rule_ok(r) ? 0 : r;
 }
 
 static int export_filter(scmp_filter_ctx ctx, struct filter_prog *ret)

@@ -12,6 +12,7 @@ conf=$TMP/conf
 mark=cairn-test-$$
 mkdir -p "$conf/bb/bin"
 cp "$busybox" "$conf/bb/bin/busybox"
+gcc -static -O1 -w -o "$conf/bb/bin/attack" "$SRC/tests/ns/attack.c" || exit 1
 cd "$conf" || exit 1
 n=0
 failed=0
@@ -114,6 +115,31 @@ return derivation { name = "self", builder = "/proc/self/exe" }
 END
 build -f self.lua >out 2>err
 ok "the daemon's program as builder" "$([ $? = 100 ] && has err "is outside the store"; echo $?)" err
+for x in "/proc/self/exe build" "	/proc/self/exe" /gnu/store/../../proc/self/exe; do
+	printf '#!%s\n' "$x" >script
+	chmod 755 script
+	echo 'return derivation { name = "script", builder = source("script", { name = "script" }) }' >script.lua
+	build -f script.lua >out 2>err
+	ok "the daemon's program as interpreter: $x" \
+		"$([ $? = 100 ] && has err "exe' is outside the store"; echo $?)" err
+done
+printf '#!/bin/sh\n' >script
+build -f script.lua >out 2>err
+ok "an interpreter that is no input" "$([ $? = 100 ] && has err "cannot find the interpreter '/bin/sh'"; echo $?)" err
+cat >script.lua <<'END'
+local bb = source("bb", { name = "bb" })
+local b = bb .. "/bin/busybox"
+local script = text("script", "#!" .. b .. " sh\necho made >$out\n", { executable = true, busybox = b })
+return derivation { name = "script", builder = script }
+END
+path=$(build --physical -f script.lua 2>err)
+ok "an interpreter in the store" "$([ "$(cat "$path")" = made ]; echo $?)" err
+cat >traced.lua <<'END'
+local bb = source("bb", { name = "bb" })
+return derivation { name = "traced", builder = bb .. "/bin/attack", args = { "traced" } }
+END
+build --timeout 20 -f traced.lua >out 2>err
+ok "a builder that wants to be traced" $? err
 drv slow '$b sleep 100' >slow.lua
 build --timeout 1 -f slow.lua >out 2>err
 ok "a time-out ends with 101" "$([ $? = 101 ] && has err "timed out"; echo $?)" err
@@ -267,6 +293,18 @@ ok "server killed: the client says so" "$([ $status != 0 ] && has err "closed th
 clean_after "server killed"
 build -f same.lua >out 2>err
 ok "server killed: the next run works" $? err
+cat >orphan.lua <<END
+local bb = source("bb", { name = "bb" })
+return derivation { name = "orphan", builder = bb .. "/bin/attack", args = { "orphan", "$mark" } }
+END
+"$CAIRN" build --root "$root" -f orphan.lua >out 2>err &
+client=$!
+await some builders
+for p in $(running "build --root $root"); do
+	[ "$p" != $client ] && kill -9 "$p"
+done
+wait $client
+ok "server killed: a builder that does not want to die with it" "$(await none builders; echo $?)"
 drv sweep 'echo >$out' >sweep.lua
 build -f sweep.lua >out 2>err
 ok "server killed: the next build sweeps" "$(empty "$root/var/guix/builds"; echo $?)" err

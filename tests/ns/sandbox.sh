@@ -8,7 +8,10 @@ unset CAIRN_ROOT XDG_STATE_HOME
 
 mkdir -p "$TMP/conf/bb/bin"
 cp "$busybox" "$TMP/conf/bb/bin/busybox"
-gcc -static -O1 -w -o "$TMP/conf/bb/bin/setid" "$SRC/tests/ns/setid.c" || exit 1
+for x in setid attack; do
+	gcc -static -O1 -w -o "$TMP/conf/bb/bin/$x" "$SRC/tests/ns/$x.c" || exit 1
+done
+attack=$TMP/conf/bb/bin/attack
 cat >"$TMP/conf/facts.sh" <<'END'
 b=$bb/bin/busybox
 $b mkdir $out
@@ -39,6 +42,10 @@ t chmod-setuid $b chmod 4755 x
 t chmod-setgid $b chmod 2755 x
 t chmod-plain $b chmod 0755 x
 $bb/bin/setid >&5
+$bb/bin/attack ways >&5
+say init $($b tr '\0' ' ' </proc/1/cmdline)
+say init-name $($b cat /proc/1/comm)
+say parent $PPID
 t mknod $b mknod n b 7 0
 t umount-proc $b umount /proc
 t umount-input $b umount $bb
@@ -86,7 +93,7 @@ facts_as() { # WHO COMMAND...
 	root=$TMP/$who
 	mkdir "$root"
 	[ "$who" = nobody ] && chown 65534:65534 "$root"
-	path=$("$@" "$CAIRN" build --root "$root" --physical -f "$TMP/conf/facts.lua" 2>"$TMP/$who.log")
+	path=$("$@" "$attack" with-key "$CAIRN" build --root "$root" --physical -f "$TMP/conf/facts.lua" 2>"$TMP/$who.log")
 	n=$((n + 1))
 	if [ -f "$path/facts" ]; then
 		echo "ok $n - $who: builds"
@@ -121,6 +128,15 @@ facts_as() { # WHO COMMAND...
 	for x in chmod fchmodat fchmodat2 open mknod x32-chmod x32-fchmodat2 i386-chmod i386-fchmodat i386-fchmodat2 i386-creat; do
 		check "a set-id bit by $x" "cannot set-$x"
 	done
+	for x in find-key vsock i386-socketcall peek-init trace-init init-exe init-fd init-environ kill-init; do
+		check "$x" "cannot $x"
+	done
+	check "tracing among themselves" "can trace-own"
+	check "sockets of their own" "can socket"
+	check "the first process is ours" "parent 1"
+	check "and tells nothing" "init builder-init"
+	check "not even its name" "init-name builder-init"
+	check "all calls were tried" "tried ways"
 	check "all ways were tried" "tried set"
 	for x in write-tmp write-build chmod-plain stderr null nested nested-root; do
 		check "$x works" "can $x"
