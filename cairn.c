@@ -38,6 +38,7 @@ static const struct cmd *const system_commands[] = {
 	&sys_cmd_delete_generations,
 	&sys_cmd_describe,
 	&image_cmd_image,
+	&image_cmd_init,
 	&sys_cmd_list_generations,
 	&sys_cmd_mark_good,
 	&sys_cmd_reconfigure,

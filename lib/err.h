@@ -31,7 +31,8 @@
 	X(REMOTE, 1039, "the daemon reported an error", 1)                                         \
 	X(UNSUPPORTED, 1040, "not supported", 69)                                                  \
 	X(INTERNAL, 1041, "internal error", 70)                                                    \
-	X(DIFFERS, 1042, "results differ", 102)
+	X(DIFFERS, 1042, "results differ", 102)                                                    \
+	X(SPACE, 1043, "not enough space", 69)
 
 enum err_code {
 #define X(name, num, text, status) ERR_##name = num,

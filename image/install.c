@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "image/install.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "bootloader/bootloader.h"
+#include "image/contents.h"
+#include "image/dirtree.h"
+#include "image/ext4.h"
+#include "lib/fd.h"
+#include "lib/path.h"
+#include "lib/text.h"
+#include "store/store.h"
+#include "system/system.h"
+
+#define MARKER	  ".cairn-install"
+#define LOCK	  MARKER "/lock"
+#define STORE	  "gnu/store"
+#define SLACK	  (1u << 20) /* menu, environment block, directories that grow */
+#define EFI_PATH  "EFI/BOOT"
+#define EFI_NAME  "BOOTX64.EFI"
+#define LIMIT_EFI (32u << 20)
+
+struct install {
+	const struct install_opts *opts;
+	struct store_conn *conn;
+	struct arena arena;
+	int dir;
+	int lock;
+	bool resumed; /* the marker was there */
+	struct vec closure;
+	struct tab want; /* path -> struct digest *: what the store it comes from says */
+	struct tab kept; /* path -> the item, verified in DIR */
+	struct contents contents;
+	struct install_result result;
+	uint64_t all; /* bytes to write */
+};
+
+/* ---- The closure ----------------------------------------------------------------------------- */
+
+static int item_add(struct install *x, const char *path, struct err *e)
+{
+	struct store_info *info = NULL;
+	int r = store_info(x->conn, &x->arena, path, &info, e);
+
+	if (r < 0)
+		return r;
+	struct digest *want = arena_dup(&x->arena, &info->nar_hash, sizeof(info->nar_hash));
+	void **slot = tab_put(&x->want, slice_of(info->path), NULL);
+	if (!want || !slot)
+		return err_num(e, -ENOMEM, "closure");
+	*slot = want;
+	info->deriver = "";
+	info->registered = 1;
+	vec_add(&x->closure, info);
+	return 0;
+}
+
+static int load_closure(struct install *x, struct err *e)
+{
+	auto_vec struct vec paths = VEC_INIT;
+	const char *system = x->opts->system;
+	int r = store_closure(x->conn, &x->arena, &system, 1, &paths, e);
+
+	for (size_t i = 0; i < paths.n && r == 0; i++)
+		r = item_add(x, paths.v[i], e);
+	if (r == 0 && x->closure.err)
+		r = err_num(e, -ENOMEM, "closure");
+	x->result.items = x->closure.n;
+	return r;
+}
+
+/* ---- What is in the directory ---------------------------------------------------------------- */
+
+static bool exists(const struct install *x, const char *name)
+{
+	struct stat st;
+
+	return fstatat(x->dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* Each name in DIR/gnu/store: ours and whole, ours and to be removed, or somebody's. */
+static int look_at_item(struct install *x, int store, const char *name, struct err *e)
+{
+	char *path = arena_fmt(&x->arena, STORE_DIR_DEFAULT "/%s", name);
+	const struct digest *want = path ? tab_find(&x->want, slice_of(path)) : NULL;
+	struct err ignored = ERR_INIT;
+	struct digest have;
+	uint64_t size;
+
+	if (!path)
+		return err_num(e, -ENOMEM, "%s", name);
+	if (!x->resumed)
+		return err_hint(
+			e, err_set(e, -EEXIST, "%s has a store with %s in it", x->opts->dir, name),
+			"an empty root file system is needed");
+	if (want && nar_hash(store, name, DIGEST_SHA256, NULL, NULL, &have, &size, &ignored) == 0 &&
+	    digest_eq(want, &have)) {
+		void **slot = tab_put(&x->kept, slice_of(path), NULL);
+		if (!slot)
+			return err_num(e, -ENOMEM, "%s", name);
+		*slot = path;
+		x->result.kept++;
+		return 0;
+	}
+	return file_delete_tree(store, name, NULL, e);
+}
+
+static int look_at_store(struct install *x, struct err *e)
+{
+	auto_vec struct vec names = VEC_INIT;
+	struct dirent *d;
+	int r = 0;
+
+	auto_fd int fd = openat(x->dir, STORE, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : err_sys(e, "%s/" STORE, x->opts->dir);
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+	if (!dir) {
+		r = err_sys(e, "%s/" STORE, x->opts->dir);
+		fd_close(&copy);
+		return r;
+	}
+	while (errno = 0, (d = readdir(dir)))
+		if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0)
+			vec_add(&names, arena_str(&x->arena, d->d_name));
+	if (errno)
+		r = err_sys(e, "%s/" STORE, x->opts->dir);
+	(void)closedir(dir); /* only read from */
+	if (r == 0 && (names.err || arena_err(&x->arena)))
+		r = err_num(e, -ENOMEM, "%s/" STORE, x->opts->dir);
+	for (size_t i = 0; i < names.n && r == 0; i++)
+		r = look_at_item(x, fd, names.v[i], e);
+	return r;
+}
+
+/* A machine that has been used is changed by reconfigure, not installed over. */
+static int check_unused(struct install *x, struct err *e)
+{
+	const struct sys_root root = { x->opts->dir, x->opts->dir };
+	struct gen_list list;
+
+	if (!x->resumed && (exists(x, "var/guix/profiles/system") || exists(x, "var/guix/db")))
+		return err_hint(
+			e, err_set(e, -EEXIST, "%s holds an installation already", x->opts->dir),
+			"cairn system reconfigure --target-root changes one");
+	int r = gen_list_load(&root, &x->arena, &list, e);
+	for (size_t i = 0; r == 0 && i < list.n; i++)
+		if (list.v[i].number != 1)
+			r = err_set(e, -EEXIST, "%s has been used: it has a generation %u",
+				    x->opts->dir, list.v[i].number);
+	return r;
+}
+
+static int open_dir(struct install *x, struct err *e)
+{
+	struct stat top, here;
+
+	x->dir = open(x->opts->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (x->dir < 0)
+		return err_sys(e, "%s", x->opts->dir);
+	if (stat("/", &top) < 0 || fstat(x->dir, &here) < 0)
+		return err_sys(e, "%s", x->opts->dir);
+	if (top.st_dev == here.st_dev && top.st_ino == here.st_ino)
+		return err_set(e, -ERR_INVALID, "%s is the root of the running system",
+			       x->opts->dir);
+	x->resumed = exists(x, MARKER);
+	return 0;
+}
+
+/* Open to nobody else until the end. */
+static int mark(struct install *x, struct err *e)
+{
+	if (mkdirat(x->dir, MARKER, 0700) < 0 && errno != EEXIST)
+		return err_sys(e, "%s/" MARKER, x->opts->dir);
+	x->lock = openat(x->dir, LOCK, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (x->lock < 0)
+		return err_sys(e, "%s/" LOCK, x->opts->dir);
+	int r = fd_lock(x->lock, true, false);
+	if (r == -EAGAIN)
+		return err_set(e, -ERR_IN_USE, "somebody else is installing to %s", x->opts->dir);
+	if (r < 0)
+		return err_num(e, r, "%s/" LOCK, x->opts->dir);
+	return fsync(x->dir) < 0 ? err_sys(e, "%s", x->opts->dir) : 0;
+}
+
+/* ---- Space ----------------------------------------------------------------------------------- */
+
+/* Take the items that are there out of the manifest. */
+static void drop_kept(struct install *x)
+{
+	struct vec *all = &x->contents.manifest.entries;
+	size_t n = 0;
+
+	for (size_t i = 0; i < all->n; i++) {
+		struct man_entry *entry = all->v[i];
+
+		if (!entry->item || !tab_has(&x->kept, slice_of(entry->item->path)))
+			all->v[n++] = entry;
+	}
+	all->n = n;
+}
+
+static uint64_t late_bytes(const struct manifest *m)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < m->entries.n; i++)
+		n += manifest_at(m, i)->late ? manifest_at(m, i)->size : 0;
+	return n;
+}
+
+static int no_space(const struct install *x, uint64_t need, uint64_t spare, struct err *e)
+{
+	char want[16], have[16];
+
+	text_human(need, want);
+	text_human(spare, have);
+	return err_set(e, -ERR_SPACE, "%s has %s free, %s are needed (%llu of %llu bytes missing)",
+		       x->opts->dir, have, want, (unsigned long long)(need - spare),
+		       (unsigned long long)need);
+}
+
+/* Sizes of NARs are never less than what their files take but for holes: enough to say no before
+ * the first byte is written. */
+static int check_rough(struct install *x, struct err *e)
+{
+	uint64_t need = 0;
+	struct statvfs fs;
+
+	if (fstatvfs(x->dir, &fs) < 0)
+		return err_sys(e, "%s", x->opts->dir);
+	for (size_t i = 0; i < x->closure.n; i++)
+		need += ((const struct store_info *)x->closure.v[i])->nar_size;
+	uint64_t spare = (uint64_t)fs.f_bavail * fs.f_frsize;
+	return need > spare ? no_space(x, need, spare, e) : 0;
+}
+
+static int check_space(struct install *x, struct err *e)
+{
+	const struct manifest *m = &x->contents.manifest;
+	struct ext4_need need = ext4_need(m);
+	struct statvfs fs;
+
+	for (size_t i = 0; i < m->entries.n; i++)
+		if (manifest_at(m, i)->type == MAN_FILE)
+			x->all += manifest_at(m, i)->size;
+	if (fstatvfs(x->dir, &fs) < 0)
+		return err_sys(e, "%s", x->opts->dir);
+	x->result.need = need.blocks * EXT4_BLOCK + late_bytes(m) + SLACK;
+	x->result.spare = (uint64_t)fs.f_bavail * fs.f_frsize;
+	if (x->result.need > x->result.spare)
+		return no_space(x, x->result.need, x->result.spare, e);
+	if (fs.f_files && need.inodes > fs.f_favail)
+		return err_set(e, -ERR_SPACE, "%s has %llu inodes free, %llu are needed",
+			       x->opts->dir, (unsigned long long)fs.f_favail,
+			       (unsigned long long)need.inodes);
+	return 0;
+}
+
+/* ---- Boot loader ----------------------------------------------------------------------------- */
+
+static int keep_other(int dir, const char *esp, struct err *e)
+{
+	if (faccessat(dir, EFI_NAME ".saved", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		return 0;
+	return renameat(dir, EFI_NAME, dir, EFI_NAME ".saved") < 0
+		       ? err_sys(e, "%s/" EFI_PATH "/" EFI_NAME ".saved", esp)
+		       : 0;
+}
+
+static int write_esp(const char *esp, const char *efi_dir, struct err *e)
+{
+	auto_str struct str new = STR_INIT;
+	auto_str struct str old = STR_INIT;
+	struct err tmp = ERR_INIT;
+	char path[PATH_MAX];
+	int r;
+
+	if (path_join(path, efi_dir, EFI_PATH "/" EFI_NAME) < 0)
+		return err_num(e, -ENAMETOOLONG, "%s", efi_dir);
+	auto_fd int top = open(esp, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (top < 0)
+		return err_sys(e, "%s", esp);
+	if ((r = file_read(AT_FDCWD, path, &new, LIMIT_EFI, e)) < 0 ||
+	    (r = file_mkdir_p(top, EFI_PATH, 0755, e)) < 0)
+		return err_wrap(e, r, "%s", esp);
+	auto_fd int dir = openat(top, EFI_PATH, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return err_sys(e, "%s/" EFI_PATH, esp);
+	r = file_read(dir, EFI_NAME, &old, LIMIT_EFI, &tmp);
+	if (r == 0 && old.len == new.len && memcmp(old.buf, new.buf, new.len) == 0)
+		return 0;
+	if (r != -ENOENT && (r = keep_other(dir, esp, e)) < 0)
+		return r;
+	if ((r = file_write_atomic(dir, EFI_NAME, new.buf, new.len, 0644, e)) < 0)
+		return err_wrap(e, r, "%s/" EFI_PATH, esp);
+	return syncfs(top) < 0 ? err_sys(e, "%s", esp) : 0;
+}
+
+static int write_loader(const struct install_opts *o, struct err *e)
+{
+	int r = o->boot_disk ? boot_install(o->boot_disk, o->bios_dir, NULL, e) : 0;
+
+	return r == 0 && o->esp ? write_esp(o->esp, o->efi_dir, e) : r;
+}
+
+/* What would fail only at the end. */
+static int check_loader(const struct install_opts *o, struct err *e)
+{
+	struct stat st;
+
+	if (o->boot_disk && access(o->boot_disk, R_OK | W_OK) < 0)
+		return err_sys(e, "%s", o->boot_disk);
+	if (o->esp && stat(o->esp, &st) < 0)
+		return err_sys(e, "%s", o->esp);
+	return o->esp && !S_ISDIR(st.st_mode) ? err_num(e, -ENOTDIR, "%s", o->esp) : 0;
+}
+
+/* ---- Writing --------------------------------------------------------------------------------- */
+
+static int make_contents(struct install *x, const char *work, struct err *e)
+{
+	x->contents = (struct contents){ .arena = &x->arena,
+					 .store_prefix = store_conn_root(x->conn),
+					 .system = x->opts->system,
+					 .closure = &x->closure,
+					 .work = work };
+	return contents_make(&x->contents, e);
+}
+
+/* The estimate of the database put stand-ins there; the hashes of kept items are known, those of
+ * the others come from what is written. */
+static void restore_hashes(struct install *x, const struct vec *sizes)
+{
+	for (size_t i = 0; i < x->closure.n; i++) {
+		struct store_info *info = x->closure.v[i];
+
+		info->nar_hash = *(const struct digest *)tab_find(&x->want, slice_of(info->path));
+		info->nar_size = *(const uint64_t *)sizes->v[i];
+	}
+}
+
+static void progress(void *arg, uint64_t bytes)
+{
+	struct install *x = arg;
+
+	x->result.bytes = bytes;
+	if (x->opts->progress)
+		x->opts->progress(x->opts->arg, bytes, x->all);
+}
+
+static int write_tree(struct install *x, struct err *e)
+{
+	struct dirtree_opts o = { x->dir, &x->want, progress, x };
+	struct fill_opts fill = contents_fill(&x->contents);
+	struct dirtree *t = NULL;
+	int r = dirtree_open(&o, &t, e);
+
+	if (r < 0)
+		return r;
+	r = fill_run(&x->contents.manifest, dirtree_sink(t), &fill, e);
+	if (r == 0)
+		return dirtree_finish(t, e);
+	dirtree_free(t);
+	return r;
+}
+
+static int write_menu(struct install *x, struct err *e)
+{
+	const struct sys_root root = { x->opts->dir, x->opts->dir };
+	struct gen_list list;
+	int r = gen_list_load(&root, &x->arena, &list, e);
+
+	return r < 0 ? r : sys_menu_write(&root, &list, 1, 0, e);
+}
+
+static int unmark(struct install *x, struct err *e)
+{
+	int r = file_delete_tree(x->dir, MARKER, NULL, e);
+
+	return r == 0 && fsync(x->dir) < 0 ? err_sys(e, "%s", x->opts->dir) : r;
+}
+
+static int run(struct install *x, struct err *e)
+{
+	auto_vec struct vec sizes = VEC_INIT;
+	char *work = arena_fmt(&x->arena, "%s/" MARKER, x->opts->dir);
+	bool fresh = false;
+	int r;
+
+	if (!work)
+		return err_num(e, -ENOMEM, "%s", x->opts->dir);
+	if ((r = check_loader(x->opts, e)) < 0 || (r = open_dir(x, e)) < 0 ||
+	    (r = load_closure(x, e)) < 0 || (r = check_unused(x, e)) < 0)
+		return r;
+	for (size_t i = 0; i < x->closure.n; i++)
+		vec_add(&sizes,
+			arena_dup(&x->arena, &((struct store_info *)x->closure.v[i])->nar_size,
+				  sizeof(uint64_t)));
+	if (sizes.err || arena_err(&x->arena))
+		return err_num(e, -ENOMEM, "closure");
+	fresh = !x->resumed;
+	if (fresh && ((r = look_at_store(x, e)) < 0 || (r = check_rough(x, e)) < 0))
+		return r;
+	if ((r = mark(x, e)) < 0)
+		return r;
+	if ((r = fresh ? 0 : look_at_store(x, e)) == 0)
+		r = make_contents(x, work, e);
+	if (r == 0) {
+		drop_kept(x);
+		restore_hashes(x, &sizes);
+		r = check_space(x, e);
+		if (r < 0 && fresh) /* nothing but the marker was written */
+			(void)unmark(x, &(struct err)ERR_INIT);
+	}
+	if (r == 0)
+		r = write_tree(x, e);
+	if (r == 0)
+		r = write_loader(x->opts, e);
+	if (r == 0)
+		r = write_menu(x, e);
+	return r == 0 ? unmark(x, e) : r;
+}
+
+int install_system(const struct install_opts *o, struct store_conn *conn,
+		   struct install_result *ret, struct err *e)
+{
+	struct install x = { .opts = o,
+			     .conn = conn,
+			     .arena = ARENA_INIT,
+			     .dir = -1,
+			     .lock = -1,
+			     .closure = VEC_INIT,
+			     .want = TAB_INIT,
+			     .kept = TAB_INIT };
+	int r = run(&x, e);
+
+	if (r == 0)
+		*ret = x.result;
+	manifest_done(&x.contents.manifest);
+	vec_done(&x.closure);
+	tab_done(&x.want);
+	tab_done(&x.kept);
+	fd_close(&x.lock);
+	fd_close(&x.dir);
+	arena_done(&x.arena);
+	return r;
+}
