@@ -40,8 +40,15 @@ static void enable_controllers(int dir)
 void cgroup_init(void)
 {
 	struct statfs fs;
-	int r = 0, root = open(MOUNT, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int r = 0, root;
 
+	/* Somebody else's PID 1 rules the groups; the root of the hierarchy is not ours to change.
+	 */
+	if (getpid() != 1) {
+		log_info("cgroup: none, killing by process group why=\"not PID 1\"");
+		return;
+	}
+	root = open(MOUNT, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0 || fstatfs(root, &fs) < 0 || fs.f_type != CGROUP2_MAGIC) {
 		log_info("cgroup: none, killing by process group why=\"no cgroup2 at %s\"", MOUNT);
 		fd_close(&root);

@@ -10,7 +10,8 @@
 
 #include "init/set.h"
 
-/* Move PID 1 to its own leaf, enable controllers. Logs why when it cannot. */
+/* Move PID 1 to its own leaf, enable controllers. Logs why when it cannot; who is not PID 1 does
+ * not try. */
 void cgroup_init(void);
 bool cgroup_on(void);
 /* Make the group of a service, write its limits, and open the group its processes start in.

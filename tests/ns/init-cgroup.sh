@@ -26,6 +26,18 @@ if ! mount -t cgroup2 cgroup2 "$R/sys/fs/cgroup" 2>/dev/null; then
 fi
 cp "$CAIRN" "$R/cairn-client"
 
+# Who is not PID 1 leaves the groups alone.
+printf '[service x]\ntype = oneshot\nexec = /bin/true\n' >"$R/set-other"
+mount --rbind /proc "$R/proc"
+chroot "$R" /cairn-init --run-dir /run/other /set-other >"$TMP/other" 2>&1 &
+other=$!
+check "not PID 1: says that it uses no groups" retry 10 grep -q 'cgroup: none.*not PID 1' "$TMP/other"
+retry 10 grep -q settled "$TMP/other"
+kill $other
+wait $other
+umount -l "$R/proc"
+check "and makes none" [ ! -e "$R/sys/fs/cgroup/service" ]
+
 boot <<'X'
 [service hider]
 exec = /bin/sh -c "setsid sh -c 'setsid sleep 4711 & sleep 4712' & exec sleep 4713"
