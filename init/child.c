@@ -90,6 +90,7 @@ static struct plan {
 	bool born_there; /* clone put it into the group */
 	const char *envp[ENV_MAX + 1];
 	size_t nenv;
+	bool env_full;	 /* one more was to be put in */
 	char text[1024]; /* of variables made here */
 	size_t used;
 	char *listen_pid;
@@ -128,6 +129,8 @@ static void env_put(const char *assignment)
 	}
 	if (plan.nenv < ENV_MAX)
 		plan.envp[plan.nenv++] = assignment;
+	else
+		plan.env_full = true;
 }
 
 static char *env_format(const char *name, const char *value)
@@ -156,6 +159,7 @@ static void build_environment(const struct child_spec *spec)
 	size_t n = 0;
 
 	plan.nenv = plan.used = 0;
+	plan.env_full = false;
 	plan.listen_pid = NULL;
 	env_put(PATH_BASE);
 	if (plan.change_ids) {
@@ -396,6 +400,10 @@ int child_start(const struct child_spec *spec, pid_t *ret_pid, int *ret_pidfd, c
 	plan.spec = spec;
 	plan.cgroup = -1;
 	build_environment(spec);
+	if (plan.env_full) {
+		snprintf(why, why_size, "environment: more than %d variables", ENV_MAX);
+		return -E2BIG;
+	}
 	if (cgroup_on() && d->cgroup.use) {
 		plan.cgroup = cgroup_open(d, plan.change_ids ? plan.user.uid : 0,
 					  plan.change_ids ? plan.gid : 0);
