@@ -426,6 +426,17 @@ static void answer_load(struct client *c)
 	end(c, n ? -ECANCELED : 0, n ? text : "");
 }
 
+static void answer_load_failed(struct client *c)
+{
+	const struct svc_mgr *m = &world.mgr;
+	char text[LIMIT_SVC_NAME + 100];
+
+	snprintf(text, sizeof(text), "%s%s; the services of before stay",
+		 m->load_culprit[0] ? m->load_culprit : strerror(-m->load_error),
+		 m->load_culprit[0] ? " does not die" : "");
+	end(c, m->load_error, text);
+}
+
 static void answer(struct client *c)
 {
 	struct svc *s;
@@ -434,6 +445,8 @@ static void answer(struct client *c)
 	if (c->op == CTL_LOAD) {
 		if (world.shutdown)
 			end(c, -ESHUTDOWN, "the machine is shutting down");
+		else if (world.mgr.load_error)
+			answer_load_failed(c);
 		else if (svc_all_settled(&world.mgr))
 			answer_load(c);
 		return;
@@ -445,7 +458,7 @@ static void answer(struct client *c)
 		end(c, -ESHUTDOWN, "the machine is shutting down");
 	} else if (!svc_is_settled(s)) {
 		return;
-	} else if (c->op == CTL_STOP || s->state == SVC_UP ||
+	} else if ((c->op == CTL_STOP && !s->stuck) || s->state == SVC_UP ||
 		   (s->state == SVC_DONE && !s->why[0])) {
 		end(c, 0, "");
 	} else {

@@ -9,6 +9,7 @@
 
 #include "init/world.h"
 #include "lib/fd.h"
+#include "lib/text.h"
 
 #define BATCH 64 /* messages a turn */
 
@@ -16,8 +17,15 @@ static struct loop_fd source = { .fd = -1 };
 
 static void take_line(struct svc *s, struct slice line)
 {
+	uint64_t pid;
+
 	if (slice_is(line, "READY=1")) {
 		svc_ready(&world.mgr, s);
+	} else if (slice_is(line, "STOPPING=1")) {
+		svc_leaves(&world.mgr, s);
+	} else if (slice_starts(line, "MAINPID=")) {
+		if (text_u64((struct slice){ line.p + 8, line.n - 8 }, 1 << 22, &pid) == 0)
+			world_set_main(s, (pid_t)pid);
 	} else if (slice_starts(line, "STATUS=")) {
 		size_t n = line.n - 7;
 		if (n >= sizeof(s->status))

@@ -95,6 +95,8 @@ static void set_state(struct svc_mgr *m, struct svc *s, enum svc_state state)
 	s->since = m->ops->now();
 	if (state != SVC_FAILED)
 		s->broken = false;
+	if (state != SVC_KILLING)
+		s->stuck = false;
 	queue_neighbours(m, s);
 	m->ops->changed(s, old);
 }
@@ -115,7 +117,14 @@ bool svc_is_active(const struct svc *s)
 
 static bool is_going_down(const struct svc *s)
 {
-	return s->state == SVC_HOLDING || s->state == SVC_STOPPING || s->state == SVC_KILLING;
+	return !s->stuck &&
+	       (s->state == SVC_HOLDING || s->state == SVC_STOPPING || s->state == SVC_KILLING);
+}
+
+/* Active, and others may wait for its end. */
+static bool will_end(const struct svc *s)
+{
+	return svc_is_active(s) && !s->stuck;
 }
 
 bool svc_is_settled(const struct svc *s)
@@ -129,6 +138,8 @@ bool svc_is_settled(const struct svc *s)
 	case SVC_FAILED:
 	case SVC_BACKOFF:
 		return true;
+	case SVC_KILLING:
+		return s->stuck;
 	default:
 		return false;
 	}
@@ -440,22 +451,18 @@ static void begin_kill(struct svc_mgr *m, struct svc *s)
 		return;
 	}
 	s->kill_pause = 0;
-	s->told_stuck = false;
 	set_state(m, s, SVC_KILLING);
 	m->ops->kill(s);
 	look_again(m, s);
 }
 
-static void begin_stop(struct svc_mgr *m, struct svc *s, enum svc_fate fate)
+/* The stop command or the signal goes out. */
+static void ask_to_stop(struct svc_mgr *m, struct svc *s)
 {
 	const struct svc_def *d = s->def;
-
-	s->fate = fate;
-	m->ops->timer(s, 0);
-	m->ops->listen(s, false);
-	set_state(m, s, SVC_STOPPING);
-	bool command = d->stop_exec && !s->skipped && s->aux < 0 &&
+	bool command = d->stop_exec && !s->skipped &&
 		       (s->pid >= 0 || d->type == SVC_ONESHOT || d->type == SVC_FORKING);
+
 	s->skipped = false;
 	if (command) {
 		s->aux_is_stop = true;
@@ -464,11 +471,22 @@ static void begin_stop(struct svc_mgr *m, struct svc *s, enum svc_fate fate)
 	}
 	if (!command && s->pid >= 0)
 		m->ops->signal(s, (unsigned)d->stop_signal);
-	if (!command && s->pid < 0) {
+	if (!command && s->pid < 0)
 		begin_kill(m, s);
-		return;
-	}
-	set_deadline(m, s, d->stop_timeout);
+}
+
+static void begin_stop(struct svc_mgr *m, struct svc *s, enum svc_fate fate)
+{
+	s->fate = fate;
+	s->leaves = false;
+	m->ops->listen(s, false);
+	set_state(m, s, SVC_STOPPING);
+	set_deadline(m, s, s->def->stop_timeout);
+	/* A reload that runs is in vain now; its end goes on with the stop. */
+	if (s->aux >= 0)
+		m->ops->kill_aux(s);
+	else
+		ask_to_stop(m, s);
 }
 
 /* ---- starting --------------------------------------------------------------------------------*/
@@ -523,7 +541,7 @@ static bool is_clear_to_start(struct svc_mgr *m, struct svc *s, struct svc **ret
 		if (o->state == SVC_UP && !is_going_down(o))
 			continue;
 		clear = false;
-		if (o->state == SVC_FAILED || o->state == SVC_DONE ||
+		if (o->state == SVC_FAILED || o->state == SVC_DONE || o->stuck ||
 		    (o->state == SVC_DOWN && !o->goal && !o->leaving)) {
 			*ret_dead = o;
 			return false;
@@ -538,15 +556,19 @@ static bool is_clear_to_start(struct svc_mgr *m, struct svc *s, struct svc **ret
 	/* After a death: who requires s stops before s comes again, else it would not notice. */
 	EACH(m, s, from, SVC_REQ, o)
 	{
-		clear &= !svc_is_active(o);
+		clear &= !will_end(o);
 	}
 	EACH(m, s, to, SVC_CONFLICT, o)
 	{
 		clear &= !svc_is_active(o);
+		if (o->stuck)
+			*ret_dead = o;
 	}
 	EACH(m, s, from, SVC_CONFLICT, o)
 	{
 		clear &= !svc_is_active(o);
+		if (o->stuck)
+			*ret_dead = o;
 	}
 	return clear;
 }
@@ -570,12 +592,24 @@ static bool is_clear_to_stop(struct svc_mgr *m, struct svc *s)
 
 	EACH(m, s, from, SVC_REQ, o)
 	{
-		if (svc_is_active(o))
+		if (will_end(o))
 			return false;
 	}
 	EACH(m, s, from, SVC_ORDER, o)
 	{
-		if (is_going_down(o) || (svc_is_active(o) && !o->goal))
+		if (is_going_down(o) || (will_end(o) && !o->goal))
+			return false;
+	}
+	return true;
+}
+
+static bool is_conflict(const struct svc_mgr *m, const struct svc *s, const struct svc *other)
+{
+	struct svc *o;
+
+	EACH(m, s, to, SVC_REQ, o)
+	{
+		if (o == other)
 			return false;
 	}
 	return true;
@@ -597,10 +631,12 @@ static void act(struct svc_mgr *m, struct svc *s)
 		} else if (is_clear_to_start(m, s, &dead)) {
 			launch(m, s);
 		} else if (dead) {
-			snprintf(why, sizeof(why), "requires %s, which is %s", dead->name,
-				 svc_state_names[dead->state]);
+			snprintf(why, sizeof(why), "%s %s, which %s%s",
+				 is_conflict(m, s, dead) ? "conflicts with" : "requires",
+				 dead->name, dead->stuck ? "does not die" : "is ",
+				 dead->stuck ? "" : svc_state_names[dead->state]);
 			fail(m, s, why);
-			s->broken = true;
+			s->broken = !is_conflict(m, s, dead);
 		}
 		break;
 	case SVC_STARTING:
@@ -694,7 +730,11 @@ void svc_exited(struct svc_mgr *m, struct svc *s, int status)
 			died(m, s, success ? SVC_FATE_SUCCESS : SVC_FATE_FAILURE);
 		break;
 	case SVC_STOPPING:
-		if (s->aux < 0)
+		if (s->leaves)
+			s->fate = success ? SVC_FATE_SUCCESS : SVC_FATE_FAILURE;
+		if (s->leaves && success)
+			s->why[0] = '\0';
+		if (s->aux < 0 || s->leaves)
 			begin_kill(m, s);
 		break;
 	case SVC_KILLING:
@@ -711,7 +751,10 @@ void svc_aux_exited(struct svc_mgr *m, struct svc *s, int status)
 	(void)status; /* a failed stop command changes nothing: the signal follows */
 	if (s->state == SVC_KILLING && !has_processes(m, s)) {
 		finish(m, s);
-	} else if (s->state == SVC_STOPPING && s->aux_is_stop) {
+	} else if (s->state == SVC_STOPPING && !s->aux_is_stop) {
+		if (!s->leaves)
+			ask_to_stop(m, s);
+	} else if (s->state == SVC_STOPPING) {
 		if (s->pid >= 0)
 			m->ops->signal(s, (unsigned)s->def->stop_signal);
 		else
@@ -723,6 +766,18 @@ void svc_ready(struct svc_mgr *m, struct svc *s)
 {
 	if (s->state == SVC_STARTING && s->def->type == SVC_NOTIFY)
 		come_up(m, s);
+}
+
+/* What it requires may stop from now on, and who requires it does; nothing is sent to it. */
+void svc_leaves(struct svc_mgr *m, struct svc *s)
+{
+	if (s->state != SVC_UP || s->pid < 0 || s->def->type != SVC_NOTIFY)
+		return;
+	s->fate = SVC_FATE_FAILURE;
+	s->leaves = true;
+	snprintf(s->why, sizeof(s->why), "did not end in time after STOPPING=1");
+	set_state(m, s, SVC_STOPPING);
+	set_deadline(m, s, s->def->stop_timeout);
 }
 
 void svc_not_ready(struct svc_mgr *m, struct svc *s)
@@ -748,6 +803,17 @@ static void poll_pid_file(struct svc_mgr *m, struct svc *s)
 	} else {
 		m->ops->timer(s, m->ops->now() + 20 * MS);
 	}
+}
+
+/* It hangs in the kernel: who waits for it goes on without. */
+static void look_stuck(struct svc_mgr *m, struct svc *s)
+{
+	if (s->stuck || m->ops->now() - s->since < SVC_STUCK)
+		return;
+	s->stuck = true;
+	snprintf(s->why, sizeof(s->why), "does not die");
+	queue_neighbours(m, s);
+	m->ops->changed(s, SVC_KILLING);
 }
 
 void svc_timeout(struct svc_mgr *m, struct svc *s)
@@ -776,6 +842,7 @@ void svc_timeout(struct svc_mgr *m, struct svc *s)
 			finish(m, s);
 			break;
 		}
+		look_stuck(m, s);
 		m->ops->kill(s);
 		look_again(m, s);
 		break;
@@ -807,7 +874,7 @@ static struct svc *svc_new(const struct svc_def *d, size_t index)
 	snprintf(s->name, sizeof(s->name), "%s", d->name);
 	s->index = (uint16_t)index;
 	s->pid = s->aux = s->pidfd = s->auxfd = s->log_read = s->log_write = -1;
-	s->ready_src.fd = -1;
+	s->ready_src.fd = s->main_src.fd = -1;
 	for (size_t i = 0; i < LIMIT_SVC_LISTEN; i++)
 		s->listen_fd[i] = s->listen_src[i].fd = -1;
 	return s;
@@ -877,6 +944,8 @@ int svc_load(struct svc_mgr *m, struct svc_set *next)
 	}
 	free(out_old);
 	m->pending = next;
+	m->load_error = 0;
+	m->load_culprit[0] = '\0';
 	return 0;
 }
 
@@ -972,9 +1041,19 @@ static bool load_may_switch(const struct svc_mgr *m)
 	return true;
 }
 
-/* Without memory for the switch the old set stays. */
-static void abandon_load(struct svc_mgr *m)
+/* Somebody whom a load waits for and who does not die. */
+static const struct svc *load_culprit(const struct svc_mgr *m)
 {
+	for (size_t j = 0; j < m->set->n; j++)
+		if (m->v[j]->leaving && m->v[j]->stuck)
+			return m->v[j];
+	return NULL;
+}
+
+/* The old set stays, and what was stopped comes up again. */
+static void abandon_load(struct svc_mgr *m, int why)
+{
+	m->load_error = why;
 	svc_set_free(m->pending);
 	m->pending = NULL;
 	for (size_t j = 0; j < m->set->n; j++) {
@@ -1008,10 +1087,21 @@ static void drain(struct svc_mgr *m)
 
 void svc_settle(struct svc_mgr *m)
 {
+	const struct svc *culprit;
+	int r = 0;
+
 	drain(m);
-	if (!m->pending || !load_may_switch(m))
+	if (!m->pending)
 		return;
-	if (switch_sets(m) < 0)
-		abandon_load(m);
+	if ((culprit = load_culprit(m))) {
+		snprintf(m->load_culprit, sizeof(m->load_culprit), "%s", culprit->name);
+		r = -ETIMEDOUT;
+	} else if (load_may_switch(m)) {
+		r = switch_sets(m);
+	} else {
+		return;
+	}
+	if (r < 0)
+		abandon_load(m, r);
 	drain(m);
 }

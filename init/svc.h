@@ -32,6 +32,9 @@ enum svc_state {
 	SVC_STATE_MAX
 };
 
+/* After KILL: a process that is still there hangs in the kernel. */
+#define SVC_STUCK 10000000000ull
+
 extern const char *const svc_state_names[SVC_STATE_MAX];
 
 /* What becomes of a service when its last process is gone. */
@@ -59,7 +62,9 @@ struct svc {
 	bool broken;  /* failed only because of what it requires */
 	bool skipped; /* up without running: a condition did not hold */
 	bool stale;   /* runs with an older definition */
-	bool listening, pid_wait, aux_is_stop, told_stuck, ended;
+	bool listening, pid_wait, aux_is_stop, ended;
+	bool stuck;  /* KILL has not ended it for SVC_STUCK: nobody waits for it any more */
+	bool leaves; /* said STOPPING=1: goes by itself, its exit status counts */
 	bool in_goal_queue, in_act_queue;
 	uint16_t pulls; /* services with a goal that require or want this one */
 	struct svc *next_goal, *next_act;
@@ -78,7 +83,7 @@ struct svc {
 
 	/* Owned by the world (init_main): */
 	struct loop_timer timer;
-	struct loop_fd ready_src, listen_src[LIMIT_SVC_LISTEN];
+	struct loop_fd ready_src, main_src, listen_src[LIMIT_SVC_LISTEN];
 	int listen_fd[LIMIT_SVC_LISTEN];
 	size_t nlisten;
 	uint64_t listen_id;
@@ -93,6 +98,7 @@ struct svc_ops {
 	/* Start the main program; sets pid and pidfd. 0 or negative with s->why filled. */
 	int (*launch)(struct svc *s);
 	int (*run_aux)(struct svc *s, const char *const *argv);
+	void (*kill_aux)(struct svc *s); /* KILL to the command alone */
 	void (*signal)(struct svc *s, unsigned sig);
 	void (*kill)(struct svc *s);	  /* KILL to everything in its scope */
 	bool (*left_over)(struct svc *s); /* processes besides pid and aux */
@@ -110,8 +116,10 @@ struct svc_mgr {
 	uint16_t *scratch;
 	const struct svc_ops *ops;
 	struct svc *goal_head, *goal_tail, *act_head, *act_tail;
-	struct svc_set *pending; /* owned; a load whose first half is under way */
-	bool down;		 /* shutting down: nothing is wanted */
+	struct svc_set *pending;	       /* owned; a load whose first half is under way */
+	int load_error;			       /* of the last load: 0, or why the old set stayed */
+	char load_culprit[LIMIT_SVC_NAME + 1]; /* for -ETIMEDOUT: who does not die */
+	bool down;			       /* shutting down: nothing is wanted */
 };
 
 /* Take set (owned from here on) as the first one; wishes come from `enabled`. 0 or -ENOMEM. */
@@ -130,13 +138,15 @@ void svc_shutdown(struct svc_mgr *m);
 void svc_load_plan(const struct svc_mgr *m, const struct svc_set *next, uint8_t *out_old,
 		   uint8_t *out_new);
 /* Begin a load; owns next from here on. The switch happens in svc_settle when all that has to stop
- * has stopped. -EBUSY, -ESHUTDOWN, -ENOMEM. */
+ * has stopped; when one of them does not die, the old set stays (load_error). -EBUSY, -ESHUTDOWN,
+ * -ENOMEM. */
 int svc_load(struct svc_mgr *m, struct svc_set *next);
 
 /* Events */
 void svc_exited(struct svc_mgr *m, struct svc *s, int status);
 void svc_aux_exited(struct svc_mgr *m, struct svc *s, int status);
 void svc_ready(struct svc_mgr *m, struct svc *s);
+void svc_leaves(struct svc_mgr *m, struct svc *s);    /* it began to stop by itself */
 void svc_not_ready(struct svc_mgr *m, struct svc *s); /* closed its descriptor without a word */
 void svc_timeout(struct svc_mgr *m, struct svc *s);
 void svc_activated(struct svc_mgr *m, struct svc *s);
@@ -144,6 +154,6 @@ void svc_activated(struct svc_mgr *m, struct svc *s);
 void svc_settle(struct svc_mgr *m);
 /* Has processes or will have without being asked again. */
 bool svc_is_active(const struct svc *s);
-/* No service is on its way anywhere (a back-off counts as settled). */
+/* No service is on its way anywhere (a back-off and a stuck one count as settled). */
 bool svc_all_settled(const struct svc_mgr *m);
 bool svc_is_settled(const struct svc *s);

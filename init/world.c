@@ -200,8 +200,11 @@ static int log_end(struct svc *s)
 	int p[2];
 
 	if (s->log_write < 0) {
-		if (pipe2(p, O_CLOEXEC) < 0)
+		if (pipe2(p, O_CLOEXEC) < 0) {
+			log_warn("svc: output is lost, no pipe name=%s why=\"%s\"", s->name,
+				 strerror(errno));
 			return -1;
+		}
 		s->log_read = p[0];
 		s->log_write = p[1];
 		s->log_sent = false;
@@ -359,10 +362,13 @@ static void op_kill(struct svc *s)
 	}
 	pidfd_signal(s->pidfd, SIGKILL);
 	pidfd_signal(s->auxfd, SIGKILL);
-	if (!s->told_stuck && s->state == SVC_KILLING && loop_now() - s->since > STUCK) {
-		s->told_stuck = true;
-		log_warn("svc: does not die name=%s pid=%d", s->name, (int)s->pid);
-	}
+}
+
+static void op_kill_aux(struct svc *s)
+{
+	if (s->aux > 1)
+		(void)kill(-s->aux, SIGKILL); /* not reaped yet, so the group is its own */
+	pidfd_signal(s->auxfd, SIGKILL);
 }
 
 static bool op_left_over(struct svc *s)
@@ -370,31 +376,89 @@ static bool op_left_over(struct svc *s)
 	return s->has_cgroup && cgroup_populated(s->name);
 }
 
+/* Is pid a process of the service that nobody else owns? */
+static bool is_of(const struct svc *s, pid_t pid)
+{
+	char name[LIMIT_SVC_NAME + 1];
+
+	if (pid < 2 || pid_lookup(pid))
+		return false;
+	if (s->has_cgroup)
+		return cgroup_service_of(pid, name) && strcmp(name, s->name) == 0;
+	return s->pid < 0 || getsid(pid) == getsid(s->pid);
+}
+
+static int take_main(struct svc *s, pid_t pid)
+{
+	int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+
+	if (fd < 0)
+		return -EAGAIN;
+	s->pid = pid;
+	s->pidfd = fd;
+	pid_add(&s->main_link, pid, s);
+	return 0;
+}
+
 /* The process a forking service left behind: alive, ours, and not somebody else's. */
 static int op_adopt(struct svc *s)
 {
-	char buf[32], name[LIMIT_SVC_NAME + 1];
+	char buf[32];
 	uint64_t pid;
 	int fd = open(s->def->pid_file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	ssize_t n = fd < 0 ? -1 : fd_read_some(fd, buf, sizeof(buf));
 
 	fd_close(&fd);
 	if (n <= 0 || text_u64(slice_trim((struct slice){ buf, (size_t)n }), 1 << 22, &pid) < 0 ||
-	    pid < 2 || pid_lookup((pid_t)pid))
-		return -EAGAIN;
-	if (s->has_cgroup && (!cgroup_service_of((pid_t)pid, name) || strcmp(name, s->name) != 0))
+	    !is_of(s, (pid_t)pid))
 		return -EAGAIN;
 	/* Only a child of PID 1 can be waited for; the look does not reap. */
 	siginfo_t si = { 0 };
 	if (waitid(P_PID, (id_t)pid, &si, WEXITED | WNOHANG | WNOWAIT) < 0 || si.si_pid)
 		return -EAGAIN;
-	fd = (int)syscall(SYS_pidfd_open, (pid_t)pid, 0);
-	if (fd < 0)
-		return -EAGAIN;
-	s->pid = (pid_t)pid;
-	s->pidfd = fd;
-	pid_add(&s->main_link, s->pid, s);
-	return 0;
+	return take_main(s, (pid_t)pid);
+}
+
+static void reap_owned(struct pid_link *l, int status);
+
+/* A main process named by its service is perhaps not our child: then nobody but its descriptor
+ * tells that it ended, and its status went to its parent. */
+static void on_main_end(struct loop_fd *src, uint32_t events)
+{
+	struct svc *s = src->arg;
+	siginfo_t si;
+
+	loop_del(src);
+	if (waitid(P_PID, (id_t)s->pid, &si, WEXITED | WNOHANG | WNOWAIT) < 0)
+		reap_owned(&s->main_link, 0);
+	else
+		st.reap = true;
+}
+
+void world_set_main(struct svc *s, pid_t pid)
+{
+	struct pid_link old = s->main_link;
+	int old_fd = s->pidfd;
+
+	if (s->def->type != SVC_NOTIFY || s->pid < 0 || pid == s->pid)
+		return;
+	if (!is_of(s, pid)) {
+		log_warn("svc: MAINPID refused, not a process of the service name=%s pid=%d",
+			 s->name, (int)pid);
+		return;
+	}
+	loop_del(&s->main_src);
+	pid_remove(&s->main_link);
+	if (take_main(s, pid) < 0) {
+		pid_add(&s->main_link, old.pid, s);
+		return;
+	}
+	fd_close(&old_fd);
+	s->main_src.fn = on_main_end;
+	s->main_src.arg = s;
+	int r = loop_add(world.loop, &s->main_src, s->pidfd, EPOLLIN);
+	if (r < 0)
+		log_error("svc: cannot watch process name=%s why=\"%s\"", s->name, strerror(-r));
 }
 
 static void on_connection(struct loop_fd *src, uint32_t events)
@@ -515,7 +579,9 @@ static void op_changed(struct svc *s, enum svc_state old)
 			log_info("svc: down name=%s", s->name);
 		break;
 	case SVC_KILLING:
-		if (s->pid >= 0)
+		if (s->stuck)
+			log_warn("svc: does not die name=%s pid=%d", s->name, (int)s->pid);
+		else if (s->pid >= 0)
 			log_warn("svc: killing name=%s pid=%d", s->name, (int)s->pid);
 		break;
 	default:
@@ -529,6 +595,7 @@ static const struct svc_ops ops = {
 	.timer = op_timer,
 	.launch = op_launch,
 	.run_aux = op_run_aux,
+	.kill_aux = op_kill_aux,
 	.signal = op_signal,
 	.kill = op_kill,
 	.left_over = op_left_over,
@@ -594,6 +661,8 @@ static void reap_owned(struct pid_link *l, int status)
 	bool main = l == &s->main_link;
 
 	pid_remove(l);
+	if (main)
+		loop_del(&s->main_src);
 	fd_close(main ? &s->pidfd : &s->auxfd);
 	if (main) {
 		s->pid = -1;
@@ -815,17 +884,27 @@ int world_load(const char *path, struct svc_set *next)
 	int r = svc_load(&world.mgr, next);
 	if (r < 0)
 		return r;
-	early_hostname(hostname[0] ? hostname : NULL);
-	if (path != world.set_path)
-		snprintf(world.set_buf, sizeof(world.set_buf), "%s", path);
-	world.set_path = world.set_buf;
+	if (world.pid1)
+		early_hostname(hostname[0] ? hostname : NULL);
+	if (path != world.next_path)
+		snprintf(world.next_path, sizeof(world.next_path), "%s", path);
 	log_info("load: begins set=%s", path);
 	return 0;
 }
 
-/* Log settings may have changed with the set: tell all again. */
-static void after_load(void)
+static void load_failed(void)
 {
+	log_warn("load: failed, the old set stays why=\"%s%s%s\"", world.mgr.load_culprit,
+		 world.mgr.load_culprit[0] ? ": " : "", strerror(-world.mgr.load_error));
+	if (world.pid1)
+		early_hostname(world.mgr.set->init.hostname);
+}
+
+/* Log settings may have changed with the set: tell all again. */
+static void load_done(void)
+{
+	snprintf(world.set_buf, sizeof(world.set_buf), "%s", world.next_path);
+	world.set_path = world.set_buf;
 	for (size_t i = 0; i < world.mgr.set->n; i++)
 		world.mgr.v[i]->log_sent = false;
 	if (st.logger_sock >= 0)
@@ -922,7 +1001,7 @@ void world_run(void)
 			st.reap = reap_children();
 		svc_settle(&world.mgr);
 		if (loading && !world.mgr.pending && !world.shutdown)
-			after_load();
+			world.mgr.load_error ? load_failed() : load_done();
 		look_booted();
 		look_gate();
 		control_turn();

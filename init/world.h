@@ -21,10 +21,11 @@ struct world {
 	const char *run_dir;
 	const char *set_path; /* of the last set loaded; in set_buf */
 	char set_buf[LIMIT_PATH + 1];
-	int exe;     /* this binary */
-	bool pid1;   /* owns its pid namespace: may kill everything */
-	bool booted; /* everything was settled once */
-	bool trial;  /* a boot that counts: what cannot go on reboots, nobody is asked */
+	char next_path[LIMIT_PATH + 1]; /* of the set whose load is under way */
+	int exe;			/* this binary */
+	bool pid1;			/* owns its pid namespace: may kill everything */
+	bool booted;			/* everything was settled once */
+	bool trial; /* a boot that counts: what cannot go on reboots, nobody is asked */
 	enum shutdown shutdown;
 	uint64_t start;
 };
@@ -42,4 +43,6 @@ int world_load(const char *path, struct svc_set *next); /* owns next */
 void world_shutdown(enum shutdown kind);
 /* The owner of a process: by pid, else by control group. NULL: nobody's. */
 struct svc *world_find_pid(pid_t pid);
+/* MAINPID=: another process of a notify service is its main one from now on. */
+void world_set_main(struct svc *s, pid_t pid);
 void world_rescue(const char *why);

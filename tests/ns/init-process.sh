@@ -33,9 +33,42 @@ s.connect(sys.argv[1])
 s.sendall(sys.argv[2].encode())
 print(s.recv(100).decode())
 X
+# Says that a child is the main process, and ends: "plain", or in another session: "foreign"; or stays
+# and reaps it: "reaps".
+cat >"$R/test/main.py" <<'X'
+import os, signal, socket, sys, time
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.connect(os.environ["NOTIFY_SOCKET"])
+go, done = os.pipe()
+pid = os.fork()
+if pid == 0:
+    if sys.argv[1] == "foreign":
+        os.setsid()
+    os.write(done, b"x")
+    time.sleep(1000)
+os.read(go, 1)
+s.send(b"MAINPID=%d\nREADY=1" % pid)
+if sys.argv[1] == "plain":
+    open("/test/main.pid", "w").write(str(pid))
+    os._exit(0)
+os.wait()
+time.sleep(1000)
+X
+cat >"$R/test/leaves.py" <<'X'
+import os, socket, sys, time
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.connect(os.environ["NOTIFY_SOCKET"])
+def wait(path):
+    while not os.path.exists(path):
+        time.sleep(0.02)
+s.send(b"READY=1")
+wait("/test/leave")
+s.send(b"STOPPING=1\nSTATUS=on my way")
+wait("/test/left")
+X
 printf 'dd:x:77:78:dd:/tmp:/bin/sh\n' >>"$R/etc/passwd"
 
-boot <<'X'
+cat >"$TMP/set" <<'X'
 [service notify]
 type = notify
 exec = /usr/bin/python3 /test/notify.py
@@ -115,18 +148,77 @@ listen = stream /run/echo.sock mode=0600
 activate = yes
 restart-delay = 10ms
 
+[service main-plain]
+type = notify
+exec = /usr/bin/python3 /test/main.py plain
+enabled = no
+
+[service main-foreign]
+type = notify
+exec = /usr/bin/python3 /test/main.py foreign
+enabled = no
+
+[service main-reaps]
+type = notify
+exec = /usr/bin/python3 /test/main.py reaps
+enabled = no
+restart = never
+
+[service leaves]
+type = notify
+exec = /usr/bin/python3 /test/leaves.py
+enabled = no
+restart = on-failure
+
+[service reloads]
+exec = /bin/sleep 1000
+reload-exec = /bin/sleep 3001
+stop-timeout = 1min
+
+[service full]
+exec = /bin/sleep 1000
+restart = never
+enabled = no
+ENVIRONMENT
 [service nobody]
 exec = /bin/true
 user = not-a-user
 restart = never
 enabled = no
 X
+seq 130 | sed 's/.*/environment = V&=1/' >"$TMP/environment"
+sed -e "/^ENVIRONMENT/{r $TMP/environment" -e 'd}' "$TMP/set" >"$TMP/full"
+boot <"$TMP/full"
 
+inside() { nsenter -t "$(pgrep -P "$INIT")" -p chroot "$R" "$@"; }
+running() { cat "$R"/proc/[0-9]*/cmdline 2>/dev/null | tr '\0' ' ' | grep -q "sleep $1 "; }
 ctl start --no-wait notify
 check "waits for READY=1" is notify starting
 touch "$R/test/go"
 check "sd_notify readiness" ctl start notify
 check "STATUS= is kept" [ "$(field notify status)" = warm ]
+ctl start main-plain
+check "MAINPID= names the main process" [ "$(pid main-plain)" = "$(cat "$R/test/main.pid")" ]
+check "the end of the first one is no end" is main-plain up
+ctl stop main-plain
+check "the named one is stopped" [ ! -e "$R/proc/$(cat "$R/test/main.pid")" ]
+ctl start main-foreign
+check "a process that is not of the service is refused" grep -q 'MAINPID refused.*name=main-foreign' "$TMP/console"
+ctl start main-reaps
+inside kill -9 "$(pid main-reaps)"
+check "a main process of another parent is noticed to end" retry 5 is main-reaps done
+ctl start leaves
+touch "$R/test/leave"
+check "STOPPING=1 is seen" retry 5 is leaves stopping
+check "with what it says" [ "$(field leaves status)" = "on my way" ]
+touch "$R/test/left"
+check "its exit status counts" retry 5 is leaves done
+ctl reload reloads
+check "a reload runs" retry 5 running 3001
+check "stop of one that reloads" timeout 20 "$CAIRN" service stop reloads
+check "it is down at once" is reloads down
+check "and ends it" sh -c '! cat "$0"/proc/[0-9]*/cmdline 2>/dev/null | tr "\0" " " | grep -q "sleep 3001"' "$R"
+check "too many variables are told" sh -c '"$CAIRN" service start full 2>&1 | grep -q "environment: more than 128 variables"'
 check "a line on the descriptor, after junk" ctl start junk
 check "closing it without a line is failure" sh -c '! "$CAIRN" service start closes 2>/dev/null'
 check "and leaves no process" [ "$(pid closes)" = 0 ]
@@ -140,7 +232,6 @@ ctl start --no-wait good-end
 check "on-failure leaves a good end alone" retry 5 is good-end done
 
 old=$(pid phoenix)
-inside() { nsenter -t "$(pgrep -P "$INIT")" -p chroot "$R" "$@"; }
 inside kill -9 "$old"
 new_pid() { p=$(pid phoenix); [ "$p" != "$old" ] && [ "$p" != 0 ]; }
 check "killed service is up again" retry 5 new_pid

@@ -54,6 +54,11 @@ static int f_aux(struct svc *s, const char *const *argv)
 	return 0;
 }
 
+static void f_kill_aux(struct svc *s)
+{
+	note("k", s->name);
+}
+
 static void f_signal(struct svc *s, unsigned sig)
 {
 	note("-", s->name);
@@ -99,9 +104,9 @@ static void f_changed(struct svc *s, enum svc_state old)
 {
 }
 
-static const struct svc_ops ops = { f_now,	 f_timer,     f_launch, f_aux,	   f_signal,
-				    f_kill,	 f_left_over, f_adopt,	f_sockets, f_listen,
-				    f_condition, f_gone,      f_changed };
+static const struct svc_ops ops = { f_now,    f_timer,	   f_launch,	f_aux,	  f_kill_aux,
+				    f_signal, f_kill,	   f_left_over, f_adopt,  f_sockets,
+				    f_listen, f_condition, f_gone,	f_changed };
 
 static struct svc_set *parse(const char *text)
 {
@@ -474,6 +479,153 @@ TEST(load_under_shutdown)
 	svc_mgr_done(&m);
 }
 
+/* Stop name, and let time pass until it counts as stuck. */
+static void get_stuck(const char *name)
+{
+	unsigned i = 0;
+
+	stubborn = true;
+	(void)fire(name); /* the stop timeout */
+	while (!get(name)->stuck && i++ < 100)
+		(void)fire(name);
+	CHECK(get(name)->stuck);
+	stubborn = false;
+	events[0] = '\0';
+}
+
+static const char stuck_set[] = "[service a]\nexec = /x\nrequires = b\n[service b]\nexec = /x 1\n"
+				"[service c]\nexec = /x\n[service d]\nexec = /x\nafter = b\n";
+
+TEST(load_of_one_that_does_not_die)
+{
+	begin(stuck_set);
+	events[0] = '\0';
+	CHECK_INT(svc_load(&m,
+			   parse("[service b]\nexec = /x 2\n[service d]\nexec = /x\nafter = b\n")),
+		  0);
+	svc_settle(&m);
+	dies("a", TERMED);
+	dies("c", TERMED);
+	EVENTS("-a -c -b");
+	CHECK(m.pending);
+	get_stuck("b");
+	CHECK(!m.pending);
+	CHECK_INT(m.load_error, -ETIMEDOUT);
+	CHECK_STR(m.load_culprit, "b");
+	/* The old set stays: c is there and runs again, a cannot without b. */
+	STATE("c", "up");
+	STATE("a", "failed");
+	CHECK_STR(get("a")->why, "requires b, which does not die");
+	CHECK_INT(svc_stop(&m, get("c")), 0);
+	CHECK_INT(svc_start(&m, get("c")), 0);
+	CHECK(svc_all_settled(&m));
+	/* Again at once, as long as it is there; one that leaves it alone works. */
+	CHECK_INT(svc_load(&m, parse("[service d]\nexec = /x\n")), 0);
+	svc_settle(&m);
+	CHECK_INT(m.load_error, -ETIMEDOUT);
+	CHECK_INT(svc_load(&m, parse("[service b]\nexec = /x 1\n[service e]\nexec = /x\n")), 0);
+	svc_settle(&m);
+	dies("a", TERMED);
+	dies("c", TERMED);
+	dies("d", TERMED);
+	CHECK(!m.pending);
+	CHECK_INT(m.load_error, 0);
+	STATE("e", "up");
+	dies("b", KILLED);
+	STATE("b", "up");
+	svc_mgr_done(&m);
+}
+
+TEST(nobody_waits_for_one_that_does_not_die)
+{
+	begin(stuck_set);
+	svc_stop(&m, get("b"));
+	svc_stop(&m, get("d"));
+	svc_settle(&m);
+	dies("d", TERMED);
+	dies("a", TERMED);
+	get_stuck("b");
+	CHECK(svc_is_settled(get("b")));
+	CHECK_STR(get("b")->why, "does not die");
+	svc_start(&m, get("d"));
+	svc_start(&m, get("a"));
+	svc_settle(&m);
+	STATE("d", "up");
+	STATE("a", "failed");
+	CHECK(svc_all_settled(&m));
+	/* It dies after all, and comes again, because a wants it; a follows. */
+	dies("b", KILLED);
+	STATE("b", "up");
+	STATE("a", "up");
+	svc_mgr_done(&m);
+
+	begin("[service a]\nexec = /x\n[service b]\nexec = /x\nenabled = no\nconflicts = a\n");
+	svc_start(&m, get("b"));
+	svc_settle(&m);
+	get_stuck("a");
+	STATE("b", "failed");
+	CHECK_STR(get("b")->why, "conflicts with a, which does not die");
+	CHECK(svc_all_settled(&m));
+	dies("a", KILLED);
+	svc_start(&m, get("b"));
+	svc_settle(&m);
+	STATE("b", "up");
+	svc_mgr_done(&m);
+}
+
+TEST(stop_during_reload)
+{
+	begin("[service a]\nexec = /x\nreload-exec = /r\n"
+	      "[service b]\nexec = /x\ntype = oneshot\nreload-exec = /r\nstop-exec = /y\n");
+	dies("b", EXIT(0));
+	svc_reload(&m, get("a"));
+	svc_reload(&m, get("b"));
+	svc_stop(&m, get("a"));
+	svc_stop(&m, get("b"));
+	svc_settle(&m);
+	EVENTS("+a +b !a !b ka kb");
+	get("a")->aux = get("b")->aux = -1;
+	svc_aux_exited(&m, get("a"), KILLED);
+	svc_aux_exited(&m, get("b"), KILLED);
+	EVENTS("-a !b");
+	dies("a", TERMED);
+	STATE("a", "down");
+	STATE("b", "stopping");
+	get("b")->aux = -1;
+	svc_aux_exited(&m, get("b"), 0);
+	svc_settle(&m);
+	STATE("b", "down");
+	svc_mgr_done(&m);
+}
+
+TEST(goes_by_itself)
+{
+	begin("[service a]\nexec = /x\ntype = notify\nrestart = on-failure\nstop-timeout = 3s\n"
+	      "[service b]\nexec = /x\nrequires = a\n");
+	svc_leaves(&m, get("a")); /* not up yet */
+	svc_ready(&m, get("a"));
+	svc_settle(&m);
+	EVENTS("+a +b");
+	svc_leaves(&m, get("a"));
+	svc_settle(&m);
+	STATE("a", "stopping");
+	EVENTS("-b"); /* who requires it stops, and it hears nothing */
+	dies("b", TERMED);
+	dies("a", EXIT(0));
+	STATE("a", "done");
+	CHECK_STR(get("a")->why, "");
+	/* One that says so and then does not go. */
+	svc_start(&m, get("a"));
+	svc_settle(&m);
+	svc_ready(&m, get("a"));
+	svc_leaves(&m, get("a"));
+	CHECK_INT(fire("a") / MS, 3000);
+	STATE("a", "killing");
+	dies("a", KILLED);
+	STATE("a", "starting");
+	svc_mgr_done(&m);
+}
+
 TEST(deep)
 {
 	auto_str struct str text = STR_INIT;
@@ -562,7 +714,8 @@ TEST(gate_is_of_trials)
 	svc_mgr_done(&m);
 }
 
-TEST_MAIN(chain, crash_takes_dependents, pulled_in, back_off, policies, stop_escalates,
-	  left_overs_die_before_restart, interrupted_start, start_timeout, exec_fails, restart,
-	  conflict, oneshot_and_stop_command, shutdown, activation, load, load_under_shutdown, deep,
-	  gate_opens, gate_fails, gate_is_of_trials)
+TEST_MAIN(chain, load_of_one_that_does_not_die, nobody_waits_for_one_that_does_not_die,
+	  stop_during_reload, goes_by_itself, crash_takes_dependents, pulled_in, back_off, policies,
+	  stop_escalates, left_overs_die_before_restart, interrupted_start, start_timeout,
+	  exec_fails, restart, conflict, oneshot_and_stop_command, shutdown, activation, load,
+	  load_under_shutdown, deep, gate_opens, gate_fails, gate_is_of_trials)

@@ -99,10 +99,20 @@ int test_run(const struct test_case *cases, size_t n, int argc, char **argv);
 #define TEST_EACH_22(x, ...) { #x, test_##x }, TEST_EACH_21(__VA_ARGS__)
 #define TEST_EACH_23(x, ...) { #x, test_##x }, TEST_EACH_22(__VA_ARGS__)
 #define TEST_EACH_24(x, ...) { #x, test_##x }, TEST_EACH_23(__VA_ARGS__)
+#define TEST_EACH_25(x, ...) { #x, test_##x }, TEST_EACH_24(__VA_ARGS__)
+#define TEST_EACH_26(x, ...) { #x, test_##x }, TEST_EACH_25(__VA_ARGS__)
+#define TEST_EACH_27(x, ...) { #x, test_##x }, TEST_EACH_26(__VA_ARGS__)
+#define TEST_EACH_28(x, ...) { #x, test_##x }, TEST_EACH_27(__VA_ARGS__)
+#define TEST_EACH_29(x, ...) { #x, test_##x }, TEST_EACH_28(__VA_ARGS__)
+#define TEST_EACH_30(x, ...) { #x, test_##x }, TEST_EACH_29(__VA_ARGS__)
+#define TEST_EACH_31(x, ...) { #x, test_##x }, TEST_EACH_30(__VA_ARGS__)
+#define TEST_EACH_32(x, ...) { #x, test_##x }, TEST_EACH_31(__VA_ARGS__)
 #define TEST_NTH(_1, _2, _3, _4, _5, _6, _7, _8, _9, _10, _11, _12, _13, _14, _15, _16, _17, _18,  \
-		 _19, _20, _21, _22, _23, _24, n, ...) TEST_EACH_##n
-#define TEST_LIST(...) TEST_NTH(__VA_ARGS__, 24, 23, 22, 21, 20, 19, 18, 17, 16, 15, 14, 13, 12,   \
-				11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0)(__VA_ARGS__)
+		 _19, _20, _21, _22, _23, _24, _25, _26, _27, _28, _29, _30, _31, _32, n, ...)     \
+	TEST_EACH_##n
+#define TEST_LIST(...) TEST_NTH(__VA_ARGS__, 32, 31, 30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20,   \
+				19, 18, 17, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, \
+				0)(__VA_ARGS__)
 /* clang-format on */
 
 #define TEST_MAIN(...)                                                                             \
