@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "image/place.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -68,22 +70,83 @@ static int copy_sparse(int in, int out, off_t size, struct err *e)
 	return 0;
 }
 
+/* ".NAME.PID": the copy of NAME that a process makes. */
+static bool is_copy_of(const char *entry, const char *name)
+{
+	size_t n = strlen(name);
+
+	if (entry[0] != '.' || strncmp(entry + 1, name, n) != 0 || entry[n + 1] != '.')
+		return false;
+	entry += n + 2;
+	return *entry && entry[strspn(entry, "0123456789")] == '\0';
+}
+
+/* Half a copy that a killed run left: nobody holds its lock any more. */
+static void remove_left(int dir, const char *entry)
+{
+	struct stat st;
+	auto_fd int fd = openat(dir, entry, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() &&
+	    flock(fd, LOCK_EX | LOCK_NB) == 0)
+		(void)unlinkat(dir, entry, 0); /* it costs room, no more */
+}
+
+static void remove_all_left(int dir, const char *name)
+{
+	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+
+	while (d && (entry = readdir(d)))
+		if (is_copy_of(entry->d_name, name))
+			remove_left(dir, entry->d_name);
+	if (d)
+		closedir(d);
+	else
+		fd_close(&fd);
+}
+
+/* A new file that is locked as long as its descriptor is open. */
+static int open_copy(int dir, const char *tmp, int *ret, struct err *e)
+{
+	struct stat st = { 0 };
+
+	while (st.st_nlink == 0) { /* somebody may remove it before it is locked */
+		auto_fd int out = openat(dir, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+
+		if (out < 0 || fstat(out, &st) < 0)
+			return err_sys(e, "%s", tmp);
+		/* Without locks (some network file systems) nobody removes it, either. */
+		if (flock(out, LOCK_EX) == 0 && fstat(out, &st) < 0)
+			return err_sys(e, "%s", tmp);
+		if (st.st_nlink)
+			*ret = fd_take(&out);
+	}
+	return 0;
+}
+
+/* The copy is on disk before it gets its name. */
 static int copy_to(int in, int dir, const char *tmp, const char *name, struct err *e)
 {
 	struct stat st;
+	auto_fd int out = -1;
 
 	if (fstat(in, &st) < 0)
 		return err_sys(e, "image");
 	if (!S_ISREG(st.st_mode))
 		return err_set(e, -ERR_INVALID, "image is not a regular file");
-	auto_fd int out = openat(dir, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-	if (out < 0)
-		return err_sys(e, "%s", tmp);
-	int r = ioctl(out, FICLONE, in) == 0 ? 0 : copy_sparse(in, out, st.st_size, e);
-	if (r == 0 && renameat(dir, tmp, dir, name) < 0)
+	remove_all_left(dir, name);
+	int r = open_copy(dir, tmp, &out, e);
+	if (r < 0)
+		return r;
+	r = ioctl(out, FICLONE, in) == 0 ? 0 : copy_sparse(in, out, st.st_size, e);
+	if (r == 0 && (fsync(out) < 0 || renameat(dir, tmp, dir, name) < 0))
 		r = err_sys(e, "%s", name);
 	if (r < 0)
 		(void)unlinkat(dir, tmp, 0); /* half a copy */
+	else if (fsync(dir) < 0 && errno != EINVAL)
+		r = err_sys(e, "%s", name);
 	return r;
 }
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "image/closure.h"
@@ -248,6 +250,59 @@ TEST(fill_hashes_the_nar)
 
 /* ---- Place */
 
+static unsigned fsyncs;
+
+/* Instead of that of the C library: counts. */
+int fsync(int fd)
+{
+	fsyncs++;
+	return (int)syscall(SYS_fsync, fd);
+}
+
+static int put(const char *path, bool locked)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+
+	CHECK(fd >= 0 && (!locked || flock(fd, LOCK_EX) == 0));
+	if (!locked)
+		close(fd);
+	return fd;
+}
+
+/* What killed runs left beside the target goes; what is being written, and other files, stay. */
+TEST(place_after_killed_runs)
+{
+	char root[] = "/tmp/place-XXXXXX", source[64], target[64], text[96];
+	auto_arena struct arena a = ARENA_INIT;
+	static const char *const names[] = { ".to.raw.1", ".to.raw.4711", ".to.raw.12x", ".to.raw",
+					     ".other.raw.1" };
+	static const bool stays[] = { false, false, true, true, true };
+	struct err e = ERR_INIT;
+	const char *real;
+
+	CHECK(mkdtemp(root));
+	snprintf(source, sizeof(source), "%s/from", root);
+	snprintf(target, sizeof(target), "%s/to.raw", root);
+	(void)put(source, false);
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		snprintf(text, sizeof(text), "%s/%s", root, names[i]);
+		(void)put(text, false);
+	}
+	snprintf(text, sizeof(text), "%s/.to.raw.22", root);
+	int busy = put(text, true);
+	fsyncs = 0;
+	CHECK_INT(img_place(source, target, &a, &real, &e), 0);
+	CHECK_INT(fsyncs, 2); /* the file, then its directory */
+	CHECK_INT(access(target, F_OK), 0);
+	CHECK_INT(access(text, F_OK), 0);
+	close(busy);
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		snprintf(text, sizeof(text), "%s/%s", root, names[i]);
+		CHECK_INT(access(text, F_OK) == 0, stays[i]);
+	}
+	CHECK_INT(file_delete_tree(AT_FDCWD, root, NULL, &e), 0);
+}
+
 TEST(place)
 {
 	char root[] = "/tmp/t_image.XXXXXX", source[64], target[64];
@@ -280,4 +335,5 @@ TEST(place)
 	CHECK_INT(file_delete_tree(AT_FDCWD, root, NULL, &e), 0);
 }
 
-TEST_MAIN(order, manifest_refuses, layout, layout_refuses, closure, fill_hashes_the_nar, place)
+TEST_MAIN(order, manifest_refuses, layout, layout_refuses, closure, fill_hashes_the_nar, place,
+	  place_after_killed_runs)
