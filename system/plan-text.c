@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* A plan as text for people, and as JSON. */
+#include "lib/size.h"
+#include "lib/text.h"
+#include "system/plan.h"
+
+/* ---- For people ------------------------------------------------------------------------------ */
+
+static size_t count(const struct plan *p, enum live_action action)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->services.n; i++)
+		n += ((struct live_change *)p->services.v[i])->action == action;
+	return n;
+}
+
+bool plan_is_empty(const struct plan *p)
+{
+	return !p->packages.n && !p->etc.n && !p->users.n && !p->groups.n && !p->facts.n &&
+	       !p->environment.n && !p->reboot.n && count(p, LIVE_KEEP) == p->services.n;
+}
+
+static void text_items(struct str *out, const char *title, const struct vec *items)
+{
+	static const char signs[] = { '+', '-', '~' };
+
+	for (size_t i = 0; i < items->n; i++) {
+		const struct plan_item *x = items->v[i];
+		char size[16];
+
+		str_addf(out, "  %-10s %c ", i ? "" : title, signs[x->how]);
+		text_safe(out, slice_of(x->name));
+		if (x->before[0] && x->after[0] && strcmp(x->before, x->after) != 0)
+			str_addf(out, " %s -> %s", x->before, x->after);
+		else if (x->before[0] || x->after[0])
+			str_addf(out, " %s%s", x->after[0] ? x->after : x->before,
+				 x->how == PLAN_CHANGED ? " (rebuilt)" : "");
+		text_human(x->size, size);
+		if (x->size)
+			str_addf(out, " (%s)", size);
+		str_addc(out, '\n');
+	}
+}
+
+static void text_services(struct str *out, const struct plan *p)
+{
+	static const enum live_action shown[] = { LIVE_START, LIVE_RESTART, LIVE_STOP, LIVE_LATER };
+	bool first = true;
+
+	for (size_t k = 0; k < ARRAY_LEN(shown); k++) {
+		for (size_t i = 0; i < p->services.n; i++) {
+			const struct live_change *c = p->services.v[i];
+
+			if (c->action != shown[k])
+				continue;
+			str_addf(out, "  %-10s %s %s\n", first ? "services" : "",
+				 live_action_names[c->action], c->name);
+			first = false;
+		}
+	}
+	str_addf(out, "  %-10s keep %zu as they are%s\n", first ? "services" : "",
+		 count(p, LIVE_KEEP),
+		 p->services_live      ? ""
+		 : p->services_at_boot ? " (at the next boot)"
+				       : " (from the sets, PID 1 was not asked)");
+	if (p->init_too_old)
+		str_addf(out,
+			 "  %-10s takes effect at the next boot: the one that runs cannot read "
+			 "the new services\n",
+			 "init");
+}
+
+static void text_environment(struct str *out, const struct plan *p)
+{
+	text_items(out, "variables", &p->environment);
+	if (p->environment.n)
+		str_addf(out, "  %-10s services that run keep theirs until they are restarted\n",
+			 "");
+}
+
+static void text_closure(struct str *out, const struct plan *p)
+{
+	char size[16], delta[16];
+
+	if (!p->closure_after)
+		return;
+	text_human(p->closure_after, size);
+	str_addf(out, "  %-10s %s", "closure", size);
+	if (p->closure_before) {
+		bool more = p->closure_after >= p->closure_before;
+
+		text_human(more ? p->closure_after - p->closure_before
+				: p->closure_before - p->closure_after,
+			   delta);
+		str_addf(out, " (%c%s)", more ? '+' : '-', delta);
+	}
+	str_addc(out, '\n');
+}
+
+void plan_text(const struct plan *p, struct str *out)
+{
+	for (size_t i = 0; i < p->facts.n; i++) {
+		const struct plan_item *x = p->facts.v[i];
+
+		str_addf(out, "  %-10s %s -> %s\n", x->name, x->before, x->after);
+	}
+	text_items(out, "packages", &p->packages);
+	text_items(out, "/etc", &p->etc);
+	text_items(out, "users", &p->users);
+	text_items(out, "groups", &p->groups);
+	text_environment(out, p);
+	text_services(out, p);
+	text_closure(out, p);
+	str_addf(out, "  %-10s %s", "reboot", p->reboot.n ? "needed for: " : "not needed");
+	for (size_t i = 0; i < p->reboot.n; i++)
+		str_addf(out, "%s%s", i ? ", " : "", (const char *)p->reboot.v[i]);
+	str_addc(out, '\n');
+}
+
+static void json_string(struct str *out, const char *key, const char *value)
+{
+	text_json(out, slice_of(key));
+	str_addc(out, ':');
+	text_json(out, slice_of(value));
+}
+
+static void json_items(struct str *out, const char *key, const struct vec *items)
+{
+	static const char *const how[] = { "added", "removed", "changed" };
+
+	text_json(out, slice_of(key));
+	str_add(out, ":[");
+	for (size_t i = 0; i < items->n; i++) {
+		const struct plan_item *x = items->v[i];
+
+		str_add(out, i ? ",{" : "{");
+		json_string(out, "name", x->name);
+		str_addc(out, ',');
+		json_string(out, "change", how[x->how]);
+		str_addc(out, ',');
+		json_string(out, "before", x->before);
+		str_addc(out, ',');
+		json_string(out, "after", x->after);
+		str_addf(out, ",\"size\":%llu}", (unsigned long long)x->size);
+	}
+	str_addc(out, ']');
+}
+
+void plan_json(const struct plan *p, struct str *out)
+{
+	str_addc(out, '{');
+	json_items(out, "facts", &p->facts);
+	str_addc(out, ',');
+	json_items(out, "packages", &p->packages);
+	str_addc(out, ',');
+	json_items(out, "etc", &p->etc);
+	str_addc(out, ',');
+	json_items(out, "users", &p->users);
+	str_addc(out, ',');
+	json_items(out, "groups", &p->groups);
+	str_addc(out, ',');
+	json_items(out, "environment", &p->environment);
+	str_add(out, ",\"services\":[");
+	for (size_t i = 0; i < p->services.n; i++) {
+		const struct live_change *c = p->services.v[i];
+
+		str_add(out, i ? ",{" : "{");
+		json_string(out, "name", c->name);
+		str_addc(out, ',');
+		json_string(out, "action", live_action_names[c->action]);
+		str_addc(out, '}');
+	}
+	str_addf(out,
+		 "],\"services_live\":%s,\"services_at_boot\":%s,\"closure_before\":%llu,\"closure_"
+		 "after\":%llu,",
+		 p->services_live ? "true" : "false", p->services_at_boot ? "true" : "false",
+		 (unsigned long long)p->closure_before, (unsigned long long)p->closure_after);
+	str_add(out, "\"reboot\":[");
+	for (size_t i = 0; i < p->reboot.n; i++) {
+		str_add(out, i ? "," : "");
+		text_json(out, slice_of(p->reboot.v[i]));
+	}
+	str_add(out, "]}");
+}
