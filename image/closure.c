@@ -102,3 +102,33 @@ int closure_load(struct arena *a, const char *store_dir, const char *file, struc
 
 	return r < 0 ? r : closure_parse(a, store_dir, str_slice(&text), ret, e);
 }
+
+static int item_query(struct arena *a, struct store_conn *conn, const char *path, struct vec *ret,
+		      struct tab *want, struct err *e)
+{
+	struct store_info *info = NULL;
+	int r = store_info(conn, a, path, &info, e);
+
+	if (r < 0)
+		return r;
+	void **slot = tab_put(want, slice_of(info->path), NULL);
+	struct digest *hash = arena_dup(a, &info->nar_hash, sizeof(info->nar_hash));
+	if (!slot || !hash)
+		return err_num(e, -ENOMEM, "closure");
+	*slot = hash;
+	info->deriver = "";
+	info->registered = 1;
+	vec_add(ret, info);
+	return 0;
+}
+
+int closure_query(struct arena *a, struct store_conn *conn, const char *path, struct vec *ret,
+		  struct tab *want, struct err *e)
+{
+	auto_vec struct vec paths = VEC_INIT;
+	int r = store_closure(conn, a, &path, 1, &paths, e);
+
+	for (size_t i = 0; i < paths.n && r == 0; i++)
+		r = item_query(a, conn, (const char *)paths.v[i], ret, want, e);
+	return r == 0 && ret->err ? err_num(e, -ENOMEM, "closure") : r;
+}

@@ -17,3 +17,11 @@ int closure_parse(struct arena *a, const char *store_dir, struct slice text, str
 /* The same from a file. */
 int closure_load(struct arena *a, const char *store_dir, const char *file, struct vec *ret,
 		 struct err *e);
+
+struct store_conn;
+struct tab;
+
+/* The closure of a valid path, as closure_parse() gives it; want: store path -> struct digest *,
+ * the hashes that the store knows. */
+int closure_query(struct arena *a, struct store_conn *conn, const char *path, struct vec *ret,
+		  struct tab *want, struct err *e);

@@ -94,12 +94,27 @@ static int db_estimate(const struct contents *c, uint64_t *ret_size, struct err 
 	return r;
 }
 
+static int check_items(const struct contents *c, struct err *e)
+{
+	for (size_t i = 0; c->want && i < c->closure->n; i++) {
+		const struct store_info *info = (const struct store_info *)c->closure->v[i];
+		const struct digest *want = tab_find(c->want, slice_of(info->path));
+
+		if (!want || !digest_eq(want, &info->nar_hash))
+			return err_set(e, -ERR_HASH, "%s is damaged where it comes from",
+				       info->path);
+	}
+	return 0;
+}
+
 static int prepare(void *arg, struct man_entry *n, struct err *e)
 {
 	struct contents *c = arg;
 	uint64_t size = 0;
 
-	int r = db_write(c, "db.sqlite", &size, e);
+	int r = check_items(c, e);
+	if (r == 0)
+		r = db_write(c, "db.sqlite", &size, e);
 	if (r < 0)
 		return r;
 	if (size > n->size)
@@ -111,7 +126,10 @@ static int prepare(void *arg, struct man_entry *n, struct err *e)
 
 struct fill_opts contents_fill(struct contents *c)
 {
-	return (struct fill_opts){ .prepare = prepare, .arg = c };
+	return (struct fill_opts){ .prepare = prepare,
+				   .arg = c,
+				   .progress = c->progress,
+				   .progress_arg = c->progress_arg };
 }
 
 static int add_database(struct contents *c, struct err *e)

@@ -11,6 +11,7 @@
 #include "image/manifest.h"
 #include "lib/arena.h"
 #include "lib/err.h"
+#include "lib/tab.h"
 #include "lib/vec.h"
 
 struct contents {
@@ -20,7 +21,12 @@ struct contents {
 	const struct vec *closure;    /* of struct store_info *, from closure_parse() */
 	const struct boot_menu *menu; /* NULL: no menu */
 	const char *work;	      /* directory for the database file */
-	struct manifest manifest;     /* the result; manifest_done() it */
+	/* May be NULL: what items must be (store path -> struct digest *), who is told of progress
+	 */
+	const struct tab *want;
+	void (*progress)(void *arg, uint64_t bytes);
+	void *progress_arg;
+	struct manifest manifest; /* the result; manifest_done() it */
 };
 
 /* Fill c->manifest. */

@@ -24,13 +24,13 @@ struct open_dir {
 
 struct dirtree {
 	struct img_sink sink;
-	struct dirtree_opts opts;
+	int top;
+	const struct tab *want;
 	dev_t device;			 /* of the top */
 	struct open_dir dirs[DEPTH_MAX]; /* those the next entry may lie in */
 	size_t ndirs;
 	const struct store_info *item; /* being written under a temporary name; NULL: none */
 	int fd;			       /* the file at hand */
-	uint64_t bytes;
 };
 
 /* ---- Names and attributes -------------------------------------------------------------------- */
@@ -116,7 +116,7 @@ static int dir_enter(struct dirtree *t, const struct man_entry *n, struct err *e
 	if (t->ndirs == DEPTH_MAX)
 		return err_set(e, -ERR_LIMIT, "/%s is too deep", n->path);
 	if (t->ndirs == 0) {
-		fd = fcntl(t->opts.dir, F_DUPFD_CLOEXEC, 0);
+		fd = fcntl(t->top, F_DUPFD_CLOEXEC, 0);
 	} else {
 		int r = made_name(n, name, e);
 		if (r < 0)
@@ -137,7 +137,7 @@ static int dir_enter(struct dirtree *t, const struct man_entry *n, struct err *e
 static int item_finish(struct dirtree *t, struct err *e)
 {
 	const struct store_info *item = t->item;
-	const struct digest *want = item ? tab_find(t->opts.want, slice_of(item->path)) : NULL;
+	const struct digest *want = item ? tab_find(t->want, slice_of(item->path)) : NULL;
 	char temp[NAME_MAX + 1];
 
 	if (!item)
@@ -211,7 +211,7 @@ static int file_end(struct dirtree *t, const struct man_entry *n, struct err *e)
 
 	if (r == 0 && !n->item)
 		r = save_old(t, n, e);
-	if (r == 0 && n->late && syncfs(t->opts.dir) < 0)
+	if (r == 0 && n->late && syncfs(t->top) < 0)
 		r = err_sys(e, "syncing");
 	fd_close(&t->fd);
 	if (r < 0 || n->item)
@@ -292,12 +292,7 @@ static int sink_data(struct img_sink *s, const void *p, size_t n, struct err *e)
 	struct dirtree *t = (struct dirtree *)s;
 	int r = fd_write_full(t->fd, p, n);
 
-	if (r < 0)
-		return err_num(e, r, "writing");
-	t->bytes += n;
-	if (t->opts.progress)
-		t->opts.progress(t->opts.arg, t->bytes);
-	return 0;
+	return r < 0 ? err_num(e, r, "writing") : 0;
 }
 
 static int sink_end(struct img_sink *s, const struct man_entry *n, struct err *e)
@@ -305,19 +300,20 @@ static int sink_end(struct img_sink *s, const struct man_entry *n, struct err *e
 	return n->type == MAN_FILE ? file_end((struct dirtree *)s, n, e) : 0;
 }
 
-int dirtree_open(const struct dirtree_opts *o, struct dirtree **ret, struct err *e)
+int dirtree_open(int dir, const struct tab *want, struct dirtree **ret, struct err *e)
 {
 	struct dirtree *t = calloc(1, sizeof(*t));
 	struct stat st;
 
 	if (!t)
 		return err_num(e, -ENOMEM, "writing files");
-	if (fstat(o->dir, &st) < 0) {
+	if (fstat(dir, &st) < 0) {
 		free(t);
 		return err_sys(e, "writing files");
 	}
 	t->sink = (struct img_sink){ sink_entry, sink_data, sink_end };
-	t->opts = *o;
+	t->top = dir;
+	t->want = want;
 	t->device = st.st_dev;
 	t->fd = -1;
 	*ret = t;
@@ -335,7 +331,7 @@ int dirtree_finish(struct dirtree *t, struct err *e)
 
 	while (r == 0 && t->ndirs)
 		r = dir_close(t, e);
-	if (r == 0 && syncfs(t->opts.dir) < 0)
+	if (r == 0 && syncfs(t->top) < 0)
 		r = err_sys(e, "syncing");
 	dirtree_free(t);
 	return r;

@@ -17,15 +17,8 @@
 
 struct dirtree;
 
-struct dirtree_opts {
-	int dir;		/* borrowed */
-	const struct tab *want; /* store path -> struct digest *: what an item must be */
-	/* Called now and then with the bytes of file contents written so far; may be NULL. */
-	void (*progress)(void *arg, uint64_t bytes);
-	void *arg;
-};
-
-int dirtree_open(const struct dirtree_opts *o, struct dirtree **ret, struct err *e);
+/* Write below dir (borrowed). want: store path -> struct digest *, what an item must be. */
+int dirtree_open(int dir, const struct tab *want, struct dirtree **ret, struct err *e);
 /* For fill_run(). A file that is late waits for a syncfs() of everything before it gets its name.
  * Existing directories are taken as they are but for their mode; a regular file in the way that
  * differs is kept as NAME.saved. -ERR_HASH when the source of an item is not what it must be. */

@@ -38,6 +38,11 @@ struct guid img_guid(const char *system, const char *what)
 	return g;
 }
 
+static const char *seed_of(const struct disk *d)
+{
+	return d->opts->seed ? d->opts->seed : d->contents->system;
+}
+
 /* The identifier the layout gives, else the derived one of KIND:NAME. */
 static struct guid part_guid(const struct disk *d, const char *given, const char *kind,
 			     const char *name)
@@ -48,7 +53,7 @@ static struct guid part_guid(const struct disk *d, const char *given, const char
 	if (*given && guid_parse(slice_of(given), &g) == 0)
 		return g;
 	(void)snprintf(what, sizeof(what), "%s:%s", kind, name);
-	return img_guid(d->contents->system, what);
+	return img_guid(seed_of(d), what);
 }
 
 static int put(int fd, const void *p, size_t n, uint64_t off, struct err *e)
@@ -66,6 +71,13 @@ static int put(int fd, const void *p, size_t n, uint64_t off, struct err *e)
 		off += (uint64_t)k;
 		n -= (size_t)k;
 	}
+	return 0;
+}
+
+static int resize(const struct disk *d, uint64_t size, struct err *e)
+{
+	if (!d->opts->device && ftruncate(d->fd, (off_t)size) < 0)
+		return err_sys(e, "sizing the image");
 	return 0;
 }
 
@@ -102,7 +114,8 @@ static int make_root(struct disk *d, size_t i, struct err *e)
 				.label = p->label,
 				.mke2fs = d->opts->mke2fs,
 				.work = d->contents->work,
-				.free_bytes = d->size[i] ? 0 : p->free };
+				.free_bytes = d->size[i] ? 0 : p->free,
+				.device = d->opts->device };
 
 	fs.free_inodes = 4096 + (fs.size ? fs.size : fs.free_bytes) / (64 * 1024);
 	int r = ext4_make(&fs, &d->contents->manifest, &d->size[i], e);
@@ -121,7 +134,8 @@ static int make_esp(struct disk *d, size_t i, struct err *e)
 					  (uint32_t)id.b[2] << 8 | id.b[3],
 				.label = p->label,
 				.mkfs = d->opts->mkfs_fat,
-				.mtools = d->opts->mtools };
+				.mtools = d->opts->mtools,
+				.device = d->opts->device };
 	int r = 0;
 
 	if (d->opts->esp_dir)
@@ -155,9 +169,9 @@ static int make_part(struct disk *d, size_t i, struct err *e)
 	};
 	const struct part_spec *p = &d->opts->layout->parts[i];
 
-	if (d->size[i] && ftruncate(d->fd, (off_t)(d->place[i] + d->size[i])) < 0)
-		return err_sys(e, "sizing the image");
-	int r = make[p->content](d, i, e);
+	int r = d->size[i] ? resize(d, d->place[i] + d->size[i], e) : 0;
+	if (r == 0)
+		r = make[p->content](d, i, e);
 	return r < 0 ? err_wrap(e, r, "partition '%s'", p->name) : 0;
 }
 
@@ -178,7 +192,7 @@ static int share_out(struct disk *d, struct err *e)
 	}
 	if (!d->opts->size)
 		return 0;
-	if (d->opts->size % MIB)
+	if (d->opts->size % (d->opts->device ? GPT_SECTOR : MIB))
 		return err_set(e, -ERR_INVALID, "the size of the image is not a number of MiB");
 	if (d->opts->size < others + (root < l->n ? MIB : 0))
 		return err_set(e, -ERR_LIMIT,
@@ -186,7 +200,7 @@ static int share_out(struct disk *d, struct err *e)
 			       (unsigned long long)(others / MIB),
 			       (unsigned long long)(d->opts->size / MIB));
 	if (root < l->n)
-		d->size[root] = d->opts->size - others;
+		d->size[root] = (d->opts->size - others) / MIB * MIB;
 	return 0;
 }
 
@@ -198,7 +212,7 @@ static int write_table(struct disk *d, uint64_t size, struct err *e)
 
 	if (!g)
 		return err_num(e, -ENOMEM, "partition table");
-	g->disk = img_guid(d->contents->system, "disk");
+	g->disk = img_guid(seed_of(d), "disk");
 	g->sectors = size / GPT_SECTOR;
 	g->nparts = l->n;
 	for (size_t i = 0; i < l->n; i++) {
@@ -215,9 +229,7 @@ static int write_table(struct disk *d, uint64_t size, struct err *e)
 	int r = gpt_format(g, head, tail, e);
 	if (r < 0)
 		return r;
-	if (ftruncate(d->fd, (off_t)size) < 0)
-		return err_sys(e, "sizing the image");
-	if ((r = put(d->fd, head, sizeof(head), 0, e)) < 0)
+	if ((r = resize(d, size, e)) < 0 || (r = put(d->fd, head, sizeof(head), 0, e)) < 0)
 		return r;
 	d->result.size = size;
 	return put(d->fd, tail, sizeof(tail), size - sizeof(tail), e);
@@ -255,26 +267,56 @@ static int disk_write(struct disk *d, struct err *e)
 		r = make_part(d, i, e);
 		at += d->size[i];
 	}
+	if (r == 0 && d->opts->device && fsync(d->fd) < 0)
+		r = err_sys(e, "%s", d->opts->file);
 	if (r == 0)
 		r = write_table(d, d->opts->size ? d->opts->size : at + MIB, e);
 	return r == 0 ? write_code(d, e) : r;
 }
 
+/* What was on a device is gone first: neither an old table, at either end, nor old boot code is
+ * there while the new ones are not. */
+static int wipe(struct disk *d, struct err *e)
+{
+	auto_free uint8_t *zeros = calloc(1, MIB);
+	uint64_t size = d->opts->size;
+
+	if (!zeros)
+		return err_num(e, -ENOMEM, "%s", d->opts->file);
+	if (size < 2 * MIB)
+		return err_set(e, -ERR_LIMIT, "the disk has less than 2 MiB");
+	int r = put(d->fd, zeros, MIB, 0, e);
+	if (r == 0)
+		r = put(d->fd, zeros, MIB, size - MIB, e);
+	return r == 0 && fsync(d->fd) < 0 ? err_sys(e, "%s", d->opts->file) : r;
+}
+
+/* The table, which makes a disk of it, only when the rest is on it. */
+static int device_write(struct disk *d, struct err *e)
+{
+	int r = wipe(d, e);
+
+	if (r == 0)
+		r = disk_write(d, e);
+	return r == 0 && fsync(d->fd) < 0 ? err_sys(e, "%s", d->opts->file) : r;
+}
+
 int disk_make(const struct disk_opts *o, struct contents *c, struct disk_result *ret, struct err *e)
 {
 	struct disk d = { .opts = o, .contents = c };
-	auto_fd int fd = open(o->file, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	int flags = o->device ? O_RDWR : O_RDWR | O_CREAT | O_EXCL;
+	auto_fd int fd = open(o->file, flags | O_CLOEXEC, 0644);
 
 	if (fd < 0)
 		return err_sys(e, "%s", o->file);
 	d.fd = fd;
 	int r = contents_make(c, e);
 	if (r == 0)
-		r = disk_write(&d, e);
+		r = o->device ? device_write(&d, e) : disk_write(&d, e);
 	manifest_done(&c->manifest);
-	if (r < 0)
+	if (r < 0 && !o->device)
 		(void)unlink(o->file); /* half an image is of no use */
-	else
+	if (r == 0)
 		*ret = d.result;
 	return r;
 }

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "image/contents.h"
@@ -13,7 +14,10 @@
 #include "lib/gpt.h"
 
 struct disk_opts {
-	const char *file;	     /* is created; must not exist */
+	const char *file; /* is created; must not exist, unless: */
+	bool device; /* file is a disk or its like, of just that size, with anything on it; it is
+		      * synced, and does not start until it is complete */
+	const char *seed;	     /* identifiers are derived from; NULL: the system's path */
 	const struct layout *layout; /* borrowed */
 	uint64_t size;	    /* of the whole disk; 0: as large as it must be. What is left goes
 			     * to a root without size. */
@@ -27,8 +31,8 @@ struct disk_result {
 	uint64_t size, free_bytes; /* of the disk; in the root file system */
 };
 
-/* Write the disk; on failure the file is removed. -ERR_LIMIT says how much is missing when the
- * contents do not fit into the sizes given. */
+/* Write the disk; on failure the file is removed (a device is not). -ERR_LIMIT says how much is
+ * missing when the contents do not fit into the sizes given. */
 int disk_make(const struct disk_opts *o, struct contents *c, struct disk_result *ret,
 	      struct err *e);
 

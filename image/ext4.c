@@ -145,18 +145,23 @@ static int mke2fs_run(const struct ext4_opts *o, uint64_t blocks, uint64_t inode
 	guid_format(&o->uuid, uuid);
 	(void)snprintf(extended, sizeof(extended),
 		       "offset=%llu,hash_seed=%s,root_owner=0:0,lazy_itable_init=0,nodiscard,"
-		       "lazy_journal_init=0,assume_storage_prezeroed=1",
-		       (unsigned long long)o->offset, uuid);
+		       "lazy_journal_init=0,assume_storage_prezeroed=%d",
+		       (unsigned long long)o->offset, uuid, !o->device);
 	(void)snprintf(config, sizeof(config), "MKE2FS_CONFIG=%s", path);
 	(void)snprintf(n[0], sizeof(n[0]), "%d", EXT4_BLOCK);
 	(void)snprintf(n[1], sizeof(n[1]), "%llu", (unsigned long long)inodes);
 	(void)snprintf(n[2], sizeof(n[2]), "%llu", (unsigned long long)blocks);
 	(void)snprintf(journal, sizeof(journal), "size=%d", EXT4_JOURNAL_MB);
-	const char *argv[] = { o->mke2fs, "-q", "-F",	      "-t",    "ext4",	"-T",
-			       "plain",	  "-b", n[0],	      "-I",    "256",	"-N",
-			       n[1],	  "-m", "0",	      "-J",    journal, "-O",
-			       FEATURES,  "-E", extended,     "-U",    uuid,	"-L",
-			       o->label,  "-e", "remount-ro", o->file, n[2],	NULL };
+	const char *argv[] = { o->mke2fs, "-q",	   o->device ? "-FF" : "-F",
+			       "-t",	  "ext4",  "-T",
+			       "plain",	  "-b",	   n[0],
+			       "-I",	  "256",   "-N",
+			       n[1],	  "-m",	   "0",
+			       "-J",	  journal, "-O",
+			       FEATURES,  "-E",	   extended,
+			       "-U",	  uuid,	   "-L",
+			       o->label,  "-e",	   "remount-ro",
+			       o->file,	  n[2],	   NULL };
 	/* mke2fs before 1.47.1 knows only its own variable for the time, later ones the common. */
 	const char *envp[] = { config,
 			       "E2FSPROGS_FAKE_TIME=1",
@@ -187,8 +192,9 @@ static int fs_open(const struct ext4_opts *o, int flags, ext2_filsys *ret, struc
 
 static int file_size(const struct ext4_opts *o, uint64_t size, struct err *e)
 {
+	if (o->device)
+		return 0;
 	auto_fd int fd = open(o->file, O_WRONLY | O_CLOEXEC);
-
 	if (fd < 0)
 		return err_sys(e, "%s", o->file);
 	/* Down first: what an earlier try wrote must be zeros again. */

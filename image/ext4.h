@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "image/fill.h"
@@ -27,6 +28,7 @@ struct ext4_opts {
 	const char *work;    /* directory for its configuration file */
 	uint64_t free_bytes; /* that are left once the manifest is in */
 	uint64_t free_inodes;
+	bool device; /* file is a disk or its like: of fixed size, and not zeros */
 };
 
 /* What a manifest needs, apart from the file system's own tables. */

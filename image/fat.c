@@ -34,7 +34,7 @@ static int mkfs(const struct fat_opts *o, struct err *e)
 {
 	char offset[24], blocks[24], serial[9];
 	bool wide = o->size >= FAT32_MIN;
-	const char *argv[20];
+	const char *argv[24];
 	size_t n = 0;
 
 	(void)snprintf(offset, sizeof(offset), "%llu", (unsigned long long)(o->offset / SECTOR));
@@ -52,6 +52,8 @@ static int mkfs(const struct fat_opts *o, struct err *e)
 	}
 	argv[n++] = "-i";
 	argv[n++] = serial;
+	if (o->device) /* with partitions on it */
+		argv[n++] = "-I";
 	if (*o->label) {
 		argv[n++] = "-n";
 		argv[n++] = o->label;

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "image/manifest.h"
@@ -20,6 +21,7 @@ struct fat_opts {
 	const char *label;  /* "" for none */
 	const char *mkfs;   /* program mkfs.fat */
 	const char *mtools; /* program mtools: all its commands in one */
+	bool device;	    /* file is a disk */
 };
 
 /* Make the file system and put m into it: directories and files; owners, modes and times of the

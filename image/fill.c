@@ -19,7 +19,8 @@ struct fill {
 	struct store_info *item; /* being hashed; NULL: none */
 	struct hasher *hash;	 /* owned; NULL when item is */
 	uint64_t nar_size;
-	size_t open; /* directories of the item not yet closed */
+	uint64_t given; /* bytes of contents */
+	size_t open;	/* directories of the item not yet closed */
 	struct str token;
 };
 
@@ -134,6 +135,9 @@ static int give(struct fill *f, const void *p, size_t n, struct err *e)
 {
 	if (f->item)
 		nar_bytes(f, p, n);
+	f->given += n;
+	if (f->opts->progress)
+		f->opts->progress(f->opts->progress_arg, f->given);
 	return f->sink->data(f->sink, p, n, e);
 }
 

@@ -24,6 +24,9 @@ struct fill_opts {
 	 * has its hash and size by then. */
 	int (*prepare)(void *arg, struct man_entry *n, struct err *e);
 	void *arg;
+	/* Called with the bytes of contents given so far; NULL: nobody asks. */
+	void (*progress)(void *arg, uint64_t bytes);
+	void *progress_arg;
 };
 
 int fill_run(struct manifest *m, struct img_sink *sink, const struct fill_opts *opts,

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "bootloader/bootloader.h"
+#include "image/closure.h"
 #include "image/contents.h"
 #include "image/dirtree.h"
 #include "image/ext4.h"
@@ -41,40 +42,6 @@ struct install {
 	struct install_result result;
 	uint64_t all; /* bytes to write */
 };
-
-/* ---- The closure ----------------------------------------------------------------------------- */
-
-static int item_add(struct install *x, const char *path, struct err *e)
-{
-	struct store_info *info = NULL;
-	int r = store_info(x->conn, &x->arena, path, &info, e);
-
-	if (r < 0)
-		return r;
-	struct digest *want = arena_dup(&x->arena, &info->nar_hash, sizeof(info->nar_hash));
-	void **slot = tab_put(&x->want, slice_of(info->path), NULL);
-	if (!want || !slot)
-		return err_num(e, -ENOMEM, "closure");
-	*slot = want;
-	info->deriver = "";
-	info->registered = 1;
-	vec_add(&x->closure, info);
-	return 0;
-}
-
-static int load_closure(struct install *x, struct err *e)
-{
-	auto_vec struct vec paths = VEC_INIT;
-	const char *system = x->opts->system;
-	int r = store_closure(x->conn, &x->arena, &system, 1, &paths, e);
-
-	for (size_t i = 0; i < paths.n && r == 0; i++)
-		r = item_add(x, paths.v[i], e);
-	if (r == 0 && x->closure.err)
-		r = err_num(e, -ENOMEM, "closure");
-	x->result.items = x->closure.n;
-	return r;
-}
 
 /* ---- What is in the directory ---------------------------------------------------------------- */
 
@@ -326,12 +293,23 @@ static int check_loader(const struct install_opts *o, struct err *e)
 
 /* ---- Writing --------------------------------------------------------------------------------- */
 
+static void progress(void *arg, uint64_t bytes)
+{
+	struct install *x = arg;
+
+	x->result.bytes = bytes;
+	if (x->opts->progress)
+		x->opts->progress(x->opts->arg, bytes, x->all);
+}
+
 static int make_contents(struct install *x, const char *work, struct err *e)
 {
 	x->contents = (struct contents){ .arena = &x->arena,
 					 .store_prefix = store_conn_root(x->conn),
 					 .system = x->opts->system,
 					 .closure = &x->closure,
+					 .progress = progress,
+					 .progress_arg = x,
 					 .work = work };
 	return contents_make(&x->contents, e);
 }
@@ -348,21 +326,11 @@ static void restore_hashes(struct install *x, const struct vec *sizes)
 	}
 }
 
-static void progress(void *arg, uint64_t bytes)
-{
-	struct install *x = arg;
-
-	x->result.bytes = bytes;
-	if (x->opts->progress)
-		x->opts->progress(x->opts->arg, bytes, x->all);
-}
-
 static int write_tree(struct install *x, struct err *e)
 {
-	struct dirtree_opts o = { x->dir, &x->want, progress, x };
 	struct fill_opts fill = contents_fill(&x->contents);
 	struct dirtree *t = NULL;
-	int r = dirtree_open(&o, &t, e);
+	int r = dirtree_open(x->dir, &x->want, &t, e);
 
 	if (r < 0)
 		return r;
@@ -399,12 +367,14 @@ static int run(struct install *x, struct err *e)
 	if (!work)
 		return err_num(e, -ENOMEM, "%s", x->opts->dir);
 	if ((r = check_loader(x->opts, e)) < 0 || (r = open_dir(x, e)) < 0 ||
-	    (r = load_closure(x, e)) < 0 || (r = check_unused(x, e)) < 0)
+	    (r = check_unused(x, e)) < 0 ||
+	    (r = closure_query(&x->arena, x->conn, x->opts->system, &x->closure, &x->want, e)) < 0)
 		return r;
 	for (size_t i = 0; i < x->closure.n; i++)
 		vec_add(&sizes,
 			arena_dup(&x->arena, &((struct store_info *)x->closure.v[i])->nar_size,
 				  sizeof(uint64_t)));
+	x->result.items = x->closure.n;
 	if (sizes.err || arena_err(&x->arena))
 		return err_num(e, -ENOMEM, "closure");
 	fresh = !x->resumed;
