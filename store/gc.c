@@ -344,22 +344,31 @@ static int sweep(struct gc *g)
 	db_end_read(g->db);
 	if (r == 0)
 		r = invalidate(g);
-	for (size_t i = 0; r == 0 && i < g->rubbish.n; i++) {
-		progress(g, "deleting '%s/%s'", g->l->store_dir, (char *)g->rubbish.v[i]);
+	for (size_t i = 0; r == 0 && i < g->rubbish.n; i++)
 		r = discard(g, trash, g->rubbish.v[i], serial++);
-	}
 	for (size_t i = 0; r == 0 && i < g->dead.n; i++) {
-		progress(g, "deleting '%s'", (char *)g->dead.v[i]);
 		r = discard(g, trash, local_base(g->l, g->dead.v[i]), serial++);
 		vec_add(g->ret, g->dead.v[i]);
 	}
 	return r;
 }
 
+/* With all locks released: who listens may be slow. */
+static void tell(struct gc *g)
+{
+	for (size_t i = 0; i < g->rubbish.n; i++)
+		progress(g, "deleting '%s/%s'", g->l->store_dir, (char *)g->rubbish.v[i]);
+	for (size_t i = 0; i < g->dead.n; i++)
+		progress(g, "deleting '%s'", (char *)g->dead.v[i]);
+}
+
 static int empty_trash(struct gc *g)
 {
 	uint64_t bytes = 0, links = 0;
-	int r = file_delete_tree(g->l->store_fd, TRASH, &bytes, g->e);
+	int r;
+
+	tell(g);
+	r = file_delete_tree(g->l->store_fd, TRASH, &bytes, g->e);
 
 	if (r == 0)
 		r = links_prune(g->l, &links, g->e);

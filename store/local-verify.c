@@ -51,6 +51,8 @@ struct verifier {
 	local_report_fn *report;
 	void *arg;
 	uint64_t errors;
+	bool locked;	 /* others wait: what is found is told later */
+	struct vec late; /* texts, in a */
 	struct err *e;
 };
 
@@ -62,9 +64,20 @@ static void __attribute__((format(printf, 2, 3))) fault(struct verifier *v, cons
 	va_start(ap, fmt);
 	str_addv(&s, fmt, ap);
 	va_end(ap);
-	if (v->report)
+	if (v->locked)
+		vec_add(&v->late, arena_str(&v->a, s.buf));
+	else if (v->report)
 		v->report(v->arg, s.buf);
 	str_done(&s);
+}
+
+/* The lock is released: who listens may be slow. */
+static int tell_late(struct verifier *v)
+{
+	v->locked = false;
+	for (size_t i = 0; i < v->late.n && v->late.v[i]; i++)
+		fault(v, "%s", (char *)v->late.v[i]);
+	return v->late.err < 0 ? err_num(v->e, v->late.err, "verify") : 0;
 }
 
 static int find_missing(struct verifier *v)
@@ -221,6 +234,7 @@ int local_verify(struct local *l, bool contents, local_report_fn *report, void *
 	auto_fd int gc_fd = -1;
 	int r = local_begin(l, &v.db, e);
 
+	v.locked = true;
 	if (r == 0)
 		r = local_gc_lock(l, true, true, &gc_fd, e);
 	if (r == 0)
@@ -230,12 +244,15 @@ int local_verify(struct local *l, bool contents, local_report_fn *report, void *
 	if (r == 0 && v.missing.count)
 		r = handle_missing(&v);
 	fd_close(&gc_fd);
+	if (r == 0)
+		r = tell_late(&v);
 	for (size_t i = 0; r == 0 && contents && i < v.valid.n; i++)
 		if (!tab_has(&v.missing, slice_of(v.valid.v[i])) &&
 		    local_check_path(l, v.valid.v[i], NULL) == 0)
 			r = check_contents(&v, v.valid.v[i]);
 	tab_done(&v.missing);
 	vec_done(&v.valid);
+	vec_done(&v.late);
 	arena_done(&v.a);
 	if (r == 0)
 		*ret_errors = v.errors;

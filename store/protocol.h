@@ -65,4 +65,4 @@ enum proto_mode { PROTO_BUILD_NORMAL, PROTO_BUILD_REPAIR, PROTO_BUILD_CHECK };
 #define PROTO_LIMIT_LIST    (1u << 20)
 #define PROTO_LIMIT_REQUEST ((size_t)256 << 20) /* memory of one request */
 #define PROTO_HELLO_SECONDS 5
-#define PROTO_STALL_SECONDS 60 /* without a byte in the middle of a request */
+#define PROTO_STALL_SECONDS 60 /* without a byte in the middle of a request or an answer */

@@ -2,7 +2,6 @@
 #include "store/serve.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -22,7 +21,6 @@
 
 #define MAX_SILENT_DEFAULT 3600
 #define TIMEOUT_DEFAULT	   86400
-#define FLUSH_IDLE_MS	   30
 #define DESCRIPTORS	   4096
 
 /* One request while it is answered. */
@@ -675,14 +673,12 @@ uint64_t serve_processors(void)
 }
 
 /* Additions wait for each other to be made durable together; others wait for them, so not while
- * the client is silent. */
-static void flush_when_idle(struct session *s)
+ * the client is silent or does not listen. */
+static void flush_when_idle(void *arg)
 {
-	struct pollfd p = { .fd = s->stream.fd, .events = POLLIN };
+	struct session *s = arg;
 	struct err e = ERR_INIT;
-	if (!local_pending(s->l) || s->stream.pos < s->stream.len)
-		return;
-	if (poll(&p, 1, FLUSH_IDLE_MS) == 0 && local_flush(s->l, &e) < 0 && !s->lost.code)
+	if (local_pending(s->l) && local_flush(s->l, &e) < 0 && !s->lost.code)
 		s->lost = e;
 }
 
@@ -737,10 +733,11 @@ void serve(int fd, const struct serve_opts *o)
 		session_done(&s);
 		return;
 	}
+	st->idle = flush_when_idle;
+	st->idle_arg = &s;
 	stream_put_u64(st, PROTO_LAST);
 	bool go = stream_flush(st) == 0;
 	while (go) {
-		flush_when_idle(&s);
 		st->stall_ns = 0; /* between requests a client may think as long as it likes */
 		if (!stream_wait(st))
 			break;

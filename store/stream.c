@@ -12,6 +12,7 @@
 
 #define IN_SIZE	 (64u << 10)
 #define OUT_HIGH (256u << 10)
+#define IDLE_NS	 30000000ull /* without a byte, after which idle is called */
 
 int stream_init(struct stream *s, int fd)
 {
@@ -40,24 +41,35 @@ static void fail(struct stream *s, int code)
 		s->err = code;
 }
 
-/* Wait for input within the stall limit. */
-static int wait_input(struct stream *s)
+/* Poll for at most ns; 0: for ever. */
+static int wait_ns(struct stream *s, short events, uint64_t ns)
 {
-	if (!s->stall_ns)
-		return 0;
-	struct pollfd p = { .fd = s->fd, .events = POLLIN };
+	struct pollfd p = { .fd = s->fd, .events = events };
 	int r;
 	do
-		r = poll(&p, 1, (int)(s->stall_ns / 1000000));
+		r = poll(&p, 1, ns ? (int)((ns + 999999) / 1000000) : -1);
 	while (r < 0 && errno == EINTR);
 	if (r < 0)
 		return -errno;
 	return r == 0 ? -ETIMEDOUT : 0;
 }
 
+/* Wait until a byte can move, within the stall limit. */
+static int wait_for(struct stream *s, short events)
+{
+	if (!s->stall_ns && !s->idle)
+		return 0; /* the call itself waits */
+	int r = s->idle ? wait_ns(s, events, IDLE_NS) : -ETIMEDOUT;
+	if (r != -ETIMEDOUT)
+		return r;
+	if (s->idle)
+		s->idle(s->idle_arg);
+	return wait_ns(s, events, s->stall_ns);
+}
+
 static ssize_t receive(struct stream *s, void *p, size_t n)
 {
-	int r = wait_input(s);
+	int r = wait_for(s, POLLIN);
 	if (r)
 		return r;
 	return fd_read_some(s->fd, p, n);
@@ -238,8 +250,15 @@ void stream_put_list(struct stream *s, const struct vec *v)
 
 static int send_all(struct stream *s, const char *p, size_t n)
 {
+	int flags = MSG_NOSIGNAL | (s->stall_ns || s->idle ? MSG_DONTWAIT : 0);
 	while (n) {
-		ssize_t sent = send(s->fd, p, n, MSG_NOSIGNAL);
+		ssize_t sent = send(s->fd, p, n, flags);
+		if (sent < 0 && errno == EAGAIN) {
+			int r = wait_for(s, POLLOUT);
+			if (r)
+				return r;
+			continue;
+		}
 		if (sent < 0 && errno == EINTR)
 			continue;
 		if (sent < 0)

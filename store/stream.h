@@ -22,8 +22,10 @@ struct stream {
 	size_t pos, len;   /* unread part of in */
 	struct str out;	   /* not yet sent */
 	int err;	   /* 0, -errno (-ENODATA: the other side closed), -ERR_PROTO, -ERR_LIMIT */
-	uint64_t stall_ns; /* give up when no byte comes for so long; 0: wait */
-	size_t left;	   /* bytes this request may still take in strings; SIZE_MAX: no budget */
+	uint64_t stall_ns; /* give up when no byte moves for so long, either way; 0: wait */
+	void (*idle)(void *arg); /* NULL, or called before a longer wait for the other side */
+	void *idle_arg;
+	size_t left; /* bytes this request may still take in strings; SIZE_MAX: no budget */
 };
 
 /* Takes fd in any case. */

@@ -115,6 +115,15 @@ def fresh():
     return good
 
 
+def children_down_to(n):
+    for _ in range(200):
+        kids = open("/proc/%d/task/%d/children" % (daemon.pid, daemon.pid)).read().split()
+        if len(kids) <= n:
+            break
+        time.sleep(0.05)
+    return kids
+
+
 for _ in range(200):
     if os.path.exists(path):
         break
@@ -235,15 +244,32 @@ many = [Conn() for _ in range(40)]
 ok("forty connections at once", all(x.ask(u64(1), s(text)) is None and x.num() == 1 for x in many))
 for x in many:
     x.c.close()
-for _ in range(200):
-    kids = open("/proc/%d/task/%d/children" % (daemon.pid, daemon.pid)).read().split()
-    if not kids:
-        break
-    time.sleep(0.05)
+kids = children_down_to(0)
 ok("no process is left of them", not kids, kids)
 ok("no descriptor is left of them", len(os.listdir("/proc/%d/fd" % daemon.pid)) < 10)
 left = sorted(x for x in os.listdir(root + "/gnu/store") if x != ".links")
 ok("only what was added is in the store", sorted("/gnu/store/" + x for x in left) == sorted([text, flat, ref]), left)
+
+# ---- a client that does not read what a collection tells it, while another goes on ----
+c, other = Conn(), Conn()
+for i in range(40):
+    c.send(b"".join(u64(8) + s("%s-%04d" % ("x" * 150, 100 * i + k)) + s("x") + strings([]) for k in range(100)))
+    assert all(c.end() is None and c.str() for k in range(100))
+c.c.close()
+children_down_to(1)  # its temporary roots end with it
+deaf = Conn()
+deaf.send(u64(20, 2, 0, 0, 2**64 - 1, 0, 0, 0))
+for _ in range(400):  # until it is at it
+    if len(os.listdir(root + "/gnu/store")) < 3900:
+        break
+    time.sleep(0.05)
+try:
+    e = other.ask(u64(8), s("after"), s("x"), strings([])) or other.str()
+except socket.timeout:
+    e = "nothing happened"
+ok("a client that does not listen keeps nobody waiting", e[-6:] == b"-after", e)
+ok("and loses nothing", deaf.end() is None and len(deaf.list()) > 4000)
+deaf.c.close()
 
 daemon.send_signal(signal.SIGTERM)
 ok("ends", daemon.wait(20) == 0)

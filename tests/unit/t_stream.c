@@ -103,4 +103,30 @@ TEST(nul_in_text)
 	stream_done(&s);
 }
 
-TEST_MAIN(values, refusals, claims_cost_nothing, count_bomb, nul_in_text)
+static void count(void *arg)
+{
+	++*(unsigned *)arg;
+}
+
+TEST(who_does_not_read_is_given_up)
+{
+	static char piece[100000];
+	unsigned idle = 0;
+	struct stream s;
+	int pair[2];
+
+	CHECK_INT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	CHECK_INT(stream_init(&s, pair[0]), 0);
+	s.stall_ns = 200000000;
+	s.idle = count;
+	s.idle_arg = &idle;
+	for (int i = 0; i < 100 && !s.err; i++)
+		stream_put_raw(&s, piece, sizeof(piece));
+	CHECK_INT(s.err, -ETIMEDOUT);
+	CHECK_INT(idle, 1);
+	close(pair[1]);
+	stream_done(&s);
+}
+
+TEST_MAIN(values, refusals, claims_cost_nothing, count_bomb, nul_in_text,
+	  who_does_not_read_is_given_up)
