@@ -32,6 +32,7 @@
 #define TMPFS_MAGIC	  0x01021994
 #define LIMIT_LIST	  (64u << 10)
 #define LIMIT_GENERATIONS 4096
+#define CONSOLES	  4
 #define LIST_MAX	  20 /* the newest, as many as a screen has room for */
 #define TRIAL_WAIT	  5  /* seconds to read a message that nobody may read */
 #define FSCK_REBOOT	  2  /* bits of e2fsck's exit status */
@@ -45,19 +46,26 @@ static int kmsg = -1;
 static bool watched;	    /* by the hardware */
 static const char *root_at; /* where the root file system is: "/root", then ""; NULL: nowhere yet */
 
-static void sink(enum log_level level, const char *line)
+/* The kernel brings it to all consoles; also: to /dev/console, whatever the kernel lets through. */
+static void tell(int priority, const char *line, bool also)
 {
-	static const int priority[LOG_LVL_MAX] = { 3, 4, 6, 7 };
 	char text[1024];
-	int n = snprintf(text, sizeof(text), "<%d>cairn-boot: %s\n", priority[level], line);
+	int n = snprintf(text, sizeof(text), "<%d>cairn-boot: %s\n", priority, line);
 
 	if (n < 0)
 		return;
 	n = MIN_OF(n, (int)sizeof(text) - 1);
-	if (kmsg < 0 || level == LOG_LVL_ERROR)
+	if (kmsg < 0 || also)
 		(void)!write(STDERR_FILENO, text + 3, (size_t)n - 3); /* nowhere to tell */
 	if (kmsg >= 0)
 		(void)!write(kmsg, text, (size_t)n);
+}
+
+static void sink(enum log_level level, const char *line)
+{
+	static const int priority[LOG_LVL_MAX] = { 3, 4, 6, 7 };
+
+	tell(priority[level], line, level == LOG_LVL_ERROR);
 }
 
 /* ---- the first mounts ------------------------------------------------------------------------*/
@@ -296,42 +304,91 @@ static void stop_watchdog(void)
 		(void)!write(fd, "V", 1); /* what does not know the word has stopped before */
 }
 
-static int take_console(void *arg)
+/* The terminal whose name is arg becomes the child's. */
+static int take_terminal(void *arg)
 {
-	int fd = open("/dev/console", O_RDWR);
+	char path[64];
 
-	(void)arg;
+	(void)snprintf(path, sizeof(path), "/dev/%s", (const char *)arg);
+	int fd = open(path, O_RDWR | O_NONBLOCK); /* a line without a carrier would wait for it */
 	if (fd < 0)
 		return -errno;
+	(void)fd_set_nonblock(fd, false);
 	for (int i = 0; i < 3; i++)
 		if (dup2(fd, i) < 0)
 			return -errno;
 	return 0;
 }
 
-/* true when a shell ran and ended. */
-static bool rescue_shell(void)
+/* Names of the terminals that the kernel's messages go to: people may sit at any of them. */
+static size_t find_consoles(char name[CONSOLES][32])
 {
-	const char *argv[] = { "sh", NULL };
+	char text[256];
+	auto_fd int fd = open("/sys/class/tty/console/active", O_RDONLY | O_CLOEXEC);
+	ssize_t got = fd < 0 ? 0 : fd_read_some(fd, text, sizeof(text));
+	struct slice rest = slice_trim((struct slice){ text, got > 0 ? (size_t)got : 0 }), word;
+	size_t n = 0;
+
+	while (rest.n && n < CONSOLES && slice_cut(&rest, ' ', &word)) {
+		if (!word.n || word.n >= 32)
+			continue;
+		memcpy(name[n], word.p, word.n);
+		name[n][word.n] = '\0';
+		/* tty0 is whichever is in front, and cannot be a terminal of one's own. */
+		if (strcmp(name[n], "tty0") == 0)
+			name[n][3] = '1';
+		n++;
+	}
+	if (n == 0)
+		memcpy(name[n++], "console", sizeof("console"));
+	return n;
+}
+
+static bool start_shell(char *terminal, struct proc *ret)
+{
+	static const char *const argv[] = { "sh", NULL };
 	static const char *const envp[] = { "PATH=/sbin:/bin", "TERM=linux", "HOME=/", NULL };
 	struct proc_spec spec = PROC_SPEC_INIT;
-	struct proc p = PROC_INIT;
 	struct err e = ERR_INIT;
-	int status;
 
-	if (access("/bin/sh", X_OK) < 0)
-		return false;
 	spec.path = "/bin/sh";
 	spec.argv = argv;
 	spec.envp = envp;
 	spec.setsid = true;
-	spec.setup = take_console;
-	if (proc_start(&spec, &p, &e) < 0) {
-		log_error("rescue: %s", e.msg);
+	spec.setup = take_terminal;
+	spec.arg = terminal;
+	if (proc_start(&spec, ret, &e) == 0)
+		return true;
+	log_error("rescue: %s: %s", terminal, e.msg);
+	return false;
+}
+
+/* A shell on every console, until one of them is left. true when one ran. */
+static bool rescue_shell(void)
+{
+	char name[CONSOLES][32];
+	struct proc shell[CONSOLES];
+	size_t n = 0, consoles = find_consoles(name);
+	int status;
+
+	if (access("/bin/sh", X_OK) < 0)
 		return false;
+	for (size_t i = 0; i < consoles; i++)
+		n += start_shell(name[i], &shell[n]);
+	for (bool one = n == 0; !one;) {
+		siginfo_t si = { 0 };
+		if (waitid(P_ALL, 0, &si, WEXITED | WNOWAIT) < 0 && errno != EINTR)
+			break;
+		for (size_t i = 0; i < n; i++)
+			one |= shell[i].pid == si.si_pid;
+		if (!one && si.si_pid)
+			(void)waitpid(si.si_pid, NULL, WNOHANG); /* left behind by a shell */
 	}
-	(void)proc_wait(&p, &status);
-	return true;
+	for (size_t i = 0; i < n; i++) {
+		(void)proc_kill(&shell[i], SIGKILL); /* a zombie does not mind */
+		(void)proc_wait(&shell[i], &status);
+	}
+	return n > 0;
 }
 
 /* First line of GENERATION/label, "" when it cannot be read. */
@@ -353,15 +410,17 @@ static void list_generations(void)
 
 	if (n == 0)
 		return;
-	log_error("boot: generations; generation=N on the kernel's command line starts one:");
+	tell(3, "boot: generations; generation=N on the kernel's command line starts one:", false);
 	for (size_t i = n > LIST_MAX ? n - LIST_MAX : 0; i < n; i++) {
 		struct root_spec s = { .generation = numbers[i] };
-		char label[200] = "";
+		char label[200] = "", line[512];
 
 		if (root_generation(root_at, &s, NULL) < 0)
 			continue;
 		read_label(s.system, label, sizeof(label));
-		log_error("boot: %5u  %s  %s", numbers[i], s.system, label);
+		(void)snprintf(line, sizeof(line), "boot: %5u  %.200s  %s", numbers[i], s.system,
+			       label);
+		tell(3, line, false);
 	}
 }
 

@@ -6,6 +6,12 @@
 local tools = require "system.tools"
 local tree = require "system.tree"
 
+-- What somebody at the rescue shell types without thinking; `busybox NAME` has the rest.
+local COMMANDS = {
+	"sh", "cat", "chroot", "cp", "dmesg", "fdisk", "find", "grep", "head", "less", "ln", "ls", "mkdir", "mount", "mv",
+	"ps", "readlink", "rm", "sync", "tail", "tty", "umount", "vi",
+}
+
 local M = {}
 
 -- os.initrd_modules, os.initrd_rescue, os.kernel
@@ -22,7 +28,9 @@ function M.derivation(os)
 	end
 	if os.initrd_rescue then
 		sections[#sections + 1] = tree.copy("bin/busybox", tools.busybox .. "/bin/busybox", true)
-		sections[#sections + 1] = tree.link("bin/sh", "busybox")
+		for _, name in ipairs(COMMANDS) do
+			sections[#sections + 1] = tree.link("bin/" .. name, "busybox")
+		end
 	end
 	if #os.initrd_modules > 0 then
 		sections[#sections + 1] = tree.modules("modules", os.kernel, os.initrd_modules)
