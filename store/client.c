@@ -127,6 +127,22 @@ static int run_embedded(struct store_conn *c, int *ret, struct err *e)
 	return 0;
 }
 
+/* The root of a daemon that was named by its socket: as given, or what stands before the usual
+ * place of the socket. A socket elsewhere is taken for that of the machine's own store. */
+static int set_root_of_socket(struct store_conn *c, const char *sock, const char *usual,
+			      struct err *e)
+{
+	if (c->opts.root)
+		return set_root(c, c->opts.root, e);
+	char *path = absolute(&c->a, sock);
+	if (!path)
+		return err_set(e, -ENOMEM, "cannot resolve the socket %s", sock);
+	if (!slice_ends(slice_of(path), usual) || strlen(path) == strlen(usual))
+		return 0;
+	path[strlen(path) - strlen(usual)] = 0;
+	return set_root(c, path, e);
+}
+
 /* Choose daemon or private root, connect or fork. */
 static int find_store(struct store_conn *c, int *ret, struct err *e)
 {
@@ -137,9 +153,9 @@ static int find_store(struct store_conn *c, int *ret, struct err *e)
 	char *usual = arena_fmt(&c->a, "%s/daemon-socket/socket", c->state_dir);
 	if (!c->root || !usual)
 		return err_set(e, -ENOMEM, "out of memory");
+	int r = sock ? set_root_of_socket(c, sock, usual, e) : 0;
 	if (sock)
-		return connect_to(sock, ret, e);
-	int r = 0;
+		return r ? r : connect_to(sock, ret, e);
 	if (root && *root)
 		r = set_root(c, root, e);
 	else if (access(usual, F_OK) == 0)

@@ -129,6 +129,23 @@ static int print(const struct ctx *c, struct job *j, struct store_conn *conn, st
 	return finish_output(e);
 }
 
+/* What no build waited for must have become valid before it is told. */
+static int confirm(const struct ctx *c, struct job *j, struct store_conn *conn, struct err *e)
+{
+	auto_vec struct vec items = VEC_INIT;
+
+	for (size_t i = 0; i < j->rows.n; i++) {
+		const struct sys_eval_result *res = j->rows.v[i];
+		const char *path = c->derivation && res->drv ? res->drv : res->value;
+		struct slice item = store_path_item(store_conn_dir(conn), slice_of(path));
+		if (item.n)
+			vec_add(&items, arena_slice(&j->arena, item));
+	}
+	if (items.err || arena_err(&j->arena))
+		return err_set(e, -ENOMEM, "out of memory");
+	return store_confirm(conn, (const char *const *)items.v, items.n, e);
+}
+
 /* ---- Doing ------------------------------------------------------------------------------------
  */
 
@@ -182,6 +199,8 @@ static int build(struct ctx *c, struct job *j, struct store_conn *conn, struct e
 		r = err_set(e, -ENOMEM, "out of memory");
 	if (r == 0 && things.n && !c->derivation)
 		r = store_build(conn, (const char *const *)things.v, things.n, e);
+	else if (r == 0)
+		r = confirm(c, j, conn, e);
 	if (r == 0 && c->link)
 		r = add_roots(c, j, conn, e);
 	return r < 0 ? r : print(c, j, conn, e);

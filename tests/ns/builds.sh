@@ -150,6 +150,9 @@ drv full 'echo >$out' >full.lua
 build --derivation -f full.lua >out 2>err
 (trap '' XFSZ; ulimit -f 80; build -f full.lua >out 2>err)
 ok "an output that cannot be registered" "$([ $? = 1 ] && has err database && empty -d "$root"/gnu/store/*-full "$root"/gnu/store/*-full.lock; echo $?)" err
+drv unfiled 'echo >$out' >unfiled.lua
+(trap '' XFSZ; ulimit -f 80; build --derivation -f unfiled.lua >out 2>err)
+ok "nor is its derivation told" "$([ $? = 1 ] && has err database && [ ! -s out ]; echo $?)" err
 
 # ---- fixed outputs ----
 hash=$(printf 'hi\n' | sha256sum | cut -d' ' -f1)
@@ -319,8 +322,16 @@ sock=$droot/var/guix/daemon-socket/socket
 ok "daemon: listens" "$(await test -S "$sock"; echo $?)" derr
 path=$("$CAIRN" build --socket "$sock" -f same.lua 2>err)
 ok "daemon: builds" "$([ "$(cat "$droot$path")" = x ]; echo $?)" err
+ok "daemon: prints where things are" "$([ "$(cat "$("$CAIRN" build --socket "$sock" --physical -f same.lua 2>err)")" = x ]; echo $?)" err
 "$CAIRN" build --socket "$sock" -f fails.lua >out 2>err
 ok "daemon: tells of failures" "$([ $? = 100 ] && has err "line 3"; echo $?)" err
+log=$(sed -n 's/^whole log: //p' err | head -n 1)
+ok "daemon: and where the log is" "$(gzip -dc "$log" 2>/dev/null | has - "line 1"; echo $?)" err
+drv=$("$CAIRN" build --socket "$sock" --derivation -f fails.lua 2>err)
+"$CAIRN" store log --socket "$sock" "$drv" >out 2>err
+ok "daemon: shows the log" "$([ $? = 0 ] && has out "line 1"; echo $?)" err
+(cd "$droot/var/guix" && "$CAIRN" store log --socket daemon-socket/socket --path "$droot$drv") >out 2>err
+ok "daemon: and its path, by a relative name of the socket" "$(gzip -dc "$(cat out)" 2>/dev/null | has - "line 1"; echo $?)" err
 if [ "$(id -u)" = 0 ]; then
 	chmod 711 "$TMP"
 	setpriv --reuid 65534 --regid 65534 --clear-groups env HOME=/nonexistent \
