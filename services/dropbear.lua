@@ -1,0 +1,96 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+--
+-- Logins over the network by SSH. Host keys are the machine's own: made at the first start.
+
+local dropbear = require "packages.dropbear"
+local service = require "system.service"
+local tools = require "system.tools"
+
+local KEYS = "/var/lib/dropbear"
+
+-- A key that was cut off while it was made is made again; authorised keys belong to root, not to
+-- those they let in.
+local START = [[
+#!@busybox@ sh
+b=@busybox@
+keys=]] .. KEYS .. "\n" .. [[
+umask 077
+$b mkdir -p "$keys"
+for type in ed25519 ecdsa; do
+	file=$keys/host_$type
+	if [ ! -s "$file" ]; then
+		$b rm -f "$file.new"
+		@dropbear@/bin/dropbearkey -t $type -f "$file.new" >/dev/null 2>&1 && $b fsync "$file.new" && $b mv "$file.new" "$file" || exit 1
+	fi
+	set -- "$@" -r "$file"
+done
+exec @dropbear@/sbin/dropbear -F -E "$@"
+]]
+
+-- Dropbear reads ~/.ssh/authorized_keys only. What the configuration says is put there, in front of
+-- nothing: the file is the configuration's.
+local AUTHORIZE = [[
+#!@busybox@ sh
+b=@busybox@
+user=$1 source=$2
+line=$($b grep "^$user:" /etc/passwd) || exit 1
+home=$(echo "$line" | $b cut -d : -f 6)
+ids=$(echo "$line" | $b cut -d : -f 3,4)
+$b mkdir -p "$home/.ssh" && $b cp "$source" "$home/.ssh/authorized_keys.new" || exit 1
+$b chmod 700 "$home/.ssh" && $b chmod 600 "$home/.ssh/authorized_keys.new" || exit 1
+$b chown "$ids" "$home/.ssh" "$home/.ssh/authorized_keys.new" || exit 1
+exec $b mv "$home/.ssh/authorized_keys.new" "$home/.ssh/authorized_keys"
+]]
+
+local KEY = "^[%w@.-]+ [%w+/=]+[^\1-\31\127]*$"
+
+return service.service_type {
+	name = "dropbear",
+	doc = "logins over the network by SSH",
+	fields = {
+		port = schema.integer { default = 22, min = 1, max = 65535 },
+		password_login = schema.boolean { default = false, doc = "else only keys" },
+		root_login = schema.boolean { default = true },
+		authorized_keys = schema.map(
+			schema.string { pattern = "^[a-z_][a-z0-9_-]*$", what = "the name of a user" },
+			schema.list(schema.string { pattern = KEY, max = 4000, what = "a public key, one line" }),
+			{ default = {}, doc = "who is let in by which keys" }),
+	},
+	extend = function(s)
+		local busybox = tools.busybox .. "/bin/busybox"
+		local function script(name, contents)
+			return text(name, (contents:gsub("@(%w+)@", { busybox = busybox, dropbear = tostring(dropbear) })),
+				{ executable = true, busybox = busybox })
+		end
+		local exec = { script("dropbear-start", START), "-p", tostring(s.port) }
+		if not s.password_login then
+			exec[#exec + 1] = "-s"
+		end
+		if not s.root_login then
+			exec[#exec + 1] = "-w"
+		end
+		local activation, users = {}, {}
+		for user in pairs(s.authorized_keys) do
+			users[#users + 1] = user
+		end
+		table.sort(users)
+		for _, user in ipairs(users) do
+			activation[#activation + 1] = {
+				name = "ssh-keys-" .. user,
+				command = {
+					script("authorize", AUTHORIZE), user,
+					text("keys-of-" .. user, table.concat(s.authorized_keys[user], "\n") .. "\n"),
+				},
+			}
+		end
+		return {
+			profile = { dropbear }, activation = activation,
+			init = {
+				{
+					name = "dropbear", description = "logins by SSH", exec = exec,
+					requires = { "base" }, after = { "dhcp", "network" },
+				},
+			},
+		}
+	end,
+}
