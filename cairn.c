@@ -62,6 +62,7 @@ static const struct cmd *const commands[] = {
 	&store_cmd_daemon,
 	&store_cmd_exec,
 	&init_cmd_halt,
+	&image_cmd_install,
 	&init_cmd_poweroff,
 	&init_cmd_reboot,
 	&init_cmd_service,

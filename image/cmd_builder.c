@@ -73,17 +73,6 @@ static const char * or (const char *given, const char *other)
 	return given ? given : other;
 }
 
-/* The menu of a machine whose only generation is this one. */
-static int first_menu(const struct bootable *o, struct arena *a, struct boot_menu *ret,
-		      bool *ret_none, struct err *e)
-{
-	struct sys_root root = { .target = "", .store = o->store_prefix };
-	struct gen gen = { .number = 1, .path = o->system };
-	struct gen_list list = { .v = &gen, .n = 1, .current = 1 };
-
-	return sys_menu_build(&root, a, &list, 1, 0, ret, ret_none, e);
-}
-
 /* Contents from the options; everything lives in a, closure and menu. */
 static int load(struct bootable *o, struct arena *a, struct vec *closure, struct boot_menu *menu,
 		struct contents *ret, struct err *e)
@@ -97,7 +86,7 @@ static int load(struct bootable *o, struct arena *a, struct vec *closure, struct
 		return cmd_usage(e, "--closure, --system and an output are needed");
 	if ((r = store_path_check(STORE_DIR_DEFAULT, slice_of(o->system), e)) < 0 ||
 	    (r = closure_load(a, STORE_DIR_DEFAULT, o->closure, closure, e)) < 0 ||
-	    (r = first_menu(o, a, menu, &none, e)) < 0)
+	    (r = contents_menu(a, o->store_prefix, o->system, menu, &none, e)) < 0)
 		return r;
 	*ret = (struct contents){ .arena = a,
 				  .store_prefix = o->store_prefix,

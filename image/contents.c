@@ -10,6 +10,7 @@
 #include "lib/path.h"
 #include "lib/size.h"
 #include "store/store.h"
+#include "system/system.h"
 
 #define PROFILES "var/guix/profiles"
 #define DB_FILE	 "var/guix/db/db.sqlite"
@@ -190,6 +191,16 @@ static int add_configuration(struct contents *c, struct err *e)
 	if (!source)
 		return err_num(e, -ENOMEM, "configuration");
 	return manifest_add_copy(&c->manifest, c->store_prefix, source, "etc/cairn", e);
+}
+
+int contents_menu(struct arena *a, const char *store_prefix, const char *system,
+		  struct boot_menu *ret, bool *ret_none, struct err *e)
+{
+	struct sys_root root = { .target = "", .store = store_prefix };
+	struct gen gen = { .number = 1, .path = system };
+	struct gen_list list = { .v = &gen, .n = 1, .current = 1 };
+
+	return sys_menu_build(&root, a, &list, 1, 0, ret, ret_none, e);
 }
 
 int contents_make(struct contents *c, struct err *e)

@@ -6,6 +6,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 #include "bootloader/bootloader.h"
 #include "image/fill.h"
 #include "image/manifest.h"
@@ -29,6 +31,9 @@ struct contents {
 	struct manifest manifest; /* the result; manifest_done() it */
 };
 
+/* The menu of a machine whose only generation is system. */
+int contents_menu(struct arena *a, const char *store_prefix, const char *system,
+		  struct boot_menu *ret, bool *ret_none, struct err *e);
 /* Fill c->manifest. */
 int contents_make(struct contents *c, struct err *e);
 /* For fill_run(): makes the database once all items are hashed. */

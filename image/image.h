@@ -4,8 +4,9 @@
 
 #include "lib/cmd.h"
 
-extern const struct cmd image_cmd_image; /* cairn system image */
-extern const struct cmd image_cmd_init;	 /* cairn system init */
+extern const struct cmd image_cmd_image;   /* cairn system image */
+extern const struct cmd image_cmd_init;	   /* cairn system init */
+extern const struct cmd image_cmd_install; /* cairn install */
 /* cairn builder …, hidden */
 extern const struct cmd image_cmd_builder_image_docker;
 extern const struct cmd image_cmd_builder_image_iso;

@@ -14,27 +14,7 @@ unset CAIRN_ROOT
 R=$TMP/builder
 mkdir -p "$R"
 "$SRC/tests/cmd/mock-world" "$TMP/world" || exit 1
-mkdir -p "$TMP/world/bootloader"
-# Stand-ins for GRUB's parts; that they start is shown in a machine.
-cat >"$TMP/world/bootloader/grub.lua" <<'LUA'
-local b = require "packages.busybox" .. "/bin/busybox"
-local function code(name, script)
-	return derivation { name = name, builder = b, args = { "sh", "-c", script }, env = { b = b } }
-end
-return {
-	bios = function(n)
-		return code("grub-bios", [[
-$b mkdir $out
-$b dd if=/dev/zero of=$out/boot.img bs=510 count=1 2>/dev/null
-$b printf '\125\252' >>$out/boot.img
-$b seq 1 9000 >$out/core.img
-echo partition ]] .. n .. [[ >>$out/core.img]])
-	end,
-	efi = function(n)
-		return code("grub-efi", "$b mkdir -p $out/EFI/BOOT; echo partition " .. n .. " >$out/EFI/BOOT/BOOTX64.EFI")
-	end,
-}
-LUA
+mock_grub "$TMP/world"
 config=$TMP/system.lua
 cp "$SRC/examples/minimal.lua" "$config"
 init() { "$CAIRN" system init --root "$R" --modules "$TMP/world" --quiet "$@"; }

@@ -1,0 +1,171 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
+# timeout: 600
+# cairn install: a whole disk (here a file) from answers and from questions; what is refused; cut off.
+set -u
+PATH=$PATH:/usr/sbin:/sbin
+. "$SRC/tests/cmd/image.inc"
+for tool in sfdisk mke2fs e2fsck debugfs mkfs.fat fsck.fat mtools busybox; do
+	command -v $tool >/dev/null || { echo "skip: $tool is not installed"; exit 77; }
+done
+unset CAIRN_ROOT
+R=$TMP/builder
+mkdir -p "$R" "$TMP/world"
+"$SRC/tests/cmd/mock-world" "$TMP/world" || exit 1
+mock_grub "$TMP/world"
+sed 's/hello/dropbear/g; s/2\.0/1/' "$TMP/world/packages/hello.lua" >"$TMP/world/packages/dropbear.lua"
+hash=$(busybox mkpasswd -m sha512 -S abcdefgh -P 0 <<X
+canary-word
+X
+)
+disk=$TMP/disk
+answers() { # FILE DISK [LINE...]
+	file=$1
+	printf '[install]\nhost-name = stone\ntimezone = Europe/Berlin\nnetwork = static\naddress = 192.0.2.5/24\ngateway = 192.0.2.1\nname-servers = 9.9.9.9 1.1.1.1\ndisk = %s\nssh = keys\n' "$2" >"$file"
+	shift 2
+	[ $# = 0 ] || printf '%s\n' "$@" >>"$file"
+	printf '\n[user root]\npassword = %s\n\n[user ann]\nkey = ssh-ed25519 AAAAC3Nza ann@host\n' "$hash" >>"$file"
+}
+install() { "$CAIRN" install --root "$R" --modules "$TMP/world" --quiet "$@"; }
+code() { # STATUS TEXT COMMAND...
+	want=$1 text=$2
+	shift 2
+	"$@" >"$TMP/code" 2>&1 </dev/null
+	got=$?
+	cat "$TMP/code"
+	echo "status $got"
+	[ $got = "$want" ] && grep -qF -e "$text" "$TMP/code"
+}
+garbage() { # an old disk: nothing on it may be taken for zeros
+	head -c 1048576 /dev/urandom >"$TMP/noise"
+	: >"$1"
+	for _ in $(seq 32); do cat "$TMP/noise"; done >>"$1"
+	truncate -s 420000256 "$1" # not a whole number of MiB
+	dd if="$TMP/noise" of="$1" bs=512 seek=$((420000256 / 512 - 2048)) conv=notrunc status=none
+}
+
+# ---- Answers
+garbage "$disk"
+cp "$disk" "$TMP/before"
+answers "$TMP/a" "$disk"
+check 'the plan' code 0 'EVERYTHING on it will be lost' install --answers "$TMP/a" --dry-run
+check 'has the configuration' grep -qF 'services.static_network { address = "192.0.2.5/24", gateway = "192.0.2.1", }' "$TMP/code"
+check 'and the disk is as before' cmp "$disk" "$TMP/before"
+bad() { # TEXT SED-SCRIPT
+	sed "$2" "$TMP/a" >"$TMP/bad"
+	code 65 "$1" install --answers "$TMP/bad"
+}
+check 'no host name' bad 'host-name is not given' '/^host-name/d'
+check 'no disk' bad 'disk is not given' '/^disk/d'
+check 'a bad host name' bad 'is not a host name' 's/stone/a b/'
+check 'a bad address' bad 'is not an address with prefix' 's|192.0.2.5/24|192.0.2.5|'
+check 'an unknown key' bad 'disc' 's/^disk/disc/'
+check 'a password in plain text' bad 'not the output of crypt' 's/^password = .*/password = secret/'
+check 'is not repeated' sh -c "! grep -q secret '$TMP/code'"
+check 'nobody could log in' bad 'root would have no way to log in' '/^password/d'
+check 'an unknown zone' bad 'unknown time zone' 's|Europe/Berlin|Europe/Nowhere|'
+check 'another size' bad 'bytes, not' 's/^ssh/disk-size = 5M\n&/'
+check 'another disk' bad "has serial number '', not 'X1'" 's/^ssh/disk-serial = X1\n&/'
+check 'control characters' bad 'is not' "s/ann@host/$(printf 'a\033[2Jb')/"
+check 'do not reach the terminal' sh -c "! grep -q '$(printf '\033')' '$TMP/code'"
+check 'no such disk' code 1 'No such file' sh -c "sed 's|^disk = .*|disk = /dev/none|' '$TMP/a' >'$TMP/bad'; '$CAIRN' install --modules '$TMP/world' --answers '$TMP/bad'"
+check 'a directory' code 65 'is not a disk' sh -c "sed 's|^disk = .*|disk = /|' '$TMP/a' >'$TMP/bad'; '$CAIRN' install --modules '$TMP/world' --answers '$TMP/bad'"
+truncate -s 100M "$TMP/small"
+answers "$TMP/s" "$TMP/small"
+check 'too small' code 69 'are needed' install --answers "$TMP/s"
+check 'was not touched' cmp -n 104857600 "$TMP/small" /dev/zero
+check 'and none of it touched the disk' cmp "$disk" "$TMP/before"
+
+# ---- A disk
+check 'installs' code 0 installed install --answers "$TMP/a"
+check 'a sound table' sh -c "sfdisk --verify '$disk' | grep -q 'No errors'"
+check 'three partitions' test "$(sfdisk -d "$disk" | grep -c start=)" = 3
+fs="$disk?offset=$((66 * 1048576))"
+check 'a sound root' e2fsck -fn "$fs"
+dd if="$disk" of="$TMP/fat" bs=1M skip=2 count=64 status=none
+check 'a sound ESP' fsck.fat -n "$TMP/fat"
+look() { debugfs -R "$1" "$fs" 2>/dev/null; }
+check 'the configuration' sh -c "debugfs -R 'cat /etc/cairn/system.lua' '$fs' 2>/dev/null >'$TMP/config'; grep -q 'host_name = \"stone\"' '$TMP/config'"
+uuid=$(sed -n 's/.*UUID=\([0-9a-f-]*\).*/\1/p' "$TMP/config")
+check 'names the root it has' sh -c "dumpe2fs -h '$fs' 2>/dev/null | grep -q 'UUID: *$uuid'"
+check 'the menu starts it' sh -c "debugfs -R 'cat /boot/grub/grub.cfg' '$fs' 2>/dev/null | grep -q 'root=UUID=$uuid'"
+check 'GRUB for partition 3' sh -c "mtools -c mtype -i '$TMP/fat' ::/EFI/BOOT/BOOTX64.EFI | grep -qx 'partition 3' && dd if='$disk' bs=1M skip=1 count=1 status=none | grep -aqx 'partition 3'"
+check 'a boot sector' test "$(dd if="$disk" bs=1 skip=510 count=2 status=none | od -An -tx1 | tr -d ' ')" = 55aa
+check 'the word itself is nowhere' sh -c "! grep -aq canary-word '$disk' '$TMP/code' '$TMP/a'"
+cp "$disk" "$TMP/good"
+garbage "$disk"
+sed "s/^ssh/root-uuid = $uuid\n&/" "$TMP/a" >"$TMP/again"
+check 'once more' code 0 installed install --answers "$TMP/again"
+same_files() { # the parts that a boot loader or kernel reads
+	for img in "$TMP/good" "$disk"; do
+		rm -rf "$TMP/x.$$"
+		mkdir "$TMP/x.$$"
+		debugfs -R "rdump / $TMP/x.$$" "$img?offset=$((66 * 1048576))" 2>/dev/null
+		(cd "$TMP/x.$$" && find . -type f -print0 | sort -z | xargs -0 sha256sum) >"$img.sums"
+	done
+	cmp "$TMP/good.sums" "$disk.sums"
+}
+check 'makes the same files on another old disk' same_files
+
+# ---- Cut off: no partition table, hence no machine, until the rest is there
+now() { python3 -c 'import time; print(int(time.monotonic() * 1000))'; }
+start=$(now)
+install --answers "$TMP/again" >/dev/null
+took=$(($(now) - start))
+cuts=8 half=0 wrong=0
+for i in $(seq $cuts); do
+	ms=$((took * (i * 3 % cuts + 1) / cuts))
+	timeout -s KILL "$((ms / 1000)).$(printf %03d $((ms % 1000)))" "$CAIRN" install --root "$R" --modules "$TMP/world" --quiet --answers "$TMP/again" >"$TMP/k" 2>&1
+	if ! sfdisk -d "$disk" >/dev/null 2>&1; then
+		half=$((half + 1))
+		[ "$(dd if="$disk" bs=512 count=1 status=none | tr -d '\0' | wc -c)" = 0 ] || wrong=$((wrong + 1))
+	fi
+done
+echo "# $half of $cuts were cut off in the middle of $took ms"
+check 'some were cut off in the middle' test $half -gt 0
+check 'none of them looks like a machine' test $wrong = 0
+check 'it is completed' code 0 installed install --answers "$TMP/again"
+check 'to the very same' same_files
+
+# ---- Questions
+ask() { # LINES STATE: what is said goes to $TMP/said
+	printf "$1" | install --state "$2" --log "$TMP/log" >"$TMP/said" 2>&1
+}
+S=$TMP/state
+ask 'Europe/Nowhere\n' "$S"
+check 'a wrong zone' grep -q "unknown time zone 'Europe/Nowhere'" "$TMP/said"
+ask 'Europe/Berlin\nbad name\nstone\n' "$S"
+check 'a wrong host name' grep -q 'is not a host name' "$TMP/said"
+check 'the state knows the page' grep -qx 'page = network' "$S"
+check 'and the answers' sh -c "grep -qx 'timezone = Europe/Berlin' '$S' && grep -qx 'host-name = stone' '$S'"
+check 'and is private' test "$(stat -c %a "$S")" = 600
+ask 'carrier pigeon\nstatic\n\n192.0.2.5\n192.0.2.5/24\n192.0.2.1\nx\n9.9.9.9\nback\n' "$S"
+check 'goes on there' grep -q 'Going on where the installer was cut off' "$TMP/said"
+check 'a wrong network' grep -q 'answer dhcp, static or none' "$TMP/said"
+check 'a wrong address' grep -q "'192.0.2.5' is not an address with prefix" "$TMP/said"
+check 'wrong name servers' grep -q "'x' is not an address" "$TMP/said"
+check 'back' test "$(grep -c 'of 9: Network' "$TMP/said")" = 2
+sed -i 's/^page = .*/page = disk/' "$S"
+ask 'nonesuch\nquit\n' "$S"
+check 'no disk is chosen by itself' grep -q 'There is no such disk' "$TMP/said"
+sed -i "s/^page = .*/page = users/; s|^ssh|disk = $disk\n&|" "$S"
+ask 'canary-word\nanother\ncanary-word\ncanary-word\n\nann\n\n\nssh-ed25519 AAAAC3Nza ann@host\n\n\npasswords\n' "$S"
+check 'two passwords that differ' grep -q 'They differ' "$TMP/said"
+check 'a hash is kept' grep -q '^password = \$6\$' "$S"
+check 'and nothing else' sh -c "! grep -q canary-word '$S' '$TMP/said' '$TMP/log'"
+sed -i 's/^page = .*/page = services/' "$S"
+cp "$disk" "$TMP/before"
+ask 'telnet\npasswords\n\nyes\nquit\n' "$S"
+check 'a wrong answer about SSH' grep -q 'answer no, keys or passwords' "$TMP/said"
+check 'shows the configuration' grep -q 'services.dropbear' "$TMP/said"
+check 'a wrong confirmation' grep -q 'That is not its name; nothing was written' "$TMP/said"
+check 'and nothing was written' cmp "$disk" "$TMP/before"
+garbage "$disk"
+ask '\ndisk\n' "$S"
+check 'ends well' grep -q 'Done. Remove the medium' "$TMP/said"
+check 'with a sound root' e2fsck -fn "$fs"
+check 'and no state' test ! -e "$S"
+echo 'what = this' >"$S"
+check 'a state that is none' code 65 'remove the file to begin anew' install --state "$S" --log "$TMP/log"
+echo "1..$n"
+exit $fails
