@@ -43,7 +43,7 @@ exec = /bin/sh -c "$1"
 start-timeout = 1h
 
 [service other]
-exec = /bin/sh -c "trap 'echo down >/test/other; exit' TERM; while :; do sleep 0.05; done"
+exec = /bin/sh -c "trap 'echo down >/test/other; exit' TERM; echo >/test/ready; while :; do sleep 0.05; done"
 X
 }
 
@@ -61,7 +61,7 @@ opens)
 	check "power off" ends 130
 	;;
 fails)
-	gated 'echo no >&2; exit 3' >"$R/test/in"
+	gated 'while [ ! -e /test/ready ]; do sleep 0.05; done; exit 3' >"$R/test/in"
 	start <"$R/test/in"
 	check "a gate that fails reboots" ends 129
 	check "it says why" said 'trial: the health gate failed.*good failed'

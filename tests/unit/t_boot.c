@@ -417,6 +417,15 @@ TEST(counting)
 	CHECK_INT(boot_mark_good(root, 3, &e), 0);
 	check_count(root, 3, 0, 0);
 
+	/* All of it in one sector: a write that is cut off leaves the old or the new state. */
+	char block[BOOT_ENV_SIZE], rest[BOOT_ENV_SIZE];
+	auto_fd int sector = openat(dir, BOOT_ENV_FILE, O_RDONLY | O_CLOEXEC);
+	memset(rest, '#', sizeof(rest));
+	CHECK_INT(boot_trial_begin(root, 999999, &e), 0);
+	CHECK_INT(pread(sector, block, sizeof(block), 0), BOOT_ENV_SIZE);
+	CHECK(memcmp(block + 512, rest, sizeof(block) - 512) == 0);
+	check_count(root, 3, 999999, 3);
+
 	/* Neither nonsense in a variable nor a broken block stops a machine from switching. */
 	auto_fd int fd = openat(dir, BOOT_ENV_FILE, O_RDWR | O_CLOEXEC);
 	CHECK_INT(set(fd, "cairn_try", "4 -o 1", &e), 0);
