@@ -212,9 +212,16 @@ static int mark_good(struct switcher *s, struct err *e)
 	if (!x.booted)
 		return err_set(e, -ERR_NOTFOUND, "%s is no generation of this machine",
 			       s->booted ? s->booted : GEN_BOOTED_LINK);
-	rc = boot_mark_good(s->root.target, x.booted, e);
-	if (rc < 0)
+	struct err tmp = ERR_INIT;
+	rc = boot_mark_good(s->root.target, x.booted, &tmp);
+	if (rc == -EROFS) {
+		puts("the root file system is not written: boots are not counted");
+		return 0;
+	}
+	if (rc < 0) {
+		*e = tmp;
 		return rc;
+	}
 	printf("generation %u is good%s\n", x.booted,
 	       x.count.good == x.booted ? ", as before" : "");
 	if (x.fell_back)
