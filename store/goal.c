@@ -43,7 +43,8 @@ struct goal {
 	struct local_locks locks;
 	unsigned slot;
 	bool have_slot, log_end;
-	int code; /* of the failure */
+	uint64_t tried; /* the last round in which it was */
+	int code;	/* of the failure */
 };
 
 struct goals {
@@ -53,6 +54,7 @@ struct goals {
 	struct tab by_path; /* struct goal * */
 	struct vec all, top;
 	size_t unfinished, running, downloads, builders;
+	uint64_t round;		/* of starting what is ready */
 	bool stop;		/* a failure ended the request */
 	uint64_t waiting_since; /* ns; with nothing running; UINT64_MAX: said so */
 	struct err first;	/* failure */
@@ -385,13 +387,21 @@ static void abort_goal(struct goals *g, struct goal *goal, const struct err *why
 	fail_goal(g, goal, why);
 }
 
-/* The ready goal with the most behind it that may start now; skip marks those just tried. */
-static struct goal *best_ready(struct goals *g, const struct tab *skip)
+/* What cannot start in one round. */
+struct round {
+	uint64_t number;
+	bool no_job, no_download;
+};
+
+/* The ready goal with the most behind it that may start and was not tried in this round. */
+static struct goal *best_ready(struct goals *g, const struct round *now)
 {
 	struct goal *best = NULL;
 	for (size_t i = 0; i < g->all.n; i++) {
 		struct goal *goal = g->all.v[i];
-		if (goal->state != GOAL_READY || tab_has(skip, slice_of(goal->path)))
+		if (goal->state != GOAL_READY || goal->tried == now->number)
+			continue;
+		if (goal->builtin ? now->no_download : now->no_job)
 			continue;
 		if (!best || goal->height > best->height)
 			best = goal;
@@ -402,20 +412,14 @@ static struct goal *best_ready(struct goals *g, const struct tab *skip)
 /* Start what can be started. *ret_waiting: something waits for a lock or a slot of others. */
 static int start_ready(struct goals *g, bool *ret_waiting, struct err *e)
 {
-	auto_tab struct tab tried = TAB_INIT;
-	bool no_job = false, no_download = false;
+	struct round now = { .number = ++g->round };
 	*ret_waiting = false;
-	for (struct goal *goal; !g->stop && (goal = best_ready(g, &tried));) {
+	for (struct goal *goal; !g->stop && (goal = best_ready(g, &now));) {
 		struct err why = ERR_INIT;
-		(void)tab_put(&tried, slice_of(goal->path), NULL);
-		if (tried.err)
-			return err_set(e, -ENOMEM, "out of memory");
-		bool *full = goal->builtin ? &no_download : &no_job;
-		if (*full)
-			continue;
+		goal->tried = now.number;
 		int r = take_slot(g, goal, &why);
 		if (r == -EAGAIN) {
-			*full = *ret_waiting = true;
+			*(goal->builtin ? &now.no_download : &now.no_job) = *ret_waiting = true;
 			continue;
 		}
 		if (!r)
