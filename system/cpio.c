@@ -1,35 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The archive form of a tree that the kernel unpacks as its initramfs ("newc"). */
+/* A tree as an archive that the kernel unpacks as its initramfs. */
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "lib/cpio.h"
 #include "lib/fd.h"
 #include "lib/size.h"
 #include "system/tree.h"
 
 #define LIMIT_COPY (64u << 20)
-
-struct cpio_head {
-	unsigned ino, mode, nlink, size, rmajor, rminor;
-};
-
-/* Every name and every body begins at a multiple of four. */
-static void pad(struct str *s)
-{
-	while (s->len % 4 && !str_err(s))
-		str_addc(s, '\0');
-}
-
-static void member(struct str *s, const struct cpio_head *h, const char *name, struct slice data)
-{
-	str_addf(s, "070701%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X", h->ino, h->mode,
-		 0u, 0u, h->nlink, 1u, h->size, 0u, 0u, h->rmajor, h->rminor,
-		 (unsigned)strlen(name) + 1, 0u);
-	str_addn(s, name, strlen(name) + 1);
-	pad(s);
-	str_adds(s, data);
-	pad(s);
-}
 
 static int add(struct str *s, const struct tree_item *t, unsigned ino, struct err *e)
 {
@@ -55,7 +34,9 @@ static int add(struct str *s, const struct tree_item *t, unsigned ino, struct er
 		data = str_slice(&file);
 	}
 	h.size = (unsigned)data.n;
-	member(s, &h, t->path, data);
+	cpio_member(s, &h, t->path);
+	str_adds(s, data);
+	cpio_pad(s, CPIO_ALIGN);
 	return 0;
 }
 
@@ -70,9 +51,8 @@ int tree_cpio(const struct tree *t, int fd, struct err *e)
 		if (rc < 0)
 			return rc;
 	}
-	member(&s, &end, "TRAILER!!!", (struct slice){ "", 0 });
-	while (s.len % 512 && !str_err(&s))
-		str_addc(&s, '\0');
+	cpio_member(&s, &end, CPIO_TRAILER);
+	cpio_pad(&s, 512);
 	if (str_err(&s))
 		return err_num(e, str_err(&s), "archive");
 	rc = fd_write_full(fd, s.buf, s.len);
