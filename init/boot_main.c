@@ -192,18 +192,21 @@ static int mount_at(const struct root_spec *s, const char *device, const char *t
 	return 0;
 }
 
-/* The root as it is, or an image file on it, or memory above either. */
+/* The root as it is, or an image file on it, or memory above either. Without a device the image
+ * file is in the initramfs. */
 static int mount_root(const struct root_spec *s, const char *device, const char *type,
 		      struct err *e)
 {
 	bool above = s->is_volatile || s->image[0];
 	const char *where = s->image[0] ? OVERLAY_MEDIUM : above ? OVERLAY_LOWER : NEW_ROOT;
 
-	int r = mount_at(s, device, type, where, s->read_only || above, e);
+	int r = device ? mount_at(s, device, type, where, s->read_only || above, e) : 0;
 	if (r == 0 && s->image[0])
-		r = overlay_image(s->image, e);
+		r = overlay_image(device ? OVERLAY_MEDIUM : "", s->image, e);
 	if (r == 0 && above && (r = file_mkdir_p(AT_FDCWD, NEW_ROOT, 0755, e)) == 0)
 		r = overlay_mount(NEW_ROOT, e);
+	if (r == 0 && s->store[0])
+		r = overlay_store(NEW_ROOT, s->store, e);
 	if (r == 0)
 		root_at = NEW_ROOT;
 	return r;
@@ -495,8 +498,12 @@ static void tell_generation(const struct root_spec *s, char set[PATH_MAX])
 static int find_root(const struct root_spec *s, struct err *e)
 {
 	char device[PATH_MAX], probed[32];
-	int r = root_wait(s, device, probed, e);
 
+	if (strcmp(s->root, ROOT_INITRAMFS) == 0)
+		return s->image[0] ? mount_root(s, NULL, NULL, e)
+				   : err_set(e, -ERR_NOTFOUND,
+					     "root=" ROOT_INITRAMFS " needs cairn.image=");
+	int r = root_wait(s, device, probed, e);
 	if (r < 0)
 		return r;
 	const char *type = s->type[0] ? s->type : probed;

@@ -13,6 +13,8 @@
 #include "lib/fd.h"
 #include "lib/size.h"
 
+/* Nobody changes an item of a store, so everything may be cached. */
+#define STORE_9P   "trans=virtio,version=9p2000.L,msize=262144,cache=loose"
 #define LOOP_TRIES 8 /* somebody may take the free one first */
 
 /* Attach file read-only to a free loop device, which goes away with its last user. */
@@ -42,13 +44,13 @@ static int loop_attach(int file, char device[32], int *ret_fd, struct err *e)
 	return err_num(e, -EBUSY, "no loop device is free");
 }
 
-int overlay_image(const char *path, struct err *e)
+int overlay_image(const char *medium, const char *path, struct err *e)
 {
 	static const char *const types[] = { "squashfs", "erofs" };
 	char file[PATH_MAX], device[32];
 	auto_fd int loop = -1;
 
-	int n = snprintf(file, sizeof(file), OVERLAY_MEDIUM "%s", path);
+	int n = snprintf(file, sizeof(file), "%s%s", medium, path);
 	if (n < 0 || (size_t)n >= sizeof(file))
 		return err_num(e, -ENAMETOOLONG, "%s", path);
 	auto_fd int fd = open(file, O_RDONLY | O_CLOEXEC);
@@ -82,5 +84,23 @@ int overlay_mount(const char *to, struct err *e)
 		return r;
 	if (mount("root", to, "overlay", 0, options) < 0)
 		return err_sys(e, "cannot mount memory above the root file system");
+	return 0;
+}
+
+int overlay_store(const char *root, const char *tag, struct err *e)
+{
+	char store[PATH_MAX], work[PATH_MAX], options[3 * PATH_MAX];
+
+	(void)snprintf(store, sizeof(store), "%.1024s/gnu/store", root);
+	(void)snprintf(work, sizeof(work), "%.1024s/gnu/.store-work", root);
+	(void)snprintf(options, sizeof(options),
+		       "lowerdir=" OVERLAY_STORE ",upperdir=%s,workdir=%s", store, work);
+	int r = file_mkdir_p(AT_FDCWD, OVERLAY_STORE, 0755, e);
+	if (r < 0 || (r = file_mkdir_p(AT_FDCWD, work, 0700, e)) < 0)
+		return r;
+	if (mount(tag, OVERLAY_STORE, "9p", MS_RDONLY | MS_NODEV | MS_NOSUID, STORE_9P) < 0)
+		return err_sys(e, "cannot mount the shared store %s", tag);
+	if (mount("store", store, "overlay", 0, options) < 0)
+		return err_sys(e, "cannot mount %s above the shared store", store);
 	return 0;
 }

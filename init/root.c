@@ -62,6 +62,8 @@ static int take_word(struct root_spec *s, struct slice word, struct err *e)
 		return copy(s->flags, sizeof(s->flags), value, e);
 	if (slice_is(key, "cairn.image"))
 		return copy(s->image, sizeof(s->image), value, e);
+	if (slice_is(key, "cairn.store"))
+		return copy(s->store, sizeof(s->store), value, e);
 	if (slice_is(key, "cairn.system"))
 		return copy(s->system, sizeof(s->system), value, e);
 	if (slice_is(key, "init"))

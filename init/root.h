@@ -9,13 +9,16 @@
 #include "lib/err.h"
 #include "lib/slice.h"
 
+#define ROOT_INITRAMFS "initramfs" /* no device: cairn.image lies in the initramfs */
+
 struct root_spec {
-	char root[256]; /* LABEL= UUID= PARTUUID= PARTLABEL= or /dev/… */
+	char root[256]; /* LABEL= UUID= PARTUUID= PARTLABEL= or /dev/…; ROOT_INITRAMFS */
 	char type[32];	/* "" : as probed */
 	char flags[512];
 	char system[PATH_MAX]; /* cairn.system= */
 	char init[PATH_MAX];   /* init=, else <system>/init */
 	char image[256];       /* cairn.image=: file on the root device that holds the real root */
+	char store[32];	       /* cairn.store=: tag of a 9p file system with the store's items */
 	bool is_volatile;      /* cairn.volatile: nothing is written, memory lies above */
 	bool read_only;
 	bool no_fsck;

@@ -159,6 +159,9 @@ TEST(roots_that_are_not_written)
 	CHECK(s.is_volatile);
 	s = parsed("root=UUID=x cairn.volatile=no");
 	CHECK(!s.is_volatile);
+	CHECK_STR(s.store, "");
+	s = parsed("root=LABEL=x cairn.store=tag-1");
+	CHECK_STR(s.store, "tag-1");
 }
 
 TEST_MAIN(roots_that_are_not_written, usual, later_ones_win, quotes_and_the_rest,
