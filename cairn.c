@@ -45,6 +45,7 @@ static const struct cmd *const system_commands[] = {
 	&sys_cmd_roll_back,
 	&sys_cmd_status,
 	&sys_cmd_switch_generation,
+	&image_cmd_vm,
 	NULL,
 };
 /* clang-format on */

@@ -20,9 +20,9 @@
 struct bootable {
 	const char *closure, *system, *output, *store_prefix, *work;
 	const char *bios, *esp;
-	const char *layout, *size; /* of a disk */
-	const char *label;	   /* of an ISO image */
-	bool no_menu, is_volatile; /* of a disk */
+	const char *layout, *size;		  /* of a disk */
+	const char *label;			  /* of an ISO image */
+	bool no_menu, is_volatile, without_store; /* of a disk */
 	const char *mke2fs, *mkfs_fat, *mtools, *xorriso, *mksquashfs;
 };
 
@@ -50,6 +50,8 @@ static const struct cmd_opt image_raw_opts[] = {
 	OPTION("store-prefix", store_prefix, "DIR", "directory in front of the store"),
 	OPTION("system", system, "PATH", "generation"),
 	{ "volatile", 0, CMD_FLAG, AT(is_volatile), NULL, "start it so that it is only read" },
+	{ "without-store", 0, CMD_FLAG, AT(without_store), NULL,
+	  "register the closure, but leave its items out" },
 	OPTION("work", work, "DIR", "scratch directory"),
 };
 
@@ -149,6 +151,7 @@ static int image_raw_run(struct cmd_env *env, struct err *e)
 		return r;
 	if (o->no_menu)
 		c.menu = NULL;
+	c.without_store = o->without_store;
 	if (o->is_volatile && c.menu && (r = make_volatile(&a, c.menu, e)) < 0)
 		return r;
 	disk.layout = &layout;

@@ -79,10 +79,11 @@ static int db_write(const struct contents *c, const char *name, uint64_t *ret_si
 	return 0;
 }
 
-/* The hashes have the same length whatever they are, and the sizes at most these digits. */
+/* Unless they are known by now, hashes have the same length whatever they are, and the sizes at
+ * most these digits. */
 static int db_estimate(const struct contents *c, uint64_t *ret_size, struct err *e)
 {
-	for (size_t i = 0; i < c->closure->n; i++) {
+	for (size_t i = 0; i < c->closure->n && !c->without_store; i++) {
 		struct store_info *info = (struct store_info *)c->closure->v[i];
 
 		info->nar_hash = digest_of(DIGEST_SHA256, info->path, strlen(info->path));
@@ -160,7 +161,9 @@ static int add_closure(struct contents *c, struct err *e)
 		if (!source)
 			return err_num(e, -ENOMEM, "closure");
 		found |= strcmp(info->path, c->system) == 0;
-		int r = manifest_add_item(&c->manifest, source, info, e);
+		int r = c->without_store ? nar_hash(AT_FDCWD, source, DIGEST_SHA256, NULL, NULL,
+						    &info->nar_hash, &info->nar_size, e)
+					 : manifest_add_item(&c->manifest, source, info, e);
 		if (r < 0)
 			return r;
 	}

@@ -28,6 +28,7 @@ struct contents {
 	const struct tab *want;
 	void (*progress)(void *arg, uint64_t bytes);
 	void *progress_arg;
+	bool without_store;	  /* the items come from elsewhere, all that names them is here */
 	struct manifest manifest; /* the result; manifest_done() it */
 };
 

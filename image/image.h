@@ -7,6 +7,7 @@
 extern const struct cmd image_cmd_image;   /* cairn system image */
 extern const struct cmd image_cmd_init;	   /* cairn system init */
 extern const struct cmd image_cmd_install; /* cairn install */
+extern const struct cmd image_cmd_vm;	   /* cairn system vm */
 /* cairn builder …, hidden */
 extern const struct cmd image_cmd_builder_image_docker;
 extern const struct cmd image_cmd_builder_image_iso;

@@ -2,7 +2,7 @@
 --
 -- operating_system or image -> raw disk image (the value of sys_eval_request.apply in image/cmd_image.c).
 -- args: free = size of the free space in the root file system, size = that of the disk, label = that of the
--- root file system; volatile, no_bootloader: set or not.
+-- root file system; volatile, no_bootloader, without_store: set or not.
 
 local conf = require "system.conf"
 local generation = require "system.generation"
@@ -97,6 +97,9 @@ return function(value, args)
 	end
 	if args.volatile then
 		list[#list + 1] = "--volatile"
+	end
+	if args.without_store then
+		list[#list + 1] = "--without-store"
 	end
 	if number.esp > 0 then
 		option("mkfs-fat", require "packages.dosfstools" .. "/sbin/mkfs.fat")

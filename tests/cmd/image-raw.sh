@@ -88,6 +88,16 @@ expect() {
 check 'hashes are those of the NARs' sh -c "[ '$(rows)' = '$(expect)' ]"
 check 'references' test "$(sqlite3 "$TMP/db.sqlite" 'select count(*) from Refs')" = 3
 
+# Without the store's items: the database knows them all the same.
+layout 'free = 64M' >"$TMP/roomy"
+check 'an image without store' write "$TMP/a" "$TMP/n.raw" --layout "$TMP/roomy" --without-store --no-menu
+nofs="$TMP/n.raw?offset=$((42 * 1048576))"
+check 'is sound' e2fsck -fn "$nofs"
+check 'has no items' sh -c "debugfs -R 'ls -p /gnu/store' '$nofs' 2>/dev/null | grep -c / | grep -qx 2"
+debugfs -R 'cat /var/guix/db/db.sqlite' "$nofs" 2>/dev/null >"$TMP/n.sqlite"
+check 'but the same database' cmp "$TMP/db.sqlite" "$TMP/n.sqlite"
+rm -f "$TMP/n.raw"
+
 # GRUB reads the menu and the kernel with its own ext4 driver.
 check 'GRUB reads the menu' sh -c "grub-fstest '$img' cat '(loop0,gpt3)/boot/grub/grub.cfg' >'$TMP/cfg' && grep -q \"set default='gen-1'\" '$TMP/cfg'"
 check 'GRUB reads the kernel' grub-fstest "$img" cmp "(loop0,gpt3)$linux/bzImage" "$TMP/a$linux/bzImage"

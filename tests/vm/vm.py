@@ -78,7 +78,7 @@ class Port:
 class VM:
     def __init__(self, image, directory, memory=512, extra=(), disk="virtio-blk-pci", firmware="bios",
                  network="restrict=on", reboots=False):
-        """disk: the emulator's name of the device; firmware: bios or uefi, whose variables last as
+        """image: None for a machine without a disk; disk: the emulator's name of the device; firmware: bios or uefi, whose variables last as
         long as the directory; network: options of the emulator's own network, which names itself as
         the router unless it is restricted; reboots: a reboot or reset inside is one, else it ends
         the emulator (see wait_off)."""
@@ -94,8 +94,8 @@ class VM:
         self.verdict = None
         self.boots = 0
         os.makedirs(directory, exist_ok=True)
-        self.disk = os.path.join(directory, "disk.qcow2")
-        if not os.path.exists(self.disk):
+        self.disk = os.path.join(directory, "disk.qcow2") if image else None
+        if image and not os.path.exists(self.disk):
             subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b",
                             os.path.abspath(image), self.disk], check=True)
 
@@ -108,32 +108,45 @@ class VM:
         """Switch the machine on."""
         assert self.proc is None
         self.boots += 1
-        sock = lambda name: os.path.join(self.dir, name + ".sock")
         for name in ("serial", "verdict"):
-            if os.path.exists(sock(name)):
-                os.unlink(sock(name))
-        argv = [
-            QEMU, "-accel", "tcg", "-m", str(self.memory), "-smp", "1", "-display", "none",
-            "-monitor", "none", "-nodefaults",
-            "-chardev", f"socket,id=s0,path={sock('serial')},server=on,wait=on",
-            "-serial", "chardev:s0",
-            "-device", "virtio-serial-pci",
-            "-chardev", f"socket,id=v0,path={sock('verdict')},server=on,wait=on",
-            "-device", "virtserialport,chardev=v0,name=cairn.verdict",
-        ] + ([] if self.reboots else ["-no-reboot"]) + self._firmware() + self.extra + [
-            "-drive", f"file={self.disk},if=none,id=d0,format=qcow2,cache=writeback",
-            "-device", f"{self.disk_device},drive=d0",
-            "-netdev", "user,id=n0," + self.network, "-device", "virtio-net-pci,netdev=n0",
-            "-device", "virtio-rng-pci",
-        ]
+            if os.path.exists(self._socket(name)):
+                os.unlink(self._socket(name))
         self.errors = open(os.path.join(self.dir, "qemu.log"), "ab")
-        self.proc = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=self.errors,
+        self.proc = subprocess.Popen(self._command(), stdin=subprocess.DEVNULL, stdout=self.errors,
                                      stderr=self.errors)
         copy = open(os.path.join(self.dir, "console.log"), "ab")
         copy.write(b"\n==== boot %d ====\n" % self.boots)
         # QEMU waits for the sockets one after another, in the order of its arguments.
-        self.console = self._connect(sock("serial"), copy)
-        self.verdict = self._connect(sock("verdict"), None)
+        self.console = self._connect(self._socket("serial"), copy)
+        self.verdict = self._connect(self._socket("verdict"), None)
+
+    def _socket(self, name):
+        return os.path.join(self.dir, name + ".sock")
+
+    def _wires(self):
+        """Arguments: no screen; console and verdicts are sockets."""
+        return [
+            "-display", "none", "-monitor", "none",
+            "-chardev", f"socket,id=s0,path={self._socket('serial')},server=on,wait=on",
+            "-serial", "chardev:s0",
+            "-device", "virtio-serial-pci",
+            "-chardev", f"socket,id=v0,path={self._socket('verdict')},server=on,wait=on",
+            "-device", "virtserialport,chardev=v0,name=cairn.verdict",
+        ] + ([] if self.reboots else ["-no-reboot"])
+
+    def _command(self):
+        return [
+            QEMU, "-accel", "tcg", "-m", str(self.memory), "-smp", "1", "-nodefaults",
+        ] + self._wires() + self._firmware() + self.extra + self._disk() + [
+            "-netdev", "user,id=n0," + self.network, "-device", "virtio-net-pci,netdev=n0",
+            "-device", "virtio-rng-pci",
+        ]
+
+    def _disk(self):
+        return [] if self.disk is None else [
+            "-drive", f"file={self.disk},if=none,id=d0,format=qcow2,cache=writeback",
+            "-device", f"{self.disk_device},drive=d0",
+        ]
 
     def _firmware(self):
         if self.firmware == "bios":
@@ -228,8 +241,8 @@ class VM:
         for i in range(0, len(packed), 1024):
             self.type(f"echo -n {packed[i:i + 1024]} >>/run/t.cmd\n")
         self.type("base64 -d </run/t.cmd >/run/t.sh; sh /run/t.sh </dev/null >/run/t.out 2>&1; "
-                  f"echo \"{nonce} $? $(base64 /run/t.out | tr -d '\\n')\" >/dev/vport0p1 "
-                  "|| echo no verdict port\n")
+                  f"echo \"{nonce} $? $(base64 /run/t.out | tr -d '\\n')\" "
+                  ">$(echo /dev/vport*p1) || echo no verdict port\n")
         return nonce
 
     def finish(self, nonce, timeout=120):
@@ -261,6 +274,17 @@ class VM:
         """Repeat a command in the machine until it succeeds."""
         return self.check(f"n=0; until {command}; do n=$((n+1)); [ $n -lt {timeout * 5} ] || "
                           "exit 1; usleep 200000; done", timeout + 60)
+
+
+class Script(VM):
+    """The machine of a script that `cairn system vm` wrote."""
+
+    def __init__(self, script, directory, **options):
+        super().__init__(None, directory, **options)
+        self.script = script
+
+    def _command(self):
+        return ["env", "ACCEL=tcg", self.script] + self._wires() + self.extra
 
 
 # ---- Cairn machines ----------------------------------------------------------------------------
