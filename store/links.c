@@ -7,8 +7,12 @@
 #include <sys/stat.h>
 
 #include "lib/fd.h"
+#include "lib/mem.h"
+#include "lib/size.h"
 #include "store/limits.h"
 #include "store/nar.h"
+
+#define COMPARE_BYTES ((size_t)64 << 10)
 
 struct linker {
 	struct local *l;
@@ -47,6 +51,33 @@ static int rename_over(struct linker *k, const char *tmp, int dirfd, const char 
 	return r;
 }
 
+/* Whether two files of one size have the same bytes: the disk may have damaged one since its hash
+ * was taken, and that must not spread. */
+static int same_bytes(struct linker *k, const char *key, int dirfd, const char *name, bool *ret)
+{
+	auto_fd int a = openat(k->links_fd, key, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	auto_fd int b = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	auto_free char *buf = mem_realloc(NULL, 2 * COMPARE_BYTES);
+	struct stat st;
+	int r = 0;
+
+	if (a < 0 || b < 0 || fstat(b, &st) < 0)
+		return err_sys(k->e, "compare %s", name);
+	if (!buf)
+		return err_num(k->e, -ENOMEM, "compare %s", name);
+	*ret = true;
+	for (uint64_t left = (uint64_t)st.st_size; r == 0 && *ret && left;) {
+		size_t n = (size_t)MIN_OF(left, (uint64_t)COMPARE_BYTES);
+
+		r = fd_read_full(a, buf, n);
+		if (r == 0)
+			r = fd_read_full(b, buf + COMPARE_BYTES, n);
+		*ret = r == 0 && memcmp(buf, buf + COMPARE_BYTES, n) == 0;
+		left -= n;
+	}
+	return r < 0 ? err_num(k->e, r, "compare %s", name) : 0;
+}
+
 /* Replace dirfd/name by one more link to .links/key. */
 static int replace(struct linker *k, const char *key, int dirfd, const char *name,
 		   const struct stat *st)
@@ -77,6 +108,7 @@ static int link_file(struct linker *k, int dirfd, const char *name, const struct
 	struct digest d;
 	struct stat old;
 	char key[DIGEST_TEXT_MAX];
+	bool same;
 	int r = 0;
 
 	if (known)
@@ -101,8 +133,11 @@ static int link_file(struct linker *k, int dirfd, const char *name, const struct
 			continue;
 		if (old.st_ino == st->st_ino && old.st_dev == st->st_dev)
 			return 0;
+		same = false;
 		if (old.st_size == st->st_size)
-			return replace(k, key, dirfd, name, st);
+			r = same_bytes(k, key, dirfd, name, &same);
+		if (r < 0 || same)
+			return r < 0 ? r : replace(k, key, dirfd, name, st);
 		if (unlinkat(k->links_fd, key, 0) < 0 && errno != ENOENT)
 			return err_sys(k->e, "remove a damaged entry of .links");
 	}

@@ -460,7 +460,7 @@ static int claim(struct local *l, const char *path, bool *ret_valid, struct loca
 	return r;
 }
 
-static int deduplicate(struct local *l, const char *path, const struct digest *known, struct err *e)
+int local_deduplicate(struct local *l, const char *path, const struct digest *known, struct err *e)
 {
 	return l->dedup ? links_tree(l, local_base(l, path), known, NULL, e) : 0;
 }
@@ -469,7 +469,7 @@ static int deduplicate(struct local *l, const char *path, const struct digest *k
 static int finish(struct local *l, const struct store_info *info, const struct digest *known,
 		  struct local_locks *locks, struct err *e)
 {
-	int r = deduplicate(l, info->path, known, e);
+	int r = local_deduplicate(l, info->path, known, e);
 
 	if (r == 0)
 		r = local_register_later(l, &info, 1, locks, e);
@@ -734,7 +734,7 @@ int local_add_known(struct local *l, const struct store_info *info, struct nar_s
 	if (r == 0)
 		r = local_move_in(l, u.dirfd, u.name, info->path, e);
 	if (r == 0)
-		r = deduplicate(l, info->path, u.file ? &u.nar_hash : NULL, e);
+		r = local_deduplicate(l, info->path, u.file ? &u.nar_hash : NULL, e);
 	if (r == 0)
 		r = local_register(l, &info, 1, e);
 	if (r < 0)

@@ -120,6 +120,10 @@ void local_tmp_name(struct local *l, char out[32]);
  * and on the same file system. The caller holds the lock of path. */
 int local_move_in(struct local *l, int fromfd, const char *name, const char *path, struct err *e);
 
+/* Make files of an item that is in place links to equal ones of the store, unless the store was
+ * opened without. known (may be NULL): the NAR hash when the item is one file. */
+int local_deduplicate(struct local *l, const char *path, const struct digest *known, struct err *e);
+
 /* Make paths valid in one transaction, after their data is on disk: references are checked and
  * filled in, .drv files have their outputs checked, cycles are refused. Infos of paths already
  * valid replace hash and size only. registered 0: now. */

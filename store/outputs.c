@@ -337,6 +337,8 @@ static int install(struct outputs *o, struct err *e)
 	for (; !r && n < o->n; n++) {
 		struct output *out = &o->v[n];
 		r = local_move_in(l, out->dirfd, out->name, out->o->path, e);
+		if (!r)
+			r = local_deduplicate(l, out->o->path, NULL, e);
 		infos[n] = &out->info;
 	}
 	if (!r)

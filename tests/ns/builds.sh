@@ -183,6 +183,18 @@ sed -i 's|env = {|env = { exportReferencesGraph = "g " .. bb,|' graph.lua
 path=$(build --physical -f graph.lua 2>err)
 ok "exportReferencesGraph" "$([ "$(sed 's/.*-//' "$path" | tr '\n' ,)" = "bb,,0," ]; echo $?)" err
 
+head -c 20000 /dev/urandom >large
+"$CAIRN" store add --root "$root" large >added 2>err
+cat >linked.lua <<END
+local bb = source("bb", { name = "bb" })
+return derivation { name = "linked", builder = bb .. "/bin/busybox",
+	args = { "sh", "-c", "\$b mkdir \$out; \$b cp \$large \$out/a; \$b cp \$large \$out/b; \$b chmod 755 \$out/b" },
+	env = { b = bb .. "/bin/busybox", large = source("large", { name = "large" }) } }
+END
+path=$(build --physical -f linked.lua 2>err)
+ok "equal files are links to one" "$([ "$(stat -c %i "$path/a")" = "$(stat -c %i "$root$(cat added)")" ]; echo $?)" err
+ok "and the directory is as before" "$([ "$(stat -c '%a %Y' "$path")" = "555 1" ] && cmp -s "$path/b" large; echo $?)" err
+
 # ---- check ----
 drv same 'echo x >$out' >same.lua
 build -f same.lua >out 2>err

@@ -243,10 +243,19 @@ static void make_file(struct bench *b, const char *name, size_t size)
 		CHECK_INT(write(fd, "x", 1), 1);
 }
 
+static void damage(struct bench *b, const char *path)
+{
+	CHECK_INT(fchmodat(b->fd, path, 0644, 0), 0);
+	auto_fd int fd = openat(b->fd, path, O_WRONLY | O_CLOEXEC);
+
+	CHECK_INT(pwrite(fd, "\xff", 1, 5), 1);
+	CHECK_INT(fchmod(fd, 0444), 0);
+}
+
 TEST(archives_and_links)
 {
 	struct bench b;
-	char *one = NULL, *two = NULL, *flat = NULL;
+	char *one = NULL, *two = NULL, *three = NULL, *flat = NULL;
 	struct stat st, st2;
 
 	if (!begin(&b))
@@ -273,6 +282,13 @@ TEST(archives_and_links)
 	CHECK(fstatat(b.fd, arena_fmt(&b.a, "%s/big", one + 1), &st, 0) == 0 && st.st_nlink == 3);
 	CHECK(fstatat(b.fd, arena_fmt(&b.a, "%s/big", two + 1), &st2, 0) == 0 &&
 	      st2.st_ino == st.st_ino);
+	/* One that the disk has damaged gets no more links. */
+	damage(&b, arena_fmt(&b.a, "%s/big", one + 1));
+	CHECK_INT(local_add_nar(b.l, &b.a, "three", true, DIGEST_SHA256, file_source(&b, "t.nar"),
+				&three, &b.e),
+		  0);
+	CHECK(three && fstatat(b.fd, arena_fmt(&b.a, "%s/big", three + 1), &st2, 0) == 0 &&
+	      st2.st_ino != st.st_ino && st2.st_nlink == 2);
 	CHECK(fstatat(b.fd, one + 1, &st, 0) == 0 && (st.st_mode & 07777) == 0555 &&
 	      st.st_mtim.tv_sec == 1);
 	CHECK(fstatat(b.fd, flat + 1, &st, 0) == 0 && (st.st_mode & 07777) == 0444);
@@ -284,7 +300,7 @@ TEST(archives_and_links)
 		  -ERR_LIMIT);
 	local_close(b.l);
 	b.l = NULL;
-	CHECK_INT(entries(&b, "/gnu/store"), 4); /* three items and .links */
+	CHECK_INT(entries(&b, "/gnu/store"), 5); /* four items and .links */
 	CHECK(open_bench(&b));
 	CHECK(valid(&b, one) && valid(&b, two));
 	end(&b);
