@@ -15,6 +15,7 @@
 static const struct cmd *const builder_commands[] = {
 	&sys_cmd_builder_cpio,
 	&image_cmd_builder_image_docker,
+	&image_cmd_builder_image_initramfs,
 	&image_cmd_builder_image_iso,
 	&image_cmd_builder_image_qcow2,
 	&image_cmd_builder_image_raw,

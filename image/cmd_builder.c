@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* "cairn builder image-raw, image-iso": images that boot; run inside derivations. */
+/* "cairn builder image-raw, image-initramfs, image-iso": images that boot; run inside derivations.
+ */
 #include "image/image.h"
 
 #include <errno.h>
@@ -9,6 +10,7 @@
 
 #include "image/closure.h"
 #include "image/disk.h"
+#include "image/initramfs.h"
 #include "image/iso.h"
 #include "lib/fd.h"
 #include "lib/text.h"
@@ -55,6 +57,15 @@ static const struct cmd_opt image_raw_opts[] = {
 	OPTION("work", work, "DIR", "scratch directory"),
 };
 
+static const struct cmd_opt image_initramfs_opts[] = {
+	OPTION("closure", closure, "FILE", "closure as exportReferencesGraph writes it"),
+	OPTION("mksquashfs", mksquashfs, "FILE", "the program"),
+	{ "output", 'o', CMD_STR, AT(output), "DIR", "directory to make; else $out" },
+	OPTION("store-prefix", store_prefix, "DIR", "directory in front of the store"),
+	OPTION("system", system, "PATH", "generation"),
+	OPTION("work", work, "DIR", "scratch directory"),
+};
+
 static const struct cmd_opt image_iso_opts[] = {
 	OPTION("bios-code", bios, "DIR", "directory with bios.img and boot_hybrid.img"),
 	OPTION("closure", closure, "FILE", "closure as exportReferencesGraph writes it"),
@@ -97,6 +108,15 @@ static int load(struct bootable *o, struct arena *a, struct vec *closure, struct
 				  .menu = none ? NULL : menu,
 				  .work = or (o->work, ".") };
 	return 0;
+}
+
+/* How many the builder may use; the daemon says so. */
+static unsigned processors(void)
+{
+	const char *text = getenv("NIX_BUILD_CORES");
+	uint64_t n;
+
+	return text && text_u64(slice_of(text), 1024, &n) == 0 && n ? (unsigned)n : 1;
 }
 
 /* The menu starts a root that is only read. */
@@ -163,16 +183,33 @@ static int image_raw_run(struct cmd_env *env, struct err *e)
 	return 0;
 }
 
-/* ---- image-iso ------------------------------------------------------------------------------- */
+/* ---- image-initramfs ------------------------------------------------------------------------- */
 
-/* How many the builder may use; the daemon says so. */
-static unsigned processors(void)
+static int image_initramfs_run(struct cmd_env *env, struct err *e)
 {
-	const char *text = getenv("NIX_BUILD_CORES");
-	uint64_t n;
+	struct bootable *o = env->ctx;
+	auto_arena struct arena a = ARENA_INIT;
+	auto_vec struct vec closure = VEC_INIT;
+	struct boot_menu menu;
+	struct contents c;
+	uint64_t bytes = 0;
+	char size[16];
 
-	return text && text_u64(slice_of(text), 1024, &n) == 0 && n ? (unsigned)n : 1;
+	int r = load(o, &a, &closure, &menu, &c, e);
+	if (r < 0)
+		return r;
+	c.menu = NULL; /* nothing would read it */
+	struct initramfs_opts initramfs = { .dir = o->output,
+					    .mksquashfs = or (o->mksquashfs, "mksquashfs"),
+					    .processors = processors() };
+	if ((r = initramfs_make(&initramfs, &c, &bytes, e)) < 0)
+		return r;
+	text_human(bytes, size);
+	(void)fprintf(stderr, "image: initramfs of %s, %zu store items\n", size, closure.n);
+	return 0;
 }
+
+/* ---- image-iso ------------------------------------------------------------------------------- */
 
 static int image_iso_run(struct cmd_env *env, struct err *e)
 {
@@ -204,6 +241,15 @@ static int image_iso_run(struct cmd_env *env, struct err *e)
 	(void)fprintf(stderr, "image: %s, %zu store items\n", size, closure.n);
 	return 0;
 }
+
+const struct cmd image_cmd_builder_image_initramfs = {
+	.name = "image-initramfs",
+	.summary = "write a whole system as kernel and initramfs",
+	CMD_OPTS(image_initramfs_opts),
+	.context_size = sizeof(struct bootable),
+	.run = image_initramfs_run,
+	.hidden = true,
+};
 
 const struct cmd image_cmd_builder_image_iso = {
 	.name = "image-iso",

@@ -38,7 +38,7 @@ static const struct cmd_opt image_opts[] = {
 	{ "output", 'o', CMD_STR, AT(output), "FILE", "copy the image there and print that path" },
 	{ "physical", 0, CMD_FLAG, AT(physical), NULL, "print the path behind the private root" },
 	{ "type", 't', CMD_STR, AT(type), "TYPE",
-	  "kind of image: raw (unless given), iso9660, qcow2, docker, tarball" },
+	  "kind of image: raw (unless given), iso9660, qcow2, initramfs, docker, tarball" },
 	{ "volatile", 0, CMD_FLAG, AT(is_volatile), NULL,
 	  "of a disk: it is only read, what is written is in memory" },
 	SYS_EVAL_OPTIONS(struct image, eval),
@@ -55,9 +55,12 @@ static const struct cmd_opt image_opts[] = {
 static const struct image_type {
 	const char *name, *module, *text;
 	unsigned takes;
+	bool directory; /* the image is one, of files */
 } image_types[] = {
 	{ "docker", "image.docker",
 	  "container image for docker, podman and skopeo (OCI, in a tar file)", FOR_CONTAINER },
+	{ "initramfs", "image.initramfs",
+	  "the whole system in memory: kernel, initramfs, command line", 0, .directory = true },
 	{ "iso9660", "image.iso", "CD and USB stick, BIOS and UEFI; read-only, with memory above",
 	  FOR_LABEL },
 	{ "qcow2", "image.qcow2", "the disk of raw for QEMU, as large as its contents",
@@ -106,7 +109,7 @@ static int list_types(bool json, struct err *e)
 			str_addf(&out, "%s{\"name\":\"%s\",\"description\":\"%s\"}",
 				 i ? ",\n" : "[", t->name, t->text);
 		else
-			str_addf(&out, "%-8s  %s\n", t->name, t->text);
+			str_addf(&out, "%-9s  %s\n", t->name, t->text);
 	}
 	str_add(&out, json ? "]\n" : "");
 	if (str_err(&out) < 0)
@@ -176,7 +179,8 @@ static int build(struct image *o, const struct image_type *type, const char *con
 	if (r < 0)
 		return r;
 	o->eval.store_dir = o->store.store_dir;
-	if (o->output && (r = img_place_check(o->output, e)) < 0)
+	if (o->output &&
+	    (r = (type->directory ? img_place_files_check : img_place_check)(o->output, e)) < 0)
 		return r;
 	if ((r = sys_eval_run(&o->eval, &req, ret_eval, e)) < 0 ||
 	    (r = store_open(&o->store, ret_conn, e)) < 0)
@@ -223,7 +227,8 @@ static int image_run(struct cmd_env *env, struct err *e)
 	if (r == 0)
 		shown = o->physical ? physical : image;
 	if (r == 0 && o->output)
-		r = img_place(physical, o->output, &a, &shown, e);
+		r = (type->directory ? img_place_files : img_place)(physical, o->output, &a, &shown,
+								    e);
 	if (r == 0 && (printf("%s\n", shown) < 0 || fflush(stdout) == EOF))
 		r = err_sys(e, "standard output");
 	sys_eval_free(eval);

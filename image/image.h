@@ -10,6 +10,7 @@ extern const struct cmd image_cmd_install; /* cairn install */
 extern const struct cmd image_cmd_vm;	   /* cairn system vm */
 /* cairn builder …, hidden */
 extern const struct cmd image_cmd_builder_image_docker;
+extern const struct cmd image_cmd_builder_image_initramfs;
 extern const struct cmd image_cmd_builder_image_iso;
 extern const struct cmd image_cmd_builder_image_qcow2;
 extern const struct cmd image_cmd_builder_image_raw;

@@ -204,3 +204,60 @@ int img_place(const char *source, const char *target, struct arena *a, const cha
 	*ret = arena_fmt(a, "%s/%s", strcmp(real, "/") == 0 ? "" : real, name);
 	return *ret ? 0 : err_num(e, -ENOMEM, "%s", target);
 }
+
+/* ---- Directories ----------------------------------------------------------------------------- */
+
+int img_place_files_check(const char *target, struct err *e)
+{
+	struct stat st;
+
+	if (stat(target, &st) < 0)
+		return errno == ENOENT ? img_place_check(target, e) : err_sys(e, "%s", target);
+	if (!S_ISDIR(st.st_mode))
+		return err_set(e, -EEXIST, "%s is there and no directory", target);
+	return faccessat(AT_FDCWD, target, W_OK, AT_EACCESS) < 0 ? err_sys(e, "%s", target) : 0;
+}
+
+static int place_each(DIR *d, const char *source, const char *target, struct arena *a,
+		      struct err *e)
+{
+	struct dirent *entry;
+	const char *placed;
+	int r = 0;
+
+	while (r == 0 && (entry = readdir(d))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		const char *from = arena_fmt(a, "%s/%s", source, entry->d_name);
+		const char *to = arena_fmt(a, "%s/%s", target, entry->d_name);
+		r = from && to ? img_place(from, to, a, &placed, e)
+			       : err_num(e, -ENOMEM, "%s", target);
+	}
+	return r;
+}
+
+int img_place_files(const char *source, const char *target, struct arena *a, const char **ret,
+		    struct err *e)
+{
+	char parent[PATH_MAX];
+
+	int r = img_place_files_check(target, e);
+	if (r < 0)
+		return r;
+	if (mkdir(target, 0777) < 0 && errno != EEXIST)
+		return err_sys(e, "%s", target);
+	DIR *d = opendir(source);
+	if (!d)
+		return err_sys(e, "%s", source);
+	r = place_each(d, source, target, a, e);
+	closedir(d);
+	if (r == 0 && path_dir(parent, target) == 0)
+		r = file_sync(AT_FDCWD, parent, e);
+	auto_free char *real = r == 0 ? realpath(target, NULL) : NULL;
+	if (r == 0 && !real)
+		r = err_sys(e, "%s", target);
+	if (r < 0)
+		return r;
+	*ret = arena_fmt(a, "%s", real);
+	return *ret ? 0 : err_num(e, -ENOMEM, "%s", target);
+}

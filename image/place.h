@@ -10,5 +10,12 @@
 int img_place(const char *source, const char *target, struct arena *a, const char **ret,
 	      struct err *e);
 
-/* Whether img_place() could write target: said before a long build, not after. */
+/* The same for each file of the directory source; target is made when it is missing, and what else
+ * is in it stays. */
+int img_place_files(const char *source, const char *target, struct arena *a, const char **ret,
+		    struct err *e);
+
+/* Whether img_place(), img_place_files() could write target: said before a long build, not after.
+ */
 int img_place_check(const char *target, struct err *e);
+int img_place_files_check(const char *target, struct err *e);

@@ -334,10 +334,10 @@ end
 X
 sed 's/host_name = "cairn"/host_name = "Stone-"/' "$SRC/examples/minimal.lua" >"$TMP/stone.lua"
 system_image() { "$CAIRN" system image --root "$TMP/r" --modules "$W" "$@"; }
-check 'the list of types' sh -c '"$CAIRN" system image --list-image-types >"$TMP/list" && [ "$(cut -d" " -f1 "$TMP/list" | tr "\n" " ")" = "docker iso9660 qcow2 raw tarball " ]'
+check 'the list of types' sh -c '"$CAIRN" system image --list-image-types >"$TMP/list" && [ "$(cut -d" " -f1 "$TMP/list" | tr "\n" " ")" = "docker initramfs iso9660 qcow2 raw tarball " ]'
 check 'the list as data' sh -c '"$CAIRN" system image --list-image-types --json | python3 -c "
 import json, sys
-print([t[\"name\"] for t in json.load(sys.stdin) if t[\"description\"]])" >"$TMP/list" && grep -qF "docker'"'"', '"'"'iso9660" "$TMP/list"'
+print([t[\"name\"] for t in json.load(sys.stdin) if t[\"description\"]])" >"$TMP/list" && grep -qF "docker'"'"', '"'"'initramfs" "$TMP/list"'
 # The arguments that options become; the stand-in for image.raw above only looks at one of them.
 refused() { # TEXT OPTION...
 	text=$1
@@ -372,6 +372,26 @@ check 'it is known by that' skopeo inspect "docker-archive:$TMP/stone.tar:regist
 check 'qcow2' system_image -t qcow2 --free 2048 "$TMP/stone.lua" -o "$TMP/stone.qcow2"
 check 'it is the raw disk' sh -c '[ "$(od -An -c -j2097152 -N1 "$1" | tr -d " ")" = x ] && qemu-img compare "$1" "$2"' sh \
 	"$(system_image --physical --free 2048 "$TMP/stone.lua" 2>/dev/null)" "$TMP/stone.qcow2"
+# Images that are directories; the writer is a stand-in.
+cat >"$W/image/initramfs.lua" <<'X'
+return function(os)
+	local busybox = require "packages.busybox" .. "/bin/busybox"
+	return { image = derivation { name = "d", builder = busybox,
+		args = { "sh", "-ec", busybox .. " mkdir $out; echo " .. os.timezone .. " >$out/one; echo 2 >$out/two" } } }
+end
+X
+in_memory() { system_image -t initramfs "$TMP/stone.lua" -o "$1"; }
+check 'initramfs' in_memory "$TMP/memory"
+check 'its path' test "$(tail -n 1 "$TMP/out")" = "$(realpath "$TMP/memory")"
+check 'its files' test "$(cd "$TMP/memory" && cat one two | tr '\n' ' ')" = 'UTC 2 '
+echo mine >"$TMP/memory/mine"
+echo old >"$TMP/memory/one"
+check 'once more' in_memory "$TMP/memory"
+check 'replaces its own' test "$(cd "$TMP/memory" && cat one mine | tr '\n' ' ')" = 'UTC mine '
+check 'and leaves nothing else' test "$(ls -A "$TMP/memory" | tr '\n' ' ')" = 'mine one two '
+into() { ! in_memory "$1" && grep -qF "$2" "$TMP/out"; }
+check 'not where a file is' into "$TMP/stone.lua" 'is there and no directory'
+check 'not below what is missing' into "$TMP/none/x" 'No such file'
 refuse '--free for a tar file' '--free is for disks' system_image -t tarball --free 1G "$TMP/stone.lua" -o "$TMP/bad"
 refuse '--name for a disk' '--name is for container images' system_image --name x "$TMP/stone.lua" -o "$TMP/bad"
 refuse 'a bad name' "'X' is no name" system_image -t docker --name X "$TMP/stone.lua" -o "$TMP/bad"
