@@ -128,8 +128,10 @@ static int query_deriver(struct query *q, const char *path)
 	struct store_info *info;
 	int r = info_of(q, path, &info);
 
-	if (r == 0)
-		puts(*info->deriver ? info->deriver : "unknown-deriver");
+	if (r == 0 && *info->deriver)
+		store_print_path(q->c, info->deriver, q->x->physical);
+	else if (r == 0)
+		puts("unknown-deriver");
 	return r;
 }
 
@@ -160,19 +162,20 @@ static int query_info(struct query *q, const char *path)
 {
 	char hash[DIGEST_TEXT_MAX], size[16];
 	struct store_info *info;
+	const char *root;
 	int r = info_of(q, path, &info);
 
 	if (r < 0)
 		return r;
 	digest_base32(&info->nar_hash, hash);
 	text_human(info->nar_size, size);
-	printf("path: %s%s\nhash: sha256:%s\nsize: %llu (%s)\n",
-	       q->x->physical ? store_conn_root(q->c) : "", info->path, hash,
+	root = q->x->physical ? store_conn_root(q->c) : "";
+	printf("path: %s%s\nhash: sha256:%s\nsize: %llu (%s)\n", root, info->path, hash,
 	       (unsigned long long)info->nar_size, size);
 	if (*info->deriver)
-		printf("deriver: %s\n", info->deriver);
+		printf("deriver: %s%s\n", root, info->deriver);
 	for (size_t i = 0; i < info->nrefs; i++)
-		printf("reference: %s\n", info->refs[i]);
+		printf("reference: %s%s\n", root, info->refs[i]);
 	return 0;
 }
 

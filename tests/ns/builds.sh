@@ -205,6 +205,63 @@ build -f differs.lua >out 2>err
 build --check -f differs.lua >out 2>err
 ok "other bytes end with 102" "$([ $? = 102 ] && has err "may not be deterministic"; echo $?)" err
 
+# ---- what is known of builds ----
+store() {
+	sub=$1
+	shift
+	"$CAIRN" store "$sub" --root "$root" "$@" 2>err
+}
+# All the words of FILE that are paths can be opened; there are N of them.
+opens() { # FILE N
+	words=$(sed 's/^.*---//' "$1" | tr ' ' '\n' | grep '^/')
+	[ "$(echo "$words" | grep -c /)" = "$2" ] || return 1
+	for w in $words; do
+		[ -r "$w" ] || return 1
+	done
+}
+cat >known.lua <<'END'
+local bb = source("bb", { name = "bb" })
+return derivation { name = "known", outputs = { "out", "lib" }, builder = bb .. "/bin/busybox",
+	args = { "sh", "-c", "echo of known >&2; echo $out >$lib; echo $bb >$out" }, env = { bb = bb } }
+END
+item=$(build -f known.lua 2>err)
+drv=$(build --derivation -f known.lua 2>err)
+lib=$(store query --outputs "$drv" | grep -- -known-lib)
+is() { ok "$1" "$([ "$2" = "$3" ]; echo $?)" err; }
+is "query --outputs" "$(store query --outputs "$drv" | sort | tr '\n' ' ')" "$(printf '%s\n' "$item" "$lib" | sort | tr '\n' ' ')"
+store query --outputs "$item" >out
+ok "of what is no derivation" "$([ $? = 65 ] && has err "is no derivation"; echo $?)" err
+is "query --deriver" "$(store query --deriver "$lib")" "$drv"
+is "query --derivers" "$(store query --derivers "$lib")" "$drv"
+is "store log of a derivation" "$(store log "$drv")" "of known"
+is "of an output" "$(store log "$item")" "of known"
+is "of a link to an output" "$(ln -s "$root$item" known; store log known)" "of known"
+store log --path "$lib" >out
+ok "store log --path" "$(opens out 1 && [ "$(gzip -dc "$(cat out)")" = "of known" ]; echo $?)" err
+store log "$(store query --references "$item")" >out
+ok "of what nothing made" "$([ $? = 66 ] && has err "not known which derivation" && [ ! -s out ]; echo $?)" err
+rm "$(store log --path "$drv")"
+store log "$drv" >out
+ok "a log that is gone" "$([ $? = 66 ] && has err "there is no log" && [ ! -s out ]; echo $?)" err
+for question in "build 1 -f known.lua" "build 1 --derivation -f known.lua" \
+	"query 2 --outputs $drv" "query 1 --deriver $lib" "query 1 --derivers $lib" "query 1 --references $item" \
+	"query 1 --referrers $item" "query 3 --requisites $lib" "query 3 --tree $lib" "query 3 $lib" "add 2 bb large"; do
+	# shellcheck disable=SC2086
+	set -- $question
+	command=$1 count=$2
+	shift 2
+	case $command in build) build --physical "$@" >out 2>err ;; *) store "$command" --physical "$@" >out ;; esac
+	ok "$command $*: what is printed can be opened" "$(opens out "$count"; echo $?)" out
+done
+build --root-link "$TMP/kept" -f known.lua >out 2>err
+store roots >out
+ok "roots: so can these" "$(sed 's/ -> .*//' out >links; opens links 1; echo $?)" out
+store gc --live --physical >out
+ok "gc --live: and what lives" "$(opens out "$(wc -l <out)" && has out "$item"; echo $?)" out
+store gc --dry-run --physical >out
+ok "gc --dry-run: and what would go" "$(opens out "$(wc -l <out)" && has out -same; echo $?)" out
+rm "$TMP/kept"
+
 # ---- several at once ----
 cat >many.lua <<'END'
 local bb = source("bb", { name = "bb" })
