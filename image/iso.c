@@ -30,7 +30,7 @@ struct iso {
 	struct contents *c;
 	char uuid[ISO_UUID_TEXT];
 	/* files that are made on the way, in arena; the work directory is the caller's to remove */
-	const char *root, *menu, *efi_config, *efi_image;
+	const char *root, *menu, *env, *efi_config, *efi_image;
 	struct vec args; /* of xorriso */
 };
 
@@ -57,6 +57,24 @@ static int write_file(const char *file, struct slice text, struct err *e)
 
 /* ---- Boot ------------------------------------------------------------------------------------ */
 
+/* Its generation counts as good: GRUB cannot write here, and would complain and wait for a key. */
+static int make_env(struct iso *x, unsigned number, struct err *e)
+{
+	char env[BOOT_ENV_SIZE], good[16];
+	const struct boot_var var = { "cairn_good", good };
+
+	(void)snprintf(good, sizeof(good), "%u", number);
+	boot_env_format(env);
+	x->env = work_file(x, "grubenv");
+	if (!x->env)
+		return err_num(e, -ENOMEM, "boot menu");
+	int r = write_file(x->env, (struct slice){ env, sizeof(env) }, e);
+	if (r < 0)
+		return r;
+	auto_fd int fd = open(x->env, O_RDWR | O_CLOEXEC);
+	return fd < 0 ? err_sys(e, "%s", x->env) : boot_env_update(fd, &var, 1, e);
+}
+
 /* The generation's entry, started from the files on the ISO. */
 static int make_menu(struct iso *x, struct err *e)
 {
@@ -81,8 +99,10 @@ static int make_menu(struct iso *x, struct err *e)
 	if ((r = boot_menu_text(&menu, &text, e)) < 0)
 		return r;
 	x->menu = work_file(x, "grub.cfg");
-	return x->menu ? write_file(x->menu, str_slice(&text), e)
-		       : err_num(e, -ENOMEM, "boot menu");
+	if (!x->menu)
+		return err_num(e, -ENOMEM, "boot menu");
+	r = write_file(x->menu, str_slice(&text), e);
+	return r == 0 ? make_env(x, item.number, e) : r;
 }
 
 /* Firmware starts GRUB from the FAT image, or from the ISO: either way it looks beside itself
@@ -241,6 +261,7 @@ static int run_xorriso(struct iso *x, struct err *e)
 	if (*b->initrd)
 		graft(x, INITRD, x->c->store_prefix, b->initrd);
 	graft(x, "/boot/grub/grub.cfg", "", x->menu);
+	graft(x, "/boot/grub/grubenv", "", x->env);
 	const char *bios = arena_fmt(x->c->arena, "%s/bios.img", x->opts->bios_dir);
 	graft(x, "/boot/grub/bios.img", x->c->store_prefix, bios ? bios : "");
 	graft(x, "/boot/efi.img", "", x->efi_image);

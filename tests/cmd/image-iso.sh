@@ -48,6 +48,7 @@ take() { # take PATH FILE
 }
 check 'the menu' take /boot/grub/grub.cfg "$TMP/cfg"
 check 'starts the root of this very volume' grep -q "'root=UUID=$uuid' 'rootfstype=iso9660' 'ro' 'cairn.image=/root.squashfs' 'cairn.volatile' 'cairn.system=$system'" "$TMP/cfg"
+check 'whose boots GRUB has no reason to count' sh -c "xorriso -osirrox on -indev '$img' -extract /boot/grub/grubenv '$TMP/env' 2>/dev/null >/dev/null; grep -qx cairn_good=1 '$TMP/env'"
 check 'and no other' sh -c "! grep -q root-of-test '$TMP/cfg'"
 check 'the kernel' sh -c "xorriso -osirrox on -indev '$img' -extract /boot/bzImage '$TMP/k' 2>/dev/null >/dev/null; cmp '$TMP/k' '$TMP/a$linux/bzImage'"
 check 'the FAT image' take /boot/efi.img "$TMP/efi.img"
