@@ -3,6 +3,7 @@
 # What a builder sees and may do, as the user who runs the tests and, for root, as nobody too.
 set -u
 busybox=$(command -v busybox) || { echo "skip: no busybox"; exit 77; }
+command -v ps >/dev/null || { echo "skip: no ps (procps)"; exit 77; }
 unshare -U -r true 2>/dev/null || { echo "skip: no user namespaces"; exit 77; }
 unset CAIRN_ROOT XDG_STATE_HOME
 
@@ -151,7 +152,8 @@ facts_as() { # WHO COMMAND...
 	fi
 	before=$(cat "$path/late" 2>/dev/null | wc -c)
 	n=$((n + 1))
-	if ! ps -eo args | grep -q "[s]leep 31415" && [ "$(cat "$path/late" 2>/dev/null | wc -c)" = "$before" ]; then
+	if ps -eo args >"$TMP/processes" && grep -q "[s]andbox.sh" "$TMP/processes" &&
+		! grep -q "[s]leep 31415" "$TMP/processes" && [ "$(cat "$path/late" 2>/dev/null | wc -c)" = "$before" ]; then
 		echo "ok $n - $who: no process is left"
 	else
 		echo "not ok $n - $who: no process is left"
