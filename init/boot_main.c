@@ -105,6 +105,15 @@ static int first_mounts(struct err *e)
 	return 0;
 }
 
+static void open_kmsg(void)
+{
+	auto_fd int limit = open("/proc/sys/kernel/printk_devkmsg", O_WRONLY | O_CLOEXEC);
+
+	if (limit >= 0)
+		(void)!write(limit, "on\n", 3); /* else ten lines in five seconds */
+	kmsg = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
+}
+
 /* ---- modules ---------------------------------------------------------------------------------*/
 
 static void load_module(const char *name, const char *arguments)
@@ -534,7 +543,7 @@ int main(int argc, char **argv)
 	log_set_sink(sink);
 	int r = first_mounts(&e);
 	open_console();
-	kmsg = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
+	open_kmsg();
 	if (r == 0)
 		r = read_command_line(&spec, &e);
 	if (r < 0)
