@@ -87,7 +87,7 @@ static int list_add(struct arena *a, const char *name, struct vec *ret, struct e
 		return 0;
 	d->path = arena_fmt(a, "/dev/%s", name);
 	d->size = sectors * SECTOR;
-	d->fd = -1;
+	d->fd = d->guard = -1;
 	d->read_only = strcmp(attribute(a, sys, "ro"), "1") == 0;
 	describe(a, sys, d);
 	auto_fd int fd = d->path ? open(d->path, O_RDONLY | O_EXCL | O_CLOEXEC) : -1;
@@ -138,7 +138,10 @@ static int look_at_block(struct arena *a, struct device *d, dev_t number, struct
 
 int device_open(struct arena *a, const char *path, struct device *ret, struct err *e)
 {
-	struct device d = { .path = arena_str(a, path), .model = "", .serial = "", .fd = -1 };
+	struct device d = {
+		.path = arena_str(a, path), .model = "", .serial = "", .fd = -1, .guard = -1
+	};
+	char same[64];
 	struct stat st;
 	int r = 0;
 
@@ -148,10 +151,14 @@ int device_open(struct arena *a, const char *path, struct device *ret, struct er
 		return err_sys(e, "%s", path);
 	if (!S_ISBLK(st.st_mode) && !S_ISREG(st.st_mode))
 		return err_set(e, -ERR_INVALID, "%s is not a disk", path);
-	d.fd = open(path, O_RDWR | O_CLOEXEC | (S_ISBLK(st.st_mode) ? O_EXCL : 0));
-	if (d.fd < 0 && errno == EBUSY)
+	d.guard = open(path, O_RDWR | O_CLOEXEC | (S_ISBLK(st.st_mode) ? O_EXCL : 0));
+	if (d.guard < 0 && errno == EBUSY)
 		return err_set(e, -ERR_IN_USE,
 			       "%s is in use: mounted, swap, or part of another device", path);
+	if (d.guard < 0)
+		return err_sys(e, "%s", path);
+	(void)snprintf(same, sizeof(same), "/proc/self/fd/%d", d.guard);
+	d.fd = open(same, O_RDWR | O_CLOEXEC);
 	if (d.fd < 0 || fstat(d.fd, &st) < 0)
 		r = err_sys(e, "%s", path);
 	else if (S_ISBLK(st.st_mode))
@@ -161,7 +168,7 @@ int device_open(struct arena *a, const char *path, struct device *ret, struct er
 	if (r == 0 && d.read_only)
 		r = err_set(e, -EROFS, "%s cannot be written", path);
 	if (r < 0)
-		fd_close(&d.fd);
+		device_close(&d);
 	else
 		*ret = d;
 	return r;
@@ -169,8 +176,13 @@ int device_open(struct arena *a, const char *path, struct device *ret, struct er
 
 void device_close(struct device *d)
 {
-	if (d->fd >= 0)
-		fd_close(&d->fd);
+	fd_close(&d->fd);
+	fd_close(&d->guard);
+}
+
+void device_share(struct device *d)
+{
+	fd_close(&d->guard);
 }
 
 const char *device_fd_path(const struct device *d, struct arena *a)

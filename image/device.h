@@ -20,6 +20,7 @@ struct device {
 	uint64_t number;	    /* dev_t of a block device; 0 of a file */
 	bool read_only, in_use;	    /* in_use: mounted, swap, or part of another device */
 	int fd;			    /* of device_open(); else -1 */
+	int guard;		    /* keeps others away; -1: does not */
 };
 
 /* All whole disks but memory, loop and optical ones, by name: struct device *, in arena. */
@@ -28,6 +29,8 @@ int device_list(struct arena *a, struct vec *ret, struct err *e);
  * -ERR_INVALID for a partition, or what is no disk. */
 int device_open(struct arena *a, const char *path, struct device *ret, struct err *e);
 void device_close(struct device *d);
+/* Let programs have it for themselves that are given device_fd_path(). */
+void device_share(struct device *d);
 /* The path of what is open, for programs: names this very device whatever has its name by then. */
 const char *device_fd_path(const struct device *d, struct arena *a);
 /* What is on it, one line a piece, indented; looked at by a child with a time limit. */

@@ -35,6 +35,7 @@ struct ext4_dir {
 
 struct ext4 {
 	struct img_sink sink;
+	bool device;	       /* nothing on it is zero by itself */
 	ext2_filsys fs;	       /* owned */
 	struct ext4_dir *dirs; /* owned; all directories, for the last touch */
 	size_t ndirs, cap_dirs;
@@ -470,13 +471,13 @@ static int sink_entry(struct img_sink *s, const struct man_entry *n, struct err 
 	}
 }
 
-static bool is_zero(const char *p, size_t n)
+static bool is_hole(const struct ext4 *x, const char *block)
 {
-	return n == 0 || (p[0] == 0 && memcmp(p, p + 1, n - 1) == 0);
+	return !x->device && block[0] == 0 && memcmp(block, block + 1, EXT4_BLOCK - 1) == 0;
 }
 
 /* Write the count blocks that collected, whose first is block number at of the file. Blocks of
- * zeros stay holes of the image: it is new. */
+ * zeros stay holes of an image, which is new; a device is not. */
 static int put_blocks(struct ext4 *x, uint64_t at, size_t count, struct err *e)
 {
 	size_t i = 0;
@@ -490,9 +491,9 @@ static int put_blocks(struct ext4 *x, uint64_t at, size_t count, struct err *e)
 		const struct ext2fs_extent *r = &x->runs[x->run];
 		uint64_t off = at + i - r->e_lblk;
 		size_t most = MIN_OF(count - i, (size_t)(r->e_len - off)), k = 0;
-		bool zero = is_zero(x->buf + i * EXT4_BLOCK, EXT4_BLOCK);
+		bool zero = is_hole(x, x->buf + i * EXT4_BLOCK);
 
-		while (k < most && is_zero(x->buf + (i + k) * EXT4_BLOCK, EXT4_BLOCK) == zero)
+		while (k < most && is_hole(x, x->buf + (i + k) * EXT4_BLOCK) == zero)
 			k++;
 		errcode_t c = zero ? 0
 				   : io_channel_write_blk64(x->fs->io, r->e_pblk + off, (int)k,
@@ -562,6 +563,7 @@ int ext4_open(const struct ext4_opts *o, struct ext4 **ret, struct err *e)
 		ext4_free(x);
 		return r;
 	}
+	x->device = o->device;
 	x->fs->now = 1; /* what the library stamps on its own */
 	x->goal = ~(blk64_t)0;
 	x->sink = (struct img_sink){ sink_entry, sink_data, sink_end };

@@ -23,11 +23,12 @@
 #define MIB	      (1ull << 20)
 #define MEMORY_MIN    (192 * MIB)
 #define DISK_OVERHEAD (160 * MIB) /* boot partitions, journal, tables, and some room to work in */
+#define PROFILE	      "/run/current-system/profile"
 #define ROOT_NUMBER   "3"
 
 void setup_init(struct setup *s)
 {
-	*s = (struct setup){ .arena = ARENA_INIT, .disk = { .fd = -1 } };
+	*s = (struct setup){ .arena = ARENA_INIT, .disk = { .fd = -1, .guard = -1 } };
 	answers_init(&s->answers);
 }
 
@@ -213,6 +214,12 @@ static void count(struct setup *s, const struct vec *closure)
 		s->all += ((const struct store_info *)closure->v[i])->nar_size;
 }
 
+/* The system's own program; elsewhere what PATH has. (busybox has an mke2fs, too.) */
+static const char *program(const char *profile, const char *name)
+{
+	return access(profile, X_OK) == 0 ? profile : name;
+}
+
 static int write_disk(struct setup *s, struct contents *c, struct err *e)
 {
 	struct layout layout = whole_disk(s);
@@ -223,9 +230,9 @@ static int write_disk(struct setup *s, struct contents *c, struct err *e)
 		.seed = s->answers.root_uuid,
 		.layout = &layout,
 		.size = s->disk.size,
-		.mke2fs = "mke2fs",
-		.mkfs_fat = "mkfs.fat",
-		.mtools = "mtools",
+		.mke2fs = program(PROFILE "/sbin/mke2fs", "mke2fs"),
+		.mkfs_fat = program(PROFILE "/sbin/mkfs.fat", "mkfs.fat"),
+		.mtools = program(PROFILE "/bin/mtools", "mtools"),
 		.bios_dir = store_conn_physical(s->conn, &s->arena, sys_eval_value(s->ev, "bios")),
 		/* manifests look behind the store's prefix */
 		.esp_dir = sys_eval_value(s->ev, "efi"),
@@ -234,6 +241,8 @@ static int write_disk(struct setup *s, struct contents *c, struct err *e)
 	o.esp_dir = arena_fmt(&s->arena, "%s%s", store_conn_root(s->conn), o.esp_dir);
 	if (arena_err(&s->arena))
 		return err_num(e, -ENOMEM, "%s", s->disk.path);
+	/* The programs that make file systems insist on having the device for themselves. */
+	device_share(&s->disk);
 	int r = disk_make(&o, c, &result, e);
 	if (r == 0 && s->disk.number)
 		(void)ioctl(s->disk.fd, BLKRRPART); /* the next boot sees it at the latest */

@@ -13,6 +13,8 @@ R=$TMP/builder
 mkdir -p "$R" "$TMP/world"
 "$SRC/tests/cmd/mock-world" "$TMP/world" || exit 1
 mock_grub "$TMP/world"
+# Blocks of zeros must be written like all others where there were none.
+truncate -s 3000001 "$TMP/world/packages/world/linux/zero"
 sed 's/hello/dropbear/g; s/2\.0/1/' "$TMP/world/packages/hello.lua" >"$TMP/world/packages/dropbear.lua"
 hash=$(busybox mkpasswd -m sha512 -S abcdefgh -P 0 <<X
 canary-word
@@ -39,7 +41,7 @@ code() { # STATUS TEXT COMMAND...
 garbage() { # an old disk: nothing on it may be taken for zeros
 	head -c 1048576 /dev/urandom >"$TMP/noise"
 	: >"$1"
-	for _ in $(seq 32); do cat "$TMP/noise"; done >>"$1"
+	for _ in $(seq 150); do cat "$TMP/noise"; done >>"$1"
 	truncate -s 420000256 "$1" # not a whole number of MiB
 	dd if="$TMP/noise" of="$1" bs=512 seek=$((420000256 / 512 - 2048)) conv=notrunc status=none
 }
@@ -88,6 +90,7 @@ look() { debugfs -R "$1" "$fs" 2>/dev/null; }
 check 'the configuration' sh -c "debugfs -R 'cat /etc/cairn/system.lua' '$fs' 2>/dev/null >'$TMP/config'; grep -q 'host_name = \"stone\"' '$TMP/config'"
 uuid=$(sed -n 's/.*UUID=\([0-9a-f-]*\).*/\1/p' "$TMP/config")
 check 'names the root it has' sh -c "dumpe2fs -h '$fs' 2>/dev/null | grep -q 'UUID: *$uuid'"
+check 'zeros are zeros' sh -c "f=\$(debugfs -R 'ls -p /gnu/store' '$fs' 2>/dev/null | grep -o '[a-z0-9]*-linux-1.0'); debugfs -R \"cat /gnu/store/\$f/zero\" '$fs' 2>/dev/null | cmp -n 3000001 - /dev/zero"
 check 'the menu starts it' sh -c "debugfs -R 'cat /boot/grub/grub.cfg' '$fs' 2>/dev/null | grep -q 'root=UUID=$uuid'"
 check 'GRUB for partition 3' sh -c "mtools -c mtype -i '$TMP/fat' ::/EFI/BOOT/BOOTX64.EFI | grep -qx 'partition 3' && dd if='$disk' bs=1M skip=1 count=1 status=none | grep -aqx 'partition 3'"
 check 'a boot sector' test "$(dd if="$disk" bs=1 skip=510 count=2 status=none | od -An -tx1 | tr -d ' ')" = 55aa
