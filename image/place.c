@@ -207,12 +207,30 @@ int img_place(const char *source, const char *target, struct arena *a, const cha
 
 /* ---- Directories ----------------------------------------------------------------------------- */
 
+/* The directory "x/" has a name like others. */
+static int strip_slashes(const char *target, char out[PATH_MAX], struct err *e)
+{
+	size_t n = strlen(target);
+
+	while (n > 1 && target[n - 1] == '/')
+		n--;
+	if (n >= PATH_MAX)
+		return err_num(e, -ENAMETOOLONG, "%s", target);
+	memcpy(out, target, n);
+	out[n] = '\0';
+	return 0;
+}
+
 int img_place_files_check(const char *target, struct err *e)
 {
+	char name[PATH_MAX];
 	struct stat st;
 
+	int r = strip_slashes(target, name, e);
+	if (r < 0)
+		return r;
 	if (stat(target, &st) < 0)
-		return errno == ENOENT ? img_place_check(target, e) : err_sys(e, "%s", target);
+		return errno == ENOENT ? img_place_check(name, e) : err_sys(e, "%s", target);
 	if (!S_ISDIR(st.st_mode))
 		return err_set(e, -EEXIST, "%s is there and no directory", target);
 	return faccessat(AT_FDCWD, target, W_OK, AT_EACCESS) < 0 ? err_sys(e, "%s", target) : 0;
@@ -239,10 +257,10 @@ static int place_each(DIR *d, const char *source, const char *target, struct are
 int img_place_files(const char *source, const char *target, struct arena *a, const char **ret,
 		    struct err *e)
 {
-	char parent[PATH_MAX];
+	char parent[PATH_MAX], name[PATH_MAX];
 
 	int r = img_place_files_check(target, e);
-	if (r < 0)
+	if (r < 0 || (r = strip_slashes(target, name, e)) < 0)
 		return r;
 	if (mkdir(target, 0777) < 0 && errno != EEXIST)
 		return err_sys(e, "%s", target);
@@ -251,7 +269,7 @@ int img_place_files(const char *source, const char *target, struct arena *a, con
 		return err_sys(e, "%s", source);
 	r = place_each(d, source, target, a, e);
 	closedir(d);
-	if (r == 0 && path_dir(parent, target) == 0)
+	if (r == 0 && path_dir(parent, name) == 0)
 		r = file_sync(AT_FDCWD, parent, e);
 	auto_free char *real = r == 0 ? realpath(target, NULL) : NULL;
 	if (r == 0 && !real)

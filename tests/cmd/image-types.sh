@@ -383,6 +383,8 @@ X
 in_memory() { system_image -t initramfs "$TMP/stone.lua" -o "$1"; }
 check 'initramfs' in_memory "$TMP/memory"
 check 'its path' test "$(tail -n 1 "$TMP/out")" = "$(realpath "$TMP/memory")"
+check 'a name that ends in a slash' in_memory "$TMP/slash/"
+check 'is a directory, too' cmp "$TMP/slash/two" "$TMP/memory/two"
 check 'its files' test "$(cd "$TMP/memory" && cat one two | tr '\n' ' ')" = 'UTC 2 '
 echo mine >"$TMP/memory/mine"
 echo old >"$TMP/memory/one"
