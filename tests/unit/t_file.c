@@ -168,10 +168,10 @@ TEST(deep_trees_are_deleted)
 	char dir[PATH_MAX];
 	auto_fd int fd = scratch(dir);
 
-	CHECK_INT(make_deep(fd, "t", 5000, 0), 0);
+	CHECK_INT(make_deep(fd, "t", 800, 0), 0);
 	CHECK_INT(mkdirat(fd, "t/.deep-0", 0700), 0);
 	CHECK_INT(mkdirat(fd, "t/.deep-0/x", 0700), 0);
-	CHECK_INT(make_deep(fd, "t/.deep-0/y", 500, 0500), 0);
+	CHECK_INT(make_deep(fd, "t/.deep-0/y", 300, 0500), 0);
 	CHECK_INT(symlinkat("x", fd, "t/.deep-1"), 0);
 	CHECK_INT(getrlimit(RLIMIT_NOFILE, &old), 0);
 	few.rlim_max = old.rlim_max;
