@@ -379,7 +379,7 @@ static void add_state(struct str *s, const struct plan *p)
 
 static void script_format(const struct plan *p, struct str *s)
 {
-	char tag[16];
+	char tag[32];
 
 	add_head(s, p);
 	if (p->state)
