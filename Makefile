@@ -249,13 +249,16 @@ $(O)/compile_commands.json: $(objects)
 
 # ---- Everything else ----------------------------------------------------------------------------
 
-.PHONY: deps run bench soak check-pins clean help defconfig savedefconfig compile_commands.json
+.PHONY: deps run iso bench soak check-pins clean help defconfig savedefconfig compile_commands.json
 deps: ## install the Debian packages that the build and the tests need
 	@configs/deps
 
 run: deps ## build examples/minimal.lua into a disk image and boot it on this terminal
 	@$(MAKE) all
 	@tests/vm/run-minimal $(O)
+
+iso: all ## build the installation medium, OBJ/cairn-installer.iso
+	@$(O)/cairn system image -t iso9660 examples/installer.lua -o $(O)/cairn-installer.iso
 
 bench: all ## measure against the budgets, print ratios
 	@tests/bench/run $(O)
