@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "bootloader/bootloader.h"
@@ -279,6 +280,58 @@ static int write_loader(const struct install_opts *o, struct err *e)
 	return r == 0 && o->esp ? write_esp(o->esp, o->efi_dir, e) : r;
 }
 
+/* Features of ext4 that GRUB reads past; one of any other and it sees no file system at all. */
+#define EXT4_SUPER	1024
+#define EXT4_MAGIC	0x38
+#define EXT4_INCOMPAT	0x60
+#define GRUB_UNREADABLE (0x2000 | 0x4000 | 0x8000 | 0x20000)
+
+static uint32_t le32(const uint8_t *p)
+{
+	return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+/* The device that dir lies on; -1: not to be found. */
+static int open_device_of(const char *dir)
+{
+	auto_str struct str text = STR_INIT;
+	struct err ignored = ERR_INIT;
+	char path[PATH_MAX];
+	struct slice rest, line;
+	struct stat st;
+
+	if (stat(dir, &st) < 0)
+		return -1;
+	(void)snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/uevent", major(st.st_dev),
+		       minor(st.st_dev));
+	if (file_read(AT_FDCWD, path, &text, 4096, &ignored) < 0)
+		return -1;
+	for (rest = str_slice(&text); slice_cut(&rest, '\n', &line);)
+		if (slice_starts(line, "DEVNAME=")) {
+			(void)snprintf(path, sizeof(path), "/dev/%.*s", (int)line.n - 8,
+				       line.p + 8);
+			return open(path, O_RDONLY | O_CLOEXEC);
+		}
+	return -1;
+}
+
+/* Whatever is not found out is not refused. */
+static int check_readable(const struct install_opts *o, struct err *e)
+{
+	uint8_t super[1024];
+	auto_fd int fd = open_device_of(o->dir);
+
+	if (fd < 0 || pread(fd, super, sizeof(super), EXT4_SUPER) != (ssize_t)sizeof(super) ||
+	    super[EXT4_MAGIC] != 0x53 || super[EXT4_MAGIC + 1] != 0xef)
+		return 0;
+	if (!(le32(super + EXT4_INCOMPAT) & GRUB_UNREADABLE))
+		return 0;
+	return err_hint(e,
+			err_set(e, -ERR_UNSUPPORTED,
+				"the file system at %s has features that GRUB cannot read", o->dir),
+			"mke2fs -O ^metadata_csum_seed,^orphan_file makes one that it can");
+}
+
 /* What would fail only at the end. */
 static int check_loader(const struct install_opts *o, struct err *e)
 {
@@ -288,7 +341,9 @@ static int check_loader(const struct install_opts *o, struct err *e)
 		return err_sys(e, "%s", o->boot_disk);
 	if (o->esp && stat(o->esp, &st) < 0)
 		return err_sys(e, "%s", o->esp);
-	return o->esp && !S_ISDIR(st.st_mode) ? err_num(e, -ENOTDIR, "%s", o->esp) : 0;
+	if (o->esp && !S_ISDIR(st.st_mode))
+		return err_num(e, -ENOTDIR, "%s", o->esp);
+	return o->boot_disk || o->esp ? check_readable(o, e) : 0;
 }
 
 /* ---- Writing --------------------------------------------------------------------------------- */
