@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Generations that do not come up, each in its own way: the machine ends on the last good one, within three tries and
+with nobody at the keyboard, and says so. Power cuts do not roll a good one back. Its generations can be started from the
+kernel's command line."""
+import json
+import os
+import subprocess
+import time
+
+import vm
+
+LIMIT_INITRD = 3 << 19  # 1.5 MiB
+WATCHDOG = ["-device", "i6300esb"]
+BUSYBOX = 'require "packages.busybox" .. "/bin/busybox"'
+
+
+def shell(name, command, more=""):
+    """A service that runs a command before anything else."""
+    return f'services.simple {{ name = "{name}", type = "oneshot", requires = {{}}, {more}' \
+           f'exec = {{ {BUSYBOX}, "sh", "-c", "{command}" }} }}'
+
+
+# What is wrong with a generation: arguments of config().
+FAULTS = {
+    "the kernel panics": {"service": shell("crash", "echo c >/proc/sysrq-trigger")},
+    "root= is wrong": {"root": "LABEL=nowhere", "argument": "rootdelay=2"},
+    "there is no init": {"argument": "init=/nonexistent"},
+    "init ends": {"argument": "init=BUSYBOX"},
+    "init crashes": {"service": shell("crash", "kill -SEGV 1")},
+    "a required service fails": {"service": shell("needed", "exit 1"), "gate": 'services = { "needed" }'},
+    "a required service is late": {
+        "service": shell("needed", "sleep 100000", 'start_timeout = "1h", '),
+        "gate": 'services = { "needed" }, timeout = "15s"'},
+    "init hangs": {"service": shell("freeze", "echo 1 >/sys/fs/cgroup/init/cgroup.freeze"),
+                   "watchdog": "10s"},
+}
+
+
+def config(host, service="", root="LABEL=cairn-root", argument=None, gate=None, watchdog=None):
+    with open(os.path.join(os.environ["SRC"], "examples/minimal.lua")) as f:
+        text = f.read()
+    changes = [('host_name = "cairn"', f'host_name = "{host}"'), ("services.base {}", f"services.base {{ {service} }}"),
+               ("LABEL=cairn-root", root)]
+    if argument:
+        changes.append(('"quiet" }', f'"quiet", "{argument}" }}'))
+    more = (f"health_gate = {{ {gate} }},\n" if gate else "") + \
+           (f'watchdog = {{ timeout = "{watchdog}" }},\n' if watchdog else "")
+    changes.append(("\tbootloader =", more + "\tbootloader ="))
+    for old, new in changes:
+        if text.count(old) != 1:
+            raise vm.Failure(f"examples/minimal.lua has no {old!r}")
+        text = text.replace(old, new)
+    return text
+
+
+def status(m):
+    return json.loads(m.check("cairn system status --json"))
+
+
+def switch(m, name, **what):
+    """A new generation, started at the next boot; its number."""
+    text = config(name, **what).replace("BUSYBOX", m.check("readlink -f /run/current-system/profile/bin/busybox").strip())
+    m.check(f"cat >/root/new.lua <<'END'\n{text}\nEND")
+    m.check("cairn system reconfigure --boot /root/new.lua", timeout=900)
+    now = status(m)
+    vm.equal("on trial", (now["trial"], now["tries_left"]), (now["current"], 3))
+    return now["current"]
+
+
+def booting(m, number, timeout=300):
+    m.expect(rb"Booting `Generation %d\D" % number, timeout)
+
+
+def fall_back(m, name, what):
+    good, host = status(m)["good"], m.check("hostname").strip()
+    number = switch(m, "bad", **what)
+    m.type("cairn reboot\n")
+    start = time.monotonic()
+    for _ in range(3):
+        booting(m, number)
+    booting(m, good)
+    m.login()
+    now = status(m)
+    vm.equal(f"{name}: booted", now["booted"], good)
+    vm.equal(f"{name}: fell back", (now["fell_back"], now["default"], now["trial"], now["tries_left"], now["next"]),
+             (True, number, number, 0, good))
+    vm.equal(f"{name}: host name", m.check("hostname").strip(), host)
+    vm.settled(m)
+    vm.log(f"{name}: generation {number}, three tries, then generation {good} after {time.monotonic() - start:.0f} s")
+    return number
+
+
+def kernel_unreadable(m):
+    """GRUB cannot load it: it starts the good one in the same boot."""
+    good = status(m)["good"]
+    # A kernel of its own, so that the others stay whole.
+    text = config("bad").replace("\tbootloader =", """	kernel = (function()
+		local linux, busybox = require "packages.linux", require "packages.busybox"
+		return derivation {
+			name = "linux-copy", builder = busybox .. "/bin/busybox",
+			args = { "sh", "-c", "$b mkdir $out && $b cp -r $linux/bzImage $linux/lib $out" },
+			env = { b = busybox .. "/bin/busybox", linux = linux },
+		}
+	end)(),
+	bootloader =""")
+    m.check(f"cat >/root/new.lua <<'END'\n{text}\nEND")
+    m.check("cairn system reconfigure --boot /root/new.lua", timeout=900)
+    number = status(m)["current"]
+    m.check("rm -f $(readlink -f /var/guix/profiles/system/kernel) && sync")
+    m.type("cairn reboot\n")
+    booting(m, number)
+    m.login()
+    now = status(m)
+    vm.equal("unreadable kernel: booted", now["booted"], good)
+    vm.equal("unreadable kernel: a try was taken", (now["trial"], now["tries_left"]), (number, 2))
+    vm.log(f"the kernel cannot be read: generation {good} in the same boot")
+
+
+def proves_itself(m):
+    """From a machine that fell back to a new generation that comes up."""
+    number = switch(m, "proved")
+    m.type("cairn reboot\n")
+    booting(m, number)
+    m.login()
+    m.wait_for(f"cairn system status | grep -qx 'last good    generation {number}'")
+    now = status(m)
+    vm.equal("proved", (now["booted"], now["good"], now["trial"], now["fell_back"]), (number, number, None, False))
+    size = int(m.check("stat -L -c %s /run/booted-system/initrd"))
+    if size > LIMIT_INITRD:
+        raise vm.Failure(f"the initramfs has {size} bytes")
+    vm.log(f"generation {number} came up and is the good one; its initramfs has {size} bytes")
+    return number
+
+
+def innocent_cuts(m, number):
+    for where in rb"Booting `Generation", rb"cairn-init|login: ", rb"login: ":
+        m.kill()
+        m.start()
+        m.expect(where)
+    m.kill()
+    m.start()
+    booting(m, number)
+    m.login()
+    now = status(m)
+    vm.equal("after power cuts", (now["booted"], now["good"], now["trial"]), (number, number, None))
+    vm.log("four power cuts while it boots: still the one")
+
+
+def kernel_line(m, image):
+    """The same disk, started without boot loader: generation=N, and the list before the rescue shell."""
+    m.check("sync")
+    files = [m.check(f"readlink -f /run/booted-system/{name}").strip() for name in ("kernel", "initrd")]
+    m.type("cairn poweroff\n")
+    m.wait_off()
+    private = os.environ.get("CAIRN_ROOT") or os.path.expanduser("~/.local/state/cairn")
+    line = "root=LABEL=cairn-root rootfstype=ext4 rw console=ttyS0,115200 quiet cairn.system=/gnu/store/none "
+    start = m.extra + ["-kernel", private + files[0], "-initrd", private + files[1], "-append"]
+    m.reboots = False
+    m.extra = start + [line + "generation=1"]
+    m.start()
+    m.login()
+    vm.equal("generation=1: booted", status(m)["booted"], 1)
+    vm.settled(m)
+    m.type("cairn poweroff\n")
+    m.wait_off()
+    # The last console= is /dev/console, here the screen: list and shell come to the serial line all the same.
+    m.extra = start + [line + "console=tty0 generation=99"]
+    m.start()
+    m.expect(rb"boot: failed why=[^\n]*there is no generation 99")
+    m.expect(rb"generation=N")
+    m.expect(rb"boot: +1  /gnu/store/[a-z0-9]*-system  Cairn, host cairn")
+    m.expect(rb"a shell follows")
+    m.expect(rb"# ", 60)
+    m.type("echo answer-$((40 + 2)) on $(tty); exit\n")
+    m.expect(rb"answer-42 on /dev/ttyS0", 60)
+    m.wait_off(60)
+    m.extra = start + [line + "generation=99 cairn.trial=1"]
+    m.start()
+    m.expect(rb"boot: rebooting in 5 seconds")
+    m.wait_off(60)
+    vm.log("generation=N, the list of generations, a trial without a shell")
+
+
+def whole_machine(image, firmware, faults, more):
+    """A machine on which each of the faults happens, and, if more is set, what else belongs to counting."""
+    with vm.VM(image, vm.scratch(f"fallback/{firmware}"), firmware=firmware, extra=WATCHDOG, reboots=True) as m:
+        m.start()
+        m.login()
+        m.wait_for("cairn system status | grep -qx 'last good    generation 1'")
+        for name in faults:
+            fall_back(m, f"{firmware}: {name}", FAULTS[name])
+        if more:
+            kernel_unreadable(m)
+            innocent_cuts(m, proves_itself(m))
+            kernel_line(m, image)
+
+
+def image():
+    return vm.build_image(os.path.join(os.environ["SRC"], "examples/minimal.lua"),
+                          os.path.join(vm.scratch("fallback"), "minimal.raw"))
