@@ -166,18 +166,21 @@ static void arg(struct iso *x, const char *text)
 	vec_add(&x->args, (void *)text);
 }
 
+static void add_escaped(struct str *s, const char *p)
+{
+	for (; *p; str_addc(s, *p++))
+		if (*p == '=' || *p == '\\')
+			str_addc(s, '\\');
+}
+
 /* /path/in/image=/path/of/file; '=' and '\' in the latter must be escaped. */
 static void graft(struct iso *x, const char *path, const char *prefix, const char *file)
 {
 	auto_str struct str s = STR_INIT;
 
 	str_addf(&s, "%s=", path);
-	for (const char *p = prefix; *p; str_addc(&s, *p++))
-		if (*p == '=' || *p == '\\')
-			str_addc(&s, '\\');
-	for (const char *p = file; *p; str_addc(&s, *p++))
-		if (*p == '=' || *p == '\\')
-			str_addc(&s, '\\');
+	add_escaped(&s, prefix);
+	add_escaped(&s, file);
 	arg(x, str_err(&s) ? NULL : arena_slice(x->c->arena, str_slice(&s)));
 }
 

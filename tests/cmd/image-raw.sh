@@ -129,16 +129,6 @@ check 'a changed store item' write "$TMP/c" "$TMP/c.raw"
 check 'makes another image' sh -c "! cmp -s '$img' '$TMP/c.raw'"
 
 # What cannot be done leaves nothing behind.
-refuse() { # TEXT STORE [OPTION...]
-	text=$1 store=$2
-	shift 2
-	if write "$store" "$TMP/bad.raw" "$@" >"$TMP/bad.out" 2>&1; then
-		echo "accepted"
-		return 1
-	fi
-	cat "$TMP/bad.out"
-	[ "$(grep -c . "$TMP/bad.out")" -le 2 ] && grep -qF -e "$text" "$TMP/bad.out" && [ ! -e "$TMP/bad.raw" ]
-}
 bad_layout() { # TEXT ROOT-LINE...
 	text=$1
 	shift
