@@ -118,7 +118,7 @@ took=$(($(now) - start))
 cuts=8 half=0 wrong=0
 for i in $(seq $cuts); do
 	ms=$((took * (i * 3 % cuts + 1) / cuts))
-	timeout -s KILL "$((ms / 1000)).$(printf %03d $((ms % 1000)))" "$CAIRN" install --root "$R" --modules "$TMP/world" --quiet --answers "$TMP/again" >"$TMP/k" 2>&1
+	timeout --foreground -s KILL "$((ms / 1000)).$(printf %03d $((ms % 1000)))" "$CAIRN" install --root "$R" --modules "$TMP/world" --quiet --answers "$TMP/again" >"$TMP/k" 2>&1
 	if ! sfdisk -d "$disk" >/dev/null 2>&1; then
 		half=$((half + 1))
 		[ "$(dd if="$disk" bs=512 count=1 status=none | tr -d '\0' | wc -c)" = 0 ] || wrong=$((wrong + 1))

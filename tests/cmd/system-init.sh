@@ -116,14 +116,14 @@ for i in $(seq $cuts); do
 	K=$TMP/kill$i
 	mkdir "$K"
 	ms=$((took * (i * 3 % cuts + 1) / cuts))
-	timeout -s KILL "$((ms / 1000)).$(printf %03d $((ms % 1000)))" "$CAIRN" system init --root "$R" --modules "$TMP/world" \
+	timeout --foreground -s KILL "$((ms / 1000)).$(printf %03d $((ms % 1000)))" "$CAIRN" system init --root "$R" --modules "$TMP/world" \
 		--quiet --no-bootloader "$config" "$K" >"$TMP/k" 2>&1
 	[ ! -e "$K/.cairn-install" ] || {
 		unfinished=$((unfinished + 1))
 		[ ! -e "$K/var/guix/profiles/system" ] || [ -e "$K/var/guix/db/db.sqlite" ] || differ=$((differ + 1))
 	}
 	[ ! -e "$K/.cairn-install" ] && [ -e "$K/boot/grub/grub.cfg" ] || init --no-bootloader "$config" "$K" >"$TMP/k" 2>&1 || cat "$TMP/k"
-	listing "$K" | cmp -s - "$TMP/good" || differ=$((differ + 1))
+	listing "$K" | diff "$TMP/good" - || differ=$((differ + 1))
 	rm -r "$K"
 done
 echo "# $unfinished of $cuts were cut off in the middle of $took ms"

@@ -2,8 +2,9 @@
 """Kills at random moments of a reconfigure: the daemon, a service, the whole machine.
 
 Afterwards the machine must be exactly the old or exactly the new system, and its store must verify.
-A trial is decided by its number alone: what is killed (trial modulo 3), and the moment, a fraction
-of the time that an undisturbed reconfigure takes.
+A trial's number decides what is killed (trial modulo 3) and the moment as a fraction of a span. The
+span starts as the time that an undisturbed reconfigure takes, and follows the outcomes, so that old
+and new both occur however busy the machine is: shorter after a new system, longer after an old one.
 """
 import os
 import random
@@ -23,7 +24,8 @@ class Machine:
         boot(vm)
         self.template = vm.check("cat /etc/cairn/system.lua")
         self.host = "cairn"
-        self.duration = None
+        self.longest = None  # moments are before it
+        self.span = None
 
     def configure(self, host):
         text = self.template.replace('host_name = "cairn"', f'host_name = "{host}"')
@@ -41,9 +43,13 @@ class Machine:
         self.configure("undisturbed")
         start = time.monotonic()
         self.vm.check("cairn system reconfigure", 900)
-        self.duration = time.monotonic() - start
+        self.span = self.longest = 1.1 * (time.monotonic() - start)
         self.host = "undisturbed"
-        log(f"a reconfigure takes {self.duration:.1f} s")
+        log(f"a reconfigure takes {self.longest / 1.1:.1f} s")
+
+    def follow(self, outcome):
+        """Aim the next kill at the moment where old becomes new."""
+        self.span = min(self.longest, self.span * (1.5 if outcome == "old" else 0.6))
 
     def consistent(self, old_host, new_host, old_system, old_links):
         """Exactly old or exactly new, in every place that tells; returns which."""
@@ -90,7 +96,7 @@ class Machine:
         """One kill; returns 'KIND: old' or 'KIND: new'."""
         rng = random.Random(number)
         kind = KINDS[number % 3]
-        moment = rng.random() * self.duration * 1.1
+        moment = rng.random() * self.span
         m, old_host, old_system, old_links = self.vm, self.host, self.system(), self.links()
         new_host = f"trial-{number}"
         self.configure(new_host)
@@ -112,6 +118,8 @@ class Machine:
         outcome = self.consistent(old_host, new_host, old_system, old_links)
         if said:
             self.told_truth(said, outcome)
+        if kind != "service":  # the death of a service does not hinder a reconfigure
+            self.follow(outcome)
         if outcome == "new":
             self.host = new_host
         # Whatever happened, the same reconfigure works now.
