@@ -175,6 +175,7 @@ static int mke2fs_run(const struct ext4_opts *o, uint64_t blocks, uint64_t inode
 	spec.argv = argv;
 	spec.envp = envp;
 	spec.in = spec.out = -2;
+	spec.dies_with_us = true;
 	r = proc_run(&spec, e);
 	(void)unlinkat(work, "mke2fs.conf", 0); /* scratch */
 	return r;

@@ -27,6 +27,7 @@ static int run(const char *const *argv, struct err *e)
 	spec.argv = argv;
 	spec.envp = fat_env;
 	spec.in = spec.out = -2;
+	spec.dies_with_us = true;
 	return proc_run(&spec, e);
 }
 

@@ -273,6 +273,7 @@ static int run_xorriso(struct iso *x, struct err *e)
 	if (x->args.err || arena_err(x->c->arena))
 		return err_num(e, -ENOMEM, "ISO image");
 	spec.argv = (const char *const *)x->args.v;
+	spec.dies_with_us = true;
 	spec.envp = envp;
 	spec.in = spec.out = -2;
 	return proc_run(&spec, e);

@@ -39,6 +39,7 @@ static int start(const struct squashfs_opts *o, int in, struct proc *ret, struct
 	spec.envp = envp;
 	spec.in = in;
 	spec.out = -2;
+	spec.dies_with_us = true;
 	return proc_start(&spec, ret, e);
 }
 

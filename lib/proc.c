@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -60,8 +61,16 @@ static int set_stdio(const struct proc_spec *s)
 	return 0;
 }
 
+/* Whoever died before it was asked for is noticed by the new parent. */
+static int tie_to(pid_t parent)
+{
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+		return -errno;
+	return getppid() == parent ? 0 : -ESRCH;
+}
+
 /* Everything up to exec, in the child; the step that failed is in *step. */
-static int child_steps(const struct proc_spec *s, enum step *step)
+static int child_steps(const struct proc_spec *s, pid_t parent, enum step *step)
 {
 	sigset_t none;
 	int r;
@@ -80,6 +89,8 @@ static int child_steps(const struct proc_spec *s, enum step *step)
 	if (s->cwd && chdir(s->cwd) < 0)
 		return -errno;
 	*step = STEP_SETUP;
+	if (s->dies_with_us && (r = tie_to(parent)) < 0)
+		return r;
 	r = s->setup ? s->setup(s->arg) : 0;
 	if (r < 0)
 		return r;
@@ -93,13 +104,13 @@ static int child_steps(const struct proc_spec *s, enum step *step)
 	return -errno;
 }
 
-static void child(const struct proc_spec *s, int pipe_fd)
+static void child(const struct proc_spec *s, pid_t parent, int pipe_fd)
 {
 	struct report report;
 	enum step step;
 	int safe = pipe_fd > 2 ? pipe_fd : fcntl(pipe_fd, F_DUPFD_CLOEXEC, 3);
 
-	report.err = child_steps(s, &step);
+	report.err = child_steps(s, parent, &step);
 	report.step = (int)step;
 	(void)!write(safe, &report, sizeof(report)); /* the exit status says the rest */
 	_exit(127);
@@ -123,14 +134,14 @@ static void reap(pid_t pid)
 int proc_start(const struct proc_spec *spec, struct proc *ret, struct err *e)
 {
 	struct report report;
+	pid_t pid, parent = getpid();
 	int fds[2], got;
-	pid_t pid;
 
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return err_sys(e, "%s %s", step_texts[STEP_FORK], program_of(spec));
 	pid = fork();
 	if (pid == 0)
-		child(spec, fds[1]);
+		child(spec, parent, fds[1]);
 	got = pid < 0 ? -errno : 0;
 	fd_close(&fds[1]);
 	if (pid > 0)

@@ -20,6 +20,7 @@ struct proc_spec {
 	const char *cwd;	 /* NULL: stay */
 	int in, out, err;	 /* descriptors for 0, 1, 2; -1: inherit. -2: /dev/null */
 	bool setsid;
+	bool dies_with_us; /* a tool that must not go on working for somebody who was killed */
 	int (*setup)(void *arg); /* last step before exec, in the child; 0 or -errno */
 	void *arg;
 	int *ret_status; /* proc_run, proc_output: wait status of what ended; NULL: not wanted */

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
@@ -139,6 +140,32 @@ TEST(signals_are_reset_in_the_child)
 	sigprocmask(SIG_SETMASK, &old, NULL);
 }
 
+TEST(a_tool_dies_with_its_user)
+{
+	struct proc_spec spec = PROC_SPEC_INIT;
+	struct proc tool = PROC_INIT;
+	struct err e = ERR_INIT;
+	int fds[2], status;
+	char c;
+
+	/* The pipe's other end is open for as long as the tool lives. */
+	CHECK_INT(pipe2(fds, O_CLOEXEC), 0);
+	pid_t user = fork();
+	if (user == 0) {
+		spec.argv = sh("sleep 60; :");
+		spec.out = fds[1];
+		spec.dies_with_us = true;
+		_exit(proc_start(&spec, &tool, &e) == 0 ? 7 : 8);
+	}
+	fd_close(&fds[1]);
+	CHECK_INT(waitpid(user, &status, 0), user);
+	CHECK_INT(WEXITSTATUS(status), 7);
+	struct pollfd p = { .fd = fds[0], .events = POLLIN };
+	CHECK_INT(poll(&p, 1, 20000), 1);
+	CHECK_INT(read(fds[0], &c, 1), 0);
+	fd_close(&fds[0]);
+}
+
 TEST(kill_through_the_descriptor)
 {
 	static const char *const argv[] = { "sleep", "1000", NULL };
@@ -184,6 +211,6 @@ TEST(a_child_cannot_make_us_its_tracer)
 	CHECK_INT(p.pid, -1);
 }
 
-TEST_MAIN(output, ends_are_told, failed_steps_are_told_apart, streams_may_cross,
-	  environment_and_session, signals_are_reset_in_the_child, kill_through_the_descriptor,
-	  a_child_cannot_make_us_its_tracer)
+TEST_MAIN(output, a_tool_dies_with_its_user, ends_are_told, failed_steps_are_told_apart,
+	  streams_may_cross, environment_and_session, signals_are_reset_in_the_child,
+	  kill_through_the_descriptor, a_child_cannot_make_us_its_tracer)
