@@ -4,19 +4,7 @@
 # the numbers say nothing.
 set -u
 unshare -U -r true 2>/dev/null || { echo "skip: no user namespaces"; exit 77; }
-fails=0 n=0
-check() {
-	n=$((n + 1))
-	name=$1
-	shift
-	if "$@"; then
-		echo "ok $n - $name"
-	else
-		echo "not ok $n - $name"
-		sed 's/^/# /' "$TMP/out"
-		fails=1
-	fi
-}
+. "$SRC/tests/tap.inc"
 said() { grep -qE -e "$1" "$TMP/out"; }
 export BENCH_MIB=4 BENCH_REPEAT=1 BENCH_BUILDS=2
 cd "$SRC" || exit 1
@@ -30,5 +18,4 @@ chmod +x "$TMP/cairn"
 tests/bench/run "$TMP" hash >"$TMP/out" 2>&1
 status=$?
 check "one that cannot measure is a failure" eval '[ $status = 1 ] && said "hash: could not measure"'
-echo "1..$n"
-exit $fails
+finish

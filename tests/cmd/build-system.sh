@@ -2,19 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # The Makefile and the checks of the source, on a copy of lib/ with a small module above it.
 set -u
-fails=0 n=0
-check() {
-	n=$((n + 1))
-	name=$1
-	shift
-	if "$@"; then
-		echo "ok $n - $name"
-	else
-		echo "not ok $n - $name"
-		sed 's/^/# /' "$TMP/out"
-		fails=1
-	fi
-}
+. "$SRC/tests/tap.inc"
 T=$TMP/tree
 mkdir -p "$T/tests" "$T/services"
 cp -r "$SRC/Makefile" "$SRC/lib" "$T/"
@@ -137,5 +125,4 @@ sed -i '$d' services/services.h
 echo 'char *g(char *a, const char *b); char *g(char *a, const char *b) { return strcpy(a, b); }' >>services/a.c
 build
 check "a banned function does not compile" eval "[ $? != 0 ] && said strcpy"
-echo "1..$n"
-exit $fails
+finish

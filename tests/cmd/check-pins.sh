@@ -4,19 +4,7 @@
 # its URLs answers.
 set -u
 unset http_proxy https_proxy all_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY
-n=0
-failed=0
-is() {
-	n=$((n + 1))
-	if [ "$2" = "$3" ]; then
-		echo "ok $n - $1"
-	else
-		echo "not ok $n - $1"
-		echo "# '$2' is not '$3'"
-		failed=1
-	fi
-}
-
+. "$SRC/tests/tap.inc"
 # All of them are found: an origin's, and one for each Debian package of the seed.
 "$SRC/packages/check-pins" --list >"$TMP/all" || exit 1
 is "every URL of a recipe" "$(grep -vc '^seed[0-9]' "$TMP/all")" \
@@ -70,5 +58,4 @@ rm "$TMP/site/pool/a.deb" "$TMP/site/pool/c.tar.gz"
 ./check-pins >"$TMP/out" 2>"$TMP/err"
 is "a pin without any is lost" "$? $(cat "$TMP/out")" "1 1 of 4 URLs answer"
 is "and named" "$(tail -n 1 "$TMP/err")" "lost pins: b.2 seed1"
-echo "1..$n"
-exit $failed
+finish

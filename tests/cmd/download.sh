@@ -5,19 +5,8 @@ set -u
 command -v python3 >/dev/null || { echo "skip: no python3"; exit 77; }
 unset CAIRN_ROOT XDG_STATE_HOME http_proxy https_proxy all_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY
 : "${TMP:?}"
-n=0
-failed=0
-
-ok() { # NAME STATUS
-	n=$((n + 1))
-	if [ "$2" = 0 ]; then
-		echo "ok $n - $1"
-	else
-		echo "not ok $n - $1"
-		sed 's/^/# /' "$TMP/err" "$TMP/requests"
-		failed=1
-	fi
-}
+. "$SRC/tests/tap.inc"
+show="$TMP/err $TMP/requests"
 
 # Paths say what the server does: /good/X, /missing/X, /wrong/X, /flaky/X (error 503, then good),
 # /cut/X (half of it, then good), /never/X (always 503).
@@ -76,32 +65,31 @@ asked() { [ "$(tr '\n' ' ' <"$TMP/requests")" = "$1" ]; }
 is() { [ "$(cat "$(cat "$TMP/out")")" = "$1" ]; }
 
 get plain "$base/good/plain" && is plain && asked "/good/plain "
-ok "a file is downloaded" $?
+result "a file is downloaded" $?
 get order "$base/missing/order" "$base/good/order" "$base/never/order" && is order &&
 	asked "/missing/order /good/order "
-ok "URLs are tried in their order, the rest is not asked" $?
+result "URLs are tried in their order, the rest is not asked" $?
 get flaky "$base/flaky/flaky" && is flaky && asked "/flaky/flaky /flaky/flaky "
-ok "an overloaded server is asked again" $?
+result "an overloaded server is asked again" $?
 get cut "$base/cut/cut" && is cut && asked "/cut/cut /cut/cut "
-ok "a download that was cut short is made again" $?
+result "a download that was cut short is made again" $?
 get others "$base/never/others" "$base/good/others" && is others && asked "/never/others /good/others "
-ok "other servers come before a second try" $?
+result "other servers come before a second try" $?
 get gone "$base/missing/gone"
 [ $? = 100 ] && asked "/missing/gone " && grep -q "$base/missing/gone: .*404" "$TMP/err"
-ok "what is not there is not asked for again" $?
+result "what is not there is not asked for again" $?
 get wrong "$base/wrong/wrong"
 [ $? = 100 ] && asked "/wrong/wrong " && grep -q "instead of $(printf wrong | sha256sum | cut -c 1-20)" "$TMP/err"
-ok "a file with another hash is refused" $?
+result "a file with another hash is refused" $?
 get never "$base/never/never"
 [ $? = 100 ] && [ "$(grep -c /never/never "$TMP/requests")" = 4 ] && grep -q "503" "$TMP/err"
-ok "after four tries it is an error" $?
+result "after four tries it is an error" $?
 CAIRN_MIRROR_DEBIAN=$base/good
 export CAIRN_MIRROR_DEBIAN
 get pool mirror://debian/pool && is pool && asked "/good/pool "
-ok "a mirror from the environment" $?
+result "a mirror from the environment" $?
 for name in gone wrong never; do
 	[ -z "$(find "$TMP/root/gnu/store" -name "*-$name" | head -n 1)" ]
-	ok "nothing is left of $name" $?
+	result "nothing is left of $name" $?
 done
-echo "1..$n"
-exit $failed
+finish

@@ -2,20 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # cairn build: files, expressions and names to store paths, and nothing else on standard output.
 set -u
-n=0
-failed=0
-ok() {
-	n=$((n + 1))
-	echo "ok $n - $1"
-}
-no() {
-	n=$((n + 1))
-	echo "not ok $n - $1"
-	sed 's/^/# /' "$TMP/err" 2>/dev/null
-	failed=1
-}
-is() { [ "$2" = "$3" ] && ok "$1" || { no "$1"; echo "# '$2' is not '$3'"; }; }
-
+. "$SRC/tests/tap.inc"
 busybox=$("$CAIRN" build --root "${CAIRN_ROOT:-$TMP/seed}" --modules "$SRC" --physical \
 	-e 'require("packages.seed").busybox')/bin/busybox || exit 1
 export HOME="$TMP" XDG_CACHE_HOME="$TMP/cache" CAIRN_MODULES="$SRC"
@@ -99,5 +86,4 @@ b -f system.lua >"$TMP/out"
 is "the configuration itself" "$(cat "$root$(cat "$TMP/out")")" "$(cat system.lua)"
 
 b --list | grep -qx zlib && ok "--list" || no "--list"
-echo "1..$n"
-exit $failed
+finish

@@ -3,17 +3,7 @@
 # Cairn describes itself: the modules a machine evaluates from give the same derivations as the
 # checkout they were made of, and only what compiles goes into the source of the cairn package.
 set -u
-n=0
-failed=0
-ok() {
-	n=$((n + 1))
-	echo "ok $n - $1"
-}
-no() {
-	n=$((n + 1))
-	echo "not ok $n - $1"
-	failed=1
-}
+. "$SRC/tests/tap.inc"
 same() { [ -n "$2" ] && [ "$2" = "$3" ] && ok "$1" || { no "$1"; echo "# $2 | $3"; }; }
 differ() { [ -n "$2" ] && [ -n "$3" ] && [ "$2" != "$3" ] && ok "$1" || { no "$1"; echo "# $2 | $3"; }; }
 
@@ -75,5 +65,4 @@ CAIRN_MIRROR_DEBIAN=http://127.0.0.1:9/ "$CAIRN" build --root "$TMP/empty" --mod
 src=$("$CAIRN" build --root "$TMP/drvs" --modules "$here" --physical -e 'cairn_source()')
 make -s -C "$src" O="$TMP/obj" -n all >"$TMP/plan" 2>"$TMP/err" && grep -q 'cairn.o' "$TMP/plan" &&
 	ok "the source can be built" || { no "the source can be built"; sed 's/^/# /' "$TMP/err"; }
-echo "1..$n"
-exit $failed
+finish

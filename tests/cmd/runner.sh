@@ -2,20 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # The test runner itself: failing, skipped, hanging and lying tests are seen as what they are.
 set -u
-fails=0 n=0
-
-# check NAME COMMAND...: one TAP line
-check() {
-	n=$((n + 1))
-	name=$1
-	shift
-	if "$@"; then
-		echo "ok $n - $name"
-	else
-		echo "not ok $n - $name"
-		fails=1
-	fi
-}
+. "$SRC/tests/tap.inc"
 
 tree=$TMP/tree
 new_tree() {
@@ -190,5 +177,4 @@ check "programs older than their source are not tested" eval '[ "$status" = 1 ] 
 newer="obj/pkg obj/a.o" run cmd
 check "programs that are up to date are" [ "$status$last" = "01 passed, 0 failed, 0 skipped" ]
 
-echo "1..$n"
-exit $fails
+finish

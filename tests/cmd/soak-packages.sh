@@ -3,19 +3,7 @@
 # The sweep that builds all packages twice, with a program in place of cairn: what it calls what, and
 # that it goes on where its time was up.
 set -u
-n=0
-failed=0
-is() {
-	n=$((n + 1))
-	if [ "$2" = "$3" ]; then
-		echo "ok $n - $1"
-	else
-		echo "not ok $n - $1"
-		echo "# '$2' is not '$3'"
-		failed=1
-	fi
-}
-
+. "$SRC/tests/tap.inc"
 cat >"$TMP/cairn" <<'END'
 #!/bin/sh
 echo "$*" >>"$TMP/calls"
@@ -53,5 +41,4 @@ is "recipes that changed are built anew" "$(sweep 60) $(built) $(wc -l <"$SOAK_S
 sed -i -e '/odd")/d' -e '/bad")/d' "$TMP/cairn"
 rm "$SOAK_STATE/results"
 is "all the same: passed" "$(sweep 60) $(outcomes)" "0 same bytes;same bytes;same bytes;same bytes;"
-echo "1..$n"
-exit $failed
+finish

@@ -2,24 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # cairn store: add, query, dump, restore, roots, gc, delete, verify, log; logical and physical paths.
 set -u
-n=0
-failed=0
-ok() {
-	n=$((n + 1))
-	echo "ok $n - $1"
-}
-no() {
-	n=$((n + 1))
-	echo "not ok $n - $1"
-	sed 's/^/# /' "$TMP/err" 2>/dev/null
-	failed=1
-}
-is() { [ "$2" = "$3" ] && ok "$1" || { no "$1"; echo "# '$2' is not '$3'"; }; }
-yes() {
-	what=$1
-	shift
-	"$@" && ok "$what" || no "$what"
-}
+. "$SRC/tests/tap.inc"
 not() { ! "$@"; }
 
 root=$TMP/root
@@ -62,15 +45,15 @@ is "a text with a reference" "$ref" /gnu/store/m0h8619g5fplmmhknap1jfphyzwf5r2r-
 is "two at once" "$(s add t hello.txt | wc -l)" 2
 physical=$(s add --physical --name tree t)
 is "the physical path" "$physical" "$root$tree"
-yes "it can be opened" cmp -s "$physical/run" t/run
+check "it can be opened" cmp -s "$physical/run" t/run
 is "its mode" "$(stat -c '%a %Y' "$physical/run" "$physical/b.txt" "$physical" | tr '\n' ' ')" \
 	"555 1 444 1 555 1 "
 
 echo lost >lost.txt
 (trap '' XFSZ; ulimit -f 80; s add lost.txt >out)
 is "what cannot be registered: exit status" $? 1
-yes "and said" grep -q database err
-yes "and no path is told" test ! -s out
+check "and said" grep -q database err
+check "and no path is told" test ! -s out
 
 # ---- query ----
 is "references" "$(s query --references "$ref")" "$src"
@@ -82,7 +65,7 @@ is "deriver" "$(s query --deriver "$tree")" unknown-deriver
 is "tree" "$(s query --tree "$ref")" "$ref
 \`---$src"
 s query --graph "$ref" >graph
-yes "graph" grep -q "\"${ref##*/}\" -> \"${src##*/}\";" graph
+check "graph" grep -q "\"${ref##*/}\" -> \"${src##*/}\";" graph
 s query --json --requisites "$ref" >json
 is "JSON" "$(python3 -c 'import json,sys; print(*sorted((x["narSize"], len(x["references"])) for x in json.load(open("json"))))')" \
 	"(120, 0) (176, 1)"
@@ -96,7 +79,7 @@ for p in $(s query --all --physical); do
 done
 s query --references /gnu/store/00000000000000000000000000000000-x >out
 is "what is not valid: exit status" $? 66
-yes "and said" grep -q "is not valid" err
+check "and said" grep -q "is not valid" err
 s query /etc/passwd >out
 is "what is not in the store: exit status" $? 65
 s query --hash --size "$tree" >out
@@ -107,10 +90,10 @@ s dump "$tree" >tree.nar
 is "an archive from the store" "$(sha256sum <tree.nar | cut -d' ' -f1)" \
 	76fe8932c216a686b067262f3941856a167bfd4ecadb2235c3b2a1bffefe00fa
 "$CAIRN" store dump t >t.nar
-yes "an archive of a directory" cmp -s t.nar tree.nar
+check "an archive of a directory" cmp -s t.nar tree.nar
 "$CAIRN" store restore back <t.nar
 "$CAIRN" store dump back >back.nar
-yes "unpacked and packed again" cmp -s back.nar t.nar
+check "unpacked and packed again" cmp -s back.nar t.nar
 "$CAIRN" store restore back <t.nar 2>err
 is "an existing target is refused: exit status" $? 1
 
@@ -122,19 +105,19 @@ s add-root kept2 "$tree"
 is "another" "$(s roots | wc -l)" 2
 is "roots as JSON" "$(s roots --json | python3 -c 'import json,sys; print(len(json.load(sys.stdin)))')" 2
 s gc --dry-run >dead
-yes "a dry run says what would go" grep -q -- -hello.txt dead
-yes "and how much" grep -q "store paths, .* would be freed" err
-yes "and deletes nothing" test -e "$root$hello"
-yes "not what a root holds" not grep -qF -e "$ref" -e "$src" -e "$tree" dead
+check "a dry run says what would go" grep -q -- -hello.txt dead
+check "and how much" grep -q "store paths, .* would be freed" err
+check "and deletes nothing" test -e "$root$hello"
+check "not what a root holds" not grep -qF -e "$ref" -e "$src" -e "$tree" dead
 is "what lives" "$(s gc --live | sort | tr '\n' ' ')" "$(printf '%s\n' "$ref" "$src" "$tree" | sort | tr '\n' ' ')"
 s delete "$src" >out
 is "a live path is not deleted: exit status" $? 1
-yes "and said" grep -q "still alive" err
+check "and said" grep -q "still alive" err
 is "delete" "$(s delete "$hello")" "$hello"
-yes "it is gone" not test -e "$root$hello"
+check "it is gone" not test -e "$root$hello"
 echo rubbish >"$root/gnu/store/rubbish"
 s gc >gone
-yes "what is freed is said" grep -q "freed" err
+check "what is freed is said" grep -q "freed" err
 is "three are left" "$(s query --all | wc -l)" 3
 is "nothing else lies in the store" "$(ls "$root/gnu/store" | wc -l)" 3
 rm kept
@@ -143,15 +126,15 @@ is "without the link the item goes" "$(s query --all)" "$tree"
 is "and the stale root" "$(ls "$root/var/guix/gcroots/auto" | wc -l)" 1
 
 # ---- verify ----
-yes "a sound store" s verify
+check "a sound store" s verify
 chmod 644 "$root$tree/b.txt"
 printf b >"$root$tree/b.txt"
 s verify
 is "a changed file: exit status" $? 65
-yes "and said" grep -q "was modified" err
-yes "a quick look does not see it" s verify --quick
+check "and said" grep -q "was modified" err
+check "a quick look does not see it" s verify --quick
 printf a >"$root$tree/b.txt"
-yes "put right" s verify
+check "put right" s verify
 
 # ---- exec ----
 if unshare -r -m true 2>/dev/null; then
@@ -163,11 +146,10 @@ if unshare -r -m true 2>/dev/null; then
 	is "a place that the host does not have" \
 		"$("$CAIRN" exec --root "$root" --store-dir /no-such/dir -- sh -c 'ls -d /no-such/dir /etc' | tr '\n' ' ')" \
 		"/etc /no-such/dir "
-	yes "programs of items are found" sh -c '
+	check "programs of items are found" sh -c '
 		mkdir -p prog/bin && printf "#!/bin/sh\necho found\n" >prog/bin/prog-x && chmod +x prog/bin/prog-x &&
 		p=$("$0" store add --root "$1" prog) &&
 		[ "$("$0" exec --root "$1" --with "$p" -- prog-x)" = found ]' "$CAIRN" "$root"
 fi
 
-echo "1..$n"
-exit $failed
+finish

@@ -2,19 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Activation below a scratch root: accounts keep their numbers and passwords, /etc follows the system.
 set -u
-fails=0 n=0
-check() {
-	name=$1
-	shift
-	n=$((n + 1))
-	if "$@"; then
-		echo "ok $n - $name"
-	else
-		echo "not ok $n - $name"
-		sed 's/^/# /' "$TMP/err"
-		fails=1
-	fi
-}
+. "$SRC/tests/tap.inc"
 unset CAIRN_ROOT
 R=$TMP/machine
 mkdir -p "$R"
@@ -218,5 +206,4 @@ rm "$g/facts"
 activate $path
 check "half a system is refused" grep -q 'not a complete system: facts' "$TMP/err"
 
-echo "1..$n"
-exit $fails
+finish

@@ -3,19 +3,7 @@
 # What systems are put together from: trees, profiles, kernel modules, cpio archives; a configuration
 # with most fields in use.
 set -u
-fails=0 n=0
-check() {
-	name=$1
-	shift
-	n=$((n + 1))
-	if "$@"; then
-		echo "ok $n - $name"
-	else
-		echo "not ok $n - $name"
-		sed 's/^/# /' "$TMP/err"
-		fails=1
-	fi
-}
+. "$SRC/tests/tap.inc"
 unset CAIRN_ROOT
 W=$TMP/world
 "$(dirname "$0")/mock-world" "$W" || exit 1
@@ -68,15 +56,7 @@ check "the files are there" [ "$(cat "$TMP/t3/m/a.ko")" = "module a" ]
 refused() { # name, what it says
 	name=$1
 	! tree bad && grep -qF -- "$2" "$TMP/err" && [ ! -e "$TMP/bad" ]
-	set -- $?
-	n=$((n + 1))
-	if [ "$1" = 0 ]; then
-		echo "ok $n - $name"
-	else
-		echo "not ok $n - $name"
-		sed 's/^/# /' "$TMP/err"
-		fails=1
-	fi
+	result "$name" $?
 }
 refused "a missing module" "no module 'bb'" <<X
 [modules m]
@@ -174,5 +154,4 @@ sed 's/^	host_name/	bootloader = { type = "none" }, host_name/' "$SRC/examples/s
 check "a machine that is started some other way" build "$TMP/direct.lua"
 check "has no gate" [ -z "$(grep "^gate\|boot-good" "$set" | tee "$TMP/err")" ]
 
-echo "1..$n"
-exit $fails
+finish

@@ -2,19 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # From configurations to generations of a scratch machine and back: plan, menu, links, /etc.
 set -u
-fails=0 n=0
-ok() { n=$((n + 1)); echo "ok $n - $1"; }
-bad() {
-	n=$((n + 1))
-	echo "not ok $n - $1"
-	sed 's/^/# /' "$TMP/out" "$TMP/err"
-	fails=1
-}
-check() {
-	name=$1
-	shift
-	if "$@"; then ok "$name"; else bad "$name"; fi
-}
+. "$SRC/tests/tap.inc"
 run() { "$CAIRN" system "$@" >"$TMP/out" 2>"$TMP/err"; }
 has() { grep -qF -- "$1" "$TMP/out"; }
 hasnt() { ! grep -qF -- "$1" "$TMP/out"; }
@@ -181,5 +169,4 @@ check "delete-generations" run delete-generations --target-root "$R" 1
 check "its link is gone" [ ! -L "$R/var/guix/profiles/system-1-link" ]
 check "and its menu entry" [ "$(grep -c ^menuentry "$R/boot/grub/grub.cfg")" = 1 ]
 
-echo "1..$n"
-exit $fails
+finish

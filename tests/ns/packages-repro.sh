@@ -11,19 +11,7 @@ case ${PACKAGES-} in
 all) packages=$("$CAIRN" build --list | grep -v '^seed-') ;;
 *) packages=$PACKAGES ;;
 esac
-n=0
-failed=0
-ok() { # NAME STATUS LOG
-	n=$((n + 1))
-	if [ "$2" = 0 ]; then
-		echo "ok $n - $1"
-	else
-		echo "not ok $n - $1"
-		tail -n 20 "$3" | sed 's/^/# /'
-		failed=1
-	fi
-}
-
+. "$SRC/tests/tap.inc"
 # A check that builds nothing would find all the same: one that must differ comes first.
 mkdir "$TMP/bb"
 cp "$(command -v busybox)" "$TMP/bb/busybox" || { echo "skip: no busybox"; exit 77; }
@@ -35,11 +23,10 @@ END
 "$CAIRN" build --root "$TMP/root" -f "$TMP/differs.lua" >"$TMP/path" 2>"$TMP/log"
 "$CAIRN" build --root "$TMP/root" --check -f "$TMP/differs.lua" >"$TMP/out" 2>>"$TMP/log"
 status=$?
-ok "other bytes are found" "$([ $status = 102 ] && grep -q '^/' "$TMP/path" && [ ! -s "$TMP/out" ]; echo $?)" "$TMP/log"
+result "other bytes are found" "$([ $status = 102 ] && grep -q '^/' "$TMP/path" && [ ! -s "$TMP/out" ]; echo $?)" "$TMP/log"
 
 for name in $packages; do
 	"$CAIRN" build "$name" >"$TMP/path" 2>"$TMP/log" && "$CAIRN" build --check "$name" >"$TMP/again" 2>"$TMP/log"
-	ok "$name" "$([ $? = 0 ] && grep -q '^/' "$TMP/again" && cmp -s "$TMP/path" "$TMP/again"; echo $?)" "$TMP/log"
+	result "$name" "$([ $? = 0 ] && grep -q '^/' "$TMP/again" && cmp -s "$TMP/path" "$TMP/again"; echo $?)" "$TMP/log"
 done
-echo "1..$n"
-exit $failed
+finish
