@@ -6,6 +6,7 @@
  * (format: doc/boot.md), so that a menu can be written at any time from the generations alone: no
  * evaluation, no daemon, no network. root is always the directory that stands for "/" of the
  * machine: "" or "/" on the running system, the mount point or a scratch directory otherwise.
+ * The rest is the same for every kind of boot loader; struct boot_place says which one it is.
  */
 #pragma once
 
@@ -14,9 +15,35 @@
 #include <stdint.h>
 
 #include "lib/arena.h"
+#include "lib/bootenv.h"
 #include "lib/err.h"
 #include "lib/slice.h"
 #include "lib/str.h"
+
+/* ---- Kinds of boot loader (bootloader/loader.c) ---------------------------------------------- */
+
+enum boot_type {
+	BOOT_GRUB,     /* reads kernels from the store's file system */
+	BOOT_EFI,      /* our own program on an EFI system partition, with kernels beside it */
+	BOOT_EXTLINUX, /* extlinux.conf with kernels beside it, for a loader of the machine's own */
+	BOOT_NONE,     /* the machine is started some other way */
+	BOOT_TYPE_MAX,
+};
+
+/* Where a machine has what its boot loader reads. */
+struct boot_place {
+	const char *root;  /* "" or the directory that stands for "/" of the machine */
+	const char *store; /* "" or the directory in front of /gnu/store */
+	enum boot_type type;
+	const char *dir; /* BOOT_EFI, BOOT_EXTLINUX: mount point of the boot partition, as the
+			  * machine calls it: "/boot/efi" */
+};
+
+/* "grub"; BOOT_TYPE_MAX when name is none. */
+const char *boot_type_name(enum boot_type type);
+enum boot_type boot_type_find(struct slice name);
+/* Does it count the boots of a generation on trial? */
+bool boot_counts(enum boot_type type);
 
 /* ---- Boot data of one generation (bootloader/entry.c) ---------------------------------------- */
 
@@ -72,42 +99,20 @@ int boot_menu_text(const struct boot_menu *menu, struct str *out, struct err *e)
  * the new menu and every file it names; on failure or after a crash at any point it reads the old
  * one. Where the file system cannot be frozen (no privilege, tmpfs) it is synced instead.
  * The closure and boot files the menu names must be complete before. */
-int boot_write_menu(const char *root, const struct boot_menu *menu, struct err *e);
+int boot_write_menu(const struct boot_place *p, const struct boot_menu *menu, struct err *e);
 /* Number of the generation that the menu in place starts; 0: no menu, or not one of ours. */
-int boot_menu_default(const char *root, unsigned *ret, struct err *e);
+int boot_menu_default(const struct boot_place *p, unsigned *ret, struct err *e);
 #define BOOT_MENU_FILE "boot/grub/grub.cfg"
-#define BOOT_ENV_FILE  "boot/grub/grubenv"
 
-/* ---- Environment block (bootloader/env.c) ---------------------------------------------------- */
-
-/* The 1 KiB block that the boot loader can write too; overwritten in place, never renamed. */
-#define BOOT_ENV_SIZE 1024
-void boot_env_format(char out[BOOT_ENV_SIZE]); /* without variables */
-struct boot_var {
-	const char *name, *value; /* value NULL: remove */
-};
-/* Set variables of the block in fd, all in one write and fsync; none when nothing changes. */
-int boot_env_update(int fd, const struct boot_var *vars, size_t n, struct err *e);
-/* Value of a variable, in arena; NULL in *ret when not set. */
-int boot_env_get(int fd, struct arena *a, const char *name, const char **ret, struct err *e);
-
-/* ---- Boot counting (bootloader/count.c) ------------------------------------------------------ */
-
-#define BOOT_TRIES 3 /* boots that a generation on trial gets */
-
-struct boot_count {
-	unsigned good;	/* generation that came up well last; 0: none is known */
-	unsigned trial; /* generation on trial; 0: none */
-	unsigned left;	/* boots it still gets, of BOOT_TRIES */
-};
+/* ---- Boot counting (bootloader/count.c, lib/bootenv.h) --------------------------------------- */
 
 /* What the environment block says; no block, or numbers that are none, count as 0. */
-int boot_count_load(const char *root, struct boot_count *ret, struct err *e);
+int boot_count_load(const struct boot_place *p, struct boot_count *ret, struct err *e);
 /* Generation number is to be booted for the first time: it gets BOOT_TRIES boots, unless it is the
  * good one. The block is made when it is missing. */
-int boot_trial_begin(const char *root, unsigned number, struct err *e);
+int boot_trial_begin(const struct boot_place *p, unsigned number, struct err *e);
 /* Generation number came up well: it is what the menu falls back to; its trial is over. */
-int boot_mark_good(const char *root, unsigned number, struct err *e);
+int boot_mark_good(const struct boot_place *p, unsigned number, struct err *e);
 
 /* ---- Installation (bootloader/embed.c) ------------------------------------------------------- */
 

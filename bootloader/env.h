@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The environment block as the files of this directory know it. */
+/* Where the files of this directory find menu and environment block. (bootloader/loader.c) */
 #pragma once
 
-#include "lib/err.h"
+#include <limits.h>
 
-#define COUNT_GOOD "cairn_good" /* generation that came up well last */
-#define COUNT_TRY  "cairn_try"	/* generation on trial */
-#define COUNT_LEFT "cairn_left" /* boots it still gets */
+#include "bootloader/bootloader.h"
+#include "lib/bootenv.h"
 
-#define BOOT_DIR "boot/grub"
+#define BOOT_ENV_NAME "grubenv"
 
-/* Make the environment block in dir (BOOT_DIR of a root) when there is none, or none that can be
- * read. It must have its blocks before the boot loader ever writes to it. */
-int boot_env_ensure(int dir, struct err *e);
+/* Directory of menu and block; the latter makes it and opens it. */
+int boot_env_dir(const struct boot_place *p, char out[PATH_MAX], struct err *e);
+int boot_dir_open(const struct boot_place *p, struct err *e);

@@ -13,6 +13,7 @@
 
 #include "bootloader/env.h"
 #include "bootloader/freeze.h"
+#include "bootloader/loader.h"
 #include "lib/fd.h"
 #include "lib/log.h"
 #include "lib/path.h"
@@ -47,21 +48,19 @@ static bool is_mount_root(int fd)
 	return x.st_dev != y.st_dev || x.st_ino == y.st_ino;
 }
 
-static int place_open(const char *root, const struct boot_menu *m, struct menu_place *p,
-		      struct err *e)
+static int place_open(const struct boot_place *place, const struct boot_menu *m,
+		      struct menu_place *p, struct err *e)
 {
+	const char *root = place->root;
 	char path[PATH_MAX], kernel[PATH_MAX];
 
 	auto_fd int top = open(*root ? root : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (top < 0)
 		return err_sys(e, "%s", *root ? root : "/");
-	int r = file_mkdir_p(top, BOOT_DIR, 0755, e);
-	if (r < 0)
-		return r;
 	p->flush = is_mount_root(top);
-	p->dir = openat(top, BOOT_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	p->dir = boot_dir_open(place, e);
 	if (p->dir < 0)
-		return err_sys(e, "%s/" BOOT_DIR, root);
+		return p->dir;
 	for (size_t i = 0; i < m->nitems; i++) {
 		const char *k = m->items[i].entry.kernel;
 
@@ -128,7 +127,7 @@ static int switch_names(const struct menu_place *p, struct err *e)
 	if (renameat(p->dir, MENU_NEW, p->dir, MENU_NAME) < 0)
 		return err_sys(e, MENU_NAME);
 	if (fsync(p->dir) < 0)
-		return err_sys(e, BOOT_DIR);
+		return err_sys(e, MENU_NAME);
 	int r = flush(p, p->dir, e);
 	if (r < 0)
 		return r;
@@ -153,30 +152,30 @@ static int menu_put(const struct menu_place *p, const struct str *text, struct e
 	return present ? 0 : switch_names(p, e);
 }
 
-int boot_write_menu(const char *root, const struct boot_menu *menu, struct err *e)
+int grub_menu_write(const struct boot_place *place, const struct boot_menu *menu, struct err *e)
 {
 	struct menu_place p = { .dir = -1, .store = -1 };
 	auto_str struct str text = STR_INIT;
 
 	int r = boot_menu_text(menu, &text, e);
 	if (r == 0)
-		r = place_open(root, menu, &p, e);
+		r = place_open(place, menu, &p, e);
 	if (r == 0)
 		r = menu_put(&p, &text, e);
 	fd_close(&p.dir);
 	fd_close(&p.store);
-	return r < 0 ? err_wrap(e, r, "boot menu") : 0;
+	return r;
 }
 
-int boot_menu_default(const char *root, unsigned *ret, struct err *e)
+int grub_menu_default(const struct boot_place *place, unsigned *ret, struct err *e)
 {
 	static const char mark[] = "\nset default='gen-";
 	auto_str struct str text = STR_INIT;
 	char file[PATH_MAX];
 	uint64_t number;
 
-	if (path_join(file, *root ? root : "/", BOOT_MENU_FILE) < 0)
-		return err_num(e, -ENAMETOOLONG, "%s/" BOOT_MENU_FILE, root);
+	if (path_join(file, *place->root ? place->root : "/", BOOT_MENU_FILE) < 0)
+		return err_num(e, -ENAMETOOLONG, "%s/" BOOT_MENU_FILE, place->root);
 	struct err tmp = ERR_INIT;
 	int r = file_read(AT_FDCWD, file, &text, LIMIT_MENU, &tmp);
 	if (r < 0 && r != -ENOENT) {

@@ -90,7 +90,7 @@ static const char * or (const char *given, const char *other)
 static int load(struct bootable *o, struct arena *a, struct vec *closure, struct boot_menu *menu,
 		struct contents *ret, struct err *e)
 {
-	bool none = false;
+	struct boot_place place = { .type = BOOT_NONE };
 	int r;
 
 	o->output = or (o->output, getenv("out"));
@@ -99,13 +99,13 @@ static int load(struct bootable *o, struct arena *a, struct vec *closure, struct
 		return cmd_usage(e, "--closure, --system and an output are needed");
 	if ((r = store_path_check(STORE_DIR_DEFAULT, slice_of(o->system), e)) < 0 ||
 	    (r = closure_load(a, STORE_DIR_DEFAULT, o->closure, closure, e)) < 0 ||
-	    (r = contents_menu(a, o->store_prefix, o->system, menu, &none, e)) < 0)
+	    (r = contents_menu(a, o->store_prefix, o->system, menu, &place, e)) < 0)
 		return r;
 	*ret = (struct contents){ .arena = a,
 				  .store_prefix = o->store_prefix,
 				  .system = o->system,
 				  .closure = closure,
-				  .menu = none ? NULL : menu,
+				  .menu = place.type == BOOT_NONE ? NULL : menu,
 				  .work = or (o->work, ".") };
 	return 0;
 }

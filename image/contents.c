@@ -197,13 +197,13 @@ static int add_configuration(struct contents *c, struct err *e)
 }
 
 int contents_menu(struct arena *a, const char *store_prefix, const char *system,
-		  struct boot_menu *ret, bool *ret_none, struct err *e)
+		  struct boot_menu *ret, struct boot_place *ret_place, struct err *e)
 {
-	struct sys_root root = { .target = "", .store = store_prefix };
+	const struct sys_root root = { .target = "", .store = store_prefix };
 	struct gen gen = { .number = 1, .path = system };
 	struct gen_list list = { .v = &gen, .n = 1, .current = 1 };
 
-	return sys_menu_build(&root, a, &list, 1, 0, ret, ret_none, e);
+	return sys_menu_build(&root, a, &list, 1, 0, ret, ret_place, e);
 }
 
 int contents_make(struct contents *c, struct err *e)

@@ -34,7 +34,7 @@ struct contents {
 
 /* The menu of a machine whose only generation is system. */
 int contents_menu(struct arena *a, const char *store_prefix, const char *system,
-		  struct boot_menu *ret, bool *ret_none, struct err *e);
+		  struct boot_menu *ret, struct boot_place *ret_place, struct err *e);
 /* Fill c->manifest. */
 int contents_make(struct contents *c, struct err *e);
 /* For fill_run(): makes the database once all items are hashed. */

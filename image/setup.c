@@ -254,7 +254,7 @@ int setup_write(struct setup *s, struct err *e)
 	auto_vec struct vec closure = VEC_INIT;
 	auto_tab struct tab want = TAB_INIT;
 	struct boot_menu menu;
-	bool none;
+	struct boot_place place;
 	struct contents c = { .arena = &s->arena,
 			      .store_prefix = store_conn_root(s->conn),
 			      .system = sys_eval_value(s->ev, "system"),
@@ -267,7 +267,7 @@ int setup_write(struct setup *s, struct err *e)
 	int r;
 
 	if ((r = closure_of(s, &closure, &want, e)) < 0 ||
-	    (r = contents_menu(&s->arena, c.store_prefix, c.system, &menu, &none, e)) < 0 ||
+	    (r = contents_menu(&s->arena, c.store_prefix, c.system, &menu, &place, e)) < 0 ||
 	    (r = check_identity(&s->answers, &s->disk, e)) < 0)
 		return r;
 	count(s, &closure);

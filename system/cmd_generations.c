@@ -204,12 +204,25 @@ static const char *needed_as(const struct switcher *s, const struct boot_count *
 	return g->number == c->good ? "the one that the boot loader falls back to" : NULL;
 }
 
+static int load_count(struct switcher *s, struct boot_count *ret, struct err *e)
+{
+	struct sys_menu settings;
+	const char *path = switcher_current(s);
+	int rc = path ? sys_menu_load(&s->root, &s->arena, path, &settings, e) : 0;
+
+	*ret = (struct boot_count){ 0 };
+	if (rc < 0 || !path)
+		return rc;
+	struct boot_place place = sys_menu_place(&s->root, &settings);
+	return boot_count_load(&place, ret, e);
+}
+
 /* Generations to delete and those that stay. Without patterns: all that are not needed. */
 static int choose(struct cmd_env *env, struct switcher *s, struct gen_list *go,
 		  struct gen_list *stay, struct err *e)
 {
 	struct boot_count count;
-	int rc = boot_count_load(s->root.target, &count, e);
+	int rc = load_count(s, &count, e);
 
 	if (rc < 0)
 		return rc;

@@ -13,7 +13,8 @@ struct ctx {
 
 /* What boots, what would boot, and why. Generations by number; 0: none, or not known. */
 struct status {
-	bool none; /* started some other way than by our boot loader */
+	struct boot_place place;
+	bool none; /* boots are not counted */
 	struct boot_count count;
 	unsigned booted, current;
 	unsigned def;  /* what the menu in place starts */
@@ -47,15 +48,17 @@ static unsigned booted_number(const struct switcher *s, const struct boot_count 
 }
 
 /* As what runs says; the settings of another generation may be past reading. */
-static int loader_is_none(struct switcher *s, bool *ret, struct err *e)
+static int find_loader(struct switcher *s, struct status *x, struct err *e)
 {
 	const char *path = s->booted ? s->booted : switcher_current(s);
-	struct sys_menu menu = { 0 };
+	struct sys_menu menu = { .dir = "" };
 	int rc = path ? sys_menu_load(&s->root, &s->arena, path, &menu, e) : 0;
 
-	if (rc == 0)
-		*ret = menu.none;
-	return rc;
+	if (rc < 0)
+		return rc;
+	x->place = sys_menu_place(&s->root, &menu);
+	x->none = !boot_counts(menu.type);
+	return 0;
 }
 
 /* Fails quietly: a generation that is damaged is no reason to say nothing of the others. */
@@ -71,17 +74,17 @@ static void compare(struct switcher *s, struct status *x)
 
 static int status_load(struct switcher *s, struct status *x, struct err *e)
 {
-	int rc = loader_is_none(s, &x->none, e);
+	int rc = find_loader(s, x, e);
 
 	if (rc == 0 && !x->none)
-		rc = boot_count_load(s->root.target, &x->count, e);
-	if (rc == 0 && !x->none)
-		rc = boot_menu_default(s->root.target, &x->def, e);
+		rc = boot_count_load(&x->place, &x->count, e);
+	if (rc == 0)
+		rc = boot_menu_default(&x->place, &x->def, e);
 	if (rc < 0)
 		return rc;
 	x->booted = booted_number(s, &x->count);
 	x->current = s->list.current;
-	x->next = x->none ? x->current : x->def;
+	x->next = x->def ? x->def : x->none ? x->current : 0;
 	if (x->def && x->count.trial == x->def && x->count.left == 0 &&
 	    gen_find(&s->list, x->count.good))
 		x->next = x->count.good;
@@ -125,7 +128,8 @@ static void show_text(struct str *out, const struct switcher *s, const struct st
 		str_addf(out, "%-12s %s, which is no generation\n", "booted", s->booted);
 	line(out, "current", x->current, "none");
 	if (x->none)
-		line(out, "boot loader", 0, "none: boots are not counted");
+		str_addf(out, "%-12s %s: boots are not counted\n", "boot loader",
+			 boot_type_name(x->place.type));
 	else
 		show_count(out, x);
 	str_addf(out, "%-12s %s", "reboot", x->differ.reboot.n ? "needed for: " : "");
@@ -147,7 +151,7 @@ static void json_number(struct str *out, const char *key, unsigned number)
 
 static void show_json(struct str *out, const struct switcher *s, const struct status *x)
 {
-	str_addf(out, "{\"boot_loader\":\"%s\"", x->none ? "none" : "grub");
+	str_addf(out, "{\"boot_loader\":\"%s\"", boot_type_name(x->place.type));
 	json_number(out, "booted", x->booted);
 	str_add(out, ",\"booted_system\":");
 	if (s->booted)
@@ -205,7 +209,7 @@ static int mark_good(struct switcher *s, struct err *e)
 	if (rc < 0)
 		return rc;
 	if (x.none || !x.def) {
-		puts(x.none ? "no boot loader of Cairn's: boots are not counted"
+		puts(x.none ? "the boot loader does not count boots"
 			    : "there is no boot menu: boots are not counted");
 		return 0;
 	}
@@ -213,7 +217,7 @@ static int mark_good(struct switcher *s, struct err *e)
 		return err_set(e, -ERR_NOTFOUND, "%s is no generation of this machine",
 			       s->booted ? s->booted : GEN_BOOTED_LINK);
 	struct err tmp = ERR_INIT;
-	rc = boot_mark_good(s->root.target, x.booted, &tmp);
+	rc = boot_mark_good(&x.place, x.booted, &tmp);
 	if (rc == -EROFS) {
 		puts("the root file system is not written: boots are not counted");
 		return 0;

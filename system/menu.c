@@ -6,28 +6,28 @@
 
 #include "lib/conf.h"
 #include "lib/fd.h"
+#include "lib/path.h"
 #include "lib/size.h"
 
 #define LIMIT_MENU_FILE 16384
 
 static int parse_loader(struct conf_ctx *c, struct slice v, void *place)
 {
-	bool *none = place;
+	enum boot_type *type = place;
 
-	if (!slice_is(v, "grub") && !slice_is(v, "none"))
-		return conf_error(c, "loader is 'grub' or 'none'");
-	*none = slice_is(v, "none");
-	return 0;
+	*type = boot_type_find(v);
+	return *type == BOOT_TYPE_MAX ? conf_error(c, "no such boot loader") : 0;
 }
 
 #define AT(f) offsetof(struct sys_menu, f)
 static const struct conf_key menu_keys[] = {
-	{ "loader", parse_loader, AT(none), "grub", "boot loader", false },
+	{ "loader", parse_loader, AT(type), "grub", "boot loader", false },
 	{ "timeout", conf_parse_u64, AT(timeout), "5", "seconds the menu waits", false },
 	{ "hidden", conf_parse_bool, AT(hidden), "no", "wait without showing the menu", false },
 	{ "serial", conf_parse_bool, AT(serial), "no", "menu on the serial line too", false },
 	{ "serial-unit", conf_parse_u64, AT(serial_unit), "0", "0 is COM1", false },
 	{ "serial-speed", conf_parse_u64, AT(serial_speed), "115200", "baud", false },
+	{ "directory", conf_parse_str, AT(dir), "", "mount point of the boot partition", false },
 	{ "fs-uuid", conf_parse_str, AT(fs_uuid), "", "file system of the store", false },
 };
 
@@ -42,7 +42,7 @@ static int menu_section(void *arg, struct conf_ctx *c, struct slice kind, struct
 int sys_menu_load(const struct sys_root *r, struct arena *a, const char *path, struct sys_menu *ret,
 		  struct err *e)
 {
-	struct sys_menu m = { .timeout = 5, .serial_speed = 115200, .fs_uuid = "" };
+	struct sys_menu m = { .timeout = 5, .serial_speed = 115200, .dir = "", .fs_uuid = "" };
 	auto_str struct str text = STR_INIT;
 	char *file = arena_fmt(a, "%s%s/boot/menu", r->store, path);
 	int rc;
@@ -58,6 +58,9 @@ int sys_menu_load(const struct sys_root *r, struct arena *a, const char *path, s
 		return rc;
 	if (m.timeout > 86400 || m.serial_unit > 7 || m.serial_speed > 4000000)
 		return err_set(e, -ERR_INVALID, "%s: number out of range", file);
+	if ((m.type == BOOT_EFI || m.type == BOOT_EXTLINUX) &&
+	    (m.dir[0] != '/' || !path_is_clean(m.dir)))
+		return err_set(e, -ERR_INVALID, "%s: directory is not an absolute path", file);
 	*ret = m;
 	return 0;
 }
@@ -91,9 +94,14 @@ static int load_items(const struct sys_root *r, struct arena *a, const struct ge
 	return 0;
 }
 
+struct boot_place sys_menu_place(const struct sys_root *r, const struct sys_menu *settings)
+{
+	return (struct boot_place){ r->target, r->store, settings->type, settings->dir };
+}
+
 int sys_menu_build(const struct sys_root *r, struct arena *a, const struct gen_list *list,
-		   unsigned number, unsigned skip, struct boot_menu *ret, bool *ret_none,
-		   struct err *e)
+		   unsigned number, unsigned skip, struct boot_menu *ret,
+		   struct boot_place *ret_place, struct err *e)
 {
 	const struct gen *g = gen_find(list, number);
 	struct boot_menu menu = { .default_number = number };
@@ -115,7 +123,7 @@ int sys_menu_build(const struct sys_root *r, struct arena *a, const struct gen_l
 	menu.serial_speed = (unsigned)settings.serial_speed;
 	menu.fs_uuid = settings.fs_uuid[0] ? settings.fs_uuid : NULL;
 	*ret = menu;
-	*ret_none = settings.none;
+	*ret_place = sys_menu_place(r, &settings);
 	return 0;
 }
 
@@ -124,12 +132,11 @@ int sys_menu_write(const struct sys_root *r, const struct gen_list *list, unsign
 {
 	auto_arena struct arena a = ARENA_INIT;
 	struct boot_menu menu;
-	bool none;
-	int rc = sys_menu_build(r, &a, list, number, skip, &menu, &none, e);
+	struct boot_place place;
+	int rc = sys_menu_build(r, &a, list, number, skip, &menu, &place, e);
 
-	if (rc < 0 || none)
-		return rc;
-	rc = boot_write_menu(r->target, &menu, e);
+	if (rc == 0)
+		rc = boot_write_menu(&place, &menu, e);
 	return rc < 0 ? err_wrap(e, rc, "while writing the boot menu") : 0;
 }
 
@@ -139,8 +146,9 @@ int sys_menu_begin_trial(const struct sys_root *r, unsigned number, const char *
 	struct sys_menu settings;
 	int rc = sys_menu_load(r, &a, path, &settings, e);
 
-	if (rc < 0 || settings.none)
+	if (rc < 0 || !boot_counts(settings.type))
 		return rc;
-	rc = boot_trial_begin(r->target, number, e);
+	struct boot_place place = sys_menu_place(r, &settings);
+	rc = boot_trial_begin(&place, number, e);
 	return rc < 0 ? err_wrap(e, rc, "while putting generation %u on trial", number) : 0;
 }

@@ -10,7 +10,8 @@
 
 /* GENERATION/boot/menu: settings of the menu in which this generation is the default. */
 struct sys_menu {
-	bool none; /* loader = none: the machine is started some other way, no menu is written */
+	enum boot_type type;
+	const char *dir; /* mount point of the boot partition; "": none */
 	uint64_t timeout;
 	bool hidden, serial;
 	uint64_t serial_unit, serial_speed;
@@ -22,8 +23,10 @@ int sys_menu_load(const struct sys_root *r, struct arena *a, const char *path, s
 /* The menu of all generations in list but skip (0: all of them), generation number the default.
  * Generations whose boot data cannot be read are left out, except the default one. */
 int sys_menu_build(const struct sys_root *r, struct arena *a, const struct gen_list *list,
-		   unsigned number, unsigned skip, struct boot_menu *ret, bool *ret_none,
-		   struct err *e);
+		   unsigned number, unsigned skip, struct boot_menu *ret,
+		   struct boot_place *ret_place, struct err *e);
+/* Where the boot loader of these settings has its menu. Borrows from both. */
+struct boot_place sys_menu_place(const struct sys_root *r, const struct sys_menu *settings);
 /* Build and put in place as the boot loader reads it. */
 int sys_menu_write(const struct sys_root *r, const struct gen_list *list, unsigned number,
 		   unsigned skip, struct err *e);

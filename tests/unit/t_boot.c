@@ -11,7 +11,8 @@
 #include "lib/size.h"
 #include "tests/unit/test.h"
 
-#define KERNEL "/gnu/store/0123456789abcdfghijklmnpqrsvwxyz-linux-6.1.176/bzImage"
+#define GRUB_AT(top) ((struct boot_place){ top, top, BOOT_GRUB, "" })
+#define KERNEL	     "/gnu/store/0123456789abcdfghijklmnpqrsvwxyz-linux-6.1.176/bzImage"
 
 static const struct boot_entry sample = {
 	.label = "Cairn, host 'stone'",
@@ -377,7 +378,7 @@ static void check_default(const char *root, unsigned want)
 	unsigned number = 99;
 	struct err e = ERR_INIT;
 
-	CHECK_INT(boot_menu_default(root, &number, &e), 0);
+	CHECK_INT(boot_menu_default(&GRUB_AT(root), &number, &e), 0);
 	CHECK_INT(number, want);
 }
 
@@ -386,7 +387,7 @@ static void check_count(const char *root, unsigned good, unsigned trial, unsigne
 	struct boot_count c = { 9, 9, 9 };
 	struct err e = ERR_INIT;
 
-	CHECK_INT(boot_count_load(root, &c, &e), 0);
+	CHECK_INT(boot_count_load(&GRUB_AT(root), &c, &e), 0);
 	CHECK_INT(c.good, good);
 	CHECK_INT(c.trial, trial);
 	CHECK_INT(c.left, left);
@@ -403,25 +404,25 @@ TEST(counting)
 	auto_fd int dir = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	check_default(root, 0);
 	check_count(root, 0, 0, 0);
-	CHECK(boot_mark_good(root, 1, &e) < 0); /* no block */
-	CHECK_INT(boot_trial_begin(root, 2, &e), 0);
+	CHECK(boot_mark_good(&GRUB_AT(root), 1, &e) < 0); /* no block */
+	CHECK_INT(boot_trial_begin(&GRUB_AT(root), 2, &e), 0);
 	check_count(root, 0, 2, 3);
-	CHECK_INT(boot_mark_good(root, 2, &e), 0);
+	CHECK_INT(boot_mark_good(&GRUB_AT(root), 2, &e), 0);
 	check_count(root, 2, 0, 0);
-	CHECK_INT(boot_trial_begin(root, 3, &e), 0);
+	CHECK_INT(boot_trial_begin(&GRUB_AT(root), 3, &e), 0);
 	check_count(root, 2, 3, 3);
-	CHECK_INT(boot_mark_good(root, 2, &e), 0); /* another one: the trial goes on */
+	CHECK_INT(boot_mark_good(&GRUB_AT(root), 2, &e), 0); /* another one: the trial goes on */
 	check_count(root, 2, 3, 3);
-	CHECK_INT(boot_trial_begin(root, 2, &e), 0); /* the good one needs none */
+	CHECK_INT(boot_trial_begin(&GRUB_AT(root), 2, &e), 0); /* the good one needs none */
 	check_count(root, 2, 3, 3);
-	CHECK_INT(boot_mark_good(root, 3, &e), 0);
+	CHECK_INT(boot_mark_good(&GRUB_AT(root), 3, &e), 0);
 	check_count(root, 3, 0, 0);
 
 	/* All of it in one sector: a write that is cut off leaves the old or the new state. */
 	char block[BOOT_ENV_SIZE], rest[BOOT_ENV_SIZE];
 	auto_fd int sector = openat(dir, BOOT_ENV_FILE, O_RDONLY | O_CLOEXEC);
 	memset(rest, '#', sizeof(rest));
-	CHECK_INT(boot_trial_begin(root, 999999, &e), 0);
+	CHECK_INT(boot_trial_begin(&GRUB_AT(root), 999999, &e), 0);
 	CHECK_INT(pread(sector, block, sizeof(block), 0), BOOT_ENV_SIZE);
 	CHECK(memcmp(block + 512, rest, sizeof(block) - 512) == 0);
 	check_count(root, 3, 999999, 3);
@@ -432,8 +433,8 @@ TEST(counting)
 	CHECK_INT(set(fd, "cairn_left", "-1", &e), 0);
 	check_count(root, 3, 0, 0);
 	CHECK_INT(pwrite(fd, "garbage", 7, 0), 7);
-	CHECK(boot_mark_good(root, 3, &e) < 0);
-	CHECK_INT(boot_trial_begin(root, 5, &e), 0);
+	CHECK(boot_mark_good(&GRUB_AT(root), 3, &e) < 0);
+	CHECK_INT(boot_trial_begin(&GRUB_AT(root), 5, &e), 0);
 	check_count(root, 0, 5, 3);
 	CHECK_INT(file_delete_tree(AT_FDCWD, root, NULL, &e), 0);
 }
@@ -450,25 +451,26 @@ TEST(write_menu)
 	(void)snprintf(root, sizeof(root), "%s/t_boot.XXXXXX", tmp ? tmp : "/tmp");
 	CHECK(mkdtemp(root) != NULL);
 	auto_fd int dir = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	CHECK_INT(boot_write_menu(root, &m, &e), -2); /* the kernel is not there: ENOENT */
+	CHECK_INT(boot_write_menu(&GRUB_AT(root), &m, &e),
+		  -2); /* the kernel is not there: ENOENT */
 	(void)snprintf(kernel, sizeof(kernel), "%.*s", (int)(strrchr(KERNEL, '/') - KERNEL - 1),
 		       &KERNEL[1]);
 	CHECK_INT(file_mkdir_p(dir, kernel, 0755, &e), 0);
-	CHECK_INT(boot_write_menu(root, &m, &e), 0);
+	CHECK_INT(boot_write_menu(&GRUB_AT(root), &m, &e), 0);
 	CHECK(reads(dir, BOOT_MENU_FILE, "set default='gen-1'"));
 	CHECK(reads(dir, BOOT_ENV_FILE, "# GRUB Environment Block\n###"));
-	CHECK_INT(boot_mark_good(root, 1, &e), 0);
+	CHECK_INT(boot_mark_good(&GRUB_AT(root), 1, &e), 0);
 	CHECK(reads(dir, BOOT_ENV_FILE, "cairn_good=1\n"));
 	check_default(root, 1);
 	/* What a crash may leave behind is in nobody's way. */
 	CHECK_INT(file_write_atomic(dir, "boot/grub/grub.cfg.new", "half", 4, 0644, &e), 0);
 	CHECK_INT(file_write_atomic(dir, "boot/grub/grub.cfg.old", "old", 3, 0644, &e), 0);
 	m = (struct boot_menu){ .items = items, .nitems = 2, .default_number = 2 };
-	CHECK_INT(boot_write_menu(root, &m, &e), 0);
+	CHECK_INT(boot_write_menu(&GRUB_AT(root), &m, &e), 0);
 	CHECK(reads(dir, BOOT_MENU_FILE, "set default='gen-2'"));
 	CHECK(reads(dir, BOOT_ENV_FILE, "cairn_good=1\n")); /* untouched */
 	check_default(root, 2);
-	CHECK_INT(boot_write_menu(root, &m, &e), 0);
+	CHECK_INT(boot_write_menu(&GRUB_AT(root), &m, &e), 0);
 	CHECK(faccessat(dir, "boot/grub/grub.cfg.new", F_OK, 0) < 0);
 	CHECK(faccessat(dir, "boot/grub/grub.cfg.old", F_OK, 0) < 0);
 	CHECK_INT(file_delete_tree(AT_FDCWD, root, NULL, &e), 0);

@@ -76,6 +76,7 @@ int unlink(const char *path)
 
 static char top[256];
 static struct sys_root root = { top, top };
+static const struct boot_place place = { top, top, BOOT_GRUB, "" };
 
 static void put(const char *dir, const char *name, const char *text)
 {
@@ -139,7 +140,7 @@ static void machine_make(void)
 	CHECK_INT(gen_select(&root, 1, &e), 0);
 	CHECK_INT(gen_list_load(&root, &a, &list, &e), 0);
 	CHECK_INT(sys_menu_write(&root, &list, 1, 0, &e), 0);
-	CHECK_INT(boot_mark_good(top, 1, &e), 0);
+	CHECK_INT(boot_mark_good(&place, 1, &e), 0);
 }
 
 static void machine_remove(void)
@@ -168,12 +169,12 @@ static bool menu_is(unsigned number)
 	struct gen_list list;
 	struct boot_menu menu;
 	char path[512];
-	bool none;
+	struct boot_place at;
 
 	snprintf(path, sizeof(path), "%s/" BOOT_MENU_FILE, top);
 	if (file_read(AT_FDCWD, path, &got, 1 << 20, &e) < 0 ||
 	    gen_list_load(&root, &a, &list, &e) < 0 ||
-	    sys_menu_build(&root, &a, &list, number, 0, &menu, &none, &e) < 0 ||
+	    sys_menu_build(&root, &a, &list, number, 0, &menu, &at, &e) < 0 ||
 	    boot_menu_text(&menu, &want, &e) < 0)
 		return false;
 	return slice_eq(str_slice(&got), str_slice(&want));
@@ -211,7 +212,7 @@ static void check_trial(int n)
 	struct boot_count c = { 0, 0, 0 };
 	struct err e = ERR_INIT;
 
-	CHECK_INT(boot_count_load(top, &c, &e), 0);
+	CHECK_INT(boot_count_load(&place, &c, &e), 0);
 	if (c.good != 1)
 		TEST_FAIL("cut %d: generation %u is the good one", n, c.good);
 	if (menu_is(2) && (c.trial != 2 || c.left != BOOT_TRIES))
@@ -401,10 +402,10 @@ TEST(there_and_back)
 	machine_make();
 	CHECK_INT(sys_switch(&root, 2, TWO, &e), 0);
 	CHECK_INT(settled(0), 2);
-	CHECK_INT(boot_count_load(top, &c, &e), 0);
+	CHECK_INT(boot_count_load(&place, &c, &e), 0);
 	CHECK_INT(c.trial, 2);
 	CHECK_INT(sys_switch(&root, 1, NULL, &e), 0);
-	CHECK_INT(boot_count_load(top, &c, &e), 0);
+	CHECK_INT(boot_count_load(&place, &c, &e), 0);
 	CHECK_INT(c.good, 1); /* the good one needs no trial */
 	CHECK_INT(current(&n), 1);
 	CHECK_INT(n, 2);

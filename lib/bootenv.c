@@ -4,13 +4,12 @@
  * 1024 bytes. GRUB writes it by the block list of the file, so the file must keep its blocks: it is
  * overwritten in place and never renamed.
  */
-#include "bootloader/bootloader.h"
+#include "lib/bootenv.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include "bootloader/env.h"
 #include "lib/fd.h"
 
 #define ENV_HEAD "# GRUB Environment Block\n"
