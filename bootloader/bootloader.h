@@ -42,8 +42,9 @@ struct boot_place {
 /* "grub"; BOOT_TYPE_MAX when name is none. */
 const char *boot_type_name(enum boot_type type);
 enum boot_type boot_type_find(struct slice name);
-/* Does it count the boots of a generation on trial? */
-bool boot_counts(enum boot_type type);
+/* Are the boots of a generation on trial counted? Without a boot loader stage 1 may do it, which
+ * makes the environment block then. */
+bool boot_counts(const struct boot_place *p);
 
 /* ---- Boot data of one generation (bootloader/entry.c) ---------------------------------------- */
 

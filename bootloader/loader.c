@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <unistd.h>
 
 #include "bootloader/env.h"
 #include "lib/fd.h"
@@ -40,11 +41,6 @@ enum boot_type boot_type_find(struct slice name)
 	return type;
 }
 
-bool boot_counts(enum boot_type type)
-{
-	return type == BOOT_GRUB || type == BOOT_EFI;
-}
-
 static bool is_apart(const struct boot_place *p)
 {
 	return p->type == BOOT_EFI || p->type == BOOT_EXTLINUX;
@@ -69,6 +65,21 @@ int boot_env_dir(const struct boot_place *p, char out[PATH_MAX], struct err *e)
 		return r;
 	return path_join(out, top, loaders[p->type].dir) < 0 ? err_num(e, -ENAMETOOLONG, "%s", top)
 							     : 0;
+}
+
+static bool has_block(const struct boot_place *p)
+{
+	char dir[PATH_MAX], file[PATH_MAX];
+	struct err ignored = ERR_INIT;
+
+	return boot_env_dir(p, dir, &ignored) == 0 && path_join(file, dir, BOOT_ENV_NAME) == 0 &&
+	       access(file, F_OK) == 0;
+}
+
+bool boot_counts(const struct boot_place *p)
+{
+	return p->type == BOOT_GRUB || p->type == BOOT_EFI ||
+	       (p->type == BOOT_NONE && has_block(p));
 }
 
 int boot_dir_open(const struct boot_place *p, struct err *e)

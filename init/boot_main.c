@@ -8,7 +8,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
@@ -18,7 +17,9 @@
 #include <sys/vfs.h>
 #include <sys/wait.h>
 
+#include "init/generation.h"
 #include "init/overlay.h"
+#include "init/rescue.h"
 #include "init/root.h"
 #include "init/watchdog.h"
 #include "lib/fd.h"
@@ -32,15 +33,11 @@
 #define TMPFS_MAGIC	  0x01021994
 #define LIMIT_LIST	  (64u << 10)
 #define LIMIT_GENERATIONS 4096
-#define CONSOLES	  4
 #define LIST_MAX	  20 /* the newest, as many as a screen has room for */
 #define TRIAL_WAIT	  5  /* seconds to read a message that nobody may read */
 #define FSCK_REBOOT	  2  /* bits of e2fsck's exit status */
 #define FSCK_ERRORS	  4
 #define COMPRESSED	  4 /* MODULE_INIT_COMPRESSED_FILE */
-#ifndef SYS_openat2
-#define SYS_openat2 437
-#endif
 
 static int kmsg = -1;
 static bool watched;	    /* by the hardware */
@@ -224,14 +221,11 @@ static int mount_root(const struct root_spec *s, const char *device, const char 
 /* The init must be there before the initramfs is deleted; its links are those of the new root. */
 static int check_init(const char *path, struct err *e)
 {
-	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT };
 	struct stat st;
-	auto_fd int root = open(NEW_ROOT, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (root < 0)
-		return err_sys(e, "%s", NEW_ROOT);
-	auto_fd int fd = (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
+	auto_fd int fd = root_open(NEW_ROOT, path, O_PATH);
+
 	if (fd < 0)
-		return errno == ENOSYS ? 0 : err_sys(e, "%s on the root file system", path);
+		return fd == -ENOSYS ? 0 : err_num(e, fd, "%s on the root file system", path);
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || !(st.st_mode & 0111))
 		return err_set(e, -EACCES, "%s on the root file system is not a program", path);
 	return 0;
@@ -314,93 +308,6 @@ static void stop_watchdog(void)
 
 	if (fd >= 0)
 		(void)!write(fd, "V", 1); /* what does not know the word has stopped before */
-}
-
-/* The terminal whose name is arg becomes the child's. */
-static int take_terminal(void *arg)
-{
-	char path[64];
-
-	(void)snprintf(path, sizeof(path), "/dev/%s", (const char *)arg);
-	int fd = open(path, O_RDWR | O_NONBLOCK); /* a line without a carrier would wait for it */
-	if (fd < 0)
-		return -errno;
-	(void)fd_set_nonblock(fd, false);
-	for (int i = 0; i < 3; i++)
-		if (dup2(fd, i) < 0)
-			return -errno;
-	return 0;
-}
-
-/* Names of the terminals that the kernel's messages go to: people may sit at any of them. */
-static size_t find_consoles(char name[CONSOLES][32])
-{
-	char text[256];
-	auto_fd int fd = open("/sys/class/tty/console/active", O_RDONLY | O_CLOEXEC);
-	ssize_t got = fd < 0 ? 0 : fd_read_some(fd, text, sizeof(text));
-	struct slice rest = slice_trim((struct slice){ text, got > 0 ? (size_t)got : 0 }), word;
-	size_t n = 0;
-
-	while (rest.n && n < CONSOLES && slice_cut(&rest, ' ', &word)) {
-		if (!word.n || word.n >= 32)
-			continue;
-		memcpy(name[n], word.p, word.n);
-		name[n][word.n] = '\0';
-		/* tty0 is whichever is in front, and cannot be a terminal of one's own. */
-		if (strcmp(name[n], "tty0") == 0)
-			name[n][3] = '1';
-		n++;
-	}
-	if (n == 0)
-		memcpy(name[n++], "console", sizeof("console"));
-	return n;
-}
-
-static bool start_shell(char *terminal, struct proc *ret)
-{
-	static const char *const argv[] = { "sh", NULL };
-	static const char *const envp[] = { "PATH=/sbin:/bin", "TERM=linux", "HOME=/", NULL };
-	struct proc_spec spec = PROC_SPEC_INIT;
-	struct err e = ERR_INIT;
-
-	spec.path = "/bin/sh";
-	spec.argv = argv;
-	spec.envp = envp;
-	spec.setsid = true;
-	spec.setup = take_terminal;
-	spec.arg = terminal;
-	if (proc_start(&spec, ret, &e) == 0)
-		return true;
-	log_error("rescue: %s: %s", terminal, e.msg);
-	return false;
-}
-
-/* A shell on every console, until one of them is left. true when one ran. */
-static bool rescue_shell(void)
-{
-	char name[CONSOLES][32];
-	struct proc shell[CONSOLES];
-	size_t n = 0, consoles = find_consoles(name);
-	int status;
-
-	if (access("/bin/sh", X_OK) < 0)
-		return false;
-	for (size_t i = 0; i < consoles; i++)
-		n += start_shell(name[i], &shell[n]);
-	for (bool one = n == 0; !one;) {
-		siginfo_t si = { 0 };
-		if (waitid(P_ALL, 0, &si, WEXITED | WNOWAIT) < 0 && errno != EINTR)
-			break;
-		for (size_t i = 0; i < n; i++)
-			one |= shell[i].pid == si.si_pid;
-		if (!one && si.si_pid)
-			(void)waitpid(si.si_pid, NULL, WNOHANG); /* left behind by a shell */
-	}
-	for (size_t i = 0; i < n; i++) {
-		(void)proc_kill(&shell[i], SIGKILL); /* a zombie does not mind */
-		(void)proc_wait(&shell[i], &status);
-	}
-	return n > 0;
 }
 
 /* First line of GENERATION/label, "" when it cannot be read. */
@@ -486,8 +393,34 @@ static void start_watchdog(uint64_t timeout)
 		log_info("watchdog: on seconds=%d", seconds);
 }
 
-static int choose_generation(struct root_spec *s, struct err *e)
+/* The kernel that runs is that of the system named by running, which may be another one than the
+ * generation's. Where it cannot be changed, the generation's userland is better than nothing. */
+static int change_kernel(const struct root_spec *s, const char *running, struct err *e)
 {
+	struct err why = ERR_INIT;
+	bool damaged;
+
+	if (generation_same_kernel(NEW_ROOT, running, s->system))
+		return 0;
+	int r = generation_kexec(NEW_ROOT, s, &damaged, &why);
+	if (damaged && s->trial) {
+		*e = why;
+		return r;
+	}
+	log_error("boot: generation %llu starts with a kernel that is not its own why=\"%s\"",
+		  (unsigned long long)s->generation, why.msg);
+	return 0;
+}
+
+static int find_generation(struct root_spec *s, struct err *e)
+{
+	char running[PATH_MAX];
+
+	if (s->choose) {
+		(void)snprintf(running, sizeof(running), "%s", s->system);
+		int r = generation_choose(NEW_ROOT, s, e);
+		return r < 0 ? r : change_kernel(s, running, e);
+	}
 	int r = s->generation ? root_generation(NEW_ROOT, s, e) : 0;
 
 	if (s->generation && r == 0)
@@ -496,12 +429,29 @@ static int choose_generation(struct root_spec *s, struct err *e)
 	return r;
 }
 
-/* The kernel's command line names another system: PID 1 hears of this one by its argument. */
-static void tell_generation(const struct root_spec *s, char set[PATH_MAX])
+/* The kernel's command line names another system, and no trial: PID 1 hears of these by its
+ * arguments. */
+struct init_args {
+	char set[PATH_MAX], trial[32];
+	char *argv[4];
+};
+
+static void tell_init(struct root_spec *s, struct init_args *a)
 {
-	(void)snprintf(set, PATH_MAX, "%.4000s/services/set", s->system);
-	if (symlink(s->system, "/run/booted-system") < 0)
-		log_warn("booted-system: no link why=\"%s\"", strerror(errno));
+	char **arg = a->argv;
+
+	*arg++ = s->init;
+	if (s->generation) {
+		(void)snprintf(a->set, sizeof(a->set), "%.4000s/services/set", s->system);
+		*arg++ = a->set;
+		if (symlink(s->system, "/run/booted-system") < 0)
+			log_warn("booted-system: no link why=\"%s\"", strerror(errno));
+	}
+	if (s->choose && s->trial) {
+		(void)snprintf(a->trial, sizeof(a->trial), "cairn.trial=%u", s->left);
+		*arg++ = a->trial;
+	}
+	*arg = NULL;
 }
 
 static int find_root(const struct root_spec *s, struct err *e)
@@ -528,8 +478,8 @@ static int find_root(const struct root_spec *s, struct err *e)
 int main(int argc, char **argv)
 {
 	struct root_spec spec = { .panic = 10 };
+	struct init_args args;
 	struct err e = ERR_INIT;
-	char set[PATH_MAX];
 
 	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
 		puts("cairn-boot " CAIRN_VERSION);
@@ -551,19 +501,17 @@ int main(int argc, char **argv)
 	load_modules();
 	if (spec.shell)
 		(void)rescue_shell();
-	if (!spec.init[0] && !spec.generation)
+	if (!spec.init[0] && !spec.generation && !spec.choose)
 		give_up(&spec, "no cairn.system= on the kernel command line");
-	if (find_root(&spec, &e) < 0)
+	/* The watchdog waits: the check of a large disk takes longer than it does, and another
+	 * kernel may not know of it. */
+	if (find_root(&spec, &e) < 0 || find_generation(&spec, &e) < 0)
 		give_up(&spec, e.msg);
-	start_watchdog(spec.watchdog); /* the check of a large disk takes longer than it waits */
-	if (choose_generation(&spec, &e) < 0 || check_init(spec.init, &e) < 0 ||
-	    switch_root(&e) < 0)
+	start_watchdog(spec.watchdog);
+	if (check_init(spec.init, &e) < 0 || switch_root(&e) < 0)
 		give_up(&spec, e.msg);
-
-	char *args[] = { spec.init, spec.generation ? set : NULL, NULL };
-	if (spec.generation)
-		tell_generation(&spec, set);
-	execv(spec.init, args);
+	tell_init(&spec, &args);
+	execv(spec.init, args.argv);
 	err_sys(&e, "%s", spec.init);
 	give_up(&spec, e.msg);
 }

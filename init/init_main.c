@@ -29,6 +29,7 @@
 
 struct options {
 	const char *run_dir, *set, *system;
+	bool trial;
 };
 
 static void say(const char *text)
@@ -37,10 +38,11 @@ static void say(const char *text)
 }
 
 /* The kernel hands over words it does not know: what is not an absolute path is left alone. A
- * container has no command line of a kernel of its own, so the system may be an argument. */
+ * container has no command line of a kernel of its own, so the system may be an argument; and what
+ * stage 1 chose (the set, whether it is on trial) is not on it either. */
 static void parse_options(int argc, char **argv, struct options *o)
 {
-	static const char key[] = "cairn.system=/";
+	static const char key[] = "cairn.system=/", trial[] = "cairn.trial=";
 
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--run-dir") == 0 && i + 1 < argc) {
@@ -55,6 +57,8 @@ static void parse_options(int argc, char **argv, struct options *o)
 			o->set = argv[i];
 		} else if (strncmp(argv[i], key, sizeof(key) - 1) == 0) {
 			o->system = argv[i] + sizeof(key) - 2;
+		} else if (strncmp(argv[i], trial, sizeof(trial) - 1) == 0) {
+			o->trial = true;
 		}
 	}
 }
@@ -184,7 +188,7 @@ int main(int argc, char **argv)
 	}
 	open_standard(pid1);
 	early_log(pid1);
-	world.trial = pid1 && early_on_trial();
+	world.trial = pid1 && (o.trial || early_on_trial());
 	log_info("init: starts version=%s pid=%d%s", CAIRN_VERSION, (int)getpid(),
 		 world.trial ? " trial=yes" : "");
 	world.exe = open_self(argv[0]);

@@ -5,10 +5,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/netlink.h>
+#include <linux/openat2.h>
 #include <poll.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include "lib/fd.h"
 #include "lib/loop.h"
@@ -22,6 +24,9 @@
 #define LIMIT_DEVICES_TEXT (256u << 10)
 #define LIMIT_GENERATION   999999
 #define PROFILES	   "/var/guix/profiles"
+#ifndef SYS_openat2
+#define SYS_openat2 437
+#endif
 
 /* ---- the command line ------------------------------------------------------------------------*/
 
@@ -78,8 +83,10 @@ static int take_word(struct root_spec *s, struct slice word, struct err *e)
 		s->trial = true;
 	else if (slice_is(key, "cairn.watchdog") && text_u64(value, 86400, &n) == 0)
 		s->watchdog = n;
+	else if (slice_is(key, "generation") && slice_is(value, "default"))
+		s->generation = 0, s->choose = true;
 	else if (slice_is(key, "generation") && text_u64(value, LIMIT_GENERATION, &n) == 0)
-		s->generation = n;
+		s->generation = n, s->choose = false;
 	return 0;
 }
 
@@ -137,6 +144,43 @@ int root_generation(const char *dir, struct root_spec *s, struct err *e)
 	return 0;
 }
 
+/* N of "system-N-link"; 0: another name. */
+static unsigned link_number(struct slice name)
+{
+	uint64_t number;
+
+	if (!slice_starts(name, "system-") || !slice_ends(name, "-link") || name.n <= 12)
+		return 0;
+	name = (struct slice){ name.p + 7, name.n - 12 };
+	return text_u64(name, LIMIT_GENERATION, &number) == 0 ? (unsigned)number : 0;
+}
+
+int root_default(const char *dir, unsigned *ret, struct err *e)
+{
+	char link[PATH_MAX], name[64];
+
+	(void)snprintf(link, sizeof(link), "%.1024s" PROFILES "/system", dir);
+	ssize_t len = readlink(link, name, sizeof(name));
+	if (len < 0)
+		return err_sys(e, PROFILES "/system on the root file system");
+	unsigned number = link_number((struct slice){ name, (size_t)len });
+	if (!number)
+		return err_set(e, -ERR_INVALID, PROFILES "/system names no generation");
+	*ret = number;
+	return 0;
+}
+
+int root_open(const char *dir, const char *path, int flags)
+{
+	struct open_how how = { .flags = (unsigned)flags | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT };
+	auto_fd int root = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (root < 0)
+		return -errno;
+	int fd = (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
+	return fd < 0 ? -errno : fd;
+}
+
 static int compare_numbers(const void *a, const void *b)
 {
 	unsigned x = *(const unsigned *)a, y = *(const unsigned *)b;
@@ -153,14 +197,10 @@ size_t root_generations(const char *dir, unsigned *ret, size_t max)
 	(void)snprintf(path, sizeof(path), "%.1024s" PROFILES, dir);
 	DIR *d = opendir(path);
 	while (d && n < max && (entry = readdir(d))) {
-		struct slice name = slice_of(entry->d_name);
-		uint64_t number;
+		unsigned number = link_number(slice_of(entry->d_name));
 
-		if (!slice_starts(name, "system-") || !slice_ends(name, "-link") || name.n <= 12)
-			continue;
-		name = (struct slice){ name.p + 7, name.n - 12 };
-		if (text_u64(name, LIMIT_GENERATION, &number) == 0)
-			ret[n++] = (unsigned)number;
+		if (number)
+			ret[n++] = number;
 	}
 	if (d)
 		(void)closedir(d); /* only read from */

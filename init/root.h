@@ -27,7 +27,9 @@ struct root_spec {
 	uint64_t panic; /* seconds before the reboot after a failure; 0: stay */
 	bool has_panic;
 	bool trial;	     /* cairn.trial=: nobody may be there, the boot loader knows better */
+	unsigned left;	     /* tries of the trial, when stage 1 counts */
 	uint64_t generation; /* generation=: this one instead of cairn.system; 0: none */
+	bool choose;	     /* generation=default: the one that is to boot; boots are counted */
 	uint64_t watchdog;   /* cairn.watchdog=: seconds; 0: none */
 };
 
@@ -41,6 +43,11 @@ int root_wait(const struct root_spec *spec, char ret_device[PATH_MAX], char ret_
 /* The system of generation N on the root file system at dir becomes that of spec: its store path
  * and its init. Links are those of that root. */
 int root_generation(const char *dir, struct root_spec *spec, struct err *e);
+/* Number of the generation that the profile at dir names. */
+int root_default(const char *dir, unsigned *ret, struct err *e);
+/* Open a file below dir, whose links are those of a root there. Returns a descriptor or -errno;
+ * -ENOSYS on kernels that do not know how. */
+int root_open(const char *dir, const char *path, int flags);
 /* Numbers of the generations at dir, ascending; at most max. */
 size_t root_generations(const char *dir, unsigned *ret, size_t max);
 /* mount(2) flags and remaining data of rootflags=. data: at least as long as options. */

@@ -57,7 +57,7 @@ static int find_loader(struct switcher *s, struct status *x, struct err *e)
 	if (rc < 0)
 		return rc;
 	x->place = sys_menu_place(&s->root, &menu);
-	x->none = !boot_counts(menu.type);
+	x->none = !boot_counts(&x->place);
 	return 0;
 }
 
@@ -84,6 +84,8 @@ static int status_load(struct switcher *s, struct status *x, struct err *e)
 		return rc;
 	x->booted = booted_number(s, &x->count);
 	x->current = s->list.current;
+	if (!x->none && x->place.type == BOOT_NONE)
+		x->def = x->current; /* stage 1 asks the profile */
 	x->next = x->def ? x->def : x->none ? x->current : 0;
 	if (x->def && x->count.trial == x->def && x->count.left == 0 &&
 	    gen_find(&s->list, x->count.good))
@@ -107,7 +109,8 @@ static void line(struct str *out, const char *what, unsigned number, const char 
 
 static void show_count(struct str *out, const struct status *x)
 {
-	line(out, "menu starts", x->def, "nothing: there is no menu");
+	line(out, x->place.type == BOOT_NONE ? "default" : "menu starts", x->def,
+	     "nothing: there is no menu");
 	line(out, "last good", x->count.good, "none yet");
 	if (x->count.trial)
 		str_addf(out, "%-12s generation %u, %u of %d tries left\n", "on trial",
@@ -209,7 +212,7 @@ static int mark_good(struct switcher *s, struct err *e)
 	if (rc < 0)
 		return rc;
 	if (x.none || !x.def) {
-		puts(x.none ? "the boot loader does not count boots"
+		puts(x.none ? "boots are not counted"
 			    : "there is no boot menu: boots are not counted");
 		return 0;
 	}

@@ -168,11 +168,6 @@ local function gate(os, all, out)
 	}
 end
 
--- The service that the health gate of a boot on trial is; nil where boots are not counted.
-function M.gate(os)
-	return os.bootloader.type ~= "none" and M.GATE or nil
-end
-
 -- all: the fold of the configured services (their sysctl and kernel_modules count).
 function M.services(os, all)
 	local out, base = {}, { "loopback", "random-seed" }
@@ -217,9 +212,7 @@ function M.services(os, all)
 		name = "base", type = "group", description = "what services may count on",
 		requires = { "activation", "file-systems" }, wants = base,
 	}
-	if M.gate(os) then
-		gate(os, all, out)
-	end
+	gate(os, all, out)
 	return out
 end
 

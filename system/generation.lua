@@ -112,8 +112,8 @@ local function service_set(os, all, environment)
 		{ "hostname", os.host_name },
 		-- Not /bin/sh: that link is made by activation, whose failure is what rescue is for.
 		{ "rescue", conf.words { tools.busybox .. "/bin/busybox", "sh" } },
-		{ "gate", essential.gate(os) },
-		{ "gate-timeout", essential.gate(os) and os.health_gate.timeout },
+		{ "gate", essential.GATE },
+		{ "gate-timeout", os.health_gate.timeout },
 		{ "watchdog", os.watchdog and os.watchdog.timeout },
 	}
 	for name, value in pairs(environment) do

@@ -146,9 +146,11 @@ int sys_menu_begin_trial(const struct sys_root *r, unsigned number, const char *
 	struct sys_menu settings;
 	int rc = sys_menu_load(r, &a, path, &settings, e);
 
-	if (rc < 0 || !boot_counts(settings.type))
+	if (rc < 0)
 		return rc;
 	struct boot_place place = sys_menu_place(r, &settings);
+	if (!boot_counts(&place))
+		return 0;
 	rc = boot_trial_begin(&place, number, e);
 	return rc < 0 ? err_wrap(e, rc, "while putting generation %u on trial", number) : 0;
 }

@@ -405,8 +405,11 @@ TEST(counting)
 	check_default(root, 0);
 	check_count(root, 0, 0, 0);
 	CHECK(boot_mark_good(&GRUB_AT(root), 1, &e) < 0); /* no block */
+	const struct boot_place none = { .root = root, .store = "", .type = BOOT_NONE };
+	CHECK(boot_counts(&GRUB_AT(root)) && !boot_counts(&none));
 	CHECK_INT(boot_trial_begin(&GRUB_AT(root), 2, &e), 0);
 	check_count(root, 0, 2, 3);
+	CHECK(boot_counts(&none)); /* somebody made a block: stage 1 */
 	CHECK_INT(boot_mark_good(&GRUB_AT(root), 2, &e), 0);
 	check_count(root, 2, 0, 0);
 	CHECK_INT(boot_trial_begin(&GRUB_AT(root), 3, &e), 0);

@@ -65,8 +65,13 @@ TEST(trial_and_generation)
 	CHECK(s.trial && !s.has_panic);
 	CHECK_INT(s.generation, 12);
 	CHECK_INT(s.watchdog, 30);
+	CHECK(!s.choose);
+	s = parsed("generation=12 generation=default");
+	CHECK(s.choose && !s.generation);
+	s = parsed("generation=default generation=12");
+	CHECK(!s.choose && s.generation == 12);
 	s = parsed("generation=x cairn.watchdog=0x1 cairn.trials=1");
-	CHECK(!s.trial);
+	CHECK(!s.trial && !s.choose);
 	CHECK_INT(s.generation, 0);
 	CHECK_INT(s.watchdog, 0);
 }

@@ -36,11 +36,18 @@ FAULTS = {
 }
 
 
-def config(host, service="", root="LABEL=cairn-root", argument=None, gate=None, watchdog=None):
+# How the machine is started, and what it says then: kind, pattern with the generation's number.
+FIRMWARE = {"bios": rb"Booting `Generation %d\D", "uefi": rb"Booting `Generation %d\D",
+            "direct": rb"boot: (?:generation %d is on trial|[^\n]* back to generation %d\b)"}
+
+
+def config(host, service="", root="LABEL=cairn-root", argument=None, gate=None, watchdog=None, direct=False):
     with open(os.path.join(os.environ["SRC"], "examples/minimal.lua")) as f:
         text = f.read()
     changes = [('host_name = "cairn"', f'host_name = "{host}"'), ("services.base {}", f"services.base {{ {service} }}"),
                ("LABEL=cairn-root", root)]
+    if direct:
+        changes += [('type = "grub", timeout = 1, serial = true', 'type = "none"'), ("panic=10", "panic=1")]
     if argument:
         changes.append(('"quiet" }', f'"quiet", "{argument}" }}'))
     more = (f"health_gate = {{ {gate} }},\n" if gate else "") + \
@@ -59,7 +66,7 @@ def status(m):
 
 def switch(m, name, **what):
     """A new generation, started at the next boot; its number."""
-    text = config(name, **what).replace("BUSYBOX", m.check("readlink -f /run/current-system/profile/bin/busybox").strip())
+    text = config(name, direct=m.firmware == "direct", **what).replace("BUSYBOX", m.check("readlink -f /run/current-system/profile/bin/busybox").strip())
     m.check(f"cat >/root/new.lua <<'END'\n{text}\nEND")
     m.check("cairn system reconfigure --boot /root/new.lua", timeout=900)
     now = status(m)
@@ -68,7 +75,8 @@ def switch(m, name, **what):
 
 
 def booting(m, number, timeout=300):
-    m.expect(rb"Booting `Generation %d\D" % number, timeout)
+    pattern = FIRMWARE[m.firmware]
+    m.expect(pattern % ((number,) * pattern.count(b"%d")), timeout)
 
 
 def fall_back(m, name, what):
@@ -195,6 +203,41 @@ def whole_machine(image, firmware, faults, more):
             kernel_line(m, image)
 
 
-def image():
-    return vm.build_image(os.path.join(os.environ["SRC"], "examples/minimal.lua"),
-                          os.path.join(vm.scratch("fallback"), "minimal.raw"))
+class Direct(vm.VM):
+    """A machine that starts kernel and initramfs of its first generation, whatever becomes of the disk."""
+
+    def __init__(self, image, directory, **options):
+        super().__init__(image, directory, **options)
+        self.firmware = "direct"
+        system = vm.command("system", "build", "--physical", direct_config())
+        root = system[:system.index("/gnu/store/")]
+        with open(os.path.join(system, "parameters")) as f:
+            line = f.read().strip()
+        self.extra += ["-kernel", root + os.readlink(os.path.join(system, "kernel")),
+                       "-initrd", root + os.readlink(os.path.join(system, "initrd")),
+                       "-append", line + " loglevel=5 generation=default"]
+
+    def _firmware(self):
+        return []
+
+
+def direct_config():
+    path = os.path.join(vm.scratch("fallback"), "direct.lua")
+    with open(path, "w") as f:
+        f.write(config("cairn", direct=True))
+    return path
+
+
+def image(firmware="bios"):
+    source = direct_config() if firmware == "direct" else os.path.join(os.environ["SRC"], "examples/minimal.lua")
+    return vm.build_image(source, os.path.join(vm.scratch("fallback"), firmware + ".raw"))
+
+
+def direct_machine(image, faults):
+    """The same without any boot loader: stage 1 counts, and changes the kernel."""
+    with Direct(image, vm.scratch("fallback/direct"), extra=WATCHDOG, reboots=True) as m:
+        m.start()
+        m.login()
+        m.wait_for("cairn system status | grep -qx 'last good    generation 1'")
+        for name in faults:
+            fall_back(m, f"direct: {name}", FAULTS[name])

@@ -353,6 +353,14 @@ def build_image(config, output):
     return output
 
 
+def command(*argv):
+    """What a command of cairn prints, in one line."""
+    done = subprocess.run([os.environ["CAIRN"], *argv], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    if done.returncode != 0:
+        raise Failure(f"'cairn {' '.join(argv)}' ended with {done.returncode}")
+    return done.stdout.decode().strip()
+
+
 def scratch(name):
     path = os.path.join(os.environ["TMP"], name)
     os.makedirs(path, exist_ok=True)
