@@ -189,20 +189,6 @@ def kernel_line(m, image):
     vm.log("generation=N, the list of generations, a trial without a shell")
 
 
-def whole_machine(image, firmware, faults, more):
-    """A machine on which each of the faults happens, and, if more is set, what else belongs to counting."""
-    with vm.VM(image, vm.scratch(f"fallback/{firmware}"), firmware=firmware, extra=WATCHDOG, reboots=True) as m:
-        m.start()
-        m.login()
-        m.wait_for("cairn system status | grep -qx 'last good    generation 1'")
-        for name in faults:
-            fall_back(m, f"{firmware}: {name}", FAULTS[name])
-        if more:
-            kernel_unreadable(m)
-            innocent_cuts(m, proves_itself(m))
-            kernel_line(m, image)
-
-
 class Direct(vm.VM):
     """A machine that starts kernel and initramfs of its first generation, whatever becomes of the disk."""
 
@@ -233,11 +219,20 @@ def image(firmware="bios"):
     return vm.build_image(source, os.path.join(vm.scratch("fallback"), firmware + ".raw"))
 
 
-def direct_machine(image, faults):
-    """The same without any boot loader: stage 1 counts, and changes the kernel."""
-    with Direct(image, vm.scratch("fallback/direct"), extra=WATCHDOG, reboots=True) as m:
+def machine(image, firmware):
+    kind, options = (Direct, {}) if firmware == "direct" else (vm.VM, {"firmware": firmware})
+    return kind(image, vm.scratch(f"fallback/{firmware}"), extra=WATCHDOG, reboots=True, **options)
+
+
+def whole_machine(image, firmware, faults, more=False):
+    """A machine on which each of the faults happens, and, if more is set, what else belongs to counting."""
+    with machine(image, firmware) as m:
         m.start()
         m.login()
         m.wait_for("cairn system status | grep -qx 'last good    generation 1'")
         for name in faults:
-            fall_back(m, f"direct: {name}", FAULTS[name])
+            fall_back(m, f"{firmware}: {name}", FAULTS[name])
+        if more:
+            kernel_unreadable(m)
+            innocent_cuts(m, proves_itself(m))
+            kernel_line(m, image)
