@@ -50,7 +50,7 @@ $(eval $(1).obj-y := $(patsubst ./%,%,$(addprefix $(1)/,$(obj-y))))
 $(eval $(1).gen-y := $(patsubst ./%,%,$(addprefix $(1)/,$(gen-y))))
 $(foreach p,$(prog-y),$(eval $(1).prog.$(p) := $(patsubst ./%,%,$(addprefix $(1)/,$($(p)-y))))$(eval $(p)-y :=))
 $(foreach f,$(filter CFLAGS_%.o,$(.VARIABLES)),$(if $($(f)),$(eval $(1).$(f) := $($(f)))$(eval $(f) :=)))
-$(foreach g,$(gen-y),$(eval gen.$(patsubst ./%,%,$(1)/$(g)) := $(value cmd_gen_$(g))))
+$(foreach g,$(gen-y),$(eval gen.$(patsubst ./%,%,$(1)/$(g)) = $(value cmd_gen_$(g))))
 endef
 $(foreach d,$(dirs),$(call load,$(d)))
 
@@ -178,7 +178,7 @@ $(foreach m,$(modules),$(eval $(call archive-rule,$(m))))
 $(foreach d,$(dirs),$(call dir-rules,$(d)))
 
 -include $(foreach t,$(targets),$(wildcard $(t).cmd))
--include $(foreach o,$(objects),$(wildcard $(o).d))
+-include $(foreach t,$(targets),$(wildcard $(t).d))
 
 .PHONY: all
 all: $(archives) $(programs) ## build the programs (default)

@@ -19,6 +19,7 @@
 #include "lib/err.h"
 #include "lib/slice.h"
 #include "lib/str.h"
+#include "lib/vec.h"
 
 /* ---- Kinds of boot loader (bootloader/loader.c) ---------------------------------------------- */
 
@@ -104,6 +105,23 @@ int boot_write_menu(const struct boot_place *p, const struct boot_menu *menu, st
 /* Number of the generation that the menu in place starts; 0: no menu, or not one of ours. */
 int boot_menu_default(const struct boot_place *p, unsigned *ret, struct err *e);
 #define BOOT_MENU_FILE "boot/grub/grub.cfg"
+
+/* What a boot loader reads of a machine that is only being made, as files: below the boot partition
+ * (BOOT_EFI, BOOT_EXTLINUX) or the root. */
+struct boot_file {
+	const char *path;   /* "EFI/cairn/menu" */
+	const char *source; /* behind the prefix of the store; NULL: the bytes are in data */
+	struct slice data;
+	uint64_t size;
+};
+/* struct boot_file * in arena, sorted by path; nothing for BOOT_NONE. */
+int boot_files(const struct boot_place *p, const struct boot_menu *m, struct arena *a,
+	       struct vec *ret, struct err *e);
+/* Put EFI/BOOT/BOOTX64.EFI, which firmware looks for by itself, on the partition mounted at esp.
+ * The first one of somebody else's is kept beside it with ".saved" behind its name. */
+int boot_program_write(const char *esp, struct slice program, struct err *e);
+/* The partition mounted at esp is the one: later on only one that was claimed is written to. */
+int boot_claim(const char *esp, struct err *e);
 
 /* ---- Boot counting (bootloader/count.c, lib/bootenv.h) --------------------------------------- */
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The menu as GRUB 2 reads it. Every value that is not a number passes through quote(). */
-#include "bootloader/bootloader.h"
+#include "bootloader/loader.h"
 
 #include <errno.h>
 
@@ -51,20 +51,26 @@ static void add_parameters(struct str *out, const char *p)
 		out->err = str_err(&word);
 }
 
-static void add_title(struct str *out, const struct boot_item *it)
+void boot_item_title(const struct boot_item *it, struct str *title)
 {
-	auto_str struct str title = STR_INIT;
 	time_t date = (time_t)it->date;
 	struct tm tm;
 	char text[32];
 
-	str_addf(&title, "Generation %u", it->number);
+	str_addf(title, "Generation %u", it->number);
 	if (it->date >= 2 && gmtime_r(&date, &tm) &&
 	    strftime(text, sizeof(text), "%Y-%m-%d %H:%M", &tm))
-		str_addf(&title, ", %s", text);
+		str_addf(title, ", %s", text);
 	if (*it->entry.version)
-		str_addf(&title, ", Linux %s", it->entry.version);
-	str_addf(&title, ": %s", it->entry.label);
+		str_addf(title, ", Linux %s", it->entry.version);
+	str_addf(title, ": %s", it->entry.label);
+}
+
+static void add_title(struct str *out, const struct boot_item *it)
+{
+	auto_str struct str title = STR_INIT;
+
+	boot_item_title(it, &title);
 	quote(out, str_slice(&title));
 	if (str_err(&title) < 0 && !out->err)
 		out->err = str_err(&title);
@@ -166,7 +172,7 @@ static int item_order(const void *a, const void *b)
 	return x->number < y->number ? 1 : x->number > y->number ? -1 : 0;
 }
 
-int boot_menu_text(const struct boot_menu *m, struct str *out, struct err *e)
+int boot_menu_order(const struct boot_menu *m, const struct boot_item ***ret, struct err *e)
 {
 	bool found = false;
 
@@ -187,6 +193,18 @@ int boot_menu_text(const struct boot_menu *m, struct str *out, struct err *e)
 	if (!found)
 		return err_set(e, -ERR_INVALID, "default generation %u is not in the menu",
 			       m->default_number);
+	*ret = order;
+	order = NULL;
+	return 0;
+}
+
+int boot_menu_text(const struct boot_menu *m, struct str *out, struct err *e)
+{
+	auto_free const struct boot_item **order = NULL;
+	int r = boot_menu_order(m, &order, e);
+
+	if (r < 0)
+		return r;
 	add_head(out, m);
 	for (size_t i = 0; i < m->nitems; i++)
 		add_item(out, order[i], i);

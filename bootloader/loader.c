@@ -3,9 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "bootloader/env.h"
+#include "bootloader/put.h"
 #include "lib/fd.h"
 #include "lib/path.h"
 
@@ -20,11 +24,18 @@ static int no_default(const struct boot_place *p, unsigned *ret, struct err *e)
 	return 0;
 }
 
+static int no_files(const struct boot_place *p, const struct boot_menu *m, struct arena *a,
+		    struct vec *ret, struct err *e)
+{
+	return 0;
+}
+
 static const struct boot_loader loaders[BOOT_TYPE_MAX] = {
-	[BOOT_GRUB] = { "grub", "boot/grub", grub_menu_write, grub_menu_default },
-	[BOOT_EFI] = { "efi", "EFI/cairn", write_nothing, no_default },
-	[BOOT_EXTLINUX] = { "extlinux", "extlinux", write_nothing, no_default },
-	[BOOT_NONE] = { "none", "boot/grub", write_nothing, no_default },
+	[BOOT_GRUB] = { "grub", "boot/grub", grub_menu_write, grub_menu_default, grub_files },
+	[BOOT_EFI] = { "efi", "EFI/cairn", efi_menu_write, efi_menu_default, efi_files },
+	[BOOT_EXTLINUX] = { "extlinux", "extlinux", extlinux_write, extlinux_default,
+			    extlinux_files },
+	[BOOT_NONE] = { "none", "boot/grub", write_nothing, no_default, no_files },
 };
 
 const char *boot_type_name(enum boot_type type)
@@ -82,9 +93,47 @@ bool boot_counts(const struct boot_place *p)
 	       (p->type == BOOT_NONE && has_block(p));
 }
 
-int boot_dir_open(const struct boot_place *p, struct err *e)
+/* What is mounted there may be another partition, or nothing. */
+static int check_esp(int root, int top, const char *path, struct err *e)
+{
+	struct statfs fs;
+	struct stat x, y;
+
+	if (fstat(root, &x) < 0 || fstat(top, &y) < 0 || fstatfs(top, &fs) < 0)
+		return err_sys(e, "%s", path);
+	if (x.st_dev == y.st_dev)
+		return err_hint(
+			e,
+			err_set(e, -ERR_INVALID, "no EFI system partition is mounted at %s", path),
+			"file_systems of the configuration says what is mounted there");
+	if (fs.f_type != MSDOS_SUPER_MAGIC)
+		return err_set(e, -ERR_INVALID, "%s is no FAT file system", path);
+	return 0;
+}
+
+/* A machine, not a scratch directory of a test: a boot loader could start from it. */
+static int check_place(const struct boot_place *p, int top, const char *path, struct err *e)
 {
 	const char *dir = loaders[p->type].dir;
+	auto_fd int root = open(*p->root ? p->root : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (root < 0)
+		return err_sys(e, "%s", p->root);
+	if (p->type != BOOT_EFI || !menu_is_mount_root(root))
+		return 0;
+	int r = check_esp(root, top, path, e);
+	if (r < 0 || faccessat(top, dir, F_OK, 0) == 0)
+		return r;
+	return err_hint(e,
+			err_set(e, -ERR_NOTFOUND,
+				"the partition at %s has no directory %s: is it "
+				"the right one?",
+				path, dir),
+			"mkdir -p makes one on the partition that this machine starts from");
+}
+
+int boot_top_open(const struct boot_place *p, struct err *e)
+{
 	char path[PATH_MAX];
 	int r = top_path(p, path, e);
 
@@ -93,10 +142,75 @@ int boot_dir_open(const struct boot_place *p, struct err *e)
 	auto_fd int top = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (top < 0)
 		return err_sys(e, "%s", path);
-	if ((r = file_mkdir_p(top, dir, 0755, e)) < 0)
+	r = check_place(p, top, path, e);
+	return r < 0 ? r : fd_take(&top);
+}
+
+int boot_dir_open(const struct boot_place *p, struct err *e)
+{
+	const char *dir = loaders[p->type].dir;
+	auto_fd int top = boot_top_open(p, e);
+	int r = top < 0 ? top : file_mkdir_p(top, dir, 0755, e);
+
+	if (r < 0)
 		return r;
 	int fd = openat(top, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return fd < 0 ? err_sys(e, "%s/%s", path, dir) : fd;
+	return fd < 0 ? err_sys(e, "%s", dir) : fd;
+}
+
+/* ---- Files of images ------------------------------------------------------------------------- */
+
+/* Memory that runs out is seen at the end, by boot_files(). */
+static struct boot_file *add_file(struct arena *a, struct vec *ret, const char *path)
+{
+	struct boot_file *f = ARENA_NEW(a, struct boot_file);
+
+	if (f)
+		*f = (struct boot_file){ .path = path };
+	vec_add(ret, f);
+	return f;
+}
+
+void boot_file_add(struct arena *a, struct vec *ret, const char *path, struct slice data)
+{
+	struct boot_file *f = add_file(a, ret, path);
+
+	if (f)
+		f->data = (struct slice){ arena_dup(a, data.p, data.n), data.n };
+	if (f)
+		f->size = data.n;
+}
+
+void boot_file_add_block(struct arena *a, struct vec *ret, const char *path)
+{
+	char block[BOOT_ENV_SIZE];
+
+	boot_env_format(block);
+	boot_file_add(a, ret, path, (struct slice){ block, sizeof(block) });
+}
+
+void boot_file_add_copies(struct arena *a, struct vec *ret, const char *dir,
+			  const struct bootfiles *b)
+{
+	for (size_t i = 0; i < b->files.n; i++) {
+		const struct bootfile *from = b->files.v[i];
+		struct boot_file *f = add_file(a, ret, arena_fmt(a, "%s/%s", dir, from->name));
+
+		if (!f)
+			return;
+		f->source = from->source;
+		f->size = from->size;
+	}
+}
+
+int boot_files(const struct boot_place *p, const struct boot_menu *m, struct arena *a,
+	       struct vec *ret, struct err *e)
+{
+	int r = loaders[p->type].files(p, m, a, ret, e);
+
+	if (r == 0 && (ret->err || arena_err(a)))
+		r = err_num(e, -ENOMEM, "boot files");
+	return r;
 }
 
 int boot_write_menu(const struct boot_place *p, const struct boot_menu *menu, struct err *e)

@@ -14,21 +14,15 @@
 #include "bootloader/env.h"
 #include "bootloader/freeze.h"
 #include "bootloader/loader.h"
+#include "bootloader/put.h"
 #include "lib/fd.h"
 #include "lib/log.h"
 #include "lib/path.h"
 #include "lib/text.h"
 
 #define MENU_NAME  "grub.cfg"
-#define MENU_NEW   "grub.cfg.new"
-#define MENU_OLD   "grub.cfg.old"
+#define NAME_SIZE  64
 #define LIMIT_MENU (4 * 1024 * 1024)
-
-struct menu_place {
-	int dir;    /* of the menu */
-	int store;  /* a directory on the file system of the kernels; -1: same as dir */
-	bool flush; /* past the journal, too: a boot loader can read this root */
-};
 
 static bool same_device(int a, int b)
 {
@@ -37,9 +31,7 @@ static bool same_device(int a, int b)
 	return fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_dev == y.st_dev;
 }
 
-/* A scratch directory inside a larger file system is nothing a boot loader could start from; only
- * the root of a file system is. */
-static bool is_mount_root(int fd)
+bool menu_is_mount_root(int fd)
 {
 	struct stat x, y;
 
@@ -57,7 +49,7 @@ static int place_open(const struct boot_place *place, const struct boot_menu *m,
 	auto_fd int top = open(*root ? root : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (top < 0)
 		return err_sys(e, "%s", *root ? root : "/");
-	p->flush = is_mount_root(top);
+	p->flush = menu_is_mount_root(top);
 	p->dir = boot_dir_open(place, e);
 	if (p->dir < 0)
 		return p->dir;
@@ -89,18 +81,46 @@ static int flush(const struct menu_place *p, int fd, struct err *e)
 	return r;
 }
 
-static int write_new(int dir, const struct str *text, struct err *e)
+struct menu_names {
+	char new[NAME_SIZE], old[NAME_SIZE];
+};
+
+static struct menu_names names_of(const struct menu_place *p)
+{
+	struct menu_names n;
+
+	(void)snprintf(n.new, sizeof(n.new), "%s.new", p->name);
+	(void)snprintf(n.old, sizeof(n.old), "%s.old", p->name);
+	return n;
+}
+
+static int check_written(int fd, const struct str *text, const char *name, struct err *e)
+{
+	auto_str struct str have = STR_INIT;
+
+	(void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED); /* from the disk, where possible */
+	if (lseek(fd, 0, SEEK_SET) < 0)
+		return err_sys(e, "%s", name);
+	int r = fd_read_all(fd, &have, LIMIT_MENU);
+	if (r < 0)
+		return err_num(e, r, "reading %s back", name);
+	return slice_eq(str_slice(&have), str_slice(text))
+		       ? 0
+		       : err_set(e, -EIO, "%s is not what was written", name);
+}
+
+static int write_new(int dir, const char *name, const struct str *text, struct err *e)
 {
 	auto_fd int fd =
-		openat(dir, MENU_NEW, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+		openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
 	if (fd < 0)
-		return err_sys(e, MENU_NEW);
+		return err_sys(e, "%s", name);
 	int r = fd_write_full(fd, text->buf, text->len);
 	if (r < 0)
-		return err_num(e, r, "writing " MENU_NEW);
+		return err_num(e, r, "writing %s", name);
 	if (fchmod(fd, 0644) < 0 || fsync(fd) < 0)
-		return err_sys(e, MENU_NEW);
-	return 0;
+		return err_sys(e, "%s", name);
+	return check_written(fd, text, name, e);
 }
 
 static int unlink_if_there(int dir, const char *name, struct err *e)
@@ -110,56 +130,60 @@ static int unlink_if_there(int dir, const char *name, struct err *e)
 	return 0;
 }
 
-static bool is_present(int dir, const struct str *text)
+static bool is_present(const struct menu_place *p, const struct str *text)
 {
 	auto_str struct str old = STR_INIT;
 	struct err ignored = ERR_INIT;
 
-	return file_read(dir, MENU_NAME, &old, LIMIT_MENU, &ignored) == 0 &&
+	return file_read(p->dir, p->name, &old, LIMIT_MENU, &ignored) == 0 &&
 	       slice_eq(str_slice(&old), str_slice(text));
 }
 
-/* The new menu stands complete as MENU_NEW and on disk: give it the name. */
-static int switch_names(const struct menu_place *p, struct err *e)
+/* The new menu stands complete beside the old one and on disk: give it the name. */
+static int switch_names(const struct menu_place *p, const struct menu_names *n, struct err *e)
 {
-	if (linkat(p->dir, MENU_NAME, p->dir, MENU_OLD, 0) < 0 && errno != ENOENT)
-		return err_sys(e, "keeping the old menu");
-	if (renameat(p->dir, MENU_NEW, p->dir, MENU_NAME) < 0)
-		return err_sys(e, MENU_NAME);
-	if (fsync(p->dir) < 0)
-		return err_sys(e, MENU_NAME);
+	/* FAT has no second names; and no journal that could bring an old one back. */
+	if (linkat(p->dir, p->name, p->dir, n->old, 0) < 0 && errno != ENOENT && errno != EPERM)
+		return err_sys(e, "keeping the old %s", p->name);
+	if (renameat(p->dir, n->new, p->dir, p->name) < 0 || fsync(p->dir) < 0)
+		return err_sys(e, "%s", p->name);
 	int r = flush(p, p->dir, e);
 	if (r < 0)
 		return r;
-	return unlink_if_there(p->dir, MENU_OLD, e);
+	return unlink_if_there(p->dir, n->old, e);
 }
 
-static int menu_put(const struct menu_place *p, const struct str *text, struct err *e)
+int menu_put(const struct menu_place *p, const struct str *text, struct err *e)
 {
+	const struct menu_names n = names_of(p);
 	int r;
 
 	/* Left over from a crash. Both are past use: either the rename did not happen, or the menu
 	 * under its name is complete. The old one is dropped only below, behind a flush. */
-	if ((r = unlink_if_there(p->dir, MENU_NEW, e)) < 0 || (r = boot_env_ensure(p->dir, e)) < 0)
+	if ((r = unlink_if_there(p->dir, n.new, e)) < 0)
 		return r;
-	bool present = is_present(p->dir, text);
-	if (!present && (r = write_new(p->dir, text, e)) < 0)
+	bool present = is_present(p, text);
+	if (!present && (r = write_new(p->dir, n.new, text, e)) < 0) {
+		(void)unlinkat(p->dir, n.new, 0); /* half a menu is only in the way */
 		return r;
+	}
 	if ((p->store >= 0 && (r = flush(p, p->store, e)) < 0) || (r = flush(p, p->dir, e)) < 0)
 		return r;
-	if ((r = unlink_if_there(p->dir, MENU_OLD, e)) < 0)
+	if ((r = unlink_if_there(p->dir, n.old, e)) < 0)
 		return r;
-	return present ? 0 : switch_names(p, e);
+	return present ? 0 : switch_names(p, &n, e);
 }
 
 int grub_menu_write(const struct boot_place *place, const struct boot_menu *menu, struct err *e)
 {
-	struct menu_place p = { .dir = -1, .store = -1 };
+	struct menu_place p = { .dir = -1, .name = MENU_NAME, .store = -1 };
 	auto_str struct str text = STR_INIT;
 
 	int r = boot_menu_text(menu, &text, e);
 	if (r == 0)
 		r = place_open(place, menu, &p, e);
+	if (r == 0)
+		r = boot_env_ensure(p.dir, e);
 	if (r == 0)
 		r = menu_put(&p, &text, e);
 	fd_close(&p.dir);
@@ -189,5 +213,18 @@ int grub_menu_default(const struct boot_place *place, unsigned *ret, struct err 
 	struct slice rest = slice_of(at + sizeof(mark) - 1), digits;
 	if (slice_cut(&rest, '\'', &digits) && text_u64(digits, UINT32_MAX, &number) == 0)
 		*ret = (unsigned)number;
+	return 0;
+}
+
+int grub_files(const struct boot_place *p, const struct boot_menu *m, struct arena *a,
+	       struct vec *ret, struct err *e)
+{
+	auto_str struct str text = STR_INIT;
+	int r = boot_menu_text(m, &text, e);
+
+	if (r < 0)
+		return r;
+	boot_file_add(a, ret, BOOT_MENU_FILE, str_slice(&text));
+	boot_file_add_block(a, ret, BOOT_ENV_FILE);
 	return 0;
 }

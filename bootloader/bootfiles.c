@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "bootloader/bootfiles.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include "lib/fd.h"
+#include "lib/log.h"
+#include "lib/text.h"
+#include "store/store.h"
+
+#define HASH_DIGITS	32 /* 128 bits of the SHA-256 */
+#define TEMP		"boot-file.new"
+#define LIMIT_BOOT_FILE (1u << 30)
+#define LIMIT_BOOT_TEXT (4u << 20)
+#define COPY_BUFFER	(256 * 1024)
+#define SPARE_CLUSTERS	4 /* directories grow, too */
+
+/* ---- Names ----------------------------------------------------------------------------------- */
+
+/* Hash what fd has from its beginning; with to >= 0 write it there. */
+static int pass(int fd, int to, const char *name, struct digest *ret, uint64_t *ret_size,
+		struct err *e)
+{
+	auto_free char *buf = malloc(COPY_BUFFER);
+	struct hasher *h = NULL;
+	uint64_t size = 0;
+	ssize_t n = 0;
+	int r = buf ? hasher_new(DIGEST_SHA256, &h) : -ENOMEM;
+
+	while (r == 0 && (n = fd_read_some(fd, buf, COPY_BUFFER)) > 0) {
+		size += (uint64_t)n;
+		hasher_add(h, buf, (size_t)n);
+		if (size > LIMIT_BOOT_FILE)
+			r = -EFBIG;
+		else if (to >= 0)
+			r = fd_write_full(to, buf, (size_t)n);
+	}
+	if (r == 0 && n < 0)
+		r = (int)n;
+	if (r < 0) {
+		hasher_free(h);
+		return err_num(e, r, "%s", name);
+	}
+	*ret = hasher_end(h);
+	*ret_size = size;
+	return 0;
+}
+
+static char *name_of(struct arena *a, const struct digest *d, const char *kind)
+{
+	char hex[DIGEST_TEXT_MAX];
+
+	digest_hex(d, hex);
+	return arena_fmt(a, "%.*s-%s", HASH_DIGITS, hex, kind);
+}
+
+/* A name that this file made: nothing else in the directory is ever removed. */
+static bool is_ours(const char *name)
+{
+	return strcmp(name, TEMP) == 0 || (strspn(name, "0123456789abcdef") == HASH_DIGITS &&
+					   (strcmp(name + HASH_DIGITS, "-kernel") == 0 ||
+					    strcmp(name + HASH_DIGITS, "-initrd") == 0));
+}
+
+static const struct bootfile *find(const struct bootfiles *b, const char *logical)
+{
+	for (size_t i = 0; i < b->files.n; i++) {
+		const struct bootfile *f = b->files.v[i];
+		if (strcmp(f->logical, logical) == 0)
+			return f;
+	}
+	return NULL;
+}
+
+static int add(struct bootfiles *b, const char *store, const char *logical, const char *kind,
+	       struct err *e)
+{
+	struct digest d;
+
+	if (!*logical || find(b, logical))
+		return 0;
+	struct bootfile *f = ARENA_NEW(b->arena, struct bootfile);
+	if (!f)
+		return err_num(e, -ENOMEM, "%s", logical);
+	f->logical = logical;
+	f->source = arena_fmt(b->arena, "%s%s", store, logical);
+	if (!f->source)
+		return err_num(e, -ENOMEM, "%s", logical);
+	auto_fd int fd = open(f->source, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return err_sys(e, "%s", f->source);
+	int r = pass(fd, -1, f->source, &d, &f->size, e);
+	if (r < 0)
+		return r;
+	f->name = name_of(b->arena, &d, kind);
+	vec_add(&b->files, f);
+	return !f->name || b->files.err ? err_num(e, -ENOMEM, "%s", logical) : 0;
+}
+
+int bootfiles_load(struct bootfiles *b, const char *store, const struct boot_menu *m, struct err *e)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < m->nitems; i++) {
+		r = add(b, store, m->items[i].entry.kernel, "kernel", e);
+		if (r == 0)
+			r = add(b, store, m->items[i].entry.initrd, "initrd", e);
+	}
+	return r;
+}
+
+void bootfiles_done(struct bootfiles *b)
+{
+	vec_done(&b->files);
+}
+
+const char *bootfiles_name(const struct bootfiles *b, const char *logical)
+{
+	const struct bootfile *f = find(b, logical);
+
+	return f ? f->name : "";
+}
+
+/* ---- What can go ----------------------------------------------------------------------------- */
+
+static bool names(const struct bootfiles *b, const char *name)
+{
+	for (size_t i = 0; b && i < b->files.n; i++)
+		if (strcmp(((const struct bootfile *)b->files.v[i])->name, name) == 0)
+			return true;
+	return false;
+}
+
+static int prune(const struct bootfiles *b, int dir, const struct str *text, struct err *e)
+{
+	int copy = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
+	DIR *d = copy < 0 ? NULL : fdopendir(copy);
+	struct dirent *entry;
+
+	if (!d) {
+		r = err_sys(e, "boot files");
+		fd_close(&copy);
+		return r;
+	}
+	while (r == 0 && (errno = 0, entry = readdir(d))) {
+		if (!is_ours(entry->d_name) || names(b, entry->d_name) ||
+		    (text->buf && strstr(text->buf, entry->d_name)))
+			continue;
+		log_debug("boot", "removing name=%s", entry->d_name);
+		if (unlinkat(dir, entry->d_name, 0) < 0)
+			r = err_sys(e, "removing %s", entry->d_name);
+	}
+	if (r == 0 && errno)
+		r = err_sys(e, "boot files");
+	(void)closedir(d); /* only read from */
+	return r;
+}
+
+int bootfiles_prune(const struct bootfiles *b, int dir, const char *text, struct err *e)
+{
+	auto_str struct str now = STR_INIT;
+	struct err tmp = ERR_INIT;
+	int r = file_read(dir, text, &now, LIMIT_BOOT_TEXT, &tmp);
+
+	if (r < 0 && r != -ENOENT) {
+		*e = tmp;
+		return r;
+	}
+	return prune(b, dir, &now, e);
+}
+
+/* ---- Room ------------------------------------------------------------------------------------ */
+
+/* The name is made from the contents: so what is there, under that or another name, can be told to
+ * be whole. */
+static bool is_whole(int dir, const char *at, const struct bootfile *f)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	struct err ignored = ERR_INIT;
+	struct digest d;
+	uint64_t size;
+
+	auto_fd int fd = openat(dir, at, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || pass(fd, -1, at, &d, &size, &ignored) < 0)
+		return false;
+	const char *name = name_of(&a, &d, f->name + HASH_DIGITS + 1);
+	return name && strcmp(name, f->name) == 0;
+}
+
+static uint64_t round_up(uint64_t n, uint64_t unit)
+{
+	return (n + unit - 1) / unit * unit;
+}
+
+/* Everything that is written stands beside what it replaces. */
+static int check_room(int dir, const struct vec *missing, const struct bootfiles_more *more,
+		      struct err *e)
+{
+	char want[16], have[16];
+	struct statvfs fs;
+
+	if (fstatvfs(dir, &fs) < 0)
+		return err_sys(e, "boot partition");
+	uint64_t unit = fs.f_frsize ? fs.f_frsize : 512;
+	uint64_t need =
+		round_up(more->bytes, unit) + (more->files + missing->n + SPARE_CLUSTERS) * unit;
+	for (size_t i = 0; i < missing->n; i++)
+		need += round_up(((const struct bootfile *)missing->v[i])->size, unit);
+	uint64_t spare = (uint64_t)fs.f_bavail * unit;
+	if (need <= spare)
+		return 0;
+	text_human(need, want);
+	text_human(spare, have);
+	return err_hint(e,
+			err_set(e, -ERR_SPACE,
+				"the boot partition has %s free, %s are needed for %zu new files "
+				"(%llu of %llu bytes missing)",
+				have, want, missing->n, (unsigned long long)(need - spare),
+				(unsigned long long)need),
+			"cairn system delete-generations lets kernels go that only old "
+			"generations need");
+}
+
+/* ---- Writing --------------------------------------------------------------------------------- */
+
+/* TEMP has the file, on the disk. */
+static int write_temp(int dir, const struct bootfile *f, struct err *e)
+{
+	struct digest d;
+	uint64_t size;
+
+	auto_fd int in = open(f->source, O_RDONLY | O_CLOEXEC);
+	auto_fd int out =
+		openat(dir, TEMP, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+	if (in < 0 || out < 0)
+		return err_sys(e, "%s", in < 0 ? f->source : TEMP);
+	int r = pass(in, out, f->source, &d, &size, e);
+	if (r < 0)
+		return r;
+	if (fsync(out) < 0)
+		return err_sys(e, "%s", f->name);
+	(void)posix_fadvise(out, 0, 0, POSIX_FADV_DONTNEED); /* from the disk, where possible */
+	return 0;
+}
+
+static int write_file(int dir, const struct bootfile *f, struct err *e)
+{
+	if (unlinkat(dir, TEMP, 0) < 0 && errno != ENOENT)
+		return err_sys(e, "removing " TEMP);
+	int r = write_temp(dir, f, e);
+	if (r < 0)
+		return r;
+	if (!is_whole(dir, TEMP, f))
+		return err_set(e, -EIO, "%s is not what was written", f->name);
+	return renameat(dir, TEMP, dir, f->name) < 0 ? err_sys(e, "%s", f->name) : 0;
+}
+
+static int write_all(int dir, const struct vec *missing, struct err *e)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < missing->n; i++)
+		r = write_file(dir, missing->v[i], e);
+	if (r == 0 && (fsync(dir) < 0 || syncfs(dir) < 0))
+		r = err_sys(e, "boot partition");
+	return r;
+}
+
+static bool has_name(const struct vec *files, const char *name)
+{
+	for (size_t i = 0; i < files->n; i++)
+		if (strcmp(((const struct bootfile *)files->v[i])->name, name) == 0)
+			return true;
+	return false;
+}
+
+int bootfiles_write(const struct bootfiles *b, int dir, const struct bootfiles_more *more,
+		    struct err *e)
+{
+	auto_vec struct vec missing = VEC_INIT;
+	struct err ignored = ERR_INIT;
+	int r = bootfiles_prune(b, dir, more->text, e);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < b->files.n; i++) {
+		struct bootfile *f = b->files.v[i];
+		if (!has_name(&missing, f->name) && !is_whole(dir, f->name, f))
+			vec_add(&missing, f);
+	}
+	if (missing.err)
+		return err_num(e, -ENOMEM, "boot files");
+	r = check_room(dir, &missing, more, e);
+	if (r == 0)
+		r = write_all(dir, &missing, e);
+	if (r < 0) /* as it was */
+		(void)bootfiles_prune(NULL, dir, more->text, &ignored);
+	return r;
+}

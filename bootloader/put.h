@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#pragma once
+
+#include <stdbool.h>
+
+#include "lib/err.h"
+#include "lib/str.h"
+
+/* A text that a boot loader reads, and that changes whole or not at all. */
+struct menu_place {
+	int dir;	  /* of the menu */
+	const char *name; /* of the menu there */
+	int store;	  /* a directory on the file system of the kernels; -1: same as dir */
+	bool flush;	  /* past the journal, too: a boot loader can read this root */
+};
+
+/* When this returns 0 the boot loader reads the new text, and everything synced before on the file
+ * systems of dir and store; on failure or after a crash it reads the old one. */
+int menu_put(const struct menu_place *p, const struct str *text, struct err *e);
+/* Is the directory the root of a file system? A scratch directory inside a larger one is nothing a
+ * boot loader could start from. */
+bool menu_is_mount_root(int fd);
