@@ -3,8 +3,8 @@
 -- What `cairn build NAME` knows: the name of a package and its module.
 
 local names = {
-	"busybox", "ca-certificates", "cairn", "curl", "dosfstools", "dropbear", "e2fsprogs", "grub",
-	"grub-efi", "libarchive", "libburn", "libcap", "libfuse", "libgcrypt", "libgpg-error",
+	"busybox", "ca-certificates", "cairn", "curl", "dosfstools", "dropbear", "e2fsprogs", "erofs-utils",
+	"grub", "grub-efi", "libarchive", "libburn", "libcap", "libfuse", "libgcrypt", "libgpg-error",
 	"libisofs", "libseccomp", "linux", "linux-headers", "lua", "lz4", "mbedtls", "mtools",
 	"musl", "sqlite", "squashfs-tools", "util-linux", "xorriso", "xz", "zlib", "zstd",
 }
