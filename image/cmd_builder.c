@@ -25,7 +25,7 @@ struct bootable {
 	const char *layout, *size;		  /* of a disk */
 	const char *label;			  /* of an ISO image */
 	bool no_menu, is_volatile, without_store; /* of a disk */
-	const char *mke2fs, *mkfs_fat, *mtools, *xorriso, *mksquashfs;
+	const char *mke2fs, *mkfs_fat, *mtools, *xorriso, *mksquashfs, *mkfs_erofs;
 };
 
 #define AT(f) offsetof(struct bootable, f)
@@ -44,7 +44,9 @@ static const struct cmd_opt image_raw_opts[] = {
 	OPTION("esp", esp, "DIR", "what goes into the EFI system partition"),
 	OPTION("layout", layout, "FILE", "partitions (doc/image.md)"),
 	OPTION("mke2fs", mke2fs, "FILE", "the program"),
+	OPTION("mkfs-erofs", mkfs_erofs, "FILE", "the program"),
 	OPTION("mkfs-fat", mkfs_fat, "FILE", "the program"),
+	OPTION("mksquashfs", mksquashfs, "FILE", "the program"),
 	OPTION("mtools", mtools, "FILE", "the program"),
 	{ "no-menu", 0, CMD_FLAG, AT(no_menu), NULL, "without a boot menu" },
 	OPTION_OUTPUT,
@@ -138,6 +140,9 @@ static int disk_options(const struct bootable *o, struct disk_opts *disk, struct
 				    .mke2fs = or (o->mke2fs, "mke2fs"),
 				    .mkfs_fat = or (o->mkfs_fat, "mkfs.fat"),
 				    .mtools = or (o->mtools, "mtools"),
+				    .mksquashfs = or (o->mksquashfs, "mksquashfs"),
+				    .mkfs_erofs = or (o->mkfs_erofs, "mkfs.erofs"),
+				    .processors = processors(),
 				    .bios_dir = o->bios,
 				    .esp_dir = o->esp };
 	if (o->size && text_size(slice_of(o->size), &disk->size) < 0)

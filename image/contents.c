@@ -170,7 +170,7 @@ static int add_closure(struct contents *c, struct err *e)
 	return found ? 0 : err_set(e, -ERR_INVALID, "%s is not in the closure given", c->system);
 }
 
-static int add_boot(struct contents *c, struct err *e)
+static int add_menu(const struct contents *c, struct manifest *m, struct err *e)
 {
 	auto_str struct str text = STR_INIT;
 	char env[BOOT_ENV_SIZE];
@@ -181,9 +181,59 @@ static int add_boot(struct contents *c, struct err *e)
 	if (r < 0)
 		return r;
 	boot_env_format(env);
-	(void)manifest_bytes(&c->manifest, BOOT_MENU_FILE, 0644, str_slice(&text));
-	(void)manifest_bytes(&c->manifest, BOOT_ENV_FILE, 0644, (struct slice){ env, sizeof(env) });
+	(void)manifest_bytes(m, BOOT_MENU_FILE, 0644, str_slice(&text));
+	(void)manifest_bytes(m, BOOT_ENV_FILE, 0644, (struct slice){ env, sizeof(env) });
 	return 0;
+}
+
+static bool is_there(const struct manifest *m, const char *path)
+{
+	size_t i = 0;
+
+	while (i < m->entries.n && strcmp(manifest_at(m, i)->path, path) != 0)
+		i++;
+	return i < m->entries.n;
+}
+
+/* The file that path, of the machine, names, and the directories above it. */
+static int add_file(const struct contents *c, struct manifest *m, const char *path, struct err *e)
+{
+	char *source = arena_fmt(c->arena, "%s%s", c->store_prefix, path);
+	struct stat st;
+
+	for (const char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+		char *dir = arena_strn(c->arena, path + 1, (size_t)(slash - path - 1));
+		if (dir && !is_there(m, dir))
+			(void)manifest_dir(m, dir, 0755);
+	}
+	struct man_entry *n = manifest_add(m, MAN_FILE, path + 1);
+	if (!n || !source)
+		return err_num(e, -ENOMEM, "boot partition");
+	if (stat(source, &st) < 0)
+		return err_sys(e, "%s", source);
+	n->source = source;
+	n->size = (uint64_t)st.st_size;
+	return 0;
+}
+
+int contents_boot(const struct contents *c, struct manifest *m, struct err *e)
+{
+	int r;
+
+	*m = (struct manifest){ .arena = c->arena, .entries = VEC_INIT };
+	(void)manifest_dir(m, "", 0755);
+	(void)manifest_dir(m, "boot", 0755);
+	(void)manifest_dir(m, "boot/grub", 0755);
+	if ((r = add_menu(c, m, e)) < 0)
+		return r;
+	for (size_t i = 0; c->menu && i < c->menu->nitems; i++) {
+		const struct boot_entry *b = &c->menu->items[i].entry;
+
+		if ((r = add_file(c, m, b->kernel, e)) < 0 ||
+		    (*b->initrd && (r = add_file(c, m, b->initrd, e)) < 0))
+			return r;
+	}
+	return manifest_finish(m, e);
 }
 
 /* The configuration the system came from becomes the machine's to edit. */
@@ -217,7 +267,7 @@ int contents_make(struct contents *c, struct err *e)
 	for (size_t i = 0; i < ARRAY_LEN(contents_links); i++)
 		(void)manifest_link(m, contents_links[i].path, contents_links[i].target);
 	(void)manifest_link(m, PROFILES "/system-1-link", c->system);
-	if ((r = add_closure(c, e)) < 0 || (r = add_boot(c, e)) < 0 ||
+	if ((r = add_closure(c, e)) < 0 || (!c->boot_apart && (r = add_menu(c, m, e)) < 0) ||
 	    (r = add_configuration(c, e)) < 0 || (r = add_database(c, e)) < 0)
 		return r;
 	return manifest_finish(m, e); /* also says when memory ran out above */

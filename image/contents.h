@@ -29,6 +29,7 @@ struct contents {
 	void (*progress)(void *arg, uint64_t bytes);
 	void *progress_arg;
 	bool without_store;	  /* the items come from elsewhere, all that names them is here */
+	bool boot_apart;	  /* the menu is not in the root: contents_boot() has it */
 	struct manifest manifest; /* the result; manifest_done() it */
 };
 
@@ -37,5 +38,8 @@ int contents_menu(struct arena *a, const char *store_prefix, const char *system,
 		  struct boot_menu *ret, struct boot_place *ret_place, struct err *e);
 /* Fill c->manifest. */
 int contents_make(struct contents *c, struct err *e);
+/* Fill m with what a boot partition holds: the menu, and kernels and initramfs under the names it
+ * has for them. */
+int contents_boot(const struct contents *c, struct manifest *m, struct err *e);
 /* For fill_run(): makes the database once all items are hashed. */
 struct fill_opts contents_fill(struct contents *c);

@@ -3,11 +3,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "bootloader/bootloader.h"
+#include "image/erofs.h"
 #include "image/ext4.h"
 #include "image/fat.h"
+#include "image/squashfs.h"
 #include "image/swap.h"
 #include "lib/fd.h"
 #include "store/store.h"
@@ -83,28 +86,29 @@ static int resize(const struct disk *d, uint64_t size, struct err *e)
 
 /* ---- Contents of partitions ------------------------------------------------------------------ */
 
-static int fill_root(struct disk *d, const struct ext4_opts *fs, struct err *e)
+static int ext4_fill(const struct ext4_opts *fs, struct manifest *m, const struct fill_opts *fill,
+		     uint64_t *ret_free, struct err *e)
 {
 	struct ext4 *x = NULL;
-	struct fill_opts fill = contents_fill(d->contents);
 
 	int r = ext4_open(fs, &x, e);
 	if (r < 0)
 		return r;
-	r = fill_run(&d->contents->manifest, ext4_sink(x), &fill, e);
+	r = fill_run(m, ext4_sink(x), fill, e);
 	if (r < 0) {
 		ext4_free(x);
 		return r;
 	}
-	r = ext4_finish(x, &d->result.free_bytes, e);
-	if (r == 0 && d->result.free_bytes < fs->free_bytes)
+	r = ext4_finish(x, ret_free, e);
+	if (r == 0 && *ret_free < fs->free_bytes)
 		return err_set(e, -ERR_INTERNAL, "%llu bytes are left instead of %llu",
-			       (unsigned long long)d->result.free_bytes,
-			       (unsigned long long)fs->free_bytes);
+			       (unsigned long long)*ret_free, (unsigned long long)fs->free_bytes);
 	return r;
 }
 
-static int make_root(struct disk *d, size_t i, struct err *e)
+/* inodes: that are free besides those that the size asks for. */
+static int make_ext4(struct disk *d, size_t i, struct manifest *m, const struct fill_opts *fill,
+		     unsigned inodes, struct err *e)
 {
 	const struct part_spec *p = &d->opts->layout->parts[i];
 	struct ext4_opts fs = { .file = d->opts->file,
@@ -117,9 +121,103 @@ static int make_root(struct disk *d, size_t i, struct err *e)
 				.free_bytes = d->size[i] ? 0 : p->free,
 				.device = d->opts->device };
 
-	fs.free_inodes = 4096 + (fs.size ? fs.size : fs.free_bytes) / (64 * 1024);
-	int r = ext4_make(&fs, &d->contents->manifest, &d->size[i], e);
-	return r < 0 ? r : fill_root(d, &fs, e);
+	uint64_t left = 0;
+	fs.free_inodes = inodes + (fs.size ? fs.size : fs.free_bytes) / (64 * 1024);
+	int r = ext4_make(&fs, m, &d->size[i], e);
+	if (r == 0)
+		r = ext4_fill(&fs, m, fill, &left, e);
+	if (r == 0 && p->content == PART_ROOT)
+		d->result.free_bytes = left;
+	return r;
+}
+
+/* What is in file goes to partition i, which gets its size from it unless it has one. */
+static int put_file(struct disk *d, size_t i, const char *file, struct err *e)
+{
+	auto_free char *buf = malloc(MIB);
+	auto_fd int fd = open(file, O_RDONLY | O_CLOEXEC);
+	uint64_t at = d->place[i], size;
+	ssize_t n = 0;
+	struct stat st;
+
+	if (!buf)
+		return err_num(e, -ENOMEM, "%s", file);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return err_sys(e, "%s", file);
+	size = ((uint64_t)st.st_size + MIB - 1) / MIB * MIB;
+	if (d->size[i] && d->size[i] < size)
+		return err_set(e, -ERR_LIMIT, "the root needs %llu MiB, the partition has %llu MiB",
+			       (unsigned long long)(size / MIB),
+			       (unsigned long long)(d->size[i] / MIB));
+	if (!d->size[i])
+		d->size[i] = size;
+	while ((n = fd_read_some(fd, buf, MIB)) > 0) {
+		int r = put(d->fd, buf, (size_t)n, at, e);
+		if (r < 0)
+			return r;
+		at += (uint64_t)n;
+	}
+	return n < 0 ? err_num(e, (int)n, "%s", file) : 0;
+}
+
+/* Both programs make a file of their own; it is put into the disk when it is complete. */
+static int make_read_only(struct disk *d, size_t i, struct err *e)
+{
+	const struct part_spec *p = &d->opts->layout->parts[i];
+	const char *file = arena_fmt(d->contents->arena, "%s/root.image", d->contents->work);
+	const struct squashfs_opts squashfs = { .file = file,
+						.mksquashfs = d->opts->mksquashfs,
+						.processors = d->opts->processors };
+	const struct erofs_opts erofs = { .file = file,
+					  .mkfs_erofs = d->opts->mkfs_erofs,
+					  .uuid = part_guid(d, p->uuid, "filesystem", p->name),
+					  .label = p->label };
+
+	if (!file)
+		return err_num(e, -ENOMEM, "root");
+	if (unlink(file) < 0 && errno != ENOENT) /* of an earlier run that was cut short */
+		return err_sys(e, "%s", file);
+	int r = p->file_system == PART_FS_EROFS ? erofs_make(&erofs, d->contents, e)
+						: squashfs_make(&squashfs, d->contents, e);
+	if (r < 0)
+		return r;
+	r = put_file(d, i, file, e);
+	(void)unlink(file); /* scratch */
+	return r;
+}
+
+static int make_root(struct disk *d, size_t i, struct err *e)
+{
+	struct fill_opts fill = contents_fill(d->contents);
+
+	if (d->opts->layout->parts[i].file_system != PART_FS_EXT4)
+		return make_read_only(d, i, e);
+	return make_ext4(d, i, &d->contents->manifest, &fill, 4096, e);
+}
+
+static int make_boot(struct disk *d, size_t i, struct err *e)
+{
+	const struct fill_opts fill = { 0 };
+	struct manifest m;
+
+	int r = contents_boot(d->contents, &m, e);
+	if (r == 0)
+		r = make_ext4(d, i, &m, &fill, 0, e);
+	manifest_done(&m);
+	return r;
+}
+
+static int make_empty(struct disk *d, size_t i, struct err *e)
+{
+	struct manifest m = { .arena = d->contents->arena, .entries = VEC_INIT };
+	const struct fill_opts fill = { 0 };
+
+	(void)manifest_dir(&m, "", 0755);
+	int r = manifest_finish(&m, e);
+	if (r == 0)
+		r = make_ext4(d, i, &m, &fill, 0, e);
+	manifest_done(&m);
+	return r;
 }
 
 static int make_esp(struct disk *d, size_t i, struct err *e)
@@ -164,8 +262,9 @@ static int make_nothing(struct disk *d, size_t i, struct err *e)
 static int make_part(struct disk *d, size_t i, struct err *e)
 {
 	static int (*const make[PART_CONTENT_MAX])(struct disk *, size_t, struct err *) = {
-		[PART_BIOS] = make_nothing, [PART_ESP] = make_esp,	 [PART_ROOT] = make_root,
-		[PART_SWAP] = make_swap,    [PART_EMPTY] = make_nothing,
+		[PART_BIOS] = make_nothing,  [PART_ESP] = make_esp,    [PART_ROOT] = make_root,
+		[PART_BOOT] = make_boot,     [PART_EXT4] = make_empty, [PART_SWAP] = make_swap,
+		[PART_EMPTY] = make_nothing,
 	};
 	const struct part_spec *p = &d->opts->layout->parts[i];
 
@@ -310,6 +409,8 @@ int disk_make(const struct disk_opts *o, struct contents *c, struct disk_result 
 	if (fd < 0)
 		return err_sys(e, "%s", o->file);
 	d.fd = fd;
+	for (size_t i = 0; i < o->layout->n; i++)
+		c->boot_apart |= o->layout->parts[i].content == PART_BOOT;
 	int r = contents_make(c, e);
 	if (r == 0)
 		r = o->device ? device_write(&d, e) : disk_write(&d, e);

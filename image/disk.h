@@ -23,6 +23,8 @@ struct disk_opts {
 			     * to a root without size. */
 	const char *mke2fs; /* programs */
 	const char *mkfs_fat, *mtools;
+	const char *mksquashfs, *mkfs_erofs;
+	unsigned processors;  /* to compress with; the bytes do not depend on it */
 	const char *bios_dir; /* boot.img and core.img; NULL: none */
 	const char *esp_dir;  /* what goes into the ESP; NULL: nothing */
 };

@@ -126,6 +126,11 @@ struct ext4_need ext4_need(const struct manifest *m)
 
 /* ---- An empty file system -------------------------------------------------------------------- */
 
+static unsigned journal_mb(const struct ext4_opts *o)
+{
+	return o->size && o->size <= 64u << 20 ? EXT4_JOURNAL_LESS : EXT4_JOURNAL_MB;
+}
+
 static int mke2fs_run(const struct ext4_opts *o, uint64_t blocks, uint64_t inodes, struct err *e)
 {
 	static const char conf[] =
@@ -152,7 +157,7 @@ static int mke2fs_run(const struct ext4_opts *o, uint64_t blocks, uint64_t inode
 	(void)snprintf(n[0], sizeof(n[0]), "%d", EXT4_BLOCK);
 	(void)snprintf(n[1], sizeof(n[1]), "%llu", (unsigned long long)inodes);
 	(void)snprintf(n[2], sizeof(n[2]), "%llu", (unsigned long long)blocks);
-	(void)snprintf(journal, sizeof(journal), "size=%d", EXT4_JOURNAL_MB);
+	(void)snprintf(journal, sizeof(journal), "size=%u", journal_mb(o));
 	const char *argv[] = { o->mke2fs, "-q",	   o->device ? "-FF" : "-F",
 			       "-t",	  "ext4",  "-T",
 			       "plain",	  "-b",	   n[0],
@@ -236,7 +241,7 @@ int ext4_make(const struct ext4_opts *o, const struct manifest *m, uint64_t *ret
 	struct ext4_need need = ext4_need(m);
 	uint64_t inodes = need.inodes + 16 + o->free_inodes; /* 10 reserved ones, lost+found */
 	uint64_t want = need.blocks + (o->free_bytes + EXT4_BLOCK - 1) / EXT4_BLOCK;
-	uint64_t total = want + (uint64_t)EXT4_JOURNAL_MB * BLOCKS_PER_MB;
+	uint64_t total = want + (uint64_t)journal_mb(o) * BLOCKS_PER_MB;
 
 	if (strlen(o->label) > EXT4_LABEL_MAX)
 		return err_set(e, -ERR_INVALID, "label '%s' is longer than %d bytes", o->label,

@@ -14,9 +14,11 @@
 #include "lib/err.h"
 #include "lib/gpt.h"
 
-#define EXT4_BLOCK	4096
-#define EXT4_LABEL_MAX	16
-#define EXT4_JOURNAL_MB 16
+#define EXT4_BLOCK     4096
+#define EXT4_LABEL_MAX 16
+/* MiB of the journal; the smaller one for partitions of up to 64 MiB. */
+#define EXT4_JOURNAL_MB	  16
+#define EXT4_JOURNAL_LESS 4
 
 struct ext4_opts {
 	const char *file; /* exists; at least offset bytes */

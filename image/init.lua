@@ -4,6 +4,7 @@
 -- are laid out (local disk = require "image"; return disk.image { … }). A configuration that is only an
 -- operating_system gets the usual layout.
 
+local file_systems = require "system.file_systems"
 local operating_system = require "system.operating_system"
 
 local SIZE = "^%d+[KMGT]?$"
@@ -24,7 +25,9 @@ local function name(options)
 end
 
 local partition = schema.record("partition", {
-	content = schema.enum({ "root", "esp", "bios-boot", "swap", "empty" }, { doc = "empty: unformatted" }),
+	content = schema.enum({ "root", "esp", "bios-boot", "boot", "ext4", "swap", "empty" }, {
+		doc = "boot: kernel and menu beside a root that is only read; ext4: without files; empty: unformatted",
+	}),
 	name = schema.string {
 		pattern = "^[%w_-]+$", what = "letters, digits, - and _", max = 36, doc = "the name in the partition table",
 		default = function(p)
@@ -37,26 +40,34 @@ local partition = schema.record("partition", {
 	uuid = uuid "of the file system",
 	part_uuid = uuid "of the partition",
 	part_type = uuid "of the partition; left out: that of its content",
+	file_system = schema.enum({ "ext4", "squashfs", "erofs" }, {
+		optional = true, doc = "of a root; left out: what file_systems says",
+	}),
 	flags = schema.list(schema.enum({ "required", "no-block-io", "legacy-boot", "grow", "read-only", "hidden", "no-auto" }),
 		{ default = {}, unique = true }),
 }, {
 	doc = "a partition of a disk image",
 	check = function(p)
-		if not p.size and (p.content == "swap" or p.content == "empty") then
+		if not p.size and (p.content == "swap" or p.content == "empty" or p.content == "ext4") then
 			return "a partition of this kind needs a size", "size"
 		elseif p.free and (p.size or p.content ~= "root") then
 			return "only a root without size has space left free", "free"
+		elseif p.file_system and p.content ~= "root" then
+			return "only of a root the file system can be chosen", "file_system"
 		end
 	end,
 })
 
 -- Firmware of every kind finds its way.
-local function usual()
-	return {
-		partition { content = "bios-boot" },
-		partition { content = "esp", label = "ESP" },
-		partition { content = "root" },
-	}
+local function usual(i)
+	local list = { partition { content = "bios-boot" }, partition { content = "esp", label = "ESP" } }
+	for _, fs in ipairs(i.operating_system.file_systems) do
+		if fs.mount_point == "/" and file_systems.read_only(fs) then
+			list[#list + 1] = partition { content = "boot" }
+		end
+	end
+	list[#list + 1] = partition { content = "root" }
+	return list
 end
 
 local image = schema.record("image", {
@@ -71,8 +82,11 @@ local image = schema.record("image", {
 		end
 		if count.root ~= 1 then
 			return "exactly one root is needed", "partitions"
-		elseif (count["bios-boot"] or 0) > 1 or (count.esp or 0) > 1 then
-			return "at most one bios-boot and one esp are possible", "partitions"
+		end
+		for _, content in ipairs { "bios-boot", "esp", "boot" } do
+			if (count[content] or 0) > 1 then
+				return "at most one " .. content .. " partition is possible", "partitions"
+			end
 		end
 	end,
 })

@@ -14,8 +14,15 @@
 /* ---- Values ---------------------------------------------------------------------------------- */
 
 static const char *const content_names[PART_CONTENT_MAX] = {
-	[PART_BIOS] = "bios-boot", [PART_ESP] = "esp",	   [PART_ROOT] = "root",
-	[PART_SWAP] = "swap",	   [PART_EMPTY] = "empty",
+	[PART_BIOS] = "bios-boot", [PART_ESP] = "esp",	 [PART_ROOT] = "root",
+	[PART_BOOT] = "boot",	   [PART_EXT4] = "ext4", [PART_SWAP] = "swap",
+	[PART_EMPTY] = "empty",
+};
+
+static const char *const fs_names[PART_FS_MAX] = {
+	[PART_FS_EXT4] = "ext4",
+	[PART_FS_SQUASHFS] = "squashfs",
+	[PART_FS_EROFS] = "erofs",
 };
 
 static int parse_content(struct conf_ctx *c, struct slice v, void *place)
@@ -25,15 +32,17 @@ static int parse_content(struct conf_ctx *c, struct slice v, void *place)
 			*(enum part_content *)place = (enum part_content)i;
 			return 0;
 		}
-	return conf_error(c, "content is bios-boot, esp, root, swap or empty");
+	return conf_error(c, "content is bios-boot, esp, root, boot, ext4, swap or empty");
 }
 
 static int parse_fs(struct conf_ctx *c, struct slice v, void *place)
 {
-	if (!slice_is(v, "ext4"))
-		return conf_error(c, "file-system is ext4");
-	*(enum part_fs *)place = PART_FS_EXT4;
-	return 0;
+	for (size_t i = 0; i < PART_FS_MAX; i++)
+		if (slice_is(v, fs_names[i])) {
+			*(enum part_fs *)place = (enum part_fs)i;
+			return 0;
+		}
+	return conf_error(c, "file-system is ext4, squashfs or erofs");
 }
 
 static int parse_guid(struct conf_ctx *c, struct slice v, void *place)
@@ -75,8 +84,8 @@ static int parse_flags(struct conf_ctx *c, struct slice v, void *place)
 
 #define AT(f) offsetof(struct part_spec, f)
 static const struct conf_key keys[] = {
-	{ "content", parse_content, AT(content), NULL, "bios-boot, esp, root, swap or empty",
-	  false },
+	{ "content", parse_content, AT(content), NULL,
+	  "bios-boot, esp, root, boot, ext4, swap or empty", false },
 	{ "file-system", parse_fs, AT(file_system), "ext4", "of a root", false },
 	{ "flags", parse_flags, AT(attributes), "", "attributes of the partition", false },
 	{ "free", conf_parse_size, AT(free), "0", "left free in a root without size", false },
@@ -113,6 +122,24 @@ static int section(void *arg, struct conf_ctx *c, struct slice kind, struct slic
 	return p->name ? 0 : err_num(c->err, arena_err(c->arena), "%s", c->file);
 }
 
+/* A root that is only read has just the room it takes. */
+static int check_read_only(const struct part_spec *p, const char *file, struct err *e)
+{
+	const char *type = fs_names[p->file_system];
+
+	if (p->content != PART_ROOT)
+		return err_set(e, -ERR_INVALID, "%s: partition '%s' is no root: not %s", file,
+			       p->name, type);
+	if (p->free)
+		return err_set(e, -ERR_INVALID, "%s: partition '%s': %s has no free space", file,
+			       p->name, type);
+	if (p->file_system == PART_FS_SQUASHFS && (*p->label || *p->uuid))
+		return err_set(e, -ERR_INVALID,
+			       "%s: partition '%s': squashfs has neither label nor UUID", file,
+			       p->name);
+	return 0;
+}
+
 static int finish_part(struct part_spec *p, const char *file, struct err *e)
 {
 	if (p->content == PART_CONTENT_MAX)
@@ -124,16 +151,19 @@ static int finish_part(struct part_spec *p, const char *file, struct err *e)
 		p->size = BIOS_BOOT_SIZE;
 	if (!p->size && p->content == PART_ESP)
 		p->size = LAYOUT_ESP_SIZE;
+	if (!p->size && p->content == PART_BOOT)
+		p->size = LAYOUT_BOOT_SIZE;
 	if (!p->size && p->content != PART_ROOT)
 		return err_set(e, -ERR_INVALID, "%s: partition '%s' needs a size", file, p->name);
 	if (!*p->part_label)
 		p->part_label = p->name;
-	return 0;
+	return p->file_system == PART_FS_EXT4 ? 0 : check_read_only(p, file, e);
 }
 
 int layout_parse(struct arena *a, struct slice text, const char *file, struct layout *ret,
 		 struct err *e)
 {
+	static const enum part_content single[] = { PART_BIOS, PART_ESP, PART_BOOT };
 	size_t count[PART_CONTENT_MAX] = { 0 };
 
 	*ret = (struct layout){ .n = 0 };
@@ -148,9 +178,10 @@ int layout_parse(struct arena *a, struct slice text, const char *file, struct la
 	if (count[PART_ROOT] != 1)
 		return err_set(e, -ERR_INVALID, "%s: %zu root partitions instead of one", file,
 			       count[PART_ROOT]);
-	if (count[PART_BIOS] > 1 || count[PART_ESP] > 1)
-		return err_set(e, -ERR_INVALID, "%s: more than one %s partition", file,
-			       content_names[count[PART_BIOS] > 1 ? PART_BIOS : PART_ESP]);
+	for (size_t i = 0; i < ARRAY_LEN(single); i++)
+		if (count[single[i]] > 1)
+			return err_set(e, -ERR_INVALID, "%s: more than one %s partition", file,
+				       content_names[single[i]]);
 	return 0;
 }
 
@@ -158,7 +189,8 @@ struct guid layout_type(const struct part_spec *p)
 {
 	static const char *const types[PART_CONTENT_MAX] = {
 		[PART_BIOS] = GPT_TYPE_BIOS_BOOT,   [PART_ESP] = GPT_TYPE_ESP,
-		[PART_ROOT] = GPT_TYPE_LINUX_ROOT,  [PART_SWAP] = GPT_TYPE_LINUX_SWAP,
+		[PART_ROOT] = GPT_TYPE_LINUX_ROOT,  [PART_BOOT] = GPT_TYPE_LINUX_DATA,
+		[PART_EXT4] = GPT_TYPE_LINUX_DATA,  [PART_SWAP] = GPT_TYPE_LINUX_SWAP,
 		[PART_EMPTY] = GPT_TYPE_LINUX_DATA,
 	};
 	struct guid g = { { 0 } };

@@ -17,6 +17,8 @@ enum part_content {
 	PART_BIOS, /* GRUB's core */
 	PART_ESP,  /* FAT, with what firmware starts */
 	PART_ROOT, /* the system */
+	PART_BOOT, /* ext4: menu and kernels, beside a root that GRUB does not read */
+	PART_EXT4, /* an empty file system */
 	PART_SWAP,
 	PART_EMPTY, /* unformatted */
 	PART_CONTENT_MAX,
@@ -24,6 +26,8 @@ enum part_content {
 
 enum part_fs {
 	PART_FS_EXT4,
+	PART_FS_SQUASHFS, /* these two are only read */
+	PART_FS_EROFS,
 	PART_FS_MAX,
 };
 
@@ -43,6 +47,7 @@ struct part_spec {
 
 #define LIMIT_LAYOUT_PARTS 32
 #define LAYOUT_ESP_SIZE	   (64u << 20) /* of an ESP without size */
+#define LAYOUT_BOOT_SIZE   (64u << 20) /* of a boot partition without size */
 
 struct layout {
 	struct part_spec parts[LIMIT_LAYOUT_PARTS];
@@ -51,7 +56,8 @@ struct layout {
 
 /* Read a layout; strings go to arena. -ERR_SYNTAX and -ERR_INVALID name file and line, or the
  * partition: sizes that are no whole MiB, a partition that needs a size, not exactly one root, two
- * BIOS boot partitions or ESPs, names twice. */
+ * BIOS boot partitions, ESPs or boot partitions, names twice, what a root that is only read cannot
+ * have. */
 int layout_parse(struct arena *a, struct slice text, const char *file, struct layout *ret,
 		 struct err *e);
 

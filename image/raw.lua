@@ -5,6 +5,7 @@
 -- root file system; volatile, no_bootloader, without_store: set or not.
 
 local conf = require "system.conf"
+local file_systems = require "system.file_systems"
 local generation = require "system.generation"
 local grub = require "bootloader.grub"
 local image = require "image"
@@ -18,16 +19,22 @@ local function root_of(os)
 	end
 end
 
+-- The longest label of a root, by type.
+local LABELS = { ext4 = 16, erofs = 15, squashfs = 0 }
+
 -- What the configuration calls the root file system is what the image must answer to: fields of the root
 -- partition by name. A path such as /dev/vda3 is fine wherever it fits.
 local function identity(os)
 	local fs = root_of(os)
-	if fs.type ~= "ext4" then
-		schema.fail(fs, "the root file system of a raw image is ext4", "type")
+	local longest = LABELS[fs.type]
+	if not longest then
+		schema.fail(fs, "the root file system of a disk image is ext4, squashfs or erofs", "type")
 	end
 	local key, value = fs.device:match("^(%u+)=(.*)$")
-	if key == "LABEL" and #value > 16 then
-		schema.fail(fs, "labels of ext4 have at most 16 bytes", "device")
+	if longest == 0 and (key == "LABEL" or key == "UUID") then
+		schema.fail(fs, "squashfs has neither label nor UUID [PARTLABEL=, PARTUUID= or a path]", "device")
+	elseif key == "LABEL" and #value > longest then
+		schema.fail(fs, "labels of " .. fs.type .. " have at most " .. longest .. " bytes", "device")
 	elseif key == "PARTLABEL" and #value > 36 then
 		schema.fail(fs, "names of partitions have at most 36 bytes", "device")
 	end
@@ -35,8 +42,39 @@ local function identity(os)
 	return field and { [field] = value } or {}
 end
 
+-- What a root that is only read cannot have.
+local function check_read_only(p, fs, args)
+	if p.free or args.free then
+		schema.fail(p, "a root of " .. fs.type .. " has no free space", p.free and "free" or "content")
+	elseif fs.type == "squashfs" and (p.label or p.uuid or args.label) then
+		schema.fail(p, "squashfs has neither label nor UUID", p.label and "label" or p.uuid and "uuid" or "content")
+	end
+end
+
+-- Partitions that go with the root's file system, which is that of the configuration.
+local function check_partitions(whole, args)
+	local os = whole.operating_system
+	local fs, has_boot = root_of(os), false
+	local read_only = file_systems.read_only(fs)
+	for _, p in ipairs(whole.partitions) do
+		has_boot = has_boot or p.content == "boot"
+		if p.content == "root" and p.file_system and p.file_system ~= fs.type then
+			schema.fail(p, "file_systems says that the root is " .. fs.type, "file_system")
+		elseif p.content == "root" and read_only then
+			check_read_only(p, fs, args)
+		elseif p.content == "boot" and not read_only then
+			schema.fail(p, "a boot partition goes with a root of squashfs or erofs", "content")
+		end
+	end
+	if read_only and not has_boot and os.bootloader.type == "grub" and not args.no_bootloader then
+		schema.fail(whole, "GRUB does not read " .. fs.type .. ": a partition with content = \"boot\" is needed", "partitions")
+	end
+end
+
 local function section(p, os, args)
 	local id = p.content == "root" and identity(os) or {}
+	local fs = root_of(os)
+	local read_only = file_systems.read_only(fs)
 	for field, value in pairs(id) do
 		local own = p[field == "part_label" and "name" or field]
 		if own and own ~= value and field ~= "part_label" then
@@ -48,12 +86,13 @@ local function section(p, os, args)
 		if id.label and args.label and args.label ~= id.label then
 			schema.fail(root_of(os), "the machine looks for the label '" .. id.label .. "', not '" .. args.label .. "'", "device")
 		end
-		label = args.label or label or "cairn-root"
+		label = args.label or label or not read_only and "cairn-root" or nil
 	end
 	return conf.section("partition", p.name, {
 		{ "content", p.content },
 		{ "size", p.size },
-		{ "free", p.content == "root" and not p.size and (p.free or args.free or "256M") or nil },
+		{ "file-system", p.content == "root" and fs.type or nil },
+		{ "free", p.content == "root" and not read_only and not p.size and (p.free or args.free or "256M") or nil },
 		{ "label", label },
 		{ "uuid", id.uuid or p.uuid },
 		{ "part-label", id.part_label },
@@ -77,6 +116,7 @@ return function(value, args)
 	local whole = schema.is(value, image.image) and value or image.image { operating_system = value }
 	schema.check(whole)
 	local os, number = whole.operating_system, numbers(whole.partitions)
+	check_partitions(whole, args)
 	local layout = {}
 	for _, p in ipairs(whole.partitions) do
 		layout[#layout + 1] = section(p, os, args)
@@ -91,6 +131,12 @@ return function(value, args)
 	local function option(name, v)
 		list[#list + 1] = "--" .. name
 		list[#list + 1] = v
+	end
+	local root_type = root_of(os).type
+	if root_type == "squashfs" then
+		option("mksquashfs", require "packages.squashfs-tools" .. "/bin/mksquashfs")
+	elseif root_type == "erofs" then
+		option("mkfs-erofs", require "packages.erofs-utils" .. "/bin/mkfs.erofs")
 	end
 	if args.size then
 		option("size", args.size)
@@ -109,10 +155,10 @@ return function(value, args)
 		list[#list + 1] = "--no-menu"
 	elseif os.bootloader.type == "grub" then
 		if number["bios-boot"] > 0 then
-			option("bios-code", grub.bios(number.root))
+			option("bios-code", grub.bios(number.boot or number.root))
 		end
 		if number.esp > 0 then
-			option("esp", grub.efi(number.root))
+			option("esp", grub.efi(number.boot or number.root))
 		end
 	end
 	return {

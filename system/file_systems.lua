@@ -69,6 +69,10 @@ function M.virtual(fs)
 	return VIRTUAL[fs.type] == true
 end
 
+function M.read_only(fs)
+	return fs.type == "squashfs" or fs.type == "erofs"
+end
+
 -- Lines of /etc/fstab.
 function M.fstab(list, swaps)
 	local out = { "# Written by Cairn from the configuration of the system.\n" }

@@ -13,6 +13,7 @@ local accounts = require "system.accounts"
 local conf = require "system.conf"
 local essential = require "system.essential"
 local etc = require "system.etc"
+local file_systems = require "system.file_systems"
 local init_service = require "system.init_service"
 local initrd = require "system.initrd"
 local operating_system = require "system.operating_system"
@@ -147,7 +148,8 @@ local function parameters(os)
 	if #root.options > 0 then
 		words[#words + 1] = "rootflags=" .. table.concat(root.options, ",")
 	end
-	words[#words + 1] = "rw"
+	-- A root that cannot be written to has memory above it.
+	words[#words + 1] = file_systems.read_only(root) and "cairn.volatile" or "rw"
 	for _, word in ipairs(os.kernel_arguments) do
 		words[#words + 1] = word
 	end

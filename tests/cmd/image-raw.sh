@@ -138,7 +138,7 @@ bad_layout() { # TEXT ROOT-LINE...
 check 'a label that is too long' bad_layout 'longer than 16 bytes' 'label = 12345678901234567'
 check 'a bad UUID' bad_layout 'uuid is no UUID' 'uuid = 1234'
 check 'a size of no whole MiB' bad_layout 'not a number of MiB' 'size = 1000K'
-check 'a root that is too small' bad_layout 'KiB are missing' 'size = 24M'
+check 'a root that is too small' bad_layout 'KiB are missing' 'size = 12M'
 check 'two roots' bad_layout '2 root partitions' '[partition other]' 'content = root'
 check 'an unknown key' bad_layout "unknown key" 'lable = x'
 check 'a disk that is too small' refuse 'the image has 40 MiB' "$TMP/a" --size 40M

@@ -96,7 +96,8 @@ class VM:
         os.makedirs(directory, exist_ok=True)
         self.disk = os.path.join(directory, "disk.qcow2") if image else None
         if image and not os.path.exists(self.disk):
-            subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b",
+            kind = "qcow2" if image.endswith(".qcow2") else "raw"
+            subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", kind, "-b",
                             os.path.abspath(image), self.disk], check=True)
 
         if firmware == "uefi":
@@ -343,9 +344,9 @@ def generations(vm):
     return json.loads(vm.check("cairn system list-generations --json"))
 
 
-def build_image(config, output):
+def build_image(config, output, kind="raw"):
     """Image of a configuration, from the private root CAIRN_ROOT; placed at output."""
-    argv = [os.environ["CAIRN"], "system", "image", config, "-o", output]
+    argv = [os.environ["CAIRN"], "system", "image", "-t", kind, config, "-o", output]
     log(" ".join(argv))
     done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
     if done.returncode != 0:
