@@ -41,6 +41,7 @@ static const struct cmd *const system_commands[] = {
 	&image_cmd_image,
 	&image_cmd_init,
 	&sys_cmd_list_generations,
+	&sys_cmd_find_device,
 	&sys_cmd_mark_good,
 	&sys_cmd_reconfigure,
 	&sys_cmd_roll_back,

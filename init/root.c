@@ -18,12 +18,11 @@
 #include "lib/size.h"
 #include "lib/text.h"
 
-#define SECOND		   1000000000ull
-#define LOOK_MS		   500 /* between looks when no event comes: not all drivers send one in time */
-#define WAIT_DEF	   30
-#define LIMIT_DEVICES_TEXT (256u << 10)
-#define LIMIT_GENERATION   999999
-#define PROFILES	   "/var/guix/profiles"
+#define SECOND		 1000000000ull
+#define LOOK_MS		 500 /* between looks when no event comes: not all drivers send one in time */
+#define WAIT_DEF	 30
+#define LIMIT_GENERATION 999999
+#define PROFILES	 "/var/guix/profiles"
 #ifndef SYS_openat2
 #define SYS_openat2 437
 #endif
@@ -250,70 +249,14 @@ unsigned long root_mount_flags(const char *options, char *data)
 
 /* ---- the device ------------------------------------------------------------------------------*/
 
-static bool same_id(const char *a, struct slice b)
-{
-	struct slice s = slice_of(a);
-
-	if (s.n == 0 || s.n != b.n)
-		return false;
-	for (size_t i = 0; i < b.n; i++) {
-		char x = s.p[i], y = b.p[i];
-		x = x >= 'A' && x <= 'Z' ? (char)(x + 32) : x;
-		y = y >= 'A' && y <= 'Z' ? (char)(y + 32) : y;
-		if (x != y)
-			return false;
-	}
-	return true;
-}
-
-static bool matches(const struct probe *p, struct slice key, struct slice value)
-{
-	if (slice_is(key, "LABEL"))
-		return value.n && slice_is(value, p->label);
-	if (slice_is(key, "PARTLABEL"))
-		return value.n && slice_is(value, p->partlabel);
-	if (slice_is(key, "UUID"))
-		return same_id(p->uuid, value);
-	return slice_is(key, "PARTUUID") && same_id(p->partuuid, value);
-}
-
-/* Every block device with contents, in the order of /proc/partitions. */
-static int scan(struct slice key, struct slice value, char device[PATH_MAX], char type[32])
-{
-	auto_str struct str text = STR_INIT;
-	int r = file_read(AT_FDCWD, "/proc/partitions", &text, LIMIT_DEVICES_TEXT, NULL);
-	struct slice rest = str_slice(&text), line;
-
-	if (r < 0)
-		return r;
-	while (slice_cut(&rest, '\n', &line)) {
-		const char *blank = line.n ? memrchr(line.p, ' ', line.n) : NULL;
-		struct probe p;
-		if (!blank)
-			continue;
-		int n = (int)(line.n - (size_t)(blank + 1 - line.p));
-		if (n == 0 || strncmp(blank + 1, "name", 4) == 0)
-			continue;
-		snprintf(device, PATH_MAX, "/dev/%.*s", n, blank + 1);
-		if (probe_device(device, &p) < 0 || !matches(&p, key, value))
-			continue;
-		memcpy(type, p.type, sizeof(p.type));
-		return 0;
-	}
-	return -ENODEV;
-}
-
 static int find(const struct root_spec *s, char device[PATH_MAX], char type[32])
 {
-	struct slice value = slice_of(s->root), key;
 	struct stat st;
 	struct probe p;
 
 	type[0] = '\0';
-	if (s->root[0] != '/') {
-		slice_cut(&value, '=', &key);
-		return scan(key, value, device, type);
-	}
+	if (s->root[0] != '/')
+		return probe_find(s->root, device, type);
 	if (stat(s->root, &st) < 0 || !S_ISBLK(st.st_mode))
 		return -ENODEV;
 	snprintf(device, PATH_MAX, "%s", s->root);

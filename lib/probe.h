@@ -2,16 +2,23 @@
 /* What is on a block device. The only file that knows libblkid. */
 #pragma once
 
+#include <limits.h>
 #include <stddef.h>
 
+#define PROBE_TYPE_MAX 32
+
 struct probe {
-	char type[32];	   /* "ext4", "" for nothing known */
-	char label[256];   /* of the file system */
-	char uuid[64];	   /* of the file system */
-	char partuuid[64]; /* of the partition, "" for a whole device */
+	char type[PROBE_TYPE_MAX]; /* "ext4", "" for nothing known */
+	char label[256];	   /* of the file system */
+	char uuid[64];		   /* of the file system */
+	char partuuid[64];	   /* of the partition, "" for a whole device */
 	char partlabel[128];
 };
 
 /* Look at the device or image at path. 0, or -errno when it cannot be opened or read. Two different
  * file systems on one device are told as nothing known (-ENOTUNIQ). */
 int probe_device(const char *path, struct probe *ret);
+
+/* The first block device, in the order of /proc/partitions, that answers to LABEL=…, UUID=…,
+ * PARTUUID=… or PARTLABEL=…, and the type of its file system. -ENODEV: none does. */
+int probe_find(const char *spec, char device[PATH_MAX], char type[PROBE_TYPE_MAX]);

@@ -49,8 +49,11 @@ $b dd if=/dev/urandom of="$seed.new" bs=512 count=1 2>/dev/null && $b fsync "$se
 local MOUNT = [[
 #!@busybox@ sh
 b=@busybox@
-check=$1 type=$2 options=$3 device=$4 where=$5
+cairn=$1 check=$2 type=$3 options=$4 device=$5 where=$6
 $b mountpoint -q "$where" && exit 0
+case $device in
+	[A-Z]*=*) device=$("$cairn" system find-device "$device") || exit 1;;
+esac
 [ "$check" = - ] || { "$check" -p "$device"; [ $? -lt 2 ] || exit 1; }
 $b mkdir -p "$where"
 exec $b mount -t "$type" -o "$options" "$device" "$where"
@@ -79,7 +82,7 @@ local function mounts(os, out)
 			out[#out + 1] = {
 				name = name, type = "oneshot", description = "file system " .. fs.mount_point,
 				exec = {
-					script("mount", MOUNT), fs.check and tools.e2fsprogs .. "/sbin/e2fsck" or "-", fs.type,
+					script("mount", MOUNT), tools.cairn .. "/bin/cairn", fs.check and tools.e2fsprogs .. "/sbin/e2fsck" or "-", fs.type,
 					#fs.options > 0 and table.concat(fs.options, ",") or "defaults", fs.device, fs.mount_point,
 				},
 				stop_exec = { tools.busybox .. "/bin/busybox", "umount", fs.mount_point },

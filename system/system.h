@@ -16,6 +16,7 @@ extern const struct cmd sys_cmd_activate; /* hidden: what boot and switches run 
 extern const struct cmd sys_cmd_system_build;
 extern const struct cmd sys_cmd_delete_generations;
 extern const struct cmd sys_cmd_describe;
+extern const struct cmd sys_cmd_find_device; /* hidden: what services that mount run */
 extern const struct cmd sys_cmd_list_generations;
 extern const struct cmd sys_cmd_mark_good; /* hidden: what the health gate runs */
 extern const struct cmd sys_cmd_reconfigure;
