@@ -107,6 +107,7 @@ static int load(struct bootable *o, struct arena *a, struct vec *closure, struct
 				  .store_prefix = o->store_prefix,
 				  .system = o->system,
 				  .closure = closure,
+				  .place = place,
 				  .menu = place.type == BOOT_NONE ? NULL : menu,
 				  .work = or (o->work, ".") };
 	return 0;

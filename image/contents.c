@@ -195,17 +195,23 @@ static bool is_there(const struct manifest *m, const char *path)
 	return i < m->entries.n;
 }
 
+/* The directories above path that are not there. */
+static void add_parents(const struct contents *c, struct manifest *m, const char *path)
+{
+	for (const char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
+		char *dir = arena_strn(c->arena, path, (size_t)(slash - path));
+		if (dir && !is_there(m, dir))
+			(void)manifest_dir(m, dir, 0755);
+	}
+}
+
 /* The file that path, of the machine, names, and the directories above it. */
 static int add_file(const struct contents *c, struct manifest *m, const char *path, struct err *e)
 {
 	char *source = arena_fmt(c->arena, "%s%s", c->store_prefix, path);
 	struct stat st;
 
-	for (const char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-		char *dir = arena_strn(c->arena, path + 1, (size_t)(slash - path - 1));
-		if (dir && !is_there(m, dir))
-			(void)manifest_dir(m, dir, 0755);
-	}
+	add_parents(c, m, path + 1);
 	struct man_entry *n = manifest_add(m, MAN_FILE, path + 1);
 	if (!n || !source)
 		return err_num(e, -ENOMEM, "boot partition");
@@ -234,6 +240,36 @@ int contents_boot(const struct contents *c, struct manifest *m, struct err *e)
 			return r;
 	}
 	return manifest_finish(m, e);
+}
+
+int contents_add_boot(const struct contents *c, struct manifest *m, const char *dir, struct err *e)
+{
+	auto_vec struct vec files = VEC_INIT;
+	int r = boot_files(&c->place, c->menu, c->arena, &files, e);
+
+	for (size_t i = 0; r == 0 && i < files.n; i++) {
+		const struct boot_file *f = files.v[i];
+		const char *path = arena_fmt(c->arena, "%s%s%s", dir, *dir ? "/" : "", f->path);
+		struct man_entry *n = path ? manifest_add(m, MAN_FILE, path) : NULL;
+
+		if (!n)
+			return err_num(e, -ENOMEM, "boot files");
+		add_parents(c, m, path);
+		n->source = f->source;
+		n->data = f->data;
+		n->size = f->size;
+	}
+	return r;
+}
+
+/* What the boot loader reads of the root; a partition of its own is somebody else's. */
+static int add_boot(struct contents *c, struct err *e)
+{
+	if (!c->menu || c->boot_apart || c->place.type == BOOT_EFI)
+		return 0;
+	if (c->place.type == BOOT_EXTLINUX)
+		return contents_add_boot(c, &c->manifest, c->place.dir + 1, e);
+	return add_menu(c, &c->manifest, e);
 }
 
 /* The configuration the system came from becomes the machine's to edit. */
@@ -267,7 +303,7 @@ int contents_make(struct contents *c, struct err *e)
 	for (size_t i = 0; i < ARRAY_LEN(contents_links); i++)
 		(void)manifest_link(m, contents_links[i].path, contents_links[i].target);
 	(void)manifest_link(m, PROFILES "/system-1-link", c->system);
-	if ((r = add_closure(c, e)) < 0 || (!c->boot_apart && (r = add_menu(c, m, e)) < 0) ||
+	if ((r = add_closure(c, e)) < 0 || (r = add_boot(c, e)) < 0 ||
 	    (r = add_configuration(c, e)) < 0 || (r = add_database(c, e)) < 0)
 		return r;
 	return manifest_finish(m, e); /* also says when memory ran out above */

@@ -22,6 +22,7 @@ struct contents {
 	const char *system;	      /* logical path of the generation */
 	const struct vec *closure;    /* of struct store_info *, from closure_parse() */
 	const struct boot_menu *menu; /* NULL: no menu */
+	struct boot_place place;      /* of the menu */
 	const char *work;	      /* directory for the database file */
 	/* May be NULL: what items must be (store path -> struct digest *), who is told of progress
 	 */
@@ -41,5 +42,7 @@ int contents_make(struct contents *c, struct err *e);
 /* Fill m with what a boot partition holds: the menu, and kernels and initramfs under the names it
  * has for them. */
 int contents_boot(const struct contents *c, struct manifest *m, struct err *e);
+/* Add what the boot loader reads below directory dir of m ("" for its top). */
+int contents_add_boot(const struct contents *c, struct manifest *m, const char *dir, struct err *e);
 /* For fill_run(): makes the database once all items are hashed. */
 struct fill_opts contents_fill(struct contents *c);

@@ -238,7 +238,12 @@ static int make_esp(struct disk *d, size_t i, struct err *e)
 
 	if (d->opts->esp_dir)
 		r = manifest_add_copy(&m, d->contents->store_prefix, d->opts->esp_dir, "", e);
-	if (r == 0 && d->opts->esp_dir)
+	if (r == 0 && d->contents->menu && d->contents->place.type == BOOT_EFI) {
+		if (!m.entries.n)
+			(void)manifest_dir(&m, "", 0755);
+		r = contents_add_boot(d->contents, &m, "", e);
+	}
+	if (r == 0 && m.entries.n)
 		r = manifest_finish(&m, e);
 	if (r == 0)
 		r = fat_make(&fat, &m, e);

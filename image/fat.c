@@ -4,7 +4,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/mman.h>
 
+#include "lib/fd.h"
 #include "lib/path.h"
 #include "lib/proc.h"
 #include "lib/size.h"
@@ -20,13 +22,15 @@ static const char *const fat_env[] = {
 	"MTOOLSRC=/dev/null",	       NULL
 };
 
-static int run(const char *const *argv, struct err *e)
+/* in: for standard input; -2: none. */
+static int run(const char *const *argv, int in, struct err *e)
 {
 	struct proc_spec spec = PROC_SPEC_INIT;
 
 	spec.argv = argv;
 	spec.envp = fat_env;
-	spec.in = spec.out = -2;
+	spec.in = in;
+	spec.out = -2;
 	spec.dies_with_us = true;
 	return proc_run(&spec, e);
 }
@@ -62,18 +66,28 @@ static int mkfs(const struct fat_opts *o, struct err *e)
 	argv[n++] = o->file;
 	argv[n++] = blocks;
 	argv[n] = NULL;
-	return run(argv, e);
+	return run(argv, -2, e);
 }
 
 /* One command of mtools: COMMAND -i FILE@@OFFSET FIRST [SECOND]. */
-static int mtool(const struct fat_opts *o, const char *command, const char *first,
+static int mtool(const struct fat_opts *o, int in, const char *command, const char *first,
 		 const char *second, struct err *e)
 {
 	char image[PATH_MAX + 32];
 
 	(void)snprintf(image, sizeof(image), "%s@@%llu", o->file, (unsigned long long)o->offset);
 	const char *const argv[] = { o->mtools, "-c", command, "-i", image, first, second, NULL };
-	return run(argv, e);
+	return run(argv, in, e);
+}
+
+static int put_bytes(const struct fat_opts *o, struct slice data, const char *path, struct err *e)
+{
+	auto_fd int fd = memfd_create("fat", MFD_CLOEXEC);
+	int r = fd < 0 ? -errno : fd_write_full(fd, data.p, data.n);
+
+	if (r == 0 && lseek(fd, 0, SEEK_SET) < 0)
+		r = -errno;
+	return r < 0 ? err_num(e, r, "%s", path) : mtool(o, fd, "mcopy", "-", path, e);
 }
 
 static int put(const struct fat_opts *o, const struct man_entry *n, struct err *e)
@@ -86,9 +100,11 @@ static int put(const struct fat_opts *o, const struct man_entry *n, struct err *
 	if (len < 0 || (size_t)len >= sizeof(path))
 		return err_num(e, -ENAMETOOLONG, "/%s", n->path);
 	if (n->type == MAN_DIR)
-		return mtool(o, "mmd", path, NULL, e);
+		return mtool(o, -2, "mmd", path, NULL, e);
 	if (n->type == MAN_FILE && n->source)
-		return mtool(o, "mcopy", n->source, path, e);
+		return mtool(o, -2, "mcopy", n->source, path, e);
+	if (n->type == MAN_FILE)
+		return put_bytes(o, n->data, path, e);
 	return err_set(e, -ERR_INVALID, "/%s: FAT has only files and directories", n->path);
 }
 

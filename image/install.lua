@@ -8,6 +8,10 @@ local generation = require "system.generation"
 
 return function(value, args)
 	local out = { system = generation.parts(value).system }
+	local os = schema.name(value) == "image" and value.operating_system or value
+	if os.bootloader.type ~= "grub" then
+		return out
+	end
 	if args.bios then
 		out.bios = require("bootloader.grub").bios(tonumber(args.bios))
 	end

@@ -153,6 +153,8 @@ return function(value, args)
 	end
 	if args.no_bootloader then
 		list[#list + 1] = "--no-menu"
+	elseif os.bootloader.type == "efi" and number.esp == 0 then
+		schema.fail(whole, "the boot loader needs a partition of content esp", "partitions")
 	elseif os.bootloader.type == "grub" then
 		if number["bios-boot"] > 0 then
 			option("bios-code", grub.bios(number.boot or number.root))

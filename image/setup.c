@@ -270,6 +270,7 @@ int setup_write(struct setup *s, struct err *e)
 	    (r = contents_menu(&s->arena, c.store_prefix, c.system, &menu, &place, e)) < 0 ||
 	    (r = check_identity(&s->answers, &s->disk, e)) < 0)
 		return r;
+	c.place = place;
 	count(s, &closure);
 	return write_disk(s, &c, e);
 }

@@ -164,6 +164,7 @@ local function menu(os)
 	local b = os.bootloader
 	return conf.section("menu", nil, {
 		{ "loader", b.type },
+		{ "directory", b.directory },
 		{ "timeout", tostring(b.timeout) },
 		{ "hidden", conf.bool(b.hidden) },
 		{ "serial", conf.bool(b.serial) },

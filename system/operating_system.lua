@@ -8,7 +8,17 @@ local service = require "system.service"
 local zones = require "system.zones"
 
 local bootloader = schema.record("bootloader", {
-	type = schema.enum({ "grub", "none" }, { default = "grub", doc = "none: the machine is started some other way" }),
+	type = schema.enum({ "grub", "efi", "extlinux", "none" }, {
+		default = "grub",
+		doc = "efi: kernels on the EFI system partition, without GRUB; extlinux: extlinux.conf for the "
+			.. "machine's own loader; none: the machine is started some other way",
+	}),
+	directory = schema.path {
+		default = function(b)
+			return ({ efi = "/boot/efi", extlinux = "/boot" })[b.type]
+		end,
+		optional = true, doc = "where the partition with the kernels is mounted: /boot/efi, or /boot for extlinux",
+	},
 	timeout = schema.integer { default = 3, min = 0, max = 3600, doc = "seconds the menu waits" },
 	hidden = schema.boolean { default = false, doc = "wait without showing the menu" },
 	serial = schema.boolean { default = true, doc = "menu on the first serial line, too" },
@@ -61,6 +71,14 @@ local function repeated(list, field)
 			return v[field]
 		end
 		seen[v[field]] = true
+	end
+end
+
+local function esp(list, where)
+	for _, fs in ipairs(list) do
+		if fs.mount_point == where and fs.type == "vfat" then
+			return fs
+		end
 	end
 end
 
@@ -141,6 +159,10 @@ return schema.record("operating_system", {
 		end
 		if not root then
 			return "no file system is mounted at '/'", "file_systems"
+		end
+		local where = os.bootloader.type == "efi" and os.bootloader.directory
+		if where and not esp(os.file_systems, where) then
+			return "no vfat file system is mounted at '" .. where .. "', where the boot loader has its kernels", "file_systems"
 		end
 		local twice = repeated(os.file_systems, "mount_point")
 		if twice then
