@@ -69,9 +69,10 @@ static inline pid_t kernel_fork(uint64_t flags, int *ret_pidfd)
 	return (pid_t)syscall(SYS_clone3, &a, sizeof(a));
 }
 
-static inline int kernel_mount_setattr(int dirfd, const char *path, unsigned flags, uint64_t set)
+static inline int kernel_mount_setattr(int dirfd, const char *path, unsigned flags, uint64_t set,
+				       uint64_t clear)
 {
-	struct kernel_mount_attr a = { .attr_set = set };
+	struct kernel_mount_attr a = { .attr_set = set, .attr_clr = clear };
 	return (int)syscall(SYS_mount_setattr, dirfd, path, flags, &a, sizeof(a));
 }
 

@@ -6,10 +6,12 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include "lib/fd.h"
 #include "lib/mem.h"
 #include "store/db.h"
+#include "store/kernel.h"
 #include "store/limits.h"
 #include "store/local-state.h"
 
@@ -102,6 +104,18 @@ static int open_state(struct local *l, struct err *e)
 	return r < 0 ? err_num(e, r, "lock %s/db/big-lock", l->state_phys) : 0;
 }
 
+/* A store that is mounted read-only is written through a mount namespace of our own, in which its
+ * mount is writable: nobody else sees that. Where it cannot be had, or the file system itself is not
+ * writable, the first write says so. */
+static void make_writable(const struct local *l)
+{
+	struct statvfs v;
+
+	if (statvfs(l->store_phys, &v) == 0 && (v.f_flag & ST_RDONLY) &&
+	    unshare(CLONE_NEWNS) == 0)
+		(void)kernel_mount_setattr(AT_FDCWD, l->store_phys, 0, 0, KERNEL_MOUNT_ATTR_RDONLY);
+}
+
 static char *joined(const char *root, const char *path)
 {
 	struct str s = STR_INIT;
@@ -121,6 +135,7 @@ static int open_all(struct local *l, struct err *e)
 		if (r < 0)
 			return r;
 	}
+	make_writable(l);
 	root_fd = open(*l->root ? l->root : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (root_fd < 0)
 		return err_sys(e, "open %s", l->root);

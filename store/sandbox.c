@@ -91,7 +91,7 @@ static void bind_on(struct child *c, const char *source, const char *target, uin
 {
 	if (mount(source, target, NULL, MS_BIND, NULL) < 0)
 		die(c, 'S', "cannot bind %s on /%s", source, target);
-	if (attrs && kernel_mount_setattr(AT_FDCWD, target, 0, attrs) < 0)
+	if (attrs && kernel_mount_setattr(AT_FDCWD, target, 0, attrs, 0) < 0)
 		die(c, 'S', "cannot restrict the mount /%s", target);
 }
 
