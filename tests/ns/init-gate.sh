@@ -5,7 +5,7 @@
 . "$SRC/tests/ns/init.inc"
 if [ $# = 0 ]; then
 	: >"$TMP/console"
-	for case in opens fails late untried critical unreadable watchdog off; do
+	for case in opens fails late argument untried critical unreadable watchdog off; do
 		unshare -m --propagation private sh "$0" $case >"$TMP/case" 2>&1
 		status=$?
 		[ $status != 77 ] || { tail -n 1 "$TMP/case"; exit 77; }
@@ -73,6 +73,13 @@ late)
 	start <"$R/test/in"
 	check "a gate that is late reboots" ends 129
 	check "it says so" said 'good is not up in time'
+	;;
+argument)
+	echo quiet >"$R/cmdline"
+	ARGUMENT=cairn.trial=0
+	gated 'exit 3' >"$R/test/in"
+	start <"$R/test/in"
+	check "a trial that stage 1 tells of is one" ends 129
 	;;
 untried)
 	echo quiet >"$R/cmdline"
