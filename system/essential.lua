@@ -59,6 +59,21 @@ $b mkdir -p "$where"
 exec $b mount -t "$type" -o "$options" "$device" "$where"
 ]]
 
+-- Nobody writes there but by the build daemon or a command that does its work, which have a mount of
+-- their own. A container may not be allowed to.
+local STORE = [[
+#!@busybox@ sh
+b=@busybox@
+while read -r _ where _ options _; do
+	[ "$where" = /gnu/store ] && now=$options
+done </proc/mounts
+case ,$now, in
+	*,ro,*) exit 0 ;;
+esac
+$b mount --bind /gnu/store /gnu/store || { echo "the store stays writable"; exit 0; }
+$b mount -o remount,bind,ro /gnu/store || { $b umount /gnu/store; exit 1; }
+]]
+
 -- A part of a service's name from a path or device.
 local function slug(s)
 	local out = s:gsub("^/", ""):gsub("[^%w._]", "-")
@@ -194,6 +209,13 @@ function M.services(os, all)
 		requires = { "file-systems" }, on_change = "later",
 	}
 	mounts(os, out)
+	if os.read_only_store then
+		out[#out + 1] = {
+			name = "store", type = "oneshot", description = "the store is not written by others",
+			exec = { script("store", STORE) }, requires = { "file-systems" }, on_change = "later",
+		}
+		base[#base + 1] = "store"
+	end
 	local settings, names, seen = {}, {}, {}
 	for _, map in ipairs { all.sysctl, os.sysctl } do
 		for k, v in pairs(map) do

@@ -138,6 +138,7 @@ return schema.record("operating_system", {
 			return health_gate {}
 		end,
 	}),
+	read_only_store = schema.boolean { default = true, doc = "/gnu/store is mounted read-only for all but the build daemon" },
 	watchdog = schema.of(watchdog, { optional = true, doc = "left out: none is used" }),
 	issue = schema.string { default = "Cairn \\n (\\l)\n\n", min = 0, multiline = true, doc = "text before the login" },
 	motd = schema.string { default = "", min = 0, multiline = true, doc = "text after the login" },

@@ -114,7 +114,7 @@ def kernel_unreadable(m):
     m.check(f"cat >/root/new.lua <<'END'\n{text}\nEND")
     m.check("cairn system reconfigure --boot /root/new.lua", timeout=900)
     number = status(m)["current"]
-    m.check("rm -f $(readlink -f /var/guix/profiles/system/kernel) && sync")
+    m.check("mount -o remount,bind,rw /gnu/store && rm -f $(readlink -f /var/guix/profiles/system/kernel) && sync")
     m.type("cairn reboot\n")
     booting(m, number)
     m.login()
