@@ -36,6 +36,7 @@ return system.operating_system {
 	host_name = "server",
 	label = "Server \"one\"",
 	timezone = "Europe/Berlin",
+	keyboard = "de-latin1",
 	kernel_arguments = { "console=tty0", "console=ttyS0,115200", "panic=10" },
 
 	file_systems = {

@@ -4,7 +4,7 @@
 
 local names = {
 	"busybox", "ca-certificates", "cairn", "curl", "dosfstools", "dropbear", "e2fsprogs", "erofs-utils",
-	"grub", "grub-efi", "libarchive", "libburn", "libcap", "libfuse", "libgcrypt", "libgpg-error",
+	"grub", "grub-efi", "keymaps", "libarchive", "libburn", "libcap", "libfuse", "libgcrypt", "libgpg-error",
 	"libisofs", "libseccomp", "linux", "linux-headers", "lua", "lz4", "mbedtls", "mtools",
 	"musl", "sqlite", "squashfs-tools", "util-linux", "xorriso", "xz", "zlib", "zstd",
 }

@@ -74,6 +74,11 @@ $b mount --bind /gnu/store /gnu/store || { echo "the store stays writable"; exit
 $b mount -o remount,bind,ro /gnu/store || { $b umount /gnu/store; exit 1; }
 ]]
 
+local KEYBOARD = [[
+#!@busybox@ sh
+exec @busybox@ loadkmap <"$1"
+]]
+
 -- A part of a service's name from a path or device.
 local function slug(s)
 	local out = s:gsub("^/", ""):gsub("[^%w._]", "-")
@@ -140,6 +145,20 @@ local function sysctl(settings, out, base)
 		requires = { "activation" },
 	}
 	base[#base + 1] = "sysctl"
+end
+
+-- Terminals begin when base is up, so passwords are typed with the right one. A machine without screen
+-- has nothing to load it into.
+local function keyboard(name, out, base)
+	if not name then
+		return
+	end
+	out[#out + 1] = {
+		name = "keyboard", type = "oneshot", description = "keyboard layout " .. name,
+		exec = { script("keyboard", KEYBOARD), require("packages.keymaps") .. "/share/keymaps/" .. name .. ".bmap" },
+		requires = { "devices" }, condition = { "exists:/dev/tty0" },
+	}
+	base[#base + 1] = "keyboard"
 end
 
 local function modules(names, out, base)
@@ -231,6 +250,7 @@ function M.services(os, all)
 		end
 	end
 	sysctl(settings, out, base)
+	keyboard(os.keyboard, out, base)
 	modules(names, out, base)
 	table.sort(base)
 	out[#out + 1] = {

@@ -4,6 +4,7 @@
 
 local accounts = require "system.accounts"
 local file_systems = require "system.file_systems"
+local keyboards = require "system.keyboards"
 local service = require "system.service"
 local zones = require "system.zones"
 
@@ -105,6 +106,9 @@ return schema.record("operating_system", {
 				return "unknown time zone '" .. v .. "' [a rule such as 'CET-1CEST,M3.5.0,M10.5.0/3' works for every zone]"
 			end
 		end,
+	},
+	keyboard = schema.string {
+		optional = true, check = keyboards.check, doc = "layout of the console, such as de-latin1; left out: us",
 	},
 	locale = schema.string { default = "C.UTF-8", pattern = "^[%w_.@-]+$", what = "the name of a locale" },
 	kernel = schema.target {

@@ -47,6 +47,7 @@ LUA
 wrong "unknown field" "unknown field 'host_nmae'; did you mean 'host_name'?" 'host_nmae = "x"'
 wrong "ill-typed field" "host_name: expected string, got number" 'host_name = 5'
 wrong "bad host name" "is not a host name" 'host_name = "two words"'
+wrong "unknown keyboard layout" "there is no keyboard layout 'de-latin' [there are: de-latin1-nodeadkeys, de-latin1]" 'keyboard = "de-latin"'
 wrong "unknown time zone" "unknown time zone 'Mars/Olympus'" 'timezone = "Mars/Olympus"'
 wrong "no root" "no file system is mounted at '/'" 'file_systems = { { device = "LABEL=x", mount_point = "/home" } }'
 wrong "device without meaning" "expected LABEL=" 'file_systems = { { device = "sda1", mount_point = "/" } }'

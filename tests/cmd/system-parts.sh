@@ -110,6 +110,7 @@ part() { echo "$R$(readlink "$s/$1")"; }
 check "PID 1 accepts its services" "$CAIRN" service check "$(part services)/set"
 set=$(part services)/set
 check "a service type of its own" grep -q '^exec = .* httpd -f -p 8080 -u web ' "$set"
+check "a keyboard layout" grep -q '^exec = .*/share/keymaps/de-latin1.bmap$' "$set"
 check "what is left out" [ "$(grep -c 'service klogd' "$set")" = 0 ]
 check "environment of a service" grep -qx 'environment = TZ=UTC' "$set"
 check "a mount that may fail is only wanted" grep -qx 'wants = mount@srv swap@1' "$set"
