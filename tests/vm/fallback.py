@@ -37,17 +37,23 @@ FAULTS = {
 
 
 # How the machine is started, and what it says then: kind, pattern with the generation's number.
-FIRMWARE = {"bios": rb"Booting `Generation %d\D", "uefi": rb"Booting `Generation %d\D",
+FIRMWARE = {"bios": rb"Booting `Generation %d\D", "uefi": rb"Booting `Generation %d\D", "esp": rb"Booting `Generation %d\D",
             "direct": rb"boot: (?:generation %d is on trial|[^\n]* back to generation %d\b)"}
 
 
-def config(host, service="", root="LABEL=cairn-root", argument=None, gate=None, watchdog=None, direct=False):
+def config(host, service="", root="LABEL=cairn-root", argument=None, gate=None, watchdog=None, firmware="bios"):
     with open(os.path.join(os.environ["SRC"], "examples/minimal.lua")) as f:
         text = f.read()
     changes = [('host_name = "cairn"', f'host_name = "{host}"'), ("services.base {}", f"services.base {{ {service} }}"),
                ("LABEL=cairn-root", root)]
-    if direct:
-        changes += [('type = "grub", timeout = 1, serial = true', 'type = "none"'), ("panic=10", "panic=1")]
+    if firmware == "esp":
+        changes += [('type = "grub", timeout = 1, serial = true', 'type = "efi", timeout = 1'),
+                    ('\t\t{ mount_point = "/tmp"',
+                     '\t\t{ device = "LABEL=ESP", mount_point = "/boot/efi", type = "vfat" },\n\t\t{ mount_point = "/tmp"')]
+    if firmware == "direct":
+        changes += [('type = "grub", timeout = 1, serial = true', 'type = "none"')]
+    if firmware in ("direct", "esp"):
+        changes += [("panic=10", "panic=1")]
     if argument:
         changes.append(('"quiet" }', f'"quiet", "{argument}" }}'))
     more = (f"health_gate = {{ {gate} }},\n" if gate else "") + \
@@ -66,7 +72,7 @@ def status(m):
 
 def switch(m, name, **what):
     """A new generation, started at the next boot; its number."""
-    text = config(name, direct=m.firmware == "direct", **what).replace("BUSYBOX", m.check("readlink -f /run/current-system/profile/bin/busybox").strip())
+    text = config(name, firmware=m.kind, **what).replace("BUSYBOX", m.check("readlink -f /run/current-system/profile/bin/busybox").strip())
     m.check(f"cat >/root/new.lua <<'END'\n{text}\nEND")
     m.check("cairn system reconfigure --boot /root/new.lua", timeout=900)
     now = status(m)
@@ -75,7 +81,7 @@ def switch(m, name, **what):
 
 
 def booting(m, number, timeout=300):
-    pattern = FIRMWARE[m.firmware]
+    pattern = FIRMWARE[m.kind]
     m.expect(pattern % ((number,) * pattern.count(b"%d")), timeout)
 
 
@@ -98,15 +104,22 @@ def fall_back(m, name, what):
     return number
 
 
+NO_KERNEL = "the kernel cannot be read"
+# How that comes to be, for generation %d.
+IN_STORE = "true %d; mount -o remount,bind,rw /gnu/store && rm $(readlink -f /var/guix/profiles/system/kernel)"
+UNREADABLE = {"bios": IN_STORE, "uefi": IN_STORE,
+              "esp": "rm /boot/efi/EFI/cairn/$(sed -n '/^entry %d$/,/^initrd/s/^kernel //p' /boot/efi/EFI/cairn/menu)"}
+
+
 def kernel_unreadable(m):
-    """GRUB cannot load it: it starts the good one in the same boot."""
+    """The boot loader cannot load it: it starts the good one in the same boot."""
     good = status(m)["good"]
     # A kernel of its own, so that the others stay whole.
-    text = config("bad").replace("\tbootloader =", """	kernel = (function()
+    text = config("bad", firmware=m.kind).replace("\tbootloader =", """	kernel = (function()
 		local linux, busybox = require "packages.linux", require "packages.busybox"
 		return derivation {
 			name = "linux-copy", builder = busybox .. "/bin/busybox",
-			args = { "sh", "-c", "$b mkdir $out && $b cp -r $linux/bzImage $linux/lib $out" },
+			args = { "sh", "-c", "$b mkdir $out && $b cp -r $linux/bzImage $linux/lib $out && $b chmod u+w $out/bzImage && echo >>$out/bzImage" },
 			env = { b = busybox .. "/bin/busybox", linux = linux },
 		}
 	end)(),
@@ -114,7 +127,7 @@ def kernel_unreadable(m):
     m.check(f"cat >/root/new.lua <<'END'\n{text}\nEND")
     m.check("cairn system reconfigure --boot /root/new.lua", timeout=900)
     number = status(m)["current"]
-    m.check("mount -o remount,bind,rw /gnu/store && rm -f $(readlink -f /var/guix/profiles/system/kernel) && sync")
+    m.check(UNREADABLE[m.kind] % number + " && sync")
     m.type("cairn reboot\n")
     booting(m, number)
     m.login()
@@ -194,8 +207,7 @@ class Direct(vm.VM):
 
     def __init__(self, image, directory, **options):
         super().__init__(image, directory, **options)
-        self.firmware = "direct"
-        system = vm.command("system", "build", "--physical", direct_config())
+        system = vm.command("system", "build", "--physical", first_config("direct"))
         root = system[:system.index("/gnu/store/")]
         with open(os.path.join(system, "parameters")) as f:
             line = f.read().strip()
@@ -207,21 +219,24 @@ class Direct(vm.VM):
         return []
 
 
-def direct_config():
-    path = os.path.join(vm.scratch("fallback"), "direct.lua")
+def first_config(kind):
+    path = os.path.join(vm.scratch("fallback"), kind + ".lua")
     with open(path, "w") as f:
-        f.write(config("cairn", direct=True))
+        f.write(config("cairn", firmware=kind))
     return path
 
 
 def image(firmware="bios"):
-    source = direct_config() if firmware == "direct" else os.path.join(os.environ["SRC"], "examples/minimal.lua")
-    return vm.build_image(source, os.path.join(vm.scratch("fallback"), firmware + ".raw"))
+    kind = "bios" if firmware == "uefi" else firmware  # GRUB for both is in one image
+    source = os.path.join(os.environ["SRC"], "examples/minimal.lua") if kind == "bios" else first_config(kind)
+    return vm.build_image(source, os.path.join(vm.scratch("fallback"), kind + ".raw"))
 
 
 def machine(image, firmware):
-    kind, options = (Direct, {}) if firmware == "direct" else (vm.VM, {"firmware": firmware})
-    return kind(image, vm.scratch(f"fallback/{firmware}"), extra=WATCHDOG, reboots=True, **options)
+    kind, options = (Direct, {}) if firmware == "direct" else (vm.VM, {"firmware": "uefi" if firmware == "esp" else firmware})
+    m = kind(image, vm.scratch(f"fallback/{firmware}"), extra=WATCHDOG, reboots=True, **options)
+    m.kind = firmware
+    return m
 
 
 def whole_machine(image, firmware, faults, more=False):
@@ -231,7 +246,10 @@ def whole_machine(image, firmware, faults, more=False):
         m.login()
         m.wait_for("cairn system status | grep -qx 'last good    generation 1'")
         for name in faults:
-            fall_back(m, f"{firmware}: {name}", FAULTS[name])
+            if name == NO_KERNEL:
+                kernel_unreadable(m)
+            else:
+                fall_back(m, f"{firmware}: {name}", FAULTS[name])
         if more:
             kernel_unreadable(m)
             innocent_cuts(m, proves_itself(m))
