@@ -77,12 +77,13 @@ class Port:
 
 class VM:
     def __init__(self, image, directory, memory=512, extra=(), disk="virtio-blk-pci", firmware="bios",
-                 network="restrict=on", reboots=False):
+                 network="restrict=on", reboots=False, write_log=None):
         """image: None for a machine without a disk; disk: the emulator's name of the device; firmware: bios or uefi, whose variables last as
         long as the directory; network: options of the emulator's own network, which names itself as
         the router unless it is restricted; reboots: a reboot or reset inside is one, else it ends
-        the emulator (see wait_off)."""
+        the emulator (see wait_off); write_log: file that gets all writes to the disk (powercut.py)."""
         self.reboots = reboots
+        self.write_log = write_log
         self.dir = directory
         self.firmware = firmware
         self.memory = memory
@@ -144,6 +145,8 @@ class VM:
         ]
 
     def _disk(self):
+        if self.disk and self.write_log:
+            return logged_drive("d0", self.disk, "qcow2", self.write_log)
         return [] if self.disk is None else [
             "-drive", f"file={self.disk},if=none,id=d0,format=qcow2,cache=writeback",
             "-device", f"{self.disk_device},drive=d0",
@@ -275,6 +278,21 @@ class VM:
         """Repeat a command in the machine until it succeeds."""
         return self.check(f"n=0; until {command}; do n=$((n+1)); [ $n -lt {timeout * 5} ] || "
                           "exit 1; usleep 200000; done", timeout + 60)
+
+
+def logged_drive(name, path, kind, log, **more):
+    """Arguments: a disk whose writes and flushes are recorded in the file log, which begins anew.
+    Flushes take no time on the host, so the log has each where the guest sent it. The guest may not send zeroes without
+    data: QEMU 7.2 records those wrongly when other writes are under way."""
+    with open(log, "wb"):
+        pass
+    options = "".join(f",{k.replace('_', '-')}={v}" for k, v in more.items())
+    node = "driver={},node-name={},cache.no-flush=on,{}"
+    return ["-blockdev", node.format("file", name + "-file", "filename=" + path),
+            "-blockdev", node.format(kind, name + "-disk", "file=" + name + "-file"),
+            "-blockdev", node.format("file", name + "-log", "filename=" + log),
+            "-blockdev", f"driver=blklogwrites,node-name={name},file={name}-disk,log={name}-log",
+            "-device", f"virtio-blk-pci,drive={name},discard=off,write-zeroes=off{options}"]
 
 
 class Script(VM):
