@@ -1,0 +1,675 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Boot partitions: what is written there can be read back by what reads it, every call that changes
+ * the disk can be the last or fail, and the partition can be as full as one likes: the old state or
+ * the new one is there, whole. The partition is a directory whose size is kept account of here.
+ */
+#include "bootloader/bootloader.h"
+
+#include <dirent.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "bootloader/efimenu.h"
+#include "bootloader/loader.h"
+#include "lib/bootenv.h"
+#include "lib/fd.h"
+#include "lib/path.h"
+#include "lib/size.h"
+#include "tests/unit/test.h"
+
+#define CLUSTER	 512
+#define CAPACITY (448 << 10)
+#define KERNELS	 3
+#define KERNEL	 (96 << 10) /* bytes; three of them and their initramfs fit, four do not */
+#define INITRD	 (12 << 10)
+#define ESP	 "/boot/efi"
+
+static char top[256];
+static const struct boot_place esp = { top, top, BOOT_EFI, ESP };
+static const struct boot_place extlinux = { top, top, BOOT_EXTLINUX, "/boot" };
+
+/* ---- Interposed system calls ----------------------------------------------------------------- */
+
+static int countdown; /* the n-th call that changes something ends the process, or fails; 0: none */
+static int failure;   /* errno to fail with; 0: end the process */
+static bool limited;  /* the partition has CAPACITY bytes */
+static uint64_t taken; /* by something else */
+
+#define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
+
+static bool tick(void)
+{
+	if (countdown == 0 || --countdown > 0)
+		return false;
+	if (!failure)
+		_exit(99);
+	errno = failure;
+	return true;
+}
+
+int fsync(int fd)
+{
+	return tick() ? -1 : 0; /* a process that ends loses nothing: waiting is for nothing */
+}
+int syncfs(int fd)
+{
+	return tick() ? -1 : 0;
+}
+int renameat(int a, const char *x, int b, const char *y)
+{
+	return tick() ? -1 : REAL(renameat)(a, x, b, y);
+}
+int linkat(int a, const char *x, int b, const char *y, int flags)
+{
+	return tick() ? -1 : (errno = EPERM, -1); /* as FAT */
+}
+int unlinkat(int dir, const char *path, int flags)
+{
+	return tick() ? -1 : REAL(unlinkat)(dir, path, flags);
+}
+
+/* Clusters of all files below the mount point, and one for each directory. */
+static uint64_t used_below(int fd)
+{
+	uint64_t sum = CLUSTER;
+	struct dirent *entry;
+	struct stat st;
+	DIR *d = fdopendir(fd);
+
+	while (d && (entry = readdir(d))) {
+		if (entry->d_name[0] == '.' && (!entry->d_name[1] || entry->d_name[1] == '.'))
+			continue;
+		if (fstatat(dirfd(d), entry->d_name, &st, 0) < 0)
+			continue;
+		sum += S_ISDIR(st.st_mode)
+			       ? used_below(openat(dirfd(d), entry->d_name, O_RDONLY | O_DIRECTORY))
+			       : ((uint64_t)st.st_size + CLUSTER - 1) / CLUSTER * CLUSTER;
+	}
+	if (d)
+		closedir(d);
+	return sum;
+}
+
+static uint64_t used(void)
+{
+	char path[300];
+
+	snprintf(path, sizeof(path), "%s" ESP, top);
+	return used_below(open(path, O_RDONLY | O_DIRECTORY));
+}
+
+static uint64_t left(void)
+{
+	uint64_t n = used() + taken;
+
+	return n < CAPACITY ? CAPACITY - n : 0;
+}
+
+int fstatvfs(int fd, struct statvfs *st)
+{
+	if (!limited)
+		return REAL(fstatvfs)(fd, st);
+	*st = (struct statvfs){ .f_bsize = CLUSTER,
+				.f_frsize = CLUSTER,
+				.f_bavail = left() / CLUSTER };
+	return 0;
+}
+
+ssize_t write(int fd, const void *p, size_t n)
+{
+	if (limited && countdown == 0 && left() < n)
+		return errno = ENOSPC, -1;
+	return tick() ? -1 : REAL(write)(fd, p, n);
+}
+
+/* ---- A machine ------------------------------------------------------------------------------- */
+
+static void put(const char *path, const char *bytes, size_t n)
+{
+	char full[512], dir[PATH_MAX];
+	struct err e = ERR_INIT;
+
+	snprintf(full, sizeof(full), "%s%s", top, path);
+	CHECK_INT(path_dir(dir, full), 0);
+	CHECK_INT(file_mkdir_p(AT_FDCWD, dir, 0755, &e), 0);
+	CHECK_INT(file_write_atomic(AT_FDCWD, full, bytes, n, 0644, &e), 0);
+}
+
+static const char *const kernels[KERNELS + 1] = { "/gnu/store/1-linux/bzImage",
+						  "/gnu/store/2-linux/bzImage",
+						  "/gnu/store/3-linux/bzImage",
+						  "/gnu/store/4-linux/bzImage" };
+static const char *const initrds[KERNELS + 1] = { "/gnu/store/1-initrd/initrd",
+						  "/gnu/store/2-initrd/initrd",
+						  "/gnu/store/3-initrd/initrd",
+						  "/gnu/store/4-initrd/initrd" };
+
+static void machine_make(void)
+{
+	static char noise[KERNEL];
+	const char *tmp = getenv("TMP");
+	uint32_t x = 1;
+
+	countdown = 0;
+	limited = false;
+	taken = 0;
+	snprintf(top, sizeof(top), "%s/esp-XXXXXX", tmp ? tmp : "/tmp");
+	CHECK(mkdtemp(top) != NULL);
+	for (size_t i = 0; i <= KERNELS; i++) {
+		for (size_t k = 0; k < sizeof(noise); k++)
+			noise[k] = (char)((x = x * 1103515245 + 12345) >> 16);
+		put(kernels[i], noise, KERNEL);
+		put(initrds[i], noise, INITRD);
+	}
+	put(ESP "/EFI/cairn/README.TXT", "somebody's", 10); /* nobody removes it */
+}
+
+static void machine_remove(void)
+{
+	struct err e = ERR_INIT;
+
+	countdown = 0;
+	limited = false;
+	CHECK_INT(file_delete_tree(AT_FDCWD, top, NULL, &e), 0);
+}
+
+#define ITEMS 8
+struct sample {
+	struct boot_item items[ITEMS];
+	struct boot_menu menu;
+};
+
+/* Generations first…last; each has the kernel that kernel[] says. */
+static struct boot_menu *sample(struct sample *s, unsigned first, unsigned last,
+				const unsigned *kernel)
+{
+	for (unsigned i = 0; i <= last - first; i++)
+		s->items[i] = (struct boot_item){ .number = first + i,
+						  .date = 1700000000 + i,
+						  .entry = { "Cairn", "6.1", kernels[kernel[i]],
+							     initrds[kernel[i]], "quiet" } };
+	s->menu = (struct boot_menu){
+		.items = s->items, .nitems = last - first + 1, .default_number = last, .timeout = 1
+	};
+	return &s->menu;
+}
+
+static bool read_esp(const char *name, struct str *out)
+{
+	char path[512];
+	struct err e = ERR_INIT;
+
+	snprintf(path, sizeof(path), "%s" ESP "/EFI/%s", top, name);
+	return file_read(AT_FDCWD, path, out, 1 << 22, &e) == 0;
+}
+
+static bool same_file(struct em_text name, const char *logical)
+{
+	auto_str struct str have = STR_INIT, want = STR_INIT;
+	char path[512], file[128];
+	struct err e = ERR_INIT;
+
+	snprintf(path, sizeof(path), "%s%s", top, logical);
+	snprintf(file, sizeof(file), "cairn/%.*s", (int)name.n, name.p);
+	return file_read(AT_FDCWD, path, &want, 1 << 22, &e) == 0 && read_esp(file, &have) &&
+	       slice_eq(str_slice(&have), str_slice(&want));
+}
+
+/* What the program would find: the default of the menu when everything that the menu names is there
+ * and whole, else 0. */
+static unsigned starts(const struct boot_menu *m)
+{
+	auto_str struct str text = STR_INIT;
+	auto_str struct str program = STR_INIT;
+	struct em_entry x;
+
+	if (!read_esp("cairn/menu", &text) || !read_esp("BOOT/BOOTX64.EFI", &program))
+		return 0;
+	const struct em_text all = { text.buf, text.len };
+	struct em_text rest = all;
+	if (!em_is_whole(all))
+		return 0;
+	while (em_next(&rest, &x)) {
+		size_t i = 0;
+		while (i < m->nitems && m->items[i].number != x.number)
+			i++;
+		if (i == m->nitems || !same_file(x.kernel, m->items[i].entry.kernel) ||
+		    !same_file(x.initrd, m->items[i].entry.initrd))
+			return 0;
+	}
+	return em_number(em_setting(all, "default"));
+}
+
+static size_t count_files(const char *dir)
+{
+	char path[512];
+	struct dirent *entry;
+	size_t n = 0;
+
+	snprintf(path, sizeof(path), "%s%s", top, dir);
+	DIR *d = opendir(path);
+	while (d && (entry = readdir(d)))
+		n += entry->d_name[0] != '.';
+	if (d)
+		closedir(d);
+	return n;
+}
+
+/* ---- Room ------------------------------------------------------------------------------------ */
+
+/* Files of one kernel are shared by all generations that have it, and go with the last of them. */
+TEST(shared_and_pruned)
+{
+	struct sample s;
+	struct err e = ERR_INIT;
+
+	machine_make();
+	CHECK_INT(boot_write_menu(&esp, sample(&s, 1, 3, (unsigned[]){ 0, 0, 1 }), &e), 0);
+	CHECK_INT(starts(&s.menu), 3);
+	CHECK_INT(count_files(ESP "/EFI/cairn"), 3 + 4); /* README, menu, block */
+	CHECK_INT(boot_write_menu(&esp, sample(&s, 3, 4, (unsigned[]){ 1, 1 }), &e), 0);
+	CHECK_INT(starts(&s.menu), 4);
+	CHECK_INT(count_files(ESP "/EFI/cairn"), 3 + 2);
+	machine_remove();
+}
+
+TEST(two_hundred_switches)
+{
+	unsigned kernel[ITEMS] = { 0 }, turn = 7;
+	struct sample s;
+	struct err e = ERR_INIT;
+
+	machine_make();
+	limited = true;
+	for (unsigned n = 1; n <= 200; n++) {
+		unsigned first = n < ITEMS ? 1 : n - ITEMS + 1;
+
+		turn = turn * 1103515245 + 12345;
+		memmove(kernel, kernel + (n > ITEMS), (ITEMS - 1) * sizeof(*kernel));
+		kernel[n - first] = (turn >> 16) % KERNELS;
+		if (boot_write_menu(&esp, sample(&s, first, n, kernel), &e) < 0)
+			TEST_FAIL("switch %u: %s", n, e.msg);
+		CHECK_INT(starts(&s.menu), n);
+	}
+	CHECK(count_files(ESP "/EFI/cairn") <= 3 + 2 * KERNELS);
+	machine_remove();
+}
+
+/* A fourth kernel, on a partition that is full by any measure. */
+TEST(full_partition)
+{
+	static const unsigned old[] = { 0, 1 }, new[] = { 0, 1, 2 };
+	unsigned refused = 0, done = 0;
+	struct sample s;
+
+	machine_make();
+	for (uint64_t room = 0; room < KERNEL + INITRD + 60 * CLUSTER; room += 12 * CLUSTER) {
+		struct err e = ERR_INIT;
+
+		limited = false;
+		CHECK_INT(boot_write_menu(&esp, sample(&s, 1, 2, old), &e), 0);
+		limited = true;
+		taken = CAPACITY - used() - room;
+		uint64_t before = used();
+		int r = boot_write_menu(&esp, sample(&s, 1, 3, new), &e);
+		CHECK_INT(starts(&s.menu), r == 0 ? 3 : 2);
+		done += r == 0;
+		refused += r < 0;
+		if (r == 0)
+			continue;
+		CHECK_INT(r, -ERR_SPACE); /* not ENOSPC on the way */
+		CHECK(strstr(e.msg, "bytes missing"));
+		CHECK_INT(used(), before);
+	}
+	CHECK(refused > 5 && done > 0);
+	machine_remove();
+}
+
+/* ---- Crashes and failures -------------------------------------------------------------------- */
+
+/* The old state is there, or the new one. Then another run ends well, and cleans up. */
+static void check_either(struct sample *s, const char *what, int n)
+{
+	static const unsigned new[] = { 0, 1, 2 };
+	struct err e = ERR_INIT;
+	unsigned now = starts(sample(s, 1, 3, new));
+
+	if (now != 2 && now != 3)
+		TEST_FAIL("%s %d: the menu starts generation %u", what, n, now);
+	CHECK_INT(boot_write_menu(&esp, &s->menu, &e), 0);
+	CHECK_INT(starts(&s->menu), 3);
+	CHECK_INT(count_files(ESP "/EFI/cairn"), 3 + 6);
+	CHECK_INT(count_files(ESP "/EFI/BOOT"), 1);
+}
+
+static bool run_cut(struct boot_menu *m, int n)
+{
+	struct err e = ERR_INIT;
+	int status = 0;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		countdown = n;
+		failure = 0;
+		_exit(boot_write_menu(&esp, m, &e) == 0 ? 0 : 1);
+	}
+	CHECK(pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status));
+	CHECK(WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 99);
+	return WEXITSTATUS(status) == 0;
+}
+
+TEST(cut_at_every_step)
+{
+	static const unsigned old[] = { 0, 1 }, new[] = { 0, 1, 2 };
+	bool through = false;
+	int n = 0;
+
+	while (!through && n < 200) {
+		struct sample s;
+		struct err e = ERR_INIT;
+
+		machine_make();
+		CHECK_INT(boot_write_menu(&esp, sample(&s, 1, 2, old), &e), 0);
+		through = run_cut(sample(&s, 1, 3, new), ++n);
+		check_either(&s, "cut", n);
+		machine_remove();
+	}
+	CHECK(through && n > 10);
+}
+
+static void fail_each(int reason)
+{
+	static const unsigned old[] = { 0, 1 }, new[] = { 0, 1, 2 };
+	int r = -1;
+
+	for (int n = 1; r < 0 && n < 200; n++) {
+		struct sample s;
+		struct err e = ERR_INIT;
+
+		machine_make();
+		CHECK_INT(boot_write_menu(&esp, sample(&s, 1, 2, old), &e), 0);
+		countdown = n;
+		failure = reason;
+		r = boot_write_menu(&esp, sample(&s, 1, 3, new), &e);
+		countdown = 0;
+		check_either(&s, "failure", n);
+		machine_remove();
+	}
+	CHECK_INT(r, 0);
+}
+
+TEST(failure_at_every_step)
+{
+	fail_each(EIO);
+	fail_each(ENOSPC);
+}
+
+/* What the disk has is not what was written. */
+TEST(damage_is_mended)
+{
+	struct sample s;
+	struct err e = ERR_INIT;
+	auto_str struct str menu = STR_INIT;
+	struct em_entry x;
+	char path[512];
+
+	machine_make();
+	CHECK_INT(boot_write_menu(&esp, sample(&s, 1, 1, (unsigned[]){ 0 }), &e), 0);
+	CHECK(read_esp("cairn/menu", &menu));
+	CHECK(em_find((struct em_text){ menu.buf, menu.len }, 1, &x));
+	snprintf(path, sizeof(path), ESP "/EFI/cairn/%.*s", (int)x.kernel.n, x.kernel.p);
+	put(path, "short", 5);
+	CHECK_INT(starts(&s.menu), 0);
+	CHECK_INT(boot_write_menu(&esp, &s.menu, &e), 0);
+	CHECK_INT(starts(&s.menu), 1);
+	machine_remove();
+}
+
+/* ---- Texts ----------------------------------------------------------------------------------- */
+
+static const char *const words[] = { "Cairn",
+				     "Generation 9: \"x\"",
+				     "entry 7",
+				     "$(reboot)",
+				     "`x`; end",
+				     "a = b {}",
+				     "\xc3\xa9t\xc3\xa9",
+				     "^key",
+				     "APPEND x",
+				     "# no",
+				     "DEFAULT gen-9",
+				     "-",
+				     "end",
+				     "kernel evil",
+				     "back\\slash" };
+
+static bool text_is(struct em_text t, const char *s)
+{
+	return t.n == strlen(s) && memcmp(t.p, s, t.n) == 0;
+}
+
+static const char *title_of(const struct boot_item *it, struct str *out)
+{
+	str_cut(out, 0);
+	boot_item_title(it, out);
+	return out->buf;
+}
+
+/* Names are given: no file is looked at. */
+static struct bootfiles named(struct arena *a)
+{
+	struct bootfiles b = { .arena = a };
+
+	vec_add(&b.files, arena_dup(a, &(struct bootfile){ kernels[0], "", "K-kernel", 1 },
+				    sizeof(struct bootfile)));
+	vec_add(&b.files, arena_dup(a, &(struct bootfile){ initrds[0], "", "I-initrd", 1 },
+				    sizeof(struct bootfile)));
+	return b;
+}
+
+static void strange(struct sample *s, const char *label, const char *parameters)
+{
+	sample(s, 1, 3, (unsigned[]){ 0, 0, 0 });
+	s->items[1].entry.label = label;
+	s->items[1].entry.parameters = parameters;
+	s->items[2].entry.initrd = "";
+}
+
+static void check_efi_text(const struct bootfiles *b, const struct sample *s)
+{
+	auto_str struct str text = STR_INIT, title = STR_INIT;
+	struct err e = ERR_INIT;
+	struct em_entry x;
+	unsigned n = 0;
+
+	CHECK_INT(efi_menu_text(b, &s->menu, &text, &e), 0);
+	struct em_text rest = { text.buf, text.len };
+	CHECK(em_is_whole(rest));
+	CHECK_INT(em_number(em_setting(rest, "default")), 3);
+	for (; em_next(&rest, &x); n++) {
+		const struct boot_item *it = &s->items[2 - n];
+		CHECK_INT(x.number, it->number);
+		CHECK(text_is(x.title, title_of(it, &title)));
+		CHECK(text_is(x.kernel, "K-kernel"));
+		CHECK(text_is(x.initrd, *it->entry.initrd ? "I-initrd" : ""));
+		CHECK(text_is(x.parameters, it->entry.parameters));
+	}
+	CHECK_INT(n, 3);
+	for (size_t cut = 0; cut < text.len; cut++)
+		CHECK(!em_is_whole((struct em_text){ text.buf, cut }));
+}
+
+/* The next line of a key that extlinux knows, of the text. */
+static bool line_of(struct slice *rest, const char *key, struct slice *ret)
+{
+	struct slice line;
+
+	while (slice_cut(rest, '\n', &line)) {
+		while (line.n && *line.p == '\t')
+			line.p++, line.n--;
+		if (!slice_starts(line, key))
+			continue;
+		*ret = (struct slice){ line.p + strlen(key), line.n - strlen(key) };
+		return true;
+	}
+	return false;
+}
+
+static void check_extlinux_text(const struct bootfiles *b, const struct sample *s)
+{
+	auto_str struct str text = STR_INIT, title = STR_INIT;
+	struct err e = ERR_INIT;
+	struct slice rest, value;
+
+	CHECK_INT(extlinux_text(b, &s->menu, &text, &e), 0);
+	rest = str_slice(&text);
+	CHECK(line_of(&rest, "DEFAULT ", &value) && slice_is(value, "gen-3"));
+	for (unsigned n = 3; n > 0; n--) {
+		const struct boot_item *it = &s->items[n - 1];
+		char label[16];
+
+		snprintf(label, sizeof(label), "gen-%u", n);
+		CHECK(line_of(&rest, "LABEL ", &value) && slice_is(value, label));
+		CHECK(line_of(&rest, "MENU LABEL ", &value));
+		if (!strchr(title_of(it, &title), '^'))
+			CHECK(slice_is(value, title.buf));
+		CHECK(line_of(&rest, "LINUX ", &value) && slice_is(value, "K-kernel"));
+		CHECK(line_of(&rest, "APPEND ", &value));
+		CHECK(slice_is(value, *it->entry.parameters ? it->entry.parameters : "-"));
+	}
+	CHECK(!line_of(&rest, "LABEL ", &value));
+}
+
+TEST(texts_read_back)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	struct bootfiles b = named(&a);
+	struct sample s;
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		for (size_t k = 0; k < ARRAY_LEN(words); k++) {
+			strange(&s, words[i], words[k]);
+			check_efi_text(&b, &s);
+			check_extlinux_text(&b, &s);
+		}
+	strange(&s, "no parameters", "");
+	check_efi_text(&b, &s);
+	check_extlinux_text(&b, &s);
+	bootfiles_done(&b);
+}
+
+TEST(extlinux_in_place)
+{
+	struct sample s;
+	struct err e = ERR_INIT;
+	unsigned number = 0;
+
+	machine_make();
+	CHECK_INT(boot_menu_default(&extlinux, &number, &e), 0);
+	CHECK_INT(number, 0);
+	CHECK_INT(boot_write_menu(&extlinux, sample(&s, 1, 3, (unsigned[]){ 0, 1, 1 }), &e), 0);
+	CHECK_INT(boot_menu_default(&extlinux, &number, &e), 0);
+	CHECK_INT(number, 3);
+	CHECK_INT(count_files("/boot/extlinux"), 5);
+	CHECK_INT(boot_write_menu(&extlinux, sample(&s, 3, 4, (unsigned[]){ 1, 1 }), &e), 0);
+	CHECK_INT(count_files("/boot/extlinux"), 3);
+	machine_remove();
+}
+
+/* ---- Counting -------------------------------------------------------------------------------- */
+
+/* The program decides as stage 1 does, whose rules have a test of their own. */
+TEST(counts_as_stage_1)
+{
+	for (unsigned i = 0; i < 4 * 4 * 6 * 4 * 2; i++) {
+		const struct boot_count now = { i % 4, i / 4 % 4, i / 16 % 6 };
+		unsigned def = i / 96 % 4;
+		bool has_good = i / 384 && now.good;
+		struct em_count c = { now.good, now.trial, now.left };
+
+		if (!def)
+			continue;
+		struct boot_choice want = boot_count_choose(&now, def, has_good);
+		unsigned number = em_turn(&c, def, has_good);
+		bool counted = em_take(&c, number, def);
+		CHECK_INT(number, want.number);
+		CHECK_INT(counted, want.counted);
+		if (!counted)
+			continue;
+		CHECK_INT(c.trial, want.after.trial);
+		CHECK_INT(c.left, want.after.left);
+	}
+}
+
+TEST(block_of_the_program)
+{
+	const struct boot_var vars[] = { { "cairn_good", "12" }, { "other", "x" } };
+	char block[BOOT_ENV_SIZE], next[BOOT_ENV_SIZE], file[300];
+	struct boot_count count;
+	struct err e = ERR_INIT;
+
+	machine_make();
+	boot_env_format(block);
+	put("/block", block, sizeof(block));
+	snprintf(file, sizeof(file), "%s/block", top);
+	auto_fd int fd = open(file, O_RDWR | O_CLOEXEC);
+	CHECK_INT(boot_env_update(fd, vars, ARRAY_LEN(vars), &e), 0);
+	CHECK_INT(pread(fd, block, sizeof(block), 0), BOOT_ENV_SIZE);
+	for (unsigned n = 1; n < 2000000; n *= 11) {
+		struct em_count c = em_count_read(block);
+
+		CHECK_INT(c.good, 12);
+		c.trial = n;
+		c.left = n % 4;
+		CHECK(em_count_write(block, &c, next));
+		CHECK_INT(pwrite(fd, next, sizeof(next), 0), BOOT_ENV_SIZE);
+		CHECK_INT(boot_count_get(fd, &count, &e), 0);
+		CHECK_INT(count.good, 12);
+		CHECK_INT(count.trial, n > 999999 ? 0 : n);
+		CHECK_INT(count.left, n % 4);
+		CHECK(memmem(next, sizeof(next), "other=x\n", 8) != NULL);
+		memcpy(block, next, sizeof(block));
+	}
+	machine_remove();
+}
+
+/* ---- The program ----------------------------------------------------------------------------- */
+
+static uint32_t le32(const char *p)
+{
+	const unsigned char *b = (const unsigned char *)p;
+
+	return b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
+}
+
+TEST(program_is_one)
+{
+	struct sample s;
+	struct err e = ERR_INIT;
+	auto_str struct str p = STR_INIT;
+
+	machine_make();
+	put(ESP "/EFI/BOOT/BOOTX64.EFI", "somebody's", 10);
+	for (int i = 0; i < 2; i++)
+		CHECK_INT(boot_write_menu(&esp, sample(&s, 1, 1, (unsigned[]){ 0 }), &e), 0);
+	CHECK(read_esp("BOOT/BOOTX64.EFI.saved", &p));
+	CHECK_INT(p.len, 10);
+	str_cut(&p, 0);
+	CHECK(read_esp("BOOT/BOOTX64.EFI", &p));
+	CHECK(memcmp(p.buf, "MZ", 2) == 0 && le32(p.buf + 0x3c) == 0x40);
+	CHECK(memcmp(p.buf + 0x40, "PE\0\0\x64\x86", 6) == 0);
+	CHECK_INT(le32(p.buf + 0x40 + 24 + 56), p.len); /* size of the image */
+	uint32_t entry = le32(p.buf + 0x40 + 24 + 16), code = le32(p.buf + 0x40 + 24 + 4);
+	CHECK(entry >= 0x1000 && entry < 0x1000 + code && p.len < 32768);
+	machine_remove();
+}
+
+TEST_MAIN(shared_and_pruned, two_hundred_switches, full_partition, cut_at_every_step,
+	  failure_at_every_step, damage_is_mended, texts_read_back, extlinux_in_place,
+	  counts_as_stage_1, block_of_the_program, program_is_one)
