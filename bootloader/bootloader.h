@@ -81,6 +81,18 @@ struct boot_item {
 	struct boot_entry entry;
 };
 
+/* An entry that is no generation: a kernel, or another boot loader. */
+struct boot_extra {
+	const char *title;
+	const char *device; /* LABEL=… or UUID=… of a file system, or a disk as GRUB calls it
+			     * ("hd1", "hd0,gpt2"); "": the file system of the store */
+	const char *chain;  /* file of another boot loader, BOOT_SECTOR; "": none, a kernel */
+	const char *kernel; /* these as in struct boot_entry */
+	const char *initrd;
+	const char *parameters;
+};
+#define BOOT_SECTOR "+1"
+
 struct boot_menu {
 	const struct boot_item *items; /* borrowed; any order, shown newest first */
 	size_t nitems;
@@ -91,7 +103,13 @@ struct boot_menu {
 	unsigned serial_unit;	 /* 0 is COM1 */
 	unsigned serial_speed;	 /* 0: 115200 */
 	const char *fs_uuid;	 /* file system of the store; NULL: the one that holds the menu */
+	const struct boot_extra *extras; /* shown after the generations; GRUB only */
+	size_t nextras;
+	const char *default_title; /* of the one that starts, in place of default_number; or NULL */
 };
+
+/* -ERR_INVALID when it cannot be an entry of a menu. */
+int boot_extra_check(const struct boot_extra *x, struct err *e);
 
 /* The text of the menu. Everything variable goes through one quoting function. -ERR_INVALID for an
  * empty menu, repeated numbers, a missing default. */

@@ -173,3 +173,34 @@ int boot_entry_load(struct arena *a, const char *root, const char *system, struc
 		return r;
 	return boot_entry_parse(a, str_slice(&text), file, ret, e);
 }
+
+static bool device_is_good(const char *device)
+{
+	struct slice value = slice_of(device), key;
+
+	slice_cut(&value, '=', &key);
+	if (slice_is(key, "LABEL") || slice_is(key, "UUID"))
+		return value.n > 0;
+	return strncmp(device, "hd", 2) == 0 &&
+	       device[strspn(device, "hdgptms,0123456789")] == '\0';
+}
+
+int boot_extra_check(const struct boot_extra *x, struct err *e)
+{
+	auto_str struct str ignored = STR_INIT;
+	const char *file = strcmp(x->chain, BOOT_SECTOR) == 0 ? "/" BOOT_SECTOR : x->chain;
+	/* What is true of the entry of a generation must be true of this one. */
+	struct boot_entry b = { x->title, "", *x->chain ? file : x->kernel, x->initrd,
+				x->parameters };
+	int r = boot_entry_format(&b, &ignored, e);
+
+	if (r < 0)
+		return err_wrap(e, r, "menu entry '%s'", x->title);
+	if (*x->device && !device_is_good(x->device))
+		return err_set(e, -ERR_INVALID, "menu entry '%s': '%s' is no device", x->title,
+			       x->device);
+	if (*x->chain && (*x->kernel || *x->initrd || *x->parameters))
+		return err_set(e, -ERR_INVALID,
+			       "menu entry '%s' is both a kernel and a boot loader", x->title);
+	return 0;
+}

@@ -92,6 +92,66 @@ static void add_item(struct str *out, const struct boot_item *it, size_t index)
 	str_add(out, "\n}\n");
 }
 
+/* Where the files of the entry are. The generations set root back (cairn_count). */
+static void add_device(struct str *out, const char *device)
+{
+	struct slice value = slice_of(device), key;
+
+	if (!*device)
+		return;
+	slice_cut(&value, '=', &key);
+	if (slice_is(key, "LABEL") || slice_is(key, "UUID")) {
+		str_addf(out, "\tsearch --no-floppy %s --set=root ",
+			 slice_is(key, "UUID") ? "--fs-uuid" : "--label");
+		quote(out, value);
+	} else {
+		str_add(out, "\tset root=");
+		quote(out, slice_of(device));
+	}
+	str_addc(out, '\n');
+}
+
+static void add_extra(struct str *out, const struct boot_extra *x, size_t index)
+{
+	str_add(out, "\nmenuentry ");
+	quote(out, slice_of(x->title));
+	str_addf(out, " --id 'extra-%zu' {\n\tset root=\"$cairn_root\"\n", index);
+	add_device(out, x->device);
+	str_add(out, *x->chain ? "\tchainloader " : "\tlinux ");
+	quote(out, slice_of(*x->chain ? x->chain : x->kernel));
+	if (!*x->chain)
+		add_parameters(out, x->parameters);
+	if (*x->initrd) {
+		str_add(out, "\n\tinitrd ");
+		quote(out, slice_of(x->initrd));
+	}
+	str_add(out, "\n}\n");
+}
+
+/* back: where the generation stands that starts when the default entry cannot be loaded. */
+static int add_extras(struct str *out, const struct boot_menu *m, size_t back, struct err *e)
+{
+	bool found = !m->default_title;
+
+	for (size_t i = 0; i < m->nextras; i++) {
+		int r = boot_extra_check(&m->extras[i], e);
+
+		if (r < 0)
+			return r;
+		add_extra(out, &m->extras[i], i);
+		if (found || strcmp(m->extras[i].title, m->default_title) != 0)
+			continue;
+		str_addf(out,
+			 "set default='extra-%zu'\n"
+			 "if [ -z \"$cairn_back\" ]; then set fallback=%zu; fi\n",
+			 i, back);
+		found = true;
+	}
+	return found ? 0
+		     : err_set(e, -ERR_INVALID, "the menu has no entry '%s' to be the default",
+			       m->default_title);
+}
+
 /*
  * Boot counting, GRUB's half. Until the default is the generation that was called good last, it is
  * on trial: each boot takes one of its tries, and without a try left the good one starts. This does
@@ -108,6 +168,7 @@ static void add_count(struct str *out, unsigned number)
 		 "fi\n",
 		 number);
 	str_add(out, "function cairn_count {\n"
+		     "\tset root=\"$cairn_root\"\n"
 		     "\tset cairn_word=\n"
 		     "\tif [ \"$1\" != \"$cairn_good\" ]; then\n"
 		     "\t\tif [ \"$1\" = \"$cairn_default\" -a \"$1\" != \"$cairn_try\" ]; then\n"
@@ -162,6 +223,7 @@ static void add_head(struct str *out, const struct boot_menu *m)
 		quote(out, slice_of(m->fs_uuid));
 		str_addc(out, '\n');
 	}
+	str_add(out, "set cairn_root=\"$root\"\n"); /* an entry that fails may leave another one */
 }
 
 static int item_order(const void *a, const void *b)
@@ -205,10 +267,17 @@ int boot_menu_text(const struct boot_menu *m, struct str *out, struct err *e)
 
 	if (r < 0)
 		return r;
+	size_t back = 0;
 	add_head(out, m);
-	for (size_t i = 0; i < m->nitems; i++)
+	for (size_t i = 0; i < m->nitems; i++) {
 		add_item(out, order[i], i);
+		if (order[i]->number == m->default_number)
+			back = i;
+	}
 	add_tail(out);
+	r = add_extras(out, m, back, e);
+	if (r < 0)
+		return r;
 	if (str_err(out) < 0)
 		return err_num(e, str_err(out), "boot menu");
 	return 0;

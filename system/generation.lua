@@ -162,15 +162,26 @@ end
 
 local function menu(os)
 	local b = os.bootloader
-	return conf.section("menu", nil, {
-		{ "loader", b.type },
-		{ "directory", b.directory },
-		{ "timeout", tostring(b.timeout) },
-		{ "hidden", conf.bool(b.hidden) },
-		{ "serial", conf.bool(b.serial) },
-		{ "serial-unit", tostring(b.serial_unit) },
-		{ "serial-speed", tostring(b.serial_speed) },
-	})
+	local out = {
+		conf.section("menu", nil, {
+			{ "loader", b.type },
+			{ "directory", b.directory },
+			{ "timeout", tostring(b.timeout) },
+			{ "hidden", conf.bool(b.hidden) },
+			{ "serial", conf.bool(b.serial) },
+			{ "serial-unit", tostring(b.serial_unit) },
+			{ "serial-speed", tostring(b.serial_speed) },
+			{ "default", b.default and conf.quote(b.default) },
+		}),
+	}
+	for _, entry in ipairs(b.entries) do
+		local rows = {}
+		for _, key in ipairs { "title", "device", "chain", "kernel", "initrd", "parameters" } do
+			rows[#rows + 1] = entry[key] and { key, conf.quote(entry[key]) }
+		end
+		out[#out + 1] = conf.section("entry", nil, rows)
+	end
+	return table.concat(out)
 end
 
 local function facts(os, kernel, ramdisk)

@@ -9,7 +9,8 @@
 #include "lib/path.h"
 #include "lib/size.h"
 
-#define LIMIT_MENU_FILE 16384
+#define LIMIT_MENU_FILE 65536
+#define LIMIT_ENTRIES	32
 
 static int parse_loader(struct conf_ctx *c, struct slice v, void *place)
 {
@@ -19,7 +20,33 @@ static int parse_loader(struct conf_ctx *c, struct slice v, void *place)
 	return *type == BOOT_TYPE_MAX ? conf_error(c, "no such boot loader") : 0;
 }
 
-#define AT(f) offsetof(struct sys_menu, f)
+/* One word in quotes: whatever stands in an entry comes through as it is. */
+static int parse_quoted(struct conf_ctx *c, struct slice v, void *place)
+{
+	const char *const *words = NULL;
+	int rc = conf_parse_words(c, v, &words);
+
+	if (rc < 0)
+		return rc;
+	if (!words[0] || words[1])
+		return conf_error(c, "one word in quotes is expected");
+	*(const char **)place = words[0];
+	return 0;
+}
+
+/* The table is one for both kinds of sections, so they fill the same struct. */
+struct section {
+	struct sys_menu menu;
+	struct boot_extra extra;
+};
+
+struct file {
+	struct section menu, *entries;
+	size_t n;
+};
+
+#define AT(f)	 offsetof(struct section, menu.f)
+#define EXTRA(f) offsetof(struct section, extra.f)
 static const struct conf_key menu_keys[] = {
 	{ "loader", parse_loader, AT(type), "grub", "boot loader", false },
 	{ "timeout", conf_parse_u64, AT(timeout), "5", "seconds the menu waits", false },
@@ -29,32 +56,68 @@ static const struct conf_key menu_keys[] = {
 	{ "serial-speed", conf_parse_u64, AT(serial_speed), "115200", "baud", false },
 	{ "directory", conf_parse_str, AT(dir), "", "mount point of the boot partition", false },
 	{ "fs-uuid", conf_parse_str, AT(fs_uuid), "", "file system of the store", false },
+	{ "default", parse_quoted, AT(default_title), "", "title of the entry to start", false },
+	{ "title", parse_quoted, EXTRA(title), NULL, "of an entry", false },
+	{ "device", parse_quoted, EXTRA(device), "", "where its files are", false },
+	{ "chain", parse_quoted, EXTRA(chain), "", "another boot loader", false },
+	{ "kernel", parse_quoted, EXTRA(kernel), "", "path", false },
+	{ "initrd", parse_quoted, EXTRA(initrd), "", "path", false },
+	{ "parameters", parse_quoted, EXTRA(parameters), "", "command line", false },
 };
 
 static int menu_section(void *arg, struct conf_ctx *c, struct slice kind, struct slice name)
 {
-	if (!slice_is(kind, "menu") || name.n)
+	static const struct boot_extra empty = { "", "", "", "", "", "" };
+	struct file *f = arg;
+
+	if (slice_is(kind, "menu") && !name.n) {
+		c->object = &f->menu;
+		return 0;
+	}
+	if (!slice_is(kind, "entry") || name.n)
 		return conf_error(c, "unknown section");
-	c->object = arg;
+	if (f->n == LIMIT_ENTRIES)
+		return conf_error(c, "more than %d entries", LIMIT_ENTRIES);
+	f->entries[f->n].extra = empty;
+	c->object = &f->entries[f->n++];
+	return 0;
+}
+
+static int take_extras(struct arena *a, const struct file *f, struct sys_menu *m, struct err *e)
+{
+	m->extras = arena_array(a, f->n ? f->n : 1, sizeof(*m->extras));
+	if (!m->extras)
+		return err_set(e, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < f->n; i++)
+		m->extras[i] = f->entries[i].extra;
+	m->nextras = f->n;
 	return 0;
 }
 
 int sys_menu_load(const struct sys_root *r, struct arena *a, const char *path, struct sys_menu *ret,
 		  struct err *e)
 {
-	struct sys_menu m = { .timeout = 5, .serial_speed = 115200, .dir = "", .fs_uuid = "" };
+	struct file f = { .menu.menu = { .timeout = 5,
+					 .serial_speed = 115200,
+					 .dir = "",
+					 .fs_uuid = "",
+					 .default_title = "" } };
 	auto_str struct str text = STR_INIT;
 	char *file = arena_fmt(a, "%s%s/boot/menu", r->store, path);
 	int rc;
 
-	if (!file)
+	f.entries = arena_array(a, LIMIT_ENTRIES, sizeof(*f.entries));
+	if (!file || !f.entries)
 		return err_set(e, -ENOMEM, "out of memory");
 	rc = file_read(AT_FDCWD, file, &text, LIMIT_MENU_FILE, e);
 	if (rc < 0)
 		return rc;
-	rc = conf_parse(str_slice(&text), file, menu_keys, ARRAY_LEN(menu_keys), menu_section, &m,
+	rc = conf_parse(str_slice(&text), file, menu_keys, ARRAY_LEN(menu_keys), menu_section, &f,
 			a, e);
 	if (rc < 0)
+		return rc;
+	struct sys_menu m = f.menu.menu;
+	if ((rc = take_extras(a, &f, &m, e)) < 0)
 		return rc;
 	if (m.timeout > 86400 || m.serial_unit > 7 || m.serial_speed > 4000000)
 		return err_set(e, -ERR_INVALID, "%s: number out of range", file);
@@ -122,6 +185,9 @@ int sys_menu_build(const struct sys_root *r, struct arena *a, const struct gen_l
 	menu.serial_unit = (unsigned)settings.serial_unit;
 	menu.serial_speed = (unsigned)settings.serial_speed;
 	menu.fs_uuid = settings.fs_uuid[0] ? settings.fs_uuid : NULL;
+	menu.extras = settings.extras;
+	menu.nextras = settings.nextras;
+	menu.default_title = settings.default_title[0] ? settings.default_title : NULL;
 	*ret = menu;
 	*ret_place = sys_menu_place(r, &settings);
 	return 0;

@@ -8,6 +8,60 @@ local keyboards = require "system.keyboards"
 local service = require "system.service"
 local zones = require "system.zones"
 
+-- What of an entry goes into GRUB's command line, within the limits that a generation's own has.
+local function one_line(options)
+	options.pattern = "^[^\3-\31\127]*$"
+	options.what = "one line of text"
+	return schema.template(options)
+end
+
+local function absolute(options)
+	options.pattern = "^[/\1][^\3-\31\127]*$"
+	options.what = "an absolute path, or a file of a package"
+	return schema.template(options)
+end
+
+local menu_entry = schema.record("menu_entry", {
+	title = schema.string { max = 200, pattern = "^[^\1-\31\127]+$", what = "one line of text" },
+	device = schema.string {
+		optional = true, doc = "LABEL= or UUID= of a file system, or a disk as GRUB calls it; left out: the root file system",
+		check = function(v)
+			if not (v:find("^LABEL=[^%c]+$") or v:find("^UUID=[%w-]+$") or v:find("^hd%d+$") or v:find("^hd%d+,%l*%d+$")) then
+				return "'" .. v .. "' is not LABEL=…, UUID=…, or a disk or partition such as hd1 or hd0,gpt2"
+			end
+		end,
+	},
+	chain = schema.string {
+		optional = true, doc = "another boot loader: its file ('/EFI/…'), or '+1', the boot sector of the device",
+		check = function(v)
+			if v ~= "+1" and not v:find("^/[^%c]+$") then
+				return "'" .. v .. "' is neither an absolute path nor '+1', the boot sector"
+			end
+		end,
+	},
+	kernel = absolute { optional = true },
+	initrd = absolute { optional = true },
+	parameters = one_line {
+		optional = true, max = 1900,
+		check = function(v)
+			if v:find("[\\']") or select(2, v:gsub('"', "")) % 2 == 1 then
+				return "holds a backslash, a single quote, or an odd number of double quotes, which GRUB cannot hand over"
+			end
+		end,
+	},
+}, {
+	doc = "an entry of the boot menu that is no generation",
+	check = function(m)
+		if (m.chain == nil) == (m.kernel == nil) then
+			return "needs either kernel or chain", "kernel"
+		elseif m.chain and not m.device then
+			return "a boot loader to be chained needs the device that it is on", "device"
+		elseif m.chain and (m.initrd or m.parameters) then
+			return "initrd and parameters belong to a kernel", m.initrd and "initrd" or "parameters"
+		end
+	end,
+})
+
 local bootloader = schema.record("bootloader", {
 	type = schema.enum({ "grub", "efi", "extlinux", "none" }, {
 		default = "grub",
@@ -25,7 +79,25 @@ local bootloader = schema.record("bootloader", {
 	serial = schema.boolean { default = true, doc = "menu on the first serial line, too" },
 	serial_unit = schema.integer { default = 0, min = 0, max = 3 },
 	serial_speed = schema.integer { default = 115200, min = 300, max = 4000000 },
-}, { doc = "the boot loader" })
+	entries = schema.list(schema.of(menu_entry), { default = {}, max = 32, doc = "shown after the generations; GRUB only" }),
+	default = schema.string { optional = true, max = 200, doc = "title of the entry that starts; left out: the current generation" },
+}, {
+	doc = "the boot loader",
+	check = function(b)
+		local known = {}
+		for _, entry in ipairs(b.entries) do
+			if known[entry.title] then
+				return "two entries are called '" .. entry.title .. "'", "entries"
+			end
+			known[entry.title] = true
+		end
+		if #b.entries > 0 and b.type ~= "grub" then
+			return "only a menu of GRUB has more entries than the generations", "entries"
+		elseif b.default and not known[b.default] then
+			return "there is no entry called '" .. b.default .. "'", "default"
+		end
+	end,
+})
 
 local UNITS = { s = 1, min = 60, h = 3600 }
 

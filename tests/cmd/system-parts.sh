@@ -151,6 +151,32 @@ check "a time without a unit" grep -q "unit.lua:35: .*such as '30s'" "$TMP/err"
 sed 's/"panic=10"/"cairn.trial=3"/' "$TMP/gate.lua" >"$TMP/trial.lua"
 build "$TMP/trial.lua"
 check "the count is the boot loader's" grep -q "trial.lua:[0-9]*: .*cairn.trial= is written by the boot loader" "$TMP/err"
+
+# entries TEXT: a boot loader with these fields
+entries() {
+	text=$1 awk '/^	host_name/ { print "	bootloader = { " ENVIRON["text"] " }," } 1' "$SRC/examples/server.lua" >"$TMP/entries.lua"
+	build "$TMP/entries.lua"
+}
+refused() { # NAME FIELDS REASON
+	entries "$2"
+	check "$1" grep -q "entries.lua:[0-9]*: .*$3" "$TMP/err"
+}
+entries 'entries = { { title = [[a "b" \c\]], kernel = require("packages.busybox") .. "/bin/busybox", parameters = "x=\"1 2\"" },
+	{ title = "two", device = "LABEL=a b", chain = "/EFI/x.efi" } }, default = "two"'
+check "entries of the menu" grep -qxF 'title = "a \"b\" \\c\\"' "$s/boot/menu"
+check "with parameters" grep -qxF 'parameters = "x=\"1 2\""' "$s/boot/menu"
+check "one of them is the default" grep -qxF 'default = "two"' "$s/boot/menu"
+check "their kernel is in the store" grep -q '^kernel = "/gnu/store/[^ ]*/bin/busybox"$' "$s/boot/menu"
+check "another boot loader" grep -qx 'chain = "/EFI/x.efi"' "$s/boot/menu"
+refused "an entry without a kernel" 'entries = { { title = "x" } }' "needs either kernel or chain"
+refused "an entry that is two things" 'entries = { { title = "x", kernel = "/k", chain = "/c", device = "hd0" } }' "needs either kernel or chain"
+refused "a boot loader that is nowhere" 'entries = { { title = "x", chain = "/c" } }' "needs the device"
+refused "a device that is none" 'entries = { { title = "x", chain = "/c", device = "hd0;reboot" } }' "is not LABEL="
+refused "two entries of one name" 'entries = { { title = "x", kernel = "/k" }, { title = "x", kernel = "/l" } }' "two entries are called 'x'"
+refused "a default that is no entry" 'default = "y"' "no entry called 'y'"
+refused "parameters that GRUB cannot hand over" 'entries = { { title = "x", kernel = "/k", parameters = "it'"'"'s" } }' "single quote"
+refused "entries without GRUB" 'type = "none", entries = { { title = "x", kernel = "/k" } }' "only a menu of GRUB"
+
 sed 's/^	host_name/	bootloader = { type = "none" }, host_name/' "$SRC/examples/server.lua" >"$TMP/direct.lua"
 check "a machine that is started some other way" build "$TMP/direct.lua"
 check "has a gate: stage 1 may count" grep -qx 'gate = boot-good' "$set"

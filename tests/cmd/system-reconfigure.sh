@@ -169,4 +169,20 @@ check "delete-generations" run delete-generations --target-root "$R" 1
 check "its link is gone" [ ! -L "$R/var/guix/profiles/system-1-link" ]
 check "and its menu entry" [ "$(grep -c ^menuentry "$R/boot/grub/grub.cfg")" = 1 ]
 
+# ---- Entries that are no generation: what was written is what GRUB, whose quoting is the shell's, reads
+title=$(printf '%s' "it's \"\$x\" \\ {;}")
+text=$title awk '{ sub("timeout = 1", "default = [[" ENVIRON["text"] "]], entries = { { title = [[" ENVIRON["text"] \
+	"]], device = \"LABEL=a b\", chain = \"/EFI/x y.efi\" } }") } 1' "$TMP/two.lua" >"$TMP/three.lua"
+check "reconfigure with an entry" run reconfigure $change_args "$TMP/three.lua"
+cfg=$R/boot/grub/grub.cfg
+check "GRUB can read that menu" grub-script-check "$cfg"
+eval "set -- $(sed -n "s/^menuentry \(.*--id 'extra-0'\) {$/\1/p" "$cfg")"
+is "title" "$1" "$title"
+eval "set -- $(sed -n 's/^	search .* --label --set=root //p' "$cfg")"
+is "device" "$1" "a b"
+eval "set -- $(sed -n 's/^	chainloader //p' "$cfg")"
+is "file" "$1" "/EFI/x y.efi"
+check "it is the default" [ "$(sed -n 's/^set default=//p' "$cfg" | tail -n 1)" = "'extra-0'" ]
+check "the generation is known all the same" sh -c '"$CAIRN" system status --json --target-root "$0" | grep -q "\"default\":3,"' "$R"
+
 finish

@@ -200,6 +200,130 @@ TEST(menu_text)
 	CHECK(strstr(text.buf, "\"$cairn_good\" = 2 ]; then set cairn_back=2; fi\n") != NULL);
 }
 
+/* ---- Entries that are no generation */
+
+/* The entry of that number in the menu: its lines as words. */
+static void check_extra(const char *menu, unsigned index, const char *title,
+			const char *const *const *lines)
+{
+	char id[24], mark[40];
+
+	(void)snprintf(id, sizeof(id), "extra-%u", index);
+	(void)snprintf(mark, sizeof(mark), " --id '%s' {\n", id);
+	const char *const head[] = { "menuentry", title, "--id", id, "{", NULL };
+	const char *at = strstr(menu, mark);
+	CHECK(at != NULL);
+	while (at && at > menu && at[-1] != '\n')
+		at--;
+	if (!at)
+		return;
+	check_words(at, head);
+	at = line_after(line_after(at));
+	for (; *lines; lines++, at = line_after(at))
+		check_words(at, *lines);
+	CHECK(strncmp(at, "}\n", 2) == 0);
+}
+
+#define LINES(...) ((const char *const *const[]){ __VA_ARGS__, NULL })
+#define WORDS(...) ((const char *const[]){ __VA_ARGS__, NULL })
+
+TEST(extras)
+{
+	const struct boot_extra x[] = {
+		{ "Other", "UUID=12-34", "/EFI/x.efi", "", "", "" },
+		{ "Sector", "hd1", BOOT_SECTOR, "", "", "" },
+		{ "Kernel", "LABEL=a b", "", "/k", "/i", "a=\"b c\" d" },
+		{ "Own", "", "", KERNEL, "", "" },
+	};
+	struct boot_item item = { .number = 3, .entry = sample };
+	struct boot_menu m = {
+		.items = &item, .nitems = 1, .default_number = 3, .extras = x, .nextras = 4
+	};
+	auto_str struct str text = STR_INIT;
+	struct err e = ERR_INIT;
+
+	CHECK_INT(boot_menu_text(&m, &text, &e), 0);
+	check_extra(text.buf, 0, "Other",
+		    LINES(WORDS("search", "--no-floppy", "--fs-uuid", "--set=root", "12-34"),
+			  WORDS("chainloader", "/EFI/x.efi")));
+	check_extra(text.buf, 1, "Sector",
+		    LINES(WORDS("set", "root=hd1"), WORDS("chainloader", "+1")));
+	check_extra(text.buf, 2, "Kernel",
+		    LINES(WORDS("search", "--no-floppy", "--label", "--set=root", "a b"),
+			  WORDS("linux", "/k", "a=b c", "d"), WORDS("initrd", "/i")));
+	check_extra(text.buf, 3, "Own", LINES(WORDS("linux", KERNEL)));
+	CHECK(strstr(text.buf, "set default='extra-") == NULL);
+	m.default_title = "Kernel";
+	str_cut(&text, 0);
+	CHECK_INT(boot_menu_text(&m, &text, &e), 0);
+	/* Behind all that speaks of the default before. */
+	const char *at = strstr(text.buf, "\nset default='extra-2'\n");
+	CHECK(at && !strstr(at + 1, "set default=$") && strstr(text.buf, "set default='gen-3'\n"));
+	m.default_title = "None";
+	CHECK_INT(boot_menu_text(&m, &text, &e), -ERR_INVALID);
+	CHECK_STR(e.msg, "the menu has no entry 'None' to be the default");
+}
+
+TEST(extras_refused)
+{
+	static const struct boot_extra bad[] = {
+		{ "", "", "", KERNEL, "", "" },		 { "x", "", "", "", "", "" },
+		{ "x", "", "", "relative", "", "" },	 { "x", "hd0", "relative", "", "", "" },
+		{ "x", "hd0", "/x", KERNEL, "", "" },	 { "x", "hd0", "/x", "", "/i", "" },
+		{ "x", "LABEL=", "/x", "", "", "" },	 { "x", "cd0", "/x", "", "", "" },
+		{ "x", "hd0;reboot", "/x", "", "", "" }, { "x\ny", "", "", KERNEL, "", "" },
+		{ "x", "", "", KERNEL, "", "it's" },
+	};
+	struct err e = ERR_INIT;
+
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		if (boot_extra_check(&bad[i], &e) != -ERR_INVALID)
+			TEST_FAIL("entry %zu is accepted", i);
+}
+
+/* What a person may write in an entry, at random: it is one word where it stands. */
+static void random_text(uint32_t *seed, const char *bytes, char *out, size_t max)
+{
+	size_t n = 1 + (*seed >> 8) % (max - 1);
+
+	for (size_t i = 0; i < n; i++) {
+		*seed = *seed * 1664525 + 1013904223;
+		out[i] = bytes[(*seed >> 10) % strlen(bytes)];
+	}
+	out[n] = '\0';
+}
+
+TEST(extras_quoting)
+{
+	static const char bytes[] = "'\"$;{}()\\`#&|<>* aZ=-";
+	static const char in_word[] = "$;{}()`#&|<>*aZ=-";
+	struct boot_item item = { .number = 1, .entry = sample };
+	uint32_t seed = 20260101;
+
+	for (int round = 0; round < 4000 && !test_failures; round++) {
+		char title[24], label[30] = "LABEL=", file[24] = "/", argument[24];
+		auto_str struct str text = STR_INIT;
+		struct err e = ERR_INIT;
+
+		random_text(&seed, bytes, title, sizeof(title));
+		random_text(&seed, bytes, label + 6, sizeof(label) - 6);
+		random_text(&seed, in_word, file + 1, sizeof(file) - 1);
+		random_text(&seed, in_word, argument, sizeof(argument));
+		const struct boot_extra x[] = { { title, label, file, "", "", "" },
+						{ "k", "", "", file, file, argument } };
+		const struct boot_menu m = {
+			.items = &item, .nitems = 1, .default_number = 1, .extras = x, .nextras = 2
+		};
+		CHECK_INT(boot_menu_text(&m, &text, &e), 0);
+		check_extra(
+			text.buf, 0, title,
+			LINES(WORDS("search", "--no-floppy", "--label", "--set=root", label + 6),
+			      WORDS("chainloader", file)));
+		check_extra(text.buf, 1, "k",
+			    LINES(WORDS("linux", file, argument), WORDS("initrd", file)));
+	}
+}
+
 TEST(menu_refuses)
 {
 	struct boot_item items[2] = { { .number = 1, .entry = sample },
@@ -479,5 +603,6 @@ TEST(write_menu)
 	CHECK_INT(file_delete_tree(AT_FDCWD, root, NULL, &e), 0);
 }
 
-TEST_MAIN(entry_round_trip, entry_strict, entry_format_refuses, menu_text, menu_refuses,
-	  menu_quoting, environment, environment_together, counting, embedding, write_menu)
+TEST_MAIN(entry_round_trip, entry_strict, entry_format_refuses, menu_text, extras, extras_refused,
+	  extras_quoting, menu_refuses, menu_quoting, environment, environment_together, counting,
+	  embedding, write_menu)
