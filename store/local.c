@@ -105,14 +105,13 @@ static int open_state(struct local *l, struct err *e)
 }
 
 /* A store that is mounted read-only is written through a mount namespace of our own, in which its
- * mount is writable: nobody else sees that. Where it cannot be had, or the file system itself is not
- * writable, the first write says so. */
+ * mount is writable: nobody else sees that. Where it cannot be had, or the file system itself is
+ * not writable, the first write says so. */
 static void make_writable(const struct local *l)
 {
 	struct statvfs v;
 
-	if (statvfs(l->store_phys, &v) == 0 && (v.f_flag & ST_RDONLY) &&
-	    unshare(CLONE_NEWNS) == 0)
+	if (statvfs(l->store_phys, &v) == 0 && (v.f_flag & ST_RDONLY) && unshare(CLONE_NEWNS) == 0)
 		(void)kernel_mount_setattr(AT_FDCWD, l->store_phys, 0, 0, KERNEL_MOUNT_ATTR_RDONLY);
 }
 
