@@ -78,13 +78,19 @@ static int evaluate(struct init *o, const char *config, const char *dir, struct 
 static int loader_options(const struct init *o, struct store_conn *conn, struct sys_eval *ev,
 			  struct arena *a, struct install_opts *ret, struct err *e)
 {
+	const char *bios = o->boot_disk ? sys_eval_value(ev, "bios") : NULL;
+	const char *efi = o->esp ? sys_eval_value(ev, "efi") : NULL;
+
+	if (o->boot_disk && !bios)
+		return cmd_usage(e,
+				 "--boot-disk is for GRUB, which the configuration does not use");
 	if (o->boot_disk) {
 		ret->boot_disk = o->boot_disk;
-		ret->bios_dir = store_conn_physical(conn, a, sys_eval_value(ev, "bios"));
+		ret->bios_dir = store_conn_physical(conn, a, bios);
 	}
 	if (o->esp) {
 		ret->esp = o->esp;
-		ret->efi_dir = store_conn_physical(conn, a, sys_eval_value(ev, "efi"));
+		ret->efi_dir = efi ? store_conn_physical(conn, a, efi) : NULL;
 	}
 	return arena_err(a) ? err_num(e, -ENOMEM, "boot loader") : 0;
 }
@@ -199,7 +205,7 @@ static const struct cmd_opt init_opts[] = {
 	{ "boot-disk", 0, CMD_STR, AT(boot_disk), "DEVICE",
 	  "GRUB for BIOS machines, on a disk with a BIOS boot partition" },
 	{ "esp", 0, CMD_STR, AT(esp), "DIR",
-	  "GRUB for UEFI machines, on the EFI system partition mounted at DIR" },
+	  "for UEFI machines, on the EFI system partition mounted at DIR" },
 	{ "json", 0, CMD_FLAG, AT(json), NULL, "what was done as data" },
 	{ "no-bootloader", 0, CMD_FLAG, AT(no_bootloader), NULL, "the machine starts otherwise" },
 	{ "root-partition", 0, CMD_U64, AT(partition), "N",

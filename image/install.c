@@ -21,13 +21,12 @@
 #include "store/store.h"
 #include "system/system.h"
 
-#define MARKER	  ".cairn-install"
-#define LOCK	  MARKER "/lock"
-#define STORE	  "gnu/store"
-#define SLACK	  (1u << 20) /* menu, environment block, directories that grow */
-#define EFI_PATH  "EFI/BOOT"
-#define EFI_NAME  "BOOTX64.EFI"
-#define LIMIT_EFI (32u << 20)
+#define MARKER	    ".cairn-install"
+#define LOCK	    MARKER "/lock"
+#define STORE	    "gnu/store"
+#define SLACK	    (1u << 20) /* menu, environment block, directories that grow */
+#define LIMIT_EFI   (32u << 20)
+#define EFI_PROGRAM "EFI/BOOT/BOOTX64.EFI"
 
 struct install {
 	const struct install_opts *opts;
@@ -35,7 +34,8 @@ struct install {
 	struct arena arena;
 	int dir;
 	int lock;
-	bool resumed; /* the marker was there */
+	bool resumed;	       /* the marker was there */
+	enum boot_type loader; /* of the system */
 	struct vec closure;
 	struct tab want; /* path -> struct digest *: what the store it comes from says */
 	struct tab kept; /* path -> the item, verified in DIR */
@@ -235,42 +235,18 @@ static int check_space(struct install *x, struct err *e)
 
 /* ---- Boot loader ----------------------------------------------------------------------------- */
 
-static int keep_other(int dir, const char *esp, struct err *e)
-{
-	if (faccessat(dir, EFI_NAME ".saved", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-		return 0;
-	return renameat(dir, EFI_NAME, dir, EFI_NAME ".saved") < 0
-		       ? err_sys(e, "%s/" EFI_PATH "/" EFI_NAME ".saved", esp)
-		       : 0;
-}
-
+/* GRUB's program; a boot loader that is part of the system brings its own with the menu. */
 static int write_esp(const char *esp, const char *efi_dir, struct err *e)
 {
-	auto_str struct str new = STR_INIT;
-	auto_str struct str old = STR_INIT;
-	struct err tmp = ERR_INIT;
+	auto_str struct str program = STR_INIT;
 	char path[PATH_MAX];
-	int r;
 
-	if (path_join(path, efi_dir, EFI_PATH "/" EFI_NAME) < 0)
+	if (!efi_dir)
+		return boot_claim(esp, e);
+	if (path_join(path, efi_dir, EFI_PROGRAM) < 0)
 		return err_num(e, -ENAMETOOLONG, "%s", efi_dir);
-	auto_fd int top = open(esp, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (top < 0)
-		return err_sys(e, "%s", esp);
-	if ((r = file_read(AT_FDCWD, path, &new, LIMIT_EFI, e)) < 0 ||
-	    (r = file_mkdir_p(top, EFI_PATH, 0755, e)) < 0)
-		return err_wrap(e, r, "%s", esp);
-	auto_fd int dir = openat(top, EFI_PATH, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0)
-		return err_sys(e, "%s/" EFI_PATH, esp);
-	r = file_read(dir, EFI_NAME, &old, LIMIT_EFI, &tmp);
-	if (r == 0 && old.len == new.len && memcmp(old.buf, new.buf, new.len) == 0)
-		return 0;
-	if (r != -ENOENT && (r = keep_other(dir, esp, e)) < 0)
-		return r;
-	if ((r = file_write_atomic(dir, EFI_NAME, new.buf, new.len, 0644, e)) < 0)
-		return err_wrap(e, r, "%s/" EFI_PATH, esp);
-	return syncfs(top) < 0 ? err_sys(e, "%s", esp) : 0;
+	int r = file_read(AT_FDCWD, path, &program, LIMIT_EFI, e);
+	return r < 0 ? r : boot_program_write(esp, str_slice(&program), e);
 }
 
 static int write_loader(const struct install_opts *o, struct err *e)
@@ -332,6 +308,40 @@ static int check_readable(const struct install_opts *o, struct err *e)
 			"mke2fs -O ^metadata_csum_seed,^orphan_file makes one that it can");
 }
 
+/* Where kernels are kept on the ESP, it must be where the machine will have it. */
+static int check_mounted(const struct install_opts *o, const char *dir, struct err *e)
+{
+	struct stat given, there;
+	char path[PATH_MAX];
+
+	if (path_join(path, o->dir, dir + 1) < 0)
+		return err_num(e, -ENAMETOOLONG, "%s", o->dir);
+	if (stat(o->esp, &given) < 0)
+		return err_sys(e, "%s", o->esp);
+	if (stat(path, &there) == 0 && given.st_dev == there.st_dev && given.st_ino == there.st_ino)
+		return 0;
+	return err_hint(e,
+			err_set(e, -ERR_INVALID, "the machine has its boot partition at %s", dir),
+			"mount it at %s and give --esp %s", path, path);
+}
+
+/* What the system brings itself. */
+static int find_loader(struct install *x, struct err *e)
+{
+	const struct sys_root root = { x->opts->dir, store_conn_root(x->conn) };
+	struct sys_menu settings;
+	int r = sys_menu_load(&root, &x->arena, x->opts->system, &settings, e);
+
+	if (r < 0)
+		return r;
+	x->loader = settings.type;
+	if (x->opts->esp && !x->opts->efi_dir && settings.type != BOOT_EFI)
+		return err_set(e, -ERR_INVALID, "a boot loader of type %s has nothing for --esp",
+			       boot_type_name(settings.type));
+	return settings.type == BOOT_EFI && x->opts->esp ? check_mounted(x->opts, settings.dir, e)
+							 : 0;
+}
+
 /* What would fail only at the end. */
 static int check_loader(const struct install_opts *o, struct err *e)
 {
@@ -343,7 +353,7 @@ static int check_loader(const struct install_opts *o, struct err *e)
 		return err_sys(e, "%s", o->esp);
 	if (o->esp && !S_ISDIR(st.st_mode))
 		return err_num(e, -ENOTDIR, "%s", o->esp);
-	return o->boot_disk || o->esp ? check_readable(o, e) : 0;
+	return o->bios_dir || o->efi_dir ? check_readable(o, e) : 0;
 }
 
 /* ---- Writing --------------------------------------------------------------------------------- */
@@ -402,6 +412,8 @@ static int write_menu(struct install *x, struct err *e)
 	struct gen_list list;
 	int r = gen_list_load(&root, &x->arena, &list, e);
 
+	if (r == 0 && x->loader == BOOT_EFI && !x->opts->esp)
+		return 0; /* without a boot loader */
 	return r < 0 ? r : sys_menu_write(&root, &list, 1, 0, e);
 }
 
@@ -421,8 +433,8 @@ static int run(struct install *x, struct err *e)
 
 	if (!work)
 		return err_num(e, -ENOMEM, "%s", x->opts->dir);
-	if ((r = check_loader(x->opts, e)) < 0 || (r = open_dir(x, e)) < 0 ||
-	    (r = check_unused(x, e)) < 0 ||
+	if ((r = check_loader(x->opts, e)) < 0 || (r = find_loader(x, e)) < 0 ||
+	    (r = open_dir(x, e)) < 0 || (r = check_unused(x, e)) < 0 ||
 	    (r = closure_query(&x->arena, x->conn, x->opts->system, &x->closure, &x->want, e)) < 0)
 		return r;
 	for (size_t i = 0; i < x->closure.n; i++)

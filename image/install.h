@@ -18,7 +18,8 @@ struct store_conn;
 struct install_opts {
 	const char *dir;    /* mounted root of the machine to be */
 	const char *system; /* logical path of the generation */
-	/* GRUB's files for each kind of machine and where they go; NULL: not wanted */
+	/* GRUB's files for each kind of machine and where they go; NULL: not wanted. An ESP without
+	 * them is for a system that keeps its kernels there. */
 	const char *bios_dir, *boot_disk; /* physical; device or file */
 	const char *efi_dir, *esp;	  /* physical; mounted */
 	/* Called now and then: bytes of file contents written so far, and in all; may be NULL. */

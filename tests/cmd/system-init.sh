@@ -100,6 +100,25 @@ check 'the ESP' grep -qx 'partition 2' "$TMP/esp/EFI/BOOT/BOOTX64.EFI"
 check 'what stood there is kept' grep -qx other "$TMP/esp/EFI/BOOT/BOOTX64.EFI.saved"
 check 'and another system is not touched' grep -qx other "$TMP/esp/EFI/Other/x.efi"
 check 'only files that belong there' test "$(cd "$TMP/esp" && find . -type f | sort | tr '\n' ' ')" = './EFI/BOOT/BOOTX64.EFI ./EFI/BOOT/BOOTX64.EFI.saved ./EFI/Other/x.efi '
+
+# ---- Kernels on the ESP, without GRUB
+sed -e 's|type = "grub", timeout = 1, serial = true|type = "efi"|' \
+	-e 's|{ mount_point = "/tmp"|{ device = "LABEL=ESP", mount_point = "/boot/efi", type = "vfat" },\n&|' "$config" >"$TMP/efi.lua"
+mkdir -p "$TMP/efi-c/boot/efi" "$TMP/ext-d"
+esp=$TMP/efi-c/boot/efi
+check 'GRUB is not wanted' code 2 'does not use' init --boot-disk "$TMP/disk" --root-partition 2 "$TMP/efi.lua" "$TMP/efi-c"
+check 'an ESP that is mounted elsewhere' code 65 'boot partition at /boot/efi' init --esp "$TMP/esp" --root-partition 2 "$TMP/efi.lua" "$TMP/efi-c"
+check 'an ESP for a loader without one' code 65 'nothing for --esp' sh -c '
+	sed "s|type = \"efi\"|type = \"extlinux\"|" "$3/efi.lua" >"$3/ext.lua"
+	"$1" system init --root "$2" --modules "$3/world" --quiet --esp "$3/esp" --root-partition 2 "$3/ext.lua" "$3/ext-d"' - "$CAIRN" "$R" "$TMP"
+check 'with kernels on the ESP' init --esp "$esp" --root-partition 2 "$TMP/efi.lua" "$TMP/efi-c"
+check 'the program' test "$(head -c 2 "$esp/EFI/BOOT/BOOTX64.EFI")" = MZ
+check 'the menu' grep -qx 'default 1' "$esp/EFI/cairn/menu"
+check 'files by content' sh -c 'cd "$1" && for f in *-kernel *-initrd; do
+	[ "${f%-*}" = "$(sha256sum "$f" | cut -c1-32)" ] && grep -qF " $f" menu || exit 1; done' - "$esp/EFI/cairn"
+check 'no menu of GRUB' test ! -e "$TMP/efi-c/boot/grub/grub.cfg"
+check 'extlinux' init --no-bootloader "$TMP/ext.lua" "$TMP/ext-d"
+check 'its file names what is there' sh -c 'cd "$1" && set -- $(sed -n "s/^\t\(LINUX\|INITRD\) //p" extlinux.conf) && [ $# = 2 ] && ls "$@"' - "$TMP/ext-d/boot/extlinux"
 truncate -s 4M "$TMP/blank"
 mkdir "$TMP/c"
 check 'a disk without a table' code 65 '' init --boot-disk "$TMP/blank" --root-partition 2 "$config" "$TMP/c"
