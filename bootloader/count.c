@@ -94,7 +94,7 @@ static int change(const struct boot_place *p, unsigned number,
 
 static int env_ensure(const struct boot_place *p, struct err *e)
 {
-	auto_fd int dir = boot_dir_open(p, e);
+	auto_fd int dir = boot_env_dir_open(p, e);
 
 	return dir < 0 ? dir : boot_env_ensure(dir, e);
 }

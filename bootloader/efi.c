@@ -74,7 +74,7 @@ int efi_menu_default(const struct boot_place *p, unsigned *ret, struct err *e)
 	auto_str struct str text = STR_INIT;
 	char dir[PATH_MAX], file[PATH_MAX];
 	struct err tmp = ERR_INIT;
-	int r = boot_env_dir(p, dir, e);
+	int r = boot_menu_dir(p, dir, e);
 
 	if (r < 0)
 		return r;

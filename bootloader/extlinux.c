@@ -23,7 +23,7 @@
 /* A value goes to the end of its line; that it has no newline was checked when the entry was read.
  * "-" alone is how syslinux says "nothing at all". */
 static int add_item(struct str *out, const struct bootfiles *b, const struct boot_item *it,
-		    struct err *e)
+		    bool is_default, struct err *e)
 {
 	const char *parameters = it->entry.parameters;
 	size_t begin;
@@ -41,7 +41,12 @@ static int add_item(struct str *out, const struct bootfiles *b, const struct boo
 	str_addf(out, "\n\tLINUX %s\n", bootfiles_name(b, it->entry.kernel));
 	if (*it->entry.initrd)
 		str_addf(out, "\tINITRD %s\n", bootfiles_name(b, it->entry.initrd));
-	str_addf(out, "\tAPPEND %s\n", *parameters ? parameters : "-");
+	/* Whatever that one turns out to be: stage 1 counts, and may start another generation. */
+	if (is_default)
+		str_addf(out, "\tAPPEND %s%sgeneration=default\n", parameters,
+			 *parameters ? " " : "");
+	else
+		str_addf(out, "\tAPPEND %s\n", *parameters ? parameters : "-");
 	return 0;
 }
 
@@ -64,7 +69,7 @@ int extlinux_text(const struct bootfiles *b, const struct boot_menu *m, struct s
 		str_addf(out, "SERIAL %u %u\n", m->serial_unit,
 			 m->serial_speed ? m->serial_speed : 115200);
 	for (size_t i = 0; r == 0 && i < m->nitems; i++)
-		r = add_item(out, b, order[i], e);
+		r = add_item(out, b, order[i], order[i]->number == m->default_number, e);
 	return r == 0 && str_err(out) < 0 ? err_num(e, str_err(out), "boot menu") : r;
 }
 
@@ -74,7 +79,7 @@ int extlinux_default(const struct boot_place *p, unsigned *ret, struct err *e)
 	char dir[PATH_MAX], file[PATH_MAX];
 	struct err tmp = ERR_INIT;
 	uint64_t number;
-	int r = boot_env_dir(p, dir, e);
+	int r = boot_menu_dir(p, dir, e);
 
 	if (r < 0)
 		return r;

@@ -67,7 +67,7 @@ static int top_path(const struct boot_place *p, char out[PATH_MAX], struct err *
 	return 0;
 }
 
-int boot_env_dir(const struct boot_place *p, char out[PATH_MAX], struct err *e)
+int boot_menu_dir(const struct boot_place *p, char out[PATH_MAX], struct err *e)
 {
 	char top[PATH_MAX];
 	int r = top_path(p, top, e);
@@ -76,6 +76,35 @@ int boot_env_dir(const struct boot_place *p, char out[PATH_MAX], struct err *e)
 		return r;
 	return path_join(out, top, loaders[p->type].dir) < 0 ? err_num(e, -ENAMETOOLONG, "%s", top)
 							     : 0;
+}
+
+/* Where nobody before the kernel can count, stage 1 does, and has the block on the root. */
+static bool counts_later(enum boot_type type)
+{
+	return type == BOOT_EXTLINUX || type == BOOT_NONE;
+}
+
+static struct boot_place place_of_block(const struct boot_place *p)
+{
+	struct boot_place block = *p;
+
+	if (counts_later(p->type))
+		block.type = BOOT_NONE;
+	return block;
+}
+
+int boot_env_dir(const struct boot_place *p, char out[PATH_MAX], struct err *e)
+{
+	const struct boot_place block = place_of_block(p);
+
+	return boot_menu_dir(&block, out, e);
+}
+
+int boot_env_dir_open(const struct boot_place *p, struct err *e)
+{
+	const struct boot_place block = place_of_block(p);
+
+	return boot_dir_open(&block, e);
 }
 
 static bool has_block(const struct boot_place *p)
@@ -89,8 +118,7 @@ static bool has_block(const struct boot_place *p)
 
 bool boot_counts(const struct boot_place *p)
 {
-	return p->type == BOOT_GRUB || p->type == BOOT_EFI ||
-	       (p->type == BOOT_NONE && has_block(p));
+	return !counts_later(p->type) || has_block(p);
 }
 
 /* What is mounted there may be another partition, or nothing. */
