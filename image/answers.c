@@ -52,6 +52,20 @@ int answers_timezone(const char *v, struct err *e)
 	return *v && strlen(v) <= 100 && only(v, "/_+-,.:<>") ? 0 : invalid(e, v, "a time zone");
 }
 
+int answers_keyboard(const char *v, struct err *e)
+{
+	return strlen(v) <= 100 && only(v, "_.-") ? 0 : invalid(e, v, "a keyboard layout");
+}
+
+int answers_partition(const char *v, struct err *e)
+{
+	uint64_t n;
+
+	return !*v || (*v != '0' && text_u64(slice_of(v), GPT_ENTRIES, &n) == 0)
+		       ? 0
+		       : invalid(e, v, "the number of a partition");
+}
+
 static int family_of(const char *v)
 {
 	unsigned char ignored[16];
@@ -175,6 +189,7 @@ static const struct row {
 	}
 	ROW("host-name", host_name, answers_host_name),
 	ROW("timezone", timezone, answers_timezone),
+	ROW("keyboard", keyboard, answers_keyboard),
 	ROW("network", network, check_network),
 	ROW("interface", interface, answers_interface),
 	ROW("address", address, answers_address),
@@ -182,6 +197,10 @@ static const struct row {
 	ROW("name-servers", name_servers, answers_servers),
 	ROW("disk", disk, check_disk),
 	ROW("disk-serial", disk_serial, check_text),
+	ROW("root-partition", root_partition, answers_partition),
+	ROW("esp-partition", esp_partition, answers_partition),
+	ROW("bios-partition", bios_partition, answers_partition),
+	ROW("swap-partition", swap_partition, answers_partition),
 	ROW("root-uuid", root_uuid, check_uuid),
 	ROW("page", page, check_text),
 #undef ROW
@@ -262,19 +281,24 @@ static int parse_key(struct conf_ctx *c, struct slice v, void *place)
 	}
 static const struct conf_key keys[] = {
 	KEY("address", "with prefix, of a static network"),
+	KEY("bios-partition", "number of one for GRUB's core"),
 	KEY("disk", "to install on"),
 	KEY("disk-serial", "that it must have"),
 	{ "disk-size", parse_size, 0, NULL, "that it must have", false },
+	KEY("esp-partition", "number of the EFI system partition to share"),
 	KEY("gateway", "of a static network"),
 	KEY("host-name", "of the machine"),
 	KEY("interface", "network card; else the first"),
 	{ "key", parse_key, 0, NULL, "SSH key of a user", true },
+	KEY("keyboard", "layout of the console"),
 	KEY("name-servers", "of a static network"),
 	KEY("network", "dhcp, static or none"),
 	KEY("page", "where the installer was"),
 	{ "password", parse_password, 0, NULL, "of a user, as crypt(3) makes it", false },
+	KEY("root-partition", "number of the one to format; else the whole disk"),
 	KEY("root-uuid", "of the root file system"),
 	{ "ssh", parse_ssh, 0, NULL, "no, keys or passwords", false },
+	KEY("swap-partition", "number of one for swap space"),
 	KEY("timezone", "name of a zone"),
 };
 
@@ -312,6 +336,7 @@ void answers_init(struct answers *x)
 {
 	*x = (struct answers){ .host_name = "",
 			       .timezone = "UTC",
+			       .keyboard = "",
 			       .network = "dhcp",
 			       .interface = "",
 			       .address = "",
@@ -319,7 +344,12 @@ void answers_init(struct answers *x)
 			       .name_servers = "",
 			       .disk = "",
 			       .disk_serial = "",
+			       .root_partition = "",
+			       .esp_partition = "",
+			       .bios_partition = "",
+			       .swap_partition = "",
 			       .root_uuid = "",
+			       .swap_uuid = "",
 			       .page = "" };
 }
 
@@ -376,6 +406,27 @@ static bool root_can_log_in(const struct answers *x)
 	return false;
 }
 
+/* Each at most once, and GRUB must go somewhere. */
+int answers_partitions(const struct answers *x, struct err *e)
+{
+	const char *const all[] = { x->root_partition, x->esp_partition, x->bios_partition,
+				    x->swap_partition };
+
+	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+		if (i && *all[i] && !*all[0])
+			return err_set(e, -ERR_INVALID, "root-partition is not given");
+		for (size_t k = 0; k < i; k++)
+			if (*all[i] && strcmp(all[i], all[k]) == 0)
+				return err_set(e, -ERR_INVALID, "partition %s is named twice",
+					       all[i]);
+	}
+	if (*all[0] && !*all[1] && !*all[2])
+		return err_set(e, -ERR_INVALID,
+			       "neither esp-partition nor bios-partition is given: it would not "
+			       "start");
+	return 0;
+}
+
 int answers_check(const struct answers *x, struct err *e)
 {
 	const char *missing = !*x->host_name ? "host-name" : !*x->disk ? "disk" : NULL;
@@ -387,7 +438,7 @@ int answers_check(const struct answers *x, struct err *e)
 	if (!root_can_log_in(x))
 		return err_hint(e, err_set(e, -ERR_INVALID, "root would have no way to log in"),
 				"[user root] needs a password, or a key and ssh");
-	return 0;
+	return answers_partitions(x, e);
 }
 
 /* ---- The configuration ----------------------------------------------------------------------- */
@@ -493,6 +544,10 @@ void answers_configuration(const struct answers *x, struct str *out)
 	lua_field(out, "host_name", x->host_name);
 	str_add(out, "\n\t");
 	lua_field(out, "timezone", x->timezone);
+	if (*x->keyboard) {
+		str_add(out, "\n\t");
+		lua_field(out, "keyboard", x->keyboard);
+	}
 	str_addf(out,
 		 "\n\tkernel_arguments = { \"console=tty0\", \"console=ttyS0,115200\", "
 		 "\"panic=10\", \"quiet\" },\n\n"
@@ -502,6 +557,8 @@ void answers_configuration(const struct answers *x, struct str *out)
 		 "\"nodev\", \"mode=1777\" } },\n"
 		 "\t},\n\n",
 		 x->root_uuid);
+	if (*x->swap_partition)
+		str_addf(out, "\tswap = { { device = \"UUID=%s\" } },\n\n", x->swap_uuid);
 	lua_users(x, out);
 	lua_services(x, out);
 	if (*x->name_servers && strcmp(x->network, "static") == 0) {

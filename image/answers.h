@@ -26,12 +26,15 @@ struct answers_user {
 
 /* Strings are "" while they are not known. */
 struct answers {
-	const char *host_name, *timezone;
+	const char *host_name, *timezone, *keyboard;
 	const char *network; /* dhcp, static or none */
 	const char *interface, *address, *gateway, *name_servers;
 	const char *disk, *disk_serial; /* serial: must be that; "": any */
 	uint64_t disk_size;		/* must be that; 0: any */
-	const char *root_uuid;		/* of the file system; "": a new one */
+	/* Numbers of partitions that are there; root_partition "": the whole disk is laid out. */
+	const char *root_partition, *esp_partition, *bios_partition, *swap_partition;
+	const char *root_uuid; /* of the file system; "": a new one */
+	const char *swap_uuid; /* follows from root_uuid */
 	bool ssh, ssh_passwords;
 	struct answers_user users[LIMIT_USERS]; /* root among them */
 	size_t nusers;
@@ -46,9 +49,14 @@ void answers_format(const struct answers *x, struct str *out);
 /* -ERR_INVALID names what is missing: host name, disk, a way for root to log in. */
 int answers_check(const struct answers *x, struct err *e);
 
+/* Its part about partitions. */
+int answers_partitions(const struct answers *x, struct err *e);
+
 /* One value each, as a person or a file gives it: 0, or -ERR_INVALID with the reason. */
 int answers_host_name(const char *v, struct err *e);
 int answers_timezone(const char *v, struct err *e);
+int answers_keyboard(const char *v, struct err *e);  /* or "" */
+int answers_partition(const char *v, struct err *e); /* a number, or "" */
 int answers_address(const char *v, struct err *e);   /* with prefix: 192.0.2.5/24 */
 int answers_gateway(const char *v, struct err *e);   /* an address, or "" */
 int answers_servers(const char *v, struct err *e);   /* addresses with blanks between, or "" */

@@ -174,6 +174,23 @@ int device_open(struct arena *a, const char *path, struct device *ret, struct er
 	return r;
 }
 
+int device_again(struct arena *a, struct device *d, struct err *e)
+{
+	uint64_t size = d->size;
+	char byte;
+
+	if (!d->number)
+		return 0;
+	int r = look_at_block(a, d, (dev_t)d->number, e);
+	/* A read that no cache answers: what was pulled out still has a size. */
+	(void)posix_fadvise(d->fd, 0, 0, POSIX_FADV_DONTNEED);
+	if (r == 0 && pread(d->fd, &byte, 1, 0) != 1)
+		r = err_num(e, -ENODEV, "%s", d->path);
+	if (r == 0 && size != d->size)
+		r = err_set(e, -ERR_INVALID, "%s has another size than before", d->path);
+	return r;
+}
+
 void device_close(struct device *d)
 {
 	fd_close(&d->fd);
@@ -192,6 +209,18 @@ const char *device_fd_path(const struct device *d, struct arena *a)
 
 /* ---- What is on it --------------------------------------------------------------------------- */
 
+static void add_size(struct str *line, const char *path)
+{
+	auto_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+	uint64_t bytes;
+	char size[16];
+
+	if (fd < 0 || ioctl(fd, BLKGETSIZE64, &bytes) < 0)
+		return;
+	text_human(bytes, size);
+	str_addf(line, "%s, ", size);
+}
+
 static void print_one(int out, const char *path)
 {
 	auto_str struct str line = STR_INIT;
@@ -201,6 +230,7 @@ static void print_one(int out, const char *path)
 	if (r < 0 && r != -ENOTUNIQ)
 		return;
 	str_addf(&line, "    %s: ", path_base(path));
+	add_size(&line, path);
 	if (r == -ENOTUNIQ)
 		str_add(&line, "more than one file system");
 	else if (*p.type)
@@ -210,6 +240,10 @@ static void print_one(int out, const char *path)
 	if (*p.label) {
 		str_add(&line, ", called ");
 		text_safe(&line, slice_of(p.label));
+	}
+	if (*p.partlabel) {
+		str_add(&line, ", partition ");
+		text_safe(&line, slice_of(p.partlabel));
 	}
 	str_addc(&line, '\n');
 	if (!str_err(&line))

@@ -28,6 +28,8 @@ int device_list(struct arena *a, struct vec *ret, struct err *e);
 /* Open for writing and for nobody else. -ERR_IN_USE when somebody has it, be it only a partition;
  * -ERR_INVALID for a partition, or what is no disk. */
 int device_open(struct arena *a, const char *path, struct device *ret, struct err *e);
+/* Look once more at what is open: serial number and size. -ENODEV when it has been taken away. */
+int device_again(struct arena *a, struct device *d, struct err *e);
 void device_close(struct device *d);
 /* Let programs have it for themselves that are given device_fd_path(). */
 void device_share(struct device *d);

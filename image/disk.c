@@ -220,6 +220,22 @@ static int make_empty(struct disk *d, size_t i, struct err *e)
 	return r;
 }
 
+#define EFI_DIR	 "EFI/BOOT"
+#define EFI_NAME "BOOTX64.EFI"
+
+/* Other systems may be started from it, too. */
+static int share_esp(struct disk *d, size_t i, struct err *e)
+{
+	const struct fat_opts fat = { .file = d->opts->file,
+				      .offset = d->place[i],
+				      .mtools = d->opts->mtools };
+	const char *source =
+		arena_fmt(d->contents->arena, "%s/" EFI_DIR "/" EFI_NAME, d->opts->esp_dir);
+
+	return source ? fat_share(&fat, source, EFI_DIR, EFI_NAME, e)
+		      : err_num(e, -ENOMEM, "EFI system partition");
+}
+
 static int make_esp(struct disk *d, size_t i, struct err *e)
 {
 	const struct part_spec *p = &d->opts->layout->parts[i];
@@ -395,12 +411,53 @@ static int wipe(struct disk *d, struct err *e)
 	return r == 0 && fsync(d->fd) < 0 ? err_sys(e, "%s", d->opts->file) : r;
 }
 
+/* What was known of a partition by its first or last bytes is no more. */
+static int wipe_part(struct disk *d, size_t i, struct err *e)
+{
+	auto_free uint8_t *zeros = calloc(1, MIB);
+
+	if (!zeros)
+		return err_num(e, -ENOMEM, "%s", d->opts->file);
+	if (d->size[i] < 2 * MIB)
+		return err_set(e, -ERR_LIMIT, "partition '%s' has less than 2 MiB",
+			       d->opts->layout->parts[i].name);
+	int r = put(d->fd, zeros, MIB, d->place[i], e);
+	return r < 0 ? r : put(d->fd, zeros, MIB, d->place[i] + d->size[i] - MIB, e);
+}
+
+/* Nothing starts the system before it is complete: code comes after it. */
+static int places_write(struct disk *d, struct err *e)
+{
+	const struct layout *l = d->opts->layout;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < l->n; i++) {
+		enum part_content content = l->parts[i].content;
+
+		d->place[i] = d->opts->places[i].offset;
+		d->size[i] = d->opts->places[i].size;
+		if (content != PART_ROOT && content != PART_SWAP)
+			continue;
+		r = wipe_part(d, i, e);
+		if (r == 0 && fsync(d->fd) < 0)
+			r = err_sys(e, "%s", d->opts->file);
+		if (r == 0)
+			r = make_part(d, i, e);
+	}
+	if (r == 0 && fsync(d->fd) < 0)
+		r = err_sys(e, "%s", d->opts->file);
+	for (size_t i = 0; r == 0 && i < l->n; i++)
+		if (l->parts[i].content == PART_ESP)
+			r = share_esp(d, i, e);
+	return r == 0 ? write_code(d, e) : r;
+}
+
 /* The table, which makes a disk of it, only when the rest is on it. */
 static int device_write(struct disk *d, struct err *e)
 {
-	int r = wipe(d, e);
+	int r = d->opts->places ? places_write(d, e) : wipe(d, e);
 
-	if (r == 0)
+	if (r == 0 && !d->opts->places)
 		r = disk_write(d, e);
 	return r == 0 && fsync(d->fd) < 0 ? err_sys(e, "%s", d->opts->file) : r;
 }

@@ -13,12 +13,20 @@
 #include "lib/err.h"
 #include "lib/gpt.h"
 
+/* Where a partition is that exists already. */
+struct disk_place {
+	uint64_t offset, size; /* bytes */
+};
+
 struct disk_opts {
 	const char *file; /* is created; must not exist, unless: */
 	bool device; /* file is a disk or its like, of just that size, with anything on it; it is
 		      * synced, and does not start until it is complete */
 	const char *seed;	     /* identifiers are derived from; NULL: the system's path */
 	const struct layout *layout; /* borrowed */
+	/* of each partition of the layout: a device whose table, and all that is not in layout,
+	 * stays as it is. An ESP is added to, not made. NULL: the disk is laid out. */
+	const struct disk_place *places;
 	uint64_t size;	    /* of the whole disk; 0: as large as it must be. What is left goes
 			     * to a root without size. */
 	const char *mke2fs; /* programs */

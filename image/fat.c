@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "lib/fd.h"
@@ -117,4 +118,109 @@ int fat_make(const struct fat_opts *o, const struct manifest *m, struct err *e)
 	for (size_t i = 0; r == 0 && i < m->entries.n; i++)
 		r = put(o, manifest_at(m, i), e);
 	return r < 0 ? err_wrap(e, r, "FAT file system") : 0;
+}
+
+/* ---- One that is there ----------------------------------------------------------------------- */
+
+#define LIMIT_LISTING (1u << 20)
+#define LIMIT_FILE    (32u << 20)
+
+/* Standard output of mtools: COMMAND -i IMAGE FIRST [SECOND]; what it complains of is not shown. */
+static int read_tool(const struct fat_opts *o, const char *command, const char *first,
+		     const char *second, size_t limit, struct str *out, struct err *e)
+{
+	struct proc_spec spec = PROC_SPEC_INIT;
+	char image[PATH_MAX + 32];
+
+	(void)snprintf(image, sizeof(image), "%s@@%llu", o->file, (unsigned long long)o->offset);
+	const char *const argv[] = { o->mtools, "-c", command, "-i", image, first, second, NULL };
+	spec.argv = argv;
+	spec.envp = fat_env;
+	spec.in = spec.err = -2;
+	spec.dies_with_us = true;
+	return proc_output(&spec, out, limit, e);
+}
+
+int fat_free(const struct fat_opts *o, uint64_t *ret, struct err *e)
+{
+	auto_str struct str text = STR_INIT;
+	struct err tmp = ERR_INIT;
+	struct slice rest, line;
+	uint64_t n = 0;
+
+	if (read_tool(o, "mdir", "::/", NULL, LIMIT_LISTING, &text, &tmp) < 0)
+		return err_set(e, -ERR_INVALID, "there is no FAT file system that can be read");
+	/* "      65 432 100 bytes free", the last line with text */
+	for (rest = str_slice(&text); slice_cut(&rest, '\n', &line);) {
+		line = slice_trim(line);
+		if (line.n < 10 || memcmp(line.p + line.n - 10, "bytes free", 10) != 0)
+			continue;
+		for (n = 0; line.n > 10; line.p++, line.n--)
+			if (*line.p >= '0' && *line.p <= '9')
+				n = n * 10 + (uint64_t)(*line.p - '0');
+	}
+	*ret = n;
+	return 0;
+}
+
+static bool has(const struct fat_opts *o, const char *path)
+{
+	auto_str struct str text = STR_INIT;
+	struct err ignored = ERR_INIT;
+
+	return read_tool(o, "mdir", "-b", path, LIMIT_LISTING, &text, &ignored) == 0;
+}
+
+/* Whether path is there with the contents of source. */
+static int is_same(const struct fat_opts *o, const char *source, const char *path, bool *ret,
+		   struct err *e)
+{
+	auto_str struct str old = STR_INIT;
+	auto_str struct str new = STR_INIT;
+	int r = file_read(AT_FDCWD, source, &new, LIMIT_FILE, e);
+
+	if (r == 0)
+		r = read_tool(o, "mtype", path, NULL, LIMIT_FILE, &old, e);
+	if (r == 0)
+		*ret = old.len == new.len &&memcmp(old.buf, new.buf, new.len) == 0;
+	return r;
+}
+
+static int make_dirs(const struct fat_opts *o, const char *dir, struct err *e)
+{
+	char path[PATH_MAX];
+	int r = 0;
+
+	for (const char *end = dir; r == 0 && *end; end += *end == '/') {
+		end += strcspn(end, "/");
+		(void)snprintf(path, sizeof(path), "::/%.*s", (int)(end - dir), dir);
+		if (!has(o, path))
+			r = mtool(o, -2, "mmd", path, NULL, e);
+	}
+	return r;
+}
+
+int fat_share(const struct fat_opts *o, const char *source, const char *dir, const char *name,
+	      struct err *e)
+{
+	char path[200], new[220], saved[220];
+	bool there, same = false;
+	int r = make_dirs(o, dir, e);
+
+	(void)snprintf(path, sizeof(path), "::/%s/%s", dir, name);
+	(void)snprintf(new, sizeof(new), "%s.new", path);
+	(void)snprintf(saved, sizeof(saved), "%s.saved", path);
+	there = r == 0 && has(o, path);
+	if (there)
+		r = is_same(o, source, path, &same, e);
+	if (r < 0 || same)
+		return r;
+	if (has(o, new)) /* of a run that was cut off */
+		r = mtool(o, -2, "mdel", new, NULL, e);
+	if (r == 0)
+		r = mtool(o, -2, "mcopy", source, new, e);
+	if (r == 0 && there)
+		r = has(o, saved) ? mtool(o, -2, "mdel", path, NULL, e)
+				  : mtool(o, -2, "mren", path, saved, e);
+	return r == 0 ? mtool(o, -2, "mren", new, path, e) : r;
 }

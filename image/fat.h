@@ -27,3 +27,12 @@ struct fat_opts {
 /* Make the file system and put m into it: directories and files; owners, modes and times of the
  * manifest have no place in FAT. -ERR_INVALID for links and devices. */
 int fat_make(const struct fat_opts *o, const struct manifest *m, struct err *e);
+
+/* A file system that is there, of which size, serial, label and mkfs are not looked at: bytes that
+ * are free; -ERR_INVALID when mtools cannot read it. */
+int fat_free(const struct fat_opts *o, uint64_t *ret, struct err *e);
+/* Put the file source there as DIR/NAME (no DIR above it is needed); one with other contents is
+ * kept as NAME.saved, unless that exists. Nothing else is touched, and cut off and run again it
+ * completes. */
+int fat_share(const struct fat_opts *o, const char *source, const char *dir, const char *name,
+	      struct err *e);

@@ -4,8 +4,10 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/kd.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <termios.h>
 #include <time.h>
@@ -18,6 +20,7 @@
 #include "lib/text.h"
 
 #define LIMIT_LINE  4000
+#define KEYMAPS	    "/run/current-system/profile/share/keymaps"
 #define LIMIT_STATE (1 << 20)
 
 /* What a question or a page ended with; negative: an error that ends the installer. */
@@ -163,9 +166,62 @@ static int check_zone(struct pages *p, const char *zone, struct err *e)
 	return r == -ERR_EVAL ? err_set(e, -ERR_INVALID, "unknown time zone '%s'", zone) : r;
 }
 
-static int page_zone(struct pages *p)
+/* At once, so that passwords are typed with it; a serial line has no layout. */
+static void load_keyboard(struct pages *p)
 {
-	say("Keyboard: the screen has the US layout (there is no package of keyboard maps yet).\n");
+	const char *const argv[] = { "busybox", "loadkmap", NULL };
+	struct proc_spec spec = PROC_SPEC_INIT;
+	struct err ignored = ERR_INIT;
+	int mode;
+
+	const char *file = arena_fmt(&p->s->arena, KEYMAPS "/%s.bmap", answers(p)->keyboard);
+	auto_fd int fd = file ? open(file, O_RDONLY | O_CLOEXEC) : -1;
+	if (fd < 0 || ioctl(STDIN_FILENO, KDGKBMODE, &mode) < 0)
+		return;
+	spec.argv = argv;
+	spec.in = fd;
+	(void)proc_run(&spec, &ignored); /* the machine loads it again when it starts */
+}
+
+/* Whether the modules at hand know the layout; they say which are near. */
+static int check_keyboard(struct pages *p, const char *name, struct err *e)
+{
+	struct sys_eval_request req = { .kind = SYS_EVAL_EXPR };
+	struct sys_eval *ev = NULL;
+
+	if (answers_keyboard(name, e) < 0)
+		return e->code;
+	req.text = arena_fmt(&p->s->arena, "require(\"system.keyboards\").demand(\"%s\")", name);
+	int r = req.text ? sys_eval_run(&p->s->eval, &req, &ev, e)
+			 : err_num(e, -ENOMEM, "keyboard");
+	sys_eval_free(ev);
+	return r;
+}
+
+static int ask_keyboard(struct pages *p)
+{
+	struct answers *x = answers(p);
+
+	for (;;) {
+		struct err e = ERR_INIT;
+		const char *name = "";
+		int r = ask(p, "Keyboard layout, such as us, uk, de-latin1, fr",
+			    *x->keyboard ? x->keyboard : "us", answers_keyboard, &name);
+
+		if (r != NEXT)
+			return r;
+		if (check_keyboard(p, name, &e) == 0) {
+			x->keyboard = name;
+			load_keyboard(p);
+			return NEXT;
+		}
+		say(e.msg);
+		say("\n");
+	}
+}
+
+static int ask_zone(struct pages *p)
+{
 	for (;;) {
 		struct err e = ERR_INIT;
 		const char *zone = "";
@@ -181,6 +237,13 @@ static int page_zone(struct pages *p)
 		say(e.msg);
 		say("\n");
 	}
+}
+
+static int page_zone(struct pages *p)
+{
+	int r = ask_keyboard(p);
+
+	return r == NEXT ? ask_zone(p) : r;
 }
 
 static int page_host(struct pages *p)
@@ -263,6 +326,87 @@ static const struct device *find_disk(const struct vec *disks, const char *name)
 	return NULL;
 }
 
+static int is_layout(const char *v, struct err *e)
+{
+	return strcmp(v, "whole") == 0 || strcmp(v, "partitions") == 0
+		       ? 0
+		       : err_set(e, -ERR_INVALID, "answer whole or partitions");
+}
+
+static int is_number(const char *v, struct err *e)
+{
+	return *v ? answers_partition(v, e) : err_set(e, -ERR_INVALID, "a number is needed");
+}
+
+static int is_number_or_none(const char *v, struct err *e)
+{
+	return strcmp(v, "none") == 0 ? 0 : is_number(v, e);
+}
+
+static int ask_number(struct pages *p, const char *question, const char **place)
+{
+	const char *v = *place;
+	int r = ask(p, question, *v ? v : "none", is_number_or_none, &v);
+
+	if (r == NEXT)
+		*place = strcmp(v, "none") == 0 ? "" : v;
+	return r;
+}
+
+static int ask_numbers(struct pages *p)
+{
+	struct answers *x = answers(p);
+	int r = ask(p, "Partition for the system; it will be formatted", x->root_partition,
+		    is_number, &x->root_partition);
+
+	if (r == NEXT)
+		r = ask_number(p, "EFI system partition, which is kept (or none)",
+			       &x->esp_partition);
+	if (r == NEXT)
+		r = ask_number(p, "BIOS boot partition (or none)", &x->bios_partition);
+	if (r == NEXT)
+		r = ask_number(p, "Partition for swap space; it will be formatted (or none)",
+			       &x->swap_partition);
+	return r;
+}
+
+/* Until they can be what they are to be. */
+static int ask_partitions(struct pages *p)
+{
+	say("Partitions are called by their numbers: 3 is the one that ends with 3.\n"
+	    "They are made beforehand, in a shell: fdisk, sfdisk.\n");
+	for (;;) {
+		struct err e = ERR_INIT;
+		int r = ask_numbers(p);
+
+		if (r != NEXT)
+			return r;
+		r = answers_partitions(answers(p), &e);
+		if (r == 0)
+			r = setup_open(p->s, &e);
+		device_close(&p->s->disk);
+		if (r == 0)
+			return NEXT;
+		say(e.msg);
+		say("\n");
+	}
+}
+
+static int ask_layout(struct pages *p)
+{
+	struct answers *x = answers(p);
+	const char *layout = "";
+	int r = ask(p, "Use the whole disk, or partitions that are there: whole, partitions",
+		    *x->root_partition ? "partitions" : "whole", is_layout, &layout);
+
+	if (r != NEXT)
+		return r;
+	if (strcmp(layout, "partitions") == 0)
+		return ask_partitions(p);
+	x->root_partition = x->esp_partition = x->bios_partition = x->swap_partition = "";
+	return NEXT;
+}
+
 /* No disk is the usual one. */
 static int page_disk(struct pages *p)
 {
@@ -277,7 +421,6 @@ static int page_disk(struct pages *p)
 	say("Disks of this machine, and what is on them:\n");
 	for (size_t i = 0; i < disks.n; i++)
 		show_disk(disks.v[i]);
-	say("The whole disk is used; everything on it will be lost.\n");
 	for (;;) {
 		int r = ask_line(p, "Disk to install on", "", false);
 		const struct device *d = r == NEXT ? find_disk(&disks, p->line) : NULL;
@@ -288,7 +431,7 @@ static int page_disk(struct pages *p)
 			x->disk = d->path;
 			x->disk_serial = d->serial;
 			x->disk_size = d->size;
-			return NEXT;
+			return ask_layout(p);
 		}
 		say(!d ? "There is no such disk.\n" : "That disk cannot be chosen.\n");
 	}
@@ -477,7 +620,7 @@ static int page_confirm(struct pages *p)
 			say(e.msg);
 			say("\n");
 		}
-		say(good ? "To erase the disk and install, type its name: " : "");
+		say(good ? "To erase what the plan says and install, type the disk's name: " : "");
 		say(good ? name : "");
 		int r = ask_line(p, good ? "\nName of the disk" : "Say back", "", false);
 		if (r != NEXT) {

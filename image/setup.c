@@ -13,10 +13,10 @@
 
 #include "image/closure.h"
 #include "image/contents.h"
-#include "image/disk.h"
-#include "image/layout.h"
+#include "image/fat.h"
 #include "lib/fd.h"
 #include "lib/path.h"
+#include "lib/size.h"
 #include "lib/tab.h"
 #include "lib/text.h"
 
@@ -25,6 +25,7 @@
 #define DISK_OVERHEAD (160 * MIB) /* boot partitions, journal, tables, and some room to work in */
 #define PROFILE	      "/run/current-system/profile"
 #define ROOT_NUMBER   "3"
+#define ESP_NEED      (4 * MIB) /* GRUB, beside an older one */
 
 void setup_init(struct setup *s)
 {
@@ -60,6 +61,12 @@ int setup_check_memory(struct err *e)
 		       : 0;
 }
 
+/* The system's own program; elsewhere what PATH has. (busybox has an mke2fs, too.) */
+static const char *program(const char *profile, const char *name)
+{
+	return access(profile, X_OK) == 0 ? profile : name;
+}
+
 /* ---- The disk -------------------------------------------------------------------------------- */
 
 /* What has the name now must be what was chosen. */
@@ -74,11 +81,147 @@ static int check_identity(const struct answers *x, const struct device *d, struc
 	return 0;
 }
 
+/* ---- Partitions that are there --------------------------------------------------------------- */
+
+static bool has_type(const struct gpt_part *p, const char *type)
+{
+	struct guid g;
+
+	return guid_parse(slice_of(type), &g) == 0 && memcmp(&g, &p->type, sizeof(g)) == 0;
+}
+
+/* A number that was mistyped is most often seen by the type: code and swap space have types of
+ * their own, and what has one of these is no place for a root. */
+static int check_type(const struct gpt_part *p, enum part_content content, struct err *e)
+{
+	static const char *const types[] = { [PART_ESP] = GPT_TYPE_ESP,
+					     [PART_BIOS] = GPT_TYPE_BIOS_BOOT,
+					     [PART_SWAP] = GPT_TYPE_LINUX_SWAP };
+	static const char *const names[] = { [PART_ESP] = "EFI system partition",
+					     [PART_BIOS] = "BIOS boot partition",
+					     [PART_SWAP] = "swap space" };
+
+	for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+		bool is = types[i] && has_type(p, types[i]);
+
+		if (types[i] && i == (size_t)content && !is)
+			return err_set(e, -ERR_INVALID, "partition %u does not have the type '%s'",
+				       p->number, names[i]);
+		if (is && content == PART_ROOT)
+			return err_set(e, -ERR_INVALID, "partition %u has the type '%s'", p->number,
+				       names[i]);
+	}
+	return 0;
+}
+
+static int read_table(const struct setup *s, struct gpt *ret, struct err *e)
+{
+	uint8_t head[GPT_HEAD_SECTORS * GPT_SECTOR];
+	ssize_t n = pread(s->disk.fd, head, sizeof(head), 0);
+
+	if (n != (ssize_t)sizeof(head))
+		return n < 0 ? err_sys(e, "%s", s->disk.path)
+			     : err_num(e, -EIO, "%s", s->disk.path);
+	int r = gpt_parse(head, ret, e);
+	if (r == 0 && ret->sectors > s->disk.size / GPT_SECTOR)
+		r = err_set(e, -ERR_INVALID, "the partition table is of a larger disk");
+	return r < 0 ? err_wrap(e, r, "%s", s->disk.path) : 0;
+}
+
+static int check_overlap(const struct gpt *g, const struct gpt_part *p, struct err *e)
+{
+	for (size_t i = 0; i < g->nparts; i++)
+		if (&g->part[i] != p && g->part[i].first <= p->last && p->first <= g->part[i].last)
+			return err_set(e, -ERR_INVALID, "partitions %u and %u overlap", p->number,
+				       g->part[i].number);
+	return 0;
+}
+
+static int add_place(struct setup *s, const struct gpt *g, const char *number,
+		     enum part_content content, const char *name, struct err *e)
+{
+	const struct gpt_part *p = NULL;
+	struct part_spec *spec = &s->layout.parts[s->layout.n];
+	uint64_t want;
+
+	if (text_u64(slice_of(number), GPT_ENTRIES, &want) < 0)
+		return 0;
+	for (size_t i = 0; i < g->nparts; i++)
+		if (g->part[i].number == want)
+			p = &g->part[i];
+	if (!p)
+		return err_set(e, -ERR_INVALID, "%s has no partition %s", s->disk.path, number);
+	int r = check_type(p, content, e);
+	if (r < 0 || (r = check_overlap(g, p, e)) < 0)
+		return err_wrap(e, r, "%s", s->disk.path);
+	*spec = (struct part_spec){ .name = name,
+				    .content = content,
+				    .label = "",
+				    .uuid = "",
+				    .part_uuid = "",
+				    .part_type = "",
+				    .part_label = name };
+	s->places[s->layout.n++] =
+		(struct disk_place){ .offset = p->first * GPT_SECTOR,
+				     .size = (p->last - p->first + 1) * GPT_SECTOR };
+	return 0;
+}
+
+static const struct disk_place *place_of(const struct setup *s, enum part_content content)
+{
+	for (size_t i = 0; i < s->layout.n; i++)
+		if (s->layout.parts[i].content == content)
+			return &s->places[i];
+	return NULL;
+}
+
+/* What an ESP must be before anything is written. */
+static int check_esp(struct setup *s, struct err *e)
+{
+	const struct disk_place *esp = place_of(s, PART_ESP);
+	uint64_t spare;
+
+	if (!esp)
+		return 0;
+	const struct fat_opts fat = { .file = device_fd_path(&s->disk, &s->arena),
+				      .offset = esp->offset,
+				      .mtools = program(PROFILE "/bin/mtools", "mtools") };
+	int r = fat.file ? fat_free(&fat, &spare, e) : err_num(e, -ENOMEM, "%s", s->disk.path);
+	if (r == 0 && spare < ESP_NEED)
+		r = err_set(e, -ERR_SPACE, "%llu bytes are free, %llu are needed",
+			    (unsigned long long)spare, (unsigned long long)ESP_NEED);
+	return r < 0 ? err_wrap(e, r, "%s, partition %s", s->disk.path, s->answers.esp_partition)
+		     : 0;
+}
+
+static int find_partitions(struct setup *s, struct err *e)
+{
+	const struct answers *x = &s->answers;
+	auto_free struct gpt *g = malloc(sizeof(*g));
+	int r;
+
+	s->layout.n = 0;
+	if (!*x->root_partition)
+		return 0;
+	if (!g)
+		return err_num(e, -ENOMEM, "%s", s->disk.path);
+	if ((r = read_table(s, g, e)) < 0 ||
+	    (r = add_place(s, g, x->root_partition, PART_ROOT, "root", e)) < 0 ||
+	    (r = add_place(s, g, x->swap_partition, PART_SWAP, "swap", e)) < 0 ||
+	    (r = add_place(s, g, x->esp_partition, PART_ESP, "esp", e)) < 0 ||
+	    (r = add_place(s, g, x->bios_partition, PART_BIOS, "bios-boot", e)) < 0)
+		return r;
+	s->layout.parts[0].label = "cairn-root";
+	return check_esp(s, e);
+}
+
 int setup_open(struct setup *s, struct err *e)
 {
 	int r = device_open(&s->arena, s->answers.disk, &s->disk, e);
 
-	return r == 0 ? check_identity(&s->answers, &s->disk, e) : r;
+	if (r == 0)
+		r = check_identity(&s->answers, &s->disk, e);
+	return r == 0 ? find_partitions(s, e) : r;
 }
 
 /* ---- The system ------------------------------------------------------------------------------ */
@@ -115,17 +258,34 @@ static int make_uuid(struct setup *s, struct err *e)
 	return s->answers.root_uuid ? 0 : err_num(e, -ENOMEM, "UUID");
 }
 
+static int make_swap_uuid(struct setup *s, struct err *e)
+{
+	struct guid g = img_guid(s->answers.root_uuid, "filesystem:swap");
+	char text[GUID_TEXT_MAX];
+
+	guid_format(&g, text);
+	s->answers.swap_uuid = arena_str(&s->arena, text);
+	return s->answers.swap_uuid ? 0 : err_num(e, -ENOMEM, "UUID");
+}
+
+static const char *root_number(const struct setup *s)
+{
+	return *s->answers.root_partition ? s->answers.root_partition : ROOT_NUMBER;
+}
+
 int setup_evaluate(struct setup *s, struct err *e)
 {
-	static const char *const args[] = { "bios=" ROOT_NUMBER, "efi=" ROOT_NUMBER };
+	const char *const args[] = { arena_fmt(&s->arena, "bios=%s", root_number(s)),
+				     arena_fmt(&s->arena, "efi=%s", root_number(s)) };
 	auto_str struct str text = STR_INIT;
 	int r;
 
-	if ((r = make_work(s, e)) < 0 || (r = make_uuid(s, e)) < 0)
+	if ((r = make_work(s, e)) < 0 || (r = make_uuid(s, e)) < 0 ||
+	    (r = make_swap_uuid(s, e)) < 0)
 		return r;
 	answers_configuration(&s->answers, &text);
 	s->config = arena_fmt(&s->arena, "%s/system.lua", s->work);
-	if (str_err(&text) || !s->config)
+	if (str_err(&text) || !s->config || !args[0] || !args[1])
 		return err_num(e, -ENOMEM, "configuration");
 	if ((r = file_write_atomic(AT_FDCWD, s->config, text.buf, text.len, 0600, e)) < 0)
 		return r;
@@ -142,16 +302,18 @@ int setup_evaluate(struct setup *s, struct err *e)
 
 static int check_disk_size(struct setup *s, const struct vec *closure, struct err *e)
 {
-	uint64_t need = DISK_OVERHEAD;
+	const struct disk_place *root = place_of(s, PART_ROOT);
+	uint64_t need = DISK_OVERHEAD, size = root ? root->size : s->disk.size;
 	char want[16], have[16];
 
 	for (size_t i = 0; i < closure->n; i++)
 		need += ((const struct store_info *)closure->v[i])->nar_size;
 	text_human(need, want);
-	text_human(s->disk.size, have);
-	return s->disk.size < need ? err_set(e, -ERR_SPACE, "%s has %s, %s are needed",
-					     s->disk.path, have, want)
-				   : 0;
+	text_human(size, have);
+	return size < need
+		       ? err_set(e, -ERR_SPACE, "%s%s%s has %s, %s are needed", s->disk.path,
+				 root ? ", partition " : "", s->answers.root_partition, have, want)
+		       : 0;
 }
 
 static int closure_of(struct setup *s, struct vec *ret, struct tab *want, struct err *e)
@@ -193,7 +355,6 @@ static struct layout whole_disk(const struct setup *s)
 	l.parts[2].content = PART_ROOT;
 	l.parts[2].name = "root";
 	l.parts[2].label = "cairn-root";
-	l.parts[2].uuid = s->answers.root_uuid;
 	for (size_t i = 0; i < l.n; i++)
 		l.parts[i].part_label = l.parts[i].name;
 	return l;
@@ -214,21 +375,17 @@ static void count(struct setup *s, const struct vec *closure)
 		s->all += ((const struct store_info *)closure->v[i])->nar_size;
 }
 
-/* The system's own program; elsewhere what PATH has. (busybox has an mke2fs, too.) */
-static const char *program(const char *profile, const char *name)
-{
-	return access(profile, X_OK) == 0 ? profile : name;
-}
-
 static int write_disk(struct setup *s, struct contents *c, struct err *e)
 {
-	struct layout layout = whole_disk(s);
+	bool apart = s->layout.n;
+	struct layout layout = apart ? s->layout : whole_disk(s);
 	struct disk_result result;
 	struct disk_opts o = {
 		.file = device_fd_path(&s->disk, &s->arena),
 		.device = true,
 		.seed = s->answers.root_uuid,
 		.layout = &layout,
+		.places = apart ? s->places : NULL,
 		.size = s->disk.size,
 		.mke2fs = program(PROFILE "/sbin/mke2fs", "mke2fs"),
 		.mkfs_fat = program(PROFILE "/sbin/mkfs.fat", "mkfs.fat"),
@@ -241,6 +398,9 @@ static int write_disk(struct setup *s, struct contents *c, struct err *e)
 	o.esp_dir = arena_fmt(&s->arena, "%s%s", store_conn_root(s->conn), o.esp_dir);
 	if (arena_err(&s->arena))
 		return err_num(e, -ENOMEM, "%s", s->disk.path);
+	for (size_t i = 0; i < layout.n; i++)
+		if (layout.parts[i].content == PART_ROOT)
+			layout.parts[i].uuid = s->answers.root_uuid;
 	/* The programs that make file systems insist on having the device for themselves. */
 	device_share(&s->disk);
 	int r = disk_make(&o, c, &result, e);
@@ -268,6 +428,7 @@ int setup_write(struct setup *s, struct err *e)
 
 	if ((r = closure_of(s, &closure, &want, e)) < 0 ||
 	    (r = contents_menu(&s->arena, c.store_prefix, c.system, &menu, &place, e)) < 0 ||
+	    (r = device_again(&s->arena, &s->disk, e)) < 0 ||
 	    (r = check_identity(&s->answers, &s->disk, e)) < 0)
 		return r;
 	c.place = place;
@@ -277,6 +438,31 @@ int setup_write(struct setup *s, struct err *e)
 
 /* ---- The plan -------------------------------------------------------------------------------- */
 
+static void plan_one(const struct setup *s, enum part_content content, const char *number,
+		     const char *what, struct str *out)
+{
+	const struct disk_place *p = place_of(s, content);
+	char size[16];
+
+	if (!p)
+		return;
+	text_human(p->size, size);
+	str_addf(out, "partition  %s %s  %s\n", number, size, what);
+}
+
+static void plan_partitions(const struct setup *s, struct str *out)
+{
+	const struct answers *x = &s->answers;
+
+	plan_one(s, PART_ROOT, x->root_partition, "ext4; EVERYTHING on it will be lost", out);
+	plan_one(s, PART_SWAP, x->swap_partition, "swap; EVERYTHING on it will be lost", out);
+	plan_one(s, PART_ESP, x->esp_partition,
+		 "shared: EFI/BOOT/BOOTX64.EFI is put there, another one kept as .saved", out);
+	plan_one(s, PART_BIOS, x->bios_partition,
+		 "GRUB for BIOS machines, as is the disk's boot sector", out);
+	str_add(out, "           other partitions stay as they are\n");
+}
+
 void setup_plan(const struct setup *s, struct str *out)
 {
 	const struct device *d = &s->disk;
@@ -285,10 +471,13 @@ void setup_plan(const struct setup *s, struct str *out)
 	text_human(d->size, size);
 	str_addf(out, "disk       %s, %s%s%s%s%s\n", d->path, size, *d->model ? ", " : "", d->model,
 		 *d->serial ? ", serial number " : "", d->serial);
-	str_add(out, "           EVERYTHING on it will be lost\n"
-		     "partitions 1 bios-boot  1 MiB   GRUB for BIOS machines\n"
-		     "           2 esp       64 MiB   FAT, GRUB for UEFI machines\n"
-		     "           3 root     the rest  ext4\n");
+	if (s->layout.n)
+		plan_partitions(s, out);
+	else
+		str_add(out, "           EVERYTHING on it will be lost\n"
+			     "partitions 1 bios-boot  1 MiB   GRUB for BIOS machines\n"
+			     "           2 esp       64 MiB   FAT, GRUB for UEFI machines\n"
+			     "           3 root     the rest  ext4\n");
 	str_addf(out, "host name  %s\ntime zone  %s\nnetwork    %s %s %s\n", s->answers.host_name,
 		 s->answers.timezone, s->answers.network, s->answers.interface, s->answers.address);
 	for (size_t i = 0; i < s->answers.nusers; i++) {

@@ -6,10 +6,15 @@
 
 #include "image/answers.h"
 #include "image/device.h"
+#include "image/disk.h"
+#include "image/layout.h"
 #include "lib/arena.h"
 #include "lib/err.h"
 #include "store/store.h"
 #include "system/system.h"
+
+/* Partitions of the answers, by their contents. */
+#define SETUP_PARTS 4
 
 struct setup {
 	struct store_opts store;
@@ -17,7 +22,10 @@ struct setup {
 	struct arena arena;
 	struct answers answers;
 	struct device disk; /* of setup_open() */
-	const char *work;   /* scratch directory, ours; NULL: none yet */
+	/* of setup_open(), when partitions are named: what goes where */
+	struct layout layout;
+	struct disk_place places[SETUP_PARTS];
+	const char *work; /* scratch directory, ours; NULL: none yet */
 	/* of setup_evaluate() */
 	const char *config; /* file */
 	struct sys_eval *ev;
@@ -33,7 +41,8 @@ void setup_done(struct setup *s); /* removes the scratch directory */
 
 /* -ERR_SPACE with numbers when the machine has too little memory to go on. */
 int setup_check_memory(struct err *e);
-/* Open the disk of the answers; -ERR_INVALID when it is not the one they were given for. */
+/* Open the disk of the answers; -ERR_INVALID when it is not the one they were given for, or has no
+ * such partitions. */
 int setup_open(struct setup *s, struct err *e);
 /* Write the configuration and evaluate it: what is wrong with it is said here. */
 int setup_evaluate(struct setup *s, struct err *e);

@@ -217,7 +217,8 @@ int gpt_parse(const uint8_t head[GPT_HEAD_SECTORS * GPT_SECTOR], struct gpt *ret
 		const uint8_t *d = entries + i * ENTRY_SIZE;
 		struct gpt_part p = { .first = get(d + 32, 8),
 				      .last = get(d + 40, 8),
-				      .attributes = get(d + 48, 8) };
+				      .attributes = get(d + 48, 8),
+				      .number = (unsigned)i + 1 };
 
 		guid_swap(d, p.type.b);
 		guid_swap(d + 16, p.id.b);

@@ -38,6 +38,7 @@ struct gpt_part {
 	uint64_t first, last; /* sectors, inclusive */
 	uint64_t attributes;
 	const char *label; /* ASCII; borrowed */
+	unsigned number;   /* from gpt_parse(): what kernels and GRUB call it */
 };
 
 struct gpt {
@@ -53,8 +54,7 @@ int gpt_format(const struct gpt *g, uint8_t head[GPT_HEAD_SECTORS * GPT_SECTOR],
 	       uint8_t tail[GPT_TAIL_SECTORS * GPT_SECTOR], struct err *e);
 
 /* Read the table from the first GPT_HEAD_SECTORS sectors; all checksums and bounds are checked.
- * Labels are not kept (NULL). Entries that are not in use are left out, so an index is not the
- * number of a partition. */
+ * Labels are not kept (NULL). Entries that are not in use are left out: .number counts them. */
 int gpt_parse(const uint8_t head[GPT_HEAD_SECTORS * GPT_SECTOR], struct gpt *ret, struct err *e);
 
 uint32_t crc32_of(const void *p, size_t n); /* IEEE 802.3 */

@@ -8,7 +8,7 @@ local grub = require "bootloader.grub"
 local service = require "system.service"
 local tools = require "system.tools"
 
--- Number of the root's partition on the disks that the installer makes.
+-- Number of the root's partition on disks that are used as a whole.
 local ROOT = 3
 
 -- Started again wherever it was cut off; a shell once the user has left.
@@ -93,8 +93,11 @@ return service.service_type {
 			init = init,
 			profile = {
 				require "packages.dosfstools", require "packages.mtools", require "packages.dropbear",
+				require "packages.keymaps", require "packages.util-linux",
 			},
-			etc = { ["cairn-installer/boot"] = { text = grub.bios(ROOT) .. "\n" .. grub.efi(ROOT) .. "\n" } },
+			-- GRUB itself for a root that is another partition.
+			etc = { ["cairn-installer/boot"] = { text = ("%s\n%s\n%s\n%s\n"):format(
+				grub.bios(ROOT), grub.efi(ROOT), require "packages.grub", require "packages.grub-efi") } },
 		}
 	end,
 }

@@ -34,4 +34,10 @@ function keyboards.check(name)
 	end
 end
 
+-- The name, or an error.
+function keyboards.demand(name)
+	local why = keyboards.check(name)
+	return why and error(why, 0) or name
+end
+
 return keyboards

@@ -130,17 +130,74 @@ check 'none of them looks like a machine' test $wrong = 0
 check 'it is completed' code 0 installed install --answers "$TMP/again"
 check 'to the very same' same_files
 
+# ---- Partitions that are there
+parts=$TMP/parts
+part() { dd if="$parts" of="$TMP/part" bs=1M skip="$1" count="$2" status=none; }
+: >"$parts"
+garbage "$parts"
+printf 'label: gpt\nstart=2048, size=2048, type=21686148-6449-6E6F-744E-656564454649\nsize=67584, type=U\nsize=20480, type=S\nsize=65536, type=L, name="other"\nsize=614400, type=L\n' |
+	sfdisk -q "$parts" >/dev/null 2>&1 || exit 1
+mkfs.fat -C "$TMP/esp" 33792 >/dev/null
+echo foreign >"$TMP/other.efi"
+for d in EFI EFI/Other EFI/BOOT; do mtools -c mmd -i "$TMP/esp" "::/$d"; done
+mtools -c mcopy -i "$TMP/esp" "$TMP/other.efi" ::/EFI/Other/other.efi
+mtools -c mcopy -i "$TMP/esp" "$TMP/other.efi" ::/EFI/BOOT/BOOTX64.EFI
+dd if="$TMP/esp" of="$parts" bs=1M seek=2 conv=notrunc status=none
+cp "$parts" "$TMP/parts.old"
+answers "$TMP/p" "$parts" 'keyboard = de-latin1' 'root-partition = 5' 'esp-partition = 2' 'bios-partition = 1' 'swap-partition = 3'
+badpart() { # TEXT SED-SCRIPT
+	sed "$2" "$TMP/p" >"$TMP/bad"
+	code 65 "$1" install --answers "$TMP/bad"
+}
+check 'no such partition' badpart 'has no partition 9' 's/^root-partition.*/root-partition = 9/'
+check 'a partition twice' badpart 'partition 5 is named twice' 's/^swap-partition.*/swap-partition = 5/'
+check 'none to start from' badpart 'it would not start' '/^esp-partition/d; /^bios-partition/d'
+check 'no root' badpart 'root-partition is not given' '/^root-partition/d'
+check 'a root on an ESP' badpart "partition 2 has the type 'EFI system partition'" 's/^root-partition.*/root-partition = 2/; s/^esp-partition.*/esp-partition = 4/'
+check 'an ESP that is none' badpart "does not have the type 'EFI system partition'" 's/^esp-partition.*/esp-partition = 4/'
+check 'a name for a number' badpart "is not the number of a partition" 's/^root-partition.*/root-partition = vda5/'
+check 'an unknown layout' badpart "there is no keyboard layout 'xx'" 's/^keyboard.*/keyboard = xx/'
+sed 's/^root-partition.*/root-partition = 4/; /^swap/d' "$TMP/p" >"$TMP/bad"
+check 'a partition that is too small' code 69 'partition 4 has 32.0 MiB' install --answers "$TMP/bad"
+dd if=/dev/zero of="$parts" bs=1M seek=2 count=1 conv=notrunc status=none
+check 'an ESP without a file system' badpart 'no FAT file system that can be read' ''
+cp "$TMP/parts.old" "$parts"
+check 'the plan names them' code 0 '5 300.0 MiB  ext4; EVERYTHING on it will be lost' install --answers "$TMP/p" --dry-run
+check 'and touches nothing' cmp "$parts" "$TMP/parts.old"
+check 'installs into partitions' code 0 installed install --answers "$TMP/p"
+check 'the table is as before' cmp -n 16896 -i 512 "$parts" "$TMP/parts.old"
+check 'and what was not named' cmp -n 33554432 -i $((45 * 1048576)) "$parts" "$TMP/parts.old"
+check 'and what is behind' cmp -i $((377 * 1048576)) "$parts" "$TMP/parts.old"
+pfs="$parts?offset=$((77 * 1048576))"
+check 'a sound root there' e2fsck -fn "$pfs"
+part 2 33
+check 'a sound ESP there' fsck.fat -n "$TMP/part"
+check 'the other system is left' sh -c "mtools -c mtype -i '$TMP/part' ::/EFI/Other/other.efi | cmp - '$TMP/other.efi'"
+check 'and its default kept' sh -c "mtools -c mtype -i '$TMP/part' ::/EFI/BOOT/BOOTX64.EFI.saved | cmp - '$TMP/other.efi'"
+check 'GRUB looks for partition 5' sh -c "mtools -c mtype -i '$TMP/part' ::/EFI/BOOT/BOOTX64.EFI | grep -qx 'partition 5' && dd if='$parts' bs=1M skip=1 count=1 status=none | grep -aqx 'partition 5'"
+debugfs -R 'cat /etc/cairn/system.lua' "$pfs" 2>/dev/null >"$TMP/config"
+swap=$(sed -n 's/.*swap = .*UUID=\([0-9a-f-]*\).*/\1/p' "$TMP/config")
+part 35 10
+check 'swap space that the configuration names' sh -c "[ -n '$swap' ] && [ \$(blkid -p -o value -s UUID '$TMP/part') = '$swap' ]"
+check 'and the keyboard' grep -q 'keyboard = "de-latin1"' "$TMP/config"
+part 2 33
+cp "$TMP/part" "$TMP/esp.done"
+check 'once more' code 0 installed install --answers "$TMP/p"
+part 2 33
+check 'changes nothing on the ESP' cmp "$TMP/part" "$TMP/esp.done"
+
 # ---- Questions
 ask() { # LINES STATE: what is said goes to $TMP/said
 	printf "$1" | install --state "$2" --log "$TMP/log" >"$TMP/said" 2>&1
 }
 S=$TMP/state
-ask 'Europe/Nowhere\n' "$S"
+ask 'de-latin\nde-latin1\nEurope/Nowhere\n' "$S"
+check 'a wrong keyboard layout' grep -q "there is no keyboard layout 'de-latin' .there are: de-latin1-nodeadkeys, de-latin1" "$TMP/said"
 check 'a wrong zone' grep -q "unknown time zone 'Europe/Nowhere'" "$TMP/said"
-ask 'Europe/Berlin\nbad name\nstone\n' "$S"
+ask '\nEurope/Berlin\nbad name\nstone\n' "$S"
 check 'a wrong host name' grep -q 'is not a host name' "$TMP/said"
 check 'the state knows the page' grep -qx 'page = network' "$S"
-check 'and the answers' sh -c "grep -qx 'timezone = Europe/Berlin' '$S' && grep -qx 'host-name = stone' '$S'"
+check 'and the answers' sh -c "grep -qx 'keyboard = us' '$S' && grep -qx 'timezone = Europe/Berlin' '$S' && grep -qx 'host-name = stone' '$S'"
 check 'and is private' test "$(stat -c %a "$S")" = 600
 ask 'carrier pigeon\nstatic\n\n192.0.2.5\n192.0.2.5/24\n192.0.2.1\nx\n9.9.9.9\nback\n' "$S"
 check 'goes on there' grep -q 'Going on where the installer was cut off' "$TMP/said"
