@@ -31,6 +31,8 @@
 struct ext4_dir {
 	ext2_ino_t ino;
 	const struct man_entry *entry; /* borrowed from the manifest */
+	size_t index;		       /* among all directories */
+	uint32_t subdirs;
 };
 
 struct ext4 {
@@ -241,13 +243,14 @@ int ext4_make(const struct ext4_opts *o, const struct manifest *m, uint64_t *ret
 	struct ext4_need need = ext4_need(m);
 	uint64_t inodes = need.inodes + 16 + o->free_inodes; /* 10 reserved ones, lost+found */
 	uint64_t want = need.blocks + (o->free_bytes + EXT4_BLOCK - 1) / EXT4_BLOCK;
-	uint64_t total = want + (uint64_t)journal_mb(o) * BLOCKS_PER_MB;
+	uint64_t journal = (uint64_t)journal_mb(o) * BLOCKS_PER_MB;
+	uint64_t total = journal + MAX_OF(want, journal + BLOCKS_PER_MB);
 
 	if (strlen(o->label) > EXT4_LABEL_MAX)
 		return err_set(e, -ERR_INVALID, "label '%s' is longer than %d bytes", o->label,
 			       EXT4_LABEL_MAX);
-	if (o->size &&
-	    o->size / EXT4_BLOCK < total) /* mke2fs would only grumble about its journal */
+	if (o->size && o->size / EXT4_BLOCK < total) /* mke2fs would only grumble about its journal,
+						      * which may take a half */
 		return too_small(o, total - o->size / EXT4_BLOCK, e);
 	if (o->size)
 		total = o->size / EXT4_BLOCK;
@@ -323,8 +326,10 @@ static int dirs_add(struct ext4 *x, ext2_ino_t ino, const struct man_entry *n, s
 		x->dirs = p;
 		x->cap_dirs = cap;
 	}
-	x->dirs[x->ndirs++] = (struct ext4_dir){ ino, n };
-	x->open[x->nopen++] = (struct ext4_dir){ ino, n };
+	if (x->nopen)
+		x->dirs[x->open[x->nopen - 1].index].subdirs++;
+	x->dirs[x->ndirs] = (struct ext4_dir){ .ino = ino, .entry = n, .index = x->ndirs };
+	x->open[x->nopen++] = x->dirs[x->ndirs++];
 	return 0;
 }
 
@@ -587,6 +592,19 @@ struct img_sink *ext4_sink(struct ext4 *x)
 	return &x->sink;
 }
 
+/* More directories in one than its inode counts: 1 stands for that. */
+static int uncount(struct ext4 *x, ext2_ino_t ino, struct err *e)
+{
+	struct ext2_inode inode;
+	errcode_t c = ext2fs_read_inode(x->fs, ino, &inode);
+
+	if (!c) {
+		inode.i_links_count = 1;
+		c = ext2fs_write_inode(x->fs, ino, &inode);
+	}
+	return c ? fail(e, c, "counting links") : 0;
+}
+
 /* Linking names into a directory touches it, so its own attributes come last. */
 static int last_touch(struct ext4 *x, struct err *e)
 {
@@ -594,7 +612,10 @@ static int last_touch(struct ext4 *x, struct err *e)
 	ext2_ino_t ino;
 
 	for (size_t i = 0; i < x->ndirs; i++) {
-		int r = update(x, x->dirs[i].ino, x->dirs[i].entry, e);
+		const struct ext4_dir *d = &x->dirs[i];
+		int r = d->subdirs + 2 > EXT2_LINK_MAX ? uncount(x, d->ino, e) : 0;
+		if (r == 0)
+			r = update(x, d->ino, d->entry, e);
 		if (r < 0)
 			return r;
 	}
