@@ -61,7 +61,8 @@ local partition = schema.record("partition", {
 -- Firmware of every kind finds its way.
 local function usual(i)
 	local list = { partition { content = "bios-boot" }, partition { content = "esp", label = "ESP" } }
-	for _, fs in ipairs(i.operating_system.file_systems) do
+	local os = i.operating_system
+	for _, fs in ipairs(os.bootloader.type == "grub" and os.file_systems or {}) do
 		if fs.mount_point == "/" and file_systems.read_only(fs) then
 			list[#list + 1] = partition { content = "boot" }
 		end

@@ -62,11 +62,15 @@ local function check_partitions(whole, args)
 			schema.fail(p, "file_systems says that the root is " .. fs.type, "file_system")
 		elseif p.content == "root" and read_only then
 			check_read_only(p, fs, args)
-		elseif p.content == "boot" and not read_only then
-			schema.fail(p, "a boot partition goes with a root of squashfs or erofs", "content")
+		elseif p.content == "boot" and not (read_only and os.bootloader.type == "grub") then
+			schema.fail(p, "a boot partition goes with GRUB and a root of squashfs or erofs", "content")
 		end
 	end
-	if read_only and not has_boot and os.bootloader.type == "grub" and not args.no_bootloader then
+	if not read_only or args.no_bootloader then
+		return
+	elseif os.bootloader.type == "extlinux" then
+		schema.fail(os.bootloader, "extlinux does not read " .. fs.type, "type")
+	elseif os.bootloader.type == "grub" and not has_boot then
 		schema.fail(whole, "GRUB does not read " .. fs.type .. ": a partition with content = \"boot\" is needed", "partitions")
 	end
 end

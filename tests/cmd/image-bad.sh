@@ -18,6 +18,22 @@ X
 config label.lua LABEL=a-name-of-17-byte ext4
 config type.lua LABEL=x xfs
 config good.lua LABEL=x ext4
+config squashfs-label.lua LABEL=x squashfs
+config squashfs.lua PARTLABEL=root squashfs
+config erofs.lua LABEL=x erofs
+config erofs-label.lua LABEL=1234567890123456 erofs
+layout() { # FILE CONFIG PARTITIONS: a disk of one's own, with an operating system from CONFIG
+	printf 'return require("image").image {\n\toperating_system = require "%s",\n\tpartitions = { %s },\n}\n' "$2" "$3" >"$1"
+}
+sed '/^}/i\	bootloader = { type = "extlinux" },' erofs.lua >extlinux.lua
+layout no-boot.lua erofs '{ content = "root" }'
+layout boot.lua good '{ content = "boot" }, { content = "root" }'
+layout other.lua erofs '{ content = "boot" }, { content = "root", file_system = "squashfs" }'
+layout free.lua erofs '{ content = "boot" }, { content = "root", free = "1M" }'
+layout label.sq.lua squashfs '{ content = "boot" }, { content = "root", label = "x" }'
+layout not-root.lua good '{ content = "root" }, { content = "empty", size = "1M", file_system = "erofs" }'
+layout ext4.lua good '{ content = "root" }, { content = "ext4" }'
+layout boots.lua squashfs '{ content = "root" }, { content = "boot" }, { content = "boot", name = "b" }'
 echo 'return 7' >number.lua
 mkdir dir
 
@@ -44,7 +60,26 @@ refuse 'a missing configuration' 1 'none.lua: No such file' none.lua
 refuse 'a configuration of something else' 65 'not an operating_system' number.lua
 refuse 'a label too long for ext4' 65 'label.lua:3:' label.lua
 refuse 'a root file system of another type' 65 'type.lua:3:' type.lua
+refuse 'squashfs that is found by label' 65 'squashfs has neither label nor UUID' squashfs-label.lua
+refuse 'a label too long for erofs' 65 'labels of erofs have at most 15 bytes' erofs-label.lua
+refuse 'a root that GRUB does not read' 65 'GRUB does not read erofs' no-boot.lua
+refuse 'a root that extlinux does not read' 65 'extlinux does not read erofs' extlinux.lua
+refuse 'a boot partition beside a root that GRUB reads' 65 'goes with GRUB and a root of squashfs or erofs' boot.lua
+refuse 'a root of one type and of another' 65 'file_systems says that the root is erofs' other.lua
+refuse 'free space where there is none' 65 'erofs has no free space' free.lua
+refuse '--free where there is none' 65 'erofs has no free space' --free 1M erofs.lua
+refuse 'a label for squashfs' 65 'neither label nor UUID' label.sq.lua
+refuse '--label for squashfs' 65 'neither label nor UUID' --label x squashfs.lua
+refuse 'a file system of what is no root' 65 'only of a root' not-root.lua
+refuse 'an ext4 without size' 65 'needs a size' ext4.lua
+refuse 'two boot partitions' 65 'at most one boot partition' boots.lua
 refuse 'an output that is a directory' 1 'no regular file' -o dir good.lua
+ln -s "$TMP/elsewhere" link
+mkfifo pipe
+refuse 'an output that is a link' 1 'no regular file' -o link good.lua
+refuse 'an output that is a pipe' 1 'no regular file' -o pipe good.lua
+refuse 'an output that is a device' 1 'no regular file' -o /dev/null good.lua
+[ -c /dev/null ] && [ ! -e elsewhere ] && [ -L link ] || { echo "not ok - what was there is as it was" && fails=1; }
 refuse 'an output in no directory' 1 'No such file' -o none/image.raw good.lua
 echo "1..$n"
 exit $fails
