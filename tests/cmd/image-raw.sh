@@ -88,6 +88,26 @@ expect() {
 check 'hashes are those of the NARs' sh -c "[ '$(rows)' = '$(expect)' ]"
 check 'references' test "$(sqlite3 "$TMP/db.sqlite" 'select count(*) from Refs')" = 3
 
+# FAT at its borders: of 12, 16 and 32 bits, and of clusters of one sector.
+fat() { # MIB BITS
+	printf '[partition esp]\ncontent = esp\nsize = %dM\n[partition root]\ncontent = root\n' "$1" >"$TMP/fat.layout"
+	write "$TMP/a" "$TMP/f.raw" --layout "$TMP/fat.layout" --without-store --no-menu || return 1
+	dd if="$TMP/f.raw" of="$TMP/fat" bs=1M skip=1 count="$1" conv=sparse status=none
+	fsck.fat -nv "$TMP/fat" >"$TMP/fsck" && grep -q "FATs, $2 bit" "$TMP/fsck" && ! grep -qi 'too few\|warning' "$TMP/fsck" &&
+		mtools -c mtype -i "$TMP/f.raw@@1M" ::/EFI/BOOT/BOOTX64.EFI | cmp - "$TMP/esp/EFI/BOOT/BOOTX64.EFI" &&
+		rm -f "$TMP/f.raw" "$TMP/fat"
+}
+for size in '8 12' '9 16' '33 16' '34 32' '256 32' '257 32'; do
+	# shellcheck disable=SC2086
+	check "an ESP of ${size% *} MiB" fat $size
+done
+
+# A file system without anything left.
+layout 'free = 0' >"$TMP/full.layout"
+check 'no room is left' write "$TMP/a" "$TMP/f.raw" --layout "$TMP/full.layout"
+check 'and it is sound' e2fsck -fn "$TMP/f.raw?offset=$((42 * 1048576))"
+rm -f "$TMP/f.raw"
+
 # Without the store's items: the database knows them all the same.
 layout 'free = 64M' >"$TMP/roomy"
 check 'an image without store' write "$TMP/a" "$TMP/n.raw" --layout "$TMP/roomy" --without-store --no-menu
