@@ -185,4 +185,29 @@ is "file" "$1" "/EFI/x y.efi"
 check "it is the default" [ "$(sed -n 's/^set default=//p' "$cfg" | tail -n 1)" = "'extra-0'" ]
 check "the generation is known all the same" sh -c '"$CAIRN" system status --json --target-root "$0" | grep -q "\"default\":3,"' "$R"
 
+# ---- Without a boot loader: boots are counted where stage 1 has made the environment block
+R=$TMP/direct
+change_args="--root $TMP/machine --modules $TMP/world --target-root $R"
+mkdir -p "$R/run" && ln -s "$TMP/machine/gnu" "$R/gnu"
+for name in one two; do
+	sed 's/type = "grub", timeout = 1, serial = true/type = "none"/' "$TMP/$name.lua" >"$TMP/direct-$name.lua"
+done
+check "a machine without a boot loader" run reconfigure $change_args "$TMP/direct-one.lua"
+check "has no menu" [ ! -e "$R/boot/grub/grub.cfg" ]
+boots 1
+check "its gate" run mark-good --target-root "$R"
+check "has nothing to tell" [ ! -e "$R/boot/grub/grubenv" ]
+check "its status" run status --target-root "$R"
+check "says so" grep -qx 'boot loader  none: boots are not counted' "$TMP/out"
+mkdir -p "$R/boot/grub" && grub-editenv "$R/boot/grub/grubenv" create && counted 1 2
+check "the gate when boots are counted" run mark-good --target-root "$R"
+check "tells" [ "$(env cairn_good) $(env cairn_try)" = "1 " ]
+check "a switch" run reconfigure $change_args "$TMP/direct-two.lua"
+check "begins a trial" [ "$(env cairn_try) $(env cairn_left)" = "2 3" ]
+counted 2 0
+check "its status" run status --target-root "$R"
+check "says what the profile names" grep -qx 'default      generation 2' "$TMP/out"
+check "and what starts" grep -qx 'next boot    generation 1' "$TMP/out"
+check "as JSON" [ "$(json boot_loader) $(json fell_back) $(json default) $(json next) $(json good) $(json trial) $(json tries_left)" = "none True 2 1 1 2 0" ]
+
 finish
