@@ -402,6 +402,12 @@ static int change_kernel(const struct root_spec *s, const char *running, struct 
 
 	if (generation_same_kernel(NEW_ROOT, running, s->system))
 		return 0;
+	/* The parameters of the generation would not say it: what is not to be written would be. */
+	if (s->is_volatile || s->image[0] || s->store[0]) {
+		log_warn("boot: the kernel is not that of the generation, and stays: the root is "
+			 "one of this boot only");
+		return 0;
+	}
 	int r = generation_kexec(NEW_ROOT, s, &damaged, &why);
 	if (damaged && s->trial) {
 		*e = why;
