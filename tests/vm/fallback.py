@@ -22,6 +22,7 @@ def shell(name, command, more=""):
 
 # What is wrong with a generation: arguments of config().
 FAULTS = {
+    "the kernel panics before stage 1": {"argument": "rdinit=/nonexistent"},
     "the kernel panics": {"service": shell("crash", "echo c >/proc/sysrq-trigger")},
     "root= is wrong": {"root": "LABEL=nowhere", "argument": "rootdelay=2"},
     "there is no init": {"argument": "init=/nonexistent"},
