@@ -120,6 +120,8 @@ int boot_menu_text(const struct boot_menu *menu, struct str *out, struct err *e)
  * one. Where the file system cannot be frozen (no privilege, tmpfs) it is synced instead.
  * The closure and boot files the menu names must be complete before. */
 int boot_write_menu(const struct boot_place *p, const struct boot_menu *menu, struct err *e);
+/* Could a menu be written? -ERR_INVALID, -ERR_NOTFOUND: not the right partition is there. */
+int boot_check(const struct boot_place *p, struct err *e);
 /* Number of the generation that the menu in place starts; 0: no menu, or not one of ours. */
 int boot_menu_default(const struct boot_place *p, unsigned *ret, struct err *e);
 #define BOOT_MENU_FILE "boot/grub/grub.cfg"
@@ -148,6 +150,8 @@ int boot_count_load(const struct boot_place *p, struct boot_count *ret, struct e
 /* Generation number is to be booted for the first time: it gets BOOT_TRIES boots, unless it is the
  * good one. The block is made when it is missing. */
 int boot_trial_begin(const struct boot_place *p, unsigned number, struct err *e);
+/* Generation number will not be booted after all. */
+int boot_trial_end(const struct boot_place *p, unsigned number, struct err *e);
 /* Generation number came up well: it is what the menu falls back to; its trial is over. */
 int boot_mark_good(const struct boot_place *p, unsigned number, struct err *e);
 

@@ -80,6 +80,15 @@ static int mark_good(int fd, unsigned number, struct err *e)
 	return boot_env_update(fd, vars, c.trial == number ? ARRAY_LEN(vars) : 1, e);
 }
 
+static int trial_end(int fd, unsigned number, struct err *e)
+{
+	static const struct boot_var vars[] = { { COUNT_TRY, NULL }, { COUNT_LEFT, NULL } };
+	struct boot_count c;
+	int r = boot_count_get(fd, &c, e);
+
+	return r < 0 || c.trial != number ? r : boot_env_update(fd, vars, ARRAY_LEN(vars), e);
+}
+
 static int change(const struct boot_place *p, unsigned number,
 		  int (*fn)(int, unsigned, struct err *), struct err *e)
 {
@@ -109,4 +118,9 @@ int boot_trial_begin(const struct boot_place *p, unsigned number, struct err *e)
 int boot_mark_good(const struct boot_place *p, unsigned number, struct err *e)
 {
 	return change(p, number, mark_good, e);
+}
+
+int boot_trial_end(const struct boot_place *p, unsigned number, struct err *e)
+{
+	return change(p, number, trial_end, e);
 }

@@ -174,6 +174,13 @@ int boot_top_open(const struct boot_place *p, struct err *e)
 	return r < 0 ? r : fd_take(&top);
 }
 
+int boot_check(const struct boot_place *p, struct err *e)
+{
+	auto_fd int top = boot_top_open(p, e);
+
+	return top < 0 ? top : 0;
+}
+
 int boot_dir_open(const struct boot_place *p, struct err *e)
 {
 	const char *dir = loaders[p->type].dir;

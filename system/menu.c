@@ -220,3 +220,27 @@ int sys_menu_begin_trial(const struct sys_root *r, unsigned number, const char *
 	rc = boot_trial_begin(&place, number, e);
 	return rc < 0 ? err_wrap(e, rc, "while putting generation %u on trial", number) : 0;
 }
+
+int sys_menu_end_trial(const struct sys_root *r, unsigned number, const char *path, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	struct sys_menu settings;
+	int rc = sys_menu_load(r, &a, path, &settings, e);
+
+	if (rc < 0)
+		return rc;
+	struct boot_place place = sys_menu_place(r, &settings);
+	return boot_counts(&place) ? boot_trial_end(&place, number, e) : 0;
+}
+
+int sys_menu_check(const struct sys_root *r, const char *path, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	struct sys_menu settings;
+	int rc = sys_menu_load(r, &a, path, &settings, e);
+
+	if (rc < 0)
+		return rc;
+	struct boot_place place = sys_menu_place(r, &settings);
+	return boot_check(&place, e);
+}

@@ -37,3 +37,7 @@ int sys_menu_write(const struct sys_root *r, const struct gen_list *list, unsign
  * last, the boot loader counts its boots and goes back to that one when they are used up. */
 int sys_menu_begin_trial(const struct sys_root *r, unsigned number, const char *path,
 			 struct err *e);
+/* It is not, because the switch to it was undone. */
+int sys_menu_end_trial(const struct sys_root *r, unsigned number, const char *path, struct err *e);
+/* Can the menu in which the generation at path is the default be written where it belongs? */
+int sys_menu_check(const struct sys_root *r, const char *path, struct err *e);

@@ -114,10 +114,14 @@ static int undo_select(const struct sys_root *r, const struct note *n, struct er
 /* Back to FROM: link and menu first, so that nothing names a generation that is gone. */
 static int undo(const struct sys_root *r, const struct note *n, struct err *e)
 {
+	struct err ignored = ERR_INIT;
 	int rc = undo_select(r, n, e);
 
 	if (rc == 0 && n->from)
 		rc = put_menu(r, (unsigned)n->from, n->fresh ? (unsigned)n->to : 0, e);
+	/* Where that cannot be written the trial could not begin, either. */
+	if (rc == 0 && n->fresh)
+		(void)sys_menu_end_trial(r, (unsigned)n->to, n->path, &ignored);
 	if (rc == 0 && n->fresh)
 		rc = gen_link_remove(r, (unsigned)n->to, e);
 	return rc < 0 ? rc : note_remove(r, e);
@@ -198,6 +202,8 @@ int sys_switch(const struct sys_root *r, unsigned to, const char *path, struct e
 		return err_set(e, -ERR_NOTFOUND, "there is no generation %u", to);
 	n = (struct note){ list.current, to, path != NULL, path ? path : g->path };
 	rc = gen_check(r, n.path, e);
+	if (rc == 0)
+		rc = sys_menu_check(r, n.path, e);
 	if (rc < 0)
 		return rc;
 	rc = note_write(r, &n, e);

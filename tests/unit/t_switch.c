@@ -220,6 +220,16 @@ static void check_trial(int n)
 			  c.left);
 }
 
+static void check_no_trial(int n)
+{
+	struct boot_count c = { 0, 0, 0 };
+	struct err e = ERR_INIT;
+
+	CHECK_INT(boot_count_load(&place, &c, &e), 0);
+	if (c.trial)
+		TEST_FAIL("failure %d: generation %u is on trial", n, c.trial);
+}
+
 /* Everything agrees on one generation; says which. */
 static unsigned settled(int n)
 {
@@ -360,6 +370,8 @@ TEST(failure_changes_nothing)
 		countdown = 0;
 		if (rc < 0 && settled(n) != 1)
 			TEST_FAIL("failure %d: reported, but switched", n);
+		if (rc < 0)
+			check_no_trial(n);
 		if (rc == 0 && current(&(size_t){ 0 }) != 2)
 			TEST_FAIL("failure %d: not reported", n);
 		machine_remove();
