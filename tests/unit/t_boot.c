@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "bootloader/bootloader.h"
 
+#include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -487,6 +489,60 @@ TEST(embedding)
 	CHECK_INT(boot_embed(fd, 8, 10, &code, &changed, &e), -ERR_INVALID);
 }
 
+static size_t written; /* bytes that pwrite() may still write, while counted is set */
+static bool counted;
+
+ssize_t pwrite(int fd, const void *p, size_t n, off_t off)
+{
+	ssize_t (*real)(int, const void *, size_t, off_t) =
+		(__typeof__(real))dlsym(RTLD_NEXT, "pwrite");
+
+	if (!counted)
+		return real(fd, p, n, off);
+	n = n < written ? n : written;
+	written -= n;
+	if (n == 0) {
+		errno = EIO;
+		return -1;
+	}
+	return real(fd, p, n, off);
+}
+
+/* Cut after any number of bytes: the boot sector is written only when all of core.img is there. */
+TEST(embedding_cut)
+{
+	static uint8_t boot[512], core[5000], whole[16384], got[16384];
+	const struct boot_code code = { { (char *)boot, sizeof(boot) },
+					{ (char *)core, sizeof(core) } };
+	struct err e = ERR_INIT;
+
+	memset(boot, 0xb0, sizeof(boot));
+	memcpy(boot + 510, "\x55\xaa", 2);
+	memset(core, 0xc0, sizeof(core));
+	auto_fd int good = memfd_create("disk", MFD_CLOEXEC);
+	CHECK_INT(ftruncate(good, sizeof(whole)), 0);
+	CHECK_INT(boot_embed(good, 8, 10, &code, NULL, &e), 0);
+	CHECK_INT(pread(good, whole, sizeof(whole), 0), sizeof(whole));
+	for (size_t n = 0; n < sizeof(core) + 600 && !test_failures; n += 61) {
+		auto_fd int fd = memfd_create("disk", MFD_CLOEXEC);
+
+		CHECK_INT(ftruncate(fd, sizeof(got)), 0);
+		counted = true;
+		written = n;
+		int r = boot_embed(fd, 8, 10, &code, NULL, &e);
+		counted = false;
+		CHECK_INT(pread(fd, got, sizeof(got), 0), sizeof(got));
+		if (r == 0)
+			CHECK(memcmp(got, whole, sizeof(got)) == 0);
+		if (got[0])
+			CHECK(memcmp(got + 8 * 512, whole + 8 * 512, 10 * 512) == 0);
+		/* Once more, undisturbed. */
+		CHECK_INT(boot_embed(fd, 8, 10, &code, NULL, &e), 0);
+		CHECK_INT(pread(fd, got, sizeof(got), 0), sizeof(got));
+		CHECK(memcmp(got, whole, sizeof(got)) == 0);
+	}
+}
+
 /* ---- In place, on a scratch directory */
 
 static bool reads(int dir, const char *path, const char *part)
@@ -605,4 +661,4 @@ TEST(write_menu)
 
 TEST_MAIN(entry_round_trip, entry_strict, entry_format_refuses, menu_text, extras, extras_refused,
 	  extras_quoting, menu_refuses, menu_quoting, environment, environment_together, counting,
-	  embedding, write_menu)
+	  embedding, embedding_cut, write_menu)

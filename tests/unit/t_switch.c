@@ -353,8 +353,8 @@ TEST(cut_during_recovery)
 	CHECK(through);
 }
 
-/* Each call fails once with a full disk: the switch reports it, and nothing has changed. */
-TEST(failure_changes_nothing)
+/* Each call fails once: the switch reports it, and nothing has changed. */
+static void fail_everywhere(int with)
 {
 	bool through = false;
 
@@ -364,7 +364,7 @@ TEST(failure_changes_nothing)
 
 		machine_make();
 		countdown = n;
-		failure = ENOSPC;
+		failure = with;
 		rc = sys_switch(&root, 2, TWO, &e);
 		through = countdown > 0;
 		countdown = 0;
@@ -377,6 +377,12 @@ TEST(failure_changes_nothing)
 		machine_remove();
 	}
 	CHECK(through);
+}
+
+TEST(failure_changes_nothing)
+{
+	fail_everywhere(ENOSPC); /* a full disk */
+	fail_everywhere(EIO);	 /* a broken one */
 }
 
 TEST(refuses_what_is_no_system)
