@@ -11,6 +11,7 @@
 /* Wants the types of the headers above, and does not include them itself. */
 #include <ext2fs/ext2fs.h>
 
+#include "image/readback.h"
 #include "lib/fd.h"
 #include "lib/path.h"
 #include "lib/proc.h"
@@ -51,6 +52,9 @@ struct ext4 {
 	size_t nruns, cap_runs, run;
 	char *buf; /* owned; RUN_BLOCKS blocks that collect */
 	size_t fill;
+	const char *file;	 /* borrowed */
+	uint64_t first;		 /* block of the file system in file */
+	struct readback written; /* of a device */
 };
 
 static int fail(struct err *e, errcode_t code, const char *what)
@@ -511,6 +515,9 @@ static int put_blocks(struct ext4 *x, uint64_t at, size_t count, struct err *e)
 							    x->buf + i * EXT4_BLOCK);
 		if (c)
 			return fail(e, c, "writing a file");
+		for (size_t j = 0; x->device && j < k; j++)
+			readback_add(&x->written, x->first + r->e_pblk + off + j,
+				     x->buf + (i + j) * EXT4_BLOCK);
 		i += k;
 		x->goal = r->e_pblk + off + k;
 	}
@@ -575,6 +582,8 @@ int ext4_open(const struct ext4_opts *o, struct ext4 **ret, struct err *e)
 		return r;
 	}
 	x->device = o->device;
+	x->file = o->file;
+	x->first = o->offset / EXT4_BLOCK;
 	x->fs->now = 1; /* what the library stamps on its own */
 	x->goal = ~(blk64_t)0;
 	x->sink = (struct img_sink){ sink_entry, sink_data, sink_end };
@@ -635,13 +644,16 @@ int ext4_finish(struct ext4 *x, uint64_t *ret_free, struct err *e)
 	uint64_t free_bytes = ext2fs_free_blocks_count(x->fs->super) * EXT4_BLOCK;
 	/* The image is durable when its store item is registered, not here. */
 	errcode_t c = ext2fs_close2(x->fs, EXT2_FLAG_FLUSH_NO_SYNC);
-	if (!c)
-		x->fs = NULL;
-	ext4_free(x);
-	if (c)
+	if (c) {
+		ext4_free(x);
 		return fail(e, c, "writing tables");
-	*ret_free = free_bytes;
-	return 0;
+	}
+	x->fs = NULL;
+	r = x->device ? readback_check(&x->written, x->file, e) : 0;
+	ext4_free(x);
+	if (r == 0)
+		*ret_free = free_bytes;
+	return r;
 }
 
 void ext4_free(struct ext4 *x)
@@ -653,5 +665,6 @@ void ext4_free(struct ext4 *x)
 	free(x->dirs);
 	free(x->runs);
 	free(x->buf);
+	readback_done(&x->written);
 	free(x);
 }

@@ -186,6 +186,56 @@ check 'once more' code 0 installed install --answers "$TMP/p"
 part 2 33
 check 'changes nothing on the ESP' cmp "$TMP/part" "$TMP/esp.done"
 
+# ---- Bad disks: from some byte on they drop what is written, or fail
+cat >"$TMP/bad.c" <<'C'
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+static int is_bad(int fd, off64_t at)
+{
+	char link[64], name[4096];
+	const char *from = getenv("BAD_FROM"), *disk = getenv("BAD_DISK");
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	ssize_t n = from ? readlink(link, name, sizeof(name) - 1) : -1;
+	if (n < 0)
+		return 0;
+	name[n] = '\0';
+	return strcmp(name, disk) == 0 && at >= atoll(from);
+}
+ssize_t pwrite64(int fd, const void *p, size_t n, off64_t at) __attribute__((alias("pwrite")));
+ssize_t pwrite(int fd, const void *p, size_t n, off64_t at)
+{
+	ssize_t (*next)(int, const void *, size_t, off64_t) = dlsym(RTLD_NEXT, "pwrite64");
+
+	if (!is_bad(fd, at))
+		return next(fd, p, n, at);
+	if (getenv("BAD_FAILS")) {
+		errno = EIO;
+		return -1;
+	}
+	return n < 16384 ? next(fd, p, n, at) : (ssize_t)n; /* tables survive, files do not */
+}
+C
+bad_disk() { # FROM [NAME=VALUE]
+	BAD_FROM=$1 BAD_DISK=$disk LD_PRELOAD=$TMP/bad.so env ${2-_=} "$CAIRN" install --root "$R" --modules "$TMP/world" --quiet --answers "$TMP/again"
+}
+if ldd "$CAIRN" 2>/dev/null | grep -q 'libc\.so' && ! ldd "$CAIRN" | grep -q asan; then
+	${CC:-cc} -shared -fPIC -O1 -o "$TMP/bad.so" "$TMP/bad.c" -ldl || exit 1
+	garbage "$disk"
+	check 'a disk that drops writes from some byte on' code 1 'is not what is read there' bad_disk 90000000
+	check 'is no machine' sh -c "! sfdisk -d '$disk' >/dev/null 2>&1"
+	check 'a disk that fails there' code 1 'Input/output error' bad_disk 90000000 BAD_FAILS=1
+	check 'is none, either' sh -c "! sfdisk -d '$disk' >/dev/null 2>&1"
+	check 'a disk that is sound' code 0 installed bad_disk 999999999999
+else
+	echo '# skip: faults of disks need a program that is linked dynamically, without sanitizers'
+fi
+
 # ---- Questions
 ask() { # LINES STATE: what is said goes to $TMP/said
 	printf "$1" | install --state "$2" --log "$TMP/log" >"$TMP/said" 2>&1
