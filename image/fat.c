@@ -15,7 +15,7 @@
 #define SECTOR	  512
 #define FAT32_MIN (34u << 20)  /* fewer clusters of one sector make FAT16 */
 #define FAT32_ONE (256u << 20) /* clusters of one sector up to here */
-#define FAT16_MIN (9u << 20) /* fewer clusters make FAT12 */
+#define FAT16_MIN (9u << 20)   /* fewer clusters make FAT12 */
 
 /* FAT begins in 1980; earlier times would be written as its first moment anyway. */
 static const char *const fat_env[] = {
