@@ -203,6 +203,8 @@ static int check_room(int dir, const struct vec *missing, const struct bootfiles
 	char want[16], have[16];
 	struct statvfs fs;
 
+	if (missing->n == 0 && more->files == 0)
+		return 0; /* a partition that is full can still go back to what it has */
 	if (fstatvfs(dir, &fs) < 0)
 		return err_sys(e, "boot partition");
 	uint64_t unit = fs.f_frsize ? fs.f_frsize : 512;

@@ -14,13 +14,12 @@
 #include "lib/fd.h"
 #include "lib/path.h"
 
-#define MENU_NAME	  "menu"
-#define LIMIT_MENU	  (1u << 20) /* as the program has it */
-#define LIMIT_PROGRAM	  (32u << 20)
-#define PROGRAM_DIR	  "EFI/BOOT"
-#define PROGRAM_NAME	  "BOOTX64.EFI"
-#define DIR_NAME	  "EFI/cairn"
-#define CLUSTERS_RESERVED 3 /* menu, program, environment block */
+#define MENU_NAME     "menu"
+#define LIMIT_MENU    (1u << 20) /* as the program has it */
+#define LIMIT_PROGRAM (32u << 20)
+#define PROGRAM_DIR   "EFI/BOOT"
+#define PROGRAM_NAME  "BOOTX64.EFI"
+#define DIR_NAME      "EFI/cairn"
 
 static const unsigned char program[] = {
 #include "bootloader/efistub.inc"
@@ -151,19 +150,47 @@ int boot_claim(const char *esp, struct err *e)
 
 /* ---- The partition --------------------------------------------------------------------------- */
 
+static bool program_is_present(int top)
+{
+	auto_str struct str have = STR_INIT;
+	struct err ignored = ERR_INIT;
+
+	return file_read(top, PROGRAM_DIR "/" PROGRAM_NAME, &have, LIMIT_PROGRAM, &ignored) == 0 &&
+	       slice_eq(str_slice(&have), program_bytes());
+}
+
+/* What will be written besides kernels. */
+static struct bootfiles_more reckon(int top, const struct menu_place *menu, const struct str *text)
+{
+	struct bootfiles_more more = { .text = MENU_NAME };
+
+	if (!menu_is_present(menu, text)) {
+		more.bytes += text->len;
+		more.files++;
+	}
+	if (!program_is_present(top)) {
+		more.bytes += sizeof(program);
+		more.files++;
+	}
+	if (faccessat(menu->dir, BOOT_ENV_NAME, F_OK, 0) < 0) {
+		more.bytes += BOOT_ENV_SIZE;
+		more.files++;
+	}
+	return more;
+}
+
 static int write_parts(const struct boot_place *p, int dir, const struct bootfiles *b,
 		       const struct str *text, struct err *e)
 {
-	const struct bootfiles_more more = { MENU_NAME, text->len + sizeof(program),
-					     CLUSTERS_RESERVED };
 	const struct menu_place menu = { dir, MENU_NAME, -1, false };
-	int r = bootfiles_write(b, dir, &more, e);
-
-	if (r < 0)
-		return r;
 	auto_fd int top = boot_top_open(p, e);
+
 	if (top < 0)
 		return top;
+	const struct bootfiles_more more = reckon(top, &menu, text);
+	int r = bootfiles_write(b, dir, &more, e);
+	if (r < 0)
+		return r;
 	if ((r = program_put(top, program_bytes(), e)) < 0 || (r = boot_env_ensure(dir, e)) < 0 ||
 	    (r = menu_put(&menu, text, e)) < 0)
 		return r;

@@ -101,8 +101,9 @@ int extlinux_default(const struct boot_place *p, unsigned *ret, struct err *e)
 static int write_parts(const struct boot_place *p, int dir, const struct bootfiles *b,
 		       const struct str *text, struct err *e)
 {
-	const struct bootfiles_more more = { CONF_NAME, text->len, 1 };
 	struct menu_place menu = { dir, CONF_NAME, -1, false };
+	const bool same = menu_is_present(&menu, text);
+	const struct bootfiles_more more = { CONF_NAME, same ? 0 : text->len, !same };
 	int r = bootfiles_write(b, dir, &more, e);
 
 	if (r < 0)

@@ -130,7 +130,7 @@ static int unlink_if_there(int dir, const char *name, struct err *e)
 	return 0;
 }
 
-static bool is_present(const struct menu_place *p, const struct str *text)
+bool menu_is_present(const struct menu_place *p, const struct str *text)
 {
 	auto_str struct str old = STR_INIT;
 	struct err ignored = ERR_INIT;
@@ -162,7 +162,7 @@ int menu_put(const struct menu_place *p, const struct str *text, struct err *e)
 	 * under its name is complete. The old one is dropped only below, behind a flush. */
 	if ((r = unlink_if_there(p->dir, n.new, e)) < 0)
 		return r;
-	bool present = is_present(p, text);
+	bool present = menu_is_present(p, text);
 	if (!present && (r = write_new(p->dir, n.new, text, e)) < 0) {
 		(void)unlinkat(p->dir, n.new, 0); /* half a menu is only in the way */
 		return r;

@@ -17,6 +17,8 @@ struct menu_place {
 /* When this returns 0 the boot loader reads the new text, and everything synced before on the file
  * systems of dir and store; on failure or after a crash it reads the old one. */
 int menu_put(const struct menu_place *p, const struct str *text, struct err *e);
+/* Is that the text in place? */
+bool menu_is_present(const struct menu_place *p, const struct str *text);
 /* Is the directory the root of a file system? A scratch directory inside a larger one is nothing a
  * boot loader could start from. */
 bool menu_is_mount_root(int fd);
