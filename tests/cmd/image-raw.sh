@@ -50,6 +50,26 @@ check 'five partitions' sh -c "sfdisk -d '$img' | grep -c 'start=' | grep -qx 5"
 check 'an attribute' sh -c "sfdisk -d '$img' | grep 'name=\"data\".*attrs=\"GUID:63\"'"
 check 'it is sparse' test "$(du -k "$img" | cut -f1)" -lt $(($(stat -c %s "$img") / 2048))
 
+# What is written is what is in it: nothing twice, no zeros. (Counted for a larger system by make bench.)
+economy() {
+	printf '[partition root]\ncontent = root\n' >"$TMP/plain.layout"
+	cp -a "$TMP/a" "$TMP/big"
+	head -c 80000000 /dev/urandom >"$TMP/big$linux/more"
+	set -- --closure "$TMP/closure" --system $system --store-prefix "$TMP/big" --layout "$TMP/plain.layout" --no-menu \
+		--mke2fs "$(command -v mke2fs)" --work "$TMP" -o "$TMP/e.raw"
+	strace -f -qq -o "$TMP/trace" -e trace=write,pwrite64,writev,pwritev "$CAIRN" builder image-raw "$@" || return 1
+	bytes=$(sed -n 's/.*= \([0-9]*\)$/\1/p' "$TMP/trace" | awk '{ n += $1 } END { printf "%d", n }')
+	room=$(($(stat -c %b "$TMP/e.raw") * 512))
+	echo "$bytes bytes written, $room allocated"
+	rm -rf "$TMP/e.raw" "$TMP/big"
+	[ "$bytes" -gt 80000000 ] && [ "$bytes" -le $((room + room / 20)) ]
+}
+if command -v strace >/dev/null && strace true 2>/dev/null; then
+	check 'what is written is what is in it' economy
+else
+	echo '# bytes written are not counted: no strace'
+fi
+
 # A disk of a given size: the root takes what the others leave.
 check 'an image of 128 MiB' write "$TMP/a" "$TMP/s.raw" --size 128M
 check 'has 128 MiB' test "$(stat -c %s "$TMP/s.raw")" = $((128 * 1048576))
