@@ -83,9 +83,10 @@ types='ext4 squashfs iso9660 initramfs docker tarball qcow2'
 
 # write TYPE STORE IMAGE: through $WITH, a command that runs another.
 write() {
-	mkdir -p "$3.work"
-	chmod 777 "$3.work"
-	store="--closure $TMP/closure --system $system --store-prefix $2 --work $3.work"
+	work=${WORK-$3.work}
+	mkdir -p "$work"
+	chmod 777 "$work"
+	store="--closure $TMP/closure --system $system --store-prefix $2 --work $work"
 	disk="--esp $2/grub --mke2fs $(command -v mke2fs) --mkfs-erofs ${erofs:-none}"
 	case $1 in
 	ext4 | squashfs | erofs) args="image-raw $store --layout $TMP/$1 $disk" ;;
@@ -94,7 +95,7 @@ write() {
 	*) args="image-$1 $store" ;;
 	esac
 	# shellcheck disable=SC2086
-	$WITH "$CAIRN" builder $args -o "$3" && rm -rf "$3.work"
+	$WITH "$CAIRN" builder $args -o "$3" && rm -rf "$work"
 }
 as_it_is() { "$@"; }
 as_user() { setpriv --reuid 65534 --regid 65534 --clear-groups -- "$@"; }
@@ -131,6 +132,19 @@ for t in $types; do
 	for v in $variations; do
 		check "$t, other $v" same "$t" "$v"
 	done
+done
+
+# ---- Without room each says so, and leaves nothing
+mkdir "$TMP/full"
+mount -t tmpfs -o size=128k tmpfs "$TMP/full" || exit 1
+full() { # TYPE
+	WITH=as_it_is WORK=$TMP/full.work
+	write "$1" "$TMP/a" "$TMP/full/image" && return 1
+	unset WORK
+	grep -qi 'no space\|exceeds free space' "$TMP/out" && [ -z "$(ls -A "$TMP/full")" ]
+}
+for t in $types; do
+	check "$t without room" full "$t"
 done
 
 # ---- The test itself is tested: a writer that looks at what it must not

@@ -367,6 +367,17 @@ cp "$TMP/out" "$TMP/layers"
 check 'with at most 40 layers' [ "$(grep -c . "$TMP/layers")" -le 40 ]
 xargs -n 1 tar -tf <"$TMP/layers" >"$TMP/names"
 check 'a kernel is not in it' sh -c "grep -q busybox-1.0 '$TMP/names' && ! grep -q linux-1.0 '$TMP/names'"
+killed() { # at any moment: the image has its name when it is complete
+	for after in 0.01 0.02 0.04 0.06 0.08 0.1 0.15 0.2 0.3; do
+		timeout -s KILL $after "$CAIRN" system image --root "$TMP/r" --modules "$W" -t docker "$TMP/stone.lua" -o "$TMP/killed/x"
+		[ ! -e "$TMP/killed/x" ] || cmp "$TMP/killed/x" "$TMP/stone.tar" || return 1
+		rm -f "$TMP/killed/x"
+	done
+	system_image -t docker "$TMP/stone.lua" -o "$TMP/killed/x" && cmp "$TMP/killed/x" "$TMP/stone.tar" &&
+		[ "$(ls -A "$TMP/killed")" = x ]
+}
+mkdir "$TMP/killed"
+check 'killed on the way, and again' killed
 check 'docker, with a name' system_image -t docker --name registry.example:5000/a/b:c "$TMP/stone.lua" -o "$TMP/stone.tar"
 check 'it is known by that' skopeo inspect "docker-archive:$TMP/stone.tar:registry.example:5000/a/b:c"
 check 'qcow2' system_image -t qcow2 --free 2048 "$TMP/stone.lua" -o "$TMP/stone.qcow2"
