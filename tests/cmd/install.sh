@@ -186,7 +186,7 @@ check 'once more' code 0 installed install --answers "$TMP/p"
 part 2 33
 check 'changes nothing on the ESP' cmp "$TMP/part" "$TMP/esp.done"
 
-# ---- Bad disks: from some byte on they drop what is written, or fail
+# ---- Bad machines: disks that drop what is written from some byte on, or fail; too little memory
 cat >"$TMP/bad.c" <<'C'
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -194,7 +194,19 @@ cat >"$TMP/bad.c" <<'C'
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
+int sysinfo(struct sysinfo *info)
+{
+	int (*next)(struct sysinfo *) = dlsym(RTLD_NEXT, "sysinfo");
+	int r = next(info);
+
+	if (getenv("BAD_MEMORY")) {
+		info->totalram = (unsigned long)atoll(getenv("BAD_MEMORY"));
+		info->mem_unit = 1;
+	}
+	return r;
+}
 static int is_bad(int fd, off64_t at)
 {
 	char link[64], name[4096];
@@ -231,6 +243,9 @@ if ldd "$CAIRN" 2>/dev/null | grep -q 'libc\.so' && ! ldd "$CAIRN" | grep -q asa
 	check 'is no machine' sh -c "! sfdisk -d '$disk' >/dev/null 2>&1"
 	check 'a disk that fails there' code 1 'Input/output error' bad_disk 90000000 BAD_FAILS=1
 	check 'is none, either' sh -c "! sfdisk -d '$disk' >/dev/null 2>&1"
+	cp --sparse=always "$disk" "$TMP/before"
+	check 'too little memory' code 69 'has 128.0 MiB of memory, 192.0 MiB are needed' bad_disk 0 BAD_MEMORY=134217728
+	check 'and nothing is written' cmp "$disk" "$TMP/before"
 	check 'a disk that is sound' code 0 installed bad_disk 999999999999
 else
 	echo '# skip: faults of disks need a program that is linked dynamically, without sanitizers'
