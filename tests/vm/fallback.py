@@ -34,6 +34,8 @@ FAULTS = {
         "gate": 'services = { "needed" }, timeout = "15s"'},
     "init hangs": {"service": shell("freeze", "echo 1 >/sys/fs/cgroup/init/cgroup.freeze"),
                    "watchdog": "10s"},
+    "its services are gone": {"service": shell("other", "true"), "gone": "services"},
+    "its /etc is gone": {"gone": "etc"},
 }
 
 
@@ -71,13 +73,17 @@ def status(m):
     return json.loads(m.check("cairn system status --json"))
 
 
-def switch(m, name, **what):
-    """A new generation, started at the next boot; its number."""
+def switch(m, name, gone=None, **what):
+    """A new generation, started at the next boot; its number. gone: the store item behind this name of it disappears."""
     text = config(name, firmware=m.kind, **what).replace("BUSYBOX", m.check("readlink -f /run/current-system/profile/bin/busybox").strip())
     m.check(f"cat >/root/new.lua <<'END'\n{text}\nEND")
     m.check("cairn system reconfigure --boot /root/new.lua", timeout=900)
     now = status(m)
     vm.equal("on trial", (now["trial"], now["tries_left"]), (now["current"], 3))
+    if gone:
+        item = f"/var/guix/profiles/system/{gone}"
+        m.check(f"[ $(readlink -f {item}) != $(readlink -f /run/booted-system/{gone}) ] && "
+                f"i=$(readlink -f {item}) && mount -o remount,bind,rw /gnu/store && case $i in /gnu/store/?*) rm -rf $i;; *) false;; esac && sync")
     return now["current"]
 
 
@@ -112,11 +118,9 @@ UNREADABLE = {"bios": IN_STORE, "uefi": IN_STORE, "direct": IN_STORE,
               "esp": "rm /boot/efi/EFI/cairn/$(sed -n '/^entry %d$/,/^initrd/s/^kernel //p' /boot/efi/EFI/cairn/menu)"}
 
 
-def kernel_unreadable(m):
-    """The boot loader cannot load it: it starts the good one in the same boot. Stage 1 does so when no try is left."""
-    good = status(m)["good"]
-    # A kernel of its own, so that the others stay whole.
-    text = config("bad", firmware=m.kind).replace("\tbootloader =", """	kernel = (function()
+def other_kernel(host, kind):
+    """A configuration with a kernel that no other generation has."""
+    return config(host, firmware=kind).replace("\tbootloader =", """	kernel = (function()
 		local linux, busybox = require "packages.linux", require "packages.busybox"
 		return derivation {
 			name = "linux-copy", builder = busybox .. "/bin/busybox",
@@ -125,6 +129,12 @@ def kernel_unreadable(m):
 		}
 	end)(),
 	bootloader =""")
+
+
+def kernel_unreadable(m):
+    """The boot loader cannot load it: it starts the good one in the same boot. Stage 1 does so when no try is left."""
+    good = status(m)["good"]
+    text = other_kernel("bad", m.kind)
     m.check(f"cat >/root/new.lua <<'END'\n{text}\nEND")
     m.check("cairn system reconfigure --boot /root/new.lua", timeout=900)
     number = status(m)["current"]
