@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "lib/fd.h"
 #include "lib/size.h"
@@ -52,6 +53,22 @@ static int add(struct planner *p, struct vec *list, struct plan_item item)
 static char *part(struct planner *p, const char *system, const char *name)
 {
 	return gen_part(p->root, p->a, system, name);
+}
+
+/*
+ * A path of the generation that is left; NULL in *ret when there is no such generation, or when it
+ * is damaged and the path is gone: then there is nothing to compare with, which must keep nobody
+ * there.
+ */
+static int part_before(struct planner *p, const char *name, const char *below, char **ret)
+{
+	char *base = p->from ? part(p, p->from, name) : NULL;
+	char *path = base ? arena_fmt(p->a, "%s%s", base, below) : NULL;
+
+	if (p->from && !path)
+		return no_memory(p);
+	*ret = path && access(path, F_OK) == 0 ? path : NULL;
+	return 0;
 }
 
 /* Contents of a file of a generation in arena; "" when there is no generation or no such file. */
@@ -214,14 +231,11 @@ static int compare_etc(struct planner *p, const char *old, const char *new, cons
 static int plan_etc(struct planner *p)
 {
 	auto_vec struct vec old = VEC_INIT, new = VEC_INIT, all = VEC_INIT;
-	char *from = p->from ? part(p, p->from, "etc") : NULL;
-	char *to = part(p, p->to, "etc");
-	int rc;
+	char *from = NULL, *to = part(p, p->to, "etc");
+	int rc = to ? part_before(p, "etc", "", &from) : no_memory(p);
 
-	if (!to || (p->from && !from))
-		return no_memory(p);
-	if (!from || strcmp(from, to) == 0)
-		return 0;
+	if (rc < 0 || !from || strcmp(from, to) == 0)
+		return rc;
 	rc = etc_names(p, from, "", 0, &old);
 	if (rc == 0)
 		rc = etc_names(p, to, "", 0, &new);
@@ -516,13 +530,11 @@ static int plan_services(struct planner *p, bool at_boot)
 {
 	struct plan *plan = p->plan;
 	struct err tmp = ERR_INIT;
-	char *old = p->from ? part(p, p->from, "services") : NULL;
-	char *new = part(p, p->to, "services");
+	char *old = NULL, *new = part(p, p->to, "services");
+	int before = part_before(p, "services", "/set", &old);
 
 	new = new ? arena_fmt(p->a, "%s/set", new) : NULL;
-	if (old)
-		old = arena_fmt(p->a, "%s/set", old);
-	if (!new || (p->from && !old))
+	if (before < 0 || !new)
 		return no_memory(p);
 	plan->services_at_boot = at_boot;
 	plan->services_live = !at_boot && sys_root_is_machine(p->root) && live_is_running();

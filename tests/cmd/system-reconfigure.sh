@@ -143,6 +143,22 @@ check "says which is current" grep -q '^generation 2 .* current' "$TMP/out"
 check "describe as JSON" run describe --json --target-root "$R"
 check "with the host name" has '"host_name":"stone"'
 
+# ---- Items of the current generation disappear: the way out of it is open, the way into it is not
+part() { echo "$R$(readlink "$R$(readlink "$R/var/guix/profiles/system-2-link")/$1")"; }
+for piece in services etc; do
+	item=$(part $piece)
+	mv "$item" "$TMP/gone"
+	check "away from a generation without $piece" run switch-generation --target-root "$R" --boot 1
+	run switch-generation --target-root "$R" --boot 2
+	status=$?
+	check "not into it: status $status" [ $status != 0 ]
+	check "what is missing is named" grep -q "is not a complete system: $piece" "$TMP/err"
+	check "generation 1 stays" [ "$(readlink "$R/var/guix/profiles/system")" = system-1-link ]
+	check "and so does its menu" grep -q "default='gen-1'" "$R/boot/grub/grub.cfg"
+	mv "$TMP/gone" "$item"
+	check "into it when it is back" run switch-generation --target-root "$R" --boot 2
+done
+
 (
 	exec 9<"$R/var/guix/profiles/system.lock"
 	python3 - "$R/var/guix/profiles/system.lock" <<'PY' &
