@@ -89,6 +89,12 @@ def efi(disk, name="EFI/BOOT/BOOTX64.EFI"):
 # ---- what the kernel finds --------------------------------------------------------------------------
 
 
+def root_replayed(disk, raw):
+    """A copy of the disk's root file system, its journal replayed."""
+    powercut.copy(disk, raw, ROOT_AT, os.path.getsize(disk) - ROOT_AT - (1 << 20))
+    tool("e2fsck", "-fy", "-E", "journal_only", raw, statuses=(0, 1))
+
+
 class Root:
     """The root file system of a disk after a replay of its journal, as a tree."""
 
@@ -98,9 +104,7 @@ class Root:
         self.tree = os.path.join(directory, "tree")
         os.mkdir(self.tree)
         raw = os.path.join(directory, "root.ext4")
-        size = os.path.getsize(disk) - ROOT_AT - (1 << 20)
-        powercut.copy(disk, raw, ROOT_AT, size)
-        tool("e2fsck", "-fy", "-E", "journal_only", raw, statuses=(0, 1))
+        root_replayed(disk, raw)
         # The kernel does as much when it mounts: files that were open and had no name any more.
         said = tool("e2fsck", "-fy", raw, statuses=(0, 1))
         bad = [line for line in said.splitlines() if line.endswith("? yes") and "orphan" not in line.lower()
@@ -286,12 +290,37 @@ class Installation(Recorded):
         return kind
 
 
+class Written(Recorded):
+    """A file of the root file system has its name only when it is complete."""
+
+    def __init__(self, name, value, *recorded):
+        super().__init__(*recorded)
+        self.name, self.value = name, value
+
+    def look(self, at):
+        raw, out = (os.path.join(self.directory, name) for name in ("root.ext4", "file"))
+        root_replayed(self.work, raw)
+        tool("debugfs", "-R", f"dump {self.name} {out}", raw)
+        os.unlink(raw)
+        if not os.path.exists(out):
+            need("it was reported as written", at < self.marks[0])
+            return "absent"
+        with open(out, "rb") as f:
+            value = hashlib.sha256(f.read()).hexdigest()
+        os.unlink(out)
+        need("it has its name and is not complete", value == self.value)
+        return "complete"
+
+    def examine(self, _at, kind):
+        return kind
+
+
 def empty_disk(path, size=400 << 20):
     """Partitions, with file systems, and nothing else."""
     with open(path, "wb") as f:
         f.truncate(size)
     subprocess.run(["sfdisk", "-q", path], input=TABLE.encode(), check=True)
-    tool("mkfs.vfat", "-F", "32", "--offset", str(ESP_AT // 512), path, str(ESP_SIZE >> 10))
+    tool("mkfs.vfat", "-F", "32", "-s", "1", "--offset", str(ESP_AT // 512), path, str(ESP_SIZE >> 10))
     tool("mke2fs", "-qF", "-t", "ext4", "-O", "^metadata_csum_seed,^orphan_file", "-L", "cairn-root", "-E",
          f"offset={ROOT_AT}", path, f"{(size - ROOT_AT >> 10) - 1024}k")
     return path
@@ -361,8 +390,9 @@ class Recording:
     def _now(self, disk=0):
         return len(powercut.Log(self.logs[disk]).entries)
 
-    def record(self):
-        """Switch to a second generation, and back; write a menu as one should not; install on the second disk."""
+    def record(self, image=False):
+        """Switch to a second generation, and back; write a menu as one should not; install on the second disk. image: write an
+        image there, too."""
         target = os.path.join(self.directory, "target.raw")
         powercut.copy(self.empty, target)
         with vm.VM(self.image, os.path.join(self.directory, "vm"), write_log=self.logs[0],
@@ -382,8 +412,17 @@ class Recording:
             naive.append(self._now())
             m.check(init_command("/dev/vdb"), timeout=600)
             done = self._now(1)
+            self.found = {"begin": begin, "marks": marks, "naive": naive, "done": done}
+            if image:
+                self._record_image(m)
         os.unlink(target)
-        self.found = {"begin": begin, "marks": marks, "naive": naive, "done": done}
+
+    def _record_image(self, m):
+        m.check("sync")
+        self.found["image"] = [self._now(1)]
+        m.check("cairn system image -t docker /etc/cairn/system.lua -o /run/new/image", timeout=1800)
+        self.found["image"].append(self._now(1))
+        self.found["hash"] = m.check("sha256sum /run/new/image").split()[0]
 
     def switches(self):
         f = self.found
@@ -403,4 +442,11 @@ class Recording:
         raise vm.Failure("a menu that is written without care is not found")
 
     def installation(self):
-        return Installation(self.empty, self.logs[1], 0, [self.found["done"]], os.path.join(self.directory, "installation"))
+        s = Installation(self.empty, self.logs[1], 0, [self.found["done"]], os.path.join(self.directory, "installation"))
+        del s.log.entries[self.found.get("image", [len(s.log.entries)])[0]:]
+        return s
+
+    def written(self):
+        begin, end = self.found["image"]
+        return Written("/image", self.found["hash"], self.empty, self.logs[1], begin, [end],
+                       os.path.join(self.directory, "written"))
