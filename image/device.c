@@ -122,14 +122,18 @@ int device_list(struct arena *a, struct vec *ret, struct err *e)
 static int look_at_block(struct arena *a, struct device *d, dev_t number, struct err *e)
 {
 	char sys[64], part[80];
-	int read_only = 0;
+	int read_only = 0, sector = 0;
 
 	(void)snprintf(sys, sizeof(sys), "/sys/dev/block/%u:%u", major(number), minor(number));
 	(void)snprintf(part, sizeof(part), "%s/partition", sys);
 	if (access(part, F_OK) == 0)
 		return err_set(e, -ERR_INVALID, "%s is a partition, not a whole disk", d->path);
-	if (ioctl(d->fd, BLKGETSIZE64, &d->size) < 0 || ioctl(d->fd, BLKROGET, &read_only) < 0)
+	if (ioctl(d->fd, BLKGETSIZE64, &d->size) < 0 || ioctl(d->fd, BLKROGET, &read_only) < 0 ||
+	    ioctl(d->fd, BLKSSZGET, &sector) < 0)
 		return err_sys(e, "%s", d->path);
+	if (sector != SECTOR) /* its partition table would be another */
+		return err_set(e, -ERR_UNSUPPORTED, "%s has sectors of %d bytes, not of %d",
+			       d->path, sector, SECTOR);
 	d->read_only = read_only;
 	d->number = number;
 	describe(a, sys, d);
