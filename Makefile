@@ -249,7 +249,7 @@ $(O)/compile_commands.json: $(objects)
 
 # ---- Everything else ----------------------------------------------------------------------------
 
-.PHONY: deps run iso bench soak check-pins clean help defconfig savedefconfig compile_commands.json
+.PHONY: deps run iso pictures bench soak check-pins clean help defconfig savedefconfig compile_commands.json
 deps: ## install the Debian packages that the build and the tests need
 	@configs/deps
 
@@ -259,6 +259,9 @@ run: deps ## build examples/minimal.lua into a disk image and boot it on this te
 
 iso: all ## build the installation medium, OBJ/cairn-installer.iso
 	@$(O)/cairn system image -t iso9660 examples/installer.lua -o $(O)/cairn-installer.iso
+
+pictures: iso ## make the pictures of doc/manual.md anew
+	@CAIRN=$(abspath $(O)/cairn) tests/vm/pictures doc/pictures $(O)/cairn-installer.iso
 
 bench: all ## measure against the budgets, print ratios
 	@tests/bench/run $(O)

@@ -75,6 +75,48 @@ class Port:
         return m
 
 
+class Monitor:
+    """QEMU's monitor (QMP) at a Unix socket."""
+
+    def __init__(self, path):
+        deadline = time.monotonic() + 60
+        while True:  # it comes after the other sockets
+            self.sock = socket.socket(socket.AF_UNIX)
+            self.sock.settimeout(60)
+            try:
+                self.sock.connect(path)
+                break
+            except (FileNotFoundError, ConnectionRefusedError):
+                if time.monotonic() > deadline:
+                    raise Failure("no monitor at " + path)
+                time.sleep(0.02)
+        self.file = self.sock.makefile("r")
+        self.events = []  # that nobody has waited for
+        json.loads(self.file.readline())
+        self.call("qmp_capabilities")
+
+    def _read(self):
+        """An answer; an event becomes one of the list, and None is returned."""
+        answer = json.loads(self.file.readline())
+        if "error" in answer:
+            raise Failure(answer["error"]["desc"])
+        if "event" in answer:
+            self.events.append(answer["event"])
+        return answer.get("return")
+
+    def call(self, command, **arguments):
+        self.sock.sendall(json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n")
+        answer = None
+        while answer is None:
+            answer = self._read()
+        return answer
+
+    def event(self, name):
+        while name not in self.events:
+            self._read()
+        self.events.remove(name)
+
+
 class VM:
     def __init__(self, image, directory, memory=512, extra=(), disk="virtio-blk-pci", firmware="bios",
                  network="restrict=on", reboots=False, write_log=None):
