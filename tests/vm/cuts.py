@@ -15,6 +15,8 @@ import vm
 SEED = 1
 ROOT_AT = 66 << 20  # in the usual layout
 ESP_AT, ESP_SIZE = 2 << 20, 64 << 20
+# A known limit (doc/durability.md): GRUB does not find a kernel, and the journal, replayed, mends that.
+HALF = ", directory of the store half written"
 NOTE = "/var/guix/profiles/system.switch"
 TABLE = """label: gpt
 size=1MiB, type=21686148-6449-6E6F-744E-656564454649
@@ -59,7 +61,9 @@ def files_of(menu):
 
 
 def hashes(disk, menu):
-    return {path: hashlib.sha256(grub(disk, path) or b"").hexdigest() for path in files_of(menu)}
+    """Of the files that a menu names; None where GRUB finds none."""
+    found = {path: grub(disk, path) for path in files_of(menu)}
+    return {path: None if data is None else hashlib.sha256(data).hexdigest() for path, data in found.items()}
 
 
 def environment(disk):
@@ -150,6 +154,7 @@ class State:
     def __init__(self, disk, directory):
         self.menu = grub(disk, "/boot/grub/grub.cfg")
         self.hashes = hashes(disk, self.menu)
+        need("GRUB does not find what the menu names", None not in self.hashes.values())
         root = Root(disk, directory)
         root.verify()
         self.system = root.system()
@@ -201,7 +206,7 @@ class Recorded:
                 continue
             try:
                 kind = self.look(at)
-                if kind not in looked or (deep and deep(n)):
+                if kind not in looked or HALF in kind or (deep and deep(n)):
                     looked.add(kind)
                     kind = self.examine(at, kind)
             except vm.Failure as why:
@@ -236,14 +241,15 @@ class Switches(Recorded):
         menu = grub(self.work, "/boot/grub/grub.cfg")
         found = [n for n in self.allowed(at) if self.states[n].menu == menu]
         need(f"the menu is neither the old nor the new one: {menu and menu[:200]!r}", found)
-        for path, value in hashes(self.work, menu).items():
-            need(f"GRUB reads other bytes of {path}", value == self.files[path])
+        seen = hashes(self.work, menu)
+        for path, value in seen.items():
+            need(f"GRUB reads other bytes of {path}", value in (None, self.files[path]))
         env = environment(self.work)
         need(f"environment: {env}", set(env) <= {"cairn_good", "cairn_try", "cairn_left"}
              and env.get("cairn_good", "1") == "1" and env.get("cairn_left", "3") == "3")
         trial = self.states[found[0]].default()
         need(f"the new generation is not on trial: {env}", trial == "1" or env.get("cairn_try") == trial)
-        return f"menu {found[0]}"
+        return f"menu {found[0]}" + (HALF if None in seen.values() else "")
 
     def examine(self, at, kind):
         root = self.root()
