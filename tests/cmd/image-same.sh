@@ -147,6 +147,19 @@ for t in $types; do
 	check "$t without room" full "$t"
 done
 
+# ---- A root that is only read in a partition that is too small for it
+cp -a "$TMP/a" "$TMP/big"
+head -c 3000000 /dev/urandom >"$TMP/big$linux/more"
+mv "$TMP/squashfs" "$TMP/squashfs.kept"
+printf '[partition root]\ncontent = root\nfile-system = squashfs\nsize = 2M\n' >"$TMP/squashfs"
+too_small() {
+	WITH=as_it_is
+	! write squashfs "$TMP/big" "$TMP/small" && grep -q 'the root needs [3-9] MiB, the partition has 2 MiB' "$TMP/out" && [ ! -e "$TMP/small" ]
+}
+check 'a root that does not fit' too_small
+rm -rf "$TMP/big"
+mv "$TMP/squashfs.kept" "$TMP/squashfs"
+
 # ---- The test itself is tested: a writer that looks at what it must not
 if ! gcc -shared -fPIC -O1 -o "$TMP/leak.so" "$SRC/tests/cmd/leak.c" ||
 	! LD_PRELOAD=$TMP/leak.so "$CAIRN" --version >/dev/null 2>&1 || ! grep -q ld-linux "$CAIRN"; then

@@ -109,6 +109,11 @@ TEST(layout_refuses)
 		ROOT_PART "uuid = x\n",
 		ROOT_PART "flags = loud\n",
 		ROOT_PART "file-system = ntfs\n",
+		ROOT_PART "file-system = erofs\nfree = 1M\n",
+		ROOT_PART "file-system = squashfs\nlabel = x\n",
+		ROOT_PART "[partition b]\ncontent = empty\nsize = 1M\nfile-system = erofs\n",
+		ROOT_PART "[partition b]\ncontent = boot\n[partition c]\ncontent = boot\n",
+		ROOT_PART "[partition b]\ncontent = ext4\n",
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
