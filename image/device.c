@@ -54,12 +54,29 @@ static const char *either(const char *a, const char *b)
 	return *a ? a : b;
 }
 
+/* The serial number as a SCSI disk gives it: page 0x80 of its product data, after four bytes. */
+static const char *scsi_serial(struct arena *a, const char *sys)
+{
+	auto_str struct str page = STR_INIT;
+	auto_str struct str safe = STR_INIT;
+	struct err ignored = ERR_INIT;
+	char path[PATH_MAX];
+
+	if (path_join(path, sys, "device/vpd_pg80") < 0 ||
+	    file_read(AT_FDCWD, path, &page, LIMIT_ATTR, &ignored) < 0 || page.len <= 4)
+		return "";
+	text_safe(&safe, slice_trim((struct slice){ page.buf + 4, page.len - 4 }));
+	const char *s = str_err(&safe) ? NULL : arena_slice(a, str_slice(&safe));
+	return s ? s : "";
+}
+
 static void describe(struct arena *a, const char *sys, struct device *d)
 {
 	d->model = either(attribute(a, sys, "device/model"), attribute(a, sys, "device/name"));
 	d->serial = either(attribute(a, sys, "serial"), attribute(a, sys, "device/serial"));
 	d->serial = either(d->serial,
 			   either(attribute(a, sys, "wwid"), attribute(a, sys, "device/wwid")));
+	d->serial = either(d->serial, scsi_serial(a, sys));
 }
 
 /* ---- The list -------------------------------------------------------------------------------- */
