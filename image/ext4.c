@@ -19,6 +19,7 @@
 #include "lib/str.h"
 
 #define BLOCKS_PER_MB (1024 * 1024 / EXT4_BLOCK)
+#define INODE_SIZE    256
 #define MAKE_TRIES    12
 #define RUN_BLOCKS    256 /* blocks written with one call */
 #define DEPTH_MAX     300
@@ -248,7 +249,8 @@ int ext4_make(const struct ext4_opts *o, const struct manifest *m, uint64_t *ret
 	uint64_t inodes = need.inodes + 16 + o->free_inodes; /* 10 reserved ones, lost+found */
 	uint64_t want = need.blocks + (o->free_bytes + EXT4_BLOCK - 1) / EXT4_BLOCK;
 	uint64_t journal = (uint64_t)journal_mb(o) * BLOCKS_PER_MB;
-	uint64_t total = journal + MAX_OF(want, journal + BLOCKS_PER_MB);
+	uint64_t tables = inodes * INODE_SIZE / EXT4_BLOCK;
+	uint64_t total = tables + journal + MAX_OF(want, journal + BLOCKS_PER_MB);
 
 	if (strlen(o->label) > EXT4_LABEL_MAX)
 		return err_set(e, -ERR_INVALID, "label '%s' is longer than %d bytes", o->label,
