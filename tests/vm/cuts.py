@@ -350,6 +350,7 @@ def config(path):
     return path
 
 
+CHANGE = "sed -i 's/host_name = \"[^\"]*\"/host_name = \"cut\"/' /etc/cairn/system.lua; sync"
 NAIVE = "cd /boot/grub && sed s/timeout=1/timeout=2/ grub.cfg >new && mv new grub.cfg && sync"
 
 
@@ -378,6 +379,7 @@ def finish_installation(image, disks, directory):
         m.start()
         m.login()
         m.wait_for("cairn service status >/dev/null")
+        m.check(CHANGE)
         for i in range(len(disks)):
             m.check(init_command(f"/dev/vd{chr(ord('b') + i)}"), timeout=600)
             m.check("umount /run/new/boot/efi /run/new")
@@ -406,7 +408,7 @@ class Recording:
             m.start()
             m.login()
             m.wait_for("cairn system status | grep -qx 'last good    generation 1'")
-            m.check("sed -i 's/host_name = \"[^\"]*\"/host_name = \"cut\"/' /etc/cairn/system.lua; sync")
+            m.check(CHANGE)
             begin = self._now()
             m.check("cairn system reconfigure --boot", timeout=300)
             marks = [self._now()]
