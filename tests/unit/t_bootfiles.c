@@ -454,7 +454,7 @@ static const char *const words[] = { "Cairn",
 
 static bool text_is(struct em_text t, const char *s)
 {
-	return t.n == strlen(s) && memcmp(t.p, s, t.n) == 0;
+	return t.n == strlen(s) && (t.n == 0 || memcmp(t.p, s, t.n) == 0);
 }
 
 static const char *title_of(const struct boot_item *it, struct str *out)
