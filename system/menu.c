@@ -206,15 +206,26 @@ int sys_menu_write(const struct sys_root *r, const struct gen_list *list, unsign
 	return rc < 0 ? err_wrap(e, rc, "while writing the boot menu") : 0;
 }
 
+/* Where the boot loader of the system at path keeps its things; strings in a. */
+static int load_place(const struct sys_root *r, struct arena *a, const char *path,
+		      struct boot_place *ret, struct err *e)
+{
+	struct sys_menu settings;
+	int rc = sys_menu_load(r, a, path, &settings, e);
+
+	if (rc == 0)
+		*ret = sys_menu_place(r, &settings);
+	return rc;
+}
+
 int sys_menu_begin_trial(const struct sys_root *r, unsigned number, const char *path, struct err *e)
 {
 	auto_arena struct arena a = ARENA_INIT;
-	struct sys_menu settings;
-	int rc = sys_menu_load(r, &a, path, &settings, e);
+	struct boot_place place;
+	int rc = load_place(r, &a, path, &place, e);
 
 	if (rc < 0)
 		return rc;
-	struct boot_place place = sys_menu_place(r, &settings);
 	if (!boot_counts(&place))
 		return 0;
 	rc = boot_trial_begin(&place, number, e);
@@ -224,23 +235,21 @@ int sys_menu_begin_trial(const struct sys_root *r, unsigned number, const char *
 int sys_menu_end_trial(const struct sys_root *r, unsigned number, const char *path, struct err *e)
 {
 	auto_arena struct arena a = ARENA_INIT;
-	struct sys_menu settings;
-	int rc = sys_menu_load(r, &a, path, &settings, e);
+	struct boot_place place;
+	int rc = load_place(r, &a, path, &place, e);
 
 	if (rc < 0)
 		return rc;
-	struct boot_place place = sys_menu_place(r, &settings);
 	return boot_counts(&place) ? boot_trial_end(&place, number, e) : 0;
 }
 
 int sys_menu_check(const struct sys_root *r, const char *path, struct err *e)
 {
 	auto_arena struct arena a = ARENA_INIT;
-	struct sys_menu settings;
-	int rc = sys_menu_load(r, &a, path, &settings, e);
+	struct boot_place place;
+	int rc = load_place(r, &a, path, &place, e);
 
 	if (rc < 0)
 		return rc;
-	struct boot_place place = sys_menu_place(r, &settings);
 	return boot_check(&place, e);
 }
