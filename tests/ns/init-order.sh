@@ -7,15 +7,15 @@ make_root
 cat >"$R/test/note" <<'X'
 #!/bin/sh
 # note NAME: write NAME+ when started, NAME- when told to stop
-echo "$1+" >>/test/order
 trap 'echo "$1-" >>/test/order; exit 0' TERM
+echo "$1+" >>/test/order
 while :; do sleep 1000 & wait $!; done
 X
 cat >"$R/test/ready" <<'X'
 #!/bin/sh
 # ready NAME: as note, but ready only when /test/go-NAME exists
-echo "$1+" >>/test/order
 trap 'echo "$1-" >>/test/order; exit 0' TERM
+echo "$1+" >>/test/order
 while [ ! -e /test/go-$1 ]; do sleep 0.02; done
 echo "$1!" >>/test/order
 echo >&5
@@ -38,7 +38,9 @@ requires = c
 enabled = no
 
 [service c]
-exec = /test/note c
+type = notify
+notify = fd:5
+exec = /test/ready c
 enabled = no
 stop-timeout = 5s
 
@@ -82,12 +84,13 @@ order() { [ "$(tr '\n' ' ' <"$R/test/order")" = "$1 " ]; }
 fresh() { rm -f "$R/test/order"; : >"$R/test/order"; }
 
 fresh
+touch "$R/test/go-c"
 ctl start --no-wait a
 check "the middle one starts and waits" retry 5 grep -q 'b+' "$R/test/order"
 check "the last one waits for readiness, not for exec" is a waiting
 touch "$R/test/go-b"
 check "start waits for the result" ctl start a
-check "order is that of the dependencies" retry 5 order "c+ b+ b! a+"
+check "order is that of the dependencies" retry 5 order "c+ c! b+ b! a+"
 
 fresh
 check "stop of the lowest" ctl stop c
@@ -122,8 +125,9 @@ check "a oneshot stays up" is up-down up
 ctl stop up-down
 check "its down command ran" retry 5 order "up down"
 
-ctl start a; ctl start w
 fresh
+ctl start a; ctl start w
+check "all listen" retry 5 grep -q 'a+' "$R/test/order"
 "$CAIRN" poweroff
 wait $INIT
 check "shutdown is the reverse order" sh -c 'grep -n . "$0" | tr "\n" " " | grep -q "a-.*b-.*c-"' "$R/test/order"
