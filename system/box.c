@@ -3,84 +3,23 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/audit.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <poll.h>
 #include <signal.h>
-#include <stddef.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lib/confine.h"
 #include "lib/fd.h"
 #include "lib/size.h"
 #include "lib/wire.h"
 
 #define BOX_FD 3 /* the one descriptor of the child besides 0-2, which are closed */
 
-#if defined(__x86_64__)
-#define BOX_ARCH AUDIT_ARCH_X86_64
-#elif defined(__aarch64__)
-#define BOX_ARCH AUDIT_ARCH_AARCH64
-#elif defined(__riscv) && __riscv_xlen == 64
-#define BOX_ARCH AUDIT_ARCH_RISCV64
-#else
-#error "the box has no seccomp architecture number for this machine"
-#endif
-
-#define LOAD(field)                                                                                \
-	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (unsigned)offsetof(struct seccomp_data, field))
-#define RET(what) BPF_STMT(BPF_RET | BPF_K, (what))
-#define ALLOW(nr) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (nr), 0, 1), RET(SECCOMP_RET_ALLOW)
-/* Allowed when the protection argument (third) does not ask for PROT_EXEC. */
-#define ALLOW_NOEXEC(nr)                                                                           \
-	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (nr), 0, 4), LOAD(args[2]),                            \
-		BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, PROT_EXEC, 1, 0), RET(SECCOMP_RET_ALLOW),     \
-		RET(SECCOMP_RET_ERRNO | EPERM)
-
-/* What malloc, the socket and the end need. Everything else fails with EPERM, so that a C library
- * that tries something optional goes on without it. */
-static const struct sock_filter box_filter[] = {
-	LOAD(arch),
-	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, BOX_ARCH, 1, 0),
-	RET(SECCOMP_RET_KILL_PROCESS),
-	LOAD(nr),
-	ALLOW(__NR_read),
-	ALLOW(__NR_write),
-	ALLOW(__NR_brk),
-	ALLOW(__NR_munmap),
-	ALLOW(__NR_mremap),
-	ALLOW(__NR_madvise),
-	ALLOW(__NR_futex),
-	ALLOW(__NR_exit),
-	ALLOW(__NR_exit_group),
-	ALLOW(__NR_rt_sigprocmask),
-	ALLOW(__NR_rt_sigreturn),
-	ALLOW(__NR_sigaltstack),
-	ALLOW(__NR_getpid),
-	ALLOW(__NR_gettid),
-	ALLOW_NOEXEC(__NR_mmap),
-	ALLOW_NOEXEC(__NR_mprotect),
-	RET(SECCOMP_RET_ERRNO | EPERM),
-};
-
-static int box_limit(int what, uint64_t n)
-{
-	struct rlimit l = { n, n };
-
-	return setrlimit(what, &l) < 0 ? -errno : 0;
-}
-
 /* In the child: give up everything but fd. Returns the step that failed in *ret_step. */
 static int box_confine(int fd, uint64_t seconds, const char **ret_step)
 {
-	struct sock_fprog prog = { ARRAY_LEN(box_filter), (struct sock_filter *)box_filter };
-
 	*ret_step = "moving the socket";
 	if (fd != BOX_FD && dup3(fd, BOX_FD, O_CLOEXEC) < 0)
 		return -errno;
@@ -90,18 +29,7 @@ static int box_confine(int fd, uint64_t seconds, const char **ret_step)
 			(void)close(i);
 	for (int i = 0; i < BOX_FD; i++)
 		(void)close(i);
-	*ret_step = "setting limits";
-	if (box_limit(RLIMIT_CPU, seconds) || box_limit(RLIMIT_FSIZE, 0) ||
-	    box_limit(RLIMIT_CORE, 0) || box_limit(RLIMIT_NOFILE, 0))
-		return -errno;
-	*ret_step = "giving up privileges";
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0 ||
-	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		return -errno;
-	*ret_step = "installing the system call filter";
-	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog) < 0)
-		return -errno;
-	return 0;
+	return confine_self(seconds, ret_step);
 }
 
 enum { BOX_FAILED = 1 }; /* message type of a failed set-up: step name; others start above */
