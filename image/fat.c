@@ -17,6 +17,9 @@
 #define FAT32_ONE (256u << 20) /* clusters of one sector up to here */
 #define FAT16_MIN (9u << 20)   /* fewer clusters make FAT12 */
 
+#define FAT_NAME_MAX 255
+#define FAT_FILE_END (UINT64_C(1) << 32)
+
 /* FAT begins in 1980; earlier times would be written as its first moment anyway. */
 static const char *const fat_env[] = {
 	"SOURCE_DATE_EPOCH=315532800", "TZ=UTC", "LC_ALL=C", "MTOOLS_SKIP_CHECK=1",
@@ -91,12 +94,29 @@ static int put_bytes(const struct fat_opts *o, struct slice data, const char *pa
 	return r < 0 ? err_num(e, r, "%s", path) : mtool(o, fd, "mcopy", "-", path, e);
 }
 
+/* Names that stay what they are; others would silently become similar ones. (mtools takes "~" for
+ * a sign of short names.) */
+static bool is_name(const char *name)
+{
+	size_t n =
+		strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-+@");
+
+	return n > 0 && n <= FAT_NAME_MAX && !name[n] && name[n - 1] != '.';
+}
+
 static int put(const struct fat_opts *o, const struct man_entry *n, struct err *e)
 {
 	char path[PATH_MAX];
 
 	if (!*n->path)
 		return 0;
+	if (!is_name(path_base(n->path)))
+		return err_set(e, -ERR_INVALID,
+			       "/%s: no name for FAT [A-Z a-z 0-9 . _ - + @, without a dot at the "
+			       "end]",
+			       n->path);
+	if (n->size >= FAT_FILE_END)
+		return err_set(e, -ERR_LIMIT, "/%s: files on FAT have less than 4 GiB", n->path);
 	int len = snprintf(path, sizeof(path), "::/%s", n->path);
 	if (len < 0 || (size_t)len >= sizeof(path))
 		return err_num(e, -ENAMETOOLONG, "/%s", n->path);

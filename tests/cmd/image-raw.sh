@@ -180,7 +180,23 @@ check 'a bad UUID' bad_layout 'uuid is no UUID' 'uuid = 1234'
 check 'a size of no whole MiB' bad_layout 'not a number of MiB' 'size = 1000K'
 check 'a root that is too small' bad_layout 'KiB are missing' 'size = 12M'
 check 'two roots' bad_layout '2 root partitions' '[partition other]' 'content = root'
+esp_name() { # NAME: nothing on FAT is called so
+	mkdir -p "$TMP/esp/EFI" && touch "$TMP/esp/EFI/$1" && refuse "/EFI/$1: no name for FAT" "$TMP/a"
+	r=$?
+	rm "$TMP/esp/EFI/$1"
+	return $r
+}
+for name in 'a~1' 'a:b' 'a?' dot. 'b c' "$(printf '\303\244')"; do
+	check "a file '$name' for the ESP" esp_name "$name"
+done
 check 'an unknown key' bad_layout "unknown key" 'lable = x'
+large_esp() {
+	truncate -s 4G "$TMP/esp/EFI/large" && refuse '/EFI/large: files on FAT have less than 4 GiB' "$TMP/a"
+	r=$?
+	rm "$TMP/esp/EFI/large"
+	return $r
+}
+check 'a file of 4 GiB for the ESP' large_esp
 check 'a disk that is too small' refuse 'the image has 40 MiB' "$TMP/a" --size 40M
 check 'a missing program' refuse mke2fs "$TMP/a" --mke2fs /nonexistent/mke2fs
 mkdir "$TMP/d" && cp -a "$TMP/a/gnu" "$TMP/d/" && mkfifo "$TMP/d$tree/pipe"
