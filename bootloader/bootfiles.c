@@ -4,18 +4,23 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <linux/mount.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
 
 #include "lib/fd.h"
 #include "lib/log.h"
+#include "lib/path.h"
+#include "lib/size.h"
 #include "lib/text.h"
 #include "store/store.h"
 
 #define HASH_DIGITS	32 /* 128 bits of the SHA-256 */
 #define TEMP		"boot-file.new"
 #define LIMIT_BOOT_FILE (1u << 30)
-#define LIMIT_BOOT_TEXT (4u << 20)
 #define COPY_BUFFER	(256 * 1024)
 #define SPARE_CLUSTERS	4 /* directories grow, too */
 
@@ -61,9 +66,16 @@ static char *name_of(struct arena *a, const struct digest *d, const char *kind)
 /* A name that this file made: nothing else in the directory is ever removed. */
 static bool is_ours(const char *name)
 {
-	return strcmp(name, TEMP) == 0 || (strspn(name, "0123456789abcdef") == HASH_DIGITS &&
-					   (strcmp(name + HASH_DIGITS, "-kernel") == 0 ||
-					    strcmp(name + HASH_DIGITS, "-initrd") == 0));
+	static const char *const kinds[] = { "-kernel", "-initrd", "-set" };
+	size_t i = 0;
+
+	if (strcmp(name, TEMP) == 0)
+		return true;
+	if (strspn(name, "0123456789abcdef") != HASH_DIGITS)
+		return false;
+	while (i < ARRAY_LEN(kinds) && strcmp(name + HASH_DIGITS, kinds[i]) != 0)
+		i++;
+	return i < ARRAY_LEN(kinds);
 }
 
 static const struct bootfile *find(const struct bootfiles *b, const char *logical)
@@ -101,6 +113,33 @@ static int add(struct bootfiles *b, const char *store, const char *logical, cons
 	return !f->name || b->files.err ? err_num(e, -ENOMEM, "%s", logical) : 0;
 }
 
+static int name_order(const void *a, const void *b)
+{
+	const struct bootfile *x = *(const struct bootfile *const *)a;
+	const struct bootfile *y = *(const struct bootfile *const *)b;
+
+	return strcmp(x->name, y->name);
+}
+
+/* The same files in any order, and however many generations have them, are the same set. */
+static int name_set(struct bootfiles *b, struct err *e)
+{
+	auto_str struct str names = STR_INIT;
+	const char *last = "";
+
+	for (size_t i = 0; i < b->files.n; i++) {
+		const struct bootfile *f = b->files.v[i];
+		if (strcmp(f->name, last) != 0)
+			str_addf(&names, "%s\n", f->name);
+		last = f->name;
+	}
+	if (str_err(&names) < 0)
+		return err_num(e, str_err(&names), "boot files");
+	const struct digest d = digest_of(DIGEST_SHA256, names.buf, names.len);
+	b->set = name_of(b->arena, &d, "set");
+	return b->set ? 0 : err_num(e, -ENOMEM, "boot files");
+}
+
 int bootfiles_load(struct bootfiles *b, const char *store, const struct boot_menu *m, struct err *e)
 {
 	int r = 0;
@@ -110,7 +149,10 @@ int bootfiles_load(struct bootfiles *b, const char *store, const struct boot_men
 		if (r == 0)
 			r = add(b, store, m->items[i].entry.initrd, "initrd", e);
 	}
-	return r;
+	if (r < 0)
+		return r;
+	qsort(b->files.v, b->files.n, sizeof(*b->files.v), name_order);
+	return b->sets ? name_set(b, e) : 0;
 }
 
 void bootfiles_done(struct bootfiles *b)
@@ -129,13 +171,17 @@ const char *bootfiles_name(const struct bootfiles *b, const char *logical)
 
 static bool names(const struct bootfiles *b, const char *name)
 {
+	if (b && b->set)
+		return strcmp(b->set, name) == 0;
 	for (size_t i = 0; b && i < b->files.n; i++)
 		if (strcmp(((const struct bootfile *)b->files.v[i])->name, name) == 0)
 			return true;
 	return false;
 }
 
-static int prune(const struct bootfiles *b, int dir, const struct str *text, struct err *e)
+/* Names in the directory that nothing names; strings in a. */
+static int find_stale(const struct bootfiles *b, int dir, const struct str *text, struct arena *a,
+		      struct vec *ret, struct err *e)
 {
 	int copy = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
 	DIR *d = copy < 0 ? NULL : fdopendir(copy);
@@ -146,31 +192,48 @@ static int prune(const struct bootfiles *b, int dir, const struct str *text, str
 		fd_close(&copy);
 		return r;
 	}
-	while (r == 0 && (errno = 0, entry = readdir(d))) {
-		if (!is_ours(entry->d_name) || names(b, entry->d_name) ||
-		    (text->buf && strstr(text->buf, entry->d_name)))
-			continue;
-		log_debug("boot", "removing name=%s", entry->d_name);
-		if (unlinkat(dir, entry->d_name, 0) < 0)
-			r = err_sys(e, "removing %s", entry->d_name);
-	}
-	if (r == 0 && errno)
+	while ((errno = 0, entry = readdir(d)))
+		if (is_ours(entry->d_name) && !names(b, entry->d_name) &&
+		    !(text->buf && strstr(text->buf, entry->d_name)))
+			vec_add(ret, arena_str(a, entry->d_name));
+	if (errno)
 		r = err_sys(e, "boot files");
 	(void)closedir(d); /* only read from */
+	return r == 0 && (ret->err || arena_err(a)) ? err_num(e, -ENOMEM, "boot files") : r;
+}
+
+static int remove_stale(const struct vec *stale, int dir, struct err *e)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < stale->n; i++) {
+		log_debug("boot", "removing name=%s", (const char *)stale->v[i]);
+		r = file_delete_tree(dir, stale->v[i], NULL, e);
+	}
 	return r;
 }
 
-int bootfiles_prune(const struct bootfiles *b, int dir, const char *text, struct err *e)
+/* settle: what the boot loader finds may be an older text than the one that is read here, when its
+ * change failed half-way. */
+static int prune(const struct bootfiles *b, int dir, const struct menu_place *text, bool settle,
+		 struct err *e)
 {
+	auto_arena struct arena a = ARENA_INIT;
+	auto_vec struct vec stale = VEC_INIT;
 	auto_str struct str now = STR_INIT;
-	struct err tmp = ERR_INIT;
-	int r = file_read(dir, text, &now, LIMIT_BOOT_TEXT, &tmp);
 
-	if (r < 0 && r != -ENOENT) {
-		*e = tmp;
-		return r;
-	}
-	return prune(b, dir, &now, e);
+	int r = menu_get(text, &now, e);
+	if (r == 0)
+		r = find_stale(b, dir, &now, &a, &stale, e);
+	if (r == 0 && stale.n && settle)
+		r = menu_flush(text, text->dir, e);
+	return r == 0 ? remove_stale(&stale, dir, e) : r;
+}
+
+int bootfiles_prune(const struct bootfiles *b, int dir, const struct menu_place *text,
+		    struct err *e)
+{
+	return prune(b, dir, text, false, e);
 }
 
 /* ---- Room ------------------------------------------------------------------------------------ */
@@ -219,12 +282,70 @@ static int check_room(int dir, const struct vec *missing, const struct bootfiles
 	text_human(spare, have);
 	return err_hint(e,
 			err_set(e, -ERR_SPACE,
-				"the boot partition has %s free, %s are needed for %zu new files "
+				"the boot loader's file system has %s free, %s are needed for %zu "
+				"new files "
 				"(%llu of %llu bytes missing)",
 				have, want, missing->n, (unsigned long long)(need - spare),
 				(unsigned long long)need),
 			"cairn system delete-generations lets kernels go that only old "
 			"generations need");
+}
+
+/* ---- Linking --------------------------------------------------------------------------------- */
+
+/* The directory of the set in a mount that has the store's own directory, too: at run time the
+ * store is mounted over that, read-only, and link(2) does not reach from one mount into another. A
+ * copy of the root's mount is without what is mounted upon it. */
+static int open_together(const struct bootfiles *b, int *ret_top)
+{
+	char path[PATH_MAX], set[PATH_MAX];
+
+	*ret_top = (int)syscall(SYS_open_tree, AT_FDCWD, *b->root ? b->root : "/",
+				OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	if (*ret_top < 0 || path_join(path, b->sets, b->set) < 0 || path_join(set, ".", path) < 0)
+		return -1;
+	return openat(*ret_top, set, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+static bool link_together(const struct bootfiles *b, int dir, const struct bootfile *f)
+{
+	auto_fd int top = -1;
+	auto_fd int same = open_together(b, &top);
+	struct stat x, y;
+
+	return same >= 0 && fstat(same, &x) == 0 && fstat(dir, &y) == 0 && x.st_dev == y.st_dev &&
+	       x.st_ino == y.st_ino && linkat(top, f->logical + 1, same, f->name, 0) == 0;
+}
+
+/* From another set: where the store is on another file system, each file is copied once. */
+static bool link_sibling(int dir, const struct bootfile *f)
+{
+	int sets = openat(dir, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = sets < 0 ? NULL : fdopendir(sets);
+	struct dirent *entry;
+	char path[PATH_MAX];
+	bool done = false;
+
+	while (d && !done && (entry = readdir(d)))
+		done = is_ours(entry->d_name) && path_join(path, entry->d_name, f->name) == 0 &&
+		       linkat(sets, path, dir, f->name, 0) == 0;
+	if (d)
+		(void)closedir(d); /* only read from */
+	else
+		fd_close(&sets);
+	return done;
+}
+
+/* Whatever is in the way of a link, a copy does. */
+static bool link_file(const struct bootfiles *b, int dir, const struct bootfile *f)
+{
+	if (linkat(AT_FDCWD, f->source, dir, f->name, 0) < 0 &&
+	    (errno != EXDEV || (!link_together(b, dir, f) && !link_sibling(dir, f))))
+		return false;
+	if (is_whole(dir, f->name, f))
+		return true;
+	(void)unlinkat(dir, f->name, 0); /* a store of something else: the copy takes its place */
+	return false;
 }
 
 /* ---- Writing --------------------------------------------------------------------------------- */
@@ -280,26 +401,52 @@ static bool has_name(const struct vec *files, const char *name)
 	return false;
 }
 
-int bootfiles_write(const struct bootfiles *b, int dir, const struct bootfiles_more *more,
-		    struct err *e)
+/* What is neither there nor could be linked. */
+static int find_missing(const struct bootfiles *b, int dir, struct vec *missing, struct err *e)
+{
+	for (size_t i = 0; i < b->files.n; i++) {
+		struct bootfile *f = b->files.v[i];
+		if (!has_name(missing, f->name) && !is_whole(dir, f->name, f) &&
+		    !(b->set && link_file(b, dir, f)))
+			vec_add(missing, f);
+	}
+	return missing->err ? err_num(e, -ENOMEM, "boot files") : 0;
+}
+
+static int write_missing(const struct bootfiles *b, int dir, const struct bootfiles_more *more,
+			 struct err *e)
 {
 	auto_vec struct vec missing = VEC_INIT;
+	int r = find_missing(b, dir, &missing, e);
+
+	/* Links and a menu have always found room on a root file system. */
+	if (r == 0 && (missing.n || !b->set))
+		r = check_room(dir, &missing, more, e);
+	return r == 0 ? write_all(dir, &missing, e) : r;
+}
+
+static int write_set(const struct bootfiles *b, int sets, const struct bootfiles_more *more,
+		     struct err *e)
+{
+	if (mkdirat(sets, b->set, 0755) < 0 && errno != EEXIST)
+		return err_sys(e, "%s/%s", b->sets, b->set);
+	auto_fd int dir = openat(sets, b->set, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (dir < 0)
+		return err_sys(e, "%s/%s", b->sets, b->set);
+	int r = write_missing(b, dir, more, e);
+	return r == 0 && fsync(sets) < 0 ? err_sys(e, "%s", b->sets) : r;
+}
+
+int bootfiles_write(const struct bootfiles *b, int dir, const struct menu_place *text,
+		    const struct bootfiles_more *more, struct err *e)
+{
 	struct err ignored = ERR_INIT;
-	int r = bootfiles_prune(b, dir, more->text, e);
+	int r = prune(b, dir, text, true, e);
 
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < b->files.n; i++) {
-		struct bootfile *f = b->files.v[i];
-		if (!has_name(&missing, f->name) && !is_whole(dir, f->name, f))
-			vec_add(&missing, f);
-	}
-	if (missing.err)
-		return err_num(e, -ENOMEM, "boot files");
-	r = check_room(dir, &missing, more, e);
-	if (r == 0)
-		r = write_all(dir, &missing, e);
+	r = b->set ? write_set(b, dir, more, e) : write_missing(b, dir, more, e);
 	if (r < 0) /* as it was */
-		(void)bootfiles_prune(NULL, dir, more->text, &ignored);
+		(void)prune(NULL, dir, text, true, &ignored);
 	return r;
 }

@@ -1,11 +1,21 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Kernels and initramfs on a boot partition, for loaders that cannot read the store: copies named
- * by their contents, shared by generations. All of them lie beside the text that names them.
+ * Kernels and initramfs where the boot loader reads them, named by their contents and shared by
+ * generations. On a boot partition, which cannot hold them twice, they lie beside the text that
+ * names them. On an ext4 root they lie in sets.
+ *
+ * A set is a directory with just the files of one menu, named by what it holds. Once a menu names
+ * it, it is never changed: a menu with other files gets a directory of its own, so no split, torn
+ * or half written block of a directory can hide from the boot loader, which replays no journal,
+ * what the menu in place names, however many files there are. The directory of the sets has three
+ * of them at most (in place, new, left over): with "." and "..", 24 bytes, and 44 for each, 156
+ * bytes. So it lies in the first sector, which is written whole or not at all. Files of a set are
+ * second names of the store's, so they cost no room; a copy is made where a link cannot be.
  */
 #pragma once
 
 #include "bootloader/bootloader.h"
+#include "bootloader/put.h"
 #include "lib/vec.h"
 
 struct bootfile {
@@ -17,7 +27,11 @@ struct bootfile {
 
 struct bootfiles {
 	struct arena *arena; /* borrowed */
-	struct vec files;    /* of struct bootfile *, each name once for each logical path */
+	const char *root;    /* borrowed: what has both the directory of the sets and the store */
+	const char
+		*sets;	 /* borrowed: that directory, below root; NULL: files lie beside the text */
+	const char *set; /* directory of these files; NULL when sets is */
+	struct vec files; /* of struct bootfile *, by name, each once for each logical path */
 };
 
 /* Hash the kernels and initramfs of all items. Until a name is made from a hash it may not be
@@ -25,22 +39,23 @@ struct bootfiles {
 int bootfiles_load(struct bootfiles *b, const char *store, const struct boot_menu *m,
 		   struct err *e);
 void bootfiles_done(struct bootfiles *b);
-/* Name of the copy of a store path; "" for "". */
+/* Name of the file of a store path; "" for "". */
 const char *bootfiles_name(const struct bootfiles *b, const char *logical);
 
-/* What else is to be there at the same time. */
+/* What else will be written. */
 struct bootfiles_more {
-	const char *text; /* name of the text in the directory that names the files */
-	uint64_t bytes;	  /* of everything else that will be written */
-	unsigned files;	  /* in how many files */
+	uint64_t bytes;
+	unsigned files;
 };
 
 /*
- * Bring the directory to what is in b, before the text changes: whatever neither b nor the text in
- * place names is removed, room for the rest is looked for (-ERR_SPACE with numbers; nothing has
- * changed then), files are written, read back and synced.
+ * Bring the directory (of the files, or of the sets) to what is in b, before the text changes:
+ * whatever neither b nor the text in place names is removed, room for what has to be copied is
+ * looked for (-ERR_SPACE with numbers; nothing has changed then), files are linked or written, read
+ * back and synced.
  */
-int bootfiles_write(const struct bootfiles *b, int dir, const struct bootfiles_more *more,
-		    struct err *e);
+int bootfiles_write(const struct bootfiles *b, int dir, const struct menu_place *text,
+		    const struct bootfiles_more *more, struct err *e);
 /* Remove what neither b (NULL: nothing) nor the text in place names. */
-int bootfiles_prune(const struct bootfiles *b, int dir, const char *text, struct err *e);
+int bootfiles_prune(const struct bootfiles *b, int dir, const struct menu_place *text,
+		    struct err *e);

@@ -24,7 +24,7 @@
 /* ---- Kinds of boot loader (bootloader/loader.c) ---------------------------------------------- */
 
 enum boot_type {
-	BOOT_GRUB,     /* reads kernels from the store's file system */
+	BOOT_GRUB,     /* reads kernels from /boot/cairn of the root's file system */
 	BOOT_EFI,      /* our own program on an EFI system partition, with kernels beside it */
 	BOOT_EXTLINUX, /* extlinux.conf with kernels beside it, for a loader of the machine's own */
 	BOOT_NONE,     /* the machine is started some other way */
@@ -85,7 +85,7 @@ struct boot_item {
 struct boot_extra {
 	const char *title;
 	const char *device; /* LABEL=… or UUID=… of a file system, or a disk as GRUB calls it
-			     * ("hd1", "hd0,gpt2"); "": the file system of the store */
+			     * ("hd1", "hd0,gpt2"); "": the file system of the menu */
 	const char *chain;  /* file of another boot loader, BOOT_SECTOR; "": none, a kernel */
 	const char *kernel; /* these as in struct boot_entry */
 	const char *initrd;
@@ -102,7 +102,7 @@ struct boot_menu {
 	bool serial;		 /* menu on the serial line as well as on the screen */
 	unsigned serial_unit;	 /* 0 is COM1 */
 	unsigned serial_speed;	 /* 0: 115200 */
-	const char *fs_uuid;	 /* file system of the store; NULL: the one that holds the menu */
+	const char *fs_uuid;	 /* file system of the kernels; NULL: the one that holds the menu */
 	const struct boot_extra *extras; /* shown after the generations; GRUB only */
 	size_t nextras;
 	const char *default_title; /* of the one that starts, in place of default_number; or NULL */
@@ -111,8 +111,9 @@ struct boot_menu {
 /* -ERR_INVALID when it cannot be an entry of a menu. */
 int boot_extra_check(const struct boot_extra *x, struct err *e);
 
-/* The text of the menu. Everything variable goes through one quoting function. -ERR_INVALID for an
- * empty menu, repeated numbers, a missing default. */
+/* GRUB's menu for a medium that has files under the paths of the entries. Everything variable goes
+ * through one quoting function. -ERR_INVALID for an empty menu, repeated numbers, a missing
+ * default. */
 int boot_menu_text(const struct boot_menu *menu, struct str *out, struct err *e);
 
 /* Put the menu in place: when this returns 0 the boot loader, which does not replay journals, reads

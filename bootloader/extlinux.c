@@ -3,22 +3,11 @@
  * extlinux.conf, which U-Boot and syslinux read; the loader itself belongs to the machine. Kernels
  * lie beside it under plain names, which both take as relative to the file.
  */
-#include <errno.h>
-#include <fcntl.h>
-#include <strings.h>
-
-#include "bootloader/env.h"
 #include "bootloader/loader.h"
-#include "bootloader/put.h"
 #include "lib/fd.h"
-#include "lib/path.h"
-#include "lib/text.h"
 
-#define CONF_NAME	    "extlinux.conf"
 #define CONF_DEFAULT	    "\nDEFAULT gen-"
-#define LIMIT_CONF	    (4u << 20)
 #define LIMIT_EXTLINUX_LINE 2000 /* syslinux cuts lines at 2048 */
-#define DIR_NAME	    "extlinux"
 
 /* A value goes to the end of its line; that it has no newline was checked when the entry was read.
  * "-" alone is how syslinux says "nothing at all". */
@@ -73,78 +62,7 @@ int extlinux_text(const struct bootfiles *b, const struct boot_menu *m, struct s
 	return r == 0 && str_err(out) < 0 ? err_num(e, str_err(out), "boot menu") : r;
 }
 
-int extlinux_default(const struct boot_place *p, unsigned *ret, struct err *e)
+unsigned extlinux_default(struct slice text)
 {
-	auto_str struct str text = STR_INIT;
-	char dir[PATH_MAX], file[PATH_MAX];
-	struct err tmp = ERR_INIT;
-	uint64_t number;
-	int r = boot_menu_dir(p, dir, e);
-
-	if (r < 0)
-		return r;
-	if (path_join(file, dir, CONF_NAME) < 0)
-		return err_num(e, -ENAMETOOLONG, "%s", dir);
-	r = file_read(AT_FDCWD, file, &text, LIMIT_CONF, &tmp);
-	if (r < 0 && r != -ENOENT) {
-		*e = tmp;
-		return r;
-	}
-	*ret = 0;
-	const char *at = r < 0 ? NULL : strstr(text.buf, CONF_DEFAULT);
-	struct slice rest = slice_of(at ? at + sizeof(CONF_DEFAULT) - 1 : ""), digits;
-	if (slice_cut(&rest, '\n', &digits) && text_u64(digits, UINT32_MAX, &number) == 0)
-		*ret = (unsigned)number;
-	return 0;
-}
-
-static int write_parts(const struct boot_place *p, int dir, const struct bootfiles *b,
-		       const struct str *text, struct err *e)
-{
-	struct menu_place menu = { dir, CONF_NAME, -1, false };
-	const bool same = menu_is_present(&menu, text);
-	const struct bootfiles_more more = { CONF_NAME, same ? 0 : text->len, !same };
-	int r = bootfiles_write(b, dir, &more, e);
-
-	if (r < 0)
-		return r;
-	auto_fd int root = open(*p->root ? p->root : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (root < 0)
-		return err_sys(e, "%s", p->root);
-	menu.flush = menu_is_mount_root(root);
-	r = menu_put(&menu, text, e);
-	return r == 0 ? bootfiles_prune(b, dir, CONF_NAME, e) : r;
-}
-
-int extlinux_write(const struct boot_place *p, const struct boot_menu *m, struct err *e)
-{
-	auto_arena struct arena a = ARENA_INIT;
-	struct bootfiles b = { .arena = &a };
-	auto_str struct str text = STR_INIT;
-	auto_fd int dir = boot_dir_open(p, e);
-
-	int r = dir < 0 ? dir : bootfiles_load(&b, p->store, m, e);
-	if (r == 0)
-		r = extlinux_text(&b, m, &text, e);
-	if (r == 0)
-		r = write_parts(p, dir, &b, &text, e);
-	bootfiles_done(&b);
-	return r;
-}
-
-int extlinux_files(const struct boot_place *p, const struct boot_menu *m, struct arena *a,
-		   struct vec *ret, struct err *e)
-{
-	struct bootfiles b = { .arena = a };
-	auto_str struct str text = STR_INIT;
-
-	int r = bootfiles_load(&b, p->store, m, e);
-	if (r == 0)
-		r = extlinux_text(&b, m, &text, e);
-	if (r == 0) {
-		boot_file_add(a, ret, DIR_NAME "/" CONF_NAME, str_slice(&text));
-		boot_file_add_copies(a, ret, DIR_NAME, &b);
-	}
-	bootfiles_done(&b);
-	return r;
+	return boot_number_after(text, CONF_DEFAULT, '\n');
 }

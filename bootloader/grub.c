@@ -76,18 +76,33 @@ static void add_title(struct str *out, const struct boot_item *it)
 		out->err = str_err(&title);
 }
 
-static void add_item(struct str *out, const struct boot_item *it, size_t index)
+/* Without copies of the files: the paths of the entry. */
+static void add_path(struct str *out, const struct bootfiles *b, const char *logical)
+{
+	auto_str struct str path = STR_INIT;
+
+	if (b)
+		str_addf(&path, "/" BOOT_SETS "/%s/%s", b->set, bootfiles_name(b, logical));
+	else
+		str_add(&path, logical);
+	quote(out, str_slice(&path));
+	if (str_err(&path) < 0 && !out->err)
+		out->err = str_err(&path);
+}
+
+static void add_item(struct str *out, const struct bootfiles *b, const struct boot_item *it,
+		     size_t index)
 {
 	str_addf(out, "\nif [ \"$cairn_good\" = %u ]; then set cairn_back=%zu; fi\nmenuentry ",
 		 it->number, index);
 	add_title(out, it);
 	str_addf(out, " --id 'gen-%u' {\n\tcairn_count %u\n\tlinux ", it->number, it->number);
-	quote(out, slice_of(it->entry.kernel));
+	add_path(out, b, it->entry.kernel);
 	add_parameters(out, it->entry.parameters);
 	str_add(out, " $cairn_word");
 	if (*it->entry.initrd) {
 		str_add(out, "\n\tinitrd ");
-		quote(out, slice_of(it->entry.initrd));
+		add_path(out, b, it->entry.initrd);
 	}
 	str_add(out, "\n}\n");
 }
@@ -260,7 +275,7 @@ int boot_menu_order(const struct boot_menu *m, const struct boot_item ***ret, st
 	return 0;
 }
 
-int boot_menu_text(const struct boot_menu *m, struct str *out, struct err *e)
+int grub_text(const struct bootfiles *b, const struct boot_menu *m, struct str *out, struct err *e)
 {
 	auto_free const struct boot_item **order = NULL;
 	int r = boot_menu_order(m, &order, e);
@@ -270,7 +285,7 @@ int boot_menu_text(const struct boot_menu *m, struct str *out, struct err *e)
 	size_t back = 0;
 	add_head(out, m);
 	for (size_t i = 0; i < m->nitems; i++) {
-		add_item(out, order[i], i);
+		add_item(out, b, order[i], i);
 		if (order[i]->number == m->default_number)
 			back = i;
 	}
@@ -281,4 +296,14 @@ int boot_menu_text(const struct boot_menu *m, struct str *out, struct err *e)
 	if (str_err(out) < 0)
 		return err_num(e, str_err(out), "boot menu");
 	return 0;
+}
+
+int boot_menu_text(const struct boot_menu *m, struct str *out, struct err *e)
+{
+	return grub_text(NULL, m, out, e);
+}
+
+unsigned grub_default(struct slice text)
+{
+	return boot_number_after(text, "\nset default='gen-", '\'');
 }

@@ -13,30 +13,33 @@
 #include "lib/fd.h"
 #include "lib/path.h"
 
-static int write_nothing(const struct boot_place *p, const struct boot_menu *m, struct err *e)
-{
-	return 0;
-}
-
-static int no_default(const struct boot_place *p, unsigned *ret, struct err *e)
-{
-	*ret = 0;
-	return 0;
-}
-
-static int no_files(const struct boot_place *p, const struct boot_menu *m, struct arena *a,
-		    struct vec *ret, struct err *e)
-{
-	return 0;
-}
-
 static const struct boot_loader loaders[BOOT_TYPE_MAX] = {
-	[BOOT_GRUB] = { "grub", "boot/grub", grub_menu_write, grub_menu_default, grub_files },
-	[BOOT_EFI] = { "efi", "EFI/cairn", efi_menu_write, efi_menu_default, efi_files },
-	[BOOT_EXTLINUX] = { "extlinux", "extlinux", extlinux_write, extlinux_default,
-			    extlinux_files },
-	[BOOT_NONE] = { "none", "boot/grub", write_nothing, no_default, no_files },
+	[BOOT_GRUB] = { .name = "grub",
+			.dir = "boot/grub",
+			.text_name = "grub.cfg",
+			.sets = BOOT_SETS,
+			.has_block = true,
+			.text = grub_text,
+			.get_default = grub_default },
+	[BOOT_EFI] = { .name = "efi",
+		       .dir = BOOT_EFI_DIR,
+		       .text_name = "menu",
+		       .has_block = true,
+		       .program = efi_program,
+		       .text = efi_text,
+		       .get_default = efi_default },
+	[BOOT_EXTLINUX] = { .name = "extlinux",
+			    .dir = "extlinux",
+			    .text_name = "extlinux.conf",
+			    .text = extlinux_text,
+			    .get_default = extlinux_default },
+	[BOOT_NONE] = { .name = "none", .dir = "boot/grub" },
 };
+
+const struct boot_loader *boot_loader_get(enum boot_type type)
+{
+	return &loaders[type];
+}
 
 const char *boot_type_name(enum boot_type type)
 {
@@ -191,71 +194,4 @@ int boot_dir_open(const struct boot_place *p, struct err *e)
 		return r;
 	int fd = openat(top, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return fd < 0 ? err_sys(e, "%s", dir) : fd;
-}
-
-/* ---- Files of images ------------------------------------------------------------------------- */
-
-/* Memory that runs out is seen at the end, by boot_files(). */
-static struct boot_file *add_file(struct arena *a, struct vec *ret, const char *path)
-{
-	struct boot_file *f = ARENA_NEW(a, struct boot_file);
-
-	if (f)
-		*f = (struct boot_file){ .path = path };
-	vec_add(ret, f);
-	return f;
-}
-
-void boot_file_add(struct arena *a, struct vec *ret, const char *path, struct slice data)
-{
-	struct boot_file *f = add_file(a, ret, path);
-
-	if (f)
-		f->data = (struct slice){ arena_dup(a, data.p, data.n), data.n };
-	if (f)
-		f->size = data.n;
-}
-
-void boot_file_add_block(struct arena *a, struct vec *ret, const char *path)
-{
-	char block[BOOT_ENV_SIZE];
-
-	boot_env_format(block);
-	boot_file_add(a, ret, path, (struct slice){ block, sizeof(block) });
-}
-
-void boot_file_add_copies(struct arena *a, struct vec *ret, const char *dir,
-			  const struct bootfiles *b)
-{
-	for (size_t i = 0; i < b->files.n; i++) {
-		const struct bootfile *from = b->files.v[i];
-		struct boot_file *f = add_file(a, ret, arena_fmt(a, "%s/%s", dir, from->name));
-
-		if (!f)
-			return;
-		f->source = from->source;
-		f->size = from->size;
-	}
-}
-
-int boot_files(const struct boot_place *p, const struct boot_menu *m, struct arena *a,
-	       struct vec *ret, struct err *e)
-{
-	int r = loaders[p->type].files(p, m, a, ret, e);
-
-	if (r == 0 && (ret->err || arena_err(a)))
-		r = err_num(e, -ENOMEM, "boot files");
-	return r;
-}
-
-int boot_write_menu(const struct boot_place *p, const struct boot_menu *menu, struct err *e)
-{
-	int r = loaders[p->type].write(p, menu, e);
-
-	return r < 0 ? err_wrap(e, r, "boot menu") : 0;
-}
-
-int boot_menu_default(const struct boot_place *p, unsigned *ret, struct err *e)
-{
-	return loaders[p->type].get_default(p, ret, e);
 }

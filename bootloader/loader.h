@@ -7,50 +7,50 @@
 
 struct boot_loader {
 	const char *name; /* in configurations */
-	const char *dir;  /* of menu and environment block, below the boot partition or the root */
-	int (*write)(const struct boot_place *p, const struct boot_menu *m, struct err *e);
-	int (*get_default)(const struct boot_place *p, unsigned *ret, struct err *e);
-	int (*files)(const struct boot_place *p, const struct boot_menu *m, struct arena *a,
-		     struct vec *ret, struct err *e);
+	const char *dir;  /* of text and environment block, below the boot partition or the root */
+	const char *text_name; /* of the menu; NULL: there is none, nothing is written */
+	const char *sets;      /* directory of the sets of kernels, below the root; NULL: kernels
+				* lie beside the text */
+	bool has_block;	       /* counts boots itself */
+	struct slice (*program)(void); /* that firmware starts; NULL: somebody else's */
+	/* Names of files from b. */
+	int (*text)(const struct bootfiles *b, const struct boot_menu *m, struct str *out,
+		    struct err *e);
+	unsigned (*get_default)(struct slice text); /* 0: a text that is not ours */
 };
 
+const struct boot_loader *boot_loader_get(enum boot_type type);
 /* Directory of the boot partition of p, or its root. */
 int boot_top_open(const struct boot_place *p, struct err *e);
 
-/* ---- For every kind (bootloader/grub.c) ------------------------------------------------------ */
+/* ---- For every kind (bootloader/grub.c, bootloader/deploy.c) ----------------------------------
+ */
 
 /* "Generation 7, 2026-11-25 20:00, Linux 6.1.176: label" */
 void boot_item_title(const struct boot_item *it, struct str *title);
 /* The items, newest first; *ret is to be freed. Errors as boot_menu_text(). */
 int boot_menu_order(const struct boot_menu *m, const struct boot_item ***ret, struct err *e);
-
-/* ---- Adding to the list of boot_files() (bootloader/loader.c) ----------------------------------
- */
-
-void boot_file_add(struct arena *a, struct vec *ret, const char *path, struct slice data);
-void boot_file_add_block(struct arena *a, struct vec *ret, const char *path);
-void boot_file_add_copies(struct arena *a, struct vec *ret, const char *dir,
-			  const struct bootfiles *b);
+/* The number between the first mark and end; 0: none. */
+unsigned boot_number_after(struct slice text, const char *mark, char end);
 
 /* ---- Each kind ------------------------------------------------------------------------------- */
 
-int grub_menu_write(const struct boot_place *p, const struct boot_menu *m, struct err *e);
-int grub_menu_default(const struct boot_place *p, unsigned *ret, struct err *e);
-int grub_files(const struct boot_place *p, const struct boot_menu *m, struct arena *a,
-	       struct vec *ret, struct err *e);
+#define BOOT_SETS "boot/cairn"
+/* b NULL: files have the paths of the entries. */
+int grub_text(const struct bootfiles *b, const struct boot_menu *m, struct str *out, struct err *e);
+unsigned grub_default(struct slice text);
 
-/* The menu for the program on the EFI system partition; names of files from b. */
-int efi_menu_text(const struct bootfiles *b, const struct boot_menu *m, struct str *out,
-		  struct err *e);
-int efi_menu_write(const struct boot_place *p, const struct boot_menu *m, struct err *e);
-int efi_menu_default(const struct boot_place *p, unsigned *ret, struct err *e);
-int efi_files(const struct boot_place *p, const struct boot_menu *m, struct arena *a,
-	      struct vec *ret, struct err *e);
+/* For the program on the EFI system partition. */
+#define BOOT_EFI_DIR "EFI/cairn"
+#define BOOT_PROGRAM "EFI/BOOT/BOOTX64.EFI"
+int efi_text(const struct bootfiles *b, const struct boot_menu *m, struct str *out, struct err *e);
+unsigned efi_default(struct slice text);
+struct slice efi_program(void);
+/* Below the directory top of a partition; does not sync. */
+int boot_program_put(int top, struct slice program, struct err *e);
+bool boot_program_is_present(int top, struct slice program);
 
 /* extlinux.conf */
 int extlinux_text(const struct bootfiles *b, const struct boot_menu *m, struct str *out,
 		  struct err *e);
-int extlinux_write(const struct boot_place *p, const struct boot_menu *m, struct err *e);
-int extlinux_default(const struct boot_place *p, unsigned *ret, struct err *e);
-int extlinux_files(const struct boot_place *p, const struct boot_menu *m, struct arena *a,
-		   struct vec *ret, struct err *e);
+unsigned extlinux_default(struct slice text);

@@ -5,31 +5,18 @@
  * file. Hence: flush everything past the journal, keep the blocks of the old menu taken (a second
  * name) until the new name is itself past the journal, and only then let them go.
  */
-#include "bootloader/bootloader.h"
+#include "bootloader/put.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include "bootloader/env.h"
 #include "bootloader/freeze.h"
-#include "bootloader/loader.h"
-#include "bootloader/put.h"
 #include "lib/fd.h"
 #include "lib/log.h"
-#include "lib/path.h"
-#include "lib/text.h"
 
-#define MENU_NAME  "grub.cfg"
 #define NAME_SIZE  64
 #define LIMIT_MENU (4 * 1024 * 1024)
-
-static bool same_device(int a, int b)
-{
-	struct stat x, y;
-
-	return fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_dev == y.st_dev;
-}
 
 bool menu_is_mount_root(int fd)
 {
@@ -40,36 +27,7 @@ bool menu_is_mount_root(int fd)
 	return x.st_dev != y.st_dev || x.st_ino == y.st_ino;
 }
 
-static int place_open(const struct boot_place *place, const struct boot_menu *m,
-		      struct menu_place *p, struct err *e)
-{
-	const char *root = place->root;
-	char path[PATH_MAX], kernel[PATH_MAX];
-
-	auto_fd int top = open(*root ? root : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (top < 0)
-		return err_sys(e, "%s", *root ? root : "/");
-	p->flush = menu_is_mount_root(top);
-	p->dir = boot_dir_open(place, e);
-	if (p->dir < 0)
-		return p->dir;
-	for (size_t i = 0; i < m->nitems; i++) {
-		const char *k = m->items[i].entry.kernel;
-
-		if (m->items[i].number != m->default_number)
-			continue;
-		if (path_dir(kernel, k) < 0 || path_join(path, ".", kernel + 1) < 0)
-			return err_num(e, -ENAMETOOLONG, "%s", k);
-		p->store = openat(top, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (p->store < 0)
-			return err_sys(e, "kernel of the default generation: %s", k);
-		if (same_device(p->store, p->dir))
-			fd_close(&p->store);
-	}
-	return 0;
-}
-
-static int flush(const struct menu_place *p, int fd, struct err *e)
+int menu_flush(const struct menu_place *p, int fd, struct err *e)
 {
 	bool frozen = false;
 
@@ -130,6 +88,18 @@ static int unlink_if_there(int dir, const char *name, struct err *e)
 	return 0;
 }
 
+int menu_get(const struct menu_place *p, struct str *out, struct err *e)
+{
+	struct err tmp = ERR_INIT;
+	int r = file_read(p->dir, p->name, out, LIMIT_MENU, &tmp);
+
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0)
+		*e = tmp;
+	return r;
+}
+
 bool menu_is_present(const struct menu_place *p, const struct str *text)
 {
 	auto_str struct str old = STR_INIT;
@@ -147,7 +117,7 @@ static int switch_names(const struct menu_place *p, const struct menu_names *n, 
 		return err_sys(e, "keeping the old %s", p->name);
 	if (renameat(p->dir, n->new, p->dir, p->name) < 0 || fsync(p->dir) < 0)
 		return err_sys(e, "%s", p->name);
-	int r = flush(p, p->dir, e);
+	int r = menu_flush(p, p->dir, e);
 	if (r < 0)
 		return r;
 	return unlink_if_there(p->dir, n->old, e);
@@ -167,64 +137,7 @@ int menu_put(const struct menu_place *p, const struct str *text, struct err *e)
 		(void)unlinkat(p->dir, n.new, 0); /* half a menu is only in the way */
 		return r;
 	}
-	if ((p->store >= 0 && (r = flush(p, p->store, e)) < 0) || (r = flush(p, p->dir, e)) < 0)
-		return r;
-	if ((r = unlink_if_there(p->dir, n.old, e)) < 0)
+	if ((r = menu_flush(p, p->dir, e)) < 0 || (r = unlink_if_there(p->dir, n.old, e)) < 0)
 		return r;
 	return present ? 0 : switch_names(p, &n, e);
-}
-
-int grub_menu_write(const struct boot_place *place, const struct boot_menu *menu, struct err *e)
-{
-	struct menu_place p = { .dir = -1, .name = MENU_NAME, .store = -1 };
-	auto_str struct str text = STR_INIT;
-
-	int r = boot_menu_text(menu, &text, e);
-	if (r == 0)
-		r = place_open(place, menu, &p, e);
-	if (r == 0)
-		r = boot_env_ensure(p.dir, e);
-	if (r == 0)
-		r = menu_put(&p, &text, e);
-	fd_close(&p.dir);
-	fd_close(&p.store);
-	return r;
-}
-
-int grub_menu_default(const struct boot_place *place, unsigned *ret, struct err *e)
-{
-	static const char mark[] = "\nset default='gen-";
-	auto_str struct str text = STR_INIT;
-	char file[PATH_MAX];
-	uint64_t number;
-
-	if (path_join(file, *place->root ? place->root : "/", BOOT_MENU_FILE) < 0)
-		return err_num(e, -ENAMETOOLONG, "%s/" BOOT_MENU_FILE, place->root);
-	struct err tmp = ERR_INIT;
-	int r = file_read(AT_FDCWD, file, &text, LIMIT_MENU, &tmp);
-	if (r < 0 && r != -ENOENT) {
-		*e = tmp;
-		return r;
-	}
-	*ret = 0;
-	const char *at = r < 0 ? NULL : strstr(text.buf, mark);
-	if (!at)
-		return 0;
-	struct slice rest = slice_of(at + sizeof(mark) - 1), digits;
-	if (slice_cut(&rest, '\'', &digits) && text_u64(digits, UINT32_MAX, &number) == 0)
-		*ret = (unsigned)number;
-	return 0;
-}
-
-int grub_files(const struct boot_place *p, const struct boot_menu *m, struct arena *a,
-	       struct vec *ret, struct err *e)
-{
-	auto_str struct str text = STR_INIT;
-	int r = boot_menu_text(m, &text, e);
-
-	if (r < 0)
-		return r;
-	boot_file_add(a, ret, BOOT_MENU_FILE, str_slice(&text));
-	boot_file_add_block(a, ret, BOOT_ENV_FILE);
-	return 0;
 }

@@ -170,22 +170,6 @@ static int add_closure(struct contents *c, struct err *e)
 	return found ? 0 : err_set(e, -ERR_INVALID, "%s is not in the closure given", c->system);
 }
 
-static int add_menu(const struct contents *c, struct manifest *m, struct err *e)
-{
-	auto_str struct str text = STR_INIT;
-	char env[BOOT_ENV_SIZE];
-
-	if (!c->menu)
-		return 0;
-	int r = boot_menu_text(c->menu, &text, e);
-	if (r < 0)
-		return r;
-	boot_env_format(env);
-	(void)manifest_bytes(m, BOOT_MENU_FILE, 0644, str_slice(&text));
-	(void)manifest_bytes(m, BOOT_ENV_FILE, 0644, (struct slice){ env, sizeof(env) });
-	return 0;
-}
-
 static bool is_there(const struct manifest *m, const char *path)
 {
 	size_t i = 0;
@@ -205,41 +189,12 @@ static void add_parents(const struct contents *c, struct manifest *m, const char
 	}
 }
 
-/* The file that path, of the machine, names, and the directories above it. */
-static int add_file(const struct contents *c, struct manifest *m, const char *path, struct err *e)
-{
-	char *source = arena_fmt(c->arena, "%s%s", c->store_prefix, path);
-	struct stat st;
-
-	add_parents(c, m, path + 1);
-	struct man_entry *n = manifest_add(m, MAN_FILE, path + 1);
-	if (!n || !source)
-		return err_num(e, -ENOMEM, "boot partition");
-	if (stat(source, &st) < 0)
-		return err_sys(e, "%s", source);
-	n->source = source;
-	n->size = (uint64_t)st.st_size;
-	return 0;
-}
-
 int contents_boot(const struct contents *c, struct manifest *m, struct err *e)
 {
-	int r;
-
 	*m = (struct manifest){ .arena = c->arena, .entries = VEC_INIT };
 	(void)manifest_dir(m, "", 0755);
-	(void)manifest_dir(m, "boot", 0755);
-	(void)manifest_dir(m, "boot/grub", 0755);
-	if ((r = add_menu(c, m, e)) < 0)
-		return r;
-	for (size_t i = 0; c->menu && i < c->menu->nitems; i++) {
-		const struct boot_entry *b = &c->menu->items[i].entry;
-
-		if ((r = add_file(c, m, b->kernel, e)) < 0 ||
-		    (*b->initrd && (r = add_file(c, m, b->initrd, e)) < 0))
-			return r;
-	}
-	return manifest_finish(m, e);
+	int r = c->menu ? contents_add_boot(c, m, "", e) : 0;
+	return r == 0 ? manifest_finish(m, e) : r;
 }
 
 int contents_add_boot(const struct contents *c, struct manifest *m, const char *dir, struct err *e)
@@ -267,9 +222,8 @@ static int add_boot(struct contents *c, struct err *e)
 {
 	if (!c->menu || c->boot_apart || c->place.type == BOOT_EFI)
 		return 0;
-	if (c->place.type == BOOT_EXTLINUX)
-		return contents_add_boot(c, &c->manifest, c->place.dir + 1, e);
-	return add_menu(c, &c->manifest, e);
+	return contents_add_boot(c, &c->manifest,
+				 c->place.type == BOOT_EXTLINUX ? c->place.dir + 1 : "", e);
 }
 
 /* The configuration the system came from becomes the machine's to edit. */

@@ -39,8 +39,7 @@ int contents_menu(struct arena *a, const char *store_prefix, const char *system,
 		  struct boot_menu *ret, struct boot_place *ret_place, struct err *e);
 /* Fill c->manifest. */
 int contents_make(struct contents *c, struct err *e);
-/* Fill m with what a boot partition holds: the menu, and kernels and initramfs under the names it
- * has for them. */
+/* Fill m with what a boot partition holds: the menu, and the kernels and initramfs it names. */
 int contents_boot(const struct contents *c, struct manifest *m, struct err *e);
 /* Add what the boot loader reads below directory dir of m ("" for its top). */
 int contents_add_boot(const struct contents *c, struct manifest *m, const char *dir, struct err *e);

@@ -55,7 +55,6 @@ static const struct conf_key menu_keys[] = {
 	{ "serial-unit", conf_parse_u64, AT(serial_unit), "0", "0 is COM1", false },
 	{ "serial-speed", conf_parse_u64, AT(serial_speed), "115200", "baud", false },
 	{ "directory", conf_parse_str, AT(dir), "", "mount point of the boot partition", false },
-	{ "fs-uuid", conf_parse_str, AT(fs_uuid), "", "file system of the store", false },
 	{ "default", parse_quoted, AT(default_title), "", "title of the entry to start", false },
 	{ "title", parse_quoted, EXTRA(title), NULL, "of an entry", false },
 	{ "device", parse_quoted, EXTRA(device), "", "where its files are", false },
@@ -100,7 +99,6 @@ int sys_menu_load(const struct sys_root *r, struct arena *a, const char *path, s
 	struct file f = { .menu.menu = { .timeout = 5,
 					 .serial_speed = 115200,
 					 .dir = "",
-					 .fs_uuid = "",
 					 .default_title = "" } };
 	auto_str struct str text = STR_INIT;
 	char *file = arena_fmt(a, "%s%s/boot/menu", r->store, path);
@@ -184,7 +182,6 @@ int sys_menu_build(const struct sys_root *r, struct arena *a, const struct gen_l
 	menu.serial = settings.serial;
 	menu.serial_unit = (unsigned)settings.serial_unit;
 	menu.serial_speed = (unsigned)settings.serial_speed;
-	menu.fs_uuid = settings.fs_uuid[0] ? settings.fs_uuid : NULL;
 	menu.extras = settings.extras;
 	menu.nextras = settings.nextras;
 	menu.default_title = settings.default_title[0] ? settings.default_title : NULL;

@@ -15,7 +15,6 @@ struct sys_menu {
 	uint64_t timeout;
 	bool hidden, serial;
 	uint64_t serial_unit, serial_speed;
-	const char *fs_uuid;	   /* "" : the file system of the menu */
 	const char *default_title; /* "" : the generation; else one of extras */
 	struct boot_extra *extras;
 	size_t nextras;

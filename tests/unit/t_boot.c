@@ -15,12 +15,13 @@
 
 #define GRUB_AT(top) ((struct boot_place){ top, top, BOOT_GRUB, "" })
 #define KERNEL	     "/gnu/store/0123456789abcdfghijklmnpqrsvwxyz-linux-6.1.176/bzImage"
+#define INITRD_DIR   "gnu/store/1123456789abcdfghijklmnpqrsvwxyz-initrd"
 
 static const struct boot_entry sample = {
 	.label = "Cairn, host 'stone'",
 	.version = "6.1.176",
 	.kernel = KERNEL,
-	.initrd = "/gnu/store/1123456789abcdfghijklmnpqrsvwxyz-initrd/initrd",
+	.initrd = "/" INITRD_DIR "/initrd",
 	.parameters = "root=LABEL=cairn-root rw quiet",
 };
 
@@ -639,6 +640,9 @@ TEST(write_menu)
 	(void)snprintf(kernel, sizeof(kernel), "%.*s", (int)(strrchr(KERNEL, '/') - KERNEL - 1),
 		       &KERNEL[1]);
 	CHECK_INT(file_mkdir_p(dir, kernel, 0755, &e), 0);
+	CHECK_INT(file_write_atomic(dir, &KERNEL[1], "linux", 5, 0444, &e), 0);
+	CHECK_INT(file_mkdir_p(dir, INITRD_DIR, 0755, &e), 0);
+	CHECK_INT(file_write_atomic(dir, INITRD_DIR "/initrd", "initrd", 6, 0444, &e), 0);
 	CHECK_INT(boot_write_menu(&GRUB_AT(root), &m, &e), 0);
 	CHECK(reads(dir, BOOT_MENU_FILE, "set default='gen-1'"));
 	CHECK(reads(dir, BOOT_ENV_FILE, "# GRUB Environment Block\n###"));

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Boot partitions: what is written there can be read back by what reads it, every call that changes
- * the disk can be the last or fail, and the partition can be as full as one likes: the old state or
- * the new one is there, whole. The partition is a directory whose size is kept account of here.
+ * Boot partitions, and a root that GRUB reads: what is written there can be read back by what reads
+ * it, every call that changes the disk can be the last or fail, and the partition can be as full as
+ * one likes: the old state or the new one is there, whole. The partition is a directory whose size
+ * is kept account of here.
  */
 #include "bootloader/bootloader.h"
 
 #include <dirent.h>
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
@@ -21,6 +23,7 @@
 #include "lib/fd.h"
 #include "lib/path.h"
 #include "lib/size.h"
+#include "tests/unit/faults.h"
 #include "tests/unit/test.h"
 
 #define CLUSTER	 512
@@ -33,46 +36,13 @@
 static char top[256];
 static const struct boot_place esp = { top, top, BOOT_EFI, ESP };
 static const struct boot_place extlinux = { top, top, BOOT_EXTLINUX, "/boot" };
+static const struct boot_place grub = { top, top, BOOT_GRUB, "" };
+static const struct boot_place *place; /* that a test is about */
 
-/* ---- Interposed system calls ----------------------------------------------------------------- */
+/* ---- The size of the partition --------------------------------------------------------------- */
 
-static int countdown; /* the n-th call that changes something ends the process, or fails; 0: none */
-static int failure;   /* errno to fail with; 0: end the process */
-static bool limited;  /* the partition has CAPACITY bytes */
+static bool limited;   /* the partition has CAPACITY bytes */
 static uint64_t taken; /* by something else */
-
-#define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
-
-static bool tick(void)
-{
-	if (countdown == 0 || --countdown > 0)
-		return false;
-	if (!failure)
-		_exit(99);
-	errno = failure;
-	return true;
-}
-
-int fsync(int fd)
-{
-	return tick() ? -1 : 0; /* a process that ends loses nothing: waiting is for nothing */
-}
-int syncfs(int fd)
-{
-	return tick() ? -1 : 0;
-}
-int renameat(int a, const char *x, int b, const char *y)
-{
-	return tick() ? -1 : REAL(renameat)(a, x, b, y);
-}
-int linkat(int a, const char *x, int b, const char *y, int flags)
-{
-	return tick() ? -1 : (errno = EPERM, -1); /* as FAT */
-}
-int unlinkat(int dir, const char *path, int flags)
-{
-	return tick() ? -1 : REAL(unlinkat)(dir, path, flags);
-}
 
 /* Clusters of all files below the mount point, and one for each directory. */
 static uint64_t used_below(int fd)
@@ -150,7 +120,15 @@ static const char *const initrds[KERNELS + 1] = { "/gnu/store/1-initrd/initrd",
 						  "/gnu/store/3-initrd/initrd",
 						  "/gnu/store/4-initrd/initrd" };
 
-static void machine_make(void)
+/* GRUB may find the menu that was there at the last flush, as well as the one in place. Shared with
+ * the process that is cut off. */
+static struct seen {
+	char text[1 << 16];
+} * flushed;
+
+static void see_flush(void);
+
+static void machine_make(const struct boot_place *p)
 {
 	static char noise[KERNEL];
 	const char *tmp = getenv("TMP");
@@ -159,6 +137,15 @@ static void machine_make(void)
 	countdown = 0;
 	limited = false;
 	taken = 0;
+	place = p;
+	links = p->type == BOOT_GRUB ? LINKS : NO_LINKS;
+	on_flush = p->type == BOOT_GRUB ? see_flush : NULL;
+	if (!flushed)
+		flushed = mmap(NULL, sizeof(*flushed), PROT_READ | PROT_WRITE,
+			       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (flushed == MAP_FAILED)
+		abort();
+	flushed->text[0] = '\0';
 	snprintf(top, sizeof(top), "%s/esp-XXXXXX", tmp ? tmp : "/tmp");
 	CHECK(mkdtemp(top) != NULL);
 	for (size_t i = 0; i <= KERNELS; i++) {
@@ -209,21 +196,31 @@ static bool read_esp(const char *name, struct str *out)
 	return file_read(AT_FDCWD, path, out, 1 << 22, &e) == 0;
 }
 
-static bool same_file(struct em_text name, const char *logical)
+static bool same_file(const char *file, int n, const char *logical)
 {
 	auto_str struct str have = STR_INIT, want = STR_INIT;
-	char path[512], file[128];
+	char path[512], other[512];
 	struct err e = ERR_INIT;
 
 	snprintf(path, sizeof(path), "%s%s", top, logical);
-	snprintf(file, sizeof(file), "cairn/%.*s", (int)name.n, name.p);
-	return file_read(AT_FDCWD, path, &want, 1 << 22, &e) == 0 && read_esp(file, &have) &&
+	snprintf(other, sizeof(other), "%s%.*s", top, n, file);
+	return file_read(AT_FDCWD, path, &want, 1 << 22, &e) == 0 &&
+	       file_read(AT_FDCWD, other, &have, 1 << 22, &e) == 0 &&
 	       slice_eq(str_slice(&have), str_slice(&want));
+}
+
+/* A file beside the menu of the program. */
+static bool same_beside(struct em_text name, const char *logical)
+{
+	char file[128];
+	int n = snprintf(file, sizeof(file), ESP "/EFI/cairn/%.*s", (int)name.n, name.p);
+
+	return same_file(file, n, logical);
 }
 
 /* What the program would find: the default of the menu when everything that the menu names is there
  * and whole, else 0. */
-static unsigned starts(const struct boot_menu *m)
+static unsigned program_starts(const struct boot_menu *m)
 {
 	auto_str struct str text = STR_INIT;
 	auto_str struct str program = STR_INIT;
@@ -239,11 +236,59 @@ static unsigned starts(const struct boot_menu *m)
 		size_t i = 0;
 		while (i < m->nitems && m->items[i].number != x.number)
 			i++;
-		if (i == m->nitems || !same_file(x.kernel, m->items[i].entry.kernel) ||
-		    !same_file(x.initrd, m->items[i].entry.initrd))
+		if (i == m->nitems || !same_beside(x.kernel, m->items[i].entry.kernel) ||
+		    !same_beside(x.initrd, m->items[i].entry.initrd))
 			return 0;
 	}
 	return em_number(em_setting(all, "default"));
+}
+
+/* The same for GRUB, and a text that it may find: its default when all that it names is whole. */
+static unsigned text_starts(const char *text, const struct boot_menu *m)
+{
+	static const char count[] = "\n\tcairn_count ";
+
+	for (const char *at = text; (at = strstr(at, count));) {
+		unsigned number = boot_number_after(slice_of(at), count, '\n');
+		size_t i = 0;
+
+		while (i < m->nitems && m->items[i].number != number)
+			i++;
+		at = strstr(at, "linux '") + 7;
+		if (i == m->nitems ||
+		    !same_file(at, (int)strcspn(at, "'"), m->items[i].entry.kernel))
+			return 0;
+		at = strstr(at, "initrd '") + 8;
+		if (!same_file(at, (int)strcspn(at, "'"), m->items[i].entry.initrd))
+			return 0;
+	}
+	return grub_default(slice_of(text));
+}
+
+static bool read_menu(struct str *out)
+{
+	char path[512];
+	struct err e = ERR_INIT;
+
+	snprintf(path, sizeof(path), "%s/" BOOT_MENU_FILE, top);
+	return file_read(AT_FDCWD, path, out, sizeof(flushed->text), &e) == 0;
+}
+
+static void see_flush(void)
+{
+	auto_str struct str text = STR_INIT;
+
+	if (read_menu(&text))
+		snprintf(flushed->text, sizeof(flushed->text), "%s", text.buf);
+}
+
+static unsigned starts(const struct boot_menu *m)
+{
+	auto_str struct str text = STR_INIT;
+
+	if (place->type == BOOT_EFI)
+		return program_starts(m);
+	return read_menu(&text) ? text_starts(text.buf, m) : 0;
 }
 
 static size_t count_files(const char *dir)
@@ -269,7 +314,7 @@ TEST(shared_and_pruned)
 	struct sample s;
 	struct err e = ERR_INIT;
 
-	machine_make();
+	machine_make(&esp);
 	CHECK_INT(boot_write_menu(&esp, sample(&s, 1, 3, (unsigned[]){ 0, 0, 1 }), &e), 0);
 	CHECK_INT(starts(&s.menu), 3);
 	CHECK_INT(count_files(ESP "/EFI/cairn"), 3 + 4); /* README, menu, block */
@@ -285,7 +330,7 @@ TEST(two_hundred_switches)
 	struct sample s;
 	struct err e = ERR_INIT;
 
-	machine_make();
+	machine_make(&esp);
 	limited = true;
 	for (unsigned n = 1; n <= 200; n++) {
 		unsigned first = n < ITEMS ? 1 : n - ITEMS + 1;
@@ -308,7 +353,7 @@ TEST(full_partition)
 	unsigned refused = 0, done = 0;
 	struct sample s;
 
-	machine_make();
+	machine_make(&esp);
 	for (uint64_t room = 0; room < KERNEL + INITRD + 60 * CLUSTER; room += 12 * CLUSTER) {
 		struct err e = ERR_INIT;
 
@@ -336,19 +381,55 @@ TEST(full_partition)
 
 /* ---- Crashes and failures -------------------------------------------------------------------- */
 
-/* The old state is there, or the new one. Then another run ends well, and cleans up. */
-static void check_either(struct sample *s, const char *what, int n)
+static const unsigned old_kernels[] = { 0, 1 }, new_kernels[] = { 0, 1, 2 };
+
+/* Kernels of the menu in place are there, and no others. */
+static void check_files(size_t n)
 {
-	static const unsigned new[] = { 0, 1, 2 };
-	struct err e = ERR_INIT;
-	unsigned now = starts(sample(s, 1, 3, new));
+	char path[512];
+	struct dirent *entry;
+
+	if (place->type == BOOT_EFI) {
+		CHECK_INT(count_files(ESP "/EFI/cairn"), 3 + n);
+		CHECK_INT(count_files(ESP "/EFI/BOOT"), 1);
+		return;
+	}
+	CHECK_INT(count_files("/boot/cairn"), 1);
+	snprintf(path, sizeof(path), "%s/boot/cairn", top);
+	DIR *d = opendir(path);
+	while (d && (entry = readdir(d)))
+		if (entry->d_name[0] != '.') {
+			snprintf(path, sizeof(path), "/boot/cairn/%s", entry->d_name);
+			CHECK_INT(count_files(path), n);
+		}
+	if (d)
+		closedir(d);
+	CHECK_INT(count_files("/boot/grub"), 2);
+}
+
+static void check_bootable(const struct sample *s, const char *what, int n)
+{
+	unsigned now = starts(&s->menu);
 
 	if (now != 2 && now != 3)
 		TEST_FAIL("%s %d: the menu starts generation %u", what, n, now);
-	CHECK_INT(boot_write_menu(&esp, &s->menu, &e), 0);
+	if (place->type != BOOT_GRUB)
+		return;
+	now = text_starts(flushed->text, &s->menu);
+	if (now != 2 && now != 3)
+		TEST_FAIL("%s %d: the menu of the last flush starts generation %u", what, n, now);
+}
+
+/* The old state is there, or the new one. Then another run ends well, and cleans up. */
+static void check_either(struct sample *s, const char *what, int n)
+{
+	struct err e = ERR_INIT;
+
+	sample(s, 1, 3, new_kernels);
+	check_bootable(s, what, n);
+	CHECK_INT(boot_write_menu(place, &s->menu, &e), 0);
 	CHECK_INT(starts(&s->menu), 3);
-	CHECK_INT(count_files(ESP "/EFI/cairn"), 3 + 6);
-	CHECK_INT(count_files(ESP "/EFI/BOOT"), 1);
+	check_files(6);
 }
 
 static bool run_cut(struct boot_menu *m, int n)
@@ -360,57 +441,169 @@ static bool run_cut(struct boot_menu *m, int n)
 	if (pid == 0) {
 		countdown = n;
 		failure = 0;
-		_exit(boot_write_menu(&esp, m, &e) == 0 ? 0 : 1);
+		_exit(boot_write_menu(place, m, &e) == 0 ? 0 : 1);
 	}
 	CHECK(pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status));
 	CHECK(WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 99);
 	return WEXITSTATUS(status) == 0;
 }
 
-TEST(cut_at_every_step)
+/* A machine with generations 1 and 2. */
+static void two_make(const struct boot_place *p, int kind_of_links)
 {
-	static const unsigned old[] = { 0, 1 }, new[] = { 0, 1, 2 };
+	struct sample s;
+	struct err e = ERR_INIT;
+
+	machine_make(p);
+	links = kind_of_links;
+	CHECK_INT(boot_write_menu(p, sample(&s, 1, 2, old_kernels), &e), 0);
+}
+
+static void cut_each(const struct boot_place *p, int kind_of_links)
+{
 	bool through = false;
 	int n = 0;
 
 	while (!through && n < 200) {
 		struct sample s;
-		struct err e = ERR_INIT;
 
-		machine_make();
-		CHECK_INT(boot_write_menu(&esp, sample(&s, 1, 2, old), &e), 0);
-		through = run_cut(sample(&s, 1, 3, new), ++n);
+		two_make(p, kind_of_links);
+		through = run_cut(sample(&s, 1, 3, new_kernels), ++n);
 		check_either(&s, "cut", n);
 		machine_remove();
 	}
 	CHECK(through && n > 10);
 }
 
-static void fail_each(int reason)
+TEST(cut_at_every_step)
 {
-	static const unsigned old[] = { 0, 1 }, new[] = { 0, 1, 2 };
-	int r = -1;
+	cut_each(&esp, NO_LINKS);
+	cut_each(&grub, LINKS);
+	cut_each(&grub, FAR_LINKS);
+	cut_each(&grub, NO_LINKS);
+}
 
-	for (int n = 1; r < 0 && n < 200; n++) {
+static void fail_each(const struct boot_place *p, int kind_of_links, int reason)
+{
+	bool through = false;
+	int n = 0;
+
+	for (; !through && n < 200; n++) {
 		struct sample s;
 		struct err e = ERR_INIT;
 
-		machine_make();
-		CHECK_INT(boot_write_menu(&esp, sample(&s, 1, 2, old), &e), 0);
-		countdown = n;
+		two_make(p, kind_of_links);
+		countdown = n + 1;
 		failure = reason;
-		r = boot_write_menu(&esp, sample(&s, 1, 3, new), &e);
+		(void)boot_write_menu(p, sample(&s, 1, 3, new_kernels), &e);
+		through = countdown > 0;
 		countdown = 0;
 		check_either(&s, "failure", n);
 		machine_remove();
 	}
-	CHECK_INT(r, 0);
+	CHECK(through && n > 10);
 }
 
 TEST(failure_at_every_step)
 {
-	fail_each(EIO);
-	fail_each(ENOSPC);
+	static const int reasons[] = { EIO, ENOSPC };
+
+	for (size_t i = 0; i < ARRAY_LEN(reasons); i++) {
+		fail_each(&esp, NO_LINKS, reasons[i]);
+		fail_each(&grub, LINKS, reasons[i]);
+		fail_each(&grub, FAR_LINKS, reasons[i]);
+		fail_each(&grub, NO_LINKS, reasons[i]);
+	}
+}
+
+/* A change that fails at its n-th call; true when its menu is in place nevertheless. */
+static bool fail_late(int n)
+{
+	struct sample s;
+	struct err e = ERR_INIT;
+
+	two_make(&grub, LINKS);
+	failure = EIO;
+	countdown = n;
+	int r = boot_write_menu(&grub, sample(&s, 1, 3, new_kernels), &e);
+	countdown = 0;
+	return r < 0 && starts(&s.menu) == 3;
+}
+
+/* Going back from it fails, too, at the m-th call, and going back again is cut off at the k-th.
+ * True when all three happened. */
+static bool fail_fail_cut(int n, int m, int k)
+{
+	struct sample s, back;
+	struct err e = ERR_INIT;
+	bool failed = fail_late(n);
+
+	if (failed) {
+		countdown = m;
+		failed = boot_write_menu(&grub, sample(&back, 1, 2, old_kernels), &e) < 0;
+		countdown = 0;
+		failed = !run_cut(&back.menu, k) && failed;
+		sample(&s, 1, 3, new_kernels);
+		check_bootable(&s, "failed twice, cut", k);
+	}
+	machine_remove();
+	return failed;
+}
+
+TEST(failures_then_a_cut)
+{
+	int tried = 0, found = 0;
+
+	/* The calls that flush the new menu. */
+	for (int n = 1; n < 40 && found < 2; n++) {
+		bool late = fail_late(n);
+
+		found += late;
+		machine_remove();
+		for (int m = 1; late && m < 16; m++)
+			for (int k = 1; k < 32 && fail_fail_cut(n, m, k); k++)
+				tried++;
+	}
+	CHECK(tried > 50);
+}
+
+/* From the store, from the set before, or a copy. */
+TEST(links_and_copies)
+{
+	for (int kind = LINKS; kind <= NO_LINKS; kind++) {
+		struct sample s;
+		struct err e = ERR_INIT;
+		struct stat st;
+		char path[512];
+
+		two_make(&grub, kind);
+		CHECK_INT(boot_write_menu(&grub, sample(&s, 1, 3, new_kernels), &e), 0);
+		check_files(6);
+		snprintf(path, sizeof(path), "%s%s", top, kernels[0]);
+		CHECK_INT(stat(path, &st), 0);
+		CHECK_INT(st.st_nlink, kind == LINKS ? 2 : 1);
+		machine_remove();
+	}
+}
+
+/* Somebody else's files stay, and what an earlier version wrote is replaced as a whole. */
+TEST(menu_of_the_store)
+{
+	struct sample s;
+	struct err e = ERR_INIT;
+	auto_str struct str text = STR_INIT;
+
+	machine_make(&grub);
+	CHECK_INT(boot_menu_text(sample(&s, 1, 2, old_kernels), &text, &e), 0);
+	put("/" BOOT_MENU_FILE, text.buf, text.len);
+	put("/boot/cairn/mine", "", 0);
+	CHECK_INT(starts(&s.menu), 2);
+	CHECK_INT(boot_write_menu(&grub, sample(&s, 1, 3, new_kernels), &e), 0);
+	CHECK_INT(starts(&s.menu), 3);
+	str_cut(&text, 0);
+	CHECK(read_menu(&text) && !strstr(text.buf, "/gnu/store/"));
+	CHECK_INT(count_files("/boot/cairn"), 2);
+	machine_remove();
 }
 
 /* What the disk has is not what was written. */
@@ -422,7 +615,7 @@ TEST(damage_is_mended)
 	struct em_entry x;
 	char path[512];
 
-	machine_make();
+	machine_make(&esp);
 	CHECK_INT(boot_write_menu(&esp, sample(&s, 1, 1, (unsigned[]){ 0 }), &e), 0);
 	CHECK(read_esp("cairn/menu", &menu));
 	CHECK(em_find((struct em_text){ menu.buf, menu.len }, 1, &x));
@@ -491,7 +684,7 @@ static void check_efi_text(const struct bootfiles *b, const struct sample *s)
 	struct em_entry x;
 	unsigned n = 0;
 
-	CHECK_INT(efi_menu_text(b, &s->menu, &text, &e), 0);
+	CHECK_INT(efi_text(b, &s->menu, &text, &e), 0);
 	struct em_text rest = { text.buf, text.len };
 	CHECK(em_is_whole(rest));
 	CHECK_INT(em_number(em_setting(rest, "default")), 3);
@@ -576,7 +769,7 @@ TEST(extlinux_in_place)
 	struct err e = ERR_INIT;
 	unsigned number = 0;
 
-	machine_make();
+	machine_make(&extlinux);
 	CHECK_INT(boot_menu_default(&extlinux, &number, &e), 0);
 	CHECK_INT(number, 0);
 	CHECK_INT(boot_write_menu(&extlinux, sample(&s, 1, 3, (unsigned[]){ 0, 1, 1 }), &e), 0);
@@ -626,7 +819,7 @@ TEST(block_of_the_program)
 	struct boot_count count;
 	struct err e = ERR_INIT;
 
-	machine_make();
+	machine_make(&esp);
 	boot_env_format(block);
 	put("/block", block, sizeof(block));
 	snprintf(file, sizeof(file), "%s/block", top);
@@ -666,7 +859,7 @@ TEST(program_is_one)
 	struct err e = ERR_INIT;
 	auto_str struct str p = STR_INIT;
 
-	machine_make();
+	machine_make(&esp);
 	put(ESP "/EFI/BOOT/BOOTX64.EFI", "somebody's", 10);
 	for (int i = 0; i < 2; i++)
 		CHECK_INT(boot_write_menu(&esp, sample(&s, 1, 1, (unsigned[]){ 0 }), &e), 0);
@@ -683,5 +876,6 @@ TEST(program_is_one)
 }
 
 TEST_MAIN(shared_and_pruned, two_hundred_switches, full_partition, cut_at_every_step,
-	  failure_at_every_step, damage_is_mended, texts_read_back, extlinux_in_place,
-	  counts_as_stage_1, block_of_the_program, program_is_one)
+	  failure_at_every_step, failures_then_a_cut, links_and_copies, menu_of_the_store,
+	  damage_is_mended, texts_read_back, extlinux_in_place, counts_as_stage_1,
+	  block_of_the_program, program_is_one)

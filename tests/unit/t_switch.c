@@ -7,7 +7,6 @@
 #include "system/switch.h"
 
 #include <dirent.h>
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -17,59 +16,12 @@
 
 #include "lib/fd.h"
 #include "system/menu.h"
+#include "tests/unit/faults.h"
 #include "tests/unit/test.h"
 
 #define ONE   "/gnu/store/11111111111111111111111111111111-system"
 #define TWO   "/gnu/store/22222222222222222222222222222222-system"
 #define LINUX "/gnu/store/33333333333333333333333333333333-linux"
-
-/* ---- Interposed system calls: the n-th one ends the process, or fails -------------------------
- */
-
-static int countdown; /* 0: not counting */
-static int failure;   /* errno to fail with; 0: end the process */
-
-/* true when the call must fail */
-static bool tick(void)
-{
-	if (countdown == 0 || --countdown > 0)
-		return false;
-	if (!failure)
-		_exit(99);
-	errno = failure;
-	return true;
-}
-
-#define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
-
-int fsync(int fd)
-{
-	return tick() ? -1 : REAL(fsync)(fd);
-}
-int syncfs(int fd)
-{
-	return tick() ? -1 : REAL(syncfs)(fd);
-}
-int renameat(int a, const char *x, int b, const char *y)
-{
-	return tick() ? -1 : REAL(renameat)(a, x, b, y);
-}
-int linkat(int a, const char *x, int b, const char *y, int flags)
-{
-	return tick() ? -1 : REAL(linkat)(a, x, b, y, flags);
-}
-int symlinkat(const char *target, int dir, const char *path)
-{
-	return tick() ? -1 : REAL(symlinkat)(target, dir, path);
-}
-int unlinkat(int dir, const char *path, int flags)
-{
-	return tick() ? -1 : REAL(unlinkat)(dir, path, flags);
-}
-int unlink(const char *path)
-{
-	return tick() ? -1 : REAL(unlink)(path);
-}
 
 /* ---- A machine --------------------------------------------------------------------------------
  */
@@ -134,6 +86,7 @@ static void machine_make(void)
 		abort();
 	make_dir(GEN_PROFILES);
 	make_dir(LINUX);
+	put(LINUX, "bzImage", "linux");
 	make_generation(ONE, "one");
 	make_generation(TWO, "two");
 	CHECK_INT(gen_link_make(&root, 1, ONE, &e), 0);
@@ -160,24 +113,42 @@ static bool exists(const char *path)
 	return lstat(full, &st) == 0;
 }
 
-/* Is the menu in place the one of all present generations that starts this one? */
+/* Is the file there, with the contents that it should have? */
+static bool is_in_place(const struct boot_file *f)
+{
+	auto_str struct str got = STR_INIT, want = STR_INIT;
+	char path[512];
+	struct err e = ERR_INIT;
+
+	snprintf(path, sizeof(path), "%s/%s", top, f->path);
+	return file_read(AT_FDCWD, path, &got, 1 << 20, &e) == 0 &&
+	       (f->source ? file_read(AT_FDCWD, f->source, &want, 1 << 20, &e) == 0 &&
+				    slice_eq(str_slice(&got), str_slice(&want))
+			  : slice_eq(str_slice(&got), f->data));
+}
+
+/* Is the menu in place, with its kernels, the one of all present generations that starts this one?
+ */
 static bool menu_is(unsigned number)
 {
 	auto_arena struct arena a = ARENA_INIT;
-	auto_str struct str got = STR_INIT, want = STR_INIT;
+	auto_vec struct vec files = VEC_INIT;
 	struct err e = ERR_INIT;
 	struct gen_list list;
 	struct boot_menu menu;
-	char path[512];
 	struct boot_place at;
 
-	snprintf(path, sizeof(path), "%s/" BOOT_MENU_FILE, top);
-	if (file_read(AT_FDCWD, path, &got, 1 << 20, &e) < 0 ||
-	    gen_list_load(&root, &a, &list, &e) < 0 ||
+	if (gen_list_load(&root, &a, &list, &e) < 0 ||
 	    sys_menu_build(&root, &a, &list, number, 0, &menu, &at, &e) < 0 ||
-	    boot_menu_text(&menu, &want, &e) < 0)
+	    boot_files(&at, &menu, &a, &files, &e) < 0)
 		return false;
-	return slice_eq(str_slice(&got), str_slice(&want));
+	for (size_t i = 0; i < files.n; i++) {
+		const struct boot_file *f = files.v[i];
+
+		if (strcmp(f->path, BOOT_ENV_FILE) != 0 && !is_in_place(f))
+			return false;
+	}
+	return true;
 }
 
 static unsigned current(size_t *ret_n)

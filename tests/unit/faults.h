@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Calls that change the disk, of which the n-th is the last one of the process, or fails. To be
+ * included by the one file of a test, which then has these in place of the C library's.
+ */
+#pragma once
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int countdown;				  /* the n-th call; 0: none */
+static int failure;				  /* errno to fail with; 0: end the process */
+static enum { LINKS, FAR_LINKS, NO_LINKS } links; /* LINKS; not from the store; as on FAT */
+static void (*on_flush)(void);			  /* after a syncfs(); may be NULL */
+
+#define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
+
+/* true when the call must fail */
+static bool tick(void)
+{
+	if (countdown == 0 || --countdown > 0)
+		return false;
+	if (!failure)
+		_exit(99);
+	errno = failure;
+	return true;
+}
+
+/* A process that ends loses nothing: waiting is for nothing. */
+int fsync(int fd)
+{
+	(void)fd;
+	return tick() ? -1 : 0;
+}
+
+int syncfs(int fd)
+{
+	(void)fd;
+	if (tick())
+		return -1;
+	if (on_flush)
+		on_flush();
+	return 0;
+}
+
+int mkdirat(int dir, const char *path, mode_t mode)
+{
+	return tick() ? -1 : REAL(mkdirat)(dir, path, mode);
+}
+
+int renameat(int a, const char *x, int b, const char *y)
+{
+	return tick() ? -1 : REAL(renameat)(a, x, b, y);
+}
+
+int linkat(int a, const char *x, int b, const char *y, int flags)
+{
+	if (tick())
+		return -1;
+	if (links == NO_LINKS)
+		return errno = EPERM, -1;
+	if (links == FAR_LINKS && strstr(x, "gnu/store/"))
+		return errno = EXDEV, -1;
+	return REAL(linkat)(a, x, b, y, flags);
+}
+
+int symlinkat(const char *target, int dir, const char *path)
+{
+	return tick() ? -1 : REAL(symlinkat)(target, dir, path);
+}
+
+int unlinkat(int dir, const char *path, int flags)
+{
+	return tick() ? -1 : REAL(unlinkat)(dir, path, flags);
+}
+
+int unlink(const char *path)
+{
+	return tick() ? -1 : REAL(unlink)(path);
+}
