@@ -114,7 +114,8 @@ def fall_back(m, name, what):
 NO_KERNEL = "the kernel cannot be read"
 # How that comes to be, for generation %d.
 IN_STORE = "true %d; mount -o remount,bind,rw /gnu/store && rm $(readlink -f /var/guix/profiles/system/kernel)"
-UNREADABLE = {"bios": IN_STORE, "uefi": IN_STORE, "direct": IN_STORE,
+IN_MENU = "rm $(sed -n \"/--id 'gen-%d' /,/^}/s/^\\tlinux '\\([^']*\\)'.*/\\1/p\" /boot/grub/grub.cfg)"
+UNREADABLE = {"bios": IN_MENU, "uefi": IN_MENU, "direct": IN_STORE,
               "esp": "rm /boot/efi/EFI/cairn/$(sed -n '/^entry %d$/,/^initrd/s/^kernel //p' /boot/efi/EFI/cairn/menu)"}
 
 
