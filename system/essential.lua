@@ -59,6 +59,17 @@ $b mkdir -p "$where"
 exec $b mount -t "$type" -o "$options" "$device" "$where"
 ]]
 
+-- On and off: the device is found as those of file systems are.
+local SWAP = [[
+#!@busybox@ sh
+cairn=$1 what=$2 device=$3
+shift 3
+case $device in
+	[A-Z]*=*) device=$("$cairn" system find-device "$device") || exit 1;;
+esac
+exec @busybox@ "$what" "$@" "$device"
+]]
+
 -- Nobody writes there but by the build daemon or a command that does its work, which have a mount of
 -- their own. A container may not be allowed to.
 local STORE = [[
@@ -113,16 +124,16 @@ local function mounts(os, out)
 	end
 	for i, s in ipairs(os.swap) do
 		local name = "swap@" .. i
-		local exec = { tools.busybox .. "/bin/busybox", "swapon" }
+		local program, cairn = script("swap", SWAP), tools.cairn .. "/bin/cairn"
+		local exec = { program, cairn, "swapon", s.device }
 		wanted[#wanted + 1] = name
 		if s.priority then
 			exec[#exec + 1] = "-p"
 			exec[#exec + 1] = tostring(s.priority)
 		end
-		exec[#exec + 1] = s.device
 		out[#out + 1] = {
 			name = name, type = "oneshot", description = "swap space " .. s.device, exec = exec,
-			stop_exec = { tools.busybox .. "/bin/busybox", "swapoff", s.device },
+			stop_exec = { program, cairn, "swapoff", s.device }, start_timeout = "1min",
 			requires = { "devices" }, on_change = "later",
 		}
 	end

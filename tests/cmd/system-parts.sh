@@ -114,6 +114,7 @@ check "a keyboard layout" grep -q '^exec = .*/share/keymaps/de-latin1.bmap$' "$s
 check "what is left out" [ "$(grep -c 'service klogd' "$set")" = 0 ]
 check "environment of a service" grep -qx 'environment = TZ=UTC' "$set"
 check "a mount that may fail is only wanted" grep -qx 'wants = mount@srv swap@1' "$set"
+check "swap by its label" grep -q '^exec = /gnu/store/[a-z0-9]*-swap /gnu/store/[a-z0-9]*-cairn[^ ]* swapon LABEL=' "$set"
 check "its file" [ "$(head -1 "$(part etc)/httpd.conf")" = "H:/srv/www" ]
 check "its account" grep -qx '\[user web\]' "$s/accounts"
 check "fstab" grep -q "^LABEL=cairn-root	/	ext4	noatime	0	1$" "$(part etc)/fstab"
