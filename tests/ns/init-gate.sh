@@ -52,11 +52,11 @@ opens)
 	gated 'while [ ! -e /test/go ]; do sleep 0.05; done' >"$R/test/in"
 	boot <"$R/test/in"
 	check "it is a trial" said 'trial=yes'
-	check "the machine waits for its gate" is good waiting
+	check "the machine waits for its gate" is_state good waiting
 	touch "$R/test/go"
-	check "which opens" retry 10 said 'trial: passed'
+	check "which opens" retry said 'trial: passed'
 	ctl stop app
-	check "what happens later is no reason to go back" is other up
+	check "what happens later is no reason to go back" is_state other up
 	"$CAIRN" poweroff
 	check "power off" ends 130
 	;;
@@ -85,8 +85,8 @@ untried)
 	echo quiet >"$R/cmdline"
 	gated 'exit 3' >"$R/test/in"
 	boot <"$R/test/in"
-	check "without a trial the gate is a service like others" retry 10 is good failed
-	check "and the machine stays" is other up
+	check "without a trial the gate is a service like others" retry is_state good failed
+	check "and the machine stays" is_state other up
 	"$CAIRN" poweroff
 	check "power off" ends 130
 	;;
@@ -107,15 +107,23 @@ watchdog | off)
 	rm "$R/cmdline"
 	# A watchdog that hears: a pipe. What it hears stands in the file.
 	mkfifo "$R/dev/watchdog0"
-	cat "$R/dev/watchdog0" >"$TMP/heard" &
+	listen() { # who opens the pipe to write finds a reader, even before this one runs
+		exec 8<>"$R/dev/watchdog0"
+		cat "$R/dev/watchdog0" >"$TMP/heard" 8<&- &
+		listener=$!
+	}
+	all_heard() { wait $listener; } # it ends when nobody writes any more
+	listen
 	printf '[init]\nwatchdog = 300ms\n[service a]\nexec = /bin/sleep 1000\n' >"$R/test/in"
-	boot <"$R/test/in"
+	boot <"$R/test/in" 8<&-
 	heard() { [ "$(stat -c %s "$TMP/heard")" -ge "$1" ]; }
-	check "it hears from PID 1" retry 10 heard 5
+	check "it hears from PID 1" retry heard 5
+	exec 8<&-
 	check "nothing else but that" [ "$(tr -d '\0' <"$TMP/heard" | wc -c)" = 0 ]
 	if [ "$1" = off ]; then
 		"$CAIRN" poweroff
 		check "power off" ends 130
+		all_heard
 		check "it is told to stop at the end" [ "$(tail -c 1 "$TMP/heard")" = V ]
 	else
 		printf '[service a]\nexec = /bin/sleep 1000\n' >"$R/set2"
@@ -125,14 +133,17 @@ watchdog | off)
 				/cairn-client service load "$1" >/dev/null
 		}
 		load /set2
-		check "a set without one stops it" retry 10 sh -c '[ "$(tail -c 1 "$0")" = V ]' "$TMP/heard"
-		cat "$R/dev/watchdog0" >"$TMP/heard" &
+		all_heard
+		check "a set without one stops it" [ "$(tail -c 1 "$TMP/heard")" = V ]
+		listen
 		load /test/in
-		check "and on again" retry 10 heard 5
+		check "and on again" retry heard 5
+		exec 8<&-
 		"$CAIRN" reboot
 		check "reboot" ends 129
+		all_heard
 		check "it watches over the reset" [ "$(tail -c 1 "$TMP/heard" | tr -d '\0' | wc -c)" = 0 ]
 	fi
 	;;
 esac
-[ $failures = 0 ] || { sed 's/^/# console: /' "$TMP/console"; exit 1; }
+[ $failed = 0 ] || { sed 's/^/# console: /' "$TMP/console"; exit 1; }

@@ -45,7 +45,10 @@ restart = never
 [service by-hand]
 exec = /bin/sleep 1007
 X
-retry 5 is by-hand up
+started() { # all of them
+	[ "$(ctl list --json | grep -o '"state":"up"' | wc -l)" = 8 ] && is_state once done && is_state broken failed
+}
+retry started
 ctl stop by-hand
 
 sed -e 's/1002/2002/' -e 's/1006/2006/' -e 's,/does/not/exist,/bin/sleep 1008,' -e 's/1007/2007/' \
@@ -71,7 +74,7 @@ before=$(pids)
 plan=$(inside_load --dry-run --all /set2 | tr '\n' ';')
 check "the plan" [ "$plan" = "start broken;later by-hand;restart changed;later later;restart needs-changed;start new;later new-off;keep once;stop removed;keep same;keep wants-changed;" ]
 check "a dry run changes nothing" [ "$(pids)" = "$before" ]
-check "and what was to go is there" is removed up
+check "and what was to go is there" is_state removed up
 
 printf '[service same]\nexec = /bin/true\nrestrat = never\n' >"$R/bad"
 inside_load /bad; bad=$?
@@ -96,12 +99,12 @@ check "wants alone does not restart" [ "$(pid wants-changed)" = "$wants" ]
 check "later keeps its process" [ "$(pid later)" = "$later" ]
 check "and is marked" [ "$(field later stale)" = true ]
 check "changed runs the new definition" grep -qz 2002 "$R/proc/$(pid changed)/cmdline"
-check "who requires it came back" is needs-changed up
+check "who requires it came back" is_state needs-changed up
 check "removed is gone" [ -z "$(state removed)" ]
-check "new is up" is new up
-check "new but not enabled is down" is new-off down
-check "what failed is tried again" is broken up
-check "what was stopped by hand stays so" is by-hand down
+check "new is up" is_state new up
+check "new but not enabled is down" is_state new-off down
+check "what failed is tried again" is_state broken up
+check "what was stopped by hand stays so" is_state by-hand down
 check "a oneshot did not run again" [ "$(wc -l <"$R/test/once")" = 1 ]
 ctl restart later
 check "the next start takes the new definition" grep -qz 2006 "$R/proc/$(pid later)/cmdline"

@@ -86,48 +86,48 @@ fresh() { rm -f "$R/test/order"; : >"$R/test/order"; }
 fresh
 touch "$R/test/go-c"
 ctl start --no-wait a
-check "the middle one starts and waits" retry 5 grep -q 'b+' "$R/test/order"
-check "the last one waits for readiness, not for exec" is a waiting
+check "the middle one starts and waits" retry grep -q 'b+' "$R/test/order"
+check "the last one waits for readiness, not for exec" is_state a waiting
 touch "$R/test/go-b"
 check "start waits for the result" ctl start a
-check "order is that of the dependencies" retry 5 order "c+ c! b+ b! a+"
+check "order is that of the dependencies" retry order "c+ c! b+ b! a+"
 
 fresh
 check "stop of the lowest" ctl stop c
-check "stops dependents first" retry 5 order "a- b- c-"
-check "they stay down in spite of restart = always" is a down
+check "stops dependents first" retry order "a- b- c-"
+check "they stay down in spite of restart = always" is_state a down
 
 ctl start a; ctl start b; fresh
 ctl stop a
-check "b was asked for by hand and stays" is b up
+check "b was asked for by hand and stays" is_state b up
 ctl stop b
-check "c was only pulled in and goes" retry 5 is c down
+check "c was only pulled in and goes" retry is_state c down
 
 fresh
 check "a soft dependency may fail" ctl start w
-check "it is told why" [ "$(state broken)" = failed ]
+check "it is told why" retry is_state broken failed
 check "exec errors name stage and reason" grep -q 'exec /does/not/exist: No such file' "$TMP/console"
 check "a hard one may not" sh -c '! "$CAIRN" service start needs-broken 2>"$TMP/e"'
 check "and the message names it" grep -q 'requires broken' "$TMP/e"
 
 ctl start x
-check "x is up" is x up
+check "x is up" is_state x up
 ctl start y
-check "starting y stops x" retry 5 is x down
-check "y is up" is y up
+check "starting y stops x" retry is_state x down
+check "y is up" is_state y up
 
 check "a failed condition counts as up" ctl start skipped
 check "without a process" [ "$(pid skipped)" = 0 ]
 
 fresh
 ctl start up-down
-check "a oneshot stays up" is up-down up
+check "a oneshot stays up" is_state up-down up
 ctl stop up-down
-check "its down command ran" retry 5 order "up down"
+check "its down command ran" retry order "up down"
 
 fresh
 ctl start a; ctl start w
-check "all listen" retry 5 grep -q 'a+' "$R/test/order"
+check "all listen" retry grep -q 'a+' "$R/test/order"
 "$CAIRN" poweroff
 wait $INIT
 check "shutdown is the reverse order" sh -c 'grep -n . "$0" | tr "\n" " " | grep -q "a-.*b-.*c-"' "$R/test/order"

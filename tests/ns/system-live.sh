@@ -57,7 +57,7 @@ X
 chmod +x "$g/cairn/bin/cairn"
 
 boot <"$R$one/services/set"
-retry 5 is same up
+retry is_state same up
 same=$(pid same)
 inner=$(cat "/proc/$INIT/task/$INIT/children")
 # Inside the machine: its processes, its files.
@@ -73,7 +73,7 @@ check "plan: one that comes" says ' [+] NEW'
 check "plan: who sees it" says 'services that run keep theirs until they are restarted'
 check "plan: the label" says 'label +System 1 -> System 2'
 check "plan: a setting of the menu" says 'menu timeout +1 -> 2'
-check "the new service runs" is more up
+check "the new service runs" is_state more up
 
 check "a set that the running init cannot read is planned" machine switch-generation --dry-run 3
 check "from the sets" says 'start other'
@@ -83,7 +83,7 @@ check "and why" says 'init  +takes effect at the next boot'
 check "a dry run changes nothing" [ "$(current)" = system-2-link ]
 check "it does not keep the system from being switched" machine switch-generation 3
 check "the profile names it" [ "$(current)" = system-3-link ]
-check "the services are as they were" is more up
+check "the services are as they were" is_state more up
 check "none of the new" [ -z "$(state other)" ]
 check "back" machine switch-generation 2
 check "the plan is PID 1's again" says 'keep 2 as they are$'
@@ -99,5 +99,5 @@ check "for the next boot they can" machine switch-generation --boot 1
 check "it is the current one" [ "$(current)" = system-1-link ]
 check "that is in the plan" says '(at the next boot)'
 mv "$R/run/cairn/init.sock.away" "$R/run/cairn/init.sock"
-check "the services are left alone" is more up
+check "the services are left alone" is_state more up
 finish
