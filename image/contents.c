@@ -197,7 +197,9 @@ int contents_boot(const struct contents *c, struct manifest *m, struct err *e)
 	return r == 0 ? manifest_finish(m, e) : r;
 }
 
-int contents_add_boot(const struct contents *c, struct manifest *m, const char *dir, struct err *e)
+/* share: files of the store that are in m need not be there twice. */
+static int add_files(const struct contents *c, struct manifest *m, const char *dir, bool share,
+		     struct err *e)
 {
 	auto_vec struct vec files = VEC_INIT;
 	int r = boot_files(&c->place, c->menu, c->arena, &files, e);
@@ -210,11 +212,19 @@ int contents_add_boot(const struct contents *c, struct manifest *m, const char *
 		if (!n)
 			return err_num(e, -ENOMEM, "boot files");
 		add_parents(c, m, path);
-		n->source = f->source;
+		if (f->source && share)
+			n->same = f->source + strlen(c->store_prefix) + 1;
+		else
+			n->source = f->source;
 		n->data = f->data;
-		n->size = f->size;
+		n->size = n->same ? 0 : f->size;
 	}
 	return r;
+}
+
+int contents_add_boot(const struct contents *c, struct manifest *m, const char *dir, struct err *e)
+{
+	return add_files(c, m, dir, false, e);
 }
 
 /* What the boot loader reads of the root; a partition of its own is somebody else's. */
@@ -222,8 +232,9 @@ static int add_boot(struct contents *c, struct err *e)
 {
 	if (!c->menu || c->boot_apart || c->place.type == BOOT_EFI)
 		return 0;
-	return contents_add_boot(c, &c->manifest,
-				 c->place.type == BOOT_EXTLINUX ? c->place.dir + 1 : "", e);
+	if (c->place.type == BOOT_EXTLINUX)
+		return contents_add_boot(c, &c->manifest, c->place.dir + 1, e);
+	return add_files(c, &c->manifest, "", c->links && !c->without_store, e);
 }
 
 /* The configuration the system came from becomes the machine's to edit. */

@@ -30,6 +30,7 @@ struct contents {
 	void (*progress)(void *arg, uint64_t bytes);
 	void *progress_arg;
 	bool without_store;	  /* the items come from elsewhere, all that names them is here */
+	bool links;		  /* the writer makes second names of files (man_entry.same) */
 	bool boot_apart;	  /* the menu is not in the root: contents_boot() has it */
 	struct manifest manifest; /* the result; manifest_done() it */
 };

@@ -471,8 +471,12 @@ int disk_make(const struct disk_opts *o, struct contents *c, struct disk_result 
 	if (fd < 0)
 		return err_sys(e, "%s", o->file);
 	d.fd = fd;
-	for (size_t i = 0; i < o->layout->n; i++)
-		c->boot_apart |= o->layout->parts[i].content == PART_BOOT;
+	for (size_t i = 0; i < o->layout->n; i++) {
+		const struct part_spec *p = &o->layout->parts[i];
+
+		c->boot_apart |= p->content == PART_BOOT;
+		c->links |= p->content == PART_ROOT && p->file_system == PART_FS_EXT4;
+	}
 	int r = contents_make(c, e);
 	if (r == 0)
 		r = o->device ? device_write(&d, e) : disk_write(&d, e);

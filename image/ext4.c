@@ -37,6 +37,13 @@ struct ext4_dir {
 	uint32_t subdirs;
 };
 
+/* A name whose file is yet to come. */
+struct ext4_name {
+	ext2_ino_t dir;
+	const struct man_entry *entry;
+};
+#define NAMES_MAX 16
+
 struct ext4 {
 	struct img_sink sink;
 	bool device;	       /* nothing on it is zero by itself */
@@ -45,6 +52,8 @@ struct ext4 {
 	size_t ndirs, cap_dirs;
 	struct ext4_dir open[DEPTH_MAX]; /* the directories the next entry may lie in */
 	size_t nopen;
+	struct ext4_name names[NAMES_MAX];
+	size_t nnames;
 	/* the file at hand */
 	ext2_ino_t ino;
 	uint64_t done;		    /* bytes */
@@ -112,7 +121,7 @@ struct ext4_need ext4_need(const struct manifest *m)
 			break; /* entry() reports it */
 		while (nopen > d)
 			need.blocks += dirs[--nopen].blocks;
-		need.inodes++;
+		need.inodes += !n->same;
 		if (d > 0)
 			dir_size_add(&dirs[d - 1], strlen(path_base(n->path)));
 		if (n->type == MAN_DIR) {
@@ -282,10 +291,9 @@ int ext4_make(const struct ext4_opts *o, const struct manifest *m, uint64_t *ret
 /* ---- Filling --------------------------------------------------------------------------------- */
 
 /* Inode numbers and links are ours to give: the library's helpers are called without names. */
-static int link_name(struct ext4 *x, const struct man_entry *n, ext2_ino_t ino, int kind,
-		     struct err *e)
+static int link_in(struct ext4 *x, ext2_ino_t dir, const struct man_entry *n, ext2_ino_t ino,
+		   int kind, struct err *e)
 {
-	ext2_ino_t dir = x->open[x->nopen - 1].ino;
 	const char *name = path_base(n->path);
 	errcode_t c = ext2fs_link(x->fs, dir, name, ino, kind);
 
@@ -295,6 +303,12 @@ static int link_name(struct ext4 *x, const struct man_entry *n, ext2_ino_t ino, 
 			c = ext2fs_link(x->fs, dir, name, ino, kind);
 	}
 	return c ? fail(e, c, "linking a name") : 0;
+}
+
+static int link_name(struct ext4 *x, const struct man_entry *n, ext2_ino_t ino, int kind,
+		     struct err *e)
+{
+	return link_in(x, x->open[x->nopen - 1].ino, n, ino, kind, e);
 }
 
 static void set_attributes(struct ext2_inode *i, const struct man_entry *n)
@@ -438,13 +452,43 @@ static int runs_read(struct ext4 *x, struct ext2_inode *inode, struct err *e)
 	return r;
 }
 
+static int name_later(struct ext4 *x, const struct man_entry *n, struct err *e)
+{
+	if (x->nnames == NAMES_MAX)
+		return err_set(e, -ERR_LIMIT, "ext4: more than %d second names", NAMES_MAX);
+	x->names[x->nnames++] = (struct ext4_name){ x->open[x->nopen - 1].ino, n };
+	x->done = 0;
+	x->fill = 0;
+	return 0;
+}
+
+/* The names before it that n has, too. */
+static int name_now(struct ext4 *x, const struct man_entry *n, struct ext2_inode *inode,
+		    struct err *e)
+{
+	int r = 0;
+
+	for (size_t i = x->nnames; r == 0 && i-- > 0;) {
+		if (strcmp(x->names[i].entry->same, n->path) != 0)
+			continue;
+		r = link_in(x, x->names[i].dir, x->names[i].entry, x->ino, EXT2_FT_REG_FILE, e);
+		inode->i_links_count++;
+		x->names[i] = x->names[--x->nnames];
+	}
+	return r;
+}
+
 static int add_file(struct ext4 *x, const struct man_entry *n, struct err *e)
 {
 	struct ext2_inode inode = { .i_mode = LINUX_S_IFREG };
 	uint64_t blocks = (n->size + EXT4_BLOCK - 1) / EXT4_BLOCK;
 	ext2_extent_handle_t h;
 
+	if (n->same)
+		return name_later(x, n, e);
 	int r = new_node(x, n, &inode, EXT2_FT_REG_FILE, &x->ino, e);
+	if (r == 0)
+		r = name_now(x, n, &inode, e);
 	if (r < 0)
 		return r;
 	/* Opening the extents of an inode that has none makes the empty tree. */
@@ -639,6 +683,9 @@ int ext4_finish(struct ext4 *x, uint64_t *ret_free, struct err *e)
 {
 	int r = last_touch(x, e);
 
+	if (r == 0 && x->nnames)
+		r = err_set(e, -ERR_INTERNAL, "ext4: /%s is a name of no file",
+			    x->names[0].entry->path);
 	if (r < 0) {
 		ext4_free(x);
 		return r;

@@ -180,7 +180,7 @@ static int entry_run(struct fill *f, struct man_entry *n, struct err *e)
 		r = nar_node(f, n, e);
 	if (r == 0)
 		r = f->sink->entry(f->sink, n, e);
-	if (r == 0 && n->type == MAN_FILE)
+	if (r == 0 && n->type == MAN_FILE && !n->same)
 		r = file_give(f, n, e);
 	if (r == 0)
 		r = f->sink->end(f->sink, n, e);

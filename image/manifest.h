@@ -32,12 +32,14 @@ struct man_entry {
 	unsigned mode; /* permission bits, 07777 */
 	uint32_t uid, gid;
 	int64_t mtime;
-	uint32_t major, minor;	 /* MAN_CHAR, MAN_BLOCK */
-	const char *target;	 /* MAN_LINK */
-	const char *source;	 /* MAN_FILE: a file to read; NULL: the bytes are in data */
-	struct slice data;	 /* MAN_FILE without source */
-	uint64_t size;		 /* MAN_FILE: bytes; of a late entry: an estimate */
-	bool late;		 /* source is made only when the writer comes to it */
+	uint32_t major, minor; /* MAN_CHAR, MAN_BLOCK */
+	const char *target;    /* MAN_LINK */
+	const char *source;    /* MAN_FILE: a file to read; NULL: the bytes are in data */
+	struct slice data;     /* MAN_FILE without source */
+	uint64_t size;	       /* MAN_FILE: bytes; of a late entry: an estimate */
+	const char *same; /* MAN_FILE, for ext4: this is a second name of the file that has that
+			   * path and comes later; no source, no data */
+	bool late;	  /* source is made only when the writer comes to it */
 	struct store_info *item; /* the store item this entry is, or lies in; else NULL */
 	size_t depth;		 /* components below the item: 0 is the item itself */
 };

@@ -140,7 +140,11 @@ rm -f "$TMP/n.raw"
 
 # GRUB reads the menu and the kernel with its own ext4 driver.
 check 'GRUB reads the menu' sh -c "grub-fstest '$img' cat '(loop0,gpt3)/boot/grub/grub.cfg' >'$TMP/cfg' && grep -q \"set default='gen-1'\" '$TMP/cfg'"
-check 'GRUB reads the kernel' grub-fstest "$img" cmp "(loop0,gpt3)$linux/bzImage" "$TMP/a$linux/bzImage"
+kernel=$(sed -n "s/^\tlinux '\([^']*\)'.*/\1/p" "$TMP/cfg")
+check 'GRUB reads the kernel that it names' grub-fstest "$img" cmp "(loop0,gpt3)$kernel" "$TMP/a$linux/bzImage"
+inode() { debugfs -R "stat $1" "$fs" 2>/dev/null | sed -n -e 's/^Inode: \([0-9]*\) .*/\1/p' -e 's/^Links: \([0-9]*\) .*/\1/p' | tr '\n' ' '; }
+check 'which is the file of the store' test "$(inode "$kernel")" = "$(inode "$linux/bzImage")"
+check 'under two names' sh -c "case '$(inode "$kernel")' in ?*' 2 ') ;; *) false;; esac"
 check 'GRUB reads a file of holes' grub-fstest "$img" cmp "(loop0,gpt3)$tree/zero" "$TMP/a$tree/zero"
 
 # Same input, same bytes: other times, modes, order of creation, umask, time zone, user.
