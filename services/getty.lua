@@ -38,7 +38,7 @@ return service.service_type {
 					name = "getty@" .. s.terminal, description = "login on " .. s.terminal,
 					exec = exec, condition = { "exists:/dev/" .. s.terminal },
 					requires = { "activation" }, wants = { "base" },
-					restart_limit = 0, restart_delay_max = "5s",
+					restart_limit = 0, restart_delay_max = "5s", stop_signal = "HUP", -- a shell ignores TERM
 					output = "console", on_change = "later",
 				},
 			},
