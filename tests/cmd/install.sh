@@ -3,48 +3,8 @@
 # timeout: 600
 # cairn install: a whole disk (here a file) from answers and from questions; what is refused; cut off.
 set -u
-PATH=$PATH:/usr/sbin:/sbin
-. "$SRC/tests/cmd/image.inc"
-for tool in sfdisk mke2fs e2fsck debugfs mkfs.fat fsck.fat mtools busybox; do
-	command -v $tool >/dev/null || { echo "skip: $tool is not installed"; exit 77; }
-done
-unset CAIRN_ROOT
-R=$TMP/builder
-mkdir -p "$R" "$TMP/world"
-"$SRC/tests/cmd/mock-world" "$TMP/world" || exit 1
-mock_grub "$TMP/world"
-# Blocks of zeros must be written like all others where there were none.
-truncate -s 3000001 "$TMP/world/packages/world/linux/zero"
-sed 's/hello/dropbear/g; s/2\.0/1/' "$TMP/world/packages/hello.lua" >"$TMP/world/packages/dropbear.lua"
-hash=$(busybox mkpasswd -m sha512 -S abcdefgh -P 0 <<X
-canary-word
-X
-)
+. "$SRC/tests/cmd/install.inc"
 disk=$TMP/disk
-answers() { # FILE DISK [LINE...]
-	file=$1
-	printf '[install]\nhost-name = stone\ntimezone = Europe/Berlin\nnetwork = static\naddress = 192.0.2.5/24\ngateway = 192.0.2.1\nname-servers = 9.9.9.9 1.1.1.1\ndisk = %s\nssh = keys\n' "$2" >"$file"
-	shift 2
-	[ $# = 0 ] || printf '%s\n' "$@" >>"$file"
-	printf '\n[user root]\npassword = %s\n\n[user ann]\nkey = ssh-ed25519 AAAAC3Nza ann@host\n' "$hash" >>"$file"
-}
-install() { "$CAIRN" install --root "$R" --modules "$TMP/world" --quiet "$@"; }
-code() { # STATUS TEXT COMMAND...
-	want=$1 text=$2
-	shift 2
-	"$@" >"$TMP/code" 2>&1 </dev/null
-	got=$?
-	cat "$TMP/code"
-	echo "status $got"
-	[ $got = "$want" ] && grep -qF -e "$text" "$TMP/code"
-}
-garbage() { # an old disk: nothing on it may be taken for zeros
-	head -c 1048576 /dev/urandom >"$TMP/noise"
-	: >"$1"
-	for _ in $(seq 150); do cat "$TMP/noise"; done >>"$1"
-	truncate -s 420000256 "$1" # not a whole number of MiB
-	dd if="$TMP/noise" of="$1" bs=512 seek=$((420000256 / 512 - 2048)) conv=notrunc status=none
-}
 
 # ---- Answers
 garbage "$disk"
@@ -133,16 +93,7 @@ check 'to the very same' same_files
 # ---- Partitions that are there
 parts=$TMP/parts
 part() { dd if="$parts" of="$TMP/part" bs=1M skip="$1" count="$2" status=none; }
-: >"$parts"
-garbage "$parts"
-printf 'label: gpt\nstart=2048, size=2048, type=21686148-6449-6E6F-744E-656564454649\nsize=67584, type=U\nsize=20480, type=S\nsize=65536, type=L, name="other"\nsize=614400, type=L\n' |
-	sfdisk -q "$parts" >/dev/null 2>&1 || exit 1
-mkfs.fat -C "$TMP/esp" 33792 >/dev/null
-echo foreign >"$TMP/other.efi"
-for d in EFI EFI/Other EFI/BOOT; do mtools -c mmd -i "$TMP/esp" "::/$d"; done
-mtools -c mcopy -i "$TMP/esp" "$TMP/other.efi" ::/EFI/Other/other.efi
-mtools -c mcopy -i "$TMP/esp" "$TMP/other.efi" ::/EFI/BOOT/BOOTX64.EFI
-dd if="$TMP/esp" of="$parts" bs=1M seek=2 conv=notrunc status=none
+other_system "$parts" || exit 1
 cp "$parts" "$TMP/parts.old"
 answers "$TMP/p" "$parts" 'keyboard = de-latin1' 'root-partition = 5' 'esp-partition = 2' 'bios-partition = 1' 'swap-partition = 3'
 badpart() { # TEXT SED-SCRIPT
