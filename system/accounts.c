@@ -14,6 +14,7 @@
 #include "lib/text.h"
 
 #define LIMIT_ACCOUNTS_FILE (1 << 20)
+#define LIMIT_PASSWORD_FILE 512
 #define LIMIT_ACCOUNTS	    4096
 
 /* ---- The file of the generation -------------------------------------------------------------- */
@@ -28,6 +29,7 @@ static const struct conf_key account_keys[] = {
 	{ "home", conf_parse_str, AT(home), "/", "home directory", false },
 	{ "shell", conf_parse_str, AT(shell), "/bin/sh", "login shell", false },
 	{ "password", conf_parse_str, AT(password), "!", "first password, crypt(3)", false },
+	{ "password-file", conf_parse_str, AT(password_file), "", "file that has it", false },
 	{ "create-home", conf_parse_bool, AT(create_home), "no", "make the home", false },
 };
 
@@ -78,7 +80,8 @@ static int account_section(void *arg, struct conf_ctx *c, struct slice kind, str
 			       .comment = "",
 			       .home = "/",
 			       .shell = "/bin/sh",
-			       .password = "!" };
+			       .password = "!",
+			       .password_file = "" };
 	vec_add(list, x);
 	c->object = x;
 	return 0;
@@ -98,7 +101,8 @@ int accounts_parse(struct arena *a, struct slice text, const char *file, struct 
 		const struct account *x = ret->v[i];
 
 		if (!field_ok(x->comment) || !field_ok(x->home) || !field_ok(x->shell) ||
-		    !field_ok(x->password) || x->home[0] != '/' || x->shell[0] != '/')
+		    !field_ok(x->password) || !field_ok(x->password_file) || x->home[0] != '/' ||
+		    x->shell[0] != '/')
 			return err_set(e, -ERR_INVALID, "%s: account %s: bad field", file, x->name);
 		if (x->id != ACCOUNTS_ANY && x->id > ACCOUNTS_ID_MAX && x->id != 65534)
 			return err_set(e, -ERR_INVALID, "%s: account %s: number too large", file,
@@ -419,6 +423,70 @@ static int put(const struct sys_root *r, struct arena *a, const char *path, cons
 	return file_write_atomic(AT_FDCWD, file, text->buf, text->len, mode, e);
 }
 
+/* The first line of a file that nobody else may read. The message has nothing of it. */
+static int read_password(const struct sys_root *r, struct arena *a, const struct account *x,
+			 struct str *out, struct err *e)
+{
+	auto_str struct str text = STR_INIT;
+	char *file = sys_root_path(r, a, x->password_file);
+	struct slice rest, line = { NULL, 0 };
+	struct stat st;
+
+	if (!file)
+		return err_set(e, -ENOMEM, "out of memory");
+	auto_fd int fd = open(file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return err_sys(e, "password of %s: %s", x->name, file);
+	if (!S_ISREG(st.st_mode) || (st.st_mode & 077))
+		return err_hint(e,
+				err_set(e, -ERR_INVALID, "password of %s: others may use %s",
+					x->name, file),
+				"it must be a file of mode 0600");
+	int rc = fd_read_all(fd, &text, LIMIT_PASSWORD_FILE);
+	if (rc < 0)
+		return err_num(e, rc, "password of %s: %s", x->name, file);
+	rest = str_slice(&text);
+	(void)slice_cut(&rest, '\n', &line);
+	char *word = arena_slice(a, slice_trim(line));
+	if (!word)
+		return err_set(e, -ENOMEM, "out of memory");
+	if (word[0] != '$' || !field_ok(word) || strlen(word) != slice_trim(line).n)
+		return err_set(e, -ERR_INVALID,
+			       "password of %s: %s does not begin with the output of crypt(3)",
+			       x->name, file);
+	str_add(out, word);
+	return 0;
+}
+
+static void first_line(const struct sys_root *r, struct arena *a, const struct account *x,
+		       struct str *out)
+{
+	auto_str struct str password = STR_INIT;
+	struct err ignored = ERR_INIT;
+
+	if (!*x->password_file || read_password(r, a, x, &password, &ignored) < 0)
+		str_add(&password, x->password); /* "!" beside a file: locked */
+	if (password.err)
+		out->err = password.err;
+	str_addf(out, "%s:%s:1::::::", x->name, password.buf);
+}
+
+/* Files of passwords that will be needed. */
+static int check_passwords(const struct sys_root *r, struct arena *a, const struct vec *accounts,
+			   struct err *e)
+{
+	auto_str struct str old = STR_INIT, password = STR_INIT;
+	int rc = read_shadow(r, a, &old, e);
+
+	for (size_t i = 0; rc == 0 && i < accounts->n; i++) {
+		const struct account *x = accounts->v[i];
+
+		if (x->is_user && *x->password_file && !shadow_find(str_slice(&old), x->name).n)
+			rc = read_password(r, a, x, &password, e);
+	}
+	return rc;
+}
+
 /* group and shadow before passwd: a name that can be looked up is complete. */
 static int write_files(const struct sys_root *r, struct ids *ids, const struct vec *accounts,
 		       struct err *e)
@@ -441,7 +509,7 @@ static int write_files(const struct sys_root *r, struct ids *ids, const struct v
 		if (line.n)
 			str_adds(&shadow, line);
 		else
-			str_addf(&shadow, "%s:%s:1::::::", x->name, x->password);
+			first_line(r, &ids->a, x, &shadow);
 		str_addc(&shadow, '\n');
 	}
 	rc = put(r, &ids->a, "/etc/group", &group, 0644, e);
@@ -485,6 +553,8 @@ static int apply(const struct sys_root *r, struct ids *ids, const struct vec *ac
 		rc = check_groups(accounts, e);
 	if (rc == 0)
 		rc = ids_assign(ids, accounts, e);
+	if (rc == 0 && !write)
+		rc = check_passwords(r, &ids->a, accounts, e);
 	if (rc < 0 || !write)
 		return rc;
 	if (ids->grown) {

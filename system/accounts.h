@@ -34,6 +34,8 @@ struct account {
 	const char *const *groups; /* supplementary; NULL-terminated */
 	const char *comment, *home, *shell;
 	const char *password; /* crypt(3) text of the first password; "" none needed; "!" locked */
+	const char
+		*password_file; /* of the machine, has the first password in place of that; or "" */
 	bool create_home;
 };
 
@@ -44,7 +46,9 @@ int accounts_load(const struct sys_root *r, struct arena *a, const char *system,
 		  struct err *e);
 /* Give every account its number from the map (new ones are added to it in memory). -ERR_INVALID
  * when a declared number contradicts the map, a group does not exist, and so on. Nothing is written
- * when write is false: the check before a switch. Home directories are made for new users. */
+ * when write is false: the check before a switch, which refuses a file for a first password that is
+ * not there or not private; a boot goes on, and locks the account. Home directories are made for
+ * new users. */
 int accounts_apply(const struct sys_root *r, const struct vec *accounts, bool write, struct err *e);
 /* Numbers of an account, from the machine's /etc. */
 int accounts_user(const struct sys_root *r, const char *name, uint64_t *ret_uid, uint64_t *ret_gid,

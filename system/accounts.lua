@@ -41,6 +41,7 @@ M.user = schema.record("user", {
 		end,
 	},
 	password = plain { min = 0, default = "!", doc = "crypt(3) text of the first password; '' for none; '!' locks" },
+	password_file = schema.path { optional = true, doc = "file of the machine that has the first password" },
 	system = schema.boolean {
 		default = function(u)
 			return u.name == "root"
@@ -55,6 +56,12 @@ M.user = schema.record("user", {
 		end
 		if u.password ~= "" and u.password ~= "!" and u.password ~= "*" and not u.password:find("^%$%w+%$") then
 			return "expected the output of crypt(3) (such as '$6$…'), '' or '!'", "password"
+		end
+		if u.password_file and u.password ~= "!" then
+			return "there is a password, too", "password_file"
+		end
+		if u.password_file and u.password_file:find("^/gnu/store/") then
+			return "everybody can read what is in the store", "password_file"
 		end
 	end,
 })
@@ -145,6 +152,7 @@ function M.text(accounts)
 			{ "home", u.home },
 			{ "shell", u.shell },
 			{ "password", u.password },
+			{ "password-file", u.password_file },
 			{ "create-home", u.create_home and "yes" or nil },
 		})
 	end

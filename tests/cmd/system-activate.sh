@@ -206,4 +206,35 @@ rm "$g/facts"
 activate $path
 check "half a system is refused" grep -q 'not a complete system: facts' "$TMP/err"
 
+# ---- First passwords that are in no store: a file of the machine
+R=$TMP/other
+mkdir "$R"
+system 1
+cat >"$g/accounts" <<'X'
+[group root]
+id = 0
+[user root]
+id = 0
+group = root
+password-file = /etc/cairn/passwords/root
+[user eve]
+group = root
+password-file = /etc/cairn/passwords/eve
+[user tom]
+group = root
+password-file = /etc/cairn/passwords/tom
+X
+mkdir -p "$R/etc/cairn/passwords"
+for u in root eve; do
+	printf '%s\n' "\$6\$salt\$$u" >"$R/etc/cairn/passwords/$u"
+	chmod 600 "$R/etc/cairn/passwords/$u"
+done
+chmod 644 "$R/etc/cairn/passwords/eve"
+check "passwords from files" activate $path
+check "are those of shadow" [ "$(field shadow root 1)" = '$6$salt$root' ]
+check "not of one that others may read" [ "$(field shadow eve 1)" = '!' ]
+check "nor of one that is not there" [ "$(field shadow tom 1)" = '!' ]
+rm -r "$R/etc/cairn/passwords"
+check "later no file is needed" activate $path
+check "and nothing changes" [ "$(field shadow root 1)" = '$6$salt$root' ]
 finish

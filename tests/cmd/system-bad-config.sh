@@ -55,6 +55,8 @@ wrong "two at one mount point" "two file systems are mounted at '/'" \
 	'file_systems = { { device = "LABEL=a", mount_point = "/" }, { device = "LABEL=b", mount_point = "/" } }'
 wrong "group of a user that is missing" "there is no group 'whele'" 'users = { { name = "ann", groups = { "whele" } } }'
 wrong "uid 0 for another name" "uid 0 belongs to root" 'users = { { name = "ann", uid = 0 } }'
+wrong "a password and a file for it" "there is a password, too" 'users = { { name = "ann", password = "", password_file = "/x" } }'
+wrong "a password file in the store" "everybody can read" 'users = { { name = "ann", password_file = "/gnu/store/x" } }'
 wrong "a password in the clear" "expected the output of crypt(3)" 'users = { { name = "ann", password = "secret" } }'
 wrong "two users of one name" "there are two users 'ann'" 'users = { { name = "ann" }, { name = "ann" } }'
 wrong "what is no service" "expected a service" 'services = { "sshd" }'

@@ -108,6 +108,10 @@ check "plan: what a user is" has 'users      ~ ann'
 check "back" run switch-generation --target-root "$R" 2
 check "plan: he goes" has 'users      - ann'
 check "no trace of him" run delete-generations --target-root "$R" 3
+sed 's|name = "ann"|&, password_file = "/etc/cairn/ann"|' "$TMP/ann.lua" >"$TMP/file.lua"
+run reconfigure $change_args "$TMP/file.lua"
+check "a file for a password that is not there" grep -q 'password of ann: .*/etc/cairn/ann: No such file' "$TMP/err"
+check "is refused" [ ! -e "$R/var/guix/profiles/system-3-link" ]
 
 sed 's/host_name/host_nmae/' "$TMP/two.lua" >"$TMP/bad.lua"
 before=$(find "$R/var/guix/profiles" "$R/etc" "$R/boot" ! -name system.lock -printf '%p %l %T@\n' | sort)
