@@ -3,8 +3,12 @@
  * own. */
 #include "init/generation.h"
 
+#include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "lib/bootenv.h"
@@ -169,4 +173,61 @@ TEST(same_kernel)
 	end();
 }
 
-TEST_MAIN(three_tries, not_written, no_default, same_kernel)
+/* kexec_file_load(2), which no test may really do: fails in this way. */
+static int kexec_errno;
+
+long syscall(long number, ...)
+{
+	long a[6];
+	va_list ap;
+
+	if (number == SYS_kexec_file_load) {
+		errno = kexec_errno;
+		return -1;
+	}
+	va_start(ap, number);
+	for (size_t i = 0; i < 6; i++)
+		a[i] = va_arg(ap, long);
+	va_end(ap);
+	__typeof__(&syscall) real = (__typeof__(&syscall))dlsym(RTLD_NEXT, "syscall");
+	return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
+
+static void check_kexec(const char *name, int failure, int want, bool damaged, const char *message)
+{
+	struct root_spec s = { .generation = 3, .trial = true, .left = 2 };
+	struct err e = ERR_INIT;
+	bool is_damaged = !damaged;
+
+	kexec_errno = failure;
+	(void)snprintf(s.system, sizeof(s.system), "/gnu/store/%s", name);
+	CHECK_INT(generation_kexec(top, &s, &is_damaged, &e), want);
+	CHECK_INT(is_damaged, damaged);
+	CHECK_STR(e.msg, message);
+}
+
+/* Whose fault it is decides what stage 1 does: a kernel that nobody could start is a failure of the
+ * generation; one that this machine does not let in is none. */
+TEST(kexec_impossible)
+{
+	char file[512];
+
+	begin();
+	add(3, "other", "/bzImage", "/initrd", "quiet");
+	put("/bzImage", "kernel");
+	put("/initrd", "initramfs");
+	check_kexec("other", EPERM, -EPERM, false, "kexec: Operation not permitted");
+	check_kexec("other", ENOSYS, -ENOSYS, false, "kexec: Function not implemented");
+	check_kexec("other", ENOEXEC, -ENOEXEC, true, "kexec: Exec format error");
+	(void)snprintf(file, sizeof(file), "%s/initrd", top);
+	CHECK_INT(unlink(file), 0);
+	check_kexec("other", EPERM, -ENOENT, true,
+		    "/gnu/store/other/initrd on the root file system: No such file or directory");
+	(void)snprintf(file, sizeof(file), "%s/bzImage", top);
+	CHECK_INT(unlink(file), 0);
+	check_kexec("other", EPERM, -ENOENT, true,
+		    "/gnu/store/other/kernel on the root file system: No such file or directory");
+	end();
+}
+
+TEST_MAIN(three_tries, not_written, no_default, same_kernel, kexec_impossible)
