@@ -30,12 +30,12 @@ END
 }
 build() { "$CAIRN" build --root "$root" "$@"; }
 
-# Wait for a command to succeed; fail after 20 seconds.
+# Wait for a command to succeed; fail after 60 seconds.
 await() {
 	i=0
 	until "$@"; do
 		i=$((i + 1))
-		[ $i -lt 400 ] || return 1
+		[ $i -lt 1200 ] || return 1
 		sleep 0.05
 	done
 }
@@ -216,7 +216,6 @@ END
 item=$(build -f known.lua 2>err)
 drv=$(build --derivation -f known.lua 2>err)
 lib=$(store query --outputs "$drv" | grep -- -known-lib)
-is() { ok "$1" "$([ "$2" = "$3" ]; echo $?)" err; }
 is "query --outputs" "$(store query --outputs "$drv" | sort | tr '\n' ' ')" "$(printf '%s\n' "$item" "$lib" | sort | tr '\n' ' ')"
 store query --outputs "$item" >out
 result "of what is no derivation" "$([ $? = 65 ] && has err "is no derivation"; echo $?)" err
@@ -288,12 +287,21 @@ cat $(cat out1 out2 out3) | sort -n | awk '$1 < end || NF != 2 { bad = 1 } { end
 result "one job limit for all clients" $? err1
 
 # The same derivation twice at once: the second client waits, says so, and gets the first one's result.
-drv twice '$b sleep 3; $b cat /proc/sys/kernel/random/uuid >$out' >twice.lua
+# A builder waits in its directory for the file `go`.
+waits='until [ -e go ]; do echo >here; $b usleep 20000; done'
+let_go() { # when it waits there
+	await some find "$root/var/guix/builds" -name here
+	: >"$(find "$root/var/guix/builds" -name here | sed 's/here$/go/')"
+}
+drv twice "$waits; "'$b cat /proc/sys/kernel/random/uuid >$out' >twice.lua
 "$CAIRN" build --root "$root" -f twice.lua >out1 2>err1 &
 client=$!
 await has err1 "building twice"
-build -f twice.lua >out2 2>err2
-wait $client
+build -f twice.lua >out2 2>err2 &
+second=$!
+await has err2 "waiting for other builds"
+let_go
+wait $client && wait $second
 result "one build for two clients" "$([ $? = 0 ] && cmp -s out1 out2 && ! has err2 building; echo $?)" err2
 result "the second says that it waits" "$(has err2 "waiting for other builds"; echo $?)" err2
 
@@ -306,15 +314,16 @@ local function one(name, script, env)
 end
 local dep = one("dep", "echo held >$out")
 if HELD_DEP then return dep end
-return one("above", "for i in $dep; do $b cat $i; done >$out", { dep, one("pause", "$b sleep 3; echo >$out") })
+return one("above", "for i in $dep; do $b cat $i; done >$out", { dep, one("pause", "WAITS; echo >$out") })
 END
 sed 's/HELD_DEP/true/' held.lua >dep.lua
-sed 's/HELD_DEP/false/' held.lua >above.lua
+sed "s/HELD_DEP/false/; s/WAITS/$waits/" held.lua >above.lua
 build -f dep.lua >out 2>err
 build --physical -f above.lua >out1 2>err1 &
 client=$!
 await has err1 "building pause"
 "$CAIRN" store gc --root "$root" >gone 2>err
+let_go
 wait $client
 result "a build keeps its inputs" "$([ $? = 0 ] && has gone -same && [ "$(head -n 1 "$(cat out1)")" = held ]; echo $?)" err1
 
@@ -368,7 +377,7 @@ wait $client
 result "server killed: a builder that does not want to die with it" "$(await none builders; echo $?)"
 drv sweep 'echo >$out' >sweep.lua
 build -f sweep.lua >out 2>err
-result "server killed: the next build sweeps" "$(empty "$root/var/guix/builds"; echo $?)" err
+result "server killed: the next build sweeps" "$(await empty "$root/var/guix/builds"; echo $?)" err
 
 # ---- daemon ----
 # Its store is a private root, its socket is found by --socket.

@@ -64,15 +64,17 @@ t nested-root $b unshare -r -m sh -c "$b mount --rbind /proc r/proc && $b mount 
 	$b mount --rbind $NIX_STORE r/gnu/store && $b mount --rbind r r && cd r && $b pivot_root . old &&
 	$b umount -l /old && $b chroot . $b sh -c '$b unshare -r -m $b true && $b touch $out/from-inside'"
 # Left behind on purpose: must be dead before the results are looked at.
-$b sleep 31415 &
+$b sleep $mark &
 (while :; do echo x >$out/late 2>/dev/null; done) &
 :
 END
 cat >"$TMP/conf/facts.lua" <<'END'
 local bb = source("bb", { name = "bb" })
 local script = source("facts.sh", { name = "facts.sh" })
-return derivation { name = "facts", builder = bb .. "/bin/busybox", args = { "sh", script }, env = { bb = bb } }
+return derivation { name = "facts", builder = bb .. "/bin/busybox", args = { "sh", script }, env = { bb = bb, mark = "MARK" } }
 END
+mark=$((1000000000 + $$)) # a number that no other test sleeps for
+sed -i "s/MARK/$mark/" "$TMP/conf/facts.lua"
 
 n=0
 failed=0
@@ -114,7 +116,7 @@ facts_as() { # WHO COMMAND...
 	check "/dev" "dev fd full null ptmx pts random shm stderr stdin stdout tty urandom zero"
 	check "only inputs in the store" "store ${store% }"
 	check "directories" "pwd /tmp/guix-build-facts.drv-0 top /tmp/guix-build-facts.drv-0 tmpdir /tmp/guix-build-facts.drv-0 home /homeless-shelter path /path-not-set"
-	check "environment" "env HOME NIX_BUILD_CORES NIX_BUILD_TOP NIX_STORE PATH PWD TEMP TEMPDIR TMP TMPDIR bb out"
+	check "environment" "env HOME NIX_BUILD_CORES NIX_BUILD_TOP NIX_STORE PATH PWD TEMP TEMPDIR TMP TMPDIR bb mark out"
 	check "host name" "host localhost"
 	check "loopback alone" "links lo"
 	check "loopback is up" "loopback 1"
@@ -153,7 +155,7 @@ facts_as() { # WHO COMMAND...
 	before=$(cat "$path/late" 2>/dev/null | wc -c)
 	n=$((n + 1))
 	if ps -eo args >"$TMP/processes" && grep -q "[s]andbox.sh" "$TMP/processes" &&
-		! grep -q "[s]leep 31415" "$TMP/processes" && [ "$(cat "$path/late" 2>/dev/null | wc -c)" = "$before" ]; then
+		! grep -q "[s]leep $mark" "$TMP/processes" && [ "$(cat "$path/late" 2>/dev/null | wc -c)" = "$before" ]; then
 		echo "ok $n - $who: no process is left"
 	else
 		echo "not ok $n - $who: no process is left"
