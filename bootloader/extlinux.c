@@ -48,15 +48,15 @@ int extlinux_text(const struct bootfiles *b, const struct boot_menu *m, struct s
 	if (r < 0)
 		return r;
 	str_add(out, "# Written by cairn from the generations: changes do not last.");
+	if (m->serial) /* before everything else, or syslinux need not see it */
+		str_addf(out, "\nSERIAL %u %u", m->serial_unit,
+			 m->serial_speed ? m->serial_speed : 115200);
 	str_addf(out, CONF_DEFAULT "%u\n", m->default_number);
 	/* A time-out of 0 is for ever; tenths of a second. */
 	if (m->timeout)
 		str_addf(out, "PROMPT 1\nTIMEOUT %u\n", m->timeout * 10);
 	else
 		str_add(out, "PROMPT 0\n");
-	if (m->serial)
-		str_addf(out, "SERIAL %u %u\n", m->serial_unit,
-			 m->serial_speed ? m->serial_speed : 115200);
 	for (size_t i = 0; r == 0 && i < m->nitems; i++)
 		r = add_item(out, b, order[i], order[i]->number == m->default_number, e);
 	return r == 0 && str_err(out) < 0 ? err_num(e, str_err(out), "boot menu") : r;

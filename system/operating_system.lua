@@ -72,7 +72,7 @@ local bootloader = schema.record("bootloader", {
 		default = function(b)
 			return ({ efi = "/boot/efi", extlinux = "/boot" })[b.type]
 		end,
-		optional = true, doc = "where the partition with the kernels is mounted: /boot/efi, or /boot for extlinux",
+		optional = true, doc = "where the partition with the kernels is mounted: /boot/efi; for extlinux /boot, which is on the root then",
 	},
 	timeout = schema.integer { default = 3, min = 0, max = 3600, doc = "seconds the menu waits" },
 	hidden = schema.boolean { default = false, doc = "wait without showing the menu" },
@@ -240,6 +240,15 @@ return schema.record("operating_system", {
 		local where = os.bootloader.type == "efi" and os.bootloader.directory
 		if where and not esp(os.file_systems, where) then
 			return "no vfat file system is mounted at '" .. where .. "', where the boot loader has its kernels", "file_systems"
+		end
+		-- Stage 1 counts there, on the root, before anything else is mounted.
+		if os.bootloader.type == "extlinux" or os.bootloader.type == "none" then
+			for _, fs in ipairs(os.file_systems) do
+				if fs.mount_point == "/boot" or fs.mount_point == "/boot/grub" then
+					return "a file system at '" .. fs.mount_point .. "' hides /boot/grub of the root, where boots are counted "
+						.. "[mount it at /boot/loader; directory of the boot loader names that]", "file_systems"
+				end
+			end
 		end
 		local twice = repeated(os.file_systems, "mount_point")
 		if twice then

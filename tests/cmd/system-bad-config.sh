@@ -77,6 +77,8 @@ wrong "root= by hand" "is written by Cairn" 'kernel_arguments = { "root=/dev/vda
 wrong "arguments in one string" "holds blanks" 'kernel_arguments = { "quiet panic=10" }'
 wrong "package that is text" "expected package" 'packages = { "hello" }'
 wrong "boot loader that is unknown" "is not one of" 'bootloader = { type = "lilo" }'
+wrong "what hides the count of boots" "hides /boot/grub of the root" 'bootloader = { type = "extlinux" },
+	file_systems = { { device = "LABEL=x", mount_point = "/" }, { device = "LABEL=ESP", mount_point = "/boot", type = "vfat" } }'
 wrong "newline in the label" "label" 'label = "a\nb"'
 
 n=$((n + 1))

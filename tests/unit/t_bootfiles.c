@@ -725,6 +725,10 @@ static void check_extlinux_text(const struct bootfiles *b, const struct sample *
 
 	CHECK_INT(extlinux_text(b, &s->menu, &text, &e), 0);
 	rest = str_slice(&text);
+	if (s->menu.serial) { /* the first line that is no comment */
+		slice_cut(&rest, '\n', &value);
+		CHECK(slice_starts(value, "# ") && slice_starts(rest, "SERIAL 1 9600\n"));
+	}
 	CHECK(line_of(&rest, "DEFAULT ", &value) && slice_is(value, "gen-3"));
 	for (unsigned n = 3; n > 0; n--) {
 		const struct boot_item *it = &s->items[n - 1];
@@ -759,6 +763,10 @@ TEST(texts_read_back)
 		}
 	strange(&s, "no parameters", "");
 	check_efi_text(&b, &s);
+	check_extlinux_text(&b, &s);
+	s.menu.serial = true;
+	s.menu.serial_unit = 1;
+	s.menu.serial_speed = 9600;
 	check_extlinux_text(&b, &s);
 	bootfiles_done(&b);
 }

@@ -55,6 +55,11 @@ def config(host, service="", root="LABEL=cairn-root", argument=None, gate=None, 
         changes += [('type = "grub", timeout = 1, serial = true', 'type = "efi", timeout = 1'),
                     ('\t\t{ mount_point = "/tmp"',
                      '\t\t{ device = "LABEL=ESP", mount_point = "/boot/efi", type = "vfat" },\n\t\t{ mount_point = "/tmp"')]
+    if firmware == "extlinux":
+        changes += [('type = "grub"', 'type = "extlinux", directory = "/boot/loader"'),
+                    ('\t\t{ mount_point = "/tmp"',
+                     '\t\t{ device = "LABEL=ESP", mount_point = "/boot/loader", type = "vfat" },\n\t\t{ mount_point = "/tmp"'),
+                    ('"quiet" }', '"quiet", "loglevel=5" }')]
     if firmware == "direct":
         changes += [('type = "grub", timeout = 1, serial = true', 'type = "none"')]
     if argument:

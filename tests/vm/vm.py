@@ -414,6 +414,12 @@ def build_image(config, output, kind="raw"):
     return output
 
 
+def partition(image, number):
+    """Where a partition of a raw image begins, in bytes."""
+    start = subprocess.run(["partx", "-g", "-o", "START", "--nr", str(number), image], check=True, stdout=subprocess.PIPE)
+    return 512 * int(start.stdout)
+
+
 def command(*argv):
     """What a command of cairn prints, in one line."""
     done = subprocess.run([os.environ["CAIRN"], *argv], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
