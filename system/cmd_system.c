@@ -133,6 +133,21 @@ static void report_services(const struct vec *changes)
 	}
 }
 
+/* A switch writes the menu of the loader that its generation names, but installs no loader. */
+static void report_loader(struct switcher *s, unsigned number, const char *path)
+{
+	struct err ignored = ERR_INIT;
+	struct sys_menu now, next;
+
+	if (!s->booted || sys_menu_load(&s->root, &s->arena, s->booted, &now, &ignored) < 0 ||
+	    sys_menu_load(&s->root, &s->arena, path, &next, &ignored) < 0 || now.type == next.type)
+		return;
+	fprintf(stderr,
+		"warning: the boot loader of generation %u is '%s', but '%s' started this machine: "
+		"it starts that generation only when its disk has that boot loader\n",
+		number, boot_type_name(next.type), boot_type_name(now.type));
+}
+
 /* Activation and services (not those that wait for the next boot) after the switch is done; what
  * fails here is said as such. */
 static int after_switch(struct ctx *c, struct switcher *s, unsigned number, const char *path,
@@ -175,6 +190,7 @@ static int go(struct ctx *c, struct switcher *s, unsigned number, const char *pa
 	if (rc < 0)
 		return rc;
 	fprintf(stderr, "switched to generation %u\n", number);
+	report_loader(s, number, path);
 	return after_switch(c, s, number, path, services, e);
 }
 
