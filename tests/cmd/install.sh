@@ -77,7 +77,8 @@ install --answers "$TMP/again" >/dev/null
 took=$(($(now) - start))
 cuts=8 half=0 wrong=0
 for i in $(seq $cuts); do
-	ms=$((took * (i * 3 % cuts + 1) / cuts))
+	k=$((i * 3 % cuts + 1)) # early ones are close together: the measured time may have been a long one
+	ms=$((took * k * k / cuts / cuts))
 	timeout --foreground -s KILL "$((ms / 1000)).$(printf %03d $((ms % 1000)))" "$CAIRN" install --root "$R" --modules "$TMP/world" --quiet --answers "$TMP/again" >"$TMP/k" 2>&1
 	if ! sfdisk -d "$disk" >/dev/null 2>&1; then
 		half=$((half + 1))

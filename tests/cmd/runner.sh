@@ -87,7 +87,8 @@ X
 run cmd
 check "hanging test: status 1" [ "$status" = 1 ]
 check "hanging test: said so" said "timed out after 1 s"
-check "hanging test: its children are gone" dead "$(cat "$tree/pid")"
+gone() { [ ! -s "$tree/pid" ] || dead "$(cat "$tree/pid")"; } # a busy machine may not have come to it
+check "hanging test: its children are gone" gone
 
 new_tree
 add cmd/stray.sh <<'X'

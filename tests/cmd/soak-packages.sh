@@ -30,7 +30,7 @@ built() { grep -c -e '--check' "$TMP/calls"; }
 is "no time: to be resumed" "$(sweep 0)" 75
 is "nothing was built" "$(built)" 0
 touch "$TMP/slow"
-is "time is up in a build: to be resumed" "$(sweep 6)" 75
+is "time is up in a build: to be resumed" "$(sweep 10)" 75
 is "what came before is kept" "$(outcomes)" "does not build: bad;same bytes;other bytes: odd;"
 rm "$TMP/slow"
 is "a package that differs makes it fail" "$(sweep 60)" 1

@@ -386,7 +386,8 @@ mkdir "$droot"
 "$CAIRN" daemon --root "$droot" -M 2 2>derr &
 daemon=$!
 sock=$droot/var/guix/daemon-socket/socket
-result "daemon: listens" "$(await test -S "$sock"; echo $?)" derr
+answers() { "$CAIRN" build --socket "$sock" --derivation -f same.lua >out 2>err; }
+result "daemon: answers" "$(await answers; echo $?)" derr
 path=$("$CAIRN" build --socket "$sock" -f same.lua 2>err)
 result "daemon: builds" "$([ "$(cat "$droot$path")" = x ]; echo $?)" err
 result "daemon: prints where things are" "$([ "$(cat "$("$CAIRN" build --socket "$sock" --physical -f same.lua 2>err)")" = x ]; echo $?)" err
