@@ -228,7 +228,8 @@ static int share_esp(struct disk *d, size_t i, struct err *e)
 {
 	const struct fat_opts fat = { .file = d->opts->file,
 				      .offset = d->place[i],
-				      .mtools = d->opts->mtools };
+				      .mtools = d->opts->mtools,
+				      .foreign = true };
 	const char *source =
 		arena_fmt(d->contents->arena, "%s/" EFI_DIR "/" EFI_NAME, d->opts->esp_dir);
 

@@ -17,8 +17,9 @@
 #define FAT32_ONE (256u << 20) /* clusters of one sector up to here */
 #define FAT16_MIN (9u << 20)   /* fewer clusters make FAT12 */
 
-#define FAT_NAME_MAX 255
-#define FAT_FILE_END (UINT64_C(1) << 32)
+#define LIMIT_COMPLAINT 400
+#define FAT_NAME_MAX	255
+#define FAT_FILE_END	(UINT64_C(1) << 32)
 
 /* FAT begins in 1980; earlier times would be written as its first moment anyway. */
 static const char *const fat_env[] = {
@@ -26,17 +27,51 @@ static const char *const fat_env[] = {
 	"MTOOLSRC=/dev/null",	       NULL
 };
 
-/* in: for standard input; -2: none. */
-static int run(const char *const *argv, int in, struct err *e)
+/* What a program said in fd, in one line; *ret_any: whether it said anything. */
+static int complaint(int fd, char text[LIMIT_COMPLAINT], bool *ret_any)
+{
+	ssize_t n =
+		lseek(fd, 0, SEEK_SET) < 0 ? -errno : fd_read_some(fd, text, LIMIT_COMPLAINT - 1);
+
+	if (n < 0)
+		return (int)n;
+	*ret_any = n > 0;
+	while (n > 0 && text[n - 1] == '\n')
+		n--;
+	text[n] = '\0';
+	for (char *p = text; *p; p++)
+		if ((unsigned char)*p < ' ')
+			*p = ' ';
+	return 0;
+}
+
+/* in: for standard input; -2: none. mtools ends with 0 when its last writes fail, so whatever is
+ * said counts as failure, unless talkative. */
+static int run(const char *const *argv, int in, bool talkative, struct err *e)
 {
 	struct proc_spec spec = PROC_SPEC_INIT;
+	auto_fd int said = memfd_create("fat", MFD_CLOEXEC);
+	char text[LIMIT_COMPLAINT];
+	struct err ended = ERR_INIT;
+	bool any = false;
 
+	if (said < 0)
+		return err_sys(e, "%s", argv[0]);
 	spec.argv = argv;
 	spec.envp = fat_env;
 	spec.in = in;
 	spec.out = -2;
+	spec.err = said;
 	spec.dies_with_us = true;
-	return proc_run(&spec, e);
+	int r = proc_run(&spec, &ended);
+	int c = complaint(said, text, &any);
+	if (c < 0)
+		return err_num(e, c, "%s", argv[0]);
+	if (r < 0 && any)
+		return err_set(e, r, "%s: %s", ended.msg, text);
+	if (r < 0)
+		return err_set(e, r, "%s", ended.msg);
+	return any && !talkative ? err_set(e, -EIO, "%s: %s", argv[0], text) : 0;
 }
 
 static int mkfs(const struct fat_opts *o, struct err *e)
@@ -70,7 +105,7 @@ static int mkfs(const struct fat_opts *o, struct err *e)
 	argv[n++] = o->file;
 	argv[n++] = blocks;
 	argv[n] = NULL;
-	return run(argv, -2, e);
+	return run(argv, -2, true, e);
 }
 
 /* One command of mtools: COMMAND -i FILE@@OFFSET FIRST [SECOND]. */
@@ -81,7 +116,7 @@ static int mtool(const struct fat_opts *o, int in, const char *command, const ch
 
 	(void)snprintf(image, sizeof(image), "%s@@%llu", o->file, (unsigned long long)o->offset);
 	const char *const argv[] = { o->mtools, "-c", command, "-i", image, first, second, NULL };
-	return run(argv, in, e);
+	return run(argv, in, o->foreign, e);
 }
 
 static int put_bytes(const struct fat_opts *o, struct slice data, const char *path, struct err *e)
@@ -242,5 +277,9 @@ int fat_share(const struct fat_opts *o, const char *source, const char *dir, con
 	if (r == 0 && there)
 		r = has(o, saved) ? mtool(o, -2, "mdel", path, NULL, e)
 				  : mtool(o, -2, "mren", path, saved, e);
-	return r == 0 ? mtool(o, -2, "mren", new, path, e) : r;
+	if (r == 0)
+		r = mtool(o, -2, "mren", new, path, e);
+	if (r == 0)
+		r = is_same(o, source, path, &same, e);
+	return r == 0 && !same ? err_set(e, -EIO, "%s: what was written is not there", path) : r;
 }

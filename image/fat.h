@@ -22,6 +22,7 @@ struct fat_opts {
 	const char *mkfs;   /* program mkfs.fat */
 	const char *mtools; /* program mtools: all its commands in one */
 	bool device;	    /* file is a disk */
+	bool foreign;	    /* the file system was there: mtools may complain of it */
 };
 
 /* Make the file system and put m into it: directories and files; owners, modes and times of the
