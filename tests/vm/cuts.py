@@ -448,7 +448,7 @@ class Recording:
         try:
             s = Switches(self.image, self.logs[0], f["naive"][0], f["naive"][1:], os.path.join(self.directory, "naive"))
             del s.log.entries[f["naive"][1]:]
-            s.sweep(2)
+            s.sweep(16)  # a cut in the few writes that sync makes
         except vm.Failure as why:
             return str(why)
         raise vm.Failure("a menu that is written without care is not found")
