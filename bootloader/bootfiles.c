@@ -269,7 +269,7 @@ static int check_room(int dir, const struct vec *missing, const struct bootfiles
 	if (missing->n == 0 && more->files == 0)
 		return 0; /* a partition that is full can still go back to what it has */
 	if (fstatvfs(dir, &fs) < 0)
-		return err_sys(e, "boot partition");
+		return err_sys(e, "boot files");
 	uint64_t unit = fs.f_frsize ? fs.f_frsize : 512;
 	uint64_t need =
 		round_up(more->bytes, unit) + (more->files + missing->n + SPARE_CLUSTERS) * unit;
@@ -389,7 +389,7 @@ static int write_all(int dir, const struct vec *missing, struct err *e)
 	for (size_t i = 0; r == 0 && i < missing->n; i++)
 		r = write_file(dir, missing->v[i], e);
 	if (r == 0 && (fsync(dir) < 0 || syncfs(dir) < 0))
-		r = err_sys(e, "boot partition");
+		r = err_sys(e, "boot files");
 	return r;
 }
 
