@@ -4,20 +4,7 @@
 # be run here: `set` assigns, menuentry notes its block, load_env and save_env are grub-editenv's. What is shown is which
 # generation each boot starts, and with which word on the kernel's command line. tests/vm/fallback.test has GRUB itself.
 set -u
-fails=0 n=0
-check() {
-	name=$1
-	shift
-	n=$((n + 1))
-	if "$@"; then
-		echo "ok $n - $name"
-	else
-		echo "not ok $n - $name"
-		echo "# $*"
-		sed 's/^/# /' "$TMP/err"
-		fails=1
-	fi
-}
+. "$SRC/tests/tap.inc"
 : >"$TMP/err"
 unset CAIRN_ROOT
 missing= # generation whose kernel cannot be read
@@ -142,5 +129,4 @@ dd if=/dev/zero of="$R/boot/grub/grubenv" bs=1024 count=1 conv=notrunc 2>/dev/nu
 rm "$R/boot/grub/grubenv"
 check "without a block the default starts" starts 2 -
 
-echo "1..$n"
-exit $fails
+finish

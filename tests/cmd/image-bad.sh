@@ -3,7 +3,7 @@
 # "cairn system image" with what cannot be: one clear error each, the exit status as documented, before
 # anything is built, and nothing left behind.
 set -u
-fails=0 n=0
+. "$SRC/tests/tap.inc"
 cd "$TMP" || exit 1
 config() { # FILE DEVICE TYPE
 	cat >"$1" <<X
@@ -39,19 +39,13 @@ mkdir dir
 
 # refuse NAME STATUS TEXT ARGUMENT...
 refuse() {
-	n=$((n + 1))
 	name=$1 status=$2 text=$3
 	shift 3
 	"$CAIRN" system image --root "$TMP/root" "$@" >out 2>err
 	got=$?
-	if [ $got = "$status" ] && grep -qF -e "$text" err && [ ! -s out ] && [ "$(grep -c . err)" -le 2 ] &&
-		[ ! -e image.raw ] && [ -z "$(ls -A dir)" ] && [ ! -e root/gnu ]; then
-		echo "ok $n - $name"
-	else
-		echo "not ok $n - $name: status $got instead of $status"
-		sed 's/^/# /' err
-		fails=1
-	fi
+	[ $got = "$status" ] && grep -qF -e "$text" err && [ ! -s out ] && [ "$(grep -c . err)" -le 2 ] &&
+		[ ! -e image.raw ] && [ -z "$(ls -A dir)" ] && [ ! -e root/gnu ]
+	result "$name ($status)" $?
 }
 refuse 'no configuration' 2 CONFIG
 refuse 'an unknown type' 2 "'iso'" -t iso good.lua
@@ -79,7 +73,7 @@ mkfifo pipe
 refuse 'an output that is a link' 1 'no regular file' -o link good.lua
 refuse 'an output that is a pipe' 1 'no regular file' -o pipe good.lua
 refuse 'an output that is a device' 1 'no regular file' -o /dev/null good.lua
-[ -c /dev/null ] && [ ! -e elsewhere ] && [ -L link ] || { echo "not ok - what was there is as it was" && fails=1; }
+[ -c /dev/null ] && [ ! -e elsewhere ] && [ -L link ]
+result 'what was there is as it was' $?
 refuse 'an output in no directory' 1 'No such file' -o none/image.raw good.lua
-echo "1..$n"
-exit $fails
+finish

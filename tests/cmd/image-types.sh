@@ -3,20 +3,8 @@
 # Images besides the raw disk: tar file, container image, qcow2. Read back with other programs (tar, python,
 # skopeo, qemu-img), equal bytes whoever writes them, clear refusals.
 set -u
-fails=0 n=0
-check() {
-	n=$((n + 1))
-	name=$1
-	shift
-	[ ! -e "$TMP/out" ] || mv "$TMP/out" "$TMP/last" # for a check of what the one before printed
-	if "$@" >"$TMP/out" 2>&1; then
-		echo "ok $n - $name"
-	else
-		echo "not ok $n - $name"
-		sed 's/^/# /' "$TMP/out" | head -n 20
-		fails=1
-	fi
-}
+. "$SRC/tests/tap.inc"
+quiet=yes
 for tool in python3 skopeo qemu-img sqlite3 nix-hash busybox; do
 	command -v $tool >/dev/null || {
 		echo "skip: $tool is not installed"
@@ -283,17 +271,11 @@ check 'the same one' cmp "$TMP/disk.qcow2" "$TMP/free/qcow2"
 
 # ---- Refusals: one error, nothing left behind.
 refuse() { # NAME TEXT COMMAND...
-	n=$((n + 1))
 	name=$1 text=$2
 	shift 2
-	if "$@" >"$TMP/bad.out" 2>&1 || [ "$(grep -c . "$TMP/bad.out")" -gt 2 ] ||
-		! grep -qF -e "$text" "$TMP/bad.out" || [ -e "$TMP/bad" ]; then
-		echo "not ok $n - $name"
-		sed 's/^/# /' "$TMP/bad.out"
-		fails=1
-	else
-		echo "ok $n - $name"
-	fi
+	! "$@" >"$TMP/bad.out" 2>&1 && [ "$(grep -c . "$TMP/bad.out")" -le 2 ] && grep -qF -e "$text" "$TMP/bad.out" &&
+		[ ! -e "$TMP/bad" ]
+	result "$name" $? "$TMP/bad.out"
 }
 qcow2() { "$CAIRN" builder image-qcow2 --input "$1" -o "$TMP/bad"; }
 : >"$TMP/nothing"
@@ -413,5 +395,4 @@ echo 'return 7' >"$TMP/seven.lua"
 for t in tarball docker qcow2; do
 	[ $t = qcow2 ] || refuse "$t of something else" 'not an operating_system' system_image -t $t "$TMP/seven.lua" -o "$TMP/bad"
 done
-echo "1..$n"
-exit $fails
+finish

@@ -244,5 +244,4 @@ check 'with a sound root' e2fsck -fn "$fs"
 check 'and no state' test ! -e "$S"
 echo 'what = this' >"$S"
 check 'a state that is none' code 65 'remove the file to begin anew' install --state "$S" --log "$TMP/log"
-echo "1..$n"
-exit $fails
+finish

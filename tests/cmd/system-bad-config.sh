@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Wrong configurations: each gives one clear error with its place, status 65, and leaves nothing.
 set -u
-fails=0 n=0
+. "$SRC/tests/tap.inc"
 unset CAIRN_ROOT
 R=$TMP/machine
 mkdir -p "$R" "$TMP/c"
@@ -11,7 +11,6 @@ mkdir -p "$R" "$TMP/c"
 # NAME, what the message must say, changes of a good configuration (a Lua table's inside)
 wrong() {
 	name=$1 want=$2 change=$3
-	n=$((n + 1))
 	cat >"$TMP/c/system.lua" <<LUA
 local services = require "services"
 local system = require "system"
@@ -35,13 +34,7 @@ LUA
 	grep -q '\.lua:[0-9]*: ' "$TMP/err" || why="no place"
 	grep -qF -- "$want" "$TMP/err" || why="it does not say '$want'"
 	[ "$(wc -l <"$TMP/err")" = 1 ] || why="not one line"
-	if [ -z "$why" ]; then
-		echo "ok $n - $name"
-	else
-		echo "not ok $n - $name: $why"
-		sed 's/^/# /' "$TMP/err"
-		fails=1
-	fi
+	result "$name${why:+: $why}" "$([ -z "$why" ]; echo $?)"
 }
 
 wrong "unknown field" "unknown field 'host_nmae'; did you mean 'host_name'?" 'host_nmae = "x"'
@@ -81,14 +74,7 @@ wrong "what hides the count of boots" "hides /boot/grub of the root" 'bootloader
 	file_systems = { { device = "LABEL=x", mount_point = "/" }, { device = "LABEL=ESP", mount_point = "/boot", type = "vfat" } }'
 wrong "newline in the label" "label" 'label = "a\nb"'
 
-n=$((n + 1))
-if [ -z "$(ls "$R/gnu/store" 2>/dev/null | grep -v '^\.links$')" ]; then
-	echo "ok $n - nothing is left in the store"
-else
-	echo "not ok $n - nothing is left in the store"
-	ls "$R/gnu/store" | sed 's/^/# /'
-	fails=1
-fi
+is "nothing is left in the store" "$(ls "$R/gnu/store" 2>/dev/null | grep -v '^\.links$')" ""
 
 # What only PID 1's own reader sees: the build says it.
 sed 's|with {|with { services = { services.simple { name = "a", exec = { "httpd" } } } }|; /label = /,/^})/d' \
@@ -96,13 +82,6 @@ sed 's|with {|with { services = { services.simple { name = "a", exec = { "httpd"
 echo ')' >>"$TMP/c/set.lua"
 "$CAIRN" system build --root "$R" --modules "$TMP/world" "$TMP/c/set.lua" >"$TMP/out" 2>"$TMP/err"
 status=$?
-n=$((n + 1))
-if [ $status = 100 ] && grep -q 'set:[0-9]*: exec: needs the absolute path' "$TMP/err"; then
-	echo "ok $n - a set that PID 1 would refuse is not built"
-else
-	echo "not ok $n - a set that PID 1 would refuse is not built: status $status"
-	sed 's/^/# /' "$TMP/err"
-	fails=1
-fi
-echo "1..$n"
-exit $fails
+[ $status = 100 ] && grep -q 'set:[0-9]*: exec: needs the absolute path' "$TMP/err"
+result "a set that PID 1 would refuse is not built ($status)" $?
+finish

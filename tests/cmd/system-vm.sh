@@ -134,5 +134,4 @@ check 'a disk that is a directory' refuse 1 'no regular file' "$TMP/m.lua" --per
 check 'no configuration' refuse 2 'CONFIG'
 echo 'return 7' >"$TMP/seven.lua"
 check 'something else' refuse 65 'not an operating_system' "$TMP/seven.lua"
-echo "1..$n"
-exit $fails
+finish

@@ -20,30 +20,10 @@ if [ -z "${INSIDE:-}" ]; then
 	INSIDE=1 exec unshare -Urmui --propagation private sh "$0"
 fi
 
-R=$TMP/root tests=0 failures=0 INIT=
+. "$SRC/tests/tap.inc"
+quiet=yes show="$TMP/out $TMP/console"
+R=$TMP/root INIT=
 trap '[ -z "$INIT" ] || kill -9 $INIT 2>/dev/null' EXIT
-check() {
-	name=$1
-	shift
-	tests=$((tests + 1))
-	if "$@" >"$TMP/log" 2>&1; then
-		echo "ok $tests - $name"
-	else
-		echo "not ok $tests - $name"
-		sed 's/^/# /' "$TMP/log" "$TMP/console" | tail -n 40
-		failures=1
-	fi
-}
-retry() { # SECONDS COMMAND...
-	tries=$(($1 * 20))
-	shift
-	while [ $tries -gt 0 ]; do
-		"$@" 2>/dev/null && return 0
-		sleep 0.05
-		tries=$((tries - 1))
-	done
-	return 1
-}
 
 mkdir "$TMP/oci" && tar -C "$TMP/oci" -xf "$TMP/image.tar" || exit 1
 python3 - "$TMP/oci" >"$TMP/run" <<'PY'
@@ -96,28 +76,27 @@ for kind in ordinary privileged; do
 	set -- "$R"/gnu/store/*-busybox-*/bin/busybox
 	check "$kind: the shell in it runs" chroot "$R" "${1#"$R"}" sh -c 'exit 0'
 	if [ $kind = ordinary ]; then start "$few"; else start +all; fi
-	check "$kind: PID 1 answers" retry 20 inside service list
+	check "$kind: PID 1 answers" retry inside service list
 	for s in activation base cairn-daemon; do
-		check "$kind: $s is up" retry 20 is_up $s
+		check "$kind: $s is up" retry is_up $s
 	done
 	check "$kind: accounts are made" grep -q ^root: "$R/etc/passwd"
 	check "$kind: files from outside stay" grep -q 'hosts from outside' "$R/etc/hosts"
 	check "$kind: others are the system's" [ -L "$R/etc/profile" ]
 	check "$kind: the system knows itself" inside system describe
 	check "$kind: TERM" kill -TERM "$(first)"
-	check "$kind: ends it" retry 20 ended
+	check "$kind: ends it" retry ended
 	wait $INIT
 	INIT=
 	check "$kind: in order" grep -q 'services are down' "$TMP/console"
 	if [ $kind = ordinary ]; then # what "docker restart" does: the same root again, /run as it was left
 		start "$few"
-		check "$kind: starts again" retry 20 is_up cairn-daemon
+		check "$kind: starts again" retry is_up cairn-daemon
 		check "$kind: and ends" kill -TERM "$(first)"
-		check "$kind: again" retry 20 ended
+		check "$kind: again" retry ended
 		wait $INIT
 		INIT=
 	fi
 	umount -R "$R"
 done
-echo "1..$tests"
-exit $failures
+finish
