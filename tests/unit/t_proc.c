@@ -152,7 +152,8 @@ TEST(a_tool_dies_with_its_user)
 	CHECK_INT(pipe2(fds, O_CLOEXEC), 0);
 	pid_t user = fork();
 	if (user == 0) {
-		spec.argv = sh("exec sleep 60"); /* one process: a child of the tool would keep the pipe */
+		/* One process: a child of the tool would keep the pipe. */
+		spec.argv = sh("exec sleep 60");
 		spec.out = fds[1];
 		spec.dies_with_us = true;
 		_exit(proc_start(&spec, &tool, &e) == 0 ? 7 : 8);
