@@ -78,6 +78,9 @@ refuse() { # TEXT STORE [OPTION...]
 check 'a system without an initramfs' refuse 'no initramfs' "$TMP/bare"
 check 'a missing mksquashfs' refuse /nonexistent/mksquashfs "$TMP/a" --mksquashfs /nonexistent/mksquashfs
 check 'an mksquashfs that fails' refuse 'failed: exit code 1' "$TMP/a" --mksquashfs /bin/false
+printf '#!/bin/sh\ncat >/dev/null\ntruncate -s 4G "$2"\n' >"$TMP/mk-large"
+chmod +x "$TMP/mk-large"
+check 'a system that has no room in an archive' refuse 'larger than 4 GiB, an initramfs cannot be' "$TMP/a" --mksquashfs "$TMP/mk-large"
 rm "$TMP/a$linux/bzImage"
 check 'a closure without its kernel' refuse 'bzImage' "$TMP/a"
 mkdir "$TMP/there"
