@@ -88,6 +88,7 @@ static void look_at_table(blkid_probe disk, uint64_t number, struct probe *ret)
 		return;
 	copy(blkid_partition_get_uuid(one), ret->partuuid, sizeof(ret->partuuid));
 	copy(blkid_partition_get_name(one), ret->partlabel, sizeof(ret->partlabel));
+	copy(blkid_partition_get_type_string(one), ret->parttype, sizeof(ret->parttype));
 }
 
 /* ---- In the child: without rights ------------------------------------------------------------ */
@@ -250,6 +251,7 @@ static void close_texts(struct probe *p)
 	p->uuid[sizeof(p->uuid) - 1] = '\0';
 	p->partuuid[sizeof(p->partuuid) - 1] = '\0';
 	p->partlabel[sizeof(p->partlabel) - 1] = '\0';
+	p->parttype[sizeof(p->parttype) - 1] = '\0';
 }
 
 static int ask(const struct sight *s, int ms, struct answer *ret)

@@ -20,6 +20,7 @@ struct probe {
 	char uuid[64];		   /* of the file system */
 	char partuuid[64];	   /* of the partition, "" for a whole device */
 	char partlabel[128];
+	char parttype[64]; /* of the partition: a GUID, or "0xef" in a table of the old kind */
 };
 
 /* Look at the device or image at path. 0, or -errno when it cannot be opened or read; -ETIMEDOUT.
