@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "image/iso.h"
 #include "image/oci.h"
 #include "image/place.h"
 #include "lib/size.h"
@@ -45,6 +46,8 @@ static const struct cmd_opt image_opts[] = {
 	STORE_OPTIONS_BASIC(struct image, store),
 	STORE_OPTIONS_BUILD(struct image, store),
 };
+
+#define IMAGE_STEP (1u << 20) /* sizes of disks are multiples of it */
 
 /* What an option is for. */
 #define FOR_DISK      (1u << 0)
@@ -147,6 +150,7 @@ static int module_args(const struct image *o, const struct image_type *type, str
 		       const char *args[ARRAY_LEN(image_args)], size_t *ret_n, struct err *e)
 {
 	struct oci_name name;
+	uint64_t size;
 	size_t n = 0;
 
 	for (size_t i = 0; i < ARRAY_LEN(image_args); i++) {
@@ -163,6 +167,10 @@ static int module_args(const struct image *o, const struct image_type *type, str
 		n++;
 	}
 	*ret_n = n;
+	if (o->size && text_size(slice_of(o->size), &size) == 0 && (!size || size % IMAGE_STEP))
+		return cmd_usage(e, "--image-size is a number of MiB, such as 400M");
+	if (o->label && type->takes == FOR_LABEL)
+		return iso_label_check(o->label, e);
 	return o->name ? oci_name_parse(a, o->name, &name, e) : 0;
 }
 
@@ -179,6 +187,8 @@ static int build(struct image *o, const struct image_type *type, const char *con
 	if (r < 0)
 		return r;
 	o->eval.store_dir = o->store.store_dir;
+	if (o->output && !*o->output)
+		return cmd_usage(e, "--output is a name, not ''");
 	if (o->output &&
 	    (r = (type->directory ? img_place_files_check : img_place_check)(o->output, e)) < 0)
 		return r;

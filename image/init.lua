@@ -15,6 +15,15 @@ local function size(options)
 	return schema.string(options)
 end
 
+local UNITS = { [""] = 1, K = 2 ^ 10, M = 2 ^ 20, G = 2 ^ 30, T = 2 ^ 40 }
+
+-- A size in MiB; nil: it is no number of these that a disk may have.
+local function mib(text)
+	local number, unit = text:match "^(%d+)([KMGT]?)$"
+	local n = tonumber(number) * UNITS[unit] / 2 ^ 20
+	return n % 1 == 0 and n >= 1 and n <= 2 ^ 24 and n or nil
+end
+
 local function uuid(doc)
 	return schema.string { optional = true, pattern = UUID, what = "a UUID", doc = doc }
 end
@@ -54,6 +63,10 @@ local partition = schema.record("partition", {
 			return "only a root without size has space left free", "free"
 		elseif p.file_system and p.content ~= "root" then
 			return "only of a root the file system can be chosen", "file_system"
+		elseif p.size and not mib(p.size) then
+			return "a size is a number of MiB, from 1M to 16T", "size"
+		elseif p.content == "esp" and p.label and #p.label > 11 then
+			return "labels of FAT have at most 11 bytes", "label"
 		end
 	end,
 })
@@ -89,7 +102,25 @@ local image = schema.record("image", {
 				return "at most one " .. content .. " partition is possible", "partitions"
 			end
 		end
+		local seen = {}
+		for _, p in ipairs(i.partitions) do
+			for _, id in ipairs { p.uuid or "", p.part_uuid or "" } do
+				if id ~= "" and seen[id:lower()] then
+					return "two partitions are called " .. id, "partitions"
+				end
+				seen[id:lower()] = true
+			end
+		end
 	end,
 })
 
-return { image = image, partition = partition }
+-- MiB that a disk has at least: a partition without size as the builder has it.
+local function least(partitions)
+	local usual, sum = { esp = 64, boot = 64 }, 2 -- both tables
+	for _, p in ipairs(partitions) do
+		sum = sum + (p.size and mib(p.size) or usual[p.content] or 1)
+	end
+	return sum
+end
+
+return { image = image, partition = partition, least = least }

@@ -302,7 +302,7 @@ static int iso_write(struct iso *x, struct err *e)
 	return run_xorriso(x, e);
 }
 
-static int label_check(const char *label, struct err *e)
+int iso_label_check(const char *label, struct err *e)
 {
 	size_t n = strspn(label, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
 
@@ -318,7 +318,7 @@ int iso_make(const struct iso_opts *o, struct contents *c, uint64_t *ret_size, s
 	struct iso x = { .opts = o, .c = c, .args = VEC_INIT };
 	struct stat st;
 
-	int r = label_check(o->label, e);
+	int r = iso_label_check(o->label, e);
 	if (r == 0 && (!c->menu || c->menu->nitems != 1))
 		r = err_set(e, -ERR_INVALID, "an ISO image needs a boot loader");
 	if (r < 0)

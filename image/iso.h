@@ -26,5 +26,8 @@ struct iso_opts {
 /* Write c, whose boot menu has the one generation; on failure the file is removed. */
 int iso_make(const struct iso_opts *o, struct contents *c, uint64_t *ret_size, struct err *e);
 
+/* -ERR_INVALID for what is no label of a volume. */
+int iso_label_check(const char *label, struct err *e);
+
 /* What a volume made of system answers to: "2043-07-19-…", digits that look like a date. */
 void iso_uuid(const char *system, char out[ISO_UUID_TEXT]);

@@ -121,6 +121,10 @@ return function(value, args)
 	schema.check(whole)
 	local os, number = whole.operating_system, numbers(whole.partitions)
 	check_partitions(whole, args)
+	local least = image.least(whole.partitions)
+	if args.size and tonumber(args.size) < least * 2 ^ 20 then
+		schema.fail(whole, ("the partitions need more than %d MiB, --image-size says %d"):format(least, tonumber(args.size) // 2 ^ 20), "partitions")
+	end
 	local layout = {}
 	for _, p in ipairs(whole.partitions) do
 		layout[#layout + 1] = section(p, os, args)

@@ -33,6 +33,12 @@ layout free.lua erofs '{ content = "boot" }, { content = "root", free = "1M" }'
 layout label.sq.lua squashfs '{ content = "boot" }, { content = "root", label = "x" }'
 layout not-root.lua good '{ content = "root" }, { content = "empty", size = "1M", file_system = "erofs" }'
 layout ext4.lua good '{ content = "root" }, { content = "ext4" }'
+layout zero.lua good '{ content = "root", size = "0M" }'
+layout odd.lua good '{ content = "root" }, { content = "swap", size = "1000K" }'
+layout vast.lua good '{ content = "root" }, { content = "swap", size = "100000000T" }'
+layout esp.lua good '{ content = "root" }, { content = "esp", label = "TWELVE-BYTES" }'
+id=12345678-1234-1234-1234-123456789abc
+layout twice.lua good "{ content = \"root\", uuid = \"$id\" }, { content = \"swap\", size = \"1M\", uuid = \"$id\" }"
 layout boots.lua squashfs '{ content = "root" }, { content = "boot" }, { content = "boot", name = "b" }'
 echo 'return 7' >number.lua
 mkdir dir
@@ -67,6 +73,17 @@ refuse '--label for squashfs' 65 'neither label nor UUID' --label x squashfs.lua
 refuse 'a file system of what is no root' 65 'only of a root' not-root.lua
 refuse 'an ext4 without size' 65 'needs a size' ext4.lua
 refuse 'two boot partitions' 65 'at most one boot partition' boots.lua
+refuse 'a partition of nothing' 65 'a number of MiB, from 1M to 16T' zero.lua
+refuse 'a partition of no whole MiB' 65 'a number of MiB' odd.lua
+refuse 'a partition of 10^20 bytes' 65 'a number of MiB' vast.lua
+refuse 'a label too long for FAT' 65 'labels of FAT have at most 11 bytes' esp.lua
+refuse 'two partitions of one name' 65 "two partitions are called $id" twice.lua
+refuse '--image-size 0' 2 'a number of MiB' --image-size 0 good.lua
+refuse '--image-size of no whole MiB' 2 'a number of MiB' --image-size 1000K good.lua
+refuse '--image-size that is too small' 65 'the partitions need more than 68 MiB, --image-size says 64' --image-size 64M good.lua
+refuse 'an ISO label of small letters' 65 "label 'small' is not made of A-Z" -t iso9660 --label small good.lua
+refuse 'an ISO label of 33 letters' 65 'at most 32' -t iso9660 --label AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA good.lua
+refuse 'an output without a name' 2 "--output is a name" -o '' good.lua
 refuse 'an output that is a directory' 1 'no regular file' -o dir good.lua
 ln -s "$TMP/elsewhere" link
 mkfifo pipe
