@@ -31,8 +31,10 @@ if [ ! -e "/run/cairn-install.left-$1" ]; then
 	0 | 1) : >"/run/cairn-install.left-$1" ;;
 	*) exit 1 ;;
 	esac
+	# Answers so far are those of the command in the shell.
+	[ ! -e "/run/cairn-install-$1.state" ] || $b mv "/run/cairn-install-$1.state" /run/cairn-install.state
 fi
-echo 'A shell. "cairn install" starts the installer again, "reboot" the machine.'
+echo 'A shell. "cairn install" goes on with the installer, "reboot" restarts the machine.'
 exec $b sh -l
 ]]
 
