@@ -20,9 +20,10 @@
 #include "store/outputs.h"
 #include "store/sandbox.h"
 
-#define BUILTIN	  "builtin:"
-#define LOG_CHUNK 16384
-#define LOW_SPACE (8ull << 20)
+#define BUILTIN	       "builtin:"
+#define LOG_CHUNK      16384
+#define LINE_MAX_BYTES 65536
+#define LOW_SPACE      (8ull << 20)
 
 static const char *tmp_name(const struct build *b)
 {
@@ -125,11 +126,17 @@ static int start_sandboxed(struct build *b, int tree, int write_end, struct err 
 		return err_set(e, -ERR_BUILD, "a `%s' is required to build `%s'", d->system,
 			       b->drv_path);
 	}
-	int r = buildenv_graphs(s, d, b->inputs, tree, b->id.uid, b->id.gid, e);
+	const char *build_dir = dialect_facts(s->l->dialect)->build_dir;
+	char cwd[300];
+	if (build_dir)
+		snprintf(cwd, sizeof(cwd), "%s", build_dir);
+	else
+		snprintf(cwd, sizeof(cwd), "/tmp/%s", b->tree);
+	int r = buildenv_features(s, b->drv_path, d, e);
+	if (!r)
+		r = buildenv_files(s, d, b->inputs, tree, b->id.uid, b->id.gid, e);
 	if (r)
 		return r;
-	char cwd[300];
-	snprintf(cwd, sizeof(cwd), "/tmp/%s", b->tree);
 	const char *const *envp;
 	r = buildenv_vars(s, &a, d, cwd, &envp, e);
 	if (r)
@@ -153,6 +160,8 @@ static int start_sandboxed(struct build *b, int tree, int write_end, struct err 
 		.real_store = s->l->store_fd,
 		.store = b->out,
 		.tmp = b->top,
+		.build_dir = build_dir,
+		.tmp_name = b->tree,
 		.root = s->work.fd,
 		.inputs = bases,
 		.ninputs = b->inputs->n,
@@ -206,11 +215,32 @@ static void keep_said(struct build *b, const char *p, size_t n)
 	}
 }
 
+/* Nix's clients print what comes in one message as a line: what has no end yet waits for it. */
+static void forward_lines(struct build *b, const char *p, size_t n, bool end)
+{
+	const char *last = n ? memrchr(p, '\n', n) : NULL;
+	size_t whole = last ? (size_t)(last - p) + 1 : 0;
+	if (whole) {
+		str_addn(&b->line, p, whole);
+		p += whole;
+		n -= whole;
+	}
+	if ((whole || end || b->line.len > LINE_MAX_BYTES) && b->line.len) {
+		session_text(b->s, b->line.buf, b->line.len);
+		str_cut(&b->line, 0);
+	}
+	str_addn(&b->line, p, n);
+}
+
 static void forward(struct build *b, const char *p, size_t n)
 {
 	struct session *s = b->s;
 	if (s->verbosity < s->build_verbosity)
 		return;
+	if (s->dialect == DIALECT_NIX) {
+		forward_lines(b, p, n, false);
+		return;
+	}
 	if (!s->multiplexed) {
 		session_text(s, p, n);
 		return;
@@ -280,6 +310,7 @@ int build_finish(struct build *b, struct err *e)
 		if (b->log_bytes == before)
 			break;
 	}
+	forward_lines(b, NULL, 0, true);
 	int log = buildlog_close(b->file, r ? NULL : e);
 	b->file = NULL;
 	if (!r)
@@ -336,6 +367,7 @@ void build_done(struct build *b, bool keep)
 	fd_close(&b->log);
 	fd_close(&b->end);
 	str_done(&b->said);
+	str_done(&b->line);
 	(void)buildlog_close(b->file, NULL); /* a log that cannot be written fails no build here */
 	b->file = NULL;
 	if (b->top >= 0) {

@@ -29,6 +29,7 @@ struct build {
 	char tree[256];		 /* "guix-build-NAME.drv-0" */
 	uint64_t started, heard; /* ns */
 	uint64_t log_bytes;
+	struct str line; /* owned: output that waits for the end of its line */
 	struct str said; /* owned: last line of a builtin, its reason when it fails */
 };
 

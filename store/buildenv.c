@@ -3,10 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "lib/fd.h"
 #include "lib/path.h"
+#include "lib/size.h"
 #include "lib/tab.h"
 
 struct vars {
@@ -66,7 +68,44 @@ static bool may_inherit(const char *name)
 	return strncmp(name, "LD_", 3) != 0 && strncmp(name, "BASH_FUNC", 9) != 0;
 }
 
-static int set_derivation(struct vars *x, const struct drv *d, struct err *e)
+/* The value of a variable that has its meaning here; empty when it is not set, or has none. */
+static struct slice key_value(const struct session *s, const struct drv *d, enum drv_key which)
+{
+	const char *key = dialect_key(s->l->dialect, which);
+	bool found;
+	return key ? drv_env(d, key, &found) : SLICE("");
+}
+
+static bool has_word(struct slice list, struct slice word)
+{
+	for (struct slice w; (w = next_word(&list)).n;)
+		if (slice_eq(w, word))
+			return true;
+	return false;
+}
+
+/* Where a variable that is passed as a file lies in the build directory. */
+static void file_name(struct slice variable, char out[DIGEST_TEXT_MAX + 8])
+{
+	struct digest d = digest_of(DIGEST_SHA256, variable.p, variable.n);
+	char text[DIGEST_TEXT_MAX];
+	digest_base32(&d, text);
+	snprintf(out, DIGEST_TEXT_MAX + 8, ".attr-%s", text);
+}
+
+/* "NAMEPath": the file's place, instead of the value. */
+static void set_file(struct vars *x, struct slice name, const char *cwd)
+{
+	char file[DIGEST_TEXT_MAX + 8];
+	file_name(name, file);
+	const char *path = arena_fmt(x->a, "%s/%s", cwd, file);
+	const char *variable = arena_fmt(x->a, "%.*sPath", (int)name.n, name.p);
+	if (path && variable)
+		set_text(x, variable, path);
+}
+
+static int set_derivation(struct vars *x, const struct drv *d, struct slice files, const char *cwd,
+			  struct err *e)
 {
 	for (size_t i = 0; i < d->nenv; i++) {
 		const struct drv_env *v = &d->env[i];
@@ -77,7 +116,10 @@ static int set_derivation(struct vars *x, const struct drv *d, struct err *e)
 			return err_set(e, -ERR_BUILD,
 				       "the environment of derivation `%s' has a malformed entry",
 				       d->name);
-		set(x, v->name, v->value);
+		if (has_word(files, v->name))
+			set_file(x, v->name, cwd);
+		else
+			set(x, v->name, v->value);
 	}
 	return 0;
 }
@@ -94,15 +136,20 @@ int buildenv_vars(struct session *s, struct arena *a, const struct drv *d, const
 	set_text(&x, "HOME", "/homeless-shelter");
 	set_text(&x, "NIX_STORE", s->l->store_dir);
 	set_text(&x, "NIX_BUILD_CORES", cores);
-	int r = set_derivation(&x, d, e);
+	int r = set_derivation(&x, d, key_value(s, d, KEY_PASS_AS_FILE), cwd, e);
 	for (size_t i = 0; i < sizeof(tops) / sizeof(tops[0]); i++)
 		set_text(&x, tops[i], cwd);
-	bool found;
-	struct slice names = drv_env(d, "impureEnvVars", &found), w;
-	while (drv_is_fixed(d) && found && (w = next_word(&names)).n) {
+	struct slice names = key_value(s, d, KEY_IMPURE_ENV_VARS), w;
+	if (s->l->dialect == DIALECT_NIX && drv_is_fixed(d))
+		set_text(&x, "NIX_OUTPUT_CHECKED", "1");
+	while (drv_is_fixed(d) && (w = next_word(&names)).n) {
 		const char *name = arena_slice(a, w);
 		const char *value = name && may_inherit(name) ? getenv(name) : NULL;
 		set(&x, w, slice_of(value ? value : ""));
+	}
+	if (s->l->dialect == DIALECT_NIX) {
+		set_text(&x, "NIX_LOG_FD", "2");
+		set_text(&x, "TERM", "xterm-256color");
 	}
 	vec_add(&x.v, NULL);
 	const char **list = arena_dup(a, x.v.v, x.v.n * sizeof(void *));
@@ -158,6 +205,21 @@ static int graph_text(struct session *s, const char *path, struct str *out, stru
 	return r ? r : str_err(out) ? err_set(e, -ENOMEM, "out of memory") : 0;
 }
 
+/* A file of the build directory, the builder's own. */
+static int write_file(int dirfd, const char *name, struct slice text, uid_t uid, gid_t gid,
+		      struct err *e)
+{
+	auto_fd int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	if (fd < 0)
+		return err_sys(e, "cannot write the file %s of the build directory", name);
+	int r = fd_write_full(fd, text.p, text.n);
+	if (r)
+		return err_num(e, r, "cannot write the file %s of the build directory", name);
+	if (fchown(fd, uid, gid) < 0)
+		return err_sys(e, "cannot give away the file %s of the build directory", name);
+	return 0;
+}
+
 static int write_graph(struct session *s, const struct vec *inputs, const char *name,
 		       const char *path, int dirfd, uid_t uid, gid_t gid, struct err *e)
 {
@@ -169,26 +231,15 @@ static int write_graph(struct session *s, const struct vec *inputs, const char *
 			       path);
 	auto_str struct str text = STR_INIT;
 	int r = graph_text(s, path, &text, e);
-	if (r)
-		return r;
-	auto_fd int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-	if (fd < 0)
-		return err_sys(e, "cannot write the references graph %s", name);
-	r = fd_write_full(fd, text.buf, text.len);
-	if (r)
-		return err_num(e, r, "cannot write the references graph %s", name);
-	if (fchown(fd, uid, gid) < 0)
-		return err_sys(e, "cannot give away the references graph %s", name);
-	return 0;
+	return r ? r : write_file(dirfd, name, str_slice(&text), uid, gid, e);
 }
 
-int buildenv_graphs(struct session *s, const struct drv *d, const struct vec *inputs, int dirfd,
-		    uid_t uid, gid_t gid, struct err *e)
+static int write_graphs(struct session *s, const struct drv *d, const struct vec *inputs, int dirfd,
+			uid_t uid, gid_t gid, struct err *e)
 {
-	bool found;
-	struct slice list = drv_env(d, "exportReferencesGraph", &found), w;
+	struct slice list = key_value(s, d, KEY_EXPORT_REFERENCES_GRAPH), w;
 	auto_arena struct arena a = ARENA_INIT;
-	while (found && (w = next_word(&list)).n) {
+	while ((w = next_word(&list)).n) {
 		struct slice p = next_word(&list);
 		if (!p.n)
 			return err_set(e, -ERR_BUILD,
@@ -203,5 +254,36 @@ int buildenv_graphs(struct session *s, const struct drv *d, const struct vec *in
 		if (r)
 			return r;
 	}
+	return 0;
+}
+
+int buildenv_files(struct session *s, const struct drv *d, const struct vec *inputs, int dirfd,
+		   uid_t uid, gid_t gid, struct err *e)
+{
+	struct slice names = key_value(s, d, KEY_PASS_AS_FILE);
+	char file[DIGEST_TEXT_MAX + 8];
+	int r = write_graphs(s, d, inputs, dirfd, uid, gid, e);
+	for (size_t i = 0; !r && i < d->nenv; i++) {
+		if (!has_word(names, d->env[i].name))
+			continue;
+		file_name(d->env[i].name, file);
+		r = write_file(dirfd, file, d->env[i].value, uid, gid, e);
+	}
+	return r;
+}
+
+/* ---- requiredSystemFeatures ------------------------------------------------------------------ */
+
+int buildenv_features(struct session *s, const char *drv_path, const struct drv *d, struct err *e)
+{
+	/* What every machine of Nix offers unless told otherwise. */
+	static const char ours[] = "benchmark big-parallel nixos-test";
+	struct slice list = key_value(s, d, KEY_REQUIRED_SYSTEM_FEATURES), w;
+	while ((w = next_word(&list)).n)
+		if (!has_word(SLICE(ours), w))
+			return err_set(e, -ERR_BUILD,
+				       "a machine with the feature `%.*s' is required to build "
+				       "`%s', but this one has only {%s}",
+				       (int)MIN_OF(w.n, (size_t)60), w.p, drv_path, ours);
 	return 0;
 }

@@ -13,7 +13,8 @@
 #define OUT_SIZE 16384
 
 struct buildlog {
-	int fd; /* owned */
+	int fd;	    /* owned */
+	bool plain; /* no compression: z is not used */
 	z_stream z;
 	int err; /* 0 or -errno; sticky */
 	unsigned char out[OUT_SIZE];
@@ -26,12 +27,17 @@ static void names(const char *drv, char dir[16], const char **ret_rest)
 	*ret_rest = strlen(base) > 2 ? base + 2 : "";
 }
 
+static const char *suffix(const struct local *l)
+{
+	return dialect_facts(l->dialect)->log_suffix;
+}
+
 void buildlog_path(const struct local *l, const char *drv, struct str *out)
 {
 	char dir[16];
 	const char *rest;
 	names(drv, dir, &rest);
-	str_addf(out, "%s/%s//%s.gz", l->log_dir, dir, rest);
+	str_addf(out, "%s/%s//%s%s", l->log_dir, dir, rest, suffix(l));
 }
 
 static int open_file(struct local *l, const char *drv, struct err *e)
@@ -39,7 +45,7 @@ static int open_file(struct local *l, const char *drv, struct err *e)
 	char dir[16], file[300];
 	const char *rest;
 	names(drv, dir, &rest);
-	snprintf(file, sizeof(file), "%s/%s.gz", dir, rest);
+	snprintf(file, sizeof(file), "%s/%s%s", dir, rest, suffix(l));
 	int flags = O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC;
 	int fd = openat(l->log_fd, file, flags, 0644);
 	if (fd < 0 && errno == ENOENT) {
@@ -59,8 +65,11 @@ int buildlog_open(struct local *l, const char *drv, struct buildlog **ret, struc
 	if (fd < 0)
 		return fd;
 	struct buildlog *b = calloc(1, sizeof(*b));
+	if (b)
+		b->plain = !*suffix(l);
 	/* 15 + 16: the largest window, gzip format; level 6 costs less than builders print */
-	if (!b || deflateInit2(&b->z, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK) {
+	if (!b || (!b->plain &&
+		   deflateInit2(&b->z, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK)) {
 		free(b);
 		return err_set(e, -ENOMEM, "out of memory");
 	}
@@ -84,6 +93,10 @@ static void pump(struct buildlog *b, int flush)
 
 void buildlog_add(struct buildlog *b, const void *p, size_t n)
 {
+	if (b->plain) {
+		b->err = b->err ? b->err : fd_write_full(b->fd, p, n);
+		return;
+	}
 	b->z.next_in = (unsigned char *)(uintptr_t)p;
 	b->z.avail_in = (unsigned)n;
 	pump(b, Z_NO_FLUSH);
@@ -93,9 +106,11 @@ int buildlog_close(struct buildlog *b, struct err *e)
 {
 	if (!b)
 		return 0;
-	b->z.avail_in = 0;
-	pump(b, Z_FINISH);
-	deflateEnd(&b->z);
+	if (!b->plain) {
+		b->z.avail_in = 0;
+		pump(b, Z_FINISH);
+		deflateEnd(&b->z);
+	}
 	int err = b->err;
 	fd_close(&b->fd);
 	free(b);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Logs of builds: LOGDIR/drvs/XX/REST.gz, where XXREST is the base name of the derivation. Only
- * this file's .c knows zlib.
+ * Logs of builds: LOGDIR/drvs/XX/REST.gz, in stores of Nix's family REST without compression, where
+ * XXREST is the base name of the derivation. Only this file's .c knows zlib.
  */
 #pragma once
 

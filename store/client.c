@@ -21,6 +21,7 @@
 #include "store/stream.h"
 
 #define TICK_MS 1000
+#define VERSION (dialect_facts(DIALECT_GUIX)->version)
 
 struct store_conn {
 	struct stream s;
@@ -101,7 +102,8 @@ static int run_embedded(struct store_conn *c, int *ret, struct err *e)
 	struct serve_opts o = { .local = { .root = c->root,
 					   .store_dir = c->store_dir,
 					   .state_dir = c->state_dir,
-					   .log_dir = c->log_dir },
+					   .log_dir = c->log_dir,
+					   .dialect = DIALECT_ANY },
 				.client_uid = geteuid(),
 				.client_gid = getegid(),
 				.trusted = true,
@@ -335,9 +337,9 @@ static int greet(struct store_conn *c, struct err *e)
 	uint64_t version = stream_u64(s);
 	if (s->err)
 		return broken(c, e);
-	if (magic != PROTO_MAGIC_SERVER || PROTO_MAJOR(version) != PROTO_MAJOR(PROTO_VERSION))
+	if (magic != PROTO_MAGIC_SERVER || PROTO_MAJOR(version) != PROTO_MAJOR(VERSION))
 		return err_set(e, -ERR_PROTO, "the other side is no build daemon we know");
-	stream_put_u64(s, PROTO_VERSION);
+	stream_put_u64(s, VERSION);
 	stream_put_u64(s, 0); /* no processor wanted */
 	stream_put_u64(s, 0); /* no space reserved */
 	return finish(c, e);

@@ -10,12 +10,15 @@
 
 struct ctx {
 	struct store_opts store;
+	const char *dialect;
 	struct vec listen;
 };
 
 static const struct cmd_opt options[] = {
 	{ "cores", 'c', CMD_U64, offsetof(struct ctx, store.cores), "N",
 	  "processors a build may use, 0 for all" },
+	{ "dialect", 0, CMD_STR, offsetof(struct ctx, dialect), "NAME",
+	  "protocol and store of guix (default) or nix" },
 	{ "listen", 0, CMD_LIST, offsetof(struct ctx, listen), "PATH",
 	  "socket to listen at (may be repeated; default STATE/daemon-socket/socket)" },
 	{ "max-jobs", 'M', CMD_U64, offsetof(struct ctx, store.max_jobs), "N",
@@ -38,7 +41,11 @@ static void say_ready(void *arg)
 static int run(struct cmd_env *env, struct err *e)
 {
 	struct ctx *c = env->ctx;
-	const char *state = c->store.state_dir ? c->store.state_dir : STORE_STATE_DEFAULT;
+	enum dialect dialect = DIALECT_GUIX;
+	if (c->dialect && dialect_parse(slice_of(c->dialect), &dialect))
+		return cmd_usage(e, "--dialect must be guix or nix, not '%s'", c->dialect);
+	const char *state =
+		c->store.state_dir ? c->store.state_dir : dialect_facts(dialect)->state_dir;
 	char usual[PATH_MAX], root[PATH_MAX] = "";
 	if (c->store.root && c->store.root[0] != '/')
 		return cmd_usage(e, "--root must be an absolute path");
@@ -48,11 +55,18 @@ static int run(struct cmd_env *env, struct err *e)
 	int n = snprintf(usual, sizeof(usual), "%s%s/daemon-socket/socket", root, state);
 	if (n < 0 || (size_t)n >= sizeof(usual))
 		return err_set(e, -ENAMETOOLONG, "%s", state);
+	char state_phys[PATH_MAX];
+	snprintf(state_phys, sizeof(state_phys), "%s%s", root, state); /* shorter than usual */
+	int r = local_check_family(state_phys, dialect, e);
+	if (r)
+		return r;
 	if (!c->listen.n)
 		vec_add(&c->listen, usual);
 	struct daemon_opts o = { .serve = { .local = { .root = root,
 						       .store_dir = c->store.store_dir,
-						       .state_dir = c->store.state_dir },
+						       .state_dir = c->store.state_dir,
+						       .dialect = dialect },
+					    .dialect = dialect,
 					    .max_jobs = c->store.max_jobs,
 					    .cores = c->store.cores },
 				 .listen = &c->listen,

@@ -12,35 +12,47 @@
 
 #define BUSY_MS (3600 * 1000)
 
-/* The schema of version 7, as Guix has it: its tools read and write this file, too. */
-static const char schema[] =
-	"create table if not exists ValidPaths ("
-	" id integer primary key autoincrement not null,"
-	" path text unique not null,"
-	" hash text not null,"
-	" registrationTime integer not null,"
-	" deriver text,"
-	" narSize integer);"
-	"create table if not exists Refs ("
-	" referrer integer not null,"
-	" reference integer not null,"
-	" primary key (referrer, reference),"
-	" foreign key (referrer) references ValidPaths(id) on delete cascade,"
-	" foreign key (reference) references ValidPaths(id) on delete restrict);"
-	"create index if not exists IndexReferrer on Refs(referrer);"
-	"create index if not exists IndexReference on Refs(reference);"
-	"create trigger if not exists DeleteSelfRefs before delete on ValidPaths"
+/* What both families have: Guix's schema 7, Nix's schema 10. Their own tools read and write these
+ * files, too. */
+#define REFS                                                                                       \
+	"create table if not exists Refs ("                                                        \
+	" referrer integer not null,"                                                              \
+	" reference integer not null,"                                                             \
+	" primary key (referrer, reference),"                                                      \
+	" foreign key (referrer) references ValidPaths(id) on delete cascade,"                     \
+	" foreign key (reference) references ValidPaths(id) on delete restrict);"                  \
+	"create index if not exists IndexReferrer on Refs(referrer);"                              \
+	"create index if not exists IndexReference on Refs(reference);"                            \
+	"create trigger if not exists DeleteSelfRefs before delete on ValidPaths"                  \
 	" begin delete from Refs where referrer = old.id and reference = old.id; end;"
-	"create table if not exists DerivationOutputs ("
-	" drv integer not null,"
-	" id text not null,"
-	" path text not null,"
-	" primary key (drv, id),"
-	" foreign key (drv) references ValidPaths(id) on delete cascade);"
+#define OUTPUTS                                                                                    \
+	"create table if not exists DerivationOutputs ("                                           \
+	" drv integer not null,"                                                                   \
+	" id text not null,"                                                                       \
+	" path text not null,"                                                                     \
+	" primary key (drv, id),"                                                                  \
+	" foreign key (drv) references ValidPaths(id) on delete cascade);"                         \
 	"create index if not exists IndexDerivationOutputs on DerivationOutputs(path);"
-	"create table if not exists FailedPaths ("
-	" path text primary key not null,"
-	" time integer not null);";
+#define PATHS                                                                                      \
+	"create table if not exists ValidPaths ("                                                  \
+	" id integer primary key autoincrement not null,"                                          \
+	" path text unique not null,"                                                              \
+	" hash text not null,"                                                                     \
+	" registrationTime integer not null,"                                                      \
+	" deriver text,"                                                                           \
+	" narSize integer"
+
+static const struct {
+	const char *sql;
+	const char *last; /* what sql makes last: where it is, all is */
+} schemas[] = {
+	[DIALECT_GUIX] = { PATHS ");" REFS OUTPUTS "create table if not exists FailedPaths ("
+				 " path text primary key not null,"
+				 " time integer not null);",
+			   "FailedPaths" },
+	[DIALECT_NIX] = { PATHS ", ultimate integer, sigs text, ca text);" REFS OUTPUTS,
+			  "IndexDerivationOutputs" },
+};
 
 enum statement {
 	Q_BEGIN,
@@ -49,6 +61,7 @@ enum statement {
 	Q_ROLLBACK,
 	Q_IS_VALID,
 	Q_INFO,
+	Q_INFO_NIX,
 	Q_REFS,
 	Q_REFERRERS,
 	Q_DERIVERS,
@@ -57,6 +70,8 @@ enum statement {
 	Q_CLOSURE,
 	Q_ALL,
 	Q_INSERT,
+	Q_INSERT_NIX,
+	Q_SIGN,
 	Q_UPDATE,
 	Q_ADD_REF,
 	Q_ADD_OUTPUT,
@@ -73,6 +88,8 @@ static const char *const statements[Q_MAX] = {
 	[Q_ROLLBACK] = "rollback",
 	[Q_IS_VALID] = "select 1 from ValidPaths where path = ?",
 	[Q_INFO] = "select hash, registrationTime, deriver, narSize from ValidPaths where path = ?",
+	[Q_INFO_NIX] = "select hash, registrationTime, deriver, narSize, ultimate, sigs, ca"
+		       " from ValidPaths where path = ?",
 	[Q_REFS] = "select path from Refs join ValidPaths on reference = id"
 		   " where referrer = " ID_OF " order by path",
 	[Q_REFERRERS] = "select path from Refs join ValidPaths on referrer = id"
@@ -87,6 +104,9 @@ static const char *const statements[Q_MAX] = {
 	[Q_ALL] = "select path from ValidPaths order by path",
 	[Q_INSERT] = "insert into ValidPaths (path, hash, registrationTime, deriver, narSize)"
 		     " values (?, ?, ?, ?, ?)",
+	[Q_INSERT_NIX] = "insert into ValidPaths (path, hash, registrationTime, deriver, narSize,"
+			 " ultimate, sigs, ca) values (?, ?, ?, ?, ?, ?, ?, ?)",
+	[Q_SIGN] = "update ValidPaths set sigs = ? where path = ?",
 	[Q_UPDATE] = "update ValidPaths set narSize = ?, hash = ? where path = ?",
 	[Q_ADD_REF] =
 		"insert or replace into Refs (referrer, reference) values (" ID_OF ", " ID_OF ")",
@@ -99,7 +119,8 @@ struct db {
 	sqlite3 *sql;		 /* owned */
 	sqlite3_stmt *st[Q_MAX]; /* owned; NULL until used */
 	char *file;		 /* owned; for messages */
-	int lock_fd;		 /* FILE.lock */
+	enum dialect dialect;
+	int lock_fd; /* FILE.lock */
 	bool writing;
 };
 
@@ -232,11 +253,10 @@ static int has_schema(struct db *db, bool *ret, struct err *e)
 	sqlite3_stmt *st = NULL;
 	int r;
 
-	if (sqlite3_prepare_v2(db->sql,
-			       "select 1 from sqlite_master where type = 'table' and"
-			       " name = 'FailedPaths'",
-			       -1, &st, NULL) != SQLITE_OK)
+	if (sqlite3_prepare_v2(db->sql, "select 1 from sqlite_master where name = ?", -1, &st,
+			       NULL) != SQLITE_OK)
 		return db_fail(db, e);
+	bind_text(st, 1, schemas[db->dialect].last);
 	r = step(db, st, ret, e);
 	sqlite3_finalize(st);
 	return r;
@@ -258,13 +278,14 @@ static int set_up(struct db *db, struct err *e)
 	r = pragma_wal(db, e);
 	if (r == 0)
 		r = has_schema(db, &made, e);
-	if (r == 0 && !made && sqlite3_exec(db->sql, schema, NULL, NULL, NULL) != SQLITE_OK)
+	if (r == 0 && !made &&
+	    sqlite3_exec(db->sql, schemas[db->dialect].sql, NULL, NULL, NULL) != SQLITE_OK)
 		r = db_fail(db, e);
 	(void)fd_unlock(db->lock_fd);
 	return r;
 }
 
-int db_open(const char *file, struct db **ret, struct err *e)
+int db_open(const char *file, enum dialect dialect, struct db **ret, struct err *e)
 {
 	struct db *db = mem_zalloc(sizeof(*db));
 	auto_str struct str lock = STR_INIT;
@@ -274,6 +295,7 @@ int db_open(const char *file, struct db **ret, struct err *e)
 	if (!db)
 		return err_num(e, -ENOMEM, "database %s", file);
 	db->lock_fd = -1;
+	db->dialect = dialect;
 	db->file = strdup(file);
 	if (!db->file || str_err(&lock) < 0) {
 		err_num(e, r, "database %s", file);
@@ -428,6 +450,11 @@ static int info_of_row(struct db *db, struct arena *a, const char *path, sqlite3
 	info->registered = (uint64_t)sqlite3_column_int64(st, 1);
 	info->deriver = column(a, st, 2);
 	info->nar_size = (uint64_t)sqlite3_column_int64(st, 3);
+	if (db->dialect == DIALECT_NIX) {
+		info->ultimate = sqlite3_column_int64(st, 4) != 0;
+		info->sigs = column(a, st, 5);
+		info->ca = column(a, st, 6);
+	}
 	*ret = info;
 	return parse_hash(db, path, slice_of((const char *)sqlite3_column_text(st, 0)),
 			  &info->nar_hash, e);
@@ -440,7 +467,7 @@ int db_info(struct db *db, struct arena *a, const char *path, bool with_refs,
 	auto_vec struct vec refs = VEC_INIT;
 	sqlite3_stmt *st = NULL;
 	bool row = false;
-	int r = prepare(db, Q_INFO, &st, e);
+	int r = prepare(db, db->dialect == DIALECT_NIX ? Q_INFO_NIX : Q_INFO, &st, e);
 
 	if (r < 0)
 		return r;
@@ -521,9 +548,9 @@ static void hash_text(const struct digest *d, char out[DIGEST_TEXT_MAX + 8])
 int db_insert(struct db *db, const struct store_info *info, struct err *e)
 {
 	char hash[DIGEST_TEXT_MAX + 8];
+	bool nix = db->dialect == DIALECT_NIX, row;
 	sqlite3_stmt *st = NULL;
-	bool row;
-	int r = prepare(db, Q_INSERT, &st, e);
+	int r = prepare(db, nix ? Q_INSERT_NIX : Q_INSERT, &st, e);
 
 	if (r < 0)
 		return r;
@@ -535,9 +562,20 @@ int db_insert(struct db *db, const struct store_info *info, struct err *e)
 		bind_text(st, 4, info->deriver);
 	if (info->nar_size)
 		(void)sqlite3_bind_int64(st, 5, (sqlite3_int64)info->nar_size);
+	if (nix && info->ultimate)
+		(void)sqlite3_bind_int64(st, 6, 1);
+	if (nix && info->sigs && *info->sigs)
+		bind_text(st, 7, info->sigs);
+	if (nix && info->ca && *info->ca)
+		bind_text(st, 8, info->ca);
 	r = step(db, st, &row, e);
 	sqlite3_clear_bindings(st);
 	return r;
+}
+
+int db_set_sigs(struct db *db, const char *path, const char *sigs, struct err *e)
+{
+	return run_with(db, Q_SIGN, e, sigs, path);
 }
 
 int db_update(struct db *db, const struct store_info *info, struct err *e)
@@ -622,7 +660,7 @@ static int create(struct db *db, const struct store_info *const *items, size_t n
 			 "pragma auto_vacuum = none; pragma journal_mode = off;"
 			 "pragma synchronous = off; pragma foreign_keys = 1; begin",
 			 NULL, NULL, NULL) != SQLITE_OK ||
-	    sqlite3_exec(db->sql, schema, NULL, NULL, NULL) != SQLITE_OK)
+	    sqlite3_exec(db->sql, schemas[DIALECT_GUIX].sql, NULL, NULL, NULL) != SQLITE_OK)
 		return db_fail(db, e);
 	r = fill(db, items, n, e);
 	if (r == 0 && sqlite3_exec(db->sql, "commit", NULL, NULL, NULL) != SQLITE_OK)

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The database of valid paths, schema 7. A handle belongs to the process that opened it. Every
- * function is a transaction of its own unless db_begin was called; busy waits are inside.
+ * The database of valid paths, schema 7 of Guix or 10 of Nix. A handle belongs to the process that
+ * opened it. Every function is a transaction of its own unless db_begin was called; busy waits are
+ * inside.
  */
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "store/dialect.h"
 #include "store/store.h"
 
 struct db;
@@ -16,7 +18,7 @@ struct db;
  * Open file (physical), made when missing. Writers, and with them checkpoints, exclude each other
  * by a lock on FILE.lock, on top of SQLite's own: see doc/database.md.
  */
-int db_open(const char *file, struct db **ret, struct err *e);
+int db_open(const char *file, enum dialect dialect, struct db **ret, struct err *e);
 void db_close(struct db *db); /* NULL allowed */
 /* The handle came over a fork: free nothing, touch nothing. */
 void db_forget(struct db *db);
@@ -48,6 +50,8 @@ int db_all_valid(struct db *db, struct arena *a, struct vec *ret, struct err *e)
 /* Inside db_begin … db_commit. */
 int db_insert(struct db *db, const struct store_info *info, struct err *e); /* without refs */
 int db_update(struct db *db, const struct store_info *info, struct err *e); /* hash, size */
+/* Nix's schema alone: the signatures, separated by blanks. */
+int db_set_sigs(struct db *db, const char *path, const char *sigs, struct err *e);
 int db_add_ref(struct db *db, const char *referrer, const char *reference, struct err *e);
 int db_add_output(struct db *db, const char *drv, const char *id, const char *path, struct err *e);
 int db_delete(struct db *db, const char *path, struct err *e); /* referrers: -ERR_IN_USE */

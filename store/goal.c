@@ -133,6 +133,7 @@ static int new_goal(struct goals *g, const char *path, struct goal **ret, struct
 				      .out = -1,
 				      .end = -1,
 				      .proc = PROC_INIT,
+				      .line = STR_INIT,
 				      .said = STR_INIT };
 	vec_add(&g->all, goal);
 	void **slot = tab_put(&g->by_path, slice_of(goal->path), NULL);
@@ -330,6 +331,7 @@ static int launch(struct goals *g, struct goal *goal, struct err *e)
 			     .top = -1,
 			     .out = -1,
 			     .end = -1,
+			     .line = STR_INIT,
 			     .said = STR_INIT };
 	b->proc = (struct proc)PROC_INIT;
 	int r = find_inputs(g, goal, e);
@@ -543,39 +545,55 @@ static int run(struct goals *g, struct err *e)
 
 /* ---- Requests -------------------------------------------------------------------------------- */
 
-static int add_thing(struct goals *g, const char *thing, struct err *e)
+/* Split "PATH!out,lib", protect the path and say whether it is valid. */
+static int look_at(struct goals *g, const char *thing, char **ret_path, bool *ret_valid,
+		   struct err *e)
 {
-	const struct local *l = g->s->l;
-	const char *bang = strchr(thing, '!');
-	char *path = bang ? arena_strn(&g->arena, thing, (size_t)(bang - thing))
-			  : arena_str(&g->arena, thing);
+	struct local *l = g->s->l;
+	char *path = arena_strn(&g->arena, thing, strcspn(thing, "!"));
 	if (!path)
 		return err_set(e, -ENOMEM, "out of memory");
+	*ret_path = path;
 	int r = local_check_path(l, path, e);
-	bool valid;
 	if (!r)
-		r = local_temp_root(g->s->l, path, e);
-	if (!r)
-		r = local_is_valid(g->s->l, path, &valid, e);
-	if (r)
-		return r;
-	if (!valid)
-		return err_set(e, -ERR_NOTVALID, "path `%s' does not exist and cannot be created",
-			       path);
-	if (!slice_ends(slice_of(path), ".drv"))
-		return 0;
+		r = local_temp_root(l, path, e);
+	return r ? r : local_is_valid(l, path, ret_valid, e);
+}
+
+/* The goal for a valid derivation. */
+static int add_top(struct goals *g, const char *path, const char *thing, struct err *e)
+{
 	auto_vec struct vec outs = VEC_INIT;
+	const char *bang = strchr(thing, '!');
 	struct slice rest = slice_of(bang ? bang + 1 : NULL), id;
 	while (bang && slice_cut(&rest, ',', &id))
 		vec_add(&outs, arena_slice(&g->arena, id));
 	if (outs.n == 1 && strcmp(outs.v[0], "*") == 0)
 		outs.n = 0;
 	struct goal *goal;
-	r = get_goal(g, path, (const char *const *)outs.v, outs.n, 0, &goal, e);
+	int r = get_goal(g, path, (const char *const *)outs.v, outs.n, 0, &goal, e);
 	if (r)
 		return r;
 	vec_add(&g->top, goal);
 	return g->top.err ? err_set(e, -ENOMEM, "out of memory") : 0;
+}
+
+static bool is_drv(const char *path)
+{
+	return slice_ends(slice_of(path), ".drv");
+}
+
+static int add_thing(struct goals *g, const char *thing, struct err *e)
+{
+	char *path;
+	bool valid = false;
+	int r = look_at(g, thing, &path, &valid, e);
+	if (r)
+		return r;
+	if (!valid)
+		return err_set(e, -ERR_NOTVALID, "path `%s' does not exist and cannot be created",
+			       path);
+	return is_drv(path) ? add_top(g, path, thing, e) : 0;
 }
 
 /* "build of `A', `B' failed: …" */
@@ -607,18 +625,48 @@ static void goals_done(struct goals *g)
 	arena_done(&g->arena);
 }
 
+static void goals_init(struct goals *g, struct session *s, enum proto_mode mode)
+{
+	*g = (struct goals){ .s = s,
+			     .mode = mode,
+			     .arena = ARENA_INIT,
+			     .by_path = TAB_INIT,
+			     .all = VEC_INIT,
+			     .top = VEC_INIT,
+			     .first = ERR_INIT,
+			     .status = 1 };
+}
+
+int goal_missing(struct session *s, struct arena *a, const struct vec *things,
+		 struct vec *ret_build, struct vec *ret_unknown, struct err *e)
+{
+	struct goals g;
+	int r = 0;
+	goals_init(&g, s, PROTO_BUILD_NORMAL);
+	for (size_t i = 0; !r && i < things->n; i++) {
+		char *path;
+		bool valid = false;
+		r = look_at(&g, things->v[i], &path, &valid, e);
+		if (!r && !valid)
+			vec_add(ret_unknown, arena_str(a, path));
+		else if (!r && is_drv(path))
+			r = add_top(&g, path, things->v[i], e);
+	}
+	for (size_t i = 0; !r && i < g.all.n; i++) {
+		const struct goal *goal = g.all.v[i];
+		if (goal->state != GOAL_DONE)
+			vec_add(ret_build, arena_str(a, goal->path));
+	}
+	goals_done(&g);
+	return r;
+}
+
 int goal_build(struct session *s, const struct vec *things, enum proto_mode mode, int *ret_status,
 	       struct err *e)
 {
-	struct goals g = { .s = s,
-			   .mode = mode,
-			   .arena = ARENA_INIT,
-			   .by_path = TAB_INIT,
-			   .all = VEC_INIT,
-			   .top = VEC_INIT,
-			   .first = ERR_INIT,
-			   .status = 1 };
+	struct goals g;
 	int r = 0;
+	goals_init(&g, s, mode);
 	for (size_t i = 0; !r && i < things->n; i++)
 		r = add_thing(&g, things->v[i], e);
 	for (size_t i = 0; !r && i < g.all.n; i++)

@@ -12,3 +12,9 @@
  * a failure for the client goes to *ret_status: PROTO_STATUS_x, or 1. */
 int goal_build(struct session *s, const struct vec *things, enum proto_mode mode, int *ret_status,
 	       struct err *e);
+
+/* What goal_build would have to make of things, and what it could not: .drv paths in ret_build,
+ * store paths in ret_unknown; in a.
+ */
+int goal_missing(struct session *s, struct arena *a, const struct vec *things,
+		 struct vec *ret_build, struct vec *ret_unknown, struct err *e);

@@ -12,6 +12,7 @@
 #include "lib/mem.h"
 #include "lib/size.h"
 #include "lib/wire.h"
+#include "store/ca.h"
 #include "store/db.h"
 #include "store/limits.h"
 #include "store/links.h"
@@ -345,6 +346,8 @@ static int pending_add(struct pending *p, const struct store_info *info)
 		return -ENOMEM;
 	copy->path = arena_str(&p->arena, info->path);
 	copy->deriver = arena_str(&p->arena, info->deriver ? info->deriver : "");
+	copy->sigs = arena_str(&p->arena, info->sigs ? info->sigs : "");
+	copy->ca = arena_str(&p->arena, info->ca ? info->ca : "");
 	copy->refs = arena_array(&p->arena, info->nrefs, sizeof(char *));
 	for (size_t i = 0; copy->refs && i < info->nrefs; i++)
 		copy->refs[i] = arena_str(&p->arena, info->refs[i]);
@@ -552,6 +555,7 @@ int local_add_text(struct local *l, struct arena *a, const char *name, struct sl
 {
 	struct local_locks locks = LOCAL_LOCKS_INIT;
 	struct store_info info = { .deriver = "" };
+	struct digest digest;
 	bool valid = false;
 	char *path;
 	int r;
@@ -559,10 +563,12 @@ int local_add_text(struct local *l, struct arena *a, const char *name, struct sl
 	if (contents.n > LIMIT_TEXT_ITEM)
 		return err_set(e, -ERR_LIMIT, "text item '%s' is larger than %u MiB", name,
 			       LIMIT_TEXT_ITEM >> 20);
-	path = store_path_text(a, l->store_dir, slice_of(name), contents, refs, nrefs, e);
+	digest = digest_of(DIGEST_SHA256, contents.p, contents.n);
+	path = store_path_text_hash(a, l->store_dir, slice_of(name), &digest, refs, nrefs, e);
 	if (!path)
 		return -ERR_INVALID;
 	info.path = path;
+	info.ca = ca_text(a, &digest);
 	r = sorted_refs(a, refs, nrefs, &info, e);
 	if (r == 0)
 		r = claim(l, path, &valid, &locks, e);
@@ -634,14 +640,26 @@ static void unpacked_drop(struct unpacked *u)
 	(void)file_delete_tree(u->dirfd, u->name, NULL, NULL); /* else local_close does it */
 }
 
+static int hash_contents(int fd, enum digest_algo algo, struct digest *ret, struct err *e)
+{
+	struct hasher *h;
+	char buf[64 << 10];
+	ssize_t n;
+	int r = hasher_new(algo, &h);
+
+	if (r < 0)
+		return err_num(e, r, "hash");
+	while ((n = fd_read_some(fd, buf, sizeof(buf))) > 0)
+		hasher_add(h, buf, (size_t)n);
+	*ret = hasher_end(h);
+	return n < 0 ? err_num(e, (int)n, "read the new item") : 0;
+}
+
 /* Flat addressing: the hash of the contents; an x bit does not count and goes. */
 static int hash_flat(struct unpacked *u, enum digest_algo algo, struct digest *ret, struct err *e)
 {
 	auto_fd int fd = -1;
-	struct hasher *h;
 	struct stat st;
-	char buf[64 << 10];
-	ssize_t n;
 	int r;
 
 	if (!u->file)
@@ -657,13 +675,7 @@ static int hash_flat(struct unpacked *u, enum digest_algo algo, struct digest *r
 		if (r < 0)
 			return r;
 	}
-	r = hasher_new(algo, &h);
-	if (r < 0)
-		return err_num(e, r, "hash");
-	while ((n = fd_read_some(fd, buf, sizeof(buf))) > 0)
-		hasher_add(h, buf, (size_t)n);
-	*ret = hasher_end(h);
-	return n < 0 ? err_num(e, (int)n, "read the new item") : 0;
+	return hash_contents(fd, algo, ret, e);
 }
 
 /* Move an unpacked tree to info->path and register it. */
@@ -705,6 +717,7 @@ int local_add_nar(struct local *l, struct arena *a, const char *name, bool recur
 		info.path = path;
 		info.nar_hash = u.nar_hash;
 		info.nar_size = u.size;
+		info.ca = ca_fixed(a, recursive, &hash);
 		r = place(l, &u, &info, &locks, e);
 	}
 	if (r < 0 || valid)
@@ -713,6 +726,31 @@ int local_add_nar(struct local *l, struct arena *a, const char *name, bool recur
 		return err_wrap(e, r, "add '%s'", name);
 	*ret = path;
 	return 0;
+}
+
+/* Whether the contents have the hash that the content address names. */
+static int check_ca(struct unpacked *u, const struct store_info *info, struct err *e)
+{
+	struct slice ca = slice_of(info->ca);
+	bool recursive = false, flat = true;
+	struct digest want, got = u->nar_hash;
+	uint64_t size;
+	int r = 0;
+
+	if (ca_parse_text(ca, &want) < 0) {
+		if (ca_parse_fixed(ca, &recursive, &want) < 0)
+			return err_set(e, -ERR_INVALID, "%s: bad content address '%.100s'",
+				       info->path, info->ca);
+		flat = !recursive;
+	}
+	if (flat)
+		r = hash_flat(u, want.algo, &got, e);
+	else if (want.algo != DIGEST_SHA256)
+		r = nar_hash(u->dirfd, u->name, want.algo, NULL, NULL, &got, &size, e);
+	if (r == 0 && !digest_eq(&want, &got))
+		r = err_set(e, -ERR_HASH, "%s: the contents are not those of its address %s",
+			    info->path, info->ca);
+	return r;
 }
 
 int local_add_known(struct local *l, const struct store_info *info, struct nar_source *in,
@@ -731,6 +769,8 @@ int local_add_known(struct local *l, const struct store_info *info, struct nar_s
 		r = err_set(e, -ERR_HASH, "%s: expected the archive %s, got %s", info->path, want,
 			    got);
 	}
+	if (r == 0 && info->ca && *info->ca)
+		r = check_ca(&u, info, e);
 	if (r == 0)
 		r = local_move_in(l, u.dirfd, u.name, info->path, e);
 	if (r == 0)
@@ -739,5 +779,53 @@ int local_add_known(struct local *l, const struct store_info *info, struct nar_s
 		r = local_register(l, &info, 1, e);
 	if (r < 0)
 		unpacked_drop(&u);
+	return r;
+}
+
+/* ---- Signatures -------------------------------------------------------------------------------
+ */
+
+static int add_sigs(struct db *db, const char *path, const struct vec *sigs, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	auto_vec struct vec all = VEC_INIT;
+	auto_str struct str text = STR_INIT;
+	struct store_info *info;
+	struct slice rest, word;
+	int r = db_info(db, &a, path, false, &info, e);
+
+	if (r < 0)
+		return r;
+	rest = slice_of(info->sigs);
+	while (slice_cut(&rest, ' ', &word))
+		if (word.n)
+			vec_add(&all, arena_slice(&a, word));
+	for (size_t i = 0; i < sigs->n; i++)
+		vec_add(&all, sigs->v[i]);
+	vec_sort_str(&all);
+	vec_uniq_str(&all);
+	for (size_t i = 0; i < all.n; i++)
+		str_addf(&text, "%s%s", i ? " " : "", (const char *)all.v[i]);
+	if (all.err < 0 || arena_err(&a) < 0 || str_err(&text) < 0)
+		return err_num(e, -ENOMEM, "signatures of %s", path);
+	return text.len ? db_set_sigs(db, path, text.buf, e) : 0;
+}
+
+int local_add_sigs(struct local *l, const char *path, const struct vec *sigs, struct err *e)
+{
+	struct db *db;
+	int r;
+
+	if (l->dialect != DIALECT_NIX)
+		return err_set(e, -ERR_UNSUPPORTED, "this store keeps no signatures");
+	r = local_begin(l, &db, e);
+	if (r == 0)
+		r = db_begin(db, e);
+	if (r < 0)
+		return r;
+	r = add_sigs(db, path, sigs, e);
+	if (r == 0)
+		return db_commit(db, e);
+	db_rollback(db);
 	return r;
 }

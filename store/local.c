@@ -15,8 +15,6 @@
 #include "store/limits.h"
 #include "store/local-state.h"
 
-#define SCHEMA_VERSION "7"
-
 /* ---- Opening ----------------------------------------------------------------------------------
  */
 
@@ -63,23 +61,60 @@ static int make_dir(int fd, const char *name, mode_t mode, struct err *e)
 	return err_sys(e, "make the directory %s", name);
 }
 
-/* The number in db/schema says whose database this is; written when the store is new. */
+/* Of which family the store is whose db/schema (below statefd, which names dir) says text. */
+static int family_of(const char *dir, struct slice text, enum dialect want, enum dialect *ret,
+		     struct err *e)
+{
+	for (enum dialect d = 0; d < DIALECT_ANY; d++) {
+		if (!slice_is(slice_trim(text), dialect_facts(d)->schema))
+			continue;
+		*ret = d;
+		if (want == DIALECT_ANY || want == d)
+			return 0;
+		return err_set(
+			e, -ERR_UNSUPPORTED,
+			"the database in %s is of the family '%s', not '%s' (--state-dir names "
+			"another one)",
+			dir, dialect_facts(d)->name, dialect_facts(want)->name);
+	}
+	return err_set(
+		e, -ERR_UNSUPPORTED,
+		"the database in %s has schema %.*s; only 7 (Guix) and 10 (Nix) are supported", dir,
+		(int)(text.n < 20 ? text.n : 20), text.p);
+}
+
+/* The number in db/schema is written when the store is new. */
 static int check_schema(struct local *l, struct err *e)
 {
 	auto_str struct str text = STR_INIT;
+	const char *schema;
 	int r = file_read(l->state_fd, "db/schema", &text, 64, NULL);
 
-	if (r == -ENOENT)
-		return file_write_atomic(l->state_fd, "db/schema", SCHEMA_VERSION,
-					 strlen(SCHEMA_VERSION), 0644, e);
+	if (r == -ENOENT) {
+		if (l->dialect == DIALECT_ANY)
+			l->dialect = DIALECT_GUIX;
+		schema = dialect_facts(l->dialect)->schema;
+		return file_write_atomic(l->state_fd, "db/schema", schema, strlen(schema), 0644, e);
+	}
 	if (r < 0)
 		return err_num(e, r, "read %s/db/schema", l->state_phys);
-	if (!slice_is(slice_trim(str_slice(&text)), SCHEMA_VERSION))
-		return err_set(e, -ERR_UNSUPPORTED,
-			       "the database in %s has schema %.20s; only " SCHEMA_VERSION
-			       " is supported",
-			       l->state_phys, text.buf);
-	return 0;
+	return family_of(l->state_phys, str_slice(&text), l->dialect, &l->dialect, e);
+}
+
+int local_check_family(const char *state_phys, enum dialect want, struct err *e)
+{
+	auto_str struct str file = STR_INIT, text = STR_INIT;
+	enum dialect d;
+	int r;
+
+	str_addf(&file, "%s/db/schema", state_phys);
+	if (str_err(&file) < 0)
+		return err_num(e, -ENOMEM, "%s", state_phys);
+	r = file_read(AT_FDCWD, file.buf, &text, 64, NULL);
+	if (r == -ENOENT)
+		return 0;
+	return r < 0 ? err_num(e, r, "read %s", file.buf)
+		     : family_of(state_phys, str_slice(&text), want, &d, e);
 }
 
 static int open_state(struct local *l, struct err *e)
@@ -165,6 +200,8 @@ int local_open(const struct local_opts *opts, struct local **ret, struct err *e)
 	struct local *l = mem_zalloc(sizeof(*l));
 	struct local_state *s = mem_zalloc(sizeof(*s));
 	const char *root = opts->root ? opts->root : "";
+	const struct dialect_facts *usual =
+		dialect_facts(opts->dialect == DIALECT_NIX ? DIALECT_NIX : DIALECT_GUIX);
 	int r = -ENOMEM;
 
 	if (!l || !s) {
@@ -178,10 +215,11 @@ int local_open(const struct local_opts *opts, struct local **ret, struct err *e)
 	s->pid = getpid();
 	l->sync = !opts->no_sync;
 	l->dedup = !opts->no_dedup;
+	l->dialect = opts->dialect;
 	l->root = strdup(root);
-	l->store_dir = strdup(opts->store_dir ? opts->store_dir : STORE_DIR_DEFAULT);
-	l->state_dir = strdup(opts->state_dir ? opts->state_dir : STORE_STATE_DEFAULT);
-	l->log_dir = strdup(opts->log_dir ? opts->log_dir : STORE_LOG_DEFAULT);
+	l->store_dir = strdup(opts->store_dir ? opts->store_dir : usual->store_dir);
+	l->state_dir = strdup(opts->state_dir ? opts->state_dir : usual->state_dir);
+	l->log_dir = strdup(opts->log_dir ? opts->log_dir : usual->log_dir);
 	if (l->root && l->store_dir && l->state_dir && l->log_dir) {
 		l->store_phys = joined(root, l->store_dir);
 		l->state_phys = joined(root, l->state_dir);
@@ -252,7 +290,7 @@ int local_db(struct local *l, struct db **ret, struct err *e)
 		file = joined(l->state_phys, "/db/db.sqlite");
 		if (!file)
 			return err_num(e, -ENOMEM, "open the database");
-		r = db_open(file, &l->db, e);
+		r = db_open(file, l->dialect, &l->db, e);
 		if (r < 0)
 			return r;
 	}
@@ -309,6 +347,8 @@ static struct store_info *info_copy(struct arena *a, const struct store_info *fr
 		return NULL;
 	info->path = arena_str(a, from->path);
 	info->deriver = arena_str(a, from->deriver);
+	info->sigs = arena_str(a, from->sigs ? from->sigs : "");
+	info->ca = arena_str(a, from->ca ? from->ca : "");
 	info->refs = arena_dup(a, from->refs, from->nrefs * sizeof(char *));
 	for (size_t i = 0; info->refs && i < from->nrefs; i++)
 		info->refs[i] = arena_str(a, from->refs[i]);

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "store/dialect.h"
 #include "store/store.h"
 
 struct db;
@@ -19,10 +20,11 @@ struct links;
 
 struct local_opts {
 	const char *root;      /* "" or the private root (absolute, no '/' at the end); NULL: "" */
-	const char *store_dir; /* logical; NULL: the defaults of store.h */
+	const char *store_dir; /* logical; NULL: the defaults of the dialect */
 	const char *state_dir, *log_dir;
-	bool no_sync;  /* do not wait for the disk before a path becomes valid */
-	bool no_dedup; /* no hard links between equal files */
+	enum dialect dialect; /* DIALECT_ANY: that of the store, Guix's when it is new */
+	bool no_sync;	      /* do not wait for the disk before a path becomes valid */
+	bool no_dedup;	      /* no hard links between equal files */
 };
 
 struct local {
@@ -30,6 +32,7 @@ struct local {
 	char *root, *store_dir, *state_dir, *log_dir; /* logical */
 	char *store_phys, *state_phys, *log_phys;
 	int store_fd, state_fd, log_fd; /* the physical directories */
+	enum dialect dialect;		/* its family; never DIALECT_ANY once open */
 	bool sync, dedup;
 	struct db *db; /* NULL until first used; see local_db() */
 	/* private to local.c and its friends */
@@ -38,6 +41,9 @@ struct local {
 
 /* Open; makes missing directories, the schema file and the database. */
 int local_open(const struct local_opts *opts, struct local **ret, struct err *e);
+/* Whether a store with this (physical) state directory is of the family, or new: for those who do
+ * not open it themselves. */
+int local_check_family(const char *state_phys, enum dialect want, struct err *e);
 void local_close(struct local *l); /* NULL allowed */
 /* In a child that goes on with an inherited store: no handle of the parent is used or closed; the
  * database is opened again when it is needed, temporary roots get a file of their own. */
@@ -149,10 +155,13 @@ int local_add_text(struct local *l, struct arena *a, const char *name, struct sl
  * x bit, addressed by the hash of its contents. */
 int local_add_nar(struct local *l, struct arena *a, const char *name, bool recursive,
 		  enum digest_algo algo, struct nar_source *in, char **ret, struct err *e);
-/* Item with everything known (import, substitute): hash and size of the NAR are checked against
- * info. The caller has locked info->path. */
+/* Item with everything known (import, substitute): hash and size of the NAR, and the contents where
+ * there is a content address, are checked against info. The caller has locked info->path. */
 int local_add_known(struct local *l, const struct store_info *info, struct nar_source *in,
 		    struct err *e);
+
+/* Add signatures to those of a valid path; stores of Nix's family alone. */
+int local_add_sigs(struct local *l, const char *path, const struct vec *sigs, struct err *e);
 
 /* ---- Upkeep ------------------------------------------------------------------------------------
  */

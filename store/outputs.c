@@ -8,6 +8,7 @@
 
 #include "lib/fd.h"
 #include "lib/size.h"
+#include "store/ca.h"
 #include "store/canon.h"
 #include "store/copytree.h"
 #include "store/scan.h"
@@ -116,8 +117,10 @@ static int check_hash(struct outputs *o, struct output *out, struct err *e)
 			  : hash_flat(out, algo, &got, e);
 	if (r)
 		return r;
-	if (digest_eq(&want, &got))
-		return 0;
+	if (digest_eq(&want, &got)) {
+		out->info.ca = ca_fixed(&o->arena, recursive, &want);
+		return out->info.ca ? 0 : err_set(e, -ENOMEM, "out of memory");
+	}
 	char a[DIGEST_TEXT_MAX], b[DIGEST_TEXT_MAX];
 	digest_base32(&want, a);
 	digest_base32(&got, b);
@@ -219,9 +222,10 @@ static int requisites(struct outputs *o, const struct output *out, struct vec *r
 	return r;
 }
 
-static int check_list(struct outputs *o, struct output *out, const char *key, bool allowed,
+static int check_list(struct outputs *o, struct output *out, enum drv_key which, bool allowed,
 		      bool closure, struct err *e)
 {
+	const char *key = dialect_key(o->b->s->l->dialect, which);
 	bool found;
 	struct slice list = drv_env(o->b->drv, key, &found);
 	if (!found)
@@ -243,13 +247,13 @@ static int check_list(struct outputs *o, struct output *out, const char *key, bo
 
 static int check_refs(struct outputs *o, struct output *out, struct err *e)
 {
-	int r = check_list(o, out, "allowedReferences", true, false, e);
+	int r = check_list(o, out, KEY_ALLOWED_REFERENCES, true, false, e);
 	if (!r)
-		r = check_list(o, out, "disallowedReferences", false, false, e);
+		r = check_list(o, out, KEY_DISALLOWED_REFERENCES, false, false, e);
 	if (!r)
-		r = check_list(o, out, "allowedRequisites", true, true, e);
+		r = check_list(o, out, KEY_ALLOWED_REQUISITES, true, true, e);
 	if (!r)
-		r = check_list(o, out, "disallowedRequisites", false, true, e);
+		r = check_list(o, out, KEY_DISALLOWED_REQUISITES, false, true, e);
 	return r;
 }
 
@@ -287,6 +291,7 @@ static int examine(struct outputs *o, struct output *out, struct err *e)
 	out->info.deriver = o->b->drv_path;
 	out->info.refs = (const char **)out->refs.v;
 	out->info.nrefs = out->refs.n;
+	out->info.ultimate = true;
 	return 0;
 }
 

@@ -1,15 +1,20 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Numbers and limits of the build daemon protocol, Guix's dialect: one version, no other. */
+/* Numbers and limits of the build daemon protocol; versions are in store/dialect.h. */
 #pragma once
 
 #include <stdint.h>
 
 #define PROTO_MAGIC_CLIENT 0x6e697863u
 #define PROTO_MAGIC_SERVER 0x6478696fu
-#define PROTO_VERSION	   0x164u
 #define PROTO_MAJOR(v)	   ((v)&0xff00u)
 #define PROTO_MINOR(v)	   ((v)&0x00ffu)
-#define PROTO_MINOR_MIN	   0x61u
+
+/* From these minor versions on a client's greeting has … */
+#define PROTO_MINOR_AFFINITY 14 /* … the processor it wants */
+#define PROTO_MINOR_RESERVE  11 /* … whether to keep space for the collector */
+
+/* Minor versions from here on are Guix's, from before it had what we need. */
+#define PROTO_MINOR_OLD_GUIX 0x50
 
 enum proto_msg {
 	PROTO_NEXT = 0x6f6c6d67,
@@ -21,6 +26,7 @@ enum proto_msg {
 
 enum proto_op {
 	OP_IS_VALID = 1,
+	OP_HAS_SUBSTITUTES = 3,
 	OP_PATH_HASH = 4,
 	OP_REFERENCES = 5,
 	OP_REFERRERS = 6,
@@ -30,10 +36,12 @@ enum proto_op {
 	OP_ENSURE_PATH = 10,
 	OP_ADD_TEMP_ROOT = 11,
 	OP_ADD_INDIRECT_ROOT = 12,
+	OP_SYNC_WITH_GC = 13,
 	OP_FIND_ROOTS = 14,
 	OP_DERIVER = 18,
 	OP_SET_OPTIONS = 19,
 	OP_COLLECT_GARBAGE = 20,
+	OP_SUBST_INFO = 21,
 	OP_DRV_OUTPUTS = 22,
 	OP_ALL_VALID = 23,
 	OP_PATH_INFO = 26,
@@ -45,6 +53,10 @@ enum proto_op {
 	OP_VALID_DERIVERS = 33,
 	OP_OPTIMISE = 34,
 	OP_VERIFY = 35,
+	OP_ADD_SIGNATURES = 37,
+	OP_NAR_FROM_PATH = 38,
+	OP_ADD_TO_STORE_NAR = 39,
+	OP_QUERY_MISSING = 40,
 	OP_BUILTINS = 80,
 	OP_SUBST_URLS = 81,
 };

@@ -188,9 +188,12 @@ static void make_dev(struct child *c)
 static void make_etc(struct child *c)
 {
 	make_dir(c, "etc", 0755);
-	put_file(c, "etc/passwd",
-		 "nixbld:x:30001:30000:Nix build user:/:/noshell\n"
-		 "nobody:x:65534:65534:Nobody:/:/noshell\n");
+	char passwd[256];
+	snprintf(passwd, sizeof(passwd),
+		 "nixbld:x:%d:%d:Nix build user:%s:/noshell\n"
+		 "nobody:x:65534:65534:Nobody:/:/noshell\n",
+		 SANDBOX_UID, SANDBOX_GID, c->s->build_dir ? c->s->build_dir : "/");
+	put_file(c, "etc/passwd", passwd);
 	put_file(c, "etc/group", "nixbld:!:30000:\n");
 	put_file(c, "etc/hosts", "127.0.0.1 localhost\n::1 localhost\n");
 }
@@ -240,6 +243,14 @@ static void bind_input(struct child *c, const char *base)
 	snprintf(source, sizeof(source), "/proc/self/fd/%d/%s", c->real_store, base);
 	snprintf(target, sizeof(target), "%s/%s", c->s->store_dir + 1, base);
 	bind_on(c, source, target, MOUNT_INPUT);
+}
+
+static void bind_build_dir(struct child *c)
+{
+	char source[NAME_MAX + 32];
+	make_dir(c, c->s->build_dir + 1, 0755);
+	snprintf(source, sizeof(source), "/proc/self/fd/%d/%s", c->tmp, c->s->tmp_name);
+	bind_on(c, source, c->s->build_dir + 1, MOUNT_SAFE);
 }
 
 static void bind_extra(struct child *c)
@@ -529,6 +540,8 @@ __attribute__((noreturn)) static void child_main(struct child *c)
 		die(c, 'S', "cannot mount /proc");
 	make_dir(c, "tmp", 0755);
 	bind_fd(c, c->tmp, "tmp", MOUNT_SAFE);
+	if (s->build_dir)
+		bind_build_dir(c);
 	make_way(c, s->store_dir);
 	bind_fd(c, c->store, s->store_dir + 1, MOUNT_SAFE);
 	for (size_t i = 0; i < s->ninputs; i++)

@@ -21,11 +21,13 @@
 struct sandbox {
 	uid_t host_uid; /* what SANDBOX_UID is outside: one unprivileged id */
 	gid_t host_gid;
-	bool privileged;	   /* the caller is root: may map an id that is not its own */
-	const char *store_dir;	   /* logical, absolute */
-	int real_store;		   /* the store; inputs are its children */
-	int store;		   /* directory that becomes store_dir inside, owned by host_uid */
-	int tmp;		   /* directory that becomes /tmp */
+	bool privileged;       /* the caller is root: may map an id that is not its own */
+	const char *store_dir; /* logical, absolute */
+	int real_store;	       /* the store; inputs are its children */
+	int store;	       /* directory that becomes store_dir inside, owned by host_uid */
+	int tmp;	       /* directory that becomes /tmp */
+	const char *build_dir; /* where tmp_name, a directory in tmp, is to be seen, too; NULL */
+	const char *tmp_name;
 	int root;		   /* any directory: the place where the new root is mounted */
 	const char *const *inputs; /* base names in real_store */
 	size_t ninputs;

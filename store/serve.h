@@ -11,7 +11,8 @@
 
 struct serve_opts {
 	struct local_opts local;
-	uint64_t max_jobs; /* 0: as many as processors */
+	enum dialect dialect; /* of the connection */
+	uint64_t max_jobs;    /* 0: as many as processors */
 	uint64_t cores;
 	uid_t client_uid; /* from the kernel; (uid_t)-1: unknown */
 	gid_t client_gid;

@@ -24,7 +24,8 @@ struct session {
 	struct stream stream; /* owned */
 	struct slots *slots;  /* owned */
 	struct workdir work;
-	uid_t client_uid; /* from the kernel */
+	enum dialect dialect; /* of the connection */
+	uid_t client_uid;     /* from the kernel */
 	gid_t client_gid;
 	bool trusted;
 	/* settings, per connection */

@@ -73,6 +73,9 @@ struct slice store_path_item(const char *store_dir, struct slice path);
 char *store_path_text(struct arena *a, const char *store_dir, struct slice name,
 		      struct slice contents, const char *const *refs, size_t nrefs,
 		      struct err *e); /* refs: any order */
+char *store_path_text_hash(struct arena *a, const char *store_dir, struct slice name,
+			   const struct digest *contents, const char *const *refs, size_t nrefs,
+			   struct err *e); /* SHA-256 of the contents */
 char *store_path_fixed(struct arena *a, const char *store_dir, struct slice name, bool recursive,
 		       const struct digest *hash, struct err *e);
 char *store_path_output(struct arena *a, const char *store_dir, struct slice drv_name,
@@ -228,6 +231,11 @@ struct store_info {
 	uint64_t registered; /* Unix seconds */
 	const char **refs;   /* sorted */
 	size_t nrefs;
+	/* stores of Nix's family alone; NULL is "" */
+	bool ultimate;	  /* built here */
+	const char *sigs; /* "NAME:BASE64 …" */
+	const char
+		*ca; /* "", "text:ALGO:HASH", "fixed:[r:]ALGO:HASH": what its path follows from */
 };
 
 int store_is_valid(struct store_conn *c, const char *path, bool *ret, struct err *e);

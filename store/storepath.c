@@ -137,10 +137,10 @@ static char *make_path(struct arena *a, const char *store_dir, const struct str 
 	return path;
 }
 
-char *store_path_text(struct arena *a, const char *store_dir, struct slice name,
-		      struct slice contents, const char *const *refs, size_t nrefs, struct err *e)
+char *store_path_text_hash(struct arena *a, const char *store_dir, struct slice name,
+			   const struct digest *contents, const char *const *refs, size_t nrefs,
+			   struct err *e)
 {
-	struct digest d = digest_of(DIGEST_SHA256, contents.p, contents.n);
 	auto_vec struct vec sorted = VEC_INIT;
 	auto_str struct str type = STR_INIT;
 
@@ -153,7 +153,15 @@ char *store_path_text(struct arena *a, const char *store_dir, struct slice name,
 	str_add(&type, "text");
 	for (size_t i = 0; i < sorted.n; i++)
 		str_addf(&type, ":%s", (const char *)sorted.v[i]);
-	return make_path(a, store_dir, &type, &d, name, e);
+	return make_path(a, store_dir, &type, contents, name, e);
+}
+
+char *store_path_text(struct arena *a, const char *store_dir, struct slice name,
+		      struct slice contents, const char *const *refs, size_t nrefs, struct err *e)
+{
+	struct digest d = digest_of(DIGEST_SHA256, contents.p, contents.n);
+
+	return store_path_text_hash(a, store_dir, name, &d, refs, nrefs, e);
 }
 
 char *store_path_fixed(struct arena *a, const char *store_dir, struct slice name, bool recursive,

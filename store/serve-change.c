@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Operations that add, build, collect and check, and the settings of a connection. */
+#include <errno.h>
+
+#include "lib/text.h"
+#include "lib/wire.h"
+#include "store/gc.h"
+#include "store/goal.h"
+#include "store/request.h"
+#include "store/roots.h"
+
+/* ---- Adding ---------------------------------------------------------------------------------- */
+
+static int op_add_text(struct req *q)
+{
+	char *name = request_text(q, PROTO_LIMIT_PATH);
+	struct slice contents = stream_str(q->in, &q->a, PROTO_LIMIT_TEXT);
+	auto_vec struct vec refs = VEC_INIT;
+	stream_list(q->in, &q->a, &refs);
+	int r = request_check_paths(q, &refs);
+	char *path = NULL;
+	if (!r)
+		r = local_add_text(q->s->l, &q->a, name, contents, (const char *const *)refs.v,
+				   refs.n, &path, &q->e);
+	if (!r)
+		wr_cstr(&q->reply, path);
+	return r;
+}
+
+/* The NAR follows the arguments at once; an error inside it leaves the stream out of step. */
+static int op_add_to_store(struct req *q)
+{
+	char *name = request_text(q, PROTO_LIMIT_PATH);
+	bool fixed = stream_bool(q->in);
+	bool recursive = stream_bool(q->in);
+	char *algo_name = request_text(q, PROTO_LIMIT_PATH);
+	int r = request_ready(q);
+	enum digest_algo algo = DIGEST_SHA256;
+	if (!r && !fixed)
+		recursive = true;
+	else if (!r && digest_algo_parse(slice_of(algo_name), &algo))
+		r = err_set(&q->e, -ERR_INVALID, "unknown hash algorithm `%s'", algo_name);
+	if (!r)
+		r = store_name_check(slice_of(name), &q->e);
+	if (r) {
+		q->in->err = q->in->err ? q->in->err : -ERR_PROTO; /* the NAR is not read */
+		return r;
+	}
+	struct nar_source *src = stream_source(q->in, &q->a);
+	char *path = NULL;
+	if (!src)
+		r = err_set(&q->e, -ENOMEM, "out of memory");
+	else
+		r = local_add_nar(q->s->l, &q->a, name, recursive, algo, src, &path, &q->e);
+	if (r)
+		q->in->err = q->in->err ? q->in->err : -ERR_PROTO;
+	else
+		wr_cstr(&q->reply, path);
+	return r;
+}
+
+static int op_add_temp_root(struct req *q)
+{
+	char *path = request_path(q);
+	int r = request_check_path(q, path);
+	if (!r)
+		r = local_temp_root(q->s->l, path, &q->e);
+	wr_u64(&q->reply, 1);
+	return r;
+}
+
+static int op_add_indirect_root(struct req *q)
+{
+	char *path = request_path(q);
+	int r = request_ready(q);
+	if (!r && path[0] != '/')
+		r = err_set(&q->e, -ERR_INVALID, "the root `%s' is not an absolute path", path);
+	if (!r)
+		r = roots_add_indirect(q->s->l, path, &q->e);
+	wr_u64(&q->reply, 1);
+	return r;
+}
+
+static int op_find_roots(struct req *q)
+{
+	auto_vec struct vec v = VEC_INIT;
+	int r = request_ready(q);
+	if (!r)
+		r = roots_find(q->s->l, &q->a, &v, &q->e);
+	wr_u64(&q->reply, v.n);
+	for (size_t i = 0; i < v.n; i++) {
+		const struct root *root = v.v[i];
+		wr_cstr(&q->reply, root->link);
+		wr_cstr(&q->reply, root->target);
+	}
+	return r;
+}
+
+/* ---- Building -------------------------------------------------------------------------------- */
+
+static int op_build_paths(struct req *q)
+{
+	auto_vec struct vec things = VEC_INIT;
+	stream_list(q->in, &q->a, &things);
+	uint64_t mode = stream_max(q->in, PROTO_BUILD_CHECK);
+	int r = request_ready(q);
+	if (!r && mode == PROTO_BUILD_REPAIR)
+		r = err_set(&q->e, -ERR_UNSUPPORTED, "repairing builds are not supported");
+	if (!r)
+		r = goal_build(q->s, &things, (enum proto_mode)mode, &q->status, &q->e);
+	wr_u64(&q->reply, 1);
+	return r;
+}
+
+static int op_ensure_path(struct req *q)
+{
+	char *path = request_path(q);
+	bool valid = false;
+	int r = request_check_path(q, path);
+	if (!r)
+		r = local_is_valid(q->s->l, path, &valid, &q->e);
+	if (!r && !valid)
+		r = err_set(&q->e, -ERR_NOTVALID, "path `%s' does not exist and cannot be created",
+			    path);
+	wr_u64(&q->reply, 1);
+	return r;
+}
+
+static int set_number(struct req *q, const char *name, const char *value, uint64_t max,
+		      uint64_t *place)
+{
+	uint64_t v;
+	if (text_u64(slice_of(value), max, &v))
+		return err_set(&q->e, -ERR_INVALID, "setting `%s' must be a number, not `%.40s'",
+			       name, value);
+	*place = v;
+	return 0;
+}
+
+static int set_pair(struct req *q, const char *name, const char *value)
+{
+	struct session *s = q->s;
+	if (strcmp(name, "build-max-jobs") == 0) {
+		uint64_t n;
+		int r = set_number(q, name, value, 1024, &n);
+		if (!r)
+			s->max_jobs = n ? n : 1;
+		return r;
+	}
+	if (strcmp(name, "build-cores") == 0)
+		return set_number(q, name, value, 1 << 20, &s->cores);
+	if (strcmp(name, "build-timeout") == 0)
+		return set_number(q, name, value, UINT32_MAX, &s->timeout);
+	if (strcmp(name, "build-max-silent-time") == 0)
+		return set_number(q, name, value, UINT32_MAX, &s->max_silent);
+	if (strcmp(name, "multiplexed-build-output") == 0)
+		s->multiplexed = strcmp(value, "true") == 0;
+	if (strcmp(name, PROTO_PAIR_PLAN) == 0)
+		s->plan = strcmp(value, "1") == 0;
+	return 0; /* the rest concerns what we do not have */
+}
+
+static int op_set_options(struct req *q)
+{
+	struct session *s = q->s;
+	struct stream *in = q->in;
+	bool keep_failed = stream_u64(in) != 0;
+	bool keep_going = stream_u64(in) != 0;
+	(void)stream_u64(in); /* fallback: nothing to fall back from */
+	uint64_t verbosity = stream_max(in, UINT32_MAX);
+	(void)stream_u64(in); /* offloading */
+	uint64_t build_verbosity = stream_max(in, UINT32_MAX);
+	(void)stream_u64(in); /* log type */
+	bool trace = stream_u64(in) != 0;
+	(void)stream_u64(in); /* substitutes */
+	auto_vec struct vec names = VEC_INIT, values = VEC_INIT;
+	request_pairs(q, &names, &values);
+	int r = request_ready(q);
+	for (size_t i = 0; !r && i < names.n && i < values.n; i++)
+		r = set_pair(q, names.v[i], values.v[i]);
+	if (r)
+		return r;
+	s->keep_failed = keep_failed;
+	s->keep_going = keep_going;
+	s->verbosity = verbosity;
+	s->build_verbosity = build_verbosity;
+	s->trace = trace;
+	return 0;
+}
+
+/* ---- Upkeep ---------------------------------------------------------------------------------- */
+
+static void say_line(void *arg, const char *text)
+{
+	session_say(arg, "%s", text);
+}
+
+static int op_collect_garbage(struct req *q)
+{
+	struct stream *in = q->in;
+	uint64_t action = stream_max(in, STORE_GC_DELETE_THESE);
+	auto_vec struct vec paths = VEC_INIT, out = VEC_INIT;
+	stream_list(in, &q->a, &paths);
+	bool ignore = stream_u64(in) != 0;
+	uint64_t max_freed = stream_u64(in);
+	for (int i = 0; i < 3; i++)
+		(void)stream_u64(in); /* unused since long ago */
+	int r = request_check_paths(q, &paths);
+	if (!r && ignore)
+		r = err_set(&q->e, -ERR_UNSUPPORTED,
+			    "you are not allowed to ignore liveness in garbage collections");
+	struct gc_request g = { .action = (enum store_gc)action,
+				.paths = (const char *const *)paths.v,
+				.npaths = paths.n,
+				.max_freed = max_freed,
+				.progress = say_line,
+				.arg = q->s };
+	uint64_t bytes = 0;
+	if (!r)
+		r = gc_run(q->s->l, &q->a, &g, &out, &bytes, &q->e);
+	reply_list(q, &out);
+	wr_u64(&q->reply, bytes);
+	wr_u64(&q->reply, 0);
+	return r;
+}
+
+static int op_verify(struct req *q)
+{
+	bool contents = stream_u64(q->in) != 0;
+	bool repair = stream_u64(q->in) != 0;
+	int r = request_ready(q);
+	uint64_t errors = 0;
+	if (!r && repair)
+		r = err_set(&q->e, -ERR_UNSUPPORTED, "repairing the store is not supported");
+	if (!r)
+		r = local_verify(q->s->l, contents, say_line, q->s, &errors, &q->e);
+	wr_u64(&q->reply, errors);
+	return r;
+}
+
+static int op_optimise(struct req *q)
+{
+	auto_vec struct vec v = VEC_INIT;
+	int r = request_ready(q);
+	if (!r)
+		r = local_all_valid(q->s->l, &q->a, &v, &q->e);
+	for (size_t i = 0; !r && i < v.n; i++) {
+		uint64_t saved;
+		r = local_optimise(q->s->l, v.v[i], &saved, &q->e);
+	}
+	wr_u64(&q->reply, 1);
+	return r;
+}
+
+const struct op ops_change[] = {
+	{ OP_ADD_TO_STORE, OP_BOTH, op_add_to_store },
+	{ OP_ADD_TEXT, OP_BOTH, op_add_text },
+	{ OP_BUILD_PATHS, OP_BOTH, op_build_paths },
+	{ OP_ENSURE_PATH, OP_BOTH, op_ensure_path },
+	{ OP_ADD_TEMP_ROOT, OP_BOTH, op_add_temp_root },
+	{ OP_ADD_INDIRECT_ROOT, OP_BOTH, op_add_indirect_root },
+	{ OP_FIND_ROOTS, OP_BOTH, op_find_roots },
+	{ OP_SET_OPTIONS, OP_GUIX, op_set_options },
+	{ OP_COLLECT_GARBAGE, OP_BOTH, op_collect_garbage },
+	{ OP_OPTIMISE, OP_BOTH, op_optimise },
+	{ OP_VERIFY, OP_BOTH, op_verify },
+	{ 0, 0, NULL },
+};

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Operations that Nix's dialect alone has, or has in another form. */
+#include <errno.h>
+
+#include "lib/size.h"
+#include "lib/text.h"
+#include "lib/wire.h"
+#include "store/ca.h"
+#include "store/goal.h"
+#include "store/request.h"
+
+/* ---- Settings -------------------------------------------------------------------------------- */
+
+/* Of the pairs only those count that anybody may set; the others are the daemon's own affair. */
+static int set_pair(struct req *q, const char *name, const char *value)
+{
+	struct session *s = q->s;
+	uint64_t *place = NULL;
+	if (strcmp(name, "timeout") == 0 || strcmp(name, "build-timeout") == 0)
+		place = &s->timeout;
+	else if (strcmp(name, "max-silent-time") == 0 || strcmp(name, "build-max-silent-time") == 0)
+		place = &s->max_silent;
+	if (place && text_u64(slice_of(value), UINT32_MAX, place))
+		return err_set(&q->e, -ERR_INVALID, "setting `%s' must be a number, not `%.40s'",
+			       name, value);
+	return 0;
+}
+
+static int op_set_options(struct req *q)
+{
+	struct session *s = q->s;
+	struct stream *in = q->in;
+	bool keep_failed = stream_u64(in) != 0;
+	bool keep_going = stream_u64(in) != 0;
+	(void)stream_u64(in); /* fallback */
+	uint64_t verbosity = stream_max(in, UINT32_MAX);
+	uint64_t max_jobs = stream_max(in, UINT32_MAX);
+	uint64_t max_silent = stream_u64(in);
+	(void)stream_u64(in); /* build hook */
+	uint64_t build_verbosity = stream_max(in, UINT32_MAX);
+	(void)stream_u64(in); /* log type */
+	(void)stream_u64(in); /* trace: of a form that no client reads any more */
+	uint64_t cores = stream_max(in, UINT32_MAX);
+	(void)stream_u64(in); /* substitutes */
+	auto_vec struct vec names = VEC_INIT, values = VEC_INIT;
+	request_pairs(q, &names, &values);
+	int r = request_ready(q);
+	for (size_t i = 0; !r && i < names.n && i < values.n; i++)
+		r = set_pair(q, names.v[i], values.v[i]);
+	if (r)
+		return r;
+	s->keep_failed = keep_failed;
+	s->keep_going = keep_going;
+	s->verbosity = verbosity;
+	s->build_verbosity = build_verbosity;
+	s->max_jobs = max_jobs ? MIN_OF(max_jobs, 1024U) : 1;
+	s->cores = cores;
+	if (max_silent)
+		s->max_silent = max_silent;
+	return 0;
+}
+
+/* ---- Archives -------------------------------------------------------------------------------- */
+
+static int op_nar_from_path(struct req *q)
+{
+	char *path = request_path(q);
+	int r = request_check_path(q, path);
+	if (!r)
+		r = request_need_valid(q, path);
+	if (!r)
+		q->nar = path;
+	return r;
+}
+
+/* A source whose bytes the client sends piece by piece, each on demand. */
+struct asked {
+	struct nar_source source;
+	struct stream *s;
+	uint64_t left; /* of the piece */
+	size_t pad;
+};
+
+#define PIECE_MAX (64u << 10)
+
+static void skip_padding(struct asked *a)
+{
+	char pad[8];
+	stream_read(a->s, pad, a->pad);
+	for (size_t i = 0; i < a->pad; i++)
+		if (pad[i] && !a->s->err)
+			a->s->err = -ERR_PROTO;
+	a->pad = 0;
+}
+
+static int next_piece(struct asked *a, struct err *e)
+{
+	stream_put_u64(a->s, PROTO_READ);
+	stream_put_u64(a->s, PIECE_MAX);
+	stream_flush(a->s);
+	a->left = stream_max(a->s, PIECE_MAX);
+	a->pad = wire_pad(a->left);
+	if (a->s->err)
+		return err_num(e, a->s->err, "the connection failed in the middle of a file");
+	return a->left ? 0 : err_set(e, -ERR_PROTO, "the client sent less than it announced");
+}
+
+static int asked_read(struct nar_source *src, void *p, size_t n, struct err *e)
+{
+	struct asked *a = CONTAINER_OF(src, struct asked, source);
+	char *to = p;
+	while (n) {
+		int r = a->left ? 0 : next_piece(a, e);
+		if (r)
+			return r;
+		size_t part = (size_t)MIN_OF(a->left, (uint64_t)n);
+		stream_read(a->s, to, part);
+		a->left -= part;
+		if (!a->left)
+			skip_padding(a);
+		if (a->s->err)
+			return err_num(e, a->s->err,
+				       "the connection failed in the middle of a file");
+		to += part;
+		n -= part;
+	}
+	return 0;
+}
+
+static void read_info(struct req *q, struct store_info *info, struct vec *refs, struct vec *sigs,
+		      char **ret_hash)
+{
+	struct stream *in = q->in;
+	info->path = request_path(q);
+	info->deriver = request_path(q);
+	*ret_hash = request_text(q, DIGEST_TEXT_MAX);
+	stream_list(in, &q->a, refs);
+	info->registered = stream_u64(in);
+	info->nar_size = stream_u64(in);
+	info->ultimate = stream_u64(in) != 0;
+	stream_list(in, &q->a, sigs);
+	info->ca = request_text(q, PROTO_LIMIT_PATH);
+	info->refs = (const char **)refs->v;
+	info->nrefs = refs->n;
+}
+
+static char *join_words(struct arena *a, const struct vec *v)
+{
+	auto_str struct str s = STR_INIT;
+	for (size_t i = 0; i < v->n; i++)
+		str_addf(&s, "%s%s", s.len ? " " : "", (const char *)v->v[i]);
+	return str_err(&s) ? NULL : arena_strn(a, s.len ? s.buf : "", s.len);
+}
+
+/* Whom to believe that these contents belong at this path: the administrator, or the path itself.
+ */
+static int check_origin(struct req *q, struct store_info *info, bool unchecked)
+{
+	if (unchecked && q->s->trusted)
+		return 0;
+	info->ultimate = false;
+	if (*info->ca && ca_names(q->s->l->store_dir, info))
+		return 0;
+	return err_set(&q->e, -ERR_INVALID,
+		       "cannot add path `%s' because it lacks a valid signature", info->path);
+}
+
+static int check_info(struct req *q, struct store_info *info, const struct vec *refs,
+		      const char *hash)
+{
+	struct local *l = q->s->l;
+	int r = request_check_path(q, info->path);
+	for (size_t i = 0; !r && i < refs->n; i++)
+		r = local_check_path(l, refs->v[i], &q->e);
+	if (!r && digest_parse(DIGEST_SHA256, slice_of(hash), &info->nar_hash))
+		r = err_set(&q->e, -ERR_INVALID, "bad hash `%s' of path `%s'", hash, info->path);
+	if (!r && *info->deriver && local_check_path(l, info->deriver, NULL))
+		info->deriver = "";
+	return r;
+}
+
+static int add_known(struct req *q, struct store_info *info)
+{
+	struct local *l = q->s->l;
+	struct local_locks locks = LOCAL_LOCKS_INIT;
+	struct asked from = { .source = { asked_read }, .s = q->in };
+	bool valid = false;
+	int r = local_temp_root(l, info->path, &q->e);
+	if (!r)
+		r = local_lock_paths(l, &info->path, 1, true, &locks, &q->e);
+	if (!r)
+		r = local_is_valid(l, info->path, &valid, &q->e);
+	for (size_t i = 0; !r && !valid && i < info->nrefs; i++)
+		if (strcmp(info->refs[i], info->path) != 0)
+			r = request_need_valid(q, info->refs[i]);
+	if (!r && !valid)
+		r = local_add_known(l, info, &from.source, &q->e);
+	if (from.left || from.pad) /* in the middle of a piece: what comes next is no request */
+		q->in->err = q->in->err ? q->in->err : -ERR_PROTO;
+	local_unlock(l, &locks, true);
+	return r;
+}
+
+static int op_add_to_store_nar(struct req *q)
+{
+	struct store_info info = { .path = NULL };
+	auto_vec struct vec refs = VEC_INIT, sigs = VEC_INIT;
+	char *hash;
+	read_info(q, &info, &refs, &sigs, &hash);
+	bool repair = stream_u64(q->in) != 0;
+	bool unchecked = stream_u64(q->in) != 0;
+	int r = request_ready(q);
+	if (!r && repair)
+		r = err_set(&q->e, -ERR_UNSUPPORTED, "repairing a path is not supported");
+	if (!r)
+		r = check_info(q, &info, &refs, hash);
+	if (!r)
+		r = check_origin(q, &info, unchecked);
+	if (!r) {
+		info.sigs = join_words(&q->a, &sigs);
+		r = info.sigs ? 0 : err_set(&q->e, -ENOMEM, "out of memory");
+	}
+	return r ? r : add_known(q, &info);
+}
+
+static int op_add_signatures(struct req *q)
+{
+	char *path = request_path(q);
+	auto_vec struct vec sigs = VEC_INIT;
+	stream_list(q->in, &q->a, &sigs);
+	int r = request_check_path(q, path);
+	if (!r && !q->s->trusted)
+		r = err_set(&q->e, -EPERM, "you are not privileged to add signatures");
+	for (size_t i = 0; !r && i < sigs.n; i++)
+		if (strchr(sigs.v[i], ' ') || !strchr(sigs.v[i], ':'))
+			r = err_set(&q->e, -ERR_INVALID, "`%.200s' is no signature",
+				    (const char *)sigs.v[i]);
+	if (!r)
+		r = local_add_sigs(q->s->l, path, &sigs, &q->e);
+	wr_u64(&q->reply, 1);
+	return r;
+}
+
+/* ---- Plans ----------------------------------------------------------------------------------- */
+
+static int op_query_missing(struct req *q)
+{
+	auto_vec struct vec things = VEC_INIT, build = VEC_INIT, unknown = VEC_INIT;
+	stream_list(q->in, &q->a, &things);
+	int r = request_ready(q);
+	if (!r)
+		r = goal_missing(q->s, &q->a, &things, &build, &unknown, &q->e);
+	reply_sorted(q, &build);
+	wr_u64(&q->reply, 0); /* to be substituted */
+	reply_sorted(q, &unknown);
+	wr_u64(&q->reply, 0); /* bytes to download, … */
+	wr_u64(&q->reply, 0); /* … and unpacked */
+	return r;
+}
+
+const struct op ops_nix[] = {
+	{ OP_SET_OPTIONS, OP_NIX, op_set_options },
+	{ OP_ADD_SIGNATURES, OP_NIX, op_add_signatures },
+	{ OP_NAR_FROM_PATH, OP_NIX, op_nar_from_path },
+	{ OP_ADD_TO_STORE_NAR, OP_NIX, op_add_to_store_nar },
+	{ OP_QUERY_MISSING, OP_NIX, op_query_missing },
+	{ 0, 0, NULL },
+};
