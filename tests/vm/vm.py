@@ -29,6 +29,10 @@ class Failure(Exception):
     """What a test reports: it did not go as it must."""
 
 
+class Silence(Failure):
+    """The console did not say in time what it should."""
+
+
 def log(text):
     print("# " + text, flush=True)
 
@@ -260,18 +264,32 @@ class VM:
                 return m
             left = deadline - time.monotonic()
             if left <= 0:
-                raise Failure(f"console never said {pattern!r}; last lines:\n{self.tail()}")
+                raise Silence(f"console never said {pattern!r}; last lines:\n{self.tail()}")
             if not self.console.pump(min(left, 1)):
                 raise Failure(f"the machine ended before it said {pattern!r}:\n{self.tail()}")
 
     def type(self, text):
         self.console.send(text.encode())
 
-    def login(self, timeout=180, user="root"):
-        """Wait for the login prompt of the serial console, and log in without a password."""
-        self.expect(rb"login: ", timeout)
+    def coax(self, pattern, timeout=120, text="\n"):
+        """expect() of an answer that can be had again: a serial line may lose a letter of it, so type text when it is silent."""
+        deadline = time.monotonic() + timeout
+        while True:
+            left, seen = deadline - time.monotonic(), self.console.copy.tell()
+            try:
+                return self.expect(pattern, min(left, 30))
+            except Silence:
+                if left <= 30:
+                    raise
+            if self.console.copy.tell() == seen:
+                self.type(text)
+
+    def login(self, timeout=240, user="root", host=""):
+        """Wait for the login prompt of the serial console, of that host, and log in without a password."""
+        self.coax(host.encode() + (rb" " if host else rb"") + rb"login: ", timeout)
         self.type(user + "\n")
-        self.expect(rb"[#$] ", 60)
+        while self.coax(rb"login: |[#$] ")[0] == b"login: ":
+            self.type(user + "\n")
         # No echo and no prompt from here on: what is typed cannot be mistaken for an answer.
         self.type("stty -echo; PS1=; PS2=\n")
         self.run("true", timeout=60)
