@@ -413,6 +413,15 @@ def reboot(vm):
     return boot(vm)
 
 
+def again(test, *arguments):
+    """Once more when the console did not say something that can be seen only there: the line may have lost a letter."""
+    try:
+        test(*arguments)
+    except Silence as why:
+        log(f"once more: {why}".replace("\n", "\n# "))
+        test(*arguments)
+
+
 def equal(what, got, want):
     if got != want:
         raise Failure(f"{what}: {got!r}, expected {want!r}")
