@@ -183,7 +183,7 @@ else
 	done
 fi
 # ---- The whole derivation, in two private roots: on the disk, and in memory with what else can be other. DERIVED says which;
-# squashfs, iso9660 and initramfs take long to compress.
+# iso9660 and initramfs take long to compress.
 unset CAIRN_ROOT
 "$SRC/tests/cmd/mock-world" "$TMP/world" || exit 1
 mock_grub "$TMP/world"
