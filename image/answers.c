@@ -11,6 +11,7 @@
 #include "lib/text.h"
 
 #define LIMIT_NAME 32
+#define PASSWORDS  "/etc/cairn/passwords"
 #define LIMIT_KEY  2000
 
 /* ---- Single values --------------------------------------------------------------------------- */
@@ -134,6 +135,11 @@ int answers_key(const char *v, struct err *e)
 	return 0;
 }
 
+int answers_boot_loader(const char *v, struct err *e)
+{
+	return strcmp(v, "grub") == 0 || strcmp(v, "efi") == 0 ? 0 : invalid(e, v, "grub or efi");
+}
+
 static int check_network(const char *v, struct err *e)
 {
 	return strcmp(v, "dhcp") == 0 || strcmp(v, "static") == 0 || strcmp(v, "none") == 0
@@ -196,6 +202,7 @@ static const struct row {
 	ROW("gateway", gateway, answers_gateway),
 	ROW("name-servers", name_servers, answers_servers),
 	ROW("disk", disk, check_disk),
+	ROW("boot-loader", boot_loader, answers_boot_loader),
 	ROW("disk-serial", disk_serial, check_text),
 	ROW("root-partition", root_partition, answers_partition),
 	ROW("esp-partition", esp_partition, answers_partition),
@@ -282,6 +289,7 @@ static int parse_key(struct conf_ctx *c, struct slice v, void *place)
 static const struct conf_key keys[] = {
 	KEY("address", "with prefix, of a static network"),
 	KEY("bios-partition", "number of one for GRUB's core"),
+	KEY("boot-loader", "grub or efi"),
 	KEY("disk", "to install on"),
 	KEY("disk-serial", "that it must have"),
 	{ "disk-size", parse_size, 0, NULL, "that it must have", false },
@@ -350,6 +358,8 @@ void answers_init(struct answers *x)
 			       .swap_partition = "",
 			       .root_uuid = "",
 			       .swap_uuid = "",
+			       .esp_uuid = "",
+			       .boot_loader = "",
 			       .page = "" };
 }
 
@@ -406,12 +416,21 @@ static bool root_can_log_in(const struct answers *x)
 	return false;
 }
 
-/* Each at most once, and GRUB must go somewhere. */
+bool answers_efi(const struct answers *x)
+{
+	return strcmp(x->boot_loader, "efi") == 0;
+}
+
+/* Each at most once, and the boot loader must go somewhere. */
 int answers_partitions(const struct answers *x, struct err *e)
 {
 	const char *const all[] = { x->root_partition, x->esp_partition, x->bios_partition,
 				    x->swap_partition };
 
+	if (*all[0] && answers_efi(x))
+		return err_hint(
+			e, err_set(e, -ERR_INVALID, "boot-loader efi is for a whole disk only"),
+			"cairn system init can put it on partitions");
 	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
 		if (i && *all[i] && !*all[0])
 			return err_set(e, -ERR_INVALID, "root-partition is not given");
@@ -473,6 +492,11 @@ static void lua_words(struct str *out, const char *words)
 			str_addf(out, "\"%.*s\", ", (int)word.n, word.p);
 }
 
+const char *answers_password_file(struct arena *a, const struct answers_user *u)
+{
+	return arena_fmt(a, PASSWORDS "/%s", u->name);
+}
+
 static void lua_users(const struct answers *x, struct str *out)
 {
 	str_add(out, "\tusers = {\n");
@@ -481,7 +505,8 @@ static void lua_users(const struct answers *x, struct str *out)
 
 		str_add(out, "\t\t{ ");
 		lua_field(out, "name", u->name);
-		lua_field(out, "password", u->password);
+		if (*u->password)
+			str_addf(out, "password_file = \"" PASSWORDS "/%s\", ", u->name);
 		str_add(out, strcmp(u->name, "root") != 0 ? "groups = { \"wheel\" } },\n" : "},\n");
 	}
 	str_add(out, "\t},\n\n");
@@ -553,10 +578,13 @@ void answers_configuration(const struct answers *x, struct str *out)
 		 "\"panic=10\", \"quiet\" },\n\n"
 		 "\tfile_systems = {\n"
 		 "\t\t{ device = \"UUID=%s\", mount_point = \"/\", type = \"ext4\" },\n"
+		 "%s%s%s"
 		 "\t\t{ mount_point = \"/tmp\", type = \"tmpfs\", options = { \"nosuid\", "
 		 "\"nodev\", \"mode=1777\" } },\n"
 		 "\t},\n\n",
-		 x->root_uuid);
+		 x->root_uuid, answers_efi(x) ? "\t\t{ device = \"PARTUUID=" : "",
+		 answers_efi(x) ? x->esp_uuid : "",
+		 answers_efi(x) ? "\", mount_point = \"/boot/efi\", type = \"vfat\" },\n" : "");
 	if (*x->swap_partition)
 		str_addf(out, "\tswap = { { device = \"UUID=%s\" } },\n\n", x->swap_uuid);
 	lua_users(x, out);
@@ -566,5 +594,6 @@ void answers_configuration(const struct answers *x, struct str *out)
 		lua_words(out, x->name_servers);
 		str_add(out, "},\n");
 	}
-	str_add(out, "\tbootloader = { type = \"grub\", timeout = 3, serial = true },\n}\n");
+	str_addf(out, "\tbootloader = { type = \"%s\", timeout = 3, serial = true },\n}\n",
+		 answers_efi(x) ? "efi" : "grub");
 }

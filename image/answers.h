@@ -33,8 +33,9 @@ struct answers {
 	uint64_t disk_size;		/* must be that; 0: any */
 	/* Numbers of partitions that are there; root_partition "": the whole disk is laid out. */
 	const char *root_partition, *esp_partition, *bios_partition, *swap_partition;
-	const char *root_uuid; /* of the file system; "": a new one */
-	const char *swap_uuid; /* follows from root_uuid */
+	const char *root_uuid;		  /* of the file system; "": a new one */
+	const char *swap_uuid, *esp_uuid; /* follow from root_uuid; of the ESP's partition */
+	const char *boot_loader;	  /* grub or efi; "": grub */
 	bool ssh, ssh_passwords;
 	struct answers_user users[LIMIT_USERS]; /* root among them */
 	size_t nusers;
@@ -49,6 +50,7 @@ void answers_format(const struct answers *x, struct str *out);
 /* -ERR_INVALID names what is missing: host name, disk, a way for root to log in. */
 int answers_check(const struct answers *x, struct err *e);
 
+bool answers_efi(const struct answers *x); /* our own program on the ESP, no GRUB */
 /* Its part about partitions. */
 int answers_partitions(const struct answers *x, struct err *e);
 
@@ -63,8 +65,11 @@ int answers_servers(const char *v, struct err *e);   /* addresses with blanks be
 int answers_interface(const char *v, struct err *e); /* or "" */
 int answers_user(const char *v, struct err *e);
 int answers_key(const char *v, struct err *e);
+int answers_boot_loader(const char *v, struct err *e);
 
 struct answers_user *answers_find_user(struct answers *x, const char *name); /* NULL: none */
 
-/* The configuration, as Lua. */
+/* Where the configuration has the first password of a user, who has one; in a. */
+const char *answers_password_file(struct arena *a, const struct answers_user *u);
+/* The configuration, as Lua; no password is in it. */
 void answers_configuration(const struct answers *x, struct str *out);

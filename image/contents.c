@@ -257,6 +257,18 @@ int contents_menu(struct arena *a, const char *store_prefix, const char *system,
 	return sys_menu_build(&root, a, &list, 1, 0, ret, ret_place, e);
 }
 
+static int add_private(struct contents *c, struct err *e)
+{
+	for (size_t i = 0; i < c->nprivate; i++) {
+		const char *path = c->private[i].path + 1;
+
+		add_parents(c, &c->manifest, path);
+		if (!manifest_bytes(&c->manifest, path, 0600, slice_of(c->private[i].text)))
+			return err_num(e, -ENOMEM, "%s", path);
+	}
+	return 0;
+}
+
 int contents_make(struct contents *c, struct err *e)
 {
 	struct manifest *m = &c->manifest;
@@ -269,7 +281,8 @@ int contents_make(struct contents *c, struct err *e)
 		(void)manifest_link(m, contents_links[i].path, contents_links[i].target);
 	(void)manifest_link(m, PROFILES "/system-1-link", c->system);
 	if ((r = add_closure(c, e)) < 0 || (r = add_boot(c, e)) < 0 ||
-	    (r = add_configuration(c, e)) < 0 || (r = add_database(c, e)) < 0)
+	    (r = add_configuration(c, e)) < 0 || (r = add_private(c, e)) < 0 ||
+	    (r = add_database(c, e)) < 0)
 		return r;
 	return manifest_finish(m, e); /* also says when memory ran out above */
 }

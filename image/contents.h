@@ -16,6 +16,12 @@
 #include "lib/tab.h"
 #include "lib/vec.h"
 
+/* A file that is no item's, for root alone. */
+struct contents_private {
+	const char *path; /* logical: "/etc/…" */
+	const char *text;
+};
+
 struct contents {
 	struct arena *arena;	      /* borrowed */
 	const char *store_prefix;     /* in front of logical store paths; "" in a builder */
@@ -29,6 +35,8 @@ struct contents {
 	const struct tab *want;
 	void (*progress)(void *arg, uint64_t bytes);
 	void *progress_arg;
+	const struct contents_private *private; /* borrowed; text, too, until it is written */
+	size_t nprivate;
 	bool without_store;	  /* the items come from elsewhere, all that names them is here */
 	bool links;		  /* the writer makes second names of files (man_entry.same) */
 	bool boot_apart;	  /* the menu is not in the root: contents_boot() has it */

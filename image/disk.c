@@ -11,8 +11,10 @@
 #include "image/ext4.h"
 #include "image/fat.h"
 #include "image/squashfs.h"
+#include "image/readback.h"
 #include "image/swap.h"
 #include "lib/fd.h"
+#include "lib/size.h"
 #include "store/store.h"
 
 #define MIB	   (1024ull * 1024)
@@ -26,6 +28,7 @@ struct disk {
 	uint64_t place[LIMIT_LAYOUT_PARTS]; /* bytes: where each partition begins */
 	uint64_t size[LIMIT_LAYOUT_PARTS];
 	struct disk_result result;
+	struct readback written; /* of a device; of what is no file of a root, which has its own */
 };
 
 struct guid img_guid(const char *system, const char *what)
@@ -220,8 +223,9 @@ static int make_empty(struct disk *d, size_t i, struct err *e)
 	return r;
 }
 
-#define EFI_DIR	 "EFI/BOOT"
-#define EFI_NAME "BOOTX64.EFI"
+#define LIMIT_ESP_READ (1ull << 30) /* of one that is shared; others are smaller */
+#define EFI_DIR	       "EFI/BOOT"
+#define EFI_NAME       "BOOTX64.EFI"
 
 /* Other systems may be started from it, too. */
 static int share_esp(struct disk *d, size_t i, struct err *e)
@@ -281,6 +285,23 @@ static int make_nothing(struct disk *d, size_t i, struct err *e)
 	return 0;
 }
 
+/* What was written there must be there: checked before anything starts from it. */
+static int remember(struct disk *d, uint64_t offset, uint64_t size, struct err *e)
+{
+	int r = d->opts->device ? readback_add_range(&d->written, d->fd, offset, size) : 0;
+
+	return r < 0 ? err_num(e, r, "%s", d->opts->file) : 0;
+}
+
+static int remember_part(struct disk *d, size_t i, struct err *e)
+{
+	enum part_content content = d->opts->layout->parts[i].content;
+
+	if (content == PART_ESP)
+		return remember(d, d->place[i], MIN_OF(d->size[i], LIMIT_ESP_READ), e);
+	return content == PART_SWAP ? remember(d, d->place[i], READBACK_BLOCK, e) : 0;
+}
+
 static int make_part(struct disk *d, size_t i, struct err *e)
 {
 	static int (*const make[PART_CONTENT_MAX])(struct disk *, size_t, struct err *) = {
@@ -293,6 +314,8 @@ static int make_part(struct disk *d, size_t i, struct err *e)
 	int r = d->size[i] ? resize(d, d->place[i] + d->size[i], e) : 0;
 	if (r == 0)
 		r = make[p->content](d, i, e);
+	if (r == 0)
+		r = remember_part(d, i, e);
 	return r < 0 ? err_wrap(e, r, "partition '%s'", p->name) : 0;
 }
 
@@ -378,6 +401,31 @@ static int write_code(struct disk *d, struct err *e)
 	return boot_embed(d->fd, d->place[i] / GPT_SECTOR, d->size[i] / GPT_SECTOR, &code, NULL, e);
 }
 
+static int check_written(struct disk *d, struct err *e)
+{
+	if (!d->opts->device)
+		return 0;
+	int r = readback_check(&d->written, d->opts->file, e);
+	readback_done(&d->written);
+	d->written = (struct readback)READBACK_INIT;
+	return r;
+}
+
+/* Table, boot code, and both ends of the disk. */
+static int check_start(struct disk *d, struct err *e)
+{
+	const struct layout *l = d->opts->layout;
+	uint64_t end = (d->opts->size - MIB) / READBACK_BLOCK * READBACK_BLOCK;
+	int r = remember(d, 0, MIB, e);
+
+	for (size_t i = 0; r == 0 && i < l->n; i++)
+		if (l->parts[i].content == PART_BIOS)
+			r = remember(d, d->place[i], d->size[i], e);
+	if (r == 0)
+		r = remember(d, end, d->opts->size - end, e);
+	return r == 0 ? check_written(d, e) : r;
+}
+
 static int disk_write(struct disk *d, struct err *e)
 {
 	uint64_t at = MIB;
@@ -390,6 +438,8 @@ static int disk_write(struct disk *d, struct err *e)
 	}
 	if (r == 0 && d->opts->device && fsync(d->fd) < 0)
 		r = err_sys(e, "%s", d->opts->file);
+	if (r == 0)
+		r = check_written(d, e);
 	if (r == 0)
 		r = write_table(d, d->opts->size ? d->opts->size : at + MIB, e);
 	return r == 0 ? write_code(d, e) : r;
@@ -449,7 +499,10 @@ static int places_write(struct disk *d, struct err *e)
 		r = err_sys(e, "%s", d->opts->file);
 	for (size_t i = 0; r == 0 && i < l->n; i++)
 		if (l->parts[i].content == PART_ESP)
-			r = share_esp(d, i, e);
+			if ((r = share_esp(d, i, e)) == 0)
+				r = remember_part(d, i, e);
+	if (r == 0)
+		r = check_written(d, e);
 	return r == 0 ? write_code(d, e) : r;
 }
 
@@ -460,7 +513,14 @@ static int device_write(struct disk *d, struct err *e)
 
 	if (r == 0 && !d->opts->places)
 		r = disk_write(d, e);
-	return r == 0 && fsync(d->fd) < 0 ? err_sys(e, "%s", d->opts->file) : r;
+	if (r == 0 && fsync(d->fd) < 0)
+		r = err_sys(e, "%s", d->opts->file);
+	if (r == 0 && (r = check_start(d, e)) < 0 && !d->opts->places) {
+		struct err ignored = ERR_INIT;
+		(void)wipe(d, &ignored); /* it must not look like a machine */
+	}
+	readback_done(&d->written);
+	return r;
 }
 
 int disk_make(const struct disk_opts *o, struct contents *c, struct disk_result *ret, struct err *e)

@@ -392,6 +392,19 @@ static int ask_partitions(struct pages *p)
 	}
 }
 
+/* Where there is a choice. */
+static int ask_boot_loader(struct pages *p)
+{
+	struct answers *x = answers(p);
+
+	if (access("/sys/firmware/efi", F_OK) < 0) {
+		x->boot_loader = "grub";
+		return NEXT;
+	}
+	return ask(p, "Boot loader: grub (starts on BIOS machines, too), efi (small, UEFI only)",
+		   answers_efi(x) ? "efi" : "grub", answers_boot_loader, &x->boot_loader);
+}
+
 static int ask_layout(struct pages *p)
 {
 	struct answers *x = answers(p);
@@ -401,10 +414,12 @@ static int ask_layout(struct pages *p)
 
 	if (r != NEXT)
 		return r;
-	if (strcmp(layout, "partitions") == 0)
+	if (strcmp(layout, "partitions") == 0) {
+		x->boot_loader = "grub";
 		return ask_partitions(p);
+	}
 	x->root_partition = x->esp_partition = x->bios_partition = x->swap_partition = "";
-	return NEXT;
+	return ask_boot_loader(p);
 }
 
 /* No disk is the usual one. */
@@ -740,7 +755,8 @@ int pages_run(struct setup *s, const struct pages_opts *o, bool *ret_quit, struc
 	*ret_quit = false;
 	if (r < 0)
 		return r;
-	say("Installation of Cairn. \"back\", \"shell\" and \"quit\" are understood everywhere.\n");
+	say("Installation of Cairn. \"back\", \"shell\" and \"quit\" are understood wherever no "
+	    "password is asked for.\n");
 	while (at < ARRAY_LEN(pages)) {
 		if ((r = save(&p, pages[at].name, e)) < 0)
 			return r;

@@ -30,6 +30,9 @@ struct readback {
 
 /* Block number of the file now has these bytes; it is written once. */
 void readback_add(struct readback *x, uint64_t number, const void *block);
+/* The same for what other programs have just written there: bytes of the open file, at a whole
+ * block. */
+int readback_add_range(struct readback *x, int fd, uint64_t offset, uint64_t size);
 /* Sync file, drop what memory has of it, and read all of them; -EIO names the first that differs.
  */
 int readback_check(const struct readback *x, const char *file, struct err *e);

@@ -258,14 +258,18 @@ static int make_uuid(struct setup *s, struct err *e)
 	return s->answers.root_uuid ? 0 : err_num(e, -ENOMEM, "UUID");
 }
 
-static int make_swap_uuid(struct setup *s, struct err *e)
+/* What image/disk.h will give to the swap space, to the partition of the ESP. */
+static int derive_uuids(struct setup *s, struct err *e)
 {
-	struct guid g = img_guid(s->answers.root_uuid, "filesystem:swap");
+	struct guid swap = img_guid(s->answers.root_uuid, "filesystem:swap");
+	struct guid esp = img_guid(s->answers.root_uuid, "partition:esp");
 	char text[GUID_TEXT_MAX];
 
-	guid_format(&g, text);
+	guid_format(&swap, text);
 	s->answers.swap_uuid = arena_str(&s->arena, text);
-	return s->answers.swap_uuid ? 0 : err_num(e, -ENOMEM, "UUID");
+	guid_format(&esp, text);
+	s->answers.esp_uuid = arena_str(&s->arena, text);
+	return s->answers.swap_uuid && s->answers.esp_uuid ? 0 : err_num(e, -ENOMEM, "UUID");
 }
 
 static const char *root_number(const struct setup *s)
@@ -280,8 +284,7 @@ int setup_evaluate(struct setup *s, struct err *e)
 	auto_str struct str text = STR_INIT;
 	int r;
 
-	if ((r = make_work(s, e)) < 0 || (r = make_uuid(s, e)) < 0 ||
-	    (r = make_swap_uuid(s, e)) < 0)
+	if ((r = make_work(s, e)) < 0 || (r = make_uuid(s, e)) < 0 || (r = derive_uuids(s, e)) < 0)
 		return r;
 	answers_configuration(&s->answers, &text);
 	s->config = arena_fmt(&s->arena, "%s/system.lua", s->work);
@@ -357,6 +360,10 @@ static struct layout whole_disk(const struct setup *s)
 	l.parts[2].label = "cairn-root";
 	for (size_t i = 0; i < l.n; i++)
 		l.parts[i].part_label = l.parts[i].name;
+	if (answers_efi(&s->answers)) { /* nothing for BIOS machines */
+		memmove(&l.parts[0], &l.parts[1], 2 * sizeof(l.parts[0]));
+		l.n = 2;
+	}
 	return l;
 }
 
@@ -390,12 +397,13 @@ static int write_disk(struct setup *s, struct contents *c, struct err *e)
 		.mke2fs = program(PROFILE "/sbin/mke2fs", "mke2fs"),
 		.mkfs_fat = program(PROFILE "/sbin/mkfs.fat", "mkfs.fat"),
 		.mtools = program(PROFILE "/bin/mtools", "mtools"),
-		.bios_dir = store_conn_physical(s->conn, &s->arena, sys_eval_value(s->ev, "bios")),
-		/* manifests look behind the store's prefix */
-		.esp_dir = sys_eval_value(s->ev, "efi"),
 	};
 
-	o.esp_dir = arena_fmt(&s->arena, "%s%s", store_conn_root(s->conn), o.esp_dir);
+	if (!answers_efi(&s->answers)) { /* manifests look behind the store's prefix */
+		o.bios_dir = store_conn_physical(s->conn, &s->arena, sys_eval_value(s->ev, "bios"));
+		o.esp_dir = arena_fmt(&s->arena, "%s%s", store_conn_root(s->conn),
+				      sys_eval_value(s->ev, "efi"));
+	}
 	if (arena_err(&s->arena))
 		return err_num(e, -ENOMEM, "%s", s->disk.path);
 	for (size_t i = 0; i < layout.n; i++)
@@ -407,6 +415,23 @@ static int write_disk(struct setup *s, struct contents *c, struct err *e)
 	if (r == 0 && s->disk.number)
 		(void)ioctl(s->disk.fd, BLKRRPART); /* the next boot sees it at the latest */
 	return r < 0 ? err_wrap(e, r, "%s is incomplete and does not start", s->disk.path) : 0;
+}
+
+/* First passwords, which the configuration and so the store must not have. */
+static size_t private_files(struct setup *s, struct contents_private out[LIMIT_USERS])
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->answers.nusers; i++) {
+		const struct answers_user *u = &s->answers.users[i];
+
+		if (*u->password)
+			out[n++] = (struct contents_private){
+				.path = answers_password_file(&s->arena, u),
+				.text = arena_fmt(&s->arena, "%s\n", u->password),
+			};
+	}
+	return n;
 }
 
 int setup_write(struct setup *s, struct err *e)
@@ -426,6 +451,11 @@ int setup_write(struct setup *s, struct err *e)
 			      .progress_arg = s };
 	int r;
 
+	struct contents_private passwords[LIMIT_USERS];
+	c.private = passwords;
+	c.nprivate = private_files(s, passwords);
+	if (arena_err(&s->arena))
+		return err_num(e, -ENOMEM, "passwords");
 	if ((r = closure_of(s, &closure, &want, e)) < 0 ||
 	    (r = contents_menu(&s->arena, c.store_prefix, c.system, &menu, &place, e)) < 0 ||
 	    (r = device_again(&s->arena, &s->disk, e)) < 0 ||
@@ -473,6 +503,11 @@ void setup_plan(const struct setup *s, struct str *out)
 		 *d->serial ? ", serial number " : "", d->serial);
 	if (s->layout.n)
 		plan_partitions(s, out);
+	else if (answers_efi(&s->answers))
+		str_add(out,
+			"           EVERYTHING on it will be lost\n"
+			"partitions 1 esp       64 MiB   FAT, for UEFI machines only: kernels\n"
+			"           2 root     the rest  ext4\n");
 	else
 		str_add(out, "           EVERYTHING on it will be lost\n"
 			     "partitions 1 bios-boot  1 MiB   GRUB for BIOS machines\n"

@@ -55,6 +55,9 @@ check 'the menu starts it' sh -c "debugfs -R 'cat /boot/grub/grub.cfg' '$fs' 2>/
 check 'GRUB for partition 3' sh -c "mtools -c mtype -i '$TMP/fat' ::/EFI/BOOT/BOOTX64.EFI | grep -qx 'partition 3' && dd if='$disk' bs=1M skip=1 count=1 status=none | grep -aqx 'partition 3'"
 check 'a boot sector' test "$(dd if="$disk" bs=1 skip=510 count=2 status=none | od -An -tx1 | tr -d ' ')" = 55aa
 check 'the word itself is nowhere' sh -c "! grep -aq canary-word '$disk' '$TMP/code' '$TMP/a'"
+check 'no hash in the store' sh -c "! grep -rlF '$hash' '$R'"
+check 'nor in what others can read' sh -c "! grep -qF '$hash' '$TMP/config' && grep -q 'password_file = \"/etc/cairn/passwords/root\"' '$TMP/config'"
+check 'but in a private file' sh -c "debugfs -R 'cat /etc/cairn/passwords/root' '$fs' 2>/dev/null | grep -qxF '$hash' && debugfs -R 'stat /etc/cairn/passwords/root' '$fs' 2>/dev/null | grep -q 'Mode: *0600'"
 cp "$disk" "$TMP/good"
 garbage "$disk"
 sed "s/^ssh/root-uuid = $uuid\n&/" "$TMP/a" >"$TMP/again"
@@ -90,6 +93,20 @@ check 'some were cut off in the middle' test $half -gt 0
 check 'none of them looks like a machine' test $wrong = 0
 check 'it is completed' code 0 installed install --answers "$TMP/again"
 check 'to the very same' same_files
+
+# ---- Without GRUB
+truncate -s 0 "$TMP/efi"
+truncate -s 400M "$TMP/efi"
+answers "$TMP/e" "$TMP/efi" 'boot-loader = efi' "root-uuid = $uuid"
+check 'our own loader' code 0 installed install --answers "$TMP/e"
+dd if="$TMP/efi" of="$TMP/fat" bs=1M skip=1 count=64 status=none
+efi="$TMP/efi?offset=$((65 * 1048576))"
+check 'a sound root after a sound ESP' sh -c "e2fsck -fn '$efi' && fsck.fat -n '$TMP/fat' && test \$(sfdisk -d '$TMP/efi' | grep -c start=) = 2"
+check 'with program and kernel' sh -c "mtools -c mdir -/ -b -i '$TMP/fat' ::/ >'$TMP/list'; grep -qi BOOTX64.EFI '$TMP/list' && [ \$(wc -l <'$TMP/list') -gt 2 ]"
+check 'which the machine mounts' sh -c "debugfs -R 'cat /etc/cairn/system.lua' '$efi' 2>/dev/null >'$TMP/config'; grep -q 'type = \"efi\"' '$TMP/config' && grep -qi \"PARTUUID=\$(sfdisk --part-uuid '$TMP/efi' 1)\" '$TMP/config'"
+check 'not on partitions' code 65 'is for a whole disk only' sh -c "sed 's/^boot-loader.*/&\\nroot-partition = 2/' '$TMP/e' >'$TMP/bad'; '$CAIRN' install --modules '$TMP/world' --answers '$TMP/bad'"
+check 'a boot loader that is none' bad "'lilo' is not grub or efi" 's/^ssh/boot-loader = lilo\n&/'
+rm "$TMP/efi"
 
 # ---- Partitions that are there
 parts=$TMP/parts
@@ -138,7 +155,7 @@ check 'once more' code 0 installed install --answers "$TMP/p"
 part 2 33
 check 'changes nothing on the ESP' cmp "$TMP/part" "$TMP/esp.done"
 
-# ---- Bad machines: disks that drop what is written from some byte on, or fail; too little memory
+# ---- Bad machines: disks that drop what is written from some byte on, fail, or have another byte; too little memory
 cat >"$TMP/bad.c" <<'C'
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -146,6 +163,8 @@ cat >"$TMP/bad.c" <<'C'
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <fcntl.h>
+#include <sys/syscall.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
 int sysinfo(struct sysinfo *info)
@@ -171,12 +190,28 @@ static int is_bad(int fd, off64_t at)
 	name[n] = '\0';
 	return strcmp(name, disk) == 0 && at >= atoll(from);
 }
+/* The disk is about to be read back: one byte of it is another by then. */
+int posix_fadvise64(int fd, off_t at, off_t n, int advice) __attribute__((alias("posix_fadvise")));
+int posix_fadvise(int fd, off_t at, off_t n, int advice)
+{
+	int (*next)(int, off_t, off_t, int) = dlsym(RTLD_NEXT, "posix_fadvise64");
+	const char *where = getenv("BAD_BYTE");
+	char byte;
+
+	if (where && is_bad(fd, 0) && syscall(SYS_pread64, fd, &byte, 1, atoll(where)) == 1) {
+		byte = 'X';
+		syscall(SYS_pwrite64, fd, &byte, 1, atoll(where));
+	}
+	return next(fd, at, n, advice);
+}
 ssize_t pwrite64(int fd, const void *p, size_t n, off64_t at) __attribute__((alias("pwrite")));
 ssize_t pwrite(int fd, const void *p, size_t n, off64_t at)
 {
 	ssize_t (*next)(int, const void *, size_t, off64_t) = dlsym(RTLD_NEXT, "pwrite64");
 
 	if (!is_bad(fd, at))
+		return next(fd, p, n, at);
+	if (getenv("BAD_BYTE"))
 		return next(fd, p, n, at);
 	if (getenv("BAD_FAILS")) {
 		errno = EIO;
@@ -198,6 +233,11 @@ if ldd "$CAIRN" 2>/dev/null | grep -q 'libc\.so' && ! ldd "$CAIRN" | grep -q asa
 	cp --sparse=always "$disk" "$TMP/before"
 	check 'too little memory' code 69 'has 128.0 MiB of memory, 192.0 MiB are needed' bad_disk 0 BAD_MEMORY=134217728
 	check 'and nothing is written' cmp "$disk" "$TMP/before"
+	# A byte of the boot sector, GRUB's core, the ESP, the table at the end.
+	for byte in 200 1048600 2097200 419999800; do
+		check "another byte at $byte" code 1 "what was written at byte $((byte / 4096 * 4096)) is not what is read there" bad_disk 0 BAD_BYTE=$byte
+		check 'is no machine' sh -c "! sfdisk -d '$disk' >/dev/null 2>&1"
+	done
 	check 'a disk that is sound' code 0 installed bad_disk 999999999999
 else
 	echo '# skip: faults of disks need a program that is linked dynamically, without sanitizers'
