@@ -77,6 +77,22 @@ cp "$TMP/disk" "$TMP/mem/disk"
 chmod a+rx "$TMP" "$TMP"/* "$TMP/mem"/*
 mkdir -m 777 "$TMP/free" "$TMP/mem/free"
 
+# ---- A clock of another day, for the writer and for the programs it runs, which are given an environment of their own
+if gcc -shared -fPIC -O1 -o "$TMP/clock.so" "$SRC/tests/cmd/clock.c" &&
+	LD_PRELOAD=$TMP/clock.so "$CAIRN" --version >/dev/null 2>&1 && grep -q ld-linux "$CAIRN"; then
+	clock=clock
+	chmod a+r "$TMP/clock.so"
+	mkdir "$TMP/clock-bin"
+	for tool in mke2fs mkfs.fat mtools mksquashfs xorriso; do
+		printf '#!/bin/sh\nexport LD_PRELOAD=%s CLOCK_SHIFT=-800000000\nexec %s "$@"\n' "$TMP/clock.so" "$(command -v $tool)" >"$TMP/clock-bin/$tool"
+	done
+	chmod -R a+rx "$TMP/clock-bin"
+	is "another clock" "$(LD_PRELOAD=$TMP/clock.so CLOCK_SHIFT=-800000000 date +%Y)" "$(date -d @$(($(date +%s) - 800000000)) +%Y)"
+else
+	clock=
+	echo "# without another clock: $CAIRN cannot be preloaded"
+fi
+
 # ---- Writers
 types='ext4 squashfs iso9660 initramfs docker tarball qcow2'
 [ -z "$erofs" ] || types="$types erofs"
@@ -87,7 +103,7 @@ write() {
 	mkdir -p "$work"
 	chmod 777 "$work"
 	store="--closure $TMP/closure --system $system --store-prefix $2 --work $work"
-	disk="--esp $2/grub --mke2fs $(command -v mke2fs) --mkfs-erofs ${erofs:-none}"
+	disk="--esp $2/grub --mke2fs $mke2fs --mkfs-erofs ${erofs:-none}"
 	case $1 in
 	ext4 | squashfs | erofs) args="image-raw $store --layout $TMP/$1 $disk" ;;
 	iso9660) args="image-iso $store --label X --bios-code /grub --efi /grub" ;;
@@ -104,22 +120,25 @@ as_zone() { TZ=Asia/Tokyo "$@"; }
 as_locale() { LC_ALL=C.UTF-8 LANG=de_DE.UTF-8 "$@"; }
 as_date() { SOURCE_DATE_EPOCH=99999 "$@"; }
 as_cores() { NIX_BUILD_CORES=1 taskset -c "$(taskset -cp $$ | sed 's/.*: //; s/[,-].*//')" "$@"; }
+as_clock() { PATH=$TMP/clock-bin:$PATH LD_PRELOAD=$TMP/clock.so${LD_PRELOAD:+:$LD_PRELOAD} CLOCK_SHIFT=-800000000 "$@"; }
 export TZ=UTC LC_ALL=C NIX_BUILD_CORES=3
 umask 022
 
 # with VARIATION: sets WITH, STORE and TO.
 with() {
-	STORE=$TMP/a TO=$TMP/free/image WITH=as_it_is
+	STORE=$TMP/a TO=$TMP/free/image WITH=as_it_is mke2fs=$(command -v mke2fs)
 	case $1 in
 	date) STORE=$TMP/date WITH=as_date ;;
+	clock) WITH=as_clock mke2fs=$TMP/clock-bin/mke2fs ;;
 	mode | links) STORE=$TMP/$1 ;;
 	order) STORE=$TMP/mem/order ;;
 	place) STORE=$TMP/mem/place TO=$TMP/mem/free/image ;;
+	usual) ;;
 	*) WITH=as_$1 ;;
 	esac
 	rm -rf "$TO"
 }
-variations='umask zone locale date mode order place links'
+variations="umask zone locale date mode order place links $clock"
 [ "$(id -u)" != 0 ] || setpriv --reuid 65534 --clear-groups true 2>/dev/null && variations="user $variations"
 [ "$(nproc)" = 1 ] || variations="$variations cores"
 same() { # TYPE VARIATION: is the image the one of $TMP/TYPE.image?
@@ -127,7 +146,7 @@ same() { # TYPE VARIATION: is the image the one of $TMP/TYPE.image?
 	write "$1" "$STORE" "$TO" && diff -rq "$TMP/$1.image" "$TO"
 }
 for t in $types; do
-	WITH=as_it_is
+	with usual
 	check "$t" write "$t" "$TMP/a" "$TMP/$t.image"
 	for v in $variations; do
 		check "$t, other $v" same "$t" "$v"
@@ -199,7 +218,7 @@ derive() { # TYPE ROOT IMAGE
 	rm -rf "$3"
 	$WITH "$CAIRN" system image -t "$type" --root "$2" --modules "$TMP/world" "$config" -o "$3"
 }
-other_root() { TZ=Asia/Tokyo LC_ALL=C.UTF-8 as_umask as_cores "$@"; }
+other_root() { TZ=Asia/Tokyo LC_ALL=C.UTF-8 as_umask as_cores "$@"; } # not the clock: builders see no preloaded code
 for t in ${DERIVED-tarball docker raw qcow2}; do
 	WITH=as_it_is
 	check "$t from a private root" derive $t "$TMP/r" "$TMP/one"
