@@ -96,10 +96,10 @@ static void look_at_table(blkid_probe disk, uint64_t number, struct probe *ret)
 /* One of the two holds everywhere: a namespace may have no other user, a kernel no filters. */
 static int drop_rights(int ms)
 {
-	const struct rlimit memory = { LIMIT_MEMORY, LIMIT_MEMORY };
 	const char *step;
 
 #ifndef __SANITIZE_ADDRESS__ /* which reserves more */
+	const struct rlimit memory = { LIMIT_MEMORY, LIMIT_MEMORY };
 	(void)setrlimit(RLIMIT_AS, &memory);
 #endif
 	bool other = geteuid() != 0 ||
