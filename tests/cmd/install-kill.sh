@@ -5,7 +5,7 @@
 # was not named is never written, and the same command completes it.
 set -u
 . "$SRC/tests/cmd/install.inc"
-kills=${KILLS-10} seed=${SEED-1}
+kills=${KILLS-6} seed=${SEED-1}
 parts=$TMP/parts old=$TMP/parts.old
 other_system "$old" || exit 1
 # Its boot code in the disk's first sector.

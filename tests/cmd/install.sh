@@ -78,9 +78,9 @@ now() { python3 -c 'import time; print(int(time.monotonic() * 1000))'; }
 start=$(now)
 install --answers "$TMP/again" >/dev/null
 took=$(($(now) - start))
-cuts=8 half=0 wrong=0
+cuts=5 half=0 wrong=0
 for i in $(seq $cuts); do
-	k=$((i * 3 % cuts + 1)) # early ones are close together: the measured time may have been a long one
+	k=$i # early ones are close together: the measured time may have been a long one
 	ms=$((took * k * k / cuts / cuts))
 	timeout --foreground -s KILL "$((ms / 1000)).$(printf %03d $((ms % 1000)))" "$CAIRN" install --root "$R" --modules "$TMP/world" --quiet --answers "$TMP/again" >"$TMP/k" 2>&1
 	if ! sfdisk -d "$disk" >/dev/null 2>&1; then
@@ -233,8 +233,8 @@ if ldd "$CAIRN" 2>/dev/null | grep -q 'libc\.so' && ! ldd "$CAIRN" | grep -q asa
 	cp --sparse=always "$disk" "$TMP/before"
 	check 'too little memory' code 69 'has 128.0 MiB of memory, 192.0 MiB are needed' bad_disk 0 BAD_MEMORY=134217728
 	check 'and nothing is written' cmp "$disk" "$TMP/before"
-	# A byte of the boot sector, GRUB's core, the ESP, the table at the end.
-	for byte in 200 1048600 2097200 419999800; do
+	# A byte of GRUB's core, the table at the end.
+	for byte in 1048600 419999800; do
 		check "another byte at $byte" code 1 "what was written at byte $((byte / 4096 * 4096)) is not what is read there" bad_disk 0 BAD_BYTE=$byte
 		check 'is no machine' sh -c "! sfdisk -d '$disk' >/dev/null 2>&1"
 	done
