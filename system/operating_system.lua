@@ -155,6 +155,23 @@ local function esp(list, where)
 	end
 end
 
+-- What a file system hides of /boot on the root: stage 1 counts there before anything else is mounted, and GRUB has its
+-- menu and kernels there. A root that is only read is renewed by an image, and nothing of it is written.
+local function hides_boot(os, root)
+	local grub = os.bootloader.type == "grub"
+	if os.bootloader.type == "efi" or root.type == "squashfs" or root.type == "erofs" then
+		return nil
+	end
+	for _, fs in ipairs(os.file_systems) do
+		local at = fs.mount_point
+		if at == "/boot" or at == "/boot/grub" or grub and at == "/boot/cairn" then
+			return "a file system at '" .. at .. "' hides " .. (grub and "what GRUB reads there on the root [an EFI system "
+				.. "partition can be at /boot/efi]" or "/boot/grub of the root, where boots are counted [mount it at "
+				.. "/boot/loader; directory of the boot loader names that]")
+		end
+	end
+end
+
 local function line(options)
 	options.pattern = "^[^\1-\31\127]*$"
 	options.what = "one line of text"
@@ -241,14 +258,9 @@ return schema.record("operating_system", {
 		if where and not esp(os.file_systems, where) then
 			return "no vfat file system is mounted at '" .. where .. "', where the boot loader has its kernels", "file_systems"
 		end
-		-- Stage 1 counts there, on the root, before anything else is mounted.
-		if os.bootloader.type == "extlinux" or os.bootloader.type == "none" then
-			for _, fs in ipairs(os.file_systems) do
-				if fs.mount_point == "/boot" or fs.mount_point == "/boot/grub" then
-					return "a file system at '" .. fs.mount_point .. "' hides /boot/grub of the root, where boots are counted "
-						.. "[mount it at /boot/loader; directory of the boot loader names that]", "file_systems"
-				end
-			end
+		local hidden = hides_boot(os, root)
+		if hidden then
+			return hidden, "file_systems"
 		end
 		local twice = repeated(os.file_systems, "mount_point")
 		if twice then

@@ -72,6 +72,8 @@ wrong "package that is text" "expected package" 'packages = { "hello" }'
 wrong "boot loader that is unknown" "is not one of" 'bootloader = { type = "lilo" }'
 wrong "what hides the count of boots" "hides /boot/grub of the root" 'bootloader = { type = "extlinux" },
 	file_systems = { { device = "LABEL=x", mount_point = "/" }, { device = "LABEL=ESP", mount_point = "/boot", type = "vfat" } }'
+wrong "what hides the menu of GRUB" "hides what GRUB reads there" 'file_systems = {
+	{ device = "LABEL=x", mount_point = "/" }, { device = "LABEL=ESP", mount_point = "/boot", type = "vfat" } }'
 wrong "newline in the label" "label" 'label = "a\nb"'
 
 is "nothing is left in the store" "$(ls "$R/gnu/store" 2>/dev/null | grep -v '^\.links$')" ""
