@@ -63,7 +63,7 @@ uniq = $(if $(1),$(firstword $(1)) $(call uniq,$(filter-out $(firstword $(1)),$(
 
 # ---- Flags --------------------------------------------------------------------------------------
 
-CFLAGS ?= -O2 -g
+CFLAGS ?= $(if $(SAN),-O1 -g1,-O2 -g)
 warnings := -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -Wold-style-definition \
 	-Wvla -Wundef -Wno-unused-parameter -Wno-missing-field-initializers \
 	$(if $(filter 1,$(W)),-Wshadow -Wconversion -Wno-error)
