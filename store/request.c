@@ -5,8 +5,6 @@
 
 #include "lib/wire.h"
 
-#define PAIRS_MAX 1024
-
 int request_ready(struct req *q)
 {
 	struct stream *in = q->in;
@@ -31,15 +29,6 @@ char *request_text(struct req *q, size_t max)
 char *request_path(struct req *q)
 {
 	return request_text(q, PROTO_LIMIT_PATH);
-}
-
-void request_pairs(struct req *q, struct vec *names, struct vec *values)
-{
-	uint64_t n = stream_max(q->in, PAIRS_MAX);
-	for (uint64_t i = 0; i < n && !q->in->err; i++) {
-		vec_add(names, request_text(q, PROTO_LIMIT_STRING));
-		vec_add(values, request_text(q, PROTO_LIMIT_STRING));
-	}
 }
 
 int request_check_path(struct req *q, const char *path)

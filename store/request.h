@@ -28,8 +28,6 @@ char *request_path(struct req *q);
 /* request_ready, and a store path argument is refused before anything is done when it is none. */
 int request_check_path(struct req *q, const char *path);
 int request_check_paths(struct req *q, const struct vec *v);
-/* Names and values of settings, the same number of each where the request is whole. */
-void request_pairs(struct req *q, struct vec *names, struct vec *values);
 /* -ERR_NOTVALID, in the words that clients know, unless path is valid. */
 int request_need_valid(struct req *q, const char *path);
 
@@ -48,4 +46,4 @@ struct op {
 };
 
 /* Each ends with fn NULL. */
-extern const struct op ops_query[], ops_change[], ops_nix[];
+extern const struct op ops_query[], ops_change[], ops_settings[], ops_nix[];

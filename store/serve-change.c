@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Operations that add, build, collect and check, and the settings of a connection. */
+/* Operations that add, build, collect and check. */
 #include <errno.h>
 
-#include "lib/text.h"
 #include "lib/wire.h"
 #include "store/gc.h"
 #include "store/goal.h"
@@ -126,68 +125,6 @@ static int op_ensure_path(struct req *q)
 	return r;
 }
 
-static int set_number(struct req *q, const char *name, const char *value, uint64_t max,
-		      uint64_t *place)
-{
-	uint64_t v;
-	if (text_u64(slice_of(value), max, &v))
-		return err_set(&q->e, -ERR_INVALID, "setting `%s' must be a number, not `%.40s'",
-			       name, value);
-	*place = v;
-	return 0;
-}
-
-static int set_pair(struct req *q, const char *name, const char *value)
-{
-	struct session *s = q->s;
-	if (strcmp(name, "build-max-jobs") == 0) {
-		uint64_t n;
-		int r = set_number(q, name, value, 1024, &n);
-		if (!r)
-			s->max_jobs = n ? n : 1;
-		return r;
-	}
-	if (strcmp(name, "build-cores") == 0)
-		return set_number(q, name, value, 1 << 20, &s->cores);
-	if (strcmp(name, "build-timeout") == 0)
-		return set_number(q, name, value, UINT32_MAX, &s->timeout);
-	if (strcmp(name, "build-max-silent-time") == 0)
-		return set_number(q, name, value, UINT32_MAX, &s->max_silent);
-	if (strcmp(name, "multiplexed-build-output") == 0)
-		s->multiplexed = strcmp(value, "true") == 0;
-	if (strcmp(name, PROTO_PAIR_PLAN) == 0)
-		s->plan = strcmp(value, "1") == 0;
-	return 0; /* the rest concerns what we do not have */
-}
-
-static int op_set_options(struct req *q)
-{
-	struct session *s = q->s;
-	struct stream *in = q->in;
-	bool keep_failed = stream_u64(in) != 0;
-	bool keep_going = stream_u64(in) != 0;
-	(void)stream_u64(in); /* fallback: nothing to fall back from */
-	uint64_t verbosity = stream_max(in, UINT32_MAX);
-	(void)stream_u64(in); /* offloading */
-	uint64_t build_verbosity = stream_max(in, UINT32_MAX);
-	(void)stream_u64(in); /* log type */
-	bool trace = stream_u64(in) != 0;
-	(void)stream_u64(in); /* substitutes */
-	auto_vec struct vec names = VEC_INIT, values = VEC_INIT;
-	request_pairs(q, &names, &values);
-	int r = request_ready(q);
-	for (size_t i = 0; !r && i < names.n && i < values.n; i++)
-		r = set_pair(q, names.v[i], values.v[i]);
-	if (r)
-		return r;
-	s->keep_failed = keep_failed;
-	s->keep_going = keep_going;
-	s->verbosity = verbosity;
-	s->build_verbosity = build_verbosity;
-	s->trace = trace;
-	return 0;
-}
-
 /* ---- Upkeep ---------------------------------------------------------------------------------- */
 
 static void say_line(void *arg, const char *text)
@@ -260,7 +197,6 @@ const struct op ops_change[] = {
 	{ OP_ADD_TEMP_ROOT, OP_BOTH, op_add_temp_root },
 	{ OP_ADD_INDIRECT_ROOT, OP_BOTH, op_add_indirect_root },
 	{ OP_FIND_ROOTS, OP_BOTH, op_find_roots },
-	{ OP_SET_OPTIONS, OP_GUIX, op_set_options },
 	{ OP_COLLECT_GARBAGE, OP_BOTH, op_collect_garbage },
 	{ OP_OPTIMISE, OP_BOTH, op_optimise },
 	{ OP_VERIFY, OP_BOTH, op_verify },

@@ -3,62 +3,10 @@
 #include <errno.h>
 
 #include "lib/size.h"
-#include "lib/text.h"
 #include "lib/wire.h"
 #include "store/ca.h"
 #include "store/goal.h"
 #include "store/request.h"
-
-/* ---- Settings -------------------------------------------------------------------------------- */
-
-/* Of the pairs only those count that anybody may set; the others are the daemon's own affair. */
-static int set_pair(struct req *q, const char *name, const char *value)
-{
-	struct session *s = q->s;
-	uint64_t *place = NULL;
-	if (strcmp(name, "timeout") == 0 || strcmp(name, "build-timeout") == 0)
-		place = &s->timeout;
-	else if (strcmp(name, "max-silent-time") == 0 || strcmp(name, "build-max-silent-time") == 0)
-		place = &s->max_silent;
-	if (place && text_u64(slice_of(value), UINT32_MAX, place))
-		return err_set(&q->e, -ERR_INVALID, "setting `%s' must be a number, not `%.40s'",
-			       name, value);
-	return 0;
-}
-
-static int op_set_options(struct req *q)
-{
-	struct session *s = q->s;
-	struct stream *in = q->in;
-	bool keep_failed = stream_u64(in) != 0;
-	bool keep_going = stream_u64(in) != 0;
-	(void)stream_u64(in); /* fallback */
-	uint64_t verbosity = stream_max(in, UINT32_MAX);
-	uint64_t max_jobs = stream_max(in, UINT32_MAX);
-	uint64_t max_silent = stream_u64(in);
-	(void)stream_u64(in); /* build hook */
-	uint64_t build_verbosity = stream_max(in, UINT32_MAX);
-	(void)stream_u64(in); /* log type */
-	(void)stream_u64(in); /* trace: of a form that no client reads any more */
-	uint64_t cores = stream_max(in, UINT32_MAX);
-	(void)stream_u64(in); /* substitutes */
-	auto_vec struct vec names = VEC_INIT, values = VEC_INIT;
-	request_pairs(q, &names, &values);
-	int r = request_ready(q);
-	for (size_t i = 0; !r && i < names.n && i < values.n; i++)
-		r = set_pair(q, names.v[i], values.v[i]);
-	if (r)
-		return r;
-	s->keep_failed = keep_failed;
-	s->keep_going = keep_going;
-	s->verbosity = verbosity;
-	s->build_verbosity = build_verbosity;
-	s->max_jobs = max_jobs ? MIN_OF(max_jobs, 1024U) : 1;
-	s->cores = cores;
-	if (max_silent)
-		s->max_silent = max_silent;
-	return 0;
-}
 
 /* ---- Archives -------------------------------------------------------------------------------- */
 
@@ -259,7 +207,6 @@ static int op_query_missing(struct req *q)
 }
 
 const struct op ops_nix[] = {
-	{ OP_SET_OPTIONS, OP_NIX, op_set_options },
 	{ OP_ADD_SIGNATURES, OP_NIX, op_add_signatures },
 	{ OP_NAR_FROM_PATH, OP_NIX, op_nar_from_path },
 	{ OP_ADD_TO_STORE_NAR, OP_NIX, op_add_to_store_nar },

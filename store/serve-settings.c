@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The settings of a connection: a few in a fixed order, which differs, and pairs of name and value.
+ */
+#include <errno.h>
+
+#include "lib/size.h"
+#include "lib/text.h"
+#include "store/request.h"
+
+#define PAIRS_MAX 1024
+#define JOBS_MAX  1024
+
+/* The fixed part, as far as it counts here. */
+struct options {
+	bool keep_failed, keep_going, trace;
+	uint64_t verbosity, build_verbosity;
+	uint64_t max_jobs, cores, max_silent; /* UINT64_MAX: not told */
+};
+
+/* Of Nix's only those count that anybody may set; the others are its daemon's own affair. */
+static const struct {
+	const char *name;
+	unsigned in; /* dialects that have it */
+	uint64_t max;
+	size_t place; /* in the session */
+} numbers[] = {
+	{ "build-max-jobs", OP_GUIX, JOBS_MAX, offsetof(struct session, max_jobs) },
+	{ "build-cores", OP_GUIX, 1 << 20, offsetof(struct session, cores) },
+	{ "build-timeout", OP_BOTH, UINT32_MAX, offsetof(struct session, timeout) },
+	{ "build-max-silent-time", OP_BOTH, UINT32_MAX, offsetof(struct session, max_silent) },
+	{ "timeout", OP_NIX, UINT32_MAX, offsetof(struct session, timeout) },
+	{ "max-silent-time", OP_NIX, UINT32_MAX, offsetof(struct session, max_silent) },
+};
+
+static int set_pair(struct req *q, const char *name, const char *value)
+{
+	struct session *s = q->s;
+	for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
+		uint64_t *place = (uint64_t *)((char *)s + numbers[i].place);
+		if (!(numbers[i].in & (1U << s->dialect)) || strcmp(name, numbers[i].name) != 0)
+			continue;
+		if (text_u64(slice_of(value), numbers[i].max, place))
+			return err_set(&q->e, -ERR_INVALID,
+				       "setting `%s' must be a number, not `%.40s'", name, value);
+	}
+	if (s->dialect == DIALECT_GUIX && strcmp(name, "multiplexed-build-output") == 0)
+		s->multiplexed = strcmp(value, "true") == 0;
+	if (s->dialect == DIALECT_GUIX && strcmp(name, PROTO_PAIR_PLAN) == 0)
+		s->plan = strcmp(value, "1") == 0;
+	return 0; /* the rest concerns what we do not have */
+}
+
+static int set_pairs(struct req *q)
+{
+	auto_vec struct vec names = VEC_INIT, values = VEC_INIT;
+	uint64_t n = stream_max(q->in, PAIRS_MAX);
+	for (uint64_t i = 0; i < n && !q->in->err; i++) {
+		vec_add(&names, request_text(q, PROTO_LIMIT_STRING));
+		vec_add(&values, request_text(q, PROTO_LIMIT_STRING));
+	}
+	int r = request_ready(q);
+	for (size_t i = 0; !r && i < names.n && i < values.n; i++)
+		r = set_pair(q, names.v[i], values.v[i]);
+	return r;
+}
+
+/* The pairs follow the fixed part; nothing of that counts when one of them is wrong. */
+static int set_all(struct req *q, const struct options *o)
+{
+	struct session *s = q->s;
+	int r = set_pairs(q);
+	if (r)
+		return r;
+	s->keep_failed = o->keep_failed;
+	s->keep_going = o->keep_going;
+	s->trace = o->trace;
+	s->verbosity = o->verbosity;
+	s->build_verbosity = o->build_verbosity;
+	if (o->max_jobs != UINT64_MAX)
+		s->max_jobs = MIN_OF(o->max_jobs, (uint64_t)JOBS_MAX);
+	if (o->cores != UINT64_MAX)
+		s->cores = o->cores;
+	if (o->max_silent != UINT64_MAX)
+		s->max_silent = o->max_silent;
+	if (!s->max_jobs) /* no builds here: there is no other place for them */
+		s->max_jobs = 1;
+	return 0;
+}
+
+static int op_set_options(struct req *q)
+{
+	struct stream *in = q->in;
+	struct options o = { .max_jobs = UINT64_MAX,
+			     .cores = UINT64_MAX,
+			     .max_silent = UINT64_MAX };
+	o.keep_failed = stream_u64(in) != 0;
+	o.keep_going = stream_u64(in) != 0;
+	(void)stream_u64(in); /* fallback: nothing to fall back from */
+	o.verbosity = stream_max(in, UINT32_MAX);
+	(void)stream_u64(in); /* offloading */
+	o.build_verbosity = stream_max(in, UINT32_MAX);
+	(void)stream_u64(in); /* log type */
+	o.trace = stream_u64(in) != 0;
+	(void)stream_u64(in); /* substitutes */
+	return set_all(q, &o);
+}
+
+static int op_set_options_nix(struct req *q)
+{
+	struct stream *in = q->in;
+	struct options o = { .trace = false }; /* of a form that no client reads any more */
+	o.keep_failed = stream_u64(in) != 0;
+	o.keep_going = stream_u64(in) != 0;
+	(void)stream_u64(in); /* fallback */
+	o.verbosity = stream_max(in, UINT32_MAX);
+	o.max_jobs = stream_max(in, UINT32_MAX);
+	o.max_silent = stream_u64(in);
+	if (!o.max_silent || o.max_silent > UINT32_MAX)
+		o.max_silent = UINT64_MAX; /* its 0 means that nobody said anything */
+	(void)stream_u64(in);		   /* build hook */
+	o.build_verbosity = stream_max(in, UINT32_MAX);
+	(void)stream_u64(in); /* log type */
+	(void)stream_u64(in); /* trace */
+	o.cores = stream_max(in, UINT32_MAX);
+	(void)stream_u64(in); /* substitutes */
+	return set_all(q, &o);
+}
+
+const struct op ops_settings[] = {
+	{ OP_SET_OPTIONS, OP_GUIX, op_set_options },
+	{ OP_SET_OPTIONS, OP_NIX, op_set_options_nix },
+	{ 0, 0, NULL },
+};
