@@ -23,10 +23,6 @@
 #define EXIT_NOT_FOUND 127
 #define EXIT_NOT_RUN   126
 
-#define TREE_CLONE	1
-#define TREE_CLOEXEC	O_CLOEXEC
-#define MOVE_FROM_EMPTY 0x04
-
 struct ctx {
 	struct store_opts store;
 	struct vec items;
@@ -90,13 +86,7 @@ static int set_path(struct store_conn *c, const struct ctx *x, struct err *e)
 
 static int tree_open(int dirfd, const char *path)
 {
-	return (int)syscall(SYS_open_tree, dirfd, path,
-			    TREE_CLONE | TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW | KERNEL_AT_RECURSIVE);
-}
-
-static int tree_place(int tree, const char *path)
-{
-	return (int)syscall(SYS_move_mount, tree, "", AT_FDCWD, path, MOVE_FROM_EMPTY);
+	return kernel_open_tree(dirfd, path, AT_SYMLINK_NOFOLLOW | KERNEL_AT_RECURSIVE);
 }
 
 /* One thing to appear in the new root. */
@@ -223,7 +213,7 @@ static int make_piece(const struct piece *p, const char *root, struct err *e)
 		if (fd < 0)
 			return err_sys(e, "make %s", p->path);
 	}
-	if (p->tree >= 0 && tree_place(p->tree, at) < 0)
+	if (p->tree >= 0 && kernel_place_tree(p->tree, at) < 0)
 		return err_sys(e, "mount %s", p->path);
 	return 0;
 }
@@ -304,8 +294,9 @@ static int show_store(const char *logical, const char *physical, const char *ove
 	if (tree < 0)
 		return err_sys(e, "open the store %s", physical);
 	if (lstat(logical, &st) == 0 && S_ISDIR(st.st_mode))
-		return tree_place(tree, logical) < 0 ? err_sys(e, "mount the store at %s", logical)
-						     : 0;
+		return kernel_place_tree(tree, logical) < 0
+			       ? err_sys(e, "mount the store at %s", logical)
+			       : 0;
 	r = mirror_host(&m, logical, &tree);
 	if (r == 0)
 		r = enter_mirror(&m, over, e);

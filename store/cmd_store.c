@@ -653,6 +653,7 @@ static const struct cmd *const subs[] = {
 	&cmd_dump,
 	&cmd_gc,
 	&cmd_log,
+	&store_cmd_protect,
 	&store_cmd_query,
 	&cmd_restore,
 	&cmd_roots,

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <fcntl.h>
 #include <sched.h>
 #include <stdint.h>
 #include <sys/syscall.h>
@@ -51,6 +52,7 @@
 #define KERNEL_MOUNT_ATTR_NODEV	   0x04
 #define KERNEL_CLOSE_RANGE_CLOEXEC 4
 #define KERNEL_AT_RECURSIVE	   0x8000
+#define KERNEL_OPEN_TREE_CLONE	   1
 
 struct kernel_clone_args {
 	uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls;
@@ -74,6 +76,18 @@ static inline int kernel_mount_setattr(int dirfd, const char *path, unsigned fla
 {
 	struct kernel_mount_attr a = { .attr_set = set, .attr_clr = clear };
 	return (int)syscall(SYS_mount_setattr, dirfd, path, flags, &a, sizeof(a));
+}
+
+/* A copy of the mount at path, attached nowhere, closed on exec; flags: AT_*. */
+static inline int kernel_open_tree(int dirfd, const char *path, unsigned flags)
+{
+	return (int)syscall(SYS_open_tree, dirfd, path, KERNEL_OPEN_TREE_CLONE | O_CLOEXEC | flags);
+}
+
+/* Attach such a copy at path. */
+static inline int kernel_place_tree(int tree, const char *path)
+{
+	return (int)syscall(SYS_move_mount, tree, "", AT_FDCWD, path, KERNEL_MOVE_F_EMPTY_PATH);
 }
 
 static inline int kernel_close_range(unsigned from)

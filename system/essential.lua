@@ -70,21 +70,6 @@ esac
 exec @busybox@ "$what" "$@" "$device"
 ]]
 
--- Nobody writes there but by the build daemon or a command that does its work, which have a mount of
--- their own. A container may not be allowed to.
-local STORE = [[
-#!@busybox@ sh
-b=@busybox@
-while read -r _ where _ options _; do
-	[ "$where" = /gnu/store ] && now=$options
-done </proc/mounts
-case ,$now, in
-	*,ro,*) exit 0 ;;
-esac
-$b mount --bind /gnu/store /gnu/store || { echo "the store stays writable"; exit 0; }
-$b mount -o remount,bind,ro /gnu/store || { $b umount /gnu/store; exit 1; }
-]]
-
 local KEYBOARD = [[
 #!@busybox@ sh
 exec @busybox@ loadkmap <"$1"
@@ -239,10 +224,13 @@ function M.services(os, all)
 		requires = { "file-systems" }, on_change = "later",
 	}
 	mounts(os, out)
+	-- Nobody writes there but by the build daemon or a command that does its work, which have a mount of
+	-- their own. A container may not be allowed to.
 	if os.read_only_store then
 		out[#out + 1] = {
 			name = "store", type = "oneshot", description = "the store is not written by others",
-			exec = { script("store", STORE) }, requires = { "file-systems" }, on_change = "later",
+			exec = { tools.cairn .. "/bin/cairn", "store", "protect", "/gnu/store" },
+			requires = { "file-systems" }, on_change = "later",
 		}
 		base[#base + 1] = "store"
 	end

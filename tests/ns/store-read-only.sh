@@ -22,7 +22,19 @@ mkdir bb && cp "$(command -v busybox)" bb/ || { echo "skip: no busybox"; exit 77
 echo one >one.txt
 echo two >two.txt
 one=$(s add --text one.txt)
-mount --bind "$store" "$store" && mount -o remount,ro,bind "$store" || { echo "skip: no mounts"; exit 77; }
+# Somebody is always about to write: a mount that became read-only a moment after it was there would meet him.
+(while :; do : >>"$store/.writer"; done) 2>/dev/null &
+writer=$!
+often() {
+	for i in $(seq 100); do
+		"$CAIRN" store protect "$store" || return 1
+		[ "$i" = 100 ] || umount "$store" || return 1
+	done
+}
+check "the store becomes read-only under writers" often
+kill $writer
+check "once" sh -c '"$CAIRN" store protect "$0" && [ "$(grep -c " $0 " /proc/mounts)" = 1 ]' "$store"
+check "a store that is not there is no success" not "$CAIRN" store protect "$TMP/none"
 
 check "a stray write is refused" not sh -c 'echo stray >"$0/stray"' "$store"
 check "so is a deletion" not rm -f "$root$one"
