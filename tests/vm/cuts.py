@@ -380,7 +380,7 @@ def finish_installation(image, disks, directory):
     with vm.VM(image, directory, extra=extra) as m:
         m.start()
         m.login()
-        m.wait_for("cairn service status >/dev/null")
+        vm.settled(m)
         m.check(CHANGE)
         for i in range(len(disks)):
             m.check(init_command(f"/dev/vd{chr(ord('b') + i)}"), timeout=600)

@@ -245,14 +245,33 @@ class VM:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, why, trace):
+        if kind and issubclass(kind, Exception):
+            self._tell()
         self.kill()
+
+    def _tell(self):
+        """Say what a test that failed does not say: the end of the console and, when the machine answers, how its services are."""
+        if self.boots:
+            log(f"last lines of the console in {self.dir}:\n{self.tail()}")
+        if self.proc is None or self.proc.poll() is not None:
+            return
+        try:
+            # An interrupted shell loses a line or two of what is typed.
+            self.type("\x03\n" + "echo here-$((40 + 2))\n" * 2)
+            self.expect(rb"here-42", 20)
+            log("services:\n" + self.run("cairn service list", 20)[1])
+            for s in json.loads(self.run("cairn service list --json", 20)[1]):
+                if s["state"] == "failed":
+                    log(f"log of {s['name']}:\n" + self.run(f"cairn service log {s['name']}", 20)[1])
+        except (Failure, OSError, ValueError):
+            log("the machine does not answer")
 
     # ---- console --------------------------------------------------------------------------------
 
     def tail(self, lines=25):
         with open(os.path.join(self.dir, "console.log"), "rb") as f:
-            text = f.read()[-8192:].decode("utf-8", "replace")
+            text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", f.read()[-8192:].decode("utf-8", "replace"))
         return "\n".join("    " + l for l in text.splitlines()[-lines:])
 
     def expect(self, pattern, timeout=120):
