@@ -164,9 +164,12 @@ struct boot_code {
 	struct slice core; /* core.img */
 };
 
+#define BOOT_CODE_SIZE 440 /* bytes of it in the first sector; then disk id, table, signature */
+
 /* Write boot code into the MBR (its partition table and disk id stay) and core into the sectors
  * start…start+count-1 of the disk or image open as fd, patched to find each other. Parts that are
- * already there are not written; *ret_changed (may be NULL) tells. Does not sync. */
+ * already there are not written; *ret_changed (may be NULL) tells. On a device the core is there,
+ * for sure, before the MBR leads to it; the MBR is not synced. */
 int boot_embed(int fd, uint64_t start, uint64_t count, const struct boot_code *code,
 	       bool *ret_changed, struct err *e);
 

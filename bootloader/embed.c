@@ -8,12 +8,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include "lib/fd.h"
 #include "lib/gpt.h"
 
 #define BOOT_IMG_SIZE	 512
-#define BOOT_CODE_SIZE	 440   /* then disk id, partition table, signature */
 #define BOOT_KERNEL	 0x5c  /* sector of core.img */
 #define BOOT_DRIVE_CHECK 0x66  /* a jump that is kept only for floppies */
 #define CORE_LIST	 0x1f4 /* start, length, segment of the one row */
@@ -64,6 +64,13 @@ static int put_if_different(int fd, const void *p, size_t n, uint64_t off, bool 
 	return 0;
 }
 
+static bool is_device(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISBLK(st.st_mode);
+}
+
 int boot_embed(int fd, uint64_t start, uint64_t count, const struct boot_code *code,
 	       bool *ret_changed, struct err *e)
 {
@@ -86,6 +93,8 @@ int boot_embed(int fd, uint64_t start, uint64_t count, const struct boot_code *c
 	put(boot + BOOT_DRIVE_CHECK, 0x9090, 2);
 	/* Core first: until the boot sector points to it nothing reads it. */
 	r = put_if_different(fd, core, sectors * GPT_SECTOR, start * GPT_SECTOR, &changed, e);
+	if (r == 0 && changed && is_device(fd) && fsync(fd) < 0)
+		r = err_sys(e, "writing boot code");
 	if (r == 0)
 		r = put_if_different(fd, boot, sizeof(boot), 0, &changed, e);
 	if (r == 0)

@@ -348,9 +348,13 @@ static int share_out(struct disk *d, struct err *e)
 	return 0;
 }
 
-static int write_table(struct disk *d, uint64_t size, struct err *e)
+static int sync_device(struct disk *d, struct err *e)
 {
-	uint8_t head[GPT_HEAD_SECTORS * GPT_SECTOR], tail[GPT_TAIL_SECTORS * GPT_SECTOR];
+	return d->opts->device && fsync(d->fd) < 0 ? err_sys(e, "%s", d->opts->file) : 0;
+}
+
+static int table_format(struct disk *d, uint64_t size, uint8_t *head, uint8_t *tail, struct err *e)
+{
 	const struct layout *l = d->opts->layout;
 	auto_free struct gpt *g = calloc(1, sizeof(*g));
 
@@ -370,13 +374,7 @@ static int write_table(struct disk *d, uint64_t size, struct err *e)
 			.label = p->part_label,
 		};
 	}
-	int r = gpt_format(g, head, tail, e);
-	if (r < 0)
-		return r;
-	if ((r = resize(d, size, e)) < 0 || (r = put(d->fd, head, sizeof(head), 0, e)) < 0)
-		return r;
-	d->result.size = size;
-	return put(d->fd, tail, sizeof(tail), size - sizeof(tail), e);
+	return gpt_format(g, head, tail, e);
 }
 
 static int write_code(struct disk *d, struct err *e)
@@ -399,6 +397,28 @@ static int write_code(struct disk *d, struct err *e)
 		return r;
 	struct boot_code code = { str_slice(&boot), str_slice(&core) };
 	return boot_embed(d->fd, d->place[i] / GPT_SECTOR, d->size[i] / GPT_SECTOR, &code, NULL, e);
+}
+
+/* The first sectors are the last that is written, and what they lead to is on the device before:
+ * without them no machine finds a partition. The boot code's bytes in the first sector are there
+ * already. */
+static int write_table(struct disk *d, uint64_t size, struct err *e)
+{
+	uint8_t head[GPT_HEAD_SECTORS * GPT_SECTOR], tail[GPT_TAIL_SECTORS * GPT_SECTOR];
+
+	int r = table_format(d, size, head, tail, e);
+	if (r == 0)
+		r = resize(d, size, e);
+	if (r == 0)
+		r = put(d->fd, tail, sizeof(tail), size - sizeof(tail), e);
+	if (r == 0)
+		r = write_code(d, e);
+	if (r == 0)
+		r = sync_device(d, e);
+	d->result.size = size;
+	return r < 0 ? r
+		     : put(d->fd, head + BOOT_CODE_SIZE, sizeof(head) - BOOT_CODE_SIZE,
+			   BOOT_CODE_SIZE, e);
 }
 
 static int check_written(struct disk *d, struct err *e)
@@ -436,13 +456,11 @@ static int disk_write(struct disk *d, struct err *e)
 		r = make_part(d, i, e);
 		at += d->size[i];
 	}
-	if (r == 0 && d->opts->device && fsync(d->fd) < 0)
-		r = err_sys(e, "%s", d->opts->file);
+	if (r == 0)
+		r = sync_device(d, e);
 	if (r == 0)
 		r = check_written(d, e);
-	if (r == 0)
-		r = write_table(d, d->opts->size ? d->opts->size : at + MIB, e);
-	return r == 0 ? write_code(d, e) : r;
+	return r == 0 ? write_table(d, d->opts->size ? d->opts->size : at + MIB, e) : r;
 }
 
 /* What was on a device is gone first: neither an old table, at either end, nor old boot code is
@@ -459,7 +477,7 @@ static int wipe(struct disk *d, struct err *e)
 	int r = put(d->fd, zeros, MIB, 0, e);
 	if (r == 0)
 		r = put(d->fd, zeros, MIB, size - MIB, e);
-	return r == 0 && fsync(d->fd) < 0 ? err_sys(e, "%s", d->opts->file) : r;
+	return r == 0 ? sync_device(d, e) : r;
 }
 
 /* What was known of a partition by its first or last bytes is no more. */
@@ -490,13 +508,13 @@ static int places_write(struct disk *d, struct err *e)
 		if (content != PART_ROOT && content != PART_SWAP)
 			continue;
 		r = wipe_part(d, i, e);
-		if (r == 0 && fsync(d->fd) < 0)
-			r = err_sys(e, "%s", d->opts->file);
+		if (r == 0)
+			r = sync_device(d, e);
 		if (r == 0)
 			r = make_part(d, i, e);
 	}
-	if (r == 0 && fsync(d->fd) < 0)
-		r = err_sys(e, "%s", d->opts->file);
+	if (r == 0)
+		r = sync_device(d, e);
 	for (size_t i = 0; r == 0 && i < l->n; i++)
 		if (l->parts[i].content == PART_ESP)
 			if ((r = share_esp(d, i, e)) == 0)
@@ -513,8 +531,8 @@ static int device_write(struct disk *d, struct err *e)
 
 	if (r == 0 && !d->opts->places)
 		r = disk_write(d, e);
-	if (r == 0 && fsync(d->fd) < 0)
-		r = err_sys(e, "%s", d->opts->file);
+	if (r == 0)
+		r = sync_device(d, e);
 	if (r == 0 && (r = check_start(d, e)) < 0 && !d->opts->places) {
 		struct err ignored = ERR_INIT;
 		(void)wipe(d, &ignored); /* it must not look like a machine */

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 
+import medium
 import powercut
 import vm
 
@@ -296,6 +297,15 @@ class Installation(Recorded):
         return kind
 
 
+class Unattended(Installation):
+    """The same of a whole disk, from its table of partitions on."""
+
+    def examine(self, at, kind):
+        if kind == "installed":
+            tool("sfdisk", "--verify", self.work)
+        return super().examine(at, kind)
+
+
 class Written(Recorded):
     """A file of the root file system has its name only when it is complete."""
 
@@ -356,11 +366,11 @@ LINKED = "stat -c %i /boot/cairn/*/* | grep -qx $(stat -L -c %i /var/guix/profil
 NAIVE = "cd /boot/grub && sed s/timeout=1/timeout=2/ grub.cfg >new && mv new grub.cfg && sync"
 
 
-def boots(disk, directory, firmware="bios"):
+def boots(disk, directory, firmware="bios", password=""):
     """The disk starts, without help, and is one system: what was booted is what the profile says."""
     with vm.VM(disk, directory, firmware=firmware, memory=384) as m:
         m.start()
-        m.login()
+        m.login(password=password)
         vm.settled(m)
         m.wait_for("[ $(readlink -f /run/booted-system) = $(readlink -f /var/guix/profiles/system) ]", 60)
         m.check(f"test ! -e {NOTE}")
@@ -386,6 +396,18 @@ def finish_installation(image, disks, directory):
             m.check(init_command(f"/dev/vd{chr(ord('b') + i)}"), timeout=600)
             m.check("umount /run/new/boot/efi /run/new")
     shutil.rmtree(directory)
+
+
+def unattended(iso, directory, size=700 << 20):
+    """A recorded installation from the medium that asks nothing, on an empty disk."""
+    os.makedirs(directory, exist_ok=True)
+    empty, target, log = (os.path.join(directory, name) for name in ("empty.raw", "target.raw", "log"))
+    with open(empty, "wb") as f:
+        f.truncate(size)
+    powercut.copy(empty, target)
+    medium.install(iso, directory, vm.logged_drive("d1", target, "raw", log, serial="TARGET"))
+    os.unlink(target)
+    return Unattended(empty, log, 0, [len(powercut.Log(log).entries)], directory)
 
 
 class Recording:

@@ -303,12 +303,13 @@ class VM:
             if self.console.copy.tell() == seen:
                 self.type(text)
 
-    def login(self, timeout=240, user="root", host=""):
-        """Wait for the login prompt of the serial console, of that host, and log in without a password."""
+    def login(self, timeout=240, user="root", host="", password=""):
+        """Wait for the login prompt of the serial console, of that host, and log in."""
         self.coax(host.encode() + (rb" " if host else rb"") + rb"login: ", timeout)
-        self.type(user + "\n")
-        while self.coax(rb"login: |[#$] ")[0] == b"login: ":
-            self.type(user + "\n")
+        said = b"login: "
+        while said != b"# " and said != b"$ ":
+            self.type((password if said == b"assword: " else user) + "\n")
+            said = self.coax(rb"login: |assword: |[#$] ")[0]
         # No echo and no prompt from here on: what is typed cannot be mistaken for an answer.
         self.type("stty -echo; PS1=; PS2=\n")
         self.run("true", timeout=60)
@@ -362,7 +363,8 @@ class VM:
 def logged_drive(name, path, kind, log, **more):
     """Arguments: a disk whose writes and flushes are recorded in the file log, which begins anew.
     Flushes take no time on the host, so the log has each where the guest sent it. The guest may not send zeroes without
-    data: QEMU 7.2 records those wrongly when other writes are under way."""
+    data: QEMU 7.2 records those wrongly when other writes are under way. Requests are not merged: with the header of an
+    entry they would be of too many parts for the host, and fail."""
     with open(log, "wb"):
         pass
     options = "".join(f",{k.replace('_', '-')}={v}" for k, v in more.items())
@@ -371,7 +373,7 @@ def logged_drive(name, path, kind, log, **more):
             "-blockdev", node.format(kind, name + "-disk", "file=" + name + "-file"),
             "-blockdev", node.format("file", name + "-log", "filename=" + log),
             "-blockdev", f"driver=blklogwrites,node-name={name},file={name}-disk,log={name}-log",
-            "-device", f"virtio-blk-pci,drive={name},discard=off,write-zeroes=off{options}"]
+            "-device", f"virtio-blk-pci,drive={name},discard=off,write-zeroes=off,request-merging=off{options}"]
 
 
 class Script(VM):
