@@ -31,7 +31,7 @@ int squashfs_make(const struct squashfs_opts *o, struct contents *c, struct err 
 		o->mksquashfs, "-",	      o->file,
 		"-tar",	       "-quiet",      "-no-progress",
 		"-comp",       "zstd",	      "-Xcompression-level",
-		"19",	       "-b",	      "256K",
+		"15",	       "-b",	      "256K",
 		"-mkfs-time",  "1",	      "-all-time",
 		"1",	       "-all-root",   "-root-mode",
 		"0755",	       "-processors", processors,
