@@ -13,6 +13,7 @@ import base64
 import json
 import os
 import re
+import resource
 import secrets
 import select
 import shutil
@@ -35,6 +36,12 @@ class Silence(Failure):
 
 def log(text):
     print("# " + text, flush=True)
+
+
+def processor_time():
+    """Seconds that programs which were started from here and have ended used."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 class Port:
@@ -156,6 +163,7 @@ class VM:
         """Switch the machine on."""
         assert self.proc is None
         self.boots += 1
+        self.before = processor_time()
         for name in ("serial", "verdict"):
             if os.path.exists(self._socket(name)):
                 os.unlink(self._socket(name))
@@ -226,6 +234,7 @@ class VM:
     def _gone(self):
         if self.proc:
             self.proc.wait()
+            log(f"{os.path.basename(self.dir)}: boot {self.boots} took {processor_time() - self.before:.1f} s of processor time")
             self.proc = None
             self.console.sock.close()
             self.verdict.sock.close()
