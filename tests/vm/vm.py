@@ -129,9 +129,10 @@ class Monitor:
 
 
 class VM:
-    def __init__(self, image, directory, memory=512, extra=(), disk="virtio-blk-pci", firmware="bios",
+    def __init__(self, image, directory, memory=512, extra=(), disk=None, firmware="bios",
                  network="restrict=on", reboots=False, write_log=None):
-        """image: None for a machine without a disk; disk: the emulator's name of the device; firmware: bios or uefi, whose variables last as
+        """image: None for a machine without a disk; disk: the emulator's name of the device [virtio-blk-pci, the one that UEFI is told to
+        start: it looks at everything else first]; firmware: bios or uefi, whose variables last as
         long as the directory; network: options of the emulator's own network, which names itself as
         the router unless it is restricted; reboots: a reboot or reset inside is one, else it ends
         the emulator (see wait_off); write_log: file that gets all writes to the disk (powercut.py)."""
@@ -141,7 +142,7 @@ class VM:
         self.firmware = firmware
         self.memory = memory
         self.extra = list(extra)
-        self.disk_device = disk
+        self.disk_device = disk or "virtio-blk-pci" + (",bootindex=0" if firmware == "uefi" else "")
         self.network = network
         self.proc = None
         self.console = None
