@@ -46,7 +46,7 @@ def config(host, service="", root="LABEL=cairn-root", argument=None, gate=None, 
     with open(os.path.join(os.environ["SRC"], "examples/minimal.lua")) as f:
         text = f.read()
     changes = [('host_name = "cairn"', f'host_name = "{host}"'), ("services.base {}", f"services.base {{ {service} }}"),
-               ("LABEL=cairn-root", root), ("panic=10", "panic=1")]
+               ("LABEL=cairn-root", root), ("panic=10", 'panic=1", "no_timer_check')]
     if firmware in ("bios", "uefi"):
         changes.append(("timeout = 1", "timeout = 0"))
     if firmware == "esp":
@@ -235,7 +235,7 @@ def first_config(kind):
 
 def image(firmware="bios"):
     kind = "bios" if firmware == "uefi" else firmware  # GRUB for both is in one image
-    source = os.path.join(os.environ["SRC"], "examples/minimal.lua") if kind == "bios" else first_config(kind)
+    source = vm.example() if kind == "bios" else first_config(kind)
     return vm.build_image(source, os.path.join(vm.scratch("fallback"), kind + ".raw"))
 
 

@@ -27,7 +27,7 @@ key = ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHZ ann@test
 def build(out):
     """The medium, made in the directory out."""
     config, iso = os.path.join(out, "auto.lua"), os.path.join(out, "auto.iso")
-    with open(os.path.join(os.environ["SRC"], "examples/installer.lua"), encoding="utf-8") as f:
+    with open(vm.example("installer"), encoding="utf-8") as f:
         text = f.read().replace('"quiet" }', '"quiet", "cairn.answers=/dev/vdb" }')
     with open(config, "w", encoding="utf-8") as f:
         f.write(text)

@@ -462,6 +462,21 @@ def generations(vm):
     return json.loads(vm.check("cairn system list-generations --json"))
 
 
+def example(name="minimal"):
+    """The path of a copy of examples/NAME.lua whose boot menu does not wait, as GRUB does that in a loop, and whose kernel
+    does not test its timer, as that fails now and then when the emulator has to wait for a processor."""
+    with open(os.path.join(os.environ["SRC"], "examples", name + ".lua"), encoding="utf-8") as f:
+        text = f.read()
+    for old, new in (r"(bootloader = \{[^}\n]* timeout = )\d+", r"\g<1>0"), (r"(kernel_arguments = \{)", r'\1 "no_timer_check",'):
+        text, found = re.subn(old, new, text)
+        if found != 1:
+            raise Failure(f"examples/{name}.lua has no {old}")
+    path = os.path.join(scratch("examples"), name + ".lua")
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(text)
+    return path
+
+
 def build_image(config, output, kind="raw"):
     """Image of a configuration, from the private root CAIRN_ROOT; placed at output."""
     argv = [os.environ["CAIRN"], "system", "image", "-t", kind, config, "-o", output]
