@@ -19,6 +19,7 @@ enum dialect { DIALECT_GUIX, DIALECT_NIX, DIALECT_ANY };
 struct dialect_facts {
 	const char *name;			     /* of --dialect */
 	const char *store_dir, *state_dir, *log_dir; /* defaults, logical */
+	const char *conf_dir;			     /* keys; below a private root, too */
 	const char *schema;			     /* text of db/schema */
 	uint64_t version;			     /* of the protocol */
 	uint64_t minor_min;			     /* oldest client */
