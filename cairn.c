@@ -60,6 +60,7 @@ static const struct cmd system_group = {
 
 /* clang-format off */
 static const struct cmd *const commands[] = {
+	&store_cmd_archive,
 	&sys_cmd_build,
 	&builder,
 	&store_cmd_daemon,
