@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -55,6 +56,10 @@ int file_mkdir_p(int dirfd, const char *path, mode_t mode, struct err *e);
  * directories writable as needed. A missing path is success. ret_bytes (may be NULL): bytes of
  * blocks freed. */
 int file_delete_tree(int dirfd, const char *path, uint64_t *ret_bytes, struct err *e);
+/* Tells of each file that is deleted and has other names, as it was before. */
+typedef void file_linked_fn(void *arg, const struct stat *st);
+int file_delete_tree_linked(int dirfd, const char *path, file_linked_fn *linked, void *arg,
+			    uint64_t *ret_bytes, struct err *e);
 /* fsync a path (file or directory). */
 int file_sync(int dirfd, const char *path, struct err *e);
 /* Open-file-description lock on fd: exclusive or shared. wait false: -EAGAIN when taken. */

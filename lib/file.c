@@ -183,6 +183,8 @@ struct deletion {
 	int top;	  /* borrowed: the directory at path */
 	unsigned moved;	  /* directories that were moved up */
 	uint64_t bytes;
+	file_linked_fn *linked;
+	void *arg;
 	struct err *e;
 };
 
@@ -278,15 +280,23 @@ static int delete_entry(struct deletion *d, int dirfd, const char *name, unsigne
 		return err_sys(d->e, "cannot delete %s in %s", name, d->path);
 	if (S_ISDIR(st.st_mode) || st.st_nlink == 1)
 		d->bytes += (uint64_t)st.st_blocks * 512;
+	else if (d->linked)
+		d->linked(d->arg, &st);
 	return 0;
 }
 
-int file_delete_tree(int dirfd, const char *path, uint64_t *ret_bytes, struct err *e)
+int file_delete_tree_linked(int dirfd, const char *path, file_linked_fn *linked, void *arg,
+			    uint64_t *ret_bytes, struct err *e)
 {
-	struct deletion d = { .path = path, .top = -1, .e = e };
+	struct deletion d = { .path = path, .top = -1, .linked = linked, .arg = arg, .e = e };
 	int r = delete_entry(&d, dirfd, path, 0);
 
 	if (r == 0 && ret_bytes)
 		*ret_bytes = d.bytes;
 	return r;
+}
+
+int file_delete_tree(int dirfd, const char *path, uint64_t *ret_bytes, struct err *e)
+{
+	return file_delete_tree_linked(dirfd, path, NULL, NULL, ret_bytes, e);
 }
