@@ -69,6 +69,9 @@ enum statement {
 	Q_BY_PREFIX,
 	Q_CLOSURE,
 	Q_ALL,
+	Q_EACH_PATH,
+	Q_EACH_REF,
+	Q_EACH_OUTPUT,
 	Q_INSERT,
 	Q_INSERT_NIX,
 	Q_SIGN,
@@ -102,6 +105,9 @@ static const char *const statements[Q_MAX] = {
 		      " select reference from Refs join c on referrer = c.id)"
 		      " select path from c join ValidPaths on c.id = ValidPaths.id",
 	[Q_ALL] = "select path from ValidPaths order by path",
+	[Q_EACH_PATH] = "select id, 0, path, deriver, narSize from ValidPaths order by id",
+	[Q_EACH_REF] = "select referrer, reference from Refs order by referrer",
+	[Q_EACH_OUTPUT] = "select drv, 0, path from DerivationOutputs order by drv",
 	[Q_INSERT] = "insert into ValidPaths (path, hash, registrationTime, deriver, narSize)"
 		     " values (?, ?, ?, ?, ?)",
 	[Q_INSERT_NIX] = "insert into ValidPaths (path, hash, registrationTime, deriver, narSize,"
@@ -532,6 +538,37 @@ int db_closure(struct db *db, struct arena *a, const char *path, struct vec *ret
 int db_all_valid(struct db *db, struct arena *a, struct vec *ret, struct err *e)
 {
 	return collect(db, Q_ALL, a, NULL, ret, NULL, e);
+}
+
+static const char *text_of(sqlite3_stmt *st, int i)
+{
+	const char *text = (const char *)sqlite3_column_text(st, i);
+
+	return text ? text : "";
+}
+
+int db_each(struct db *db, enum db_table t, db_row_fn *fn, void *arg, struct err *e)
+{
+	static const enum statement queries[] = { Q_EACH_PATH, Q_EACH_REF, Q_EACH_OUTPUT };
+	sqlite3_stmt *st = NULL;
+	bool row = false;
+	int r = prepare(db, queries[t], &st, e);
+
+	while (r == 0 && (r = step(db, st, &row, e)) == 0 && row) {
+		r = fn(arg,
+		       &(struct db_row){
+			       .id = sqlite3_column_int64(st, 0),
+			       .other = sqlite3_column_int64(st, 1),
+			       .path = t == DB_REFS ? "" : text_of(st, 2),
+			       .deriver = t == DB_PATHS ? text_of(st, 3) : "",
+			       .nar_size =
+				       t == DB_PATHS ? (uint64_t)sqlite3_column_int64(st, 4) : 0,
+		       });
+		if (r < 0)
+			err_num(e, r, "database %s", db->file);
+	}
+	sqlite3_reset(st);
+	return r;
 }
 
 /* ---- Changes ----------------------------------------------------------------------------------

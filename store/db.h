@@ -47,6 +47,21 @@ int db_by_prefix(struct db *db, struct arena *a, const char *prefix, const char 
 int db_closure(struct db *db, struct arena *a, const char *path, struct vec *ret, struct err *e);
 int db_all_valid(struct db *db, struct arena *a, struct vec *ret, struct err *e);
 
+/* A whole table, ordered by the first id; what a table does not have is 0 or "". fn returns 0 or a
+ * negative code, which ends it; texts are borrowed for the call. */
+enum db_table {
+	DB_PATHS,   /* id, path, deriver, nar_size */
+	DB_REFS,    /* id refers to other */
+	DB_OUTPUTS, /* id, of a .drv, has the output path, valid or not */
+};
+struct db_row {
+	int64_t id, other;
+	const char *path, *deriver;
+	uint64_t nar_size;
+};
+typedef int db_row_fn(void *arg, const struct db_row *row);
+int db_each(struct db *db, enum db_table t, db_row_fn *fn, void *arg, struct err *e);
+
 /* Inside db_begin … db_commit. */
 int db_insert(struct db *db, const struct store_info *info, struct err *e); /* without refs */
 int db_update(struct db *db, const struct store_info *info, struct err *e); /* hash, size */

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "store/links.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 
@@ -193,30 +195,96 @@ int links_tree(struct local *l, const char *base, const struct digest *known, ui
 	return r;
 }
 
-int links_prune(struct local *l, uint64_t *ret_bytes, struct err *e)
+/* ---- Entries that nothing uses -----------------------------------------------------------------
+ */
+
+void links_note(void *arg, const struct stat *st)
 {
-	auto_arena struct arena a = ARENA_INIT;
-	auto_vec struct vec names = VEC_INIT;
-	auto_fd int fd = -1;
-	uint64_t bytes = 0;
+	struct links_lost *lost = arg;
+
+	if (lost->all || !S_ISREG(st->st_mode) || st->st_nlink != 2 || st->st_size < LINKS_SIZE_MIN)
+		return;
+	if (lost->n == lost->cap) {
+		size_t cap = lost->cap ? 2 * lost->cap : 1024;
+		uint64_t *p = mem_realloc(lost->inodes, cap * sizeof(*p));
+
+		if (!p) {
+			lost->all = true;
+			return;
+		}
+		lost->inodes = p;
+		lost->cap = cap;
+	}
+	lost->inodes[lost->n++] = st->st_ino;
+}
+
+static int inode_cmp(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static bool is_lost(const struct links_lost *lost, uint64_t inode)
+{
+	return lost->all ||
+	       bsearch(&inode, lost->inodes, lost->n, sizeof(*lost->inodes), inode_cmp);
+}
+
+static int prune_entry(struct local *l, int fd, const char *name, uint64_t *bytes, struct err *e)
+{
 	struct stat st;
-	int r = open_links(l, &fd, e);
+
+	if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : err_sys(e, "%s/.links/%s", l->store_phys, name);
+	if (st.st_nlink > 1 && st.st_size >= LINKS_SIZE_MIN)
+		return 0;
+	if (unlinkat(fd, name, 0) < 0 && errno != ENOENT)
+		return err_sys(e, "remove %s/.links/%s", l->store_phys, name);
+	if (st.st_nlink == 1)
+		*bytes += (uint64_t)st.st_blocks * 512;
+	return 0;
+}
+
+static int prune_all(struct local *l, const struct links_lost *lost, uint64_t *bytes, struct err *e)
+{
+	int fd = -1, r = open_links(l, &fd, e);
+	DIR *dir = r < 0 ? NULL : fdopendir(fd);
+	struct dirent *ent;
 
 	if (r < 0)
 		return r;
-	r = nar_list_dir(&a, fd, &names);
-	if (r < 0)
-		return err_num(e, r, "list %s/.links", l->store_phys);
-	for (size_t i = 0; i < names.n; i++) {
-		if (fstatat(fd, names.v[i], &st, AT_SYMLINK_NOFOLLOW) < 0)
-			continue;
-		if (st.st_nlink > 1 && st.st_size >= LINKS_SIZE_MIN)
-			continue;
-		if (unlinkat(fd, names.v[i], 0) < 0)
-			return err_sys(e, "remove %s/.links/%s", l->store_phys, (char *)names.v[i]);
-		if (st.st_nlink == 1)
-			bytes += (uint64_t)st.st_blocks * 512;
+	if (!dir) {
+		r = err_sys(e, "list %s/.links", l->store_phys);
+		fd_close(&fd);
+		return r;
 	}
-	*ret_bytes = bytes;
-	return 0;
+	/* The number of the file stands in the directory: of the others none is looked at. */
+	while (r == 0 && (errno = 0, ent = readdir(dir)))
+		if (ent->d_name[0] != '.' && is_lost(lost, ent->d_ino))
+			r = prune_entry(l, fd, ent->d_name, bytes, e);
+	if (r == 0 && errno)
+		r = err_sys(e, "list %s/.links", l->store_phys);
+	closedir(dir);
+	return r;
+}
+
+int links_prune(struct local *l, struct links_lost *lost, uint64_t *ret_bytes, struct err *e)
+{
+	uint64_t bytes = 0;
+	int r = 0;
+
+	if (lost->n)
+		qsort(lost->inodes, lost->n, sizeof(*lost->inodes), inode_cmp);
+	if (lost->n || lost->all)
+		r = prune_all(l, lost, &bytes, e);
+	if (r == 0)
+		*ret_bytes = bytes;
+	return r;
+}
+
+void links_lost_done(struct links_lost *lost)
+{
+	free(lost->inodes);
+	*lost = (struct links_lost){ .n = 0 };
 }

@@ -8,8 +8,10 @@
 #include "lib/fd.h"
 #include "lib/mem.h"
 #include "lib/path.h"
+#include "lib/size.h"
 #include "lib/text.h"
 #include "store/base32.h"
+#include "store/guard.h"
 #include "store/limits.h"
 #include "store/nar.h"
 
@@ -93,11 +95,16 @@ static int indirect_root(struct finder *f, const char *target)
 		return err_num(f->e, -ENOMEM, "roots");
 	r = file_readlink(AT_FDCWD, link, &next, NULL);
 	if (r == -ENOENT && path_is_below(f->at.buf, AUTO_DIR)) {
-		(void)unlinkat(f->l->state_fd, f->at.buf, 0); /* stale; another run gets it else */
-		return 0;
+		r = guard_mounted(link, f->e);
+		if (r == 0) /* stale; when it cannot be removed now another run does */
+			(void)unlinkat(f->l->state_fd, f->at.buf, 0);
+		return r;
 	}
-	if (r < 0)
-		return 0; /* no link, or not ours to see */
+	if (r == -ENOENT || r == -EINVAL || r == -ENOTDIR || r == -ELOOP || r == -ENAMETOOLONG)
+		return 0; /* no link */
+	if (r < 0)	  /* what cannot be read may hold anything */
+		return err_hint(f->e, err_num(f->e, r, "read the root %s", link),
+				"if it is none any more, remove the link to it from gcroots/auto");
 	item = target_item(f->l, next.buf);
 	return item.n ? add_root(f, link, item) : 0;
 }
@@ -144,7 +151,8 @@ static int look_at_entry(struct finder *f, int fd, const char *name, unsigned de
 	struct stat st;
 
 	if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return 0; /* gone in the meantime */
+		return errno == ENOENT ? 0 /* gone in the meantime */
+				       : err_sys(f->e, "%s/%s", f->l->state_phys, f->at.buf);
 	if (S_ISLNK(st.st_mode))
 		return look_at_link(f);
 	if (S_ISDIR(st.st_mode))
@@ -154,15 +162,17 @@ static int look_at_entry(struct finder *f, int fd, const char *name, unsigned de
 
 static int look_below(struct finder *f, int dirfd, const char *name, unsigned depth)
 {
-	auto_fd int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	/* profiles itself may lie elsewhere */
+	auto_fd int fd =
+		openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | (depth ? O_NOFOLLOW : 0));
 	auto_arena struct arena a = ARENA_INIT;
 	auto_vec struct vec names = VEC_INIT;
 	int r;
 
-	if (fd < 0 && errno != ENOENT && errno != ENOTDIR && errno != ELOOP && errno != EACCES)
+	if (fd < 0 && errno != ENOENT && errno != ENOTDIR && errno != ELOOP)
 		return err_sys(f->e, "open %s/%s", f->l->state_phys, f->at.buf);
 	if (fd < 0 || depth > 64)
-		return 0; /* missing, a link, or not ours to see: nothing to hold */
+		return 0; /* missing, or a link: nothing to hold */
 	r = nar_list_dir(&a, fd, &names);
 	if (r < 0) /* what cannot be read may hold anything */
 		return err_num(f->e, r, "list %s/%s", f->l->state_phys, f->at.buf);
@@ -375,6 +385,36 @@ static int look_at_process(struct finder *f, int proc_fd, const char *pid)
 	return r;
 }
 
+/* What the machine started from and runs on: known without looking into any directory of roots. */
+static int look_at_machine(struct finder *f)
+{
+	static const char *const links[] = { "/run/booted-system", "/run/current-system" };
+	static const char *const files[] = { "cmdline", "sys/kernel/modprobe",
+					     "sys/kernel/poweroff_cmd", "sys/kernel/core_pattern" };
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_LEN(links); i++) {
+		auto_str struct str target = STR_INIT;
+
+		r = file_readlink(AT_FDCWD, links[i], &target, NULL);
+		if (r == 0)
+			r = add_named(f, links[i], str_slice(&target));
+		else
+			r = r == -ENOENT || r == -EINVAL || r == -ENOTDIR
+				    ? 0
+				    : err_num(f->e, r, "read the root %s", links[i]);
+	}
+	for (size_t i = 0; r == 0 && i < ARRAY_LEN(files); i++) {
+		auto_str struct str text = STR_INIT;
+		char path[64];
+
+		snprintf(path, sizeof(path), "/proc/%s", files[i]);
+		if (file_read(AT_FDCWD, path, &text, LIMIT_PROC_FILE, NULL) == 0)
+			r = add_named(f, path, str_slice(&text));
+	}
+	return r;
+}
+
 int roots_runtime(struct local *l, struct arena *a, struct vec *ret, struct err *e)
 {
 	struct finder f = { .l = l, .a = a, .ret = ret, .e = e };
@@ -388,6 +428,7 @@ int roots_runtime(struct local *l, struct arena *a, struct vec *ret, struct err 
 	r = nar_list_dir(a, fd, &names);
 	if (r < 0)
 		return err_num(e, r, "list /proc");
+	r = look_at_machine(&f);
 	for (size_t i = 0; r == 0 && i < names.n; i++)
 		if (text_u64(slice_of(names.v[i]), INT32_MAX, &pid) == 0)
 			r = look_at_process(&f, fd, names.v[i]);

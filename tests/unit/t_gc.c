@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The collector: what it keeps, what it refuses, what it does when things go wrong. */
+#include "store/gc.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lib/fd.h"
+#include "store/db.h"
+#include "store/guard.h"
+#include "store/links.h"
+#include "store/local-state.h"
+#include "store/roots.h"
+#include "tests/unit/test.h"
+
+/* Stand in front of the C library's. */
+static struct {
+	const char *undeletable; /* a name that cannot be deleted */
+	const char *unreadable;	 /* the end of a link that cannot be read */
+	time_t now;		 /* 0: the machine's */
+} world;
+
+int unlinkat(int fd, const char *name, int flags)
+{
+	if (world.undeletable && !strcmp(name, world.undeletable)) {
+		errno = EPERM;
+		return -1;
+	}
+	return (int)syscall(SYS_unlinkat, fd, name, flags);
+}
+
+ssize_t readlinkat(int fd, const char *name, char *buf, size_t n)
+{
+	if (world.unreadable && slice_ends(slice_of(name), world.unreadable)) {
+		errno = EIO;
+		return -1;
+	}
+	return syscall(SYS_readlinkat, fd, name, buf, n);
+}
+
+time_t time(time_t *ret)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	if (world.now)
+		t.tv_sec = world.now;
+	if (ret)
+		*ret = t.tv_sec;
+	return t.tv_sec;
+}
+
+struct bench {
+	char dir[256];
+	int fd;
+	struct local *l;
+	struct arena a;
+	struct err e;
+};
+
+static bool open_bench(struct bench *b)
+{
+	struct local_opts opts = { .root = b->dir, .no_sync = true };
+
+	if (local_open(&opts, &b->l, &b->e) == 0)
+		return true;
+	TEST_FAIL("%s", b->e.msg);
+	return false;
+}
+
+static bool begin(struct bench *b)
+{
+	const char *tmp = getenv("TMP");
+
+	*b = (struct bench){ .fd = -1 };
+	snprintf(b->dir, sizeof(b->dir), "%.200s/t_gc.XXXXXX", tmp && *tmp ? tmp : "/tmp");
+	if (mkdtemp(b->dir))
+		b->fd = open(b->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return b->fd >= 0 && open_bench(b);
+}
+
+/* Without the temporary roots of before. */
+static void reopen(struct bench *b)
+{
+	local_close(b->l);
+	b->l = NULL;
+	(void)open_bench(b);
+}
+
+static void end(struct bench *b)
+{
+	local_close(b->l);
+	fd_close(&b->fd);
+	arena_done(&b->a);
+	CHECK_INT(file_delete_tree(AT_FDCWD, b->dir, NULL, NULL), 0);
+}
+
+static bool exists(struct bench *b, const char *path)
+{
+	return faccessat(b->fd, *path == '/' ? path + 1 : path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static bool valid(struct bench *b, const char *path)
+{
+	bool v = false;
+
+	CHECK_INT(local_is_valid(b->l, path, &v, &b->e), 0);
+	return v;
+}
+
+static const char *add(struct bench *b, const char *name, struct slice text, const char *ref)
+{
+	char *path = NULL;
+
+	if (local_add_text(b->l, &b->a, name, text, &ref, ref ? 1 : 0, &path, &b->e) < 0 ||
+	    local_flush(b->l, &b->e) < 0)
+		TEST_FAIL("%s", b->e.msg);
+	return path ? path : "/";
+}
+
+static int gc(struct bench *b, struct gc_request req, struct vec *ret)
+{
+	uint64_t bytes;
+
+	ret->n = 0;
+	b->e = (struct err)ERR_INIT;
+	return gc_run(b->l, &b->a, &req, ret, &bytes, &b->e);
+}
+
+static int collect(struct bench *b, enum store_gc action, struct vec *ret)
+{
+	return gc(b, (struct gc_request){ .action = action, .max_freed = UINT64_MAX }, ret);
+}
+
+/* Rows without files, each referring to the one before. */
+static char *chain(struct bench *b, size_t n)
+{
+	static const char digits[] = "0123456789abcdfghijklmnpqrsvwxyz";
+	struct db *db = NULL;
+	char *last = NULL;
+	int r = local_db(b->l, &db, &b->e);
+
+	if (r == 0)
+		r = db_begin(db, &b->e);
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		struct store_info info = { .deriver = "", .nar_size = 100, .registered = 1 };
+		char hash[33];
+
+		for (size_t k = 0, v = i; k < 32; k++, v /= 32)
+			hash[k] = digits[v % 32];
+		hash[32] = 0;
+		info.path = arena_fmt(&b->a, "/gnu/store/%s-x", hash);
+		info.nar_hash = digest_of(DIGEST_SHA256, "", 0);
+		r = db_insert(db, &info, &b->e);
+		if (r == 0 && last)
+			r = db_add_ref(db, info.path, last, &b->e);
+		last = arena_str(&b->a, info.path);
+	}
+	if (r == 0)
+		r = db_commit(db, &b->e);
+	if (r < 0)
+		TEST_FAIL("%s", b->e.msg);
+	return last ? last : arena_str(&b->a, "/");
+}
+
+TEST(long_chains_need_no_stack)
+{
+	struct bench b;
+	auto_vec struct vec paths = VEC_INIT;
+	char *last;
+
+	if (!begin(&b))
+		return;
+	last = chain(&b, 100000);
+	CHECK_INT(symlinkat(last, b.fd, "var/guix/gcroots/last"), 0);
+	CHECK_INT(collect(&b, STORE_GC_LIVE, &paths), 0);
+	CHECK_INT(paths.n, 100000);
+	CHECK_INT(collect(&b, STORE_GC_DELETE, &paths), 0);
+	CHECK_INT(paths.n, 0);
+	CHECK_INT(unlinkat(b.fd, "var/guix/gcroots/last", 0), 0);
+	CHECK_INT(collect(&b, STORE_GC_DELETE, &paths), 0);
+	CHECK_INT(paths.n, 100000);
+	CHECK(!valid(&b, last));
+	end(&b);
+}
+
+TEST(stops_when_enough_is_freed)
+{
+	struct bench b;
+	struct gc_request req = { .action = STORE_GC_DELETE, .max_freed = 0 };
+	auto_vec struct vec paths = VEC_INIT;
+	char *last;
+
+	if (!begin(&b))
+		return;
+	last = chain(&b, 100);
+	CHECK_INT(gc(&b, req, &paths), 0);
+	CHECK_INT(paths.n, 0);
+	req.max_freed = 950;
+	CHECK_INT(gc(&b, req, &paths), 0);
+	CHECK_INT(paths.n, 10);
+	CHECK(!valid(&b, last)); /* what nothing refers to goes first */
+	CHECK_INT(collect(&b, STORE_GC_DEAD, &paths), 0);
+	CHECK_INT(paths.n, 90);
+	end(&b);
+}
+
+/* GC-03: a root that cannot be read is no reason to delete what it may hold. */
+TEST(gc_03_unreadable_roots)
+{
+	struct bench b;
+	auto_vec struct vec paths = VEC_INIT;
+	const char *one;
+
+	if (!begin(&b))
+		return;
+	one = add(&b, "one", slice_of("1"), NULL);
+	reopen(&b);
+	CHECK_INT(symlinkat(one, b.fd, "var/guix/gcroots/direct"), 0);
+	world.unreadable = "gcroots/direct";
+	CHECK_INT(collect(&b, STORE_GC_DELETE, &paths), -EIO);
+	CHECK_INT(unlinkat(b.fd, "var/guix/gcroots/direct", 0), 0);
+	CHECK_INT(symlinkat(one, b.fd, "held"), 0);
+	CHECK_INT(roots_add_indirect(b.l, arena_fmt(&b.a, "%s/held", b.dir), &b.e), 0);
+	world.unreadable = "/held";
+	CHECK_INT(collect(&b, STORE_GC_DELETE, &paths), -EIO);
+	world.unreadable = NULL;
+	CHECK(valid(&b, one) && exists(&b, one));
+	CHECK_INT(collect(&b, STORE_GC_DELETE, &paths), 0);
+	CHECK(valid(&b, one) && exists(&b, one));
+	end(&b);
+}
+
+/* GC-04: directories of roots, or the database, that are not the ones of this store. */
+TEST(gc_04_missing_file_systems)
+{
+	struct bench b;
+	auto_vec struct vec paths = VEC_INIT;
+	const char *one;
+
+	if (!begin(&b))
+		return;
+	one = add(&b, "one", slice_of("1"), NULL);
+	reopen(&b);
+	CHECK_INT(symlinkat(one, b.fd, "var/guix/profiles/p"), 0);
+	CHECK_INT(collect(&b, STORE_GC_DELETE, &paths), 0);
+	CHECK_INT(renameat(b.fd, "var/guix/profiles", b.fd, "mounted"), 0);
+	CHECK_INT(collect(&b, STORE_GC_DELETE, &paths), -ERR_INVALID);
+	CHECK_INT(mkdirat(b.fd, "var/guix/profiles", 0755), 0);
+	CHECK_INT(collect(&b, STORE_GC_DELETE, &paths), -ERR_INVALID);
+	CHECK_INT(unlinkat(b.fd, "var/guix/profiles", AT_REMOVEDIR), 0);
+	/* it may lie elsewhere */
+	CHECK_INT(symlinkat("../../mounted", b.fd, "var/guix/profiles"), 0);
+	CHECK_INT(collect(&b, STORE_GC_DELETE, &paths), 0);
+	CHECK(valid(&b, one));
+	/* the whole state directory is another: no row says that anything is valid */
+	local_close(b.l);
+	CHECK_INT(renameat(b.fd, "var", b.fd, "var-mounted"), 0);
+	CHECK(open_bench(&b));
+	CHECK_INT(collect(&b, STORE_GC_DELETE, &paths), -ERR_INVALID);
+	CHECK(exists(&b, one));
+	local_close(b.l);
+	CHECK_INT(file_delete_tree(b.fd, "var", NULL, &b.e), 0);
+	CHECK_INT(renameat(b.fd, "var-mounted", b.fd, "var"), 0);
+	CHECK(open_bench(&b));
+	CHECK_INT(collect(&b, STORE_GC_DELETE, &paths), 0);
+	CHECK(valid(&b, one));
+	end(&b);
+}
+
+/* GC-05, as far as it concerns the store: ages decide about left-over links. */
+TEST(gc_05_absurd_clock)
+{
+	struct bench b;
+	auto_vec struct vec paths = VEC_INIT;
+	const char *one;
+
+	if (!begin(&b))
+		return;
+	one = add(&b, "one", slice_of("1"), NULL);
+	reopen(&b);
+	world.now = 1000;
+	CHECK_INT(collect(&b, STORE_GC_DELETE, &paths), -ERR_INVALID);
+	world.now = 4083955200; /* 2099 */
+	CHECK_INT(collect(&b, STORE_GC_DELETE, &paths), -ERR_INVALID);
+	CHECK_INT(collect(&b, STORE_GC_DEAD, &paths), 0);
+	world.now = 0;
+	CHECK(valid(&b, one));
+	CHECK_INT(collect(&b, STORE_GC_DELETE, &paths), 0);
+	CHECK(!valid(&b, one));
+	end(&b);
+}
+
+/* GC-07: links are read, not followed. */
+TEST(gc_07_hostile_roots)
+{
+	struct bench b;
+	auto_vec struct vec paths = VEC_INIT;
+	const char *one;
+
+	if (!begin(&b))
+		return;
+	one = add(&b, "one", slice_of("1"), NULL);
+	reopen(&b);
+	CHECK_INT(mkfifoat(b.fd, "fifo", 0600), 0);
+	CHECK_INT(symlinkat(arena_fmt(&b.a, "%s/fifo", b.dir), b.fd, "var/guix/gcroots/fifo"), 0);
+	CHECK_INT(symlinkat("itself", b.fd, "var/guix/gcroots/itself"), 0);
+	CHECK_INT(symlinkat("..", b.fd, "var/guix/gcroots/up"), 0);
+	CHECK_INT(symlinkat("/dev/full/x", b.fd, "var/guix/gcroots/full"), 0);
+	for (unsigned i = 0; i < 1000; i++)
+		if (symlinkat(arena_fmt(&b.a, "%s/l%u", b.dir, i + 1), b.fd,
+			      arena_fmt(&b.a, "l%u", i)) < 0)
+			TEST_FAIL("link %u", i);
+	CHECK_INT(symlinkat(one, b.fd, "l1000"), 0);
+	CHECK_INT(symlinkat(arena_fmt(&b.a, "%s/l0", b.dir), b.fd, "var/guix/gcroots/long"), 0);
+	CHECK_INT(collect(&b, STORE_GC_LIVE, &paths), 0);
+	CHECK_INT(paths.n, 0);
+	CHECK_INT(symlinkat(arena_fmt(&b.a, "%s/l1000", b.dir), b.fd, "var/guix/gcroots/two"), 0);
+	CHECK_INT(collect(&b, STORE_GC_DELETE, &paths), 0);
+	CHECK(valid(&b, one));
+	end(&b);
+}
+
+/* GC-08: a record that was not completely written, and what a dead process left. */
+TEST(gc_08_temporary_roots)
+{
+	struct bench b;
+	auto_vec struct vec temp = VEC_INIT, paths = VEC_INIT;
+	struct roots_temp held;
+	const char *one = "/gnu/store/m1cvzn7ryg051prv84z2sjnqpix15p5k-a";
+	int fd;
+
+	if (!begin(&b))
+		return;
+	fd = openat(b.fd, "var/guix/temproots/7", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	CHECK(fd >= 0 && fd_lock(fd, false, true) == 0);
+	CHECK_INT(fd_write_full(fd, one, strlen(one) + 1), 0);
+	CHECK_INT(fd_write_full(fd, one, 20), 0);
+	CHECK_INT(roots_temp(b.l, &b.a, &temp, &held, &b.e), 0);
+	CHECK_INT(temp.n, 1);
+	roots_temp_done(&held);
+	/* no link is followed from there */
+	CHECK_INT(symlinkat("../../../etc/passwd", b.fd, "var/guix/temproots/8"), 0);
+	CHECK(collect(&b, STORE_GC_DELETE, &paths) < 0);
+	CHECK_INT(unlinkat(b.fd, "var/guix/temproots/8", 0), 0);
+	fd_close(&fd);
+	CHECK_INT(collect(&b, STORE_GC_DELETE, &paths), 0);
+	CHECK(!exists(&b, "var/guix/temproots/7"));
+	end(&b);
+}
+
+/* GC-09: what cannot be deleted does not keep the rest, and is told. */
+TEST(gc_09_undeletable)
+{
+	struct bench b;
+	auto_vec struct vec paths = VEC_INIT;
+	const char *one, *two;
+
+	if (!begin(&b))
+		return;
+	one = add(&b, "one", slice_of("1"), NULL);
+	two = add(&b, "two", slice_of("2"), NULL);
+	reopen(&b);
+	CHECK_INT(mkdirat(b.fd, "gnu/store/rubbish", 0755), 0);
+	CHECK_INT(mkdirat(b.fd, "gnu/store/rubbish/stuck", 0755), 0);
+	world.undeletable = "stuck";
+	CHECK_INT(collect(&b, STORE_GC_DELETE, &paths), -EIO);
+	CHECK(strstr(b.e.msg, "1 thing could not be deleted") && strstr(b.e.msg, "stuck"));
+	CHECK(!exists(&b, one) && !exists(&b, two) && !exists(&b, "gnu/store/rubbish"));
+	CHECK_INT(collect(&b, STORE_GC_DELETE, &paths), -EIO);
+	world.undeletable = NULL;
+	CHECK_INT(collect(&b, STORE_GC_DELETE, &paths), 0);
+	CHECK(!exists(&b, "gnu/store/trash"));
+	end(&b);
+}
+
+/* Of .links only that is looked at which lost a name; all of it after an interrupted run. */
+TEST(links_of_what_is_deleted)
+{
+	struct bench b;
+	auto_vec struct vec paths = VEC_INIT;
+	static char text[LINKS_SIZE_MIN + 1];
+	const char *one, *other;
+	struct stat st;
+	int fd;
+
+	if (!begin(&b))
+		return;
+	memset(text, 'x', sizeof(text) - 1);
+	one = add(&b, "one", slice_of(text), NULL);
+	text[0] = 'y';
+	other = add(&b, "other", slice_of(text), NULL);
+	CHECK_INT(fstatat(b.fd, one + 1, &st, AT_SYMLINK_NOFOLLOW), 0);
+	CHECK_INT(st.st_nlink, 2);
+	reopen(&b);
+	CHECK_INT(symlinkat(other, b.fd, "var/guix/gcroots/other"), 0);
+	fd = openat(b.fd, "gnu/store/.links/alone", O_RDWR | O_CREAT | O_CLOEXEC, 0444);
+	CHECK(fd >= 0);
+	fd_close(&fd);
+	CHECK_INT(collect(&b, STORE_GC_DELETE, &paths), 0);
+	CHECK_INT(paths.n, 1);
+	fd = openat(b.fd, "gnu/store/.links", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	CHECK_INT(fstat(fd, &st), 0);
+	fd_close(&fd);
+	CHECK(exists(&b, "gnu/store/.links/alone")); /* not looked at */
+	CHECK_INT(mkdirat(b.fd, "gnu/store/trash", 0700), 0);
+	CHECK_INT(collect(&b, STORE_GC_DELETE, &paths), 0);
+	CHECK(!exists(&b, "gnu/store/.links/alone") && !exists(&b, "gnu/store/trash"));
+	CHECK_INT(fstatat(b.fd, other + 1, &st, AT_SYMLINK_NOFOLLOW), 0);
+	CHECK_INT(st.st_nlink, 2);
+	end(&b);
+}
+
+TEST_MAIN(long_chains_need_no_stack, stops_when_enough_is_freed, gc_03_unreadable_roots,
+	  gc_04_missing_file_systems, gc_05_absurd_clock, gc_07_hostile_roots,
+	  gc_08_temporary_roots, gc_09_undeletable, links_of_what_is_deleted);
