@@ -51,7 +51,7 @@ static void option_label(const struct cmd_opt *o, struct str *out)
 		str_add(out, "    ");
 	str_addf(out, "--%s", o->name);
 	if (o->arg)
-		str_addf(out, " %s", o->arg);
+		str_addf(out, o->kind == CMD_YESNO ? "[=%s]" : " %s", o->arg);
 }
 
 static void print_row(const char *label, const char *text, int width)
@@ -174,7 +174,7 @@ static const struct cmd_opt *find_letter(const struct cmd *c, char letter)
 
 static bool takes_value(const struct cmd_opt *o)
 {
-	return o->kind != CMD_FLAG && o->kind != CMD_COUNT;
+	return o->kind != CMD_FLAG && o->kind != CMD_COUNT && o->kind != CMD_YESNO;
 }
 
 /* Store one option; value is NULL for flags and counts. */
@@ -196,6 +196,12 @@ static int apply(struct parser *p, const struct cmd_opt *o, char *value)
 		if (text_u64(slice_of(value), UINT64_MAX, (uint64_t *)place) < 0)
 			return cmd_usage(p->e, "option --%s needs a number, not '%s'", o->name,
 					 value);
+		return 0;
+	case CMD_YESNO:
+		if (value && strcmp(value, "yes") != 0 && strcmp(value, "no") != 0)
+			return cmd_usage(p->e, "option --%s takes yes or no, not '%s'", o->name,
+					 value);
+		*(enum cmd_yesno *)place = value && *value == 'n' ? CMD_NO : CMD_YES;
 		return 0;
 	case CMD_LIST:
 		vec_add((struct vec *)place, value);
@@ -238,7 +244,7 @@ static int parse_long(struct parser *p, char *arg, char ***next)
 	o = find_long(p->cmd, name);
 	if (!o)
 		return unknown_long(p, name);
-	if (!takes_value(o) && value)
+	if (!takes_value(o) && o->kind != CMD_YESNO && value)
 		return cmd_usage(p->e, "option --%s takes no value", o->name);
 	if (takes_value(o) && !value) {
 		value = **next;

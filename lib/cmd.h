@@ -22,7 +22,10 @@ enum cmd_kind {
 	CMD_U64,   /* uint64_t */
 	CMD_COUNT, /* unsigned: incremented */
 	CMD_LIST,  /* struct vec of char *, in order */
+	CMD_YESNO, /* enum cmd_yesno: --name, --name=yes, --name=no */
 };
+
+enum cmd_yesno { CMD_UNSET, CMD_YES, CMD_NO };
 
 struct cmd_opt {
 	const char *name; /* long name without dashes */

@@ -121,7 +121,8 @@ static int start_sandboxed(struct build *b, int tree, int write_end, struct err 
 	auto_arena struct arena a = ARENA_INIT;
 	struct session *s = b->s;
 	const struct drv *d = b->drv;
-	if (!system_ok(d->system)) {
+	if (!system_ok(d->system) &&
+	    !(s->policy.system && strcmp(d->system, s->policy.system) == 0)) {
 		session_trace(s, "unsupported-platform %s %s", b->drv_path, d->system);
 		return err_set(e, -ERR_BUILD, "a `%s' is required to build `%s'", d->system,
 			       b->drv_path);
@@ -170,6 +171,8 @@ static int start_sandboxed(struct build *b, int tree, int write_end, struct err 
 		.argv = argv,
 		.envp = envp,
 		.system = d->system,
+		.old_kernel = s->policy.old_kernel,
+		.extra = s->policy.dirs,
 		.log = write_end,
 		.lock = b->id.lock,
 	};
@@ -182,6 +185,9 @@ int build_start(struct build *b, struct err *e)
 	b->proc = (struct proc)PROC_INIT;
 	b->log = b->top = b->out = b->end = -1;
 	b->said = (struct str)STR_INIT;
+	b->line = (struct str)STR_INIT;
+	b->log_bytes = 0;
+	b->round++;
 	int r = session_take_id(s, &b->id, e);
 	if (r)
 		return r;
@@ -189,8 +195,8 @@ int build_start(struct build *b, struct err *e)
 	auto_fd int tree = -1;
 	auto_fd int write_end = -1;
 	r = make_dirs(b, &tree, e);
-	if (!r)
-		r = buildlog_open(s->l, b->drv_path, &b->file, e);
+	if (!r && !s->policy.lose_logs)
+		r = buildlog_open(s->l, b->drv_path, s->policy.plain_logs, &b->file, e);
 	if (!r)
 		r = make_pipe(b, &write_end, e);
 	if (r)
@@ -200,9 +206,10 @@ int build_start(struct build *b, struct err *e)
 	if (r)
 		return r;
 	auto_str struct str log = STR_INIT;
-	buildlog_path(s->l, b->drv_path, &log);
-	session_trace(s, "build-started %s - %s %s %d", b->drv_path, b->drv->system, log.buf,
-		      (int)b->proc.pid);
+	if (!s->policy.lose_logs)
+		buildlog_path(s->l, b->drv_path, s->policy.plain_logs, &log);
+	session_trace(s, "build-started %s - %s %s %d", b->drv_path, b->drv->system,
+		      log.len ? log.buf : "", (int)b->proc.pid);
 	return 0;
 }
 
@@ -270,9 +277,9 @@ int build_output(struct build *b, bool *ret_end, struct err *e)
 		if (is_builtin(b))
 			keep_said(b, buf, (size_t)n);
 		forward(b, buf, (size_t)n);
-		if (b->s->max_log && b->log_bytes > b->s->max_log)
+		if (b->s->policy.max_log && b->log_bytes > b->s->policy.max_log)
 			return err_set(e, -ERR_BUILD, "`%s' wrote more than %llu bytes of output",
-				       b->drv_path, (unsigned long long)b->s->max_log);
+				       b->drv_path, (unsigned long long)b->s->policy.max_log);
 	}
 	return 0;
 }
@@ -291,9 +298,8 @@ static int judge(struct build *b, int status, struct err *e)
 			 strsignal(WTERMSIG(status)));
 	int r = err_set(e, -ERR_BUILD, "builder for `%s' %s", b->drv_path, text);
 	struct statvfs v;
-	if (fstatvfs(b->top, &v) == 0 && (uint64_t)v.f_bavail * v.f_bsize < LOW_SPACE)
-		err_hint(e, r, "the disk is nearly full");
-	return r;
+	b->disk_full = fstatvfs(b->top, &v) == 0 && (uint64_t)v.f_bavail * v.f_bsize < LOW_SPACE;
+	return b->disk_full ? err_hint(e, r, "the disk is nearly full") : r;
 }
 
 int build_finish(struct build *b, struct err *e)
@@ -356,7 +362,7 @@ static void remove_out(struct build *b)
 		(void)file_delete_tree(tmp, b->out_name, NULL, NULL);
 }
 
-void build_done(struct build *b, bool keep)
+static void clean_up(struct build *b, bool keep)
 {
 	struct session *s = b->s;
 	if (b->proc.pid > 0) {
@@ -380,4 +386,20 @@ void build_done(struct build *b, bool keep)
 	if (b->have_id)
 		session_put_id(s, &b->id);
 	b->have_id = false;
+}
+
+int build_again(struct build *b, bool *ret, struct err *e)
+{
+	*ret = b->round < b->rounds;
+	if (!*ret)
+		return 0;
+	clean_up(b, false);
+	return build_start(b, e);
+}
+
+void build_done(struct build *b, bool keep)
+{
+	clean_up(b, keep);
+	free(b->before);
+	b->before = NULL;
 }

@@ -16,6 +16,7 @@ struct build {
 	const struct drv *drv;	  /* borrowed */
 	const struct vec *inputs; /* borrowed: closure of the inputs, sorted store paths */
 	bool check;		  /* compare with what is valid, register nothing */
+	uint64_t rounds;	  /* builds that must agree, at least 1 */
 	/* private */
 	struct build_id id;
 	bool have_id;
@@ -29,16 +30,21 @@ struct build {
 	char tree[256];		 /* "guix-build-NAME.drv-0" */
 	uint64_t started, heard; /* ns */
 	uint64_t log_bytes;
-	struct str line; /* owned: output that waits for the end of its line */
-	struct str said; /* owned: last line of a builtin, its reason when it fails */
+	struct str line;       /* owned: output that waits for the end of its line */
+	struct str said;       /* owned: last line of a builtin, its reason when it fails */
+	uint64_t round;	       /* from 1 */
+	struct digest *before; /* owned: of the outputs, in the round before; NULL: none */
+	bool disk_full;	       /* may be why it failed */
 };
 
-/* Start. s, drv_path, drv, inputs, check are set, the rest is zero. On failure build_done() cleans
- * up as after success. */
+/* Start. s, drv_path, drv, inputs, check, rounds are set, the rest is zero. On failure build_done()
+ * cleans up as after success. */
 int build_start(struct build *b, struct err *e);
 /* Take what the builder has printed. *ret_end: there is nothing more to come. */
 int build_output(struct build *b, bool *ret_end, struct err *e);
-/* The builder is dead: judge its end, and register its outputs. */
+/* The builder is dead: judge its end, and, after the last round, register its outputs. */
 int build_finish(struct build *b, struct err *e);
+/* After build_finish: start the next round. *ret false: that was the last. */
+int build_again(struct build *b, bool *ret, struct err *e);
 /* Kill what runs, delete what is left; with keep the build tree is kept, and said so. */
 void build_done(struct build *b, bool keep);

@@ -27,25 +27,25 @@ static void names(const char *drv, char dir[16], const char **ret_rest)
 	*ret_rest = strlen(base) > 2 ? base + 2 : "";
 }
 
-static const char *suffix(const struct local *l)
+static const char *suffix(const struct local *l, bool plain)
 {
-	return dialect_facts(l->dialect)->log_suffix;
+	return plain ? "" : dialect_facts(l->dialect)->log_suffix;
 }
 
-void buildlog_path(const struct local *l, const char *drv, struct str *out)
+void buildlog_path(const struct local *l, const char *drv, bool plain, struct str *out)
 {
 	char dir[16];
 	const char *rest;
 	names(drv, dir, &rest);
-	str_addf(out, "%s/%s//%s%s", l->log_dir, dir, rest, suffix(l));
+	str_addf(out, "%s/%s//%s%s", l->log_dir, dir, rest, suffix(l, plain));
 }
 
-static int open_file(struct local *l, const char *drv, struct err *e)
+static int open_file(struct local *l, const char *drv, const char *end, struct err *e)
 {
 	char dir[16], file[300];
 	const char *rest;
 	names(drv, dir, &rest);
-	snprintf(file, sizeof(file), "%s/%s%s", dir, rest, suffix(l));
+	snprintf(file, sizeof(file), "%s/%s%s", dir, rest, end);
 	int flags = O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC;
 	int fd = openat(l->log_fd, file, flags, 0644);
 	if (fd < 0 && errno == ENOENT) {
@@ -59,20 +59,34 @@ static int open_file(struct local *l, const char *drv, struct err *e)
 	return fd;
 }
 
-int buildlog_open(struct local *l, const char *drv, struct buildlog **ret, struct err *e)
+static void remove_other(struct local *l, const char *drv)
 {
-	auto_fd int fd = open_file(l, drv, e);
+	char dir[16], file[300];
+	const char *rest;
+	names(drv, dir, &rest);
+	snprintf(file, sizeof(file), "%s/%s%s", dir, rest, suffix(l, false));
+	if (*suffix(l, false))
+		(void)unlinkat(l->log_fd, file, 0); /* mostly there is none */
+}
+
+int buildlog_open(struct local *l, const char *drv, bool plain, struct buildlog **ret,
+		  struct err *e)
+{
+	const char *end = suffix(l, plain);
+	auto_fd int fd = open_file(l, drv, end, e);
 	if (fd < 0)
 		return fd;
 	struct buildlog *b = calloc(1, sizeof(*b));
 	if (b)
-		b->plain = !*suffix(l);
+		b->plain = !*end;
 	/* 15 + 16: the largest window, gzip format; level 6 costs less than builders print */
 	if (!b || (!b->plain &&
 		   deflateInit2(&b->z, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK)) {
 		free(b);
 		return err_set(e, -ENOMEM, "out of memory");
 	}
+	if (plain) /* whoever looks for the log must not find that of an earlier build */
+		remove_other(l, drv);
 	b->fd = fd_take(&fd);
 	*ret = b;
 	return 0;
@@ -93,6 +107,8 @@ static void pump(struct buildlog *b, int flush)
 
 void buildlog_add(struct buildlog *b, const void *p, size_t n)
 {
+	if (!b)
+		return;
 	if (b->plain) {
 		b->err = b->err ? b->err : fd_write_full(b->fd, p, n);
 		return;

@@ -104,6 +104,7 @@ static int run_embedded(struct store_conn *c, int *ret, struct err *e)
 					   .state_dir = c->state_dir,
 					   .log_dir = c->log_dir,
 					   .dialect = DIALECT_ANY },
+				.policy = POLICY_INIT,
 				.client_uid = geteuid(),
 				.client_gid = getegid(),
 				.trusted = true,

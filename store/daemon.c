@@ -3,27 +3,25 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 
 #include "lib/fd.h"
-#include "lib/path.h"
 #include "lib/size.h"
-#include "lib/text.h"
 #include "store/fetch.h"
 #include "store/kernel.h"
+#include "store/listen.h"
 #include "store/slots.h"
 
-#define SOCKETS_MAX	 16
-#define BACKLOG		 64
 #define CONNECTIONS_MAX	 512
 #define CONNECTIONS_USER 64 /* of one user other than root */
 #define ROOT_RESERVE	 16
@@ -31,109 +29,14 @@
 
 struct listener {
 	const struct daemon_opts *o;
-	int fds[SOCKETS_MAX]; /* owned */
+	int fds[LISTEN_MAX]; /* owned */
 	size_t n;
 	int signals; /* owned */
 	struct broker *broker;
 	bool stop;
 };
 
-/* ---- Sockets --------------------------------------------------------------------------------- */
-
-/* The directory of the socket, which nobody else may be able to change. */
-static int open_dir(const char *path, int *ret, struct err *e)
-{
-	char dir[PATH_MAX];
-	int r = path_dir(dir, path);
-	if (r)
-		return err_num(e, r, "%s", path);
-	r = file_mkdir_p(AT_FDCWD, dir, 0755, e);
-	if (r)
-		return r;
-	auto_fd int fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	struct stat st;
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return err_sys(e, "cannot open the directory %s", dir);
-	bool sticky = (st.st_mode & S_ISVTX) != 0;
-	if ((st.st_mode & 022) && !sticky)
-		return err_set(e, -ERR_INVALID, "the directory %s is writable by others", dir);
-	if (st.st_uid != geteuid() && st.st_uid != 0)
-		return err_set(e, -ERR_INVALID, "the directory %s belongs to somebody else", dir);
-	*ret = fd_take(&fd);
-	return 0;
-}
-
-/* Whether somebody listens there. */
-static bool is_served(const struct sockaddr_un *sa)
-{
-	auto_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	return fd >= 0 && connect(fd, (const struct sockaddr *)sa, sizeof(*sa)) == 0;
-}
-
-static int listen_at(struct listener *l, const char *path, struct err *e)
-{
-	auto_fd int dir = -1;
-	int r = open_dir(path, &dir, e);
-	if (r)
-		return r;
-	/* By way of the directory's descriptor: the path may be longer than an address. */
-	struct sockaddr_un sa = { .sun_family = AF_UNIX };
-	int n = snprintf(sa.sun_path, sizeof(sa.sun_path), "/proc/self/fd/%d/%s", dir,
-			 path_base(path));
-	if (n < 0 || (size_t)n >= sizeof(sa.sun_path))
-		return err_set(e, -ENAMETOOLONG, "the socket name %s is too long", path);
-	if (is_served(&sa))
-		return err_set(e, -ERR_IN_USE, "a daemon is listening at %s already", path);
-	if (unlinkat(dir, path_base(path), 0) < 0 && errno != ENOENT)
-		return err_sys(e, "cannot remove the old socket %s", path);
-	auto_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return err_sys(e, "cannot make a socket");
-	mode_t old = umask(0111);
-	r = bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 ? -errno : 0;
-	umask(old);
-	if (!r && listen(fd, BACKLOG) < 0)
-		r = -errno;
-	if (r)
-		return err_num(e, r, "cannot listen at %s", path);
-	l->fds[l->n++] = fd_take(&fd);
-	return 0;
-}
-
-/* Descriptors given by the one who started us. */
-static int take_given(struct listener *l, struct err *e)
-{
-	const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
-	uint64_t p, n;
-	if (!pid || !fds || text_u64(slice_of(pid), INT32_MAX, &p) || (pid_t)p != getpid())
-		return 0;
-	if (text_u64(slice_of(fds), SOCKETS_MAX, &n) || n == 0)
-		return err_set(e, -ERR_INVALID, "bad LISTEN_FDS=%s", fds);
-	for (uint64_t i = 0; i < n; i++) {
-		int fd = FIRST_FD + (int)i;
-		if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
-			return err_sys(e, "descriptor %d of LISTEN_FDS", fd);
-		(void)fd_set_nonblock(fd, true); /* open, as was just seen */
-		l->fds[l->n++] = fd;
-	}
-	unsetenv("LISTEN_PID");
-	unsetenv("LISTEN_FDS");
-	unsetenv("LISTEN_FDNAMES");
-	return 0;
-}
-
-static int open_sockets(struct listener *l, struct err *e)
-{
-	int r = take_given(l, e);
-	if (r || l->n)
-		return r;
-	const struct vec *v = l->o->listen;
-	if (v->n > SOCKETS_MAX)
-		return err_set(e, -ERR_LIMIT, "at most %d sockets", SOCKETS_MAX);
-	for (size_t i = 0; !r && i < v->n; i++)
-		r = listen_at(l, v->v[i], e);
-	return r;
-}
+/* ---- Start ----------------------------------------------------------------------------------- */
 
 static void tell_ready(void)
 {
@@ -182,6 +85,23 @@ static void child(struct listener *l, int conn, int slots, const struct ucred *p
 	_exit(0);
 }
 
+/* Who is at the other end, as the kernel says; over TCP it cannot, and a connection that hangs is
+ * found out by its own means. */
+static bool identify(int conn, struct ucred *ret)
+{
+	int domain, one = 1;
+	socklen_t len = sizeof(domain);
+	if (getsockopt(conn, SOL_SOCKET, SO_DOMAIN, &domain, &len) < 0)
+		return false;
+	if (domain == AF_UNIX) {
+		len = sizeof(*ret);
+		return getsockopt(conn, SOL_SOCKET, SO_PEERCRED, ret, &len) == 0;
+	}
+	*ret = (struct ucred){ .uid = (uid_t)-1, .gid = (gid_t)-1 };
+	return setsockopt(conn, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one)) == 0 &&
+	       setsockopt(conn, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) == 0;
+}
+
 static void accept_one(struct listener *l, int sock)
 {
 	auto_fd int conn = accept4(sock, NULL, NULL, SOCK_CLOEXEC);
@@ -192,8 +112,7 @@ static void accept_one(struct listener *l, int sock)
 		return;
 	}
 	struct ucred peer;
-	socklen_t len = sizeof(peer);
-	if (getsockopt(conn, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 || !admit(l, peer.uid))
+	if (!identify(conn, &peer) || !admit(l, peer.uid))
 		return;
 	int slots;
 	if (broker_join(l->broker, peer.uid, &slots, NULL))
@@ -216,7 +135,7 @@ static void on_signal(struct listener *l)
 
 static int turn(struct listener *l, struct err *e)
 {
-	static struct pollfd p[1 + SOCKETS_MAX + CONNECTIONS_MAX + 1];
+	static struct pollfd p[1 + LISTEN_MAX + CONNECTIONS_MAX + 1];
 	static int members[CONNECTIONS_MAX + 1];
 	size_t n = 0;
 	p[n++] = (struct pollfd){ .fd = l->signals, .events = POLLIN };
@@ -259,7 +178,7 @@ int daemon_run(const struct daemon_opts *o, struct err *e)
 	if (!r && broker_new((unsigned)jobs, &l.broker))
 		r = err_set(e, -ENOMEM, "out of memory");
 	if (!r)
-		r = open_sockets(&l, e);
+		r = listen_open(o->listen, l.fds, &l.n, e);
 	if (!r) {
 		fetch_hosts_share();
 		tell_ready();

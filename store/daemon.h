@@ -8,7 +8,7 @@
 
 struct daemon_opts {
 	struct serve_opts serve;  /* client and broker are filled in for each connection */
-	const struct vec *listen; /* paths of sockets; empty: the usual one */
+	const struct vec *listen; /* as for listen_open() */
 	void (*ready)(void *arg); /* called once connections are accepted; may be NULL */
 	void *arg;
 };

@@ -79,6 +79,11 @@ enum statement {
 	Q_ADD_REF,
 	Q_ADD_OUTPUT,
 	Q_DELETE,
+	Q_FAIL,
+	Q_HAS_FAILED,
+	Q_FAILED,
+	Q_FORGIVE,
+	Q_FORGIVE_ALL,
 	Q_MAX
 };
 
@@ -119,6 +124,12 @@ static const char *const statements[Q_MAX] = {
 	[Q_ADD_OUTPUT] =
 		"insert or replace into DerivationOutputs (drv, id, path) values (" ID_OF ", ?, ?)",
 	[Q_DELETE] = "delete from ValidPaths where path = ?",
+	[Q_FAIL] = "insert or ignore into FailedPaths (path, time)"
+		   " values (?, cast(strftime('%s') as integer))",
+	[Q_HAS_FAILED] = "select 1 from FailedPaths where path = ?",
+	[Q_FAILED] = "select path from FailedPaths order by path",
+	[Q_FORGIVE] = "delete from FailedPaths where path = ?",
+	[Q_FORGIVE_ALL] = "delete from FailedPaths",
 };
 
 struct db {
@@ -416,11 +427,12 @@ int db_sync(struct db *db, struct err *e)
 /* ---- Questions --------------------------------------------------------------------------------
  */
 
-int db_is_valid(struct db *db, const char *path, bool *ret, struct err *e)
+/* Whether the statement has a row for path. */
+static int has_row(struct db *db, enum statement q, const char *path, bool *ret, struct err *e)
 {
 	sqlite3_stmt *st = NULL;
 	bool row = false;
-	int r = prepare(db, Q_IS_VALID, &st, e);
+	int r = prepare(db, q, &st, e);
 
 	if (r < 0)
 		return r;
@@ -431,6 +443,11 @@ int db_is_valid(struct db *db, const char *path, bool *ret, struct err *e)
 	if (r == 0)
 		*ret = row;
 	return r;
+}
+
+int db_is_valid(struct db *db, const char *path, bool *ret, struct err *e)
+{
+	return has_row(db, Q_IS_VALID, path, ret, e);
 }
 
 static int parse_hash(struct db *db, const char *path, struct slice text, struct digest *ret,
@@ -658,6 +675,29 @@ int db_delete(struct db *db, const char *path, struct err *e)
 	if (r == -ERR_IN_USE)
 		return err_set(e, r, "path '%s' is still in use: others refer to it", path);
 	return r < 0 ? err_set(e, r, "%s", inner.msg) : 0;
+}
+
+/* ---- Failures --------------------------------------------------------------------------------
+ */
+
+int db_fail_add(struct db *db, const char *path, struct err *e)
+{
+	return run_with(db, Q_FAIL, e, path);
+}
+
+int db_fail_has(struct db *db, const char *path, bool *ret, struct err *e)
+{
+	return has_row(db, Q_HAS_FAILED, path, ret, e);
+}
+
+int db_fail_all(struct db *db, struct arena *a, struct vec *ret, struct err *e)
+{
+	return collect(db, Q_FAILED, a, NULL, ret, NULL, e);
+}
+
+int db_fail_forget(struct db *db, const char *path, struct err *e)
+{
+	return path ? run_with(db, Q_FORGIVE, e, path) : run(db, Q_FORGIVE_ALL, NULL, 0, e);
 }
 
 /* ---- A fresh database for an image ------------------------------------------------------------

@@ -70,3 +70,9 @@ int db_set_sigs(struct db *db, const char *path, const char *sigs, struct err *e
 int db_add_ref(struct db *db, const char *referrer, const char *reference, struct err *e);
 int db_add_output(struct db *db, const char *drv, const char *id, const char *path, struct err *e);
 int db_delete(struct db *db, const char *path, struct err *e); /* referrers: -ERR_IN_USE */
+
+/* Guix's schema alone: paths whose build has failed. Those that change it inside db_begin. */
+int db_fail_add(struct db *db, const char *path, struct err *e);
+int db_fail_has(struct db *db, const char *path, bool *ret, struct err *e);
+int db_fail_all(struct db *db, struct arena *a, struct vec *ret, struct err *e);
+int db_fail_forget(struct db *db, const char *path, struct err *e); /* NULL: all */

@@ -31,7 +31,8 @@ struct goal {
 	struct drv *drv;
 	enum goal_state state;
 	bool check, builtin;
-	struct vec wanted; /* output ids; empty: all */
+	bool failed_before; /* as the failure cache has it */
+	struct vec wanted;  /* output ids; empty: all */
 	bool all_wanted;
 	struct vec waiters; /* goals that need this one */
 	size_t pending;	    /* inputs that are not done */
@@ -87,10 +88,17 @@ static int expand(struct goals *g, struct goal *goal, unsigned depth, struct err
 {
 	goal->state = GOAL_WAITING;
 	g->unfinished++;
+	int r = g->s->policy.cache_failures && !goal->check
+			? local_failed_any(g->s->l, goal->drv, &goal->failed_before, e)
+			: 0;
+	if (r || goal->failed_before) { /* which needs no inputs */
+		goal->state = GOAL_READY;
+		return r;
+	}
 	for (size_t i = 0; i < goal->drv->ninputs; i++) {
 		const struct drv_input *in = &goal->drv->inputs[i];
 		struct goal *dep;
-		int r = get_goal(g, in->path, in->outputs, in->noutputs, depth + 1, &dep, e);
+		r = get_goal(g, in->path, in->outputs, in->noutputs, depth + 1, &dep, e);
 		if (r)
 			return r;
 		if (dep->state == GOAL_DONE)
@@ -247,12 +255,15 @@ static void release(struct goals *g, struct goal *goal, bool keep)
 
 static void fail_goal(struct goals *g, struct goal *goal, const struct err *e)
 {
+	bool timeout = e->code == -ERR_TIMEOUT, started = goal->state == GOAL_RUNNING;
+	if (timeout || goal->failed_before)
+		session_trace(g->s, "build-failed %s - %s", goal->path,
+			      timeout ? "timeout" : "cached");
+	else
+		session_trace(g->s, "build-failed %s - %d %s", goal->path, started, e->msg);
 	goal->code = e->code;
 	goal->state = GOAL_FAILED;
 	g->unfinished--;
-	const char *kind = e->code == -ERR_TIMEOUT ? "timeout" : "1 ";
-	session_trace(g->s, "build-failed %s - %s%s", goal->path, kind,
-		      e->code == -ERR_TIMEOUT ? "" : e->msg);
 	if (!g->s->plan) /* our own client makes a report of the line above */
 		session_say(g->s, "%s", e->msg);
 	if (!g->first.code) {
@@ -327,6 +338,7 @@ static int launch(struct goals *g, struct goal *goal, struct err *e)
 			     .drv = goal->drv,
 			     .inputs = &goal->inputs,
 			     .check = goal->check,
+			     .rounds = goal->check || drv_is_fixed(goal->drv) ? 1 : g->s->rounds,
 			     .log = -1,
 			     .top = -1,
 			     .out = -1,
@@ -348,8 +360,11 @@ static int start_goal(struct goals *g, struct goal *goal, struct err *e)
 		g->downloads++;
 	else
 		g->builders++;
-	int r = lock_outputs(g, goal, e);
 	bool valid = false;
+	int r = goal->failed_before
+			? err_set(e, -ERR_BUILD, "build of `%s' failed before (cached failure)",
+				  goal->path)
+			: lock_outputs(g, goal, e);
 	if (!r && !goal->check)
 		r = wanted_valid(g, goal, &valid, e);
 	if (!r && valid) { /* somebody else made it meanwhile */
@@ -366,10 +381,29 @@ static int start_goal(struct goals *g, struct goal *goal, struct err *e)
 	return r;
 }
 
+/* What the derivation is to blame for, as far as can be told. */
+static void remember_failure(struct goals *g, struct goal *goal)
+{
+	struct err e = ERR_INIT;
+	if (!g->s->policy.cache_failures || drv_is_fixed(goal->drv) || goal->build.disk_full)
+		return;
+	if (local_failed_add(g->s->l, goal->drv, &e))
+		session_say(g->s, "note: %s", e.msg);
+}
+
 static int finish_goal(struct goals *g, struct goal *goal, struct err *e)
 {
 	struct err why = ERR_INIT;
+	bool again = false;
 	int r = build_finish(&goal->build, &why);
+	if (!r)
+		r = build_again(&goal->build, &again, &why);
+	if (!r && again) {
+		goal->log_end = false;
+		return 0;
+	}
+	if (r == -ERR_BUILD)
+		remember_failure(g, goal);
 	release(g, goal, r && g->s->keep_failed);
 	if (r && !is_build_failure(r)) {
 		session_trace(g->s, "build-failed %s - 1 %s", goal->path, why.msg);

@@ -163,6 +163,16 @@ int local_add_known(struct local *l, const struct store_info *info, struct nar_s
 /* Add signatures to those of a valid path; stores of Nix's family alone. */
 int local_add_sigs(struct local *l, const char *path, const struct vec *sigs, struct err *e);
 
+/* ---- Failures (local-failed.c): what a daemon with --cache-failures does not try again
+ * ----------- Stores of Nix's family remember none.
+ */
+
+int local_failed_add(struct local *l, const struct drv *d, struct err *e); /* its outputs */
+int local_failed_any(struct local *l, const struct drv *d, bool *ret, struct err *e);
+int local_failed_all(struct local *l, struct arena *a, struct vec *ret, struct err *e); /* sorted */
+/* Forget paths; that of a derivation stands for its outputs, too, and "*" for all. */
+int local_failed_forget(struct local *l, const struct vec *paths, struct err *e);
+
 /* ---- Upkeep ------------------------------------------------------------------------------------
  */
 

@@ -13,6 +13,9 @@
 #include "store/copytree.h"
 #include "store/scan.h"
 
+#define KEPT	   "-check"
+#define KEPT_LATER "-check-2"
+
 /* One output on its way into the store. */
 struct output {
 	const struct drv_output *o; /* borrowed from the derivation */
@@ -297,12 +300,12 @@ static int examine(struct outputs *o, struct output *out, struct err *e)
 
 /* ---- Ends ------------------------------------------------------------------------------------ */
 
-/* Move the differing result beside the valid one, for a person to compare. */
-static void keep_difference(struct outputs *o, struct output *out, struct err *e)
+/* Move a result beside the place of the valid one, for a person to compare. */
+static void keep_result(struct outputs *o, struct output *out, const char *suffix, struct err *e)
 {
 	char to[300];
 	int store = o->b->s->l->store_fd;
-	snprintf(to, sizeof(to), "%s-check", out->base);
+	snprintf(to, sizeof(to), "%s%s", out->base, suffix);
 	(void)file_delete_tree(store, to, NULL, NULL);
 	struct stat st;
 	if (fstatat(out->dirfd, out->name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode))
@@ -325,10 +328,43 @@ static int compare(struct outputs *o, struct err *e)
 			"derivation `%s' may not be deterministic: output `%s' differs",
 			o->b->drv_path, out->o->path);
 		if (o->b->s->keep_failed)
-			keep_difference(o, out, e);
+			keep_result(o, out, KEPT, e);
 		return -ERR_DIFFERS;
 	}
 	return 0;
+}
+
+/* One output of a round and of the one before, of which that is kept which KEPT names. */
+static int compare_round(struct outputs *o, struct output *out, struct digest *before,
+			 struct err *e)
+{
+	struct build *b = o->b;
+	bool differs = b->round > 1 && !digest_eq(before, &out->info.nar_hash);
+	if (differs)
+		err_set(e, -ERR_DIFFERS, "output `%s' of `%s' differs from previous round",
+			out->o->path, b->drv_path);
+	if (b->s->keep_failed && (differs || b->round < b->rounds))
+		keep_result(o, out, differs ? KEPT_LATER : KEPT, differs ? e : NULL);
+	*before = out->info.nar_hash;
+	return differs ? -ERR_DIFFERS : 0;
+}
+
+static int compare_rounds(struct outputs *o, struct err *e)
+{
+	struct build *b = o->b;
+	int r = 0;
+	if (!b->before)
+		b->before = calloc(b->drv->noutputs, sizeof(*b->before));
+	if (!b->before)
+		return err_set(e, -ENOMEM, "out of memory");
+	for (size_t i = 0; !r && i < o->n; i++)
+		r = compare_round(o, &o->v[i], &b->before[o->v[i].o - b->drv->outputs], e);
+	for (size_t i = 0; !r && b->s->keep_failed && b->round == b->rounds && i < o->n; i++) {
+		char name[300];
+		snprintf(name, sizeof(name), "%s" KEPT, o->v[i].base);
+		(void)file_delete_tree(b->s->l->store_fd, name, NULL, NULL); /* else rubbish */
+	}
+	return r;
 }
 
 static int install(struct outputs *o, struct err *e)
@@ -371,7 +407,9 @@ static int take_all(struct outputs *o, struct err *e)
 		return compare(o, e);
 	for (size_t i = 0; !r && i < o->n; i++)
 		r = check_refs(o, &o->v[i], e);
-	return r ? r : install(o, e);
+	if (!r && o->b->rounds > 1)
+		r = compare_rounds(o, e);
+	return r || o->b->round < o->b->rounds ? r : install(o, e);
 }
 
 int outputs_take(struct build *b, struct err *e)

@@ -29,9 +29,6 @@
 	 CLONE_NEWUTS | KERNEL_CLONE_NEWCGROUP)
 #define MOUNT_SAFE   (KERNEL_MOUNT_ATTR_NOSUID | KERNEL_MOUNT_ATTR_NODEV)
 #define MOUNT_INPUT  (MOUNT_SAFE | KERNEL_MOUNT_ATTR_RDONLY)
-#define ID_BASE	     872415232U /* 0x34000000: far from what systems hand out */
-#define ID_COUNT     4096U
-#define ID_DIR	     "/run/cairn-build-ids"
 #define REPORT_MAX   400
 #define DESCRIPTORS  1024
 #define SCRIPT_LINE  256 /* what the kernel reads of a program */
@@ -337,6 +334,8 @@ static void set_personality(struct child *c)
 	unsigned long p = ADDR_NO_RANDOMIZE;
 	if (strcmp(c->s->system, "i686-linux") == 0 || strcmp(c->s->system, "armhf-linux") == 0)
 		p |= PER_LINUX32;
+	if (c->s->old_kernel)
+		p |= UNAME26;
 	if (personality(p) < 0)
 		die(c, 'S', "cannot set the personality");
 }
@@ -687,82 +686,4 @@ int sandbox_status(int *end, int init_status)
 		init_status = status;
 	fd_close(end);
 	return init_status;
-}
-
-/* ---- Ids ------------------------------------------------------------------------------------- */
-
-/* Whether [base, base+count) is mapped in this process's user namespace. */
-static bool ids_mapped(unsigned base, unsigned count)
-{
-	auto_str struct str text = STR_INIT;
-	if (file_read(AT_FDCWD, "/proc/self/uid_map", &text, 1 << 16, NULL))
-		return false;
-	bool found = false;
-	FILE *f = fmemopen(text.buf, text.len, "r");
-	unsigned long in, out, n;
-	while (f && fscanf(f, "%lu %lu %lu", &in, &out, &n) == 3)
-		if (base >= in && (unsigned long)base + count <= in + n)
-			found = true;
-	if (f)
-		fclose(f);
-	return found;
-}
-
-/* Which range: the private one; in a container of 64Ki ids, its upper end. */
-static unsigned id_base(void)
-{
-	static unsigned base;
-	if (base)
-		return base;
-	if (ids_mapped(ID_BASE, ID_COUNT))
-		base = ID_BASE;
-	else if (ids_mapped(60000, ID_COUNT))
-		base = 60000;
-	return base;
-}
-
-/* 0 is host root unless this is a user namespace that maps it to somebody else. */
-static bool root_is_host_root(void)
-{
-	auto_str struct str text = STR_INIT;
-	unsigned long in, out, n;
-	if (file_read(AT_FDCWD, "/proc/self/uid_map", &text, 1 << 16, NULL))
-		return true;
-	return sscanf(text.buf, "%lu %lu %lu", &in, &out, &n) != 3 || in != 0 || out == 0;
-}
-
-int sandbox_take_id(uid_t *ret_uid, gid_t *ret_gid, int *ret_lock, struct err *e)
-{
-	*ret_lock = -1;
-	if (geteuid() != 0 || (!id_base() && !root_is_host_root())) {
-		*ret_uid = geteuid();
-		*ret_gid = getegid();
-		return 0;
-	}
-	unsigned base = id_base();
-	if (!base)
-		return err_set(e, -ERR_SANDBOX,
-			       "no unprivileged user id is available in this user namespace");
-	if (mkdir(ID_DIR, 0700) < 0 && errno != EEXIST)
-		return err_sys(e, "cannot make %s", ID_DIR);
-	auto_fd int dir = open(ID_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	struct stat st;
-	if (dir < 0 || fstat(dir, &st) < 0)
-		return err_sys(e, "cannot open %s", ID_DIR);
-	if (st.st_uid != 0 || (st.st_mode & 022))
-		return err_set(e, -ERR_SANDBOX, "%s is writable by others", ID_DIR);
-	for (unsigned i = 0; i < ID_COUNT; i++) {
-		char name[16];
-		snprintf(name, sizeof(name), "%u", i);
-		auto_fd int fd = openat(dir, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-		if (fd < 0)
-			return err_sys(e, "cannot open %s/%s", ID_DIR, name);
-		if (fd_lock(fd, true, false) == 0) {
-			*ret_uid = base + i;
-			*ret_gid = base + i;
-			*ret_lock = fd_take(&fd);
-			return 0;
-		}
-	}
-	return err_set(e, -ERR_LIMIT, "all %u build users are in use", ID_COUNT);
 }

@@ -35,6 +35,7 @@ struct sandbox {
 	const char *builder; /* inside */
 	const char *const *argv, *const *envp;
 	const char *system;	  /* of the derivation: selects the personality */
+	bool old_kernel;	  /* uname says 2.6 */
 	int log;		  /* standard output and error */
 	int lock;		  /* of the id: kept until the last process is gone; -1: none */
 	const char *const *extra; /* pairs inside, outside: further read-only binds; NULL-ended */
@@ -46,7 +47,3 @@ struct sandbox {
  * machine refused (all builds will fail alike); -ERR_BUILD: the builder cannot be executed. */
 int sandbox_start(const struct sandbox *s, struct proc *ret, int *ret_end, struct err *e);
 int sandbox_status(int *end, int init_status);
-
-/* The id builders get outside when the caller is root: one per build that is alive on this
- * machine, whatever the store. *ret_lock keeps it taken. For other callers their own id, -1. */
-int sandbox_take_id(uid_t *ret_uid, gid_t *ret_gid, int *ret_lock, struct err *e);

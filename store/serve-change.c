@@ -111,6 +111,17 @@ static int op_build_paths(struct req *q)
 	return r;
 }
 
+static int op_clear_failed(struct req *q)
+{
+	auto_vec struct vec paths = VEC_INIT;
+	stream_list(q->in, &q->a, &paths);
+	int r = request_ready(q);
+	if (!r)
+		r = local_failed_forget(q->s->l, &paths, &q->e);
+	wr_u64(&q->reply, 1);
+	return r;
+}
+
 static int op_ensure_path(struct req *q)
 {
 	char *path = request_path(q);
@@ -143,6 +154,8 @@ static int op_collect_garbage(struct req *q)
 	for (int i = 0; i < 3; i++)
 		(void)stream_u64(in); /* unused since long ago */
 	int r = request_check_paths(q, &paths);
+	if (!r && q->s->client_uid == (uid_t)-1)
+		r = err_set(&q->e, -EPERM, "garbage is not collected for clients over TCP");
 	if (!r && ignore)
 		r = err_set(&q->e, -ERR_UNSUPPORTED,
 			    "you are not allowed to ignore liveness in garbage collections");
@@ -150,6 +163,8 @@ static int op_collect_garbage(struct req *q)
 				.paths = (const char *const *)paths.v,
 				.npaths = paths.n,
 				.max_freed = max_freed,
+				.keep_outputs = q->s->policy.keep_outputs,
+				.drop_derivations = q->s->policy.drop_derivations,
 				.progress = say_line,
 				.arg = q->s };
 	uint64_t bytes = 0;
@@ -193,6 +208,7 @@ const struct op ops_change[] = {
 	{ OP_ADD_TO_STORE, OP_BOTH, op_add_to_store },
 	{ OP_ADD_TEXT, OP_BOTH, op_add_text },
 	{ OP_BUILD_PATHS, OP_BOTH, op_build_paths },
+	{ OP_CLEAR_FAILED, OP_GUIX, op_clear_failed },
 	{ OP_ENSURE_PATH, OP_BOTH, op_ensure_path },
 	{ OP_ADD_TEMP_ROOT, OP_BOTH, op_add_temp_root },
 	{ OP_ADD_INDIRECT_ROOT, OP_BOTH, op_add_indirect_root },

@@ -157,6 +157,16 @@ static int op_all_valid(struct req *q)
 	return r;
 }
 
+static int op_failed_paths(struct req *q)
+{
+	auto_vec struct vec v = VEC_INIT;
+	int r = request_ready(q);
+	if (!r)
+		r = local_failed_all(q->s->l, &q->a, &v, &q->e);
+	reply_sorted(q, &v);
+	return r;
+}
+
 static int op_from_hash_part(struct req *q)
 {
 	char *part = request_text(q, PROTO_LIMIT_PATH);
@@ -232,6 +242,7 @@ const struct op ops_query[] = {
 	{ OP_DERIVER, OP_BOTH, op_deriver },
 	{ OP_DRV_OUTPUTS, OP_BOTH, op_drv_outputs },
 	{ OP_ALL_VALID, OP_BOTH, op_all_valid },
+	{ OP_FAILED_PATHS, OP_GUIX, op_failed_paths },
 	{ OP_PATH_INFO, OP_GUIX, op_path_info },
 	{ OP_PATH_INFO, OP_NIX, op_path_info_nix },
 	{ OP_DRV_OUTPUT_NAMES, OP_BOTH, op_drv_output_names },

@@ -6,9 +6,11 @@
 #include "lib/size.h"
 #include "lib/text.h"
 #include "store/request.h"
+#include "store/userdir.h"
 
-#define PAIRS_MAX 1024
-#define JOBS_MAX  1024
+#define PAIRS_MAX  1024
+#define JOBS_MAX   1024
+#define ROUNDS_MAX 100
 
 /* The fixed part, as far as it counts here. */
 struct options {
@@ -32,6 +34,18 @@ static const struct {
 	{ "max-silent-time", OP_NIX, UINT32_MAX, offsetof(struct session, max_silent) },
 };
 
+/* What is told is how often to build again. */
+static int set_rounds(struct req *q, const char *value)
+{
+	uint64_t n;
+	if (text_u64(slice_of(value), ROUNDS_MAX - 1, &n))
+		return err_set(&q->e, -ERR_INVALID,
+			       "setting `build-repeat' must be a number below %d, not `%.40s'",
+			       ROUNDS_MAX, value);
+	q->s->rounds = n + 1;
+	return 0;
+}
+
 static int set_pair(struct req *q, const char *name, const char *value)
 {
 	struct session *s = q->s;
@@ -43,6 +57,11 @@ static int set_pair(struct req *q, const char *name, const char *value)
 			return err_set(&q->e, -ERR_INVALID,
 				       "setting `%s' must be a number, not `%.40s'", name, value);
 	}
+	if (s->dialect == DIALECT_GUIX && strcmp(name, "build-repeat") == 0)
+		return set_rounds(q, value);
+	if (s->dialect == DIALECT_GUIX && strcmp(name, "user-name") == 0 &&
+	    s->client_uid == (uid_t)-1)
+		userdir_make_named(s->l, value);
 	if (s->dialect == DIALECT_GUIX && strcmp(name, "multiplexed-build-output") == 0)
 		s->multiplexed = strcmp(value, "true") == 0;
 	if (s->dialect == DIALECT_GUIX && strcmp(name, PROTO_PAIR_PLAN) == 0)
@@ -71,7 +90,7 @@ static int set_all(struct req *q, const struct options *o)
 	int r = set_pairs(q);
 	if (r)
 		return r;
-	s->keep_failed = o->keep_failed;
+	s->keep_failed = o->keep_failed && s->client_uid != (uid_t)-1; /* whose would it be? */
 	s->keep_going = o->keep_going;
 	s->trace = o->trace;
 	s->verbosity = o->verbosity;

@@ -12,10 +12,9 @@
 #include "lib/size.h"
 #include "lib/wire.h"
 #include "store/request.h"
+#include "store/userdir.h"
 
-#define MAX_SILENT_DEFAULT 3600
-#define TIMEOUT_DEFAULT	   86400
-#define DESCRIPTORS	   4096
+#define DESCRIPTORS 4096
 
 static const struct op *find_op(enum dialect d, uint64_t op)
 {
@@ -230,8 +229,10 @@ void serve(int fd, const struct serve_opts *o)
 			     .trusted = o->trusted,
 			     .max_jobs = o->max_jobs ? o->max_jobs : serve_processors(),
 			     .cores = o->cores,
-			     .max_silent = MAX_SILENT_DEFAULT,
-			     .timeout = TIMEOUT_DEFAULT,
+			     .policy = o->policy,
+			     .max_silent = o->policy.max_silent,
+			     .timeout = o->policy.timeout,
+			     .rounds = o->policy.rounds,
 			     .work = WORKDIR_INIT };
 	struct err e = ERR_INIT;
 	umask(022);
@@ -253,6 +254,8 @@ void serve(int fd, const struct serve_opts *o)
 		session_done(&s);
 		return;
 	}
+	if (o->broker >= 0 && s.client_uid != (uid_t)-1)
+		userdir_make(s.l, s.client_uid, s.client_gid);
 	st->idle = flush_when_idle;
 	st->idle_arg = &s;
 	stream_put_u64(st, PROTO_LAST);

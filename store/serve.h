@@ -8,13 +8,15 @@
 
 #include "lib/err.h"
 #include "store/local.h"
+#include "store/policy.h"
 
 struct serve_opts {
 	struct local_opts local;
 	enum dialect dialect; /* of the connection */
 	uint64_t max_jobs;    /* 0: as many as processors */
 	uint64_t cores;
-	uid_t client_uid; /* from the kernel; (uid_t)-1: unknown */
+	struct policy policy;
+	uid_t client_uid; /* from the kernel; (uid_t)-1: unknown, over TCP */
 	gid_t client_gid;
 	bool trusted;
 	int broker; /* socket pair to the listener; -1: slot files */

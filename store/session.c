@@ -8,7 +8,7 @@
 #include "lib/size.h"
 #include "store/fetch.h"
 #include "store/protocol.h"
-#include "store/sandbox.h"
+#include "store/buildid.h"
 
 void session_text(struct session *s, const char *p, size_t n)
 {
@@ -56,7 +56,7 @@ int session_take_id(struct session *s, struct build_id *ret, struct err *e)
 		return 0;
 	}
 	struct build_id id = { .lock = -1, .busy = true };
-	int r = sandbox_take_id(&id.uid, &id.gid, &id.lock, e);
+	int r = buildid_take(s->policy.build_group, &id.uid, &id.gid, &id.lock, e);
 	if (r)
 		return r;
 	if (id.lock >= 0) { /* keep it for the next build */

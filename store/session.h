@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include "store/local.h"
+#include "store/policy.h"
 #include "store/slots.h"
 #include "store/stream.h"
 #include "store/workdir.h"
@@ -32,7 +33,8 @@ struct session {
 	bool keep_failed, keep_going, trace, multiplexed, plan;
 	uint64_t verbosity, build_verbosity;
 	uint64_t max_jobs, cores, timeout, max_silent; /* 0: default, all, none, none */
-	uint64_t max_log;     /* bytes of output that end a build; 0: none */
+	uint64_t rounds;
+	struct policy policy;
 	struct build_id *ids; /* owned */
 	size_t nids;
 	bool client_gone;

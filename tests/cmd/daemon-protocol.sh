@@ -3,109 +3,20 @@
 # The daemon's wire: what Guix's dialect asks for, and what it must refuse without harm to anybody.
 command -v python3 >/dev/null || { echo "skip: no python3"; exit 77; }
 exec python3 - <<'END'
-import os, random, signal, socket, struct, subprocess, sys, time
+import os, random, signal, socket, sys, time
 
-cairn, tmp = os.environ["CAIRN"], os.environ["TMP"]
-os.environ.pop("CAIRN_ROOT", None)
+sys.path.insert(0, os.environ["SRC"] + "/tests/cmd")
+from wire import *
+import wire
+
+tmp = os.environ["TMP"]
 root = tmp + "/root"
-os.mkdir(root)
-daemon = subprocess.Popen([cairn, "daemon", "--root", root, "-M", "2"], stderr=open(tmp + "/log", "w"))
-path = root + "/var/guix/daemon-socket/socket"
-count = failed = 0
-NEXT, LAST, ERROR = 0x6f6c6d67, 0x616c7473, 0x63787470
+d = Daemon(root, "-M", "2").wait()
+daemon, path = d.p, d.path
 
 
-def ok(name, good, note=""):
-    global count, failed
-    count += 1
-    print(("ok" if good else "not ok"), count, "-", name)
-    if not good:
-        failed = 1
-        print("#", note)
-
-
-def u64(*v):
-    return b"".join(struct.pack("<Q", x & (2**64 - 1)) for x in v)
-
-
-def s(v):
-    v = v.encode() if isinstance(v, str) else v
-    return u64(len(v)) + v + b"\0" * (-len(v) % 8)
-
-
-def strings(v):
-    return u64(len(v)) + b"".join(s(x) for x in v)
-
-
-class Closed(Exception):
-    pass
-
-
-class Conn:
-    def __init__(self, hello=True):
-        self.c = socket.socket(socket.AF_UNIX)
-        self.c.settimeout(60)
-        self.c.connect(path)
-        if hello:
-            self.send(u64(0x6e697863))
-            assert self.num() == 0x6478696f
-            assert self.num() == 0x164
-            self.send(u64(0x164, 0, 0))
-            assert self.num() == LAST
-
-    def send(self, b):
-        try:
-            self.c.sendall(b)
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # it hung up: the answer tells why
-
-    def get(self, n):
-        b = b""
-        while len(b) < n:
-            try:
-                x = self.c.recv(n - len(b))
-            except ConnectionResetError:
-                x = b""
-            if not x:
-                raise Closed
-            b += x
-        return b
-
-    def num(self):
-        return struct.unpack("<Q", self.get(8))[0]
-
-    def str(self):
-        n = self.num()
-        return self.get(n + -n % 8)[:n]
-
-    def list(self):
-        return [self.str().decode() for _ in range(self.num())]
-
-    def end(self):
-        """None for LAST, else the text of the error."""
-        while True:
-            tag = self.num()
-            if tag == NEXT:
-                self.str()
-            elif tag == LAST:
-                return None
-            elif tag == ERROR:
-                text = self.str().decode()
-                assert self.num() >= 1
-                return text
-            else:
-                raise AssertionError("tag %x" % tag)
-
-    def ask(self, *parts):
-        self.send(b"".join(parts))
-        return self.end()
-
-    def closed(self):
-        try:
-            self.c.recv(1)
-        except ConnectionResetError:
-            return True
-        return not self.c.recv(1)
+def Conn(hello=True):
+    return wire.Conn(path, hello)
 
 
 def fresh():
@@ -115,21 +26,7 @@ def fresh():
     return good
 
 
-def children_down_to(n):
-    for _ in range(1200):
-        kids = open("/proc/%d/task/%d/children" % (daemon.pid, daemon.pid)).read().split()
-        if len(kids) <= n:
-            break
-        time.sleep(0.05)
-    return kids
-
-
-for _ in range(1200):  # the socket is there a moment before somebody listens
-    try:
-        socket.socket(socket.AF_UNIX).connect(path)
-        break
-    except OSError:
-        time.sleep(0.05)
+children_down_to = d.children_down_to
 ok("greets", fresh())
 
 # ---- what it does ----
@@ -137,7 +34,7 @@ c = Conn()
 e = c.ask(u64(8), s("hello.txt"), s("hello world\n"), strings([]))
 text = c.str().decode()
 ok("adds a text", e is None and text == "/gnu/store/3qfa38x5ns7r5wn2mjnd2vnrsj1wircv-hello.txt", e or text)
-nar = s("nix-archive-1") + s("(") + s("type") + s("regular") + s("contents") + s("hello world\n") + s(")")
+nar = file_nar("hello world\n")
 e = c.ask(u64(7), s("hello.txt"), u64(1, 0), s("sha256"), nar)
 flat = c.str().decode()
 ok("adds a flat file", e is None and flat == "/gnu/store/f6djnxadqm7b28g9f14i7q53fj9lavs1-hello.txt", e or flat)
@@ -280,6 +177,5 @@ deaf.c.close()
 
 daemon.send_signal(signal.SIGTERM)
 ok("ends", daemon.wait(60) == 0)
-print("1..%d" % count)
-sys.exit(failed)
+finish()
 END
