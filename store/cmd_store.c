@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include "lib/fd.h"
 #include "lib/log.h"
@@ -209,8 +210,8 @@ static const struct cmd cmd_add = {
 
 struct gc_ctx {
 	struct store_opts store;
-	const char *max_freed;
-	bool dry_run, live, physical;
+	const char *max_freed, *free;
+	bool dry_run, dead, live, roots, physical;
 };
 
 /* What was collected: paths on standard output, the sum on standard error. */
@@ -266,32 +267,81 @@ static const struct cmd cmd_delete = {
 	.run = run_delete,
 };
 
+/* How much has to go until text, a size, is free where the store is. */
+static int missing_space(struct store_conn *c, const char *text, uint64_t *ret, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	char *dir = store_conn_physical(c, &a, store_conn_dir(c));
+	struct statvfs v;
+	uint64_t want = 0, have;
+
+	(void)text_size(slice_of(text), &want); /* was looked at before */
+	if (!dir)
+		return err_num(e, -ENOMEM, "free space");
+	if (statvfs(dir, &v) < 0)
+		return err_sys(e, "free space of %s", dir);
+	have = (uint64_t)v.f_bavail * v.f_frsize;
+	*ret = want > have ? want - have : 0;
+	return 0;
+}
+
+static int print_paths(struct store_conn *c, const struct gc_ctx *x, const struct vec *paths,
+		       struct err *e)
+{
+	for (size_t i = 0; i < paths->n; i++)
+		store_print_path(c, paths->v[i], x->physical);
+	return store_finish_output(e);
+}
+
+static int print_roots(struct store_conn *c, bool json, struct err *e);
+
+static int check_gc(const struct gc_ctx *x, uint64_t *ret_max, struct err *e)
+{
+	uint64_t size;
+
+	if (x->dry_run + x->dead + x->live + x->roots > 1)
+		return cmd_usage(e, "only one of --dry-run and --list-… can be given");
+	if (x->max_freed && x->free)
+		return cmd_usage(e, "--max-freed and --free do not go together");
+	if ((x->dry_run || x->dead || x->live || x->roots) && (x->max_freed || x->free))
+		return cmd_usage(e, "nothing is freed with --dry-run and --list-…");
+	if (x->max_freed && text_size(slice_of(x->max_freed), ret_max) < 0)
+		return cmd_usage(e, "'%s' is no size [like 500M]", x->max_freed);
+	if (x->free && text_size(slice_of(x->free), &size) < 0)
+		return cmd_usage(e, "'%s' is no size [like 20G]", x->free);
+	return 0;
+}
+
+static int collect(struct store_conn *c, const struct gc_ctx *x, uint64_t max, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	auto_vec struct vec paths = VEC_INIT;
+	enum store_gc action = x->live		       ? STORE_GC_LIVE
+			       : x->dry_run || x->dead ? STORE_GC_DEAD
+						       : STORE_GC_DELETE;
+	uint64_t bytes = 0;
+	int r = x->free ? missing_space(c, x->free, &max, e) : 0;
+
+	if (r == 0 && max)
+		r = store_gc(c, &a, action, NULL, 0, max, &paths, &bytes, e);
+	if (r < 0)
+		return r;
+	if (x->live || x->dead)
+		return print_paths(c, x, &paths, e);
+	return report_gc(c, x, &paths, bytes, x->dry_run ? "would be freed" : "freed", e);
+}
+
 static int run_gc(struct cmd_env *env, struct err *e)
 {
 	struct gc_ctx *x = env->ctx;
 	struct store_conn *c = NULL;
-	auto_arena struct arena a = ARENA_INIT;
-	auto_vec struct vec paths = VEC_INIT;
-	enum store_gc action = x->live	    ? STORE_GC_LIVE
-			       : x->dry_run ? STORE_GC_DEAD
-					    : STORE_GC_DELETE;
-	uint64_t bytes = 0, max = UINT64_MAX;
-	int r;
+	uint64_t max = UINT64_MAX;
+	int r = check_gc(x, &max, e);
 
-	if (x->max_freed && text_size(slice_of(x->max_freed), &max) < 0)
-		return cmd_usage(e, "'%s' is no size [like 500M]", x->max_freed);
-	if (x->live && (x->dry_run || x->max_freed))
-		return cmd_usage(e, "--live goes with neither --dry-run nor --max-freed");
-	r = store_open(&x->store, &c, e);
 	if (r == 0)
-		r = store_gc(c, &a, action, NULL, 0, max, &paths, &bytes, e);
-	if (r == 0 && x->live) {
-		for (size_t i = 0; i < paths.n; i++)
-			store_print_path(c, paths.v[i], x->physical);
-		r = store_finish_output(e);
-	} else if (r == 0) {
-		r = report_gc(c, x, &paths, bytes, x->dry_run ? "would be freed" : "freed", e);
-	}
+		r = store_open(&x->store, &c, e);
+	if (r == 0)
+		r = x->roots ? print_roots(c, false, e) : collect(c, x, max, e);
 	store_close(c);
 	return r;
 }
@@ -300,8 +350,14 @@ static const struct cmd_opt gc_options[] = {
 	STORE_OPTIONS_BASIC(struct gc_ctx, store),
 	{ "dry-run", 'n', CMD_FLAG, offsetof(struct gc_ctx, dry_run), NULL,
 	  "only say what would go" },
-	{ "live", 0, CMD_FLAG, offsetof(struct gc_ctx, live), NULL, "print what stays" },
-	{ "max-freed", 0, CMD_STR, offsetof(struct gc_ctx, max_freed), "SIZE",
+	{ "free", 'F', CMD_STR, offsetof(struct gc_ctx, free), "SIZE",
+	  "delete until about this much is free on the disk" },
+	{ "list-dead", 0, CMD_FLAG, offsetof(struct gc_ctx, dead), NULL,
+	  "print what would go, without a sum" },
+	{ "list-live", 0, CMD_FLAG, offsetof(struct gc_ctx, live), NULL, "print what stays" },
+	{ "list-roots", 0, CMD_FLAG, offsetof(struct gc_ctx, roots), NULL,
+	  "print roots, as the command roots does" },
+	{ "max-freed", 'C', CMD_STR, offsetof(struct gc_ctx, max_freed), "SIZE",
 	  "stop when about this much is freed (K M G T)" },
 	{ "physical", 0, CMD_FLAG, offsetof(struct gc_ctx, physical), NULL,
 	  "print where the items lay on disk" },
@@ -310,7 +366,9 @@ static const struct cmd_opt gc_options[] = {
 static const struct cmd cmd_gc = {
 	.name = "gc",
 	.summary = "delete everything that no root needs",
-	.help = "Paths go to standard output, their number and size to standard error.",
+	.help = "Paths go to standard output, their number and size to standard error. Refuses "
+		"when "
+		"directories of roots seem not to be mounted, or when the clock cannot be right.",
 	CMD_OPTS(gc_options),
 	.context_size = sizeof(struct gc_ctx),
 	.run = run_gc,
@@ -341,31 +399,38 @@ static void print_root_json(const char *link, const char *target, bool first)
 	fputs(s.buf, stdout);
 }
 
-static int run_roots(struct cmd_env *env, struct err *e)
+static int print_roots(struct store_conn *c, bool json, struct err *e)
 {
-	struct roots_ctx *x = env->ctx;
-	struct store_conn *c = NULL;
 	auto_arena struct arena a = ARENA_INIT;
 	auto_vec struct vec pairs = VEC_INIT;
-	int r = store_open(&x->store, &c, e);
+	int r = store_roots(c, &a, &pairs, e);
 
-	if (r == 0)
-		r = store_roots(c, &a, &pairs, e);
-	store_close(c);
 	if (r < 0)
 		return r;
 	qsort(pairs.v, pairs.n / 2, 2 * sizeof(*pairs.v), root_cmp);
-	if (x->json)
+	if (json)
 		fputs("[", stdout);
 	for (size_t i = 0; i + 1 < pairs.n; i += 2) {
-		if (x->json)
+		if (json)
 			print_root_json(pairs.v[i], pairs.v[i + 1], i == 0);
 		else
 			printf("%s -> %s\n", (char *)pairs.v[i], (char *)pairs.v[i + 1]);
 	}
-	if (x->json)
+	if (json)
 		fputs("\n]\n", stdout);
 	return store_finish_output(e);
+}
+
+static int run_roots(struct cmd_env *env, struct err *e)
+{
+	struct roots_ctx *x = env->ctx;
+	struct store_conn *c = NULL;
+	int r = store_open(&x->store, &c, e);
+
+	if (r == 0)
+		r = print_roots(c, x->json, e);
+	store_close(c);
+	return r;
 }
 
 static const struct cmd_opt roots_options[] = {

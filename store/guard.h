@@ -2,7 +2,8 @@
 /*
  * Signs that what a collection would take for "no roots" is a file system that is not mounted, and
  * for "no rows" a database that belongs to another store. Marks with one number are in
- * STORE/.links, in gcroots and in profiles; STATE/db/marks has the number, and says where marks are.
+ * STORE/.links, in gcroots and in profiles; STATE/db/marks has the number, and says where marks
+ * are.
  */
 #pragma once
 

@@ -46,6 +46,21 @@ static int set_rounds(struct req *q, const char *value)
 	return 0;
 }
 
+/* What lives concerns everybody, so only those who may delete anything may say it. */
+static void set_collection(struct session *s, const char *name, const char *value)
+{
+	bool yes = strcmp(value, "true") == 0 || strcmp(value, "1") == 0;
+	bool no = strcmp(value, "false") == 0 || strcmp(value, "0") == 0;
+	if (!s->trusted || (!yes && !no))
+		return;
+	if (strncmp(name, "gc-", 3) == 0) /* as Guix, and Nix long ago, call them */
+		name += 3;
+	if (strcmp(name, "keep-outputs") == 0)
+		s->policy.keep_outputs = yes;
+	else if (strcmp(name, "keep-derivations") == 0)
+		s->policy.drop_derivations = no;
+}
+
 static int set_pair(struct req *q, const char *name, const char *value)
 {
 	struct session *s = q->s;
@@ -62,6 +77,7 @@ static int set_pair(struct req *q, const char *name, const char *value)
 	if (s->dialect == DIALECT_GUIX && strcmp(name, "user-name") == 0 &&
 	    s->client_uid == (uid_t)-1)
 		userdir_make_named(s->l, value);
+	set_collection(s, name, value);
 	if (s->dialect == DIALECT_GUIX && strcmp(name, "multiplexed-build-output") == 0)
 		s->multiplexed = strcmp(value, "true") == 0;
 	if (s->dialect == DIALECT_GUIX && strcmp(name, PROTO_PAIR_PLAN) == 0)

@@ -109,7 +109,15 @@ check "a dry run says what would go" grep -q -- -hello.txt dead
 check "and how much" grep -q "store paths, .* would be freed" err
 check "and deletes nothing" test -e "$root$hello"
 check "not what a root holds" not grep -qF -e "$ref" -e "$src" -e "$tree" dead
-is "what lives" "$(s gc --live | sort | tr '\n' ' ')" "$(printf '%s\n' "$ref" "$src" "$tree" | sort | tr '\n' ' ')"
+is "what lives" "$(s gc --list-live | sort | tr '\n' ' ')" "$(printf '%s\n' "$ref" "$src" "$tree" | sort | tr '\n' ' ')"
+is "what does not" "$(s gc --list-dead | sort)" "$(sort dead)"
+is "and the roots" "$(s gc --list-roots)" "$(s roots)"
+s gc --list-live --list-dead >out
+is "not both at once" $? 2
+s gc --free 1 >out
+is "enough is free: nothing goes" "$(cat out; ls "$root$hello")" "$root$hello"
+s gc --max-freed 0 >out
+is "nothing is to be freed: nothing goes" "$(cat out; ls "$root$hello")" "$root$hello"
 s delete "$src" >out
 is "a live path is not deleted: exit status" $? 1
 check "and said" grep -q "still alive" err
@@ -121,7 +129,7 @@ check "what is freed is said" grep -q "freed" err
 is "three are left" "$(s query --all | wc -l)" 3
 is "nothing else lies in the store" "$(ls "$root/gnu/store" | wc -l)" 3
 rm kept
-s gc >gone
+s gc --free 9000T >gone
 is "without the link the item goes" "$(s query --all)" "$tree"
 is "and the stale root" "$(ls "$root/var/guix/gcroots/auto" | wc -l)" 1
 

@@ -244,8 +244,8 @@ done
 build --root-link "$TMP/kept" -f known.lua >out 2>err
 store roots >out
 result "roots: so can these" "$(sed 's/ -> .*//' out >links; opens links 1; echo $?)" out
-store gc --live --physical >out
-result "gc --live: and what lives" "$(opens out "$(wc -l <out)" && has out "$item"; echo $?)" out
+store gc --list-live --physical >out
+result "gc --list-live: and what lives" "$(opens out "$(wc -l <out)" && has out "$item"; echo $?)" out
 store gc --dry-run --physical >out
 result "gc --dry-run: and what would go" "$(opens out "$(wc -l <out)" && has out -same; echo $?)" out
 rm "$TMP/kept"

@@ -137,6 +137,17 @@ static int collect(struct bench *b, enum store_gc action, struct vec *ret)
 	return gc(b, (struct gc_request){ .action = action, .max_freed = UINT64_MAX }, ret);
 }
 
+/* A row without a file. */
+static int add_row(struct bench *b, struct db *db, const char *path, const char *deriver)
+{
+	struct store_info info = {
+		.path = path, .deriver = deriver, .nar_size = 100, .registered = 1
+	};
+
+	info.nar_hash = digest_of(DIGEST_SHA256, "", 0);
+	return db_insert(db, &info, &b->e);
+}
+
 /* Rows without files, each referring to the one before. */
 static char *chain(struct bench *b, size_t n)
 {
@@ -148,18 +159,16 @@ static char *chain(struct bench *b, size_t n)
 	if (r == 0)
 		r = db_begin(db, &b->e);
 	for (size_t i = 0; r == 0 && i < n; i++) {
-		struct store_info info = { .deriver = "", .nar_size = 100, .registered = 1 };
-		char hash[33];
+		char hash[33], *path;
 
 		for (size_t k = 0, v = i; k < 32; k++, v /= 32)
 			hash[k] = digits[v % 32];
 		hash[32] = 0;
-		info.path = arena_fmt(&b->a, "/gnu/store/%s-x", hash);
-		info.nar_hash = digest_of(DIGEST_SHA256, "", 0);
-		r = db_insert(db, &info, &b->e);
+		path = arena_fmt(&b->a, "/gnu/store/%s-x", hash);
+		r = add_row(b, db, path, "");
 		if (r == 0 && last)
-			r = db_add_ref(db, info.path, last, &b->e);
-		last = arena_str(&b->a, info.path);
+			r = db_add_ref(db, path, last, &b->e);
+		last = path;
 	}
 	if (r == 0)
 		r = db_commit(db, &b->e);
@@ -207,6 +216,48 @@ TEST(stops_when_enough_is_freed)
 	CHECK(!valid(&b, last)); /* what nothing refers to goes first */
 	CHECK_INT(collect(&b, STORE_GC_DEAD, &paths), 0);
 	CHECK_INT(paths.n, 90);
+	end(&b);
+}
+
+TEST(derivations_and_outputs)
+{
+	static const char drv[] = "/gnu/store/00000000000000000000000000000000-a.drv";
+	static const char out[] = "/gnu/store/11111111111111111111111111111111-a";
+	static const char doc[] = "/gnu/store/22222222222222222222222222222222-a-doc";
+	struct gc_request req = { .action = STORE_GC_LIVE };
+	auto_vec struct vec paths = VEC_INIT;
+	struct bench b;
+	struct db *db = NULL;
+
+	if (!begin(&b))
+		return;
+	CHECK_INT(local_db(b.l, &db, &b.e), 0);
+	CHECK_INT(db_begin(db, &b.e), 0);
+	CHECK_INT(add_row(&b, db, drv, ""), 0);
+	CHECK_INT(add_row(&b, db, out, drv), 0);
+	CHECK_INT(add_row(&b, db, doc, drv), 0);
+	CHECK_INT(db_add_output(db, drv, "doc", doc, &b.e), 0);
+	CHECK_INT(db_add_output(db, drv, "out", out, &b.e), 0);
+	CHECK_INT(db_commit(db, &b.e), 0);
+	CHECK_INT(symlinkat(out, b.fd, "var/guix/gcroots/r"), 0);
+	CHECK_INT(gc(&b, req, &paths), 0);
+	CHECK(paths.n == 2 && vec_has_str(&paths, drv) && vec_has_str(&paths, out));
+	req.drop_derivations = true;
+	CHECK_INT(gc(&b, req, &paths), 0);
+	CHECK(paths.n == 1 && vec_has_str(&paths, out));
+	req.keep_outputs = true;
+	CHECK_INT(gc(&b, req, &paths), 0);
+	CHECK_INT(paths.n, 1);
+	req.drop_derivations = false;
+	CHECK_INT(gc(&b, req, &paths), 0);
+	CHECK_INT(paths.n, 3);
+	CHECK_INT(unlinkat(b.fd, "var/guix/gcroots/r", 0), 0);
+	CHECK_INT(symlinkat(drv, b.fd, "var/guix/gcroots/r"), 0);
+	CHECK_INT(gc(&b, req, &paths), 0);
+	CHECK_INT(paths.n, 3);
+	req.keep_outputs = false;
+	CHECK_INT(gc(&b, req, &paths), 0);
+	CHECK_INT(paths.n, 1);
 	end(&b);
 }
 
@@ -416,6 +467,6 @@ TEST(links_of_what_is_deleted)
 	end(&b);
 }
 
-TEST_MAIN(long_chains_need_no_stack, stops_when_enough_is_freed, gc_03_unreadable_roots,
-	  gc_04_missing_file_systems, gc_05_absurd_clock, gc_07_hostile_roots,
-	  gc_08_temporary_roots, gc_09_undeletable, links_of_what_is_deleted);
+TEST_MAIN(derivations_and_outputs, long_chains_need_no_stack, stops_when_enough_is_freed,
+	  gc_03_unreadable_roots, gc_04_missing_file_systems, gc_05_absurd_clock,
+	  gc_07_hostile_roots, gc_08_temporary_roots, gc_09_undeletable, links_of_what_is_deleted);
