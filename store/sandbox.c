@@ -7,7 +7,6 @@
 #include <net/if.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
@@ -21,137 +20,42 @@
 #include "lib/fd.h"
 #include "lib/path.h"
 #include "lib/size.h"
+#include "store/cell.h"
 #include "store/kernel.h"
 #include "store/seccomp.h"
 
 #define NS_FLAGS                                                                                   \
 	((uint64_t)CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC |      \
 	 CLONE_NEWUTS | KERNEL_CLONE_NEWCGROUP)
-#define MOUNT_SAFE   (KERNEL_MOUNT_ATTR_NOSUID | KERNEL_MOUNT_ATTR_NODEV)
-#define MOUNT_INPUT  (MOUNT_SAFE | KERNEL_MOUNT_ATTR_RDONLY)
-#define REPORT_MAX   400
 #define DESCRIPTORS  1024
 #define SCRIPT_LINE  256 /* what the kernel reads of a program */
 #define SCRIPT_DEPTH 6
-#define KEYRING_JOIN 1 /* KEYCTL_JOIN_SESSION_KEYRING */
 
 /* ---- Child: nothing here allocates, returns or touches the caller's state -------------------- */
 
 struct child {
+	struct cell cell;
 	const struct sandbox *s;
 	const struct filter_prog *filter;
-	int sync; /* "go" from the parent; report to it; its end tells that it died */
 	int real_store, store, tmp, place; /* the caller's directories, as our own mounts */
-	int root;			   /* the tmpfs */
 	int null;
 	int end; /* where PID 1 tells how the builder ended */
 };
-
-/* Report the phase that failed and end. kind: 'S' set-up, 'B' the builder itself. */
-__attribute__((noreturn, format(printf, 3, 4))) static void die(struct child *c, char kind,
-								const char *fmt, ...)
-{
-	int err = errno;
-	char buf[REPORT_MAX];
-	buf[0] = kind;
-	va_list ap;
-	va_start(ap, fmt);
-	int n = vsnprintf(buf + 1, sizeof(buf) - 1, fmt, ap);
-	va_end(ap);
-	size_t len = n < 0 ? 1 : MIN_OF((size_t)n + 1, sizeof(buf) - 1);
-	if (err && len < sizeof(buf) - 1) {
-		n = snprintf(buf + len, sizeof(buf) - len, ": %s", strerror(err));
-		len = MIN_OF(len + (size_t)(n < 0 ? 0 : n), sizeof(buf) - 1);
-	}
-	(void)!write(c->sync, buf, len); /* nobody left to tell when this fails */
-	_exit(127);
-}
-
-static void put_file(struct child *c, const char *path, const char *text)
-{
-	int fd = openat(c->root, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-	if (fd < 0 || (*text && write(fd, text, strlen(text)) < 0))
-		die(c, 'S', "cannot write /%s", path);
-	close(fd);
-}
-
-static void put_proc(struct child *c, const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0 || write(fd, text, strlen(text)) < 0)
-		die(c, 'S', "cannot write %s", path);
-	close(fd);
-}
-
-/* Bind source on target (relative to the new root) and add mount attributes. */
-static void bind_on(struct child *c, const char *source, const char *target, uint64_t attrs)
-{
-	if (mount(source, target, NULL, MS_BIND, NULL) < 0)
-		die(c, 'S', "cannot bind %s on /%s", source, target);
-	if (attrs && kernel_mount_setattr(AT_FDCWD, target, 0, attrs, 0) < 0)
-		die(c, 'S', "cannot restrict the mount /%s", target);
-}
 
 static void bind_fd(struct child *c, int fd, const char *target, uint64_t attrs)
 {
 	char source[32];
 	snprintf(source, sizeof(source), "/proc/self/fd/%d", fd);
-	bind_on(c, source, target, attrs);
-}
-
-static void make_dir(struct child *c, const char *path, mode_t mode)
-{
-	if (mkdirat(c->root, path, mode) < 0 && errno != EEXIST)
-		die(c, 'S', "cannot make /%s", path);
-}
-
-/* The same directory in our mount namespace: a descriptor from outside names a mount of the other
- * one, which can be neither source nor target of a bind. */
-static int reopen(struct child *c, int fd)
-{
-	char link[32], path[PATH_MAX];
-	struct stat a, b;
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	ssize_t n = readlink(link, path, sizeof(path) - 1);
-	if (n < 0)
-		die(c, 'S', "cannot read %s", link);
-	path[n] = 0;
-	int own = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (own < 0 || fstat(own, &a) < 0 || fstat(fd, &b) < 0)
-		die(c, 'S', "cannot open %.200s", path);
-	errno = 0;
-	if (a.st_dev != b.st_dev || a.st_ino != b.st_ino)
-		die(c, 'S', "%.200s changed meanwhile", path);
-	return own;
+	cell_bind(&c->cell, source, target, attrs);
 }
 
 /* Needs the caller's identity: the directories may lie below one that only it can enter. */
 static void reopen_all(struct child *c)
 {
-	c->real_store = reopen(c, c->s->real_store);
-	c->store = reopen(c, c->s->store);
-	c->tmp = reopen(c, c->s->tmp);
-	c->place = reopen(c, c->s->root);
-}
-
-/* The new root: an empty tmpfs, attached and made the working directory. */
-static void make_root(struct child *c)
-{
-	int fs = (int)syscall(SYS_fsopen, "tmpfs", KERNEL_FSOPEN_CLOEXEC);
-	if (fs < 0)
-		die(c, 'S', "cannot open a tmpfs");
-	if (syscall(SYS_fsconfig, fs, KERNEL_FSCONFIG_SET_STRING, "mode", "0755", 0) < 0 ||
-	    syscall(SYS_fsconfig, fs, KERNEL_FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
-		die(c, 'S', "cannot make a tmpfs");
-	c->root = (int)syscall(SYS_fsmount, fs, KERNEL_FSMOUNT_CLOEXEC, MOUNT_SAFE);
-	if (c->root < 0)
-		die(c, 'S', "cannot mount a tmpfs");
-	close(fs);
-	if (syscall(SYS_move_mount, c->root, "", c->place, "",
-		    KERNEL_MOVE_F_EMPTY_PATH | KERNEL_MOVE_T_EMPTY_PATH) < 0)
-		die(c, 'S', "cannot attach the new root");
-	if (fchdir(c->root) < 0)
-		die(c, 'S', "cannot enter the new root");
+	c->real_store = cell_reopen(&c->cell, c->s->real_store);
+	c->store = cell_reopen(&c->cell, c->s->store);
+	c->tmp = cell_reopen(&c->cell, c->s->tmp);
+	c->place = cell_reopen(&c->cell, c->s->root);
 }
 
 static void make_dev(struct child *c)
@@ -162,57 +66,37 @@ static void make_dev(struct child *c)
 		{ "/proc/self/fd/1", "dev/stdout" }, { "/proc/self/fd/2", "dev/stderr" },
 		{ "pts/ptmx", "dev/ptmx" },
 	};
-	make_dir(c, "dev", 0755);
+	cell_make_dir(&c->cell, "dev", 0755);
 	for (size_t i = 0; i < ARRAY_LEN(nodes); i++) {
 		char from[24], to[24];
 		snprintf(from, sizeof(from), "/dev/%s", nodes[i]);
 		snprintf(to, sizeof(to), "dev/%s", nodes[i]);
-		if (mknodat(c->root, to, S_IFREG | 0666, 0) < 0)
-			die(c, 'S', "cannot make /%s", to);
+		if (mknodat(c->cell.root, to, S_IFREG | 0666, 0) < 0)
+			cell_die(&c->cell, 'S', "cannot make /%s", to);
 		if (mount(from, to, NULL, MS_BIND, NULL) < 0 && errno != ENOENT)
-			die(c, 'S', "cannot bind %s", from);
+			cell_die(&c->cell, 'S', "cannot bind %s", from);
 	}
 	for (size_t i = 0; i < ARRAY_LEN(links); i++)
-		if (symlinkat(links[i][0], c->root, links[i][1]) < 0)
-			die(c, 'S', "cannot make /%s", links[i][1]);
-	make_dir(c, "dev/shm", 01777);
-	make_dir(c, "dev/pts", 0755);
+		if (symlinkat(links[i][0], c->cell.root, links[i][1]) < 0)
+			cell_die(&c->cell, 'S', "cannot make /%s", links[i][1]);
+	cell_make_dir(&c->cell, "dev/shm", 01777);
+	cell_make_dir(&c->cell, "dev/pts", 0755);
 	if (mount("devpts", "dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
 		  "newinstance,mode=0620,ptmxmode=0666") < 0)
-		die(c, 'S', "cannot mount /dev/pts");
+		cell_die(&c->cell, 'S', "cannot mount /dev/pts");
 }
 
 static void make_etc(struct child *c)
 {
-	make_dir(c, "etc", 0755);
+	cell_make_dir(&c->cell, "etc", 0755);
 	char passwd[256];
 	snprintf(passwd, sizeof(passwd),
 		 "nixbld:x:%d:%d:Nix build user:%s:/noshell\n"
 		 "nobody:x:65534:65534:Nobody:/:/noshell\n",
 		 SANDBOX_UID, SANDBOX_GID, c->s->build_dir ? c->s->build_dir : "/");
-	put_file(c, "etc/passwd", passwd);
-	put_file(c, "etc/group", "nixbld:!:30000:\n");
-	put_file(c, "etc/hosts", "127.0.0.1 localhost\n::1 localhost\n");
-}
-
-/* Directories on the way to an absolute path, below the new root. */
-static void make_way(struct child *c, const char *path)
-{
-	char buf[PATH_MAX];
-	size_t n = strlen(path);
-	if (n >= sizeof(buf)) {
-		errno = ENAMETOOLONG;
-		die(c, 'S', "%s", path);
-	}
-	memcpy(buf, path, n + 1);
-	for (size_t i = 1; i <= n; i++) {
-		if (buf[i] != '/' && buf[i])
-			continue;
-		char keep = buf[i];
-		buf[i] = 0;
-		make_dir(c, buf + 1, 0755);
-		buf[i] = keep;
-	}
+	cell_put_file(&c->cell, "etc/passwd", passwd);
+	cell_put_file(&c->cell, "etc/group", "nixbld:!:30000:\n");
+	cell_put_file(&c->cell, "etc/hosts", "127.0.0.1 localhost\n::1 localhost\n");
 }
 
 /* Bind one input. Its placeholder is made in the directory behind the store mount. */
@@ -221,33 +105,33 @@ static void bind_input(struct child *c, const char *base)
 	struct stat st;
 	char source[PATH_MAX], target[PATH_MAX];
 	if (fstatat(c->real_store, base, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		die(c, 'S', "cannot stat the input %s", base);
+		cell_die(&c->cell, 'S', "cannot stat the input %s", base);
 	if (S_ISLNK(st.st_mode)) { /* a bind would follow it */
 		ssize_t n = readlinkat(c->real_store, base, source, sizeof(source) - 1);
 		if (n < 0)
-			die(c, 'S', "cannot read the link %s", base);
+			cell_die(&c->cell, 'S', "cannot read the link %s", base);
 		source[n] = 0;
 		if (symlinkat(source, c->store, base) < 0)
-			die(c, 'S', "cannot make the link %s", base);
+			cell_die(&c->cell, 'S', "cannot make the link %s", base);
 		return;
 	}
 	if (S_ISDIR(st.st_mode)) {
 		if (mkdirat(c->store, base, 0755) < 0)
-			die(c, 'S', "cannot make the directory %s", base);
+			cell_die(&c->cell, 'S', "cannot make the directory %s", base);
 	} else if (mknodat(c->store, base, S_IFREG | 0644, 0) < 0) {
-		die(c, 'S', "cannot make the file %s", base);
+		cell_die(&c->cell, 'S', "cannot make the file %s", base);
 	}
 	snprintf(source, sizeof(source), "/proc/self/fd/%d/%s", c->real_store, base);
 	snprintf(target, sizeof(target), "%s/%s", c->s->store_dir + 1, base);
-	bind_on(c, source, target, MOUNT_INPUT);
+	cell_bind(&c->cell, source, target, CELL_MOUNT_INPUT);
 }
 
 static void bind_build_dir(struct child *c)
 {
 	char source[NAME_MAX + 32];
-	make_dir(c, c->s->build_dir + 1, 0755);
+	cell_make_dir(&c->cell, c->s->build_dir + 1, 0755);
 	snprintf(source, sizeof(source), "/proc/self/fd/%d/%s", c->tmp, c->s->tmp_name);
-	bind_on(c, source, c->s->build_dir + 1, MOUNT_SAFE);
+	cell_bind(&c->cell, source, c->s->build_dir + 1, CELL_MOUNT_SAFE);
 }
 
 static void bind_extra(struct child *c)
@@ -255,16 +139,16 @@ static void bind_extra(struct child *c)
 	for (const char *const *x = c->s->extra; x && x[0]; x += 2) {
 		struct stat st;
 		if (stat(x[1], &st) < 0)
-			die(c, 'S', "cannot stat %s", x[1]);
+			cell_die(&c->cell, 'S', "cannot stat %s", x[1]);
 		char dir[PATH_MAX];
 		if (S_ISDIR(st.st_mode)) {
-			make_way(c, x[0]);
+			cell_make_way(&c->cell, x[0]);
 		} else {
 			if (path_dir(dir, x[0]) == 0 && dir[1])
-				make_way(c, dir);
-			put_file(c, x[0] + 1, "");
+				cell_make_way(&c->cell, dir);
+			cell_put_file(&c->cell, x[0] + 1, "");
 		}
-		bind_on(c, x[1], x[0] + 1, MOUNT_INPUT);
+		cell_bind(&c->cell, x[1], x[0] + 1, CELL_MOUNT_INPUT);
 	}
 }
 
@@ -275,33 +159,20 @@ static void make_net(struct child *c)
 	if (fd < 0)
 		return; /* a kernel without IPv4 has no loopback to bring up */
 	if (ioctl(fd, SIOCSIFFLAGS, &ifr) < 0)
-		die(c, 'S', "cannot bring up the loopback interface");
+		cell_die(&c->cell, 'S', "cannot bring up the loopback interface");
 	close(fd);
 }
 
 static void become_builder(struct child *c)
 {
 	if (c->s->privileged && setgroups(0, NULL) < 0)
-		die(c, 'S', "cannot drop the supplementary groups");
+		cell_die(&c->cell, 'S', "cannot drop the supplementary groups");
 	if (setresgid(SANDBOX_GID, SANDBOX_GID, SANDBOX_GID) < 0 ||
 	    setresuid(SANDBOX_UID, SANDBOX_UID, SANDBOX_UID) < 0)
-		die(c, 'S', "cannot become the build user");
+		cell_die(&c->cell, 'S', "cannot become the build user");
 	/* The change made /proc/self root's; the second user namespace needs it back. */
 	if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) < 0)
-		die(c, 'S', "cannot become dumpable");
-}
-
-static void enter_root(struct child *c)
-{
-	/* The old root ends up on top of the new one, and goes. */
-	if (syscall(SYS_pivot_root, ".", ".") < 0)
-		die(c, 'S', "cannot pivot into the new root");
-	if (umount2(".", MNT_DETACH) < 0)
-		die(c, 'S', "cannot unmount the old root");
-	if (chdir("/") < 0)
-		die(c, 'S', "cannot enter /");
-	if (chmod("/", 0555) < 0)
-		die(c, 'S', "cannot make / read-only");
+		cell_die(&c->cell, 'S', "cannot become dumpable");
 }
 
 /* A second user and mount namespace with the same ids: what was mounted so far is locked, because
@@ -309,13 +180,13 @@ static void enter_root(struct child *c)
 static void lock_mounts(struct child *c)
 {
 	if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
-		die(c, 'S', "cannot make the inner user namespace");
+		cell_die(&c->cell, 'S', "cannot make the inner user namespace");
 	char map[32];
-	put_proc(c, "/proc/self/setgroups", "deny");
+	cell_put_proc(&c->cell, "/proc/self/setgroups", "deny");
 	snprintf(map, sizeof(map), "%d %d 1", SANDBOX_UID, SANDBOX_UID);
-	put_proc(c, "/proc/self/uid_map", map);
+	cell_put_proc(&c->cell, "/proc/self/uid_map", map);
 	snprintf(map, sizeof(map), "%d %d 1", SANDBOX_GID, SANDBOX_GID);
-	put_proc(c, "/proc/self/gid_map", map);
+	cell_put_proc(&c->cell, "/proc/self/gid_map", map);
 }
 
 /* The soft limit that programs expect: some close every descriptor up to it. */
@@ -323,10 +194,10 @@ static void limit_descriptors(struct child *c)
 {
 	struct rlimit l;
 	if (getrlimit(RLIMIT_NOFILE, &l) < 0)
-		die(c, 'S', "cannot get the limit of descriptors");
+		cell_die(&c->cell, 'S', "cannot get the limit of descriptors");
 	l.rlim_cur = MIN_OF(l.rlim_max, (rlim_t)DESCRIPTORS);
 	if (setrlimit(RLIMIT_NOFILE, &l) < 0)
-		die(c, 'S', "cannot set the limit of descriptors");
+		cell_die(&c->cell, 'S', "cannot set the limit of descriptors");
 }
 
 static void set_personality(struct child *c)
@@ -337,7 +208,7 @@ static void set_personality(struct child *c)
 	if (c->s->old_kernel)
 		p |= UNAME26;
 	if (personality(p) < 0)
-		die(c, 'S', "cannot set the personality");
+		cell_die(&c->cell, 'S', "cannot set the personality");
 }
 
 /* What is executed must lie in the store: /proc/self/exe and the like would be the daemon's own
@@ -347,16 +218,16 @@ static int check_program(struct child *c, const char *what, const char *path)
 	char link[32], real[PATH_MAX];
 	int fd = open(path, O_PATH | O_CLOEXEC);
 	if (fd < 0)
-		die(c, 'B', "cannot find the %s '%.300s' among the inputs", what, path);
+		cell_die(&c->cell, 'B', "cannot find the %s '%.300s' among the inputs", what, path);
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
 	ssize_t n = readlink(link, real, sizeof(real) - 1);
 	if (n < 0)
-		die(c, 'S', "cannot resolve the %s", what);
+		cell_die(&c->cell, 'S', "cannot resolve the %s", what);
 	real[n] = 0;
 	size_t len = strlen(c->s->store_dir);
 	errno = 0;
 	if (strncmp(real, c->s->store_dir, len) != 0 || real[len] != '/')
-		die(c, 'B', "the %s '%.300s' is outside the store", what, path);
+		cell_die(&c->cell, 'B', "the %s '%.300s' is outside the store", what, path);
 	int in = open(link, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	close(fd);
 	return in;
@@ -391,21 +262,14 @@ static void check_builder(struct child *c)
 	/* The kernel refuses longer chains. */
 }
 
-/* Keys of the daemon's session would be the builder's, and from there those of other builds. */
-static void leave_keyring(struct child *c)
-{
-	if (syscall(SYS_keyctl, KEYRING_JOIN, NULL) < 0 && errno != ENOSYS && errno != EPERM)
-		die(c, 'S', "cannot join a new session keyring");
-}
-
 /* Descriptors, session, keys, and no way to gain rights. */
 static void tie_down(struct child *c)
 {
 	if (setsid() < 0)
-		die(c, 'S', "cannot make a session");
-	leave_keyring(c);
+		cell_die(&c->cell, 'S', "cannot make a session");
+	cell_leave_keyring(&c->cell);
 	if (dup2(c->null, 0) < 0 || dup2(c->s->log, 1) < 0 || dup2(c->s->log, 2) < 0)
-		die(c, 'S', "cannot set up standard input and output");
+		cell_die(&c->cell, 'S', "cannot set up standard input and output");
 	kernel_close_range_cloexec(
 		3); /* all are close-on-exec from birth; this catches the host's */
 	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
@@ -414,13 +278,13 @@ static void tie_down(struct child *c)
 		close(fd);
 	}
 	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
-		die(c, 'S', "cannot clear the ambient capabilities");
+		cell_die(&c->cell, 'S', "cannot clear the ambient capabilities");
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		die(c, 'S', "cannot set no_new_privs");
+		cell_die(&c->cell, 'S', "cannot set no_new_privs");
 	int r = filter_apply(c->filter);
 	if (r) {
 		errno = -r;
-		die(c, 'S', "cannot set the system call filter");
+		cell_die(&c->cell, 'S', "cannot set the system call filter");
 	}
 }
 
@@ -436,7 +300,7 @@ static void hide_arguments(struct child *c)
 	int fd = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
 	ssize_t n = fd < 0 ? -1 : read(fd, buf, sizeof(buf) - 1);
 	if (n < 0)
-		die(c, 'S', "cannot read /proc/self/stat");
+		cell_die(&c->cell, 'S', "cannot read /proc/self/stat");
 	close(fd);
 	buf[n] = 0;
 	p = strrchr(buf, ')'); /* ends the second field */
@@ -485,147 +349,72 @@ __attribute__((noreturn)) static void reap(struct child *c, pid_t builder)
 static void become_init(struct child *c)
 {
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
-		die(c, 'S', "cannot tie the builder to the daemon");
-	struct pollfd p = { .fd = c->sync, .events = POLLIN };
+		cell_die(&c->cell, 'S', "cannot tie the builder to the daemon");
+	struct pollfd p = { .fd = c->cell.sync, .events = POLLIN };
 	if (poll(&p, 1, 0) != 0) /* the parent died before the line above */
 		_exit(127);
 	/* Neither traced nor looked into, and what is in its /proc belongs to root. */
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
-		die(c, 'S', "cannot protect the first process");
+		cell_die(&c->cell, 'S', "cannot protect the first process");
 	pid_t pid = fork();
 	if (pid < 0)
-		die(c, 'S', "cannot make the builder's process");
+		cell_die(&c->cell, 'S', "cannot make the builder's process");
 	if (pid > 0) {
 		hide_arguments(c);
 		reap(c, pid);
 	}
 	if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) < 0)
-		die(c, 'S', "cannot become dumpable");
-}
-
-/* Handlers were reset by the clone; what the daemon or its client ignores is still ignored. */
-static void reset_signals(void)
-{
-	static const int ignored[] = {
-		SIGPIPE, SIGINT, SIGHUP, SIGQUIT, SIGTERM, SIGCHLD, SIGXFSZ
-	};
-	for (size_t i = 0; i < ARRAY_LEN(ignored); i++)
-		signal(ignored[i], SIG_DFL);
-	sigset_t none;
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+		cell_die(&c->cell, 'S', "cannot become dumpable");
 }
 
 __attribute__((noreturn)) static void child_main(struct child *c)
 {
 	const struct sandbox *s = c->s;
 	char go;
-	reset_signals();
+	cell_reset_signals();
 	umask(0);
-	if (read(c->sync, &go, 1) != 1)
+	if (read(c->cell.sync, &go, 1) != 1)
 		_exit(127); /* the parent gave up */
 	reopen_all(c);
 	become_builder(c);
 	c->null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (c->null < 0)
-		die(c, 'S', "cannot open /dev/null");
+		cell_die(&c->cell, 'S', "cannot open /dev/null");
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-		die(c, 'S', "cannot make the mounts private");
-	make_root(c);
+		cell_die(&c->cell, 'S', "cannot make the mounts private");
+	cell_make_root(&c->cell, c->place);
 	make_dev(c);
 	make_etc(c);
-	make_dir(c, "proc", 0555);
+	cell_make_dir(&c->cell, "proc", 0555);
 	if (mount("proc", "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
-		die(c, 'S', "cannot mount /proc");
-	make_dir(c, "tmp", 0755);
-	bind_fd(c, c->tmp, "tmp", MOUNT_SAFE);
+		cell_die(&c->cell, 'S', "cannot mount /proc");
+	cell_make_dir(&c->cell, "tmp", 0755);
+	bind_fd(c, c->tmp, "tmp", CELL_MOUNT_SAFE);
 	if (s->build_dir)
 		bind_build_dir(c);
-	make_way(c, s->store_dir);
-	bind_fd(c, c->store, s->store_dir + 1, MOUNT_SAFE);
+	cell_make_way(&c->cell, s->store_dir);
+	bind_fd(c, c->store, s->store_dir + 1, CELL_MOUNT_SAFE);
 	for (size_t i = 0; i < s->ninputs; i++)
 		bind_input(c, s->inputs[i]);
 	bind_extra(c);
 	make_net(c);
 	if (sethostname("localhost", 9) < 0 || setdomainname("(none)", 6) < 0)
-		die(c, 'S', "cannot set the host name");
-	enter_root(c);
+		cell_die(&c->cell, 'S', "cannot set the host name");
+	cell_enter_root(&c->cell);
 	become_init(c);
 	lock_mounts(c);
 	limit_descriptors(c);
 	set_personality(c);
 	umask(022);
 	if (chdir(s->cwd) < 0)
-		die(c, 'S', "cannot enter %s", s->cwd);
+		cell_die(&c->cell, 'S', "cannot enter %s", s->cwd);
 	check_builder(c);
 	tie_down(c);
 	execve(s->builder, (char *const *)s->argv, (char *const *)s->envp);
-	die(c, 'B', "cannot execute the builder '%.300s'", s->builder);
+	cell_die(&c->cell, 'B', "cannot execute the builder '%.300s'", s->builder);
 }
 
 /* ---- Parent ---------------------------------------------------------------------------------- */
-
-static int write_map(pid_t pid, const char *file, const char *text, struct err *e)
-{
-	char path[64];
-	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
-	auto_fd int fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return err_sys(e, "cannot open %s", path);
-	if (write(fd, text, strlen(text)) < 0)
-		return err_sys(e, "cannot write %s", path);
-	return 0;
-}
-
-static int write_maps(const struct sandbox *s, pid_t pid, struct err *e)
-{
-	char text[64];
-	snprintf(text, sizeof(text), "%d %u 1", SANDBOX_UID, (unsigned)s->host_uid);
-	int r = write_map(pid, "uid_map", text, e);
-	if (!r && !s->privileged)
-		r = write_map(pid, "setgroups", "deny", e);
-	snprintf(text, sizeof(text), "%d %u 1", SANDBOX_GID, (unsigned)s->host_gid);
-	if (!r)
-		r = write_map(pid, "gid_map", text, e);
-	return r;
-}
-
-static int clone_error(struct err *e)
-{
-	int code = errno;
-	err_sys(e, "cannot make the namespaces of a build");
-	if (code == EPERM || code == EACCES)
-		err_hint(e, -ERR_SANDBOX,
-			 "user namespaces seem to be forbidden: see the sysctls "
-			 "kernel.unprivileged_userns_clone and "
-			 "kernel.apparmor_restrict_unprivileged_userns");
-	else if (code == ENOSPC || code == EUSERS)
-		err_hint(e, -ERR_SANDBOX, "raise the sysctls user.max_*_namespaces");
-	else if (code == EINVAL || code == ENOSYS)
-		err_hint(e, -ERR_SANDBOX, "the kernel lacks namespaces or clone3 (Linux 5.12)");
-	if (e)
-		e->code = -ERR_SANDBOX;
-	return -ERR_SANDBOX;
-}
-
-/* Read the child's report: nothing when it reached its program. */
-static int read_report(int sync, struct err *e)
-{
-	char buf[REPORT_MAX];
-	size_t n = 0;
-	while (n < sizeof(buf) - 1) {
-		ssize_t got = fd_read_some(sync, buf + n, sizeof(buf) - 1 - n);
-		if (got <= 0)
-			break;
-		n += (size_t)got;
-	}
-	if (n == 0)
-		return 0;
-	buf[n] = 0;
-	if (buf[0] == 'B')
-		return err_set(e, -ERR_BUILD, "%s", buf + 1);
-	return err_set(e, -ERR_SANDBOX, "while setting up the sandbox: %s", buf + 1);
-}
 
 int sandbox_start(const struct sandbox *s, struct proc *ret, int *ret_end, struct err *e)
 {
@@ -643,14 +432,18 @@ int sandbox_start(const struct sandbox *s, struct proc *ret, int *ret_end, struc
 		return r;
 	}
 	struct child c = {
-		.s = s, .filter = &filter, .sync = pair[1], .root = -1, .null = -1, .end = end[1]
+		.cell = { .sync = pair[1], .root = -1 },
+		.s = s,
+		.filter = &filter,
+		.null = -1,
+		.end = end[1],
 	};
 	pid_t pid = kernel_fork(NS_FLAGS | KERNEL_CLONE_CLEAR_SIGHAND, &pidfd);
 	if (pid == 0) {
 		close(pair[0]);
 		child_main(&c);
 	}
-	r = pid < 0 ? clone_error(e) : 0;
+	r = pid < 0 ? cell_clone_error(e) : 0;
 	close(pair[1]);
 	close(end[1]);
 	if (r) {
@@ -659,13 +452,14 @@ int sandbox_start(const struct sandbox *s, struct proc *ret, int *ret_end, struc
 		return r;
 	}
 	struct proc proc = { pid, pidfd };
-	r = write_maps(s, pid, e);
+	struct cell_id id = { SANDBOX_UID, SANDBOX_GID, s->host_uid, s->host_gid, s->privileged };
+	r = cell_write_maps(pid, &id, e);
 	if (r)
 		r = err_wrap(e, r, "while giving a build its identity");
 	else if (write(pair[0], "g", 1) != 1)
 		r = err_sys(e, "cannot start the set-up of a build");
 	else
-		r = read_report(pair[0], e);
+		r = cell_read_report(pair[0], e);
 	close(pair[0]);
 	if (r) {
 		int status;
