@@ -594,17 +594,8 @@ int local_add_text(struct local *l, struct arena *a, const char *name, struct sl
 /* ---- Archives ---------------------------------------------------------------------------------
  */
 
-/* An unpacked archive in the temporary directory. */
-struct unpacked {
-	int dirfd; /* borrowed */
-	char name[32];
-	struct digest nar_hash, other; /* other: with the second algorithm, if one was asked for */
-	uint64_t size;
-	bool file; /* one regular file */
-};
-
 static int unpack(struct local *l, struct nar_source *in, enum digest_algo second,
-		  struct unpacked *u, struct err *e)
+		  struct local_tree *u, struct err *e)
 {
 	struct hasher *h[2] = { NULL, NULL };
 	struct nar_tee tee;
@@ -635,9 +626,14 @@ static int unpack(struct local *l, struct nar_source *in, enum digest_algo secon
 	return 0;
 }
 
-static void unpacked_drop(struct unpacked *u)
+void local_tree_drop(struct local_tree *u)
 {
 	(void)file_delete_tree(u->dirfd, u->name, NULL, NULL); /* else local_close does it */
+}
+
+int local_unpack(struct local *l, struct nar_source *in, struct local_tree *ret, struct err *e)
+{
+	return unpack(l, in, DIGEST_SHA256, ret, e);
 }
 
 static int hash_contents(int fd, enum digest_algo algo, struct digest *ret, struct err *e)
@@ -656,7 +652,7 @@ static int hash_contents(int fd, enum digest_algo algo, struct digest *ret, stru
 }
 
 /* Flat addressing: the hash of the contents; an x bit does not count and goes. */
-static int hash_flat(struct unpacked *u, enum digest_algo algo, struct digest *ret, struct err *e)
+static int hash_flat(struct local_tree *u, enum digest_algo algo, struct digest *ret, struct err *e)
 {
 	auto_fd int fd = -1;
 	struct stat st;
@@ -679,7 +675,7 @@ static int hash_flat(struct unpacked *u, enum digest_algo algo, struct digest *r
 }
 
 /* Move an unpacked tree to info->path and register it. */
-static int place(struct local *l, struct unpacked *u, struct store_info *info,
+static int place(struct local *l, struct local_tree *u, struct store_info *info,
 		 struct local_locks *locks, struct err *e)
 {
 	int r = local_move_in(l, u->dirfd, u->name, info->path, e);
@@ -691,12 +687,27 @@ static int place(struct local *l, struct unpacked *u, struct store_info *info,
 	return finish(l, info, u->file ? &u->nar_hash : NULL, locks, e);
 }
 
+int local_add_tree(struct local *l, struct store_info *info, struct local_tree *t, struct err *e)
+{
+	struct local_locks locks = LOCAL_LOCKS_INIT;
+	bool valid = false;
+	int r = claim(l, info->path, &valid, &locks, e);
+
+	info->nar_hash = t->nar_hash;
+	info->nar_size = t->size;
+	if (r == 0 && !valid)
+		r = place(l, t, info, &locks, e);
+	if (r < 0 || valid)
+		local_tree_drop(t);
+	return r;
+}
+
 int local_add_nar(struct local *l, struct arena *a, const char *name, bool recursive,
 		  enum digest_algo algo, struct nar_source *in, char **ret, struct err *e)
 {
 	struct local_locks locks = LOCAL_LOCKS_INIT;
 	struct store_info info = { .deriver = "" };
-	struct unpacked u;
+	struct local_tree u;
 	struct digest hash;
 	bool valid = false;
 	char *path = NULL;
@@ -721,7 +732,7 @@ int local_add_nar(struct local *l, struct arena *a, const char *name, bool recur
 		r = place(l, &u, &info, &locks, e);
 	}
 	if (r < 0 || valid)
-		unpacked_drop(&u);
+		local_tree_drop(&u);
 	if (r < 0)
 		return err_wrap(e, r, "add '%s'", name);
 	*ret = path;
@@ -729,7 +740,7 @@ int local_add_nar(struct local *l, struct arena *a, const char *name, bool recur
 }
 
 /* Whether the contents have the hash that the content address names. */
-static int check_ca(struct unpacked *u, const struct store_info *info, struct err *e)
+static int check_ca(struct local_tree *u, const struct store_info *info, struct err *e)
 {
 	struct slice ca = slice_of(info->ca);
 	bool recursive = false, flat = true;
@@ -756,7 +767,7 @@ static int check_ca(struct unpacked *u, const struct store_info *info, struct er
 int local_add_known(struct local *l, const struct store_info *info, struct nar_source *in,
 		    struct err *e)
 {
-	struct unpacked u;
+	struct local_tree u;
 	char want[DIGEST_TEXT_MAX], got[DIGEST_TEXT_MAX];
 	int r = unpack(l, in, DIGEST_SHA256, &u, e);
 
@@ -778,7 +789,7 @@ int local_add_known(struct local *l, const struct store_info *info, struct nar_s
 	if (r == 0)
 		r = local_register(l, &info, 1, e);
 	if (r < 0)
-		unpacked_drop(&u);
+		local_tree_drop(&u);
 	return r;
 }
 

@@ -160,6 +160,20 @@ int local_add_nar(struct local *l, struct arena *a, const char *name, bool recur
 int local_add_known(struct local *l, const struct store_info *info, struct nar_source *in,
 		    struct err *e);
 
+/* A tree that came as an archive and has no name yet; below local_tmp_dir. */
+struct local_tree {
+	int dirfd; /* borrowed */
+	char name[32];
+	struct digest nar_hash, other; /* other: with a second algorithm, if one was asked for */
+	uint64_t size;
+	bool file; /* one regular file */
+};
+
+int local_unpack(struct local *l, struct nar_source *in, struct local_tree *ret, struct err *e);
+void local_tree_drop(struct local_tree *t);
+/* Give the tree its name, unless that is valid already; fills in hash and size. Takes the tree. */
+int local_add_tree(struct local *l, struct store_info *info, struct local_tree *t, struct err *e);
+
 /* Add signatures to those of a valid path; stores of Nix's family alone. */
 int local_add_sigs(struct local *l, const char *path, const struct vec *sigs, struct err *e);
 

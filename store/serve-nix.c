@@ -4,6 +4,7 @@
 
 #include "lib/size.h"
 #include "lib/wire.h"
+#include "store/asked.h"
 #include "store/ca.h"
 #include "store/goal.h"
 #include "store/request.h"
@@ -19,60 +20,6 @@ static int op_nar_from_path(struct req *q)
 	if (!r)
 		q->nar = path;
 	return r;
-}
-
-/* A source whose bytes the client sends piece by piece, each on demand. */
-struct asked {
-	struct nar_source source;
-	struct stream *s;
-	uint64_t left; /* of the piece */
-	size_t pad;
-};
-
-#define PIECE_MAX (64u << 10)
-
-static void skip_padding(struct asked *a)
-{
-	char pad[8];
-	stream_read(a->s, pad, a->pad);
-	for (size_t i = 0; i < a->pad; i++)
-		if (pad[i] && !a->s->err)
-			a->s->err = -ERR_PROTO;
-	a->pad = 0;
-}
-
-static int next_piece(struct asked *a, struct err *e)
-{
-	stream_put_u64(a->s, PROTO_READ);
-	stream_put_u64(a->s, PIECE_MAX);
-	stream_flush(a->s);
-	a->left = stream_max(a->s, PIECE_MAX);
-	a->pad = wire_pad(a->left);
-	if (a->s->err)
-		return err_num(e, a->s->err, "the connection failed in the middle of a file");
-	return a->left ? 0 : err_set(e, -ERR_PROTO, "the client sent less than it announced");
-}
-
-static int asked_read(struct nar_source *src, void *p, size_t n, struct err *e)
-{
-	struct asked *a = CONTAINER_OF(src, struct asked, source);
-	char *to = p;
-	while (n) {
-		int r = a->left ? 0 : next_piece(a, e);
-		if (r)
-			return r;
-		size_t part = (size_t)MIN_OF(a->left, (uint64_t)n);
-		stream_read(a->s, to, part);
-		a->left -= part;
-		if (!a->left)
-			skip_padding(a);
-		if (a->s->err)
-			return err_num(e, a->s->err,
-				       "the connection failed in the middle of a file");
-		to += part;
-		n -= part;
-	}
-	return 0;
 }
 
 static void read_info(struct req *q, struct store_info *info, struct vec *refs, struct vec *sigs,
@@ -131,7 +78,8 @@ static int add_known(struct req *q, struct store_info *info)
 {
 	struct local *l = q->s->l;
 	struct local_locks locks = LOCAL_LOCKS_INIT;
-	struct asked from = { .source = { asked_read }, .s = q->in };
+	struct asked from;
+	asked_init(&from, q->in);
 	bool valid = false;
 	int r = local_temp_root(l, info->path, &q->e);
 	if (!r)
@@ -143,8 +91,7 @@ static int add_known(struct req *q, struct store_info *info)
 			r = request_need_valid(q, info->refs[i]);
 	if (!r && !valid)
 		r = local_add_known(l, info, &from.source, &q->e);
-	if (from.left || from.pad) /* in the middle of a piece: what comes next is no request */
-		q->in->err = q->in->err ? q->in->err : -ERR_PROTO;
+	asked_finish(&from);
 	local_unlock(l, &locks, true);
 	return r;
 }
