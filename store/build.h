@@ -16,6 +16,7 @@ struct build {
 	const struct drv *drv;	  /* borrowed */
 	const struct vec *inputs; /* borrowed: closure of the inputs, sorted store paths */
 	bool check;		  /* compare with what is valid, register nothing */
+	bool repair;		  /* with check: put what is the same in place of what is damaged */
 	uint64_t rounds;	  /* builds that must agree, at least 1 */
 	/* private */
 	struct build_id id;

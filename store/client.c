@@ -670,13 +670,14 @@ int store_add_root(struct store_conn *c, const char *link, const char *item, str
 	return done(c, e);
 }
 
-int store_verify(struct store_conn *c, bool contents, uint64_t *ret_errors, struct err *e)
+int store_verify(struct store_conn *c, bool contents, bool repair, uint64_t *ret_errors,
+		 struct err *e)
 {
 	int r = begin(c, OP_VERIFY, e);
 	if (r)
 		return r;
 	stream_put_u64(&c->s, contents);
-	stream_put_u64(&c->s, 0); /* no repair */
+	stream_put_u64(&c->s, repair);
 	struct progress_opts po = { .quiet = c->opts.quiet, .root = c->root };
 	c->progress = progress_new(&po); /* prints what was found */
 	r = finish(c, e);

@@ -492,7 +492,7 @@ static const struct cmd cmd_add_root = {
 
 struct verify_ctx {
 	struct store_opts store;
-	bool quick;
+	bool quick, repair;
 };
 
 static int run_verify(struct cmd_env *env, struct err *e)
@@ -503,7 +503,7 @@ static int run_verify(struct cmd_env *env, struct err *e)
 	int r = store_open(&x->store, &c, e);
 
 	if (r == 0)
-		r = store_verify(c, !x->quick, &errors, e);
+		r = store_verify(c, !x->quick, x->repair, &errors, e);
 	store_close(c);
 	if (r == 0 && errors)
 		return err_set(e, -ERR_HASH, "%llu fault%s found in the store",
@@ -515,13 +515,17 @@ static const struct cmd_opt verify_options[] = {
 	STORE_OPTIONS_BASIC(struct verify_ctx, store),
 	{ "quick", 0, CMD_FLAG, offsetof(struct verify_ctx, quick), NULL,
 	  "only look whether everything is there, do not read it" },
+	{ "repair", 0, CMD_FLAG, offsetof(struct verify_ctx, repair), NULL,
+	  "build again what is damaged, forget what is gone and not needed" },
 };
 
 static const struct cmd cmd_verify = {
 	.name = "verify",
 	.summary = "check the store against its database",
 	.help = "Reads every item and compares its hash. Says nothing when all is well; fails when "
-		"a fault remains.",
+		"a fault remains. Nothing is changed unless --repair is given: then what a "
+		"derivation made is made again, and put in place if it has the hash it should "
+		"have.",
 	CMD_OPTS(verify_options),
 	.context_size = sizeof(struct verify_ctx),
 	.run = run_verify,

@@ -177,7 +177,8 @@ static int get_goal(struct goals *g, const char *path, const char *const *output
 	int r = wanted_valid(g, goal, &valid, e);
 	if (r)
 		return r;
-	bool check = depth == 0 && g->mode == PROTO_BUILD_CHECK;
+	bool repair = g->mode == PROTO_BUILD_REPAIR;
+	bool check = depth == 0 && (g->mode == PROTO_BUILD_CHECK || (repair && valid));
 	if (check && !valid)
 		return err_set(e, -ERR_BUILD,
 			       "some outputs of `%s' are not valid, so checking is not possible",
@@ -338,6 +339,7 @@ static int launch(struct goals *g, struct goal *goal, struct err *e)
 			     .drv = goal->drv,
 			     .inputs = &goal->inputs,
 			     .check = goal->check,
+			     .repair = goal->check && g->mode == PROTO_BUILD_REPAIR,
 			     .rounds = goal->check || drv_is_fixed(goal->drv) ? 1 : g->s->rounds,
 			     .log = -1,
 			     .top = -1,

@@ -2,6 +2,7 @@
 /* Upkeep of a local store: checks, invalidation, links between equal files. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/stat.h>
 
 #include "lib/fd.h"
@@ -9,6 +10,8 @@
 #include "store/db.h"
 #include "store/links.h"
 #include "store/local-state.h"
+#include "store/nar.h"
+#include "store/refgraph.h"
 
 int local_invalidate(struct local *l, const char *path, struct err *e)
 {
@@ -44,12 +47,11 @@ int local_optimise(struct local *l, const char *path, uint64_t *ret_saved, struc
 
 struct verifier {
 	struct local *l;
+	const struct local_verify *o;
 	struct db *db;
 	struct arena a;
 	struct vec valid;   /* all valid paths */
 	struct tab missing; /* those without a file */
-	local_report_fn *report;
-	void *arg;
 	uint64_t errors;
 	bool locked;	 /* others wait: what is found is told later */
 	struct vec late; /* texts, in a */
@@ -66,9 +68,19 @@ static void __attribute__((format(printf, 2, 3))) fault(struct verifier *v, cons
 	va_end(ap);
 	if (v->locked)
 		vec_add(&v->late, arena_str(&v->a, s.buf));
-	else if (v->report)
-		v->report(v->arg, s.buf);
+	else if (v->o->report)
+		v->o->report(v->o->arg, s.buf);
 	str_done(&s);
+}
+
+/* path, which is valid, has a fault. */
+static int bad(struct verifier *v, const char *path)
+{
+	v->errors++;
+	if (!v->o->a)
+		return 0;
+	vec_add(v->o->bad, arena_str(v->o->a, path));
+	return arena_err(v->o->a) < 0 || v->o->bad->err < 0 ? err_num(v->e, -ENOMEM, "verify") : 0;
 }
 
 /* The lock is released: who listens may be slow. */
@@ -98,73 +110,11 @@ static int find_missing(struct verifier *v)
 			return err_sys(v->e, "%s", path);
 		if (!tab_put(&v->missing, slice_of(path), NULL))
 			return err_num(v->e, -ENOMEM, "verify");
+		fault(v, "path '%s' disappeared", path);
+		if (bad(v, path) < 0)
+			return -ENOMEM;
 	}
 	return 0;
-}
-
-/* Whether something that is there refers to path, directly or by way of missing paths. */
-static int needed(struct verifier *v, const char *path, struct tab *seen, bool *ret)
-{
-	struct vec refs = VEC_INIT;
-	bool is_new;
-	int r = db_referrers(v->db, &v->a, path, &refs, v->e);
-
-	for (size_t i = 0; r == 0 && !*ret && i < refs.n; i++) {
-		if (!tab_has(&v->missing, slice_of(refs.v[i])))
-			*ret = true;
-		else if (!tab_put(seen, slice_of(refs.v[i]), &is_new))
-			r = err_num(v->e, -ENOMEM, "verify");
-		else if (is_new)
-			r = needed(v, refs.v[i], seen, ret);
-	}
-	vec_done(&refs);
-	return r;
-}
-
-/* Rows of path and of all its referrers, which are missing as well. */
-static int forget(struct verifier *v, const char *path)
-{
-	struct vec refs = VEC_INIT;
-	int r = db_referrers(v->db, &v->a, path, &refs, v->e);
-
-	for (size_t i = 0; r == 0 && i < refs.n; i++)
-		if (strcmp(refs.v[i], path))
-			r = forget(v, refs.v[i]);
-	vec_done(&refs);
-	if (r == 0)
-		r = db_delete(v->db, path, v->e);
-	if (r == 0)
-		local_modulo_forget(v->l, path);
-	return r;
-}
-
-static int handle_missing(struct verifier *v)
-{
-	struct tab_slot *slot;
-	size_t i = 0;
-	int r = db_begin(v->db, v->e);
-
-	if (r < 0)
-		return r;
-	while (r == 0 && (slot = tab_next(&v->missing, &i))) {
-		struct tab seen = TAB_INIT;
-		bool is_needed = false;
-
-		r = needed(v, slot->key.p, &seen, &is_needed);
-		tab_done(&seen);
-		if (r == 0 && is_needed) {
-			fault(v, "path '%s' disappeared, but valid paths refer to it", slot->key.p);
-			v->errors++;
-		} else if (r == 0) {
-			fault(v, "path '%s' disappeared, removing it from the database",
-			      slot->key.p);
-			r = forget(v, slot->key.p);
-		}
-	}
-	if (r == 0)
-		return db_commit(v->db, v->e);
-	db_rollback(v->db);
-	return r;
 }
 
 static bool hash_unknown(const struct digest *d)
@@ -198,16 +148,15 @@ static int differs(struct verifier *v, const struct store_info *info, const char
 
 	if (r < 0 || !valid)
 		return r;
-	v->errors++;
 	if (why) {
 		fault(v, "path '%s' cannot be read: %s", info->path, why);
-		return 0;
+		return bad(v, info->path);
 	}
 	digest_hex(&info->nar_hash, want_hex);
 	digest_hex(got, got_hex);
 	fault(v, "path '%s' was modified! expected hash '%s', got '%s'", info->path, want_hex,
 	      got_hex);
-	return 0;
+	return bad(v, info->path);
 }
 
 /* again: the first look found a fault, which a collection and an addition in between explain. */
@@ -243,10 +192,9 @@ static int check_contents(struct verifier *v, const char *path, bool again)
 	return complete(v, info);
 }
 
-int local_verify(struct local *l, bool contents, local_report_fn *report, void *arg,
-		 uint64_t *ret_errors, struct err *e)
+int local_verify(struct local *l, const struct local_verify *o, uint64_t *ret_errors, struct err *e)
 {
-	struct verifier v = { .l = l, .report = report, .arg = arg, .e = e };
+	struct verifier v = { .l = l, .o = o, .e = e };
 	auto_fd int gc_fd = -1;
 	int r = local_begin(l, &v.db, e);
 
@@ -257,12 +205,10 @@ int local_verify(struct local *l, bool contents, local_report_fn *report, void *
 		r = db_all_valid(v.db, &v.a, &v.valid, e);
 	if (r == 0)
 		r = find_missing(&v);
-	if (r == 0 && v.missing.count)
-		r = handle_missing(&v);
 	fd_close(&gc_fd);
 	if (r == 0)
 		r = tell_late(&v);
-	for (size_t i = 0; r == 0 && contents && i < v.valid.n; i++)
+	for (size_t i = 0; r == 0 && o->contents && i < v.valid.n; i++)
 		if (!tab_has(&v.missing, slice_of(v.valid.v[i])) &&
 		    local_check_path(l, v.valid.v[i], NULL) == 0)
 			r = check_contents(&v, v.valid.v[i], false);
@@ -273,4 +219,168 @@ int local_verify(struct local *l, bool contents, local_report_fn *report, void *
 	if (r == 0)
 		*ret_errors = v.errors;
 	return r;
+}
+
+int local_is_good(struct local *l, const char *path, bool *ret, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	struct store_info *info;
+	struct digest got;
+	int r = local_info(l, &a, path, &info, e);
+
+	if (r < 0)
+		return r;
+	r = nar_hash(l->store_fd, local_base(l, path), info->nar_hash.algo, NULL, NULL, &got, NULL,
+		     NULL);
+	*ret = r == 0 && digest_eq(&got, &info->nar_hash);
+	return 0;
+}
+
+/* ---- Rows without files -----------------------------------------------------------------------
+ */
+
+static bool is_missing(struct local *l, const char *path)
+{
+	struct stat st;
+
+	return local_check_path(l, path, NULL) == 0 &&
+	       fstatat(l->store_fd, local_base(l, path), &st, AT_SYMLINK_NOFOLLOW) < 0 &&
+	       errno == ENOENT;
+}
+
+/* Mark in g those of paths that are missing. An empty directory is no store that lost everything.
+ */
+static int mark_missing(struct local *l, struct refgraph *g, const struct vec *paths, struct err *e)
+{
+	size_t missing = 0;
+
+	for (size_t i = 0; i < paths->n; i++) {
+		struct refgraph_node *node = refgraph_find(g, paths->v[i]);
+
+		if (!node || node->marked || !is_missing(l, node->path))
+			continue;
+		node->marked = true;
+		missing++;
+	}
+	if (missing < 2 || missing < g->n)
+		return 0;
+	return err_hint(e,
+			err_set(e, -ERR_INVALID, "none of the %zu valid items is in %s", g->n,
+				l->store_phys),
+			"is its file system mounted?");
+}
+
+/* What is needed is chosen: nodes come after what they refer to, so backwards before it. */
+static void choose_needed(struct refgraph *g, const struct vec *order)
+{
+	for (size_t i = order->n; i-- > 0;) {
+		struct refgraph_node *node = order->v[i];
+
+		for (size_t k = 0; k < node->nrefs; k++)
+			if (!node->marked || node->chosen)
+				g->nodes[g->refs[node->refs + k]].chosen = true;
+	}
+}
+
+static int forget(struct local *l, struct db *db, const struct vec *order, struct vec *ret,
+		  struct err *e)
+{
+	int r = 0;
+
+	for (size_t i = order->n; r == 0 && i-- > 0;) {
+		struct refgraph_node *node = order->v[i];
+
+		if (!node->marked || node->chosen)
+			continue;
+		r = db_delete(db, node->path, e);
+		if (r == 0)
+			local_modulo_forget(l, node->path);
+		vec_add(ret, (void *)(uintptr_t)node->path);
+	}
+	return r;
+}
+
+/* The rows go in one transaction; removed: their paths, in g. */
+static int forget_missing(struct local *l, struct refgraph *g, const struct vec *paths,
+			  struct vec *removed, struct err *e)
+{
+	auto_vec struct vec order = VEC_INIT;
+	auto_fd int gc_fd = -1;
+	struct db *db;
+	int r = local_begin(l, &db, e);
+
+	if (r == 0)
+		r = local_gc_lock(l, true, true, &gc_fd, e);
+	if (r == 0)
+		r = db_begin(db, e);
+	if (r < 0)
+		return r;
+	r = refgraph_load(db, false, g, e);
+	if (r == 0 && refgraph_order(g, &order) < 0)
+		r = err_num(e, -ENOMEM, "verify");
+	if (r == 0)
+		r = mark_missing(l, g, paths, e);
+	if (r == 0)
+		choose_needed(g, &order);
+	if (r == 0)
+		r = forget(l, db, &order, removed, e);
+	if (r == 0)
+		return db_commit(db, e);
+	db_rollback(db);
+	return r;
+}
+
+int local_forget_missing(struct local *l, const struct vec *paths, local_report_fn *report,
+			 void *arg, uint64_t *ret_removed, struct err *e)
+{
+	struct refgraph g = { .n = 0 };
+	auto_vec struct vec removed = VEC_INIT;
+	int r = forget_missing(l, &g, paths, &removed, e);
+
+	for (size_t i = 0; r == 0 && report && i < removed.n; i++) {
+		auto_str struct str s = STR_INIT;
+
+		str_addf(&s,
+			 "removing '%s' from the database: its files are gone, and nothing "
+			 "needs it",
+			 (char *)removed.v[i]);
+		report(arg, s.buf);
+	}
+	if (r == 0)
+		*ret_removed = removed.n;
+	refgraph_done(&g);
+	return r;
+}
+
+/* ---- Replacing what is damaged ----------------------------------------------------------------
+ */
+
+static void set_mode(int dirfd, const char *name, mode_t mode)
+{
+	static const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = 1 } };
+	struct stat st;
+
+	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode))
+		return;
+	(void)fchmodat(dirfd, name, mode, 0); /* what comes of it is checked by whoever needs it */
+	(void)utimensat(dirfd, name, times, AT_SYMLINK_NOFOLLOW);
+}
+
+int local_replace(struct local *l, int fromfd, const char *name, const char *path, struct err *e)
+{
+	const char *base = local_base(l, path);
+	unsigned budget = 6;
+	int r;
+
+	/* To change its parent a directory must be writable; at no time is there none. */
+	set_mode(fromfd, name, 0755);
+	set_mode(l->store_fd, base, 0755);
+	r = renameat2(fromfd, name, l->store_fd, base, RENAME_EXCHANGE) < 0 ? -errno : 0;
+	if (r == -ENOENT)
+		r = renameat(fromfd, name, l->store_fd, base) < 0 ? -errno : 0;
+	set_mode(l->store_fd, base, 0555);
+	if (r < 0)
+		return err_num(e, r, "replace %s", path);
+	r = local_sync_item(l, base, &budget, e);
+	return r == 0 ? local_deduplicate(l, path, NULL, e) : r;
 }

@@ -197,7 +197,23 @@ int local_optimise(struct local *l, const char *path, uint64_t *ret_saved, struc
 
 /* Called for each fault; text is one line. */
 typedef void local_report_fn(void *arg, const char *text);
-/* Check that every valid path exists; with contents also its hash. Missing paths that nothing
- * present refers to are invalidated. *ret_errors counts the faults that remain. */
-int local_verify(struct local *l, bool contents, local_report_fn *report, void *arg,
-		 uint64_t *ret_errors, struct err *e);
+struct local_verify {
+	bool contents;		 /* read everything and compare hashes */
+	local_report_fn *report; /* may be NULL */
+	void *arg;
+	struct arena *a; /* of bad; NULL: nobody wants to know */
+	struct vec *bad; /* paths that are missing, or not what they were */
+};
+/* Check that every valid path is there and what it was. Nothing is changed, but what other tools
+ * left open in the database is filled in. *ret_errors counts the faults. */
+int local_verify(struct local *l, const struct local_verify *o, uint64_t *ret_errors,
+		 struct err *e);
+/* Remove the rows of those of paths that have no files, as long as nothing that is there refers to
+ * them, directly or not. Refuses when no valid path at all has files. Counts what it removed. */
+int local_forget_missing(struct local *l, const struct vec *paths, local_report_fn *report,
+			 void *arg, uint64_t *ret_removed, struct err *e);
+/* Whether the files of a valid path are what they were. */
+int local_is_good(struct local *l, const char *path, bool *ret, struct err *e);
+/* Put fromfd/name, canonical and with the right hash, in place of the files of a valid path, of
+ * which the caller has the lock; what was there is at fromfd/name afterwards, if it was. */
+int local_replace(struct local *l, int fromfd, const char *name, const char *path, struct err *e);

@@ -5,6 +5,7 @@
 #include "lib/wire.h"
 #include "store/gc.h"
 #include "store/goal.h"
+#include "store/repair.h"
 #include "store/request.h"
 #include "store/roots.h"
 
@@ -97,6 +98,12 @@ static int op_find_roots(struct req *q)
 
 /* ---- Building -------------------------------------------------------------------------------- */
 
+/* It replaces what others use. */
+static int may_repair(struct req *q)
+{
+	return q->s->trusted ? 0 : err_set(&q->e, -EPERM, "you are not allowed to repair paths");
+}
+
 static int op_build_paths(struct req *q)
 {
 	auto_vec struct vec things = VEC_INIT;
@@ -104,8 +111,10 @@ static int op_build_paths(struct req *q)
 	uint64_t mode = stream_max(q->in, PROTO_BUILD_CHECK);
 	int r = request_ready(q);
 	if (!r && mode == PROTO_BUILD_REPAIR)
-		r = err_set(&q->e, -ERR_UNSUPPORTED, "repairing builds are not supported");
-	if (!r)
+		r = may_repair(q);
+	if (!r && mode == PROTO_BUILD_REPAIR)
+		r = repair_build(q->s, &things, &q->status, &q->e);
+	else if (!r)
 		r = goal_build(q->s, &things, (enum proto_mode)mode, &q->status, &q->e);
 	wr_u64(&q->reply, 1);
 	return r;
@@ -180,12 +189,20 @@ static int op_verify(struct req *q)
 {
 	bool contents = stream_u64(q->in) != 0;
 	bool repair = stream_u64(q->in) != 0;
+	auto_vec struct vec bad = VEC_INIT;
 	int r = request_ready(q);
-	uint64_t errors = 0;
+	uint64_t errors = 0, left = 0;
+	struct local_verify v = {
+		.contents = contents, .report = say_line, .arg = q->s, .a = &q->a, .bad = &bad
+	};
 	if (!r && repair)
-		r = err_set(&q->e, -ERR_UNSUPPORTED, "repairing the store is not supported");
+		r = may_repair(q);
 	if (!r)
-		r = local_verify(q->s->l, contents, say_line, q->s, &errors, &q->e);
+		r = local_verify(q->s->l, &v, &errors, &q->e);
+	if (!r && repair && bad.n) {
+		r = repair_all(q->s, &bad, &left, &q->e);
+		errors = errors - bad.n + left;
+	}
 	wr_u64(&q->reply, errors);
 	return r;
 }

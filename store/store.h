@@ -269,7 +269,9 @@ int store_build(struct store_conn *c, const char *const *things, size_t n, struc
 int store_add_temp_root(struct store_conn *c, const char *path, struct err *e);
 /* Make LINK (a physical path of the caller's) a symlink to the item and register it as a root. */
 int store_add_root(struct store_conn *c, const char *link, const char *item, struct err *e);
-int store_verify(struct store_conn *c, bool contents, uint64_t *ret_errors, struct err *e);
+/* repair: what is damaged is built again, and rows of what is gone and not needed are removed. */
+int store_verify(struct store_conn *c, bool contents, bool repair, uint64_t *ret_errors,
+		 struct err *e);
 
 enum store_gc { STORE_GC_LIVE, STORE_GC_DEAD, STORE_GC_DELETE, STORE_GC_DELETE_THESE };
 int store_gc(struct store_conn *c, struct arena *a, enum store_gc action, const char *const *paths,

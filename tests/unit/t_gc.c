@@ -11,10 +11,12 @@
 #include <unistd.h>
 
 #include "lib/fd.h"
+#include "lib/size.h"
 #include "store/db.h"
 #include "store/guard.h"
 #include "store/links.h"
 #include "store/local-state.h"
+#include "store/nar.h"
 #include "store/roots.h"
 #include "tests/unit/test.h"
 
@@ -23,7 +25,17 @@ static struct {
 	const char *undeletable; /* a name that cannot be deleted */
 	const char *unreadable;	 /* the end of a link that cannot be read */
 	time_t now;		 /* 0: the machine's */
+	int link;		 /* 0, or why links cannot be made */
 } world;
+
+int linkat(int fromfd, const char *from, int tofd, const char *to, int flags)
+{
+	if (world.link) {
+		errno = world.link;
+		return -1;
+	}
+	return (int)syscall(SYS_linkat, fromfd, from, tofd, to, flags);
+}
 
 int unlinkat(int fd, const char *name, int flags)
 {
@@ -467,6 +479,67 @@ TEST(links_of_what_is_deleted)
 	end(&b);
 }
 
+static void check_sound(struct bench *b)
+{
+	struct local_verify o = { .contents = true };
+	uint64_t errors = 99;
+
+	CHECK_INT(local_verify(b->l, &o, &errors, &b->e), 0);
+	CHECK_INT(errors, 0);
+}
+
+/* Write a byte over the only entry of .links. */
+static void damage_link(struct bench *b)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	auto_vec struct vec names = VEC_INIT;
+	auto_fd int dir = openat(b->fd, "gnu/store/.links", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	auto_fd int fd = -1;
+
+	CHECK_INT(nar_list_dir(&a, dir, &names), 0);
+	CHECK_INT(names.n, 1);
+	if (names.n == 1 && fchmodat(dir, names.v[0], 0644, 0) == 0)
+		fd = openat(dir, names.v[0], O_WRONLY | O_CLOEXEC);
+	CHECK_INT(fd_write_full(fd, "X", 1), 0);
+	CHECK_INT(fchmodat(dir, names.v[0], 0444, 0), 0);
+}
+
+/* OUT-08: whatever happens to links, items have the contents they should have. */
+TEST(out_08_link_faults)
+{
+	static const int faults[] = { EMLINK, ENOSPC, EDQUOT, EPERM };
+	static char text[2 * LINKS_SIZE_MIN];
+	struct bench b;
+	const char *one, *two, *three;
+	struct stat st, other;
+
+	if (!begin(&b))
+		return;
+	memset(text, 'x', sizeof(text) - 1);
+	for (size_t i = 0; i < ARRAY_LEN(faults); i++) {
+		world.link = faults[i];
+		one = add(&b, arena_fmt(&b.a, "one%zu", i), slice_of(text), NULL);
+		world.link = 0;
+		CHECK_INT(fstatat(b.fd, one + 1, &st, AT_SYMLINK_NOFOLLOW), 0);
+		CHECK_INT(st.st_nlink, 1);
+	}
+	check_sound(&b);
+	/* the entry is damaged, and with it the item that has it */
+	one = add(&b, "one", slice_of(text), NULL);
+	damage_link(&b);
+	two = add(&b, "two", slice_of(text), NULL);
+	three = add(&b, "three", slice_of(text), NULL);
+	CHECK_INT(fstatat(b.fd, two + 1, &st, AT_SYMLINK_NOFOLLOW), 0);
+	CHECK_INT(fstatat(b.fd, three + 1, &other, AT_SYMLINK_NOFOLLOW), 0);
+	CHECK(st.st_ino == other.st_ino);
+	CHECK_INT(fstatat(b.fd, one + 1, &other, AT_SYMLINK_NOFOLLOW), 0);
+	CHECK(st.st_ino != other.st_ino);
+	CHECK_INT(local_invalidate(b.l, one, &b.e), 0);
+	check_sound(&b);
+	end(&b);
+}
+
 TEST_MAIN(derivations_and_outputs, long_chains_need_no_stack, stops_when_enough_is_freed,
 	  gc_03_unreadable_roots, gc_04_missing_file_systems, gc_05_absurd_clock,
-	  gc_07_hostile_roots, gc_08_temporary_roots, gc_09_undeletable, links_of_what_is_deleted);
+	  gc_07_hostile_roots, gc_08_temporary_roots, gc_09_undeletable, links_of_what_is_deleted,
+	  out_08_link_faults);

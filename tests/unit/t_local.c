@@ -471,38 +471,64 @@ static void report(void *arg, const char *text)
 	snprintf(r->last, sizeof(r->last), "%s", text);
 }
 
-TEST(verify)
+static int verify(struct bench *b, bool contents, struct reports *rep, uint64_t *errors)
+{
+	struct local_verify o = { .contents = contents, .report = rep ? report : NULL, .arg = rep };
+
+	return local_verify(b->l, &o, errors, &b->e);
+}
+
+TEST(faults_are_found)
 {
 	struct bench b;
 	struct reports rep = { 0 };
 	const char *one, *two, *three;
-	uint64_t errors = 99;
+	uint64_t errors = 99, removed = 99;
+	struct vec gone = VEC_INIT;
 
 	if (!begin(&b))
 		return;
 	one = add(&b, "one", "1", NULL);
 	two = add(&b, "two", "2", one);
 	three = add(&b, "three", "3", two);
-	CHECK_INT(local_verify(b.l, true, report, &rep, &errors, &b.e), 0);
+	vec_add(&gone, (char *)(uintptr_t)one);
+	vec_add(&gone, (char *)(uintptr_t)two);
+	vec_add(&gone, (char *)(uintptr_t)three);
+	CHECK_INT(verify(&b, true, &rep, &errors), 0);
 	CHECK_INT(errors, 0);
 	CHECK_INT(rep.n, 0);
 	/* a changed file */
 	CHECK_INT(fchmodat(b.fd, one + 1, 0644, 0), 0);
 	make_file(&b, one + 1, 1);
-	CHECK_INT(local_verify(b.l, false, report, &rep, &errors, &b.e), 0);
+	CHECK_INT(verify(&b, false, &rep, &errors), 0);
 	CHECK_INT(errors, 0);
-	CHECK_INT(local_verify(b.l, true, report, &rep, &errors, &b.e), 0);
+	CHECK_INT(verify(&b, true, &rep, &errors), 0);
 	CHECK_INT(errors, 1);
 	CHECK(strstr(rep.last, "was modified") != NULL);
 	/* a missing file that others need, and one that nothing needs */
 	CHECK_INT(unlinkat(b.fd, two + 1, 0), 0);
-	CHECK_INT(local_verify(b.l, false, report, &rep, &errors, &b.e), 0);
+	CHECK_INT(verify(&b, false, &rep, &errors), 0);
 	CHECK_INT(errors, 1);
 	CHECK(valid(&b, two));
+	CHECK_INT(local_forget_missing(b.l, &gone, report, &rep, &removed, &b.e), 0);
+	CHECK_INT(removed, 0);
 	CHECK_INT(unlinkat(b.fd, three + 1, 0), 0);
-	CHECK_INT(local_verify(b.l, false, report, &rep, &errors, &b.e), 0);
+	CHECK_INT(verify(&b, false, &rep, &errors), 0);
+	CHECK_INT(errors, 2);
+	CHECK(valid(&b, two) && valid(&b, three)); /* told, not cleaned away */
+	CHECK_INT(local_forget_missing(b.l, &gone, report, &rep, &removed, &b.e), 0);
+	CHECK_INT(removed, 2);
+	CHECK_INT(verify(&b, false, &rep, &errors), 0);
 	CHECK_INT(errors, 0);
 	CHECK(!valid(&b, two) && !valid(&b, three) && valid(&b, one));
+	/* a store that is not mounted has not lost everything */
+	add(&b, "two", "2", one);
+	CHECK_INT(local_flush(b.l, &b.e), 0);
+	CHECK_INT(unlinkat(b.fd, one + 1, 0), 0);
+	CHECK_INT(unlinkat(b.fd, two + 1, 0), 0);
+	CHECK_INT(local_forget_missing(b.l, &gone, report, &rep, &removed, &b.e), -ERR_INVALID);
+	CHECK(valid(&b, one) && valid(&b, two));
+	vec_done(&gone);
 	end(&b);
 }
 
@@ -545,7 +571,7 @@ TEST(what_is_collected_meanwhile_is_no_fault)
 	collected.l = b.l;
 	collected.path = path;
 	collected.file = arena_fmt(&b.a, "%s%s", b.dir, path);
-	CHECK_INT(local_verify(b.l, true, NULL, NULL, &errors, &b.e), 0);
+	CHECK_INT(verify(&b, true, NULL, &errors), 0);
 	CHECK_INT(errors, 0);
 	CHECK(!collected.l && !exists(&b, path));
 	end(&b);
@@ -701,6 +727,6 @@ TEST(work_of_others_is_left_alone)
 TEST_MAIN(texts_and_references, invalid_references_are_refused, derivations_are_checked,
 	  archives_and_links, known_items_must_match, cycles_are_refused, locks,
 	  a_forked_child_works_alone, symlinked_store_is_refused, image_databases_are_reproducible,
-	  verify, collects_what_no_root_reaches, no_root_is_overlooked,
+	  faults_are_found, collects_what_no_root_reaches, no_root_is_overlooked,
 	  rows_go_from_the_disk_before_files, work_of_others_is_left_alone,
 	  what_is_collected_meanwhile_is_no_fault)
