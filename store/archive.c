@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The one file that uses libarchive: a single member out of a Debian package; tar files made. */
+/* The one file that uses libarchive: a single member out of a Debian package; tar files made;
+ * compressed streams. */
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
@@ -7,8 +8,10 @@
 #include <sys/stat.h>
 
 #include "lib/fd.h"
+#include "lib/size.h"
 #include "store/limits.h"
 #include "store/store.h"
+#include "store/zip.h"
 
 /* ---- A member of a Debian package ------------------------------------------------------------ */
 
@@ -254,4 +257,211 @@ void tar_free(struct tar *t)
 	archive_entry_free(t->entry);
 	(void)archive_write_free(t->a); /* both allow NULL */
 	free(t);
+}
+
+/* ---- Compressed streams ---------------------------------------------------------------------- */
+
+static const struct {
+	const char *name;
+	int filter; /* of libarchive */
+} zips[ZIP_MAX] = {
+	[ZIP_NONE] = { "none", ARCHIVE_FILTER_NONE },
+	[ZIP_GZIP] = { "gzip", ARCHIVE_FILTER_GZIP },
+	[ZIP_LZIP] = { "lzip", ARCHIVE_FILTER_LZIP },
+	[ZIP_ZSTD] = { "zstd", ARCHIVE_FILTER_ZSTD },
+	[ZIP_XZ] = { "xz", ARCHIVE_FILTER_XZ },
+	[ZIP_BZIP2] = { "bzip2", ARCHIVE_FILTER_BZIP2 },
+};
+
+const char *zip_name(enum zip kind)
+{
+	return zips[kind].name;
+}
+
+int zip_parse(struct slice name, enum zip *ret)
+{
+	for (size_t i = 0; i < ZIP_MAX; i++)
+		if (slice_is(name, zips[i].name)) {
+			*ret = (enum zip)i;
+			return 0;
+		}
+	return -ERR_UNSUPPORTED;
+}
+
+struct zipper {
+	struct nar_sink sink;
+	struct nar_sink *out; /* borrowed; NULL: given up */
+	struct archive *a;    /* owned; NULL: no compression */
+	struct err err;	      /* first failure of out */
+};
+
+static la_ssize_t zip_write_out(struct archive *a, void *arg, const void *p, size_t n)
+{
+	struct zipper *z = arg;
+
+	if (z->out && z->out->write(z->out, p, n, &z->err) < 0) {
+		archive_set_error(a, EIO, "%s", z->err.msg);
+		z->out = NULL;
+		return -1;
+	}
+	return (la_ssize_t)n;
+}
+
+static int zip_fail(struct zipper *z, struct err *e)
+{
+	return z->err.code ? err_set(e, z->err.code, "%s", z->err.msg)
+			   : fail(e, z->a, "compressing");
+}
+
+static int zip_write(struct nar_sink *s, const void *p, size_t n, struct err *e)
+{
+	struct zipper *z = CONTAINER_OF(s, struct zipper, sink);
+
+	if (!z->a)
+		return z->out->write(z->out, p, n, e);
+	return archive_write_data(z->a, p, n) == (la_ssize_t)n ? 0 : zip_fail(z, e);
+}
+
+/* A raw archive is nothing but the contents of its one entry. */
+static bool zip_start(struct zipper *z, enum zip kind, unsigned level)
+{
+	struct archive_entry *entry = archive_entry_new();
+	char text[16];
+	bool good = entry && archive_write_set_format_raw(z->a) == ARCHIVE_OK &&
+		    archive_write_add_filter(z->a, zips[kind].filter) == ARCHIVE_OK;
+
+	snprintf(text, sizeof(text), "%u", level);
+	if (good && level)
+		good = archive_write_set_filter_option(z->a, NULL, "compression-level", text) ==
+		       ARCHIVE_OK;
+	if (good && kind == ZIP_GZIP)
+		good = archive_write_set_options(z->a, "gzip:!timestamp") == ARCHIVE_OK;
+	if (good) {
+		archive_entry_set_filetype(entry, AE_IFREG);
+		good = archive_write_set_bytes_in_last_block(z->a, 1) == ARCHIVE_OK &&
+		       archive_write_open(z->a, z, NULL, zip_write_out, NULL) == ARCHIVE_OK &&
+		       archive_write_header(z->a, entry) == ARCHIVE_OK;
+	}
+	archive_entry_free(entry);
+	return good;
+}
+
+int zip_open(struct nar_sink *out, enum zip kind, unsigned level, struct zipper **ret,
+	     struct err *e)
+{
+	struct zipper *z = calloc(1, sizeof(*z));
+	int r = 0;
+
+	if (!z)
+		return err_num(e, -ENOMEM, "compressing");
+	z->sink.write = zip_write;
+	z->out = out;
+	if (kind != ZIP_NONE) {
+		z->a = archive_write_new();
+		if (!z->a)
+			r = err_num(e, -ENOMEM, "compressing");
+		else if (!zip_start(z, kind, level))
+			r = zip_fail(z, e);
+	}
+	if (r < 0)
+		zip_free(z);
+	else
+		*ret = z;
+	return r;
+}
+
+struct nar_sink *zip_sink(struct zipper *z)
+{
+	return &z->sink;
+}
+
+int zip_close(struct zipper *z, struct err *e)
+{
+	int r = !z->a || archive_write_close(z->a) == ARCHIVE_OK ? 0 : zip_fail(z, e);
+
+	zip_free(z);
+	return r;
+}
+
+void zip_free(struct zipper *z)
+{
+	if (!z)
+		return;
+	z->out = NULL;
+	(void)archive_write_free(z->a); /* NULL allowed */
+	free(z);
+}
+
+struct unzipper {
+	struct zip_input *in; /* borrowed */
+	struct archive *a;    /* owned; NULL: no compression */
+	struct err err;	      /* of in */
+	char buf[64 << 10];
+};
+
+static la_ssize_t unzip_more(struct archive *a, void *arg, const void **ret)
+{
+	struct unzipper *u = arg;
+	ssize_t n = u->in->read(u->in, u->buf, sizeof(u->buf), &u->err);
+
+	if (n < 0)
+		archive_set_error(a, EIO, "%s", u->err.msg);
+	*ret = u->buf;
+	return n < 0 ? -1 : n;
+}
+
+static int unzip_fail(struct unzipper *u, struct err *e)
+{
+	return u->err.code ? err_set(e, u->err.code, "%s", u->err.msg)
+			   : fail(e, u->a, "decompressing");
+}
+
+static bool unzip_start(struct unzipper *u, enum zip kind)
+{
+	struct archive_entry *entry;
+
+	return archive_read_support_format_raw(u->a) == ARCHIVE_OK &&
+	       archive_read_append_filter(u->a, zips[kind].filter) == ARCHIVE_OK &&
+	       archive_read_open(u->a, u, NULL, unzip_more, NULL) == ARCHIVE_OK &&
+	       archive_read_next_header(u->a, &entry) == ARCHIVE_OK;
+}
+
+int unzip_open(struct zip_input *in, enum zip kind, struct unzipper **ret, struct err *e)
+{
+	struct unzipper *u = calloc(1, sizeof(*u));
+	int r = 0;
+
+	if (!u)
+		return err_num(e, -ENOMEM, "decompressing");
+	u->in = in;
+	if (kind != ZIP_NONE) {
+		u->a = archive_read_new();
+		if (!u->a)
+			r = err_num(e, -ENOMEM, "decompressing");
+		else if (!unzip_start(u, kind))
+			r = unzip_fail(u, e);
+	}
+	if (r < 0)
+		unzip_free(u);
+	else
+		*ret = u;
+	return r;
+}
+
+ssize_t unzip_read(struct unzipper *u, void *p, size_t n, struct err *e)
+{
+	la_ssize_t got;
+
+	if (!u->a)
+		return u->in->read(u->in, p, n, e);
+	got = archive_read_data(u->a, p, n);
+	return got < 0 ? unzip_fail(u, e) : got;
+}
+
+void unzip_free(struct unzipper *u)
+{
+	if (!u)
+		return;
+	(void)archive_read_free(u->a); /* NULL allowed */
+	free(u);
 }

@@ -12,3 +12,10 @@
 #define LIMIT_TEMP_ROOTS  (64U << 20)  /* bytes of one temporary roots file */
 #define LIMIT_MARKS	  4096	       /* a mark of the store, the list of marks */
 #define LIMIT_PROC_FILE	  (16U << 20)  /* environ, maps of a process looked at for roots */
+
+/* Substitutes. */
+#define LIMIT_NARINFO	    (4U << 20) /* bytes */
+#define LIMIT_NARINFO_REFS  20000
+#define LIMIT_NARINFO_FILES 16
+#define LIMIT_NARINFO_URL   4096
+#define LIMIT_NARINFO_SIGS  (16U << 10) /* bytes of all */
