@@ -68,6 +68,7 @@ static const struct cmd *const commands[] = {
 	&init_cmd_halt,
 	&image_cmd_install,
 	&init_cmd_poweroff,
+	&store_cmd_publish,
 	&init_cmd_reboot,
 	&init_cmd_service,
 	&store_cmd_store,

@@ -9,6 +9,7 @@
 
 #include "lib/fd.h"
 #include "lib/path.h"
+#include "lib/size.h"
 
 #define OUT_SIZE 16384
 
@@ -153,4 +154,47 @@ int buildlog_read(const char *file, struct str *out, size_t limit, struct err *e
 	if (out->len > limit)
 		return err_set(e, -ERR_LIMIT, "%s is longer than %zu bytes", file, limit);
 	return 0;
+}
+
+/* The derivation whose log is meant: itself, or the one that made an output. */
+static int log_drv(struct store_conn *c, struct arena *a, const char *item, const char **ret,
+		   struct err *e)
+{
+	auto_vec struct vec derivers = VEC_INIT;
+	struct store_info *info = NULL;
+	*ret = item;
+	if (slice_ends(slice_of(item), ".drv"))
+		return 0;
+	if (store_info(c, a, item, &info, NULL) == 0 && *info->deriver) {
+		*ret = info->deriver;
+		return 0;
+	}
+	int r = store_derivers(c, a, item, &derivers, e);
+	if (!r && !derivers.n)
+		r = err_set(e, -ERR_NOTFOUND, "it is not known which derivation made '%s'", item);
+	if (!r)
+		*ret = derivers.v[0];
+	return r;
+}
+
+int buildlog_find(struct store_conn *c, struct arena *a, const char *log_dir, const char *item,
+		  const char **ret, struct err *e)
+{
+	static const char *const suffixes[] = { ".gz", "" };
+	const char *drv;
+	int r = log_drv(c, a, item, &drv, e);
+	if (r)
+		return r;
+	const char *base = path_base(drv);
+	for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
+		char *file =
+			arena_fmt(a, "%s/drvs/%.2s/%s%s", log_dir, base, base + 2, suffixes[i]);
+		if (!file)
+			return err_set(e, -ENOMEM, "out of memory");
+		if (access(file, F_OK) == 0) {
+			*ret = file;
+			return 0;
+		}
+	}
+	return err_set(e, -ERR_NOTFOUND, "there is no log of '%s'", drv);
 }

@@ -22,3 +22,7 @@ int buildlog_close(struct buildlog *b, struct err *e);
 void buildlog_path(const struct local *l, const char *drv, bool plain, struct str *out);
 /* Contents of a log file (physical path), gzip or plain; at most limit bytes. */
 int buildlog_read(const char *file, struct str *out, size_t limit, struct err *e);
+/* The log file below log_dir (physical) of item, a derivation or what one made: physical, in a.
+ * -ERR_NOTFOUND. */
+int buildlog_find(struct store_conn *c, struct arena *a, const char *log_dir, const char *item,
+		  const char **ret, struct err *e);

@@ -584,6 +584,22 @@ static int reply_path(struct store_conn *c, struct arena *a, char **ret, struct 
 	return r;
 }
 
+int store_by_hash_part(struct store_conn *c, struct arena *a, const char *part, char **ret,
+		       struct err *e)
+{
+	char *path;
+	int r = begin(c, OP_FROM_HASH_PART, e);
+	if (r)
+		return r;
+	stream_put_cstr(&c->s, part);
+	r = reply_path(c, a, &path, e);
+	if (!r && !*path)
+		return err_set(e, -ERR_NOTFOUND, "no valid path begins with %s", part);
+	if (!r)
+		*ret = path;
+	return r;
+}
+
 int store_add_text(struct store_conn *c, struct arena *a, const char *name, struct slice contents,
 		   const char *const *refs, size_t nrefs, char **ret, struct err *e)
 {

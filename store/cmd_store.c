@@ -539,57 +539,22 @@ struct log_ctx {
 	bool path;
 };
 
-/* The derivation whose log is meant: itself, or the one that made an output. */
-static int log_drv(struct store_conn *c, struct arena *a, const char *operand, const char **ret,
-		   struct err *e)
-{
-	auto_vec struct vec derivers = VEC_INIT;
-	struct store_info *info = NULL;
-	char *item = NULL;
-	int r = store_operand(c, a, operand, true, &item, e);
-
-	if (r < 0)
-		return r;
-	*ret = item;
-	if (slice_ends(slice_of(item), ".drv"))
-		return 0;
-	if (store_info(c, a, item, &info, NULL) == 0 && *info->deriver) {
-		*ret = info->deriver;
-		return 0;
-	}
-	r = store_derivers(c, a, item, &derivers, e);
-	if (r == 0 && !derivers.n)
-		r = err_set(e, -ERR_NOTFOUND, "it is not known which derivation made '%s'", item);
-	if (r == 0)
-		*ret = derivers.v[0];
-	return r;
-}
-
 static int run_log(struct cmd_env *env, struct err *e)
 {
-	static const char *const suffixes[] = { ".gz", "" };
 	struct log_ctx *x = env->ctx;
 	struct store_conn *c = NULL;
 	auto_arena struct arena a = ARENA_INIT;
 	auto_str struct str text = STR_INIT;
-	const char *drv = NULL, *base, *file = NULL;
+	const char *file = NULL;
+	char *item = NULL;
 	int r = store_open(&x->store, &c, e);
 
 	if (r == 0)
-		r = log_drv(c, &a, env->args[0], &drv, e);
-	for (size_t i = 0; r == 0 && !file && i < 2; i++) {
-		base = path_base(drv);
-		file = arena_fmt(&a, "%s/drvs/%.2s/%s%s",
-				 store_conn_physical(c, &a, store_conn_log(c)), base, base + 2,
-				 suffixes[i]);
-		if (!file)
-			r = err_num(e, -ENOMEM, "log");
-		else if (access(file, F_OK) < 0)
-			file = NULL;
-	}
+		r = store_operand(c, &a, env->args[0], true, &item, e);
+	if (r == 0)
+		r = buildlog_find(c, &a, store_conn_physical(c, &a, store_conn_log(c)), item, &file,
+				  e);
 	store_close(c);
-	if (r == 0 && !file)
-		r = err_set(e, -ERR_NOTFOUND, "there is no log of '%s'", drv);
 	if (r == 0 && x->path)
 		puts(file);
 	else if (r == 0)

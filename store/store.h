@@ -245,6 +245,9 @@ int store_info(struct store_conn *c, struct arena *a, const char *path, struct s
 /* The subset of paths that is valid, sorted; strings in arena. */
 int store_valid_subset(struct store_conn *c, struct arena *a, const char *const *paths, size_t n,
 		       struct vec *ret, struct err *e);
+/* The valid path whose base name begins with part, in arena; -ERR_NOTFOUND. */
+int store_by_hash_part(struct store_conn *c, struct arena *a, const char *part, char **ret,
+		       struct err *e);
 int store_referrers(struct store_conn *c, struct arena *a, const char *path, struct vec *ret,
 		    struct err *e);
 /* Whether what was added is valid for everybody: additions are answered before they are, and a full
@@ -329,3 +332,4 @@ extern const struct cmd store_cmd_archive; /* cairn archive */
 extern const struct cmd store_cmd_store;   /* cairn store … */
 extern const struct cmd store_cmd_daemon;  /* cairn daemon */
 extern const struct cmd store_cmd_exec;	   /* cairn exec */
+extern const struct cmd store_cmd_publish; /* cairn publish */
