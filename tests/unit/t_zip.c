@@ -106,7 +106,8 @@ TEST(nothing)
 		struct err e = ERR_INIT;
 
 		zip(kinds[i], 1, SLICE(""), &packed);
-		CHECK((unzip(kinds[i], str_slice(&packed), &back, &e) == 0) == (kinds[i] == ZIP_NONE));
+		CHECK((unzip(kinds[i], str_slice(&packed), &back, &e) == 0) ==
+		      (kinds[i] == ZIP_NONE));
 		CHECK_INT(back.len, 0);
 	}
 }
