@@ -123,15 +123,16 @@ static int protect(struct goals *g, struct goal *goal, struct err *e)
 	return r;
 }
 
-static int new_goal(struct goals *g, const char *path, struct goal **ret, struct err *e)
+/* A goal for a derivation that is known already; what lies at path is not looked at. */
+static int new_goal_of(struct goals *g, const char *path, struct drv *drv, struct goal **ret,
+		       struct err *e)
 {
 	struct goal *goal = ARENA_NEW(&g->arena, struct goal);
 	if (!goal)
 		return err_set(e, -ENOMEM, "out of memory");
 	goal->path = arena_str(&g->arena, path);
-	int r = local_drv(g->s->l, &g->arena, path, &goal->drv, e);
-	if (!r)
-		r = protect(g, goal, e);
+	goal->drv = drv;
+	int r = protect(g, goal, e);
 	if (r)
 		return r;
 	goal->builtin = strncmp(goal->drv->builder, "builtin:", 8) == 0;
@@ -150,6 +151,13 @@ static int new_goal(struct goals *g, const char *path, struct goal **ret, struct
 	*slot = goal;
 	*ret = goal;
 	return 0;
+}
+
+static int new_goal(struct goals *g, const char *path, struct goal **ret, struct err *e)
+{
+	struct drv *drv;
+	int r = local_drv(g->s->l, &g->arena, path, &drv, e);
+	return r ? r : new_goal_of(g, path, drv, ret, e);
 }
 
 static int get_goal(struct goals *g, const char *path, const char *const *outputs, size_t n,
@@ -697,6 +705,22 @@ int goal_missing(struct session *s, struct arena *a, const struct vec *things,
 	return r;
 }
 
+/* Make what is in g, unless adding it gave the error r; ends g. */
+static int make_all(struct goals *g, int r, int *ret_status, struct err *e)
+{
+	for (size_t i = 0; !r && i < g->all.n; i++)
+		(void)height_of(g->all.v[i], 0);
+	if (!r && g->unfinished) {
+		announce_plan(g);
+		r = run(g, e);
+	}
+	if (!r && g->first.code)
+		r = report(g, e);
+	*ret_status = r && is_build_failure(r) ? status_of(r) : g->first.code ? g->status : 1;
+	goals_done(g);
+	return r;
+}
+
 int goal_build(struct session *s, const struct vec *things, enum proto_mode mode, int *ret_status,
 	       struct err *e)
 {
@@ -705,15 +729,21 @@ int goal_build(struct session *s, const struct vec *things, enum proto_mode mode
 	goals_init(&g, s, mode);
 	for (size_t i = 0; !r && i < things->n; i++)
 		r = add_thing(&g, things->v[i], e);
-	for (size_t i = 0; !r && i < g.all.n; i++)
-		(void)height_of(g.all.v[i], 0);
-	if (!r && g.unfinished) {
-		announce_plan(&g);
-		r = run(&g, e);
-	}
-	if (!r && g.first.code)
-		r = report(&g, e);
-	*ret_status = r && is_build_failure(r) ? status_of(r) : g.first.code ? g.status : 1;
-	goals_done(&g);
-	return r;
+	return make_all(&g, r, ret_status, e);
+}
+
+int goal_build_drv(struct session *s, const char *path, struct drv *drv, enum proto_mode mode,
+		   bool *ret_built, struct err *e)
+{
+	struct goals g;
+	struct goal *goal;
+	int status;
+	goals_init(&g, s, mode);
+	int r = new_goal_of(&g, path, drv, &goal, e);
+	if (!r)
+		r = get_goal(&g, path, NULL, 0, 0, &goal, e);
+	if (!r)
+		vec_add(&g.top, goal);
+	*ret_built = g.unfinished > 0;
+	return make_all(&g, r, &status, e);
 }

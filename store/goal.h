@@ -13,6 +13,11 @@
 int goal_build(struct session *s, const struct vec *things, enum proto_mode mode, int *ret_status,
 	       struct err *e);
 
+/* Build one derivation that need not be in the store; it has no inputs but sources, which must be
+ * valid. *ret_built: it was not valid before. */
+int goal_build_drv(struct session *s, const char *path, struct drv *drv, enum proto_mode mode,
+		   bool *ret_built, struct err *e);
+
 /* What goal_build would have to make of things, and what it could not: .drv paths in ret_build,
  * store paths in ret_unknown; in a.
  */

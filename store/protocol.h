@@ -57,6 +57,7 @@ enum proto_op {
 	OP_VALID_DERIVERS = 33,
 	OP_OPTIMISE = 34,
 	OP_VERIFY = 35,
+	OP_BUILD_DERIVATION = 36,
 	OP_ADD_SIGNATURES = 37,
 	OP_NAR_FROM_PATH = 38,
 	OP_ADD_TO_STORE_NAR = 39,
@@ -71,6 +72,16 @@ enum proto_mode { PROTO_BUILD_NORMAL, PROTO_BUILD_REPAIR, PROTO_BUILD_CHECK };
 #define PROTO_STATUS_FAILED  100
 #define PROTO_STATUS_TIMEOUT 101
 #define PROTO_STATUS_DIFFERS 104
+
+/* Result of BuildDerivation. */
+enum proto_result {
+	PROTO_RESULT_BUILT = 0,
+	PROTO_RESULT_VALID = 2,
+	PROTO_RESULT_FAILED = 3,
+	PROTO_RESULT_TIMEOUT = 8,
+	PROTO_RESULT_MISC = 9,
+	PROTO_RESULT_DIFFERS = 12,
+};
 
 /* Pair of SetOptions by which our client asks for "@ cairn-plan" lines. */
 #define PROTO_PAIR_PLAN "cairn-plan"

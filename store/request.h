@@ -46,4 +46,5 @@ struct op {
 };
 
 /* Each ends with fn NULL. */
-extern const struct op ops_query[], ops_change[], ops_settings[], ops_export[], ops_nix[];
+extern const struct op ops_query[], ops_change[], ops_settings[], ops_export[], ops_nix[],
+	ops_basic[];

@@ -18,8 +18,8 @@
 
 static const struct op *find_op(enum dialect d, uint64_t op)
 {
-	static const struct op *const tables[] = { ops_query, ops_change, ops_settings, ops_export,
-						   ops_nix };
+	static const struct op *const tables[] = { ops_query,  ops_change, ops_settings,
+						   ops_export, ops_nix,	   ops_basic };
 	for (size_t i = 0; i < ARRAY_LEN(tables); i++)
 		for (const struct op *o = tables[i]; o->fn; o++)
 			if (o->op == op && (o->in & (1U << d)))

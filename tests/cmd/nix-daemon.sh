@@ -127,6 +127,16 @@ first=$(nix-store --query --references "$second" | grep -v -e '-lib$' -e '-tools
 check "of an output" run nix-store --read-log "$first"
 is "is what was printed" "$(out)" "say first"
 
+# ---- A machine that builds for another store ---------------------------------------------------------------------------------
+farm() { run nix-build --store "$TMP/farm" "$TMP/d.nix" --max-jobs 0 --builders "$two x86_64-linux" --no-out-link "$@"; }
+check "a build on another machine" farm -A second
+cp "$TMP/out" "$TMP/second"
+check "made there" test -e "$TMP/two$(cat "$TMP/second")"
+check "and copied here" cmp "$TMP/two$(cat "$TMP/second")" "$TMP/farm$(cat "$TMP/second")"
+check "its derivation is not there" test ! -e "$TMP/two$(nix-store --store "$TMP/farm" --query --deriver "$(cat "$TMP/second")")"
+check "one that fails" fails nix-build --store "$TMP/farm" "$TMP/d.nix" --max-jobs 0 --builders "$two x86_64-linux" --no-out-link -A bad
+check "says why" says "failed with exit code 3"
+
 # ---- Graph, copies ---------------------------------------------------------------------------------------------------------
 for q in --references --referrers --requisites --deriver --graph --tree --roots --size --valid-derivers; do
 	[ "$q" != --valid-derivers ] || continue

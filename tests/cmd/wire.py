@@ -60,9 +60,9 @@ class Closed(Exception):
 
 
 class Conn:
-    """A connection, after Guix's greeting; address: a path, or (host, port)."""
+    """A connection, after the greeting; address: a path, or (host, port); version: 0x115 for Nix's dialect."""
 
-    def __init__(self, address, hello=True):
+    def __init__(self, address, hello=True, version=0x164):
         self.c = socket.socket(socket.AF_UNIX if isinstance(address, str) else socket.AF_INET)
         self.c.settimeout(60)
         self.c.connect(address)
@@ -71,8 +71,8 @@ class Conn:
         if hello:
             self.send(u64(0x6e697863))
             assert self.num() == 0x6478696f
-            assert self.num() == 0x164
-            self.send(u64(0x164, 0, 0))
+            assert self.num() == version
+            self.send(u64(version, 0, 0))
             assert self.num() == LAST
 
     def send(self, b):
@@ -147,7 +147,8 @@ class Daemon:
     def __init__(self, root, *args, env=None, **more):
         self.root = root
         os.makedirs(root, exist_ok=True)
-        self.path = root + "/var/guix/daemon-socket/socket"
+        self.nix = "--dialect=nix" in args
+        self.path = root + ("/nix/var/nix" if self.nix else "/var/guix") + "/daemon-socket/socket"
         self.log = root + ".log"
         os.environ.pop("CAIRN_ROOT", None)
         self.p = subprocess.Popen([os.environ["CAIRN"], "daemon", "--root", root, *args],
@@ -165,7 +166,7 @@ class Daemon:
         raise AssertionError("no daemon: " + open(self.log).read())
 
     def conn(self, hello=True):
-        return Conn(self.path, hello)
+        return Conn(self.path, hello, 0x115 if self.nix else 0x164)
 
     def children(self):
         return open("/proc/%d/task/%d/children" % (self.p.pid, self.p.pid)).read().split()
