@@ -152,8 +152,8 @@ static int op_build_derivation(struct req *q)
 	uint64_t mode = stream_max(q->in, PROTO_BUILD_CHECK);
 	if (!r)
 		r = check_basic(q, path, &d);
-	if (!r && mode == PROTO_BUILD_REPAIR)
-		r = err_set(&q->e, -ERR_UNSUPPORTED, "repairing builds are not supported");
+	if (!r && mode == PROTO_BUILD_REPAIR && !q->s->trusted)
+		r = err_set(&q->e, -EPERM, "you are not allowed to repair paths");
 	if (r)
 		return r;
 	bool built = false;
