@@ -203,6 +203,13 @@ int proc_kill(const struct proc *p, int sig)
 #endif
 }
 
+void proc_end(struct proc *p)
+{
+	int status;
+	(void)proc_kill(p, SIGKILL);
+	(void)proc_wait(p, &status);
+}
+
 void proc_signal_default(int sig)
 {
 	static const unsigned long action[4]; /* the kernel's struct sigaction: SIG_DFL, no flags */

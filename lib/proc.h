@@ -49,6 +49,8 @@ int proc_wait(struct proc *p, int *ret_status);
 /* A child that stopped (wait status) because it asked to be traced by us: let it go on without. */
 void proc_untrace(pid_t pid, int status);
 int proc_kill(const struct proc *p, int sig); /* through the pidfd */
+/* Kill and reap; it may have ended by itself. */
+void proc_end(struct proc *p);
 /* Start, wait, and turn a non-zero end into an error that says so. */
 int proc_run(const struct proc_spec *spec, struct err *e);
 /* proc_run collecting standard output (at most limit bytes). */

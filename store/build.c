@@ -14,11 +14,13 @@
 #include "lib/path.h"
 #include "lib/size.h"
 #include "store/buildenv.h"
+#include "store/buildid.h"
 #include "store/buildlog.h"
 #include "store/download.h"
 #include "store/fetch.h"
 #include "store/outputs.h"
 #include "store/sandbox.h"
+#include "store/testing.h"
 
 #define BUILTIN	       "builtin:"
 #define LOG_CHUNK      16384
@@ -116,6 +118,26 @@ static bool system_ok(const char *system)
 #endif
 }
 
+/* The way out of the machine that builders of fixed outputs get, if the machine can give one. */
+static bool prepare_net(struct build *b, char program[PATH_MAX], struct slirp *ret)
+{
+	struct session *s = b->s;
+	struct cell_id id = { .uid = SANDBOX_UID, .gid = SANDBOX_GID };
+	if (!drv_is_fixed(b->drv) || testing_without(s->l, "netns"))
+		return false;
+	int r = slirp_find(s->policy.slirp, program, &b->no_net);
+	if (!r)
+		r = buildid_take(NULL, &id.host_uid, &id.host_gid, &b->net_lock, &b->no_net);
+	id.privileged = b->net_lock >= 0;
+	*ret = (struct slirp){ .program = program,
+			       .id = id,
+			       .root = s->work.fd,
+			       .isolate = s->policy.isolate,
+			       .ipv6 = !r && slirp_find_ipv6(),
+			       .helper = PROC_INIT };
+	return r == 0;
+}
+
 static int start_sandboxed(struct build *b, int tree, int write_end, struct err *e)
 {
 	auto_arena struct arena a = ARENA_INIT;
@@ -153,6 +175,9 @@ static int start_sandboxed(struct build *b, int tree, int write_end, struct err 
 		bases[i] = local_base(s->l, b->inputs->v[i]);
 	if (arena_err(&a))
 		return err_set(e, -ENOMEM, "out of memory");
+	char program[PATH_MAX];
+	struct slirp net;
+	bool online = prepare_net(b, program, &net);
 	struct sandbox box = {
 		.host_uid = b->id.uid,
 		.host_gid = b->id.gid,
@@ -175,15 +200,22 @@ static int start_sandboxed(struct build *b, int tree, int write_end, struct err 
 		.extra = s->policy.dirs,
 		.log = write_end,
 		.lock = b->id.lock,
+		.net = online ? &net : NULL,
+		.host_net = drv_is_fixed(d) && testing_without(s->l, "netns"),
+		.scoped = drv_is_fixed(d) && !testing_without(s->l, "scope"),
 	};
-	return sandbox_start(&box, &b->proc, &b->end, e);
+	r = sandbox_start(&box, &b->proc, &b->end, e);
+	if (online)
+		b->net = net.helper;
+	return r;
 }
 
 int build_start(struct build *b, struct err *e)
 {
 	struct session *s = b->s;
-	b->proc = (struct proc)PROC_INIT;
-	b->log = b->top = b->out = b->end = -1;
+	b->proc = b->net = (struct proc)PROC_INIT;
+	b->no_net = (struct err)ERR_INIT;
+	b->log = b->net_lock = b->top = b->out = b->end = -1;
 	b->said = (struct str)STR_INIT;
 	b->line = (struct str)STR_INIT;
 	b->log_bytes = 0;
@@ -299,7 +331,9 @@ static int judge(struct build *b, int status, struct err *e)
 	int r = err_set(e, -ERR_BUILD, "builder for `%s' %s", b->drv_path, text);
 	struct statvfs v;
 	b->disk_full = fstatvfs(b->top, &v) == 0 && (uint64_t)v.f_bavail * v.f_bsize < LOW_SPACE;
-	return b->disk_full ? err_hint(e, r, "the disk is nearly full") : r;
+	if (b->disk_full)
+		return err_hint(e, r, "the disk is nearly full");
+	return b->no_net.code ? err_hint(e, r, "it had no network: %s", b->no_net.msg) : r;
 }
 
 int build_finish(struct build *b, struct err *e)
@@ -365,11 +399,11 @@ static void remove_out(struct build *b)
 static void clean_up(struct build *b, bool keep)
 {
 	struct session *s = b->s;
-	if (b->proc.pid > 0) {
-		int status;
-		(void)proc_kill(&b->proc, SIGKILL); /* may have ended by itself */
-		(void)proc_wait(&b->proc, &status);
-	}
+	if (b->proc.pid > 0)
+		proc_end(&b->proc);
+	if (b->net.pid > 0)
+		proc_end(&b->net);
+	fd_close(&b->net_lock);
 	fd_close(&b->log);
 	fd_close(&b->end);
 	str_done(&b->said);

@@ -22,6 +22,9 @@ struct build {
 	struct build_id id;
 	bool have_id;
 	struct proc proc;
+	struct proc net;	 /* helper of its network; none: pid -1 */
+	int net_lock;		 /* owned: of the helper's id */
+	struct err no_net;	 /* why there is none, though it might have one */
 	int end;		 /* owned: what tells how a sandboxed builder ended; -1: none */
 	int log;		 /* owned: read end of the output, non-blocking */
 	struct buildlog *file;	 /* owned */

@@ -3,11 +3,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 
 #include "lib/fd.h"
@@ -151,6 +154,49 @@ void cell_reset_signals(void)
 	sigset_t none;
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+void cell_become(struct cell *c, const struct cell_id *id)
+{
+	if (id->privileged && setgroups(0, NULL) < 0)
+		cell_die(c, 'S', "cannot drop the supplementary groups");
+	if (setresgid(id->gid, id->gid, id->gid) < 0 || setresuid(id->uid, id->uid, id->uid) < 0)
+		cell_die(c, 'S', "cannot become the build user");
+	/* The change made /proc/self root's; the second user namespace needs it back. */
+	if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) < 0)
+		cell_die(c, 'S', "cannot become dumpable");
+}
+
+void cell_scope(struct cell *c)
+{
+	/* handled_access_fs, handled_access_net, scoped: abstract sockets, signals */
+	static const uint64_t attr[] = { 0, 0, 1 | 2 };
+	int fd = (int)syscall(SYS_landlock_create_ruleset, attr, sizeof(attr), 0);
+	if (fd < 0) /* before Linux 6.12 there are no scopes */
+		return;
+	if (syscall(SYS_landlock_restrict_self, fd, 0) < 0)
+		cell_die(c, 'S', "cannot restrict sockets and signals");
+	close(fd);
+}
+
+void cell_drop_capabilities(struct cell *c)
+{
+	const uint32_t head[] = { 0x20080522 /* version 3 */, 0 };
+	static const uint32_t none[6];
+	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 ||
+	    syscall(SYS_capset, head, none) < 0)
+		cell_die(c, 'S', "cannot drop the capabilities");
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		cell_die(c, 'S', "cannot set no_new_privs");
+}
+
+void cell_tie(struct cell *c)
+{
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+		cell_die(c, 'S', "cannot tie a process to the daemon");
+	struct pollfd p = { .fd = c->sync, .events = POLLRDHUP };
+	if (poll(&p, 1, 0) != 0) /* the parent died before the line above */
+		_exit(127);
 }
 
 /* ---- Parent ---------------------------------------------------------------------------------- */

@@ -17,6 +17,14 @@
 #define CELL_MOUNT_INPUT (CELL_MOUNT_SAFE | KERNEL_MOUNT_ATTR_RDONLY)
 #define CELL_REPORT_MAX	 400
 
+struct cell_id {
+	uid_t uid; /* inside */
+	gid_t gid;
+	uid_t host_uid; /* what they are outside */
+	gid_t host_gid;
+	bool privileged; /* the caller is root: may map an id that is not its own */
+};
+
 struct cell {
 	int sync; /* "g" from the parent; report to it; its end tells that it died */
 	int root; /* the tmpfs that becomes "/", and the working directory; -1 until it is made */
@@ -44,13 +52,14 @@ void cell_reset_signals(void);
 /* Keys of the daemon's session would be ours. */
 void cell_leave_keyring(struct cell *c);
 
-struct cell_id {
-	uid_t uid; /* inside */
-	gid_t gid;
-	uid_t host_uid; /* what they are outside */
-	gid_t host_gid;
-	bool privileged; /* the caller is root: may map an id that is not its own */
-};
+/* Take the identity that the parent gave. Capabilities in the namespaces stay. */
+void cell_become(struct cell *c, const struct cell_id *id);
+/* Where the kernel has it: no abstract socket and no signal reaches a process outside. */
+void cell_scope(struct cell *c);
+/* Needs no /proc: for who executes nothing, or as somebody who is not 0. */
+void cell_drop_capabilities(struct cell *c);
+/* Die with the parent. After the last change of identity. */
+void cell_tie(struct cell *c);
 
 /* Give the process its identity: nothing else is mapped. */
 int cell_write_maps(pid_t pid, const struct cell_id *id, struct err *e);

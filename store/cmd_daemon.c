@@ -19,7 +19,7 @@ struct ctx {
 	struct policy policy;
 	const char *dialect, *log_compression, *timeout, *max_silent, *rounds, *max_log;
 	enum cmd_yesno discover, keep_outputs, keep_derivations;
-	bool debug, no_dedup, no_chroot, no_offload, no_loopback;
+	bool debug, no_dedup, no_chroot, no_offload;
 	struct vec listen, dirs;
 };
 
@@ -48,7 +48,7 @@ static const struct cmd_opt options[] = {
 	  "keep the outputs of derivations that live (default no)" },
 	{ "impersonate-linux-2.6", 0, CMD_FLAG, offsetof(struct ctx, policy.old_kernel), NULL,
 	  "show builders a Linux 2.6" },
-	{ "isolate-host-loopback", 0, CMD_FLAG, offsetof(struct ctx, no_loopback), NULL,
+	{ "isolate-host-loopback", 0, CMD_FLAG, offsetof(struct ctx, policy.isolate), NULL,
 	  "keep fixed outputs' builders from the machine's own loopback interface" },
 	{ "listen", 0, CMD_LIST, offsetof(struct ctx, listen), "SOCKET",
 	  "path of a socket, or HOST[:PORT] (may be repeated; default "
@@ -69,6 +69,8 @@ static const struct cmd_opt options[] = {
 	  "private root: store at DIR/gnu/store" },
 	{ "rounds", 0, CMD_STR, offsetof(struct ctx, rounds), "N",
 	  "build everything N times; the results must agree (default 1)" },
+	{ "slirp4netns", 0, CMD_STR, offsetof(struct ctx, policy.slirp), "FILE",
+	  "program that gives fixed outputs' builders a network (default: from PATH)" },
 	{ "state-dir", 0, CMD_STR, offsetof(struct ctx, store.state_dir), "DIR",
 	  "logical state directory" },
 	{ "store-dir", 0, CMD_STR, offsetof(struct ctx, store.store_dir), "DIR",

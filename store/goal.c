@@ -15,7 +15,7 @@
 #define RETRY_MS      200		  /* for locks, and slots that are files */
 #define WAITING_NS    (1000ull * 1000000) /* of silence before the client is told */
 #define DEPTH_MAX     20000
-#define POLLS_MAX     (2 * 1024 + 8)
+#define POLLS_MAX     (3 * 1024 + 8)
 
 enum goal_state {
 	GOAL_NEW,
@@ -353,6 +353,8 @@ static int launch(struct goals *g, struct goal *goal, struct err *e)
 			     .top = -1,
 			     .out = -1,
 			     .end = -1,
+			     .net = PROC_INIT,
+			     .net_lock = -1,
 			     .line = STR_INIT,
 			     .said = STR_INIT };
 	b->proc = (struct proc)PROC_INIT;
@@ -510,7 +512,7 @@ static int turn(struct goals *g, bool waiting, struct err *e)
 	who[n++] = NULL;
 	p[n] = (struct pollfd){ .fd = slots_fd(g->s->slots), .events = waiting ? POLLIN : 0 };
 	who[n++] = NULL;
-	for (size_t i = 0; i < g->all.n && n + 2 <= POLLS_MAX; i++) {
+	for (size_t i = 0; i < g->all.n && n + 3 <= POLLS_MAX; i++) {
 		struct goal *goal = g->all.v[i];
 		if (goal->state != GOAL_RUNNING)
 			continue;
@@ -518,6 +520,8 @@ static int turn(struct goals *g, bool waiting, struct err *e)
 					.events = POLLIN };
 		who[n++] = goal;
 		p[n] = (struct pollfd){ .fd = goal->build.proc.pidfd, .events = POLLIN };
+		who[n++] = goal;
+		p[n] = (struct pollfd){ .fd = goal->build.net.pidfd, .events = POLLIN };
 		who[n++] = goal;
 	}
 	bool clocks = g->s->timeout || g->s->max_silent;
@@ -530,12 +534,14 @@ static int turn(struct goals *g, bool waiting, struct err *e)
 		return err_set(e, -ERR_PROTO, "the client went away");
 	}
 	uint64_t now = loop_now();
-	for (size_t i = 2; i < n; i += 2) {
+	for (size_t i = 2; i < n; i += 3) {
 		struct goal *goal = who[i];
 		struct err why = ERR_INIT;
 		int r = 0;
 		if (p[i].revents)
 			r = build_output(&goal->build, &goal->log_end, &why);
+		if (!r && p[i + 2].revents && !p[i + 1].revents)
+			r = err_set(&why, -ERR_BUILD, "the network of `%s' broke down", goal->path);
 		if (r) {
 			abort_goal(g, goal, &why);
 			continue;

@@ -38,6 +38,13 @@
 #define SYS_mount_setattr 442
 #endif
 
+#ifndef SYS_landlock_create_ruleset
+#define SYS_landlock_create_ruleset 444
+#endif
+#ifndef SYS_landlock_restrict_self
+#define SYS_landlock_restrict_self 446
+#endif
+
 #define KERNEL_CLONE_PIDFD	   0x00001000ULL
 #define KERNEL_CLONE_NEWCGROUP	   0x02000000ULL
 #define KERNEL_CLONE_CLEAR_SIGHAND 0x100000000ULL

@@ -12,6 +12,7 @@
 #include "store/canon.h"
 #include "store/copytree.h"
 #include "store/scan.h"
+#include "store/testing.h"
 
 #define KEPT	   "-check"
 #define KEPT_LATER "-check-2"
@@ -143,6 +144,8 @@ static int take_fixed(struct outputs *o, struct output *out, struct err *e)
 	int r = local_tmp_dir(l, &tmp, e);
 	if (r)
 		return r;
+	if (testing_without(l, "copy"))
+		return check_hash(o, out, e);
 	char name[32];
 	local_tmp_name(l, name);
 	r = copytree(out->dirfd, out->name, tmp, name, e);

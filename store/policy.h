@@ -17,6 +17,8 @@ struct policy {
 	bool old_kernel;	 /* builders see a Linux 2.6 */
 	bool keep_outputs;	 /* a collection keeps outputs of live derivations … */
 	bool drop_derivations;	 /* … and not the derivations of live outputs */
+	bool isolate;		 /* builders of fixed outputs do not reach the machine's loopback */
+	const char *slirp;	 /* program; NULL: looked up in PATH */
 	const char *system;	 /* for which is built besides this machine's own; NULL: none */
 	const char *const *dirs; /* pairs inside, outside, for every sandbox; NULL-ended; NULL */
 	const char *build_group; /* whose members' ids builders get; NULL: unnamed ids */

@@ -3,9 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <net/if.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
@@ -25,8 +23,8 @@
 #include "store/seccomp.h"
 
 #define NS_FLAGS                                                                                   \
-	((uint64_t)CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC |      \
-	 CLONE_NEWUTS | KERNEL_CLONE_NEWCGROUP)
+	((uint64_t)CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS |      \
+	 KERNEL_CLONE_NEWCGROUP)
 #define DESCRIPTORS  1024
 #define SCRIPT_LINE  256 /* what the kernel reads of a program */
 #define SCRIPT_DEPTH 6
@@ -35,6 +33,7 @@
 
 struct child {
 	struct cell cell;
+	struct cell_id id;
 	const struct sandbox *s;
 	const struct filter_prog *filter;
 	int real_store, store, tmp, place; /* the caller's directories, as our own mounts */
@@ -97,6 +96,8 @@ static void make_etc(struct child *c)
 	cell_put_file(&c->cell, "etc/passwd", passwd);
 	cell_put_file(&c->cell, "etc/group", "nixbld:!:30000:\n");
 	cell_put_file(&c->cell, "etc/hosts", "127.0.0.1 localhost\n::1 localhost\n");
+	if (c->s->net)
+		slirp_make_etc(&c->cell, c->s->net);
 }
 
 /* Bind one input. Its placeholder is made in the directory behind the store mount. */
@@ -152,6 +153,27 @@ static void bind_extra(struct child *c)
 	}
 }
 
+/* The device goes to the parent, which meanwhile starts what serves it. */
+static void send_tap(struct child *c)
+{
+	int tap = slirp_open_tap(&c->cell);
+	int r = fd_send(c->cell.sync, tap, 'T');
+	if (r) {
+		errno = -r;
+		cell_die(&c->cell, 'S', "cannot give away the network device");
+	}
+	close(tap);
+}
+
+/* The device, configured and served: from here on the helper is where it stays. */
+static void wait_net(struct child *c)
+{
+	char ready;
+	slirp_configure(&c->cell, c->s->net);
+	if (read(c->cell.sync, &ready, 1) != 1)
+		_exit(127); /* the parent gave up, and says why */
+}
+
 static void make_net(struct child *c)
 {
 	struct ifreq ifr = { .ifr_name = "lo", .ifr_flags = IFF_UP | IFF_LOOPBACK | IFF_RUNNING };
@@ -161,18 +183,6 @@ static void make_net(struct child *c)
 	if (ioctl(fd, SIOCSIFFLAGS, &ifr) < 0)
 		cell_die(&c->cell, 'S', "cannot bring up the loopback interface");
 	close(fd);
-}
-
-static void become_builder(struct child *c)
-{
-	if (c->s->privileged && setgroups(0, NULL) < 0)
-		cell_die(&c->cell, 'S', "cannot drop the supplementary groups");
-	if (setresgid(SANDBOX_GID, SANDBOX_GID, SANDBOX_GID) < 0 ||
-	    setresuid(SANDBOX_UID, SANDBOX_UID, SANDBOX_UID) < 0)
-		cell_die(&c->cell, 'S', "cannot become the build user");
-	/* The change made /proc/self root's; the second user namespace needs it back. */
-	if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) < 0)
-		cell_die(&c->cell, 'S', "cannot become dumpable");
 }
 
 /* A second user and mount namespace with the same ids: what was mounted so far is locked, because
@@ -281,6 +291,8 @@ static void tie_down(struct child *c)
 		cell_die(&c->cell, 'S', "cannot clear the ambient capabilities");
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		cell_die(&c->cell, 'S', "cannot set no_new_privs");
+	if (c->s->scoped)
+		cell_scope(&c->cell);
 	int r = filter_apply(c->filter);
 	if (r) {
 		errno = -r;
@@ -348,11 +360,7 @@ __attribute__((noreturn)) static void reap(struct child *c, pid_t builder)
  * the daemon, and with it everything in the namespace. The child returns. */
 static void become_init(struct child *c)
 {
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
-		cell_die(&c->cell, 'S', "cannot tie the builder to the daemon");
-	struct pollfd p = { .fd = c->cell.sync, .events = POLLIN };
-	if (poll(&p, 1, 0) != 0) /* the parent died before the line above */
-		_exit(127);
+	cell_tie(&c->cell);
 	/* Neither traced nor looked into, and what is in its /proc belongs to root. */
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		cell_die(&c->cell, 'S', "cannot protect the first process");
@@ -376,7 +384,9 @@ __attribute__((noreturn)) static void child_main(struct child *c)
 	if (read(c->cell.sync, &go, 1) != 1)
 		_exit(127); /* the parent gave up */
 	reopen_all(c);
-	become_builder(c);
+	if (s->net)
+		send_tap(c);
+	cell_become(&c->cell, &c->id);
 	c->null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (c->null < 0)
 		cell_die(&c->cell, 'S', "cannot open /dev/null");
@@ -397,7 +407,10 @@ __attribute__((noreturn)) static void child_main(struct child *c)
 	for (size_t i = 0; i < s->ninputs; i++)
 		bind_input(c, s->inputs[i]);
 	bind_extra(c);
-	make_net(c);
+	if (s->net)
+		wait_net(c);
+	else if (!s->host_net)
+		make_net(c);
 	if (sethostname("localhost", 9) < 0 || setdomainname("(none)", 6) < 0)
 		cell_die(&c->cell, 'S', "cannot set the host name");
 	cell_enter_root(&c->cell);
@@ -416,6 +429,24 @@ __attribute__((noreturn)) static void child_main(struct child *c)
 
 /* ---- Parent ---------------------------------------------------------------------------------- */
 
+/* Take the device from the child, which may report instead, and have it served. */
+static int serve_net(struct slirp *net, int sync, struct err *e)
+{
+	char kind;
+	auto_fd int tap = -1;
+	if (recv(sync, &kind, 1, MSG_PEEK) != 1 || kind != 'T') {
+		int r = cell_read_report(sync, e);
+		return r ? r : err_set(e, -ERR_SANDBOX, "the set-up of a build was killed");
+	}
+	int r = fd_recv(sync, &tap, &kind);
+	if (r)
+		return err_num(e, r, "cannot take the network device of a build");
+	r = slirp_start(net, tap, e);
+	if (!r && write(sync, "r", 1) != 1)
+		r = err_sys(e, "cannot go on with the set-up of a build");
+	return r;
+}
+
 int sandbox_start(const struct sandbox *s, struct proc *ret, int *ret_end, struct err *e)
 {
 	struct filter_prog filter;
@@ -433,12 +464,14 @@ int sandbox_start(const struct sandbox *s, struct proc *ret, int *ret_end, struc
 	}
 	struct child c = {
 		.cell = { .sync = pair[1], .root = -1 },
+		.id = { SANDBOX_UID, SANDBOX_GID, s->host_uid, s->host_gid, s->privileged },
 		.s = s,
 		.filter = &filter,
 		.null = -1,
 		.end = end[1],
 	};
-	pid_t pid = kernel_fork(NS_FLAGS | KERNEL_CLONE_CLEAR_SIGHAND, &pidfd);
+	uint64_t flags = NS_FLAGS | (s->host_net ? 0 : CLONE_NEWNET);
+	pid_t pid = kernel_fork(flags | KERNEL_CLONE_CLEAR_SIGHAND, &pidfd);
 	if (pid == 0) {
 		close(pair[0]);
 		child_main(&c);
@@ -452,19 +485,18 @@ int sandbox_start(const struct sandbox *s, struct proc *ret, int *ret_end, struc
 		return r;
 	}
 	struct proc proc = { pid, pidfd };
-	struct cell_id id = { SANDBOX_UID, SANDBOX_GID, s->host_uid, s->host_gid, s->privileged };
-	r = cell_write_maps(pid, &id, e);
+	r = cell_write_maps(pid, &c.id, e);
 	if (r)
 		r = err_wrap(e, r, "while giving a build its identity");
 	else if (write(pair[0], "g", 1) != 1)
 		r = err_sys(e, "cannot start the set-up of a build");
-	else
+	else if (s->net)
+		r = serve_net(s->net, pair[0], e);
+	if (!r)
 		r = cell_read_report(pair[0], e);
 	close(pair[0]);
 	if (r) {
-		int status;
-		(void)proc_kill(&proc, SIGKILL); /* may be dead already */
-		(void)proc_wait(&proc, &status);
+		proc_end(&proc);
 		close(end[0]);
 		return r;
 	}

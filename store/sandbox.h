@@ -14,6 +14,7 @@
 
 #include "lib/err.h"
 #include "lib/proc.h"
+#include "store/slirp.h"
 
 #define SANDBOX_UID 30001 /* inside */
 #define SANDBOX_GID 30000
@@ -34,10 +35,13 @@ struct sandbox {
 	const char *cwd;     /* inside */
 	const char *builder; /* inside */
 	const char *const *argv, *const *envp;
-	const char *system;	  /* of the derivation: selects the personality */
-	bool old_kernel;	  /* uname says 2.6 */
-	int log;		  /* standard output and error */
-	int lock;		  /* of the id: kept until the last process is gone; -1: none */
+	const char *system; /* of the derivation: selects the personality */
+	bool old_kernel;    /* uname says 2.6 */
+	struct slirp *net;  /* a way out of the machine; its helper is started. NULL: none */
+	bool scoped;   /* no abstract socket outside is in reach, where the kernel can do that */
+	bool host_net; /* for tests: the machine's network */
+	int log;       /* standard output and error */
+	int lock;      /* of the id: kept until the last process is gone; -1: none */
 	const char *const *extra; /* pairs inside, outside: further read-only binds; NULL-ended */
 };
 

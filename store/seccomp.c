@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <seccomp.h>
 #include <stdint.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -14,6 +15,9 @@
 #include "lib/size.h"
 
 #define SECCOMP_MODE_FILTER_NR 2
+#define FAMILIES_MAX	       64
+#define TUNSETIFF	       0x400454caU
+#define CLONE_ANY_NS	       0x7e020080UL
 
 /* Calls that take a mode: which argument it is. */
 static const struct {
@@ -127,17 +131,9 @@ static int export_filter(scmp_filter_ctx ctx, struct filter_prog *ret)
 	return 0;
 }
 
-int filter_builder(struct filter_prog *ret, struct err *e)
+/* Every table of the machine, with the same rules; others are refused, not let through. */
+static int add_tables(scmp_filter_ctx ctx)
 {
-	static struct filter_prog prog;
-	if (prog.filter) {
-		*ret = prog;
-		return 0;
-	}
-	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
-	if (!ctx)
-		return err_set(e, -ENOMEM, "out of memory");
-	/* Calls by a table that is not listed here are refused, not let through. */
 	int r = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS));
 #ifdef __x86_64__
 	if (!r)
@@ -145,15 +141,211 @@ int filter_builder(struct filter_prog *ret, struct err *e)
 	if (!r)
 		r = seccomp_arch_add(ctx, SCMP_ARCH_X32);
 #endif
+	return r;
+}
+
+static int builder_rules(scmp_filter_ctx ctx)
+{
+	int r = add_tables(ctx);
+	return r ? r : add_rules(ctx);
+}
+
+/* Unix sockets reach whoever listens at an abstract name; the machine's network is shared here. */
+static int download_rules(scmp_filter_ctx ctx)
+{
+	int r = builder_rules(ctx);
+	for (int family = 0; !r && family < FAMILIES_MAX; family++) {
+		if (family == AF_INET || family == AF_INET6 || family == AF_NETLINK)
+			continue;
+		struct scmp_arg_cmp is = SCMP_CMP(0, SCMP_CMP_EQ, (scmp_datum_t)family);
+		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 1, is);
+		r = rule_ok(r) ? 0 : r;
+	}
+	struct scmp_arg_cmp more = SCMP_CMP(0, SCMP_CMP_GE, FAMILIES_MAX);
 	if (!r)
-		r = add_rules(ctx);
+		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 1, more);
+	return rule_ok(r) ? 0 : r;
+}
+
+static int allow_names(scmp_filter_ctx ctx, const char *const *names, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		int nr = seccomp_syscall_resolve_name(names[i]);
+		int r = nr == __NR_SCMP_ERROR ? 0 : seccomp_rule_add(ctx, SCMP_ACT_ALLOW, nr, 0);
+		if (!rule_ok(r))
+			return r;
+	}
+	return 0;
+}
+
+/* open and openat alone have a file's name: nothing can be written, and descriptor 0 is what
+ * "/dev/net/tun" would become. */
+static int slirp_open_rules(scmp_filter_ctx ctx, int nr, unsigned arg)
+{
+	struct scmp_arg_cmp read = SCMP_CMP(arg, SCMP_CMP_MASKED_EQ, O_ACCMODE | O_CREAT, O_RDONLY);
+	struct scmp_arg_cmp both = SCMP_CMP(arg, SCMP_CMP_MASKED_EQ, O_ACCMODE, O_RDWR);
+	int r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, nr, 1, read);
+	return rule_ok(r) ? seccomp_rule_add(ctx, SCMP_ACT_ERRNO(0), nr, 1, both) : r;
+}
+
+static int slirp_socket_rules(scmp_filter_ctx ctx)
+{
+	struct scmp_arg_cmp v4 = SCMP_CMP(0, SCMP_CMP_EQ, AF_INET);
+	struct scmp_arg_cmp v6 = SCMP_CMP(0, SCMP_CMP_EQ, AF_INET6);
+	/* Of a pair of streams neither end can be sent elsewhere. */
+	struct scmp_arg_cmp local = SCMP_CMP(0, SCMP_CMP_EQ, AF_UNIX);
+	struct scmp_arg_cmp stream = SCMP_CMP(1, SCMP_CMP_MASKED_EQ, 0xf, SOCK_STREAM);
+	int r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1, v4);
+	if (rule_ok(r))
+		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1, v6);
+	if (rule_ok(r))
+		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 2, local, stream);
+	return r;
+}
+
+static int slirp_rules(scmp_filter_ctx ctx)
+{
+	static const char *const names[] = {
+		"accept",
+		"accept4",
+		"access",
+		"arch_prctl",
+		"bind",
+		"brk",
+		"clock_gettime",
+		"close",
+		"connect",
+		"dup",
+		"dup2",
+		"dup3",
+		"execve",
+		"exit",
+		"exit_group",
+		"faccessat",
+		"fcntl",
+		"fork",
+		"fstat",
+		"futex",
+		"getcwd",
+		"getegid",
+		"geteuid",
+		"getgid",
+		"getpeername",
+		"getpid",
+		"getrandom",
+		"getsockname",
+		"getsockopt",
+		"gettid",
+		"gettimeofday",
+		"getuid",
+		"listen",
+		"lseek",
+		"madvise",
+		"membarrier",
+		"mmap",
+		"mprotect",
+		"mremap",
+		"munmap",
+		"nanosleep",
+		"newfstatat",
+		"pipe2",
+		"poll",
+		"ppoll",
+		"pread64",
+		"prlimit64",
+		"pselect6",
+		"read",
+		"readlink",
+		"readv",
+		"recvfrom",
+		"recvmsg",
+		"restart_syscall",
+		"rseq",
+		"rt_sigaction",
+		"rt_sigprocmask",
+		"rt_sigreturn",
+		"sched_getaffinity",
+		"select",
+		"sendmmsg",
+		"sendmsg",
+		"sendto",
+		"set_robust_list",
+		"set_tid_address",
+		"setsockopt",
+		"shutdown",
+		"stat",
+		"statx",
+		"sysinfo",
+		"tgkill",
+		"time",
+		"uname",
+		"wait4",
+		"write",
+		"writev",
+	};
+	struct scmp_arg_cmp plain = SCMP_CMP(0, SCMP_CMP_MASKED_EQ, CLONE_ANY_NS, 0);
+	struct scmp_arg_cmp name_it = SCMP_CMP(1, SCMP_CMP_EQ, TUNSETIFF);
+	struct scmp_arg_cmp nonblock = SCMP_CMP(1, SCMP_CMP_EQ, FIONBIO);
+	struct scmp_arg_cmp pending = SCMP_CMP(1, SCMP_CMP_EQ, FIONREAD);
+	int r = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(EPERM));
 	if (!r)
-		r = export_filter(ctx, &prog);
+		r = allow_names(ctx, names, ARRAY_LEN(names));
+	if (rule_ok(r))
+		r = slirp_socket_rules(ctx);
+	if (rule_ok(r))
+		r = slirp_open_rules(ctx, SCMP_SYS(open), 1);
+	if (rule_ok(r))
+		r = slirp_open_rules(ctx, SCMP_SYS(openat), 2);
+	if (rule_ok(r))
+		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1, plain);
+	if (rule_ok(r))
+		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(0), SCMP_SYS(setns), 0);
+	if (rule_ok(r))
+		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(0), SCMP_SYS(ioctl), 1, name_it);
+	if (rule_ok(r))
+		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, nonblock);
+	if (rule_ok(r))
+		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, pending);
+	return rule_ok(r) ? 0 : r;
+}
+
+/* Compile once: *prog is kept for the next time. */
+static int make_filter(struct filter_prog *prog, uint32_t rest, int (*rules)(scmp_filter_ctx),
+		       struct filter_prog *ret, struct err *e)
+{
+	if (prog->filter) {
+		*ret = *prog;
+		return 0;
+	}
+	scmp_filter_ctx ctx = seccomp_init(rest);
+	if (!ctx)
+		return err_set(e, -ENOMEM, "out of memory");
+	int r = rules(ctx);
+	if (!r)
+		r = export_filter(ctx, prog);
 	seccomp_release(ctx);
 	if (r)
 		return err_num(e, r, "cannot make the system call filter");
-	*ret = prog;
+	*ret = *prog;
 	return 0;
+}
+
+int filter_builder(struct filter_prog *ret, struct err *e)
+{
+	static struct filter_prog prog;
+	return make_filter(&prog, SCMP_ACT_ALLOW, builder_rules, ret, e);
+}
+
+int filter_download(struct filter_prog *ret, struct err *e)
+{
+	static struct filter_prog prog;
+	return make_filter(&prog, SCMP_ACT_ALLOW, download_rules, ret, e);
+}
+
+int filter_slirp(struct filter_prog *ret, struct err *e)
+{
+	static struct filter_prog prog;
+	return make_filter(&prog, SCMP_ACT_ERRNO(ENOSYS), slirp_rules, ret, e);
 }
 
 /* Calls younger than libraries know, which then refuse them or take them for those of one table:

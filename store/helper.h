@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * A helper of the daemon that meets what strangers send: a process with the machine's network and
+ * nothing else of the machine. It has user, mount, pid, ipc, uts and cgroup namespaces of its own,
+ * an unprivileged identity, no capabilities, a system call filter, and a root of what it is given.
+ */
+#pragma once
+
+#include <stddef.h>
+
+#include "lib/proc.h"
+#include "store/cell.h"
+#include "store/seccomp.h"
+
+#define HELPER_PATHS_MAX 32
+
+struct helper_file {
+	const char *path; /* absolute */
+	const char *text; /* NULL: not there */
+};
+
+struct helper {
+	struct cell_id id;
+	int root; /* any directory: the place where the new root is mounted */
+	const char *const
+		*paths; /* shown read-only under their names, where they exist; NULL-ended */
+	const struct helper_file *files; /* ended by a path NULL */
+	const int *fds;			 /* become 0, 1, ...; at least three */
+	size_t nfds;
+	const struct filter_prog *filter;
+	const char *const *argv; /* a program, by its absolute path among paths; or NULL, and */
+	void (*run)(void *arg);	 /* what runs instead, in this process's image */
+	void *arg;
+};
+
+/* *ret is PID 1 of its namespace: when it is gone, no process of the helper is left. It dies with
+ * the caller. */
+int helper_start(const struct helper *b, struct proc *ret, struct err *e);
+/* What a program linked dynamically needs to start; NULL-ended. */
+extern const char *const helper_system_paths[];
