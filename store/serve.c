@@ -178,7 +178,8 @@ static int open_session(struct session *s, const struct serve_opts *o, struct er
 		return r;
 	}
 	if (o->broker >= 0)
-		return slots_broker(o->broker, &s->slots, e);
+		return slots_broker(s->l, o->broker, o->max_jobs ? o->max_jobs : serve_processors(),
+				    &s->slots, e);
 	return slots_files(s->l, &s->slots, e);
 }
 

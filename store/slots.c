@@ -14,21 +14,24 @@
 #define SLOTS_MAX 1024u
 
 struct slots {
-	int dir;     /* owned: of the files; -1: a broker */
+	int dir;     /* owned: of the files */
 	int *files;  /* owned: open lock files, -1 unknown */
 	bool *taken; /* owned */
-	size_t n;
-	int broker;	  /* owned; -1: files */
+	size_t n, held;
+	int hungry;	  /* owned: lock file, shared by those who have nothing and wait */
+	bool is_hungry;	  /* we are one of them */
+	int broker;	  /* owned; -1: files alone */
+	uint64_t max;	  /* of the broker */
 	unsigned granted; /* and not taken */
 	bool asked;
-	bool alone; /* the listener ended: what this connection may run is all that counts */
+	bool alone; /* the listener ended: there are the files alone */
 };
 
 static struct slots *new_slots(void)
 {
 	struct slots *s = calloc(1, sizeof(*s));
 	if (s)
-		s->dir = s->broker = -1;
+		s->dir = s->broker = s->hungry = -1;
 	return s;
 }
 
@@ -43,7 +46,10 @@ int slots_files(struct local *l, struct slots **ret, struct err *e)
 		return r;
 	}
 	s->dir = openat(l->state_fd, "slots", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (s->dir < 0) {
+	if (s->dir >= 0)
+		s->hungry =
+			openat(s->dir, "hungry", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (s->hungry < 0) {
 		int r = err_sys(e, "cannot open %s/slots", l->state_phys);
 		slots_free(s);
 		return r;
@@ -52,16 +58,16 @@ int slots_files(struct local *l, struct slots **ret, struct err *e)
 	return 0;
 }
 
-int slots_broker(int fd, struct slots **ret, struct err *e)
+int slots_broker(struct local *l, int fd, uint64_t max, struct slots **ret, struct err *e)
 {
-	struct slots *s = new_slots();
-	if (!s) {
+	int r = slots_files(l, ret, e);
+	if (r) {
 		fd_close(&fd);
-		return err_set(e, -ENOMEM, "out of memory");
+		return r;
 	}
-	s->broker = fd;
+	(*ret)->broker = fd;
+	(*ret)->max = max;
 	(void)fd_set_nonblock(fd, true); /* a plain descriptor of ours: cannot fail */
-	*ret = s;
 	return 0;
 }
 
@@ -73,6 +79,7 @@ void slots_free(struct slots *s)
 		fd_close(&s->files[i]);
 	free(s->files);
 	free(s->taken);
+	fd_close(&s->hungry);
 	fd_close(&s->dir);
 	fd_close(&s->broker);
 	free(s);
@@ -97,32 +104,61 @@ static int grow(struct slots *s, size_t n, struct err *e)
 	return 0;
 }
 
+static int open_file(struct slots *s, size_t i, struct err *e)
+{
+	char name[24];
+	if (s->files[i] >= 0)
+		return 0;
+	snprintf(name, sizeof(name), "%zu", i);
+	s->files[i] = openat(s->dir, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	return s->files[i] < 0 ? err_sys(e, "cannot open the job slot %zu", i) : 0;
+}
+
 static int take_file(struct slots *s, size_t max, unsigned *ret, struct err *e)
 {
 	int r = grow(s, max, e);
-	if (r)
-		return r;
-	for (size_t i = 0; i < max; i++) {
+	for (size_t i = 0; !r && i < max; i++) {
 		if (s->taken[i])
 			continue;
-		if (s->files[i] < 0) {
-			char name[24];
-			snprintf(name, sizeof(name), "%zu", i);
-			s->files[i] = openat(s->dir, name,
-					     O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-			if (s->files[i] < 0)
-				return err_sys(e, "cannot open the job slot %zu", i);
-		}
-		if (fd_lock(s->files[i], true, false) == 0) {
+		r = open_file(s, i, e);
+		if (!r && fd_lock(s->files[i], true, false) == 0) {
 			s->taken[i] = true;
+			s->held++;
 			*ret = (unsigned)i;
 			return 0;
 		}
 	}
-	return -EAGAIN;
+	return r ? r : -EAGAIN;
 }
 
-static int take_granted(struct slots *s, unsigned *ret)
+static void be_hungry(struct slots *s, bool hungry)
+{
+	if (hungry && !s->is_hungry)
+		s->is_hungry = fd_lock(s->hungry, false, false) == 0; /* else the next time */
+	else if (!hungry && s->is_hungry)
+		s->is_hungry = fd_unlock(s->hungry) != 0;
+}
+
+static bool others_are_hungry(struct slots *s)
+{
+	if (fd_lock(s->hungry, true, false))
+		return true;
+	(void)fd_unlock(s->hungry); /* an open lock file: cannot fail */
+	return false;
+}
+
+/* In turn: however many one has to do, another one's first job comes before its next. */
+static int take_turn(struct slots *s, uint64_t max, unsigned *ret, struct err *e)
+{
+	if (s->held && others_are_hungry(s))
+		return -EAGAIN;
+	int r = take_file(s, MIN_OF(max, SLOTS_MAX), ret, e);
+	be_hungry(s, r == -EAGAIN && !s->held);
+	return r;
+}
+
+/* Whether the listener has said that it is our turn. */
+static bool is_granted(struct slots *s)
 {
 	char buf[64];
 	for (;;) {
@@ -136,44 +172,51 @@ static int take_granted(struct slots *s, unsigned *ret)
 		s->granted += (unsigned)n;
 		s->asked = false;
 	}
-	if (s->granted || s->alone) {
-		s->granted -= s->granted ? 1 : 0;
-		*ret = 0;
-		return 0;
-	}
+	if (s->granted || s->alone)
+		return true;
 	if (!s->asked && send(s->broker, "r", 1, MSG_NOSIGNAL) == 1)
 		s->asked = true;
-	return -EAGAIN;
+	return false;
 }
 
 int slots_take(struct slots *s, uint64_t max, unsigned *ret, struct err *e)
 {
+	if (s->broker >= 0 && !is_granted(s))
+		return -EAGAIN;
+	int r = take_turn(s, s->broker >= 0 ? s->max : max, ret, e);
+	if (!r && s->granted)
+		s->granted--;
+	return r;
+}
+
+static void give_back(struct slots *s)
+{
 	if (s->broker >= 0)
-		return take_granted(s, ret);
-	return take_file(s, MIN_OF(max, SLOTS_MAX), ret, e);
+		(void)send(s->broker, "f", 1, MSG_NOSIGNAL); /* gone: nothing to return to */
 }
 
 void slots_put(struct slots *s, unsigned slot)
 {
-	if (s->broker >= 0) {
-		(void)send(s->broker, "f", 1, MSG_NOSIGNAL); /* gone: nothing to return to */
-	} else if (slot < s->n && s->taken[slot]) {
-		s->taken[slot] = false;
-		(void)fd_unlock(s->files[slot]); /* an open lock file: cannot fail */
-	}
+	if (slot >= s->n || !s->taken[slot])
+		return;
+	s->taken[slot] = false;
+	s->held--;
+	(void)fd_unlock(s->files[slot]); /* an open lock file: cannot fail */
+	give_back(s);
 }
 
 int slots_fd(const struct slots *s)
 {
-	return s->alone ? -1 : s->broker;
+	return s->alone || s->granted ? -1 : s->broker;
 }
 
 void slots_rest(struct slots *s)
 {
+	be_hungry(s, false);
 	if (s->broker < 0)
 		return;
 	for (; s->granted; s->granted--)
-		slots_put(s, 0);
+		give_back(s);
 	if (s->asked)
 		(void)send(s->broker, "c", 1, MSG_NOSIGNAL); /* as above */
 	/* A grant that crosses the cancellation is used, or returned, the next time. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Job slots: how many builders run at once on one store, whoever asked. Embedded runs share locked
- * files below the state directory; connections of a listener ask it over a socket pair, where the
- * end of the connection returns what it held.
+ * Job slots: how many builders run at once on one store, whoever asked. All share locked files
+ * below the state directory, so that a slot ends with its holder. Connections of a listener ask it
+ * first, over a socket pair: it says whose turn it is. Who has a slot takes no other one while
+ * somebody waits who has none.
  */
 #pragma once
 
@@ -15,11 +16,12 @@
 struct slots;
 
 int slots_files(struct local *l, struct slots **ret, struct err *e);
-int slots_broker(int fd, struct slots **ret, struct err *e); /* takes fd */
+/* fd, taken: the listener's. max: how many slots it hands out. */
+int slots_broker(struct local *l, int fd, uint64_t max, struct slots **ret, struct err *e);
 void slots_free(struct slots *s);
 
-/* Take a slot of at most max. 0, or -EAGAIN: try again after slots_fd() is readable, or, when that
- * is -1, a little later. */
+/* Take a slot of at most max; with a listener its number counts instead. 0, or -EAGAIN: try again
+ * after slots_fd() is readable, or, when that is -1, a little later. */
 int slots_take(struct slots *s, uint64_t max, unsigned *ret, struct err *e);
 void slots_put(struct slots *s, unsigned slot);
 int slots_fd(const struct slots *s);
