@@ -61,6 +61,9 @@ ok("Guix's options", c.ask(u64(19, 1, 0, 0, 0, 1, 0, 0, 1, 0, len(pairs)), b"".j
 ok("a bytewise split request", [c.send(bytes([b])) for b in u64(1) + s(text)] and c.end() is None and c.num() == 1)
 ok("requests sent ahead", c.ask((u64(1) + s(text)) * 50) is None and c.num() == 1 and all(c.end() is None and c.num() == 1 for _ in range(49)))
 
+ok("a build that repairs what is sound", c.ask(u64(9) + strings([text]) + u64(1)) is None and c.num() == 1)
+ok("a check that repairs", c.ask(u64(35, 1, 1)) is None and c.num() == 0)
+
 # ---- errors that leave the connection as it is ----
 for name, req, want in [
     ("a path that is none", u64(1) + s("/etc/passwd"), "/etc/passwd"),
@@ -70,7 +73,6 @@ for name, req, want in [
     ("a bad name", u64(8) + s("a/b") + s("x") + strings([]), "a/b"),
     ("a malformed derivation", u64(8) + s("x.drv") + s("Derive(") + strings([]), "x.drv"),
     ("building what is not there", u64(9) + strings(["/gnu/store/" + "0" * 32 + "-x.drv"]) + u64(0), "cannot be created"),
-    ("repairing", u64(9) + strings([text]) + u64(1), "not supported"),
     ("ignoring liveness", u64(20, 2, 0, 1, 0, 0, 0, 0), "not allowed"),
     ("a relative root", u64(12) + s("x"), "absolute"),
     ("a number that is none", u64(19, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1) + s("build-cores") + s("-1"), "build-cores"),
