@@ -97,8 +97,9 @@ static int start_builtin(struct build *b, int write_end, struct err *e)
 		fetch_hosts_load(b->s->l->state_fd);
 	b->s->hosts_loaded = true;
 	struct download d = { .drv = b->drv,
-			      .uid = b->id.uid,
-			      .gid = b->id.gid,
+			      .id = { SANDBOX_UID, SANDBOX_GID, b->id.uid, b->id.gid,
+				      b->id.lock >= 0 },
+			      .root = b->s->work.fd,
 			      .dirfd = b->out,
 			      .name = local_base(b->s->l, b->drv->outputs[0].path),
 			      .log = write_end };

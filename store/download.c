@@ -3,17 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
-#include <signal.h>
 #include <stdio.h>
-#include <sys/prctl.h>
-#include <sys/stat.h>
 
 #include "lib/fd.h"
 #include "lib/path.h"
 #include "lib/size.h"
 #include "store/fetch.h"
-#include "store/kernel.h"
+#include "store/helper.h"
 #include "store/scheme.h"
 
 struct job {
@@ -107,48 +103,29 @@ static void on_progress(void *arg, const char *url, uint64_t total, uint64_t don
 		   (unsigned long long)done);
 }
 
-/* Give up everything but the output directory. */
-static int drop_rights(const struct download *d)
-{
-	if (geteuid() == 0 && d->uid != 0 &&
-	    (setgroups(0, NULL) < 0 || setresgid(d->gid, d->gid, d->gid) < 0 ||
-	     setresuid(d->uid, d->uid, d->uid) < 0))
-		return -errno;
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		return -errno;
-	return prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ? -errno : 0;
-}
+/* What looking up names, checking certificates and finding a mirror read. */
+static const char *const config_paths[] = {
+	"/dev/null",
+	"/dev/urandom",
+	"/etc/ssl",
+	"/etc/pki",
+	"/etc/ca-certificates",
+	"/etc/apt",
+	"/etc/hosts",
+	"/etc/nsswitch.conf",
+	"/etc/services",
+	"/etc/host.conf",
+	"/etc/gai.conf",
+	"/gnu/store",
+	NULL,
+};
 
-/* Keep the standard descriptors and the directory, as number 3. */
-static int move_fds(const struct download *d, int null)
+static void child_main(void *arg)
 {
-	if (dup2(null, 0) < 0 || dup2(d->log, 1) < 0 || dup2(d->log, 2) < 0 ||
-	    dup2(d->dirfd, 3) < 0)
-		return -errno;
-	syscall(SYS_close_range, 4U, ~0U, 0U);
-	return 0;
-}
-
-__attribute__((noreturn)) static void child_main(const struct download *d, struct job *j,
-						 pid_t parent)
-{
+	struct job *j = arg;
 	struct err e = ERR_INIT;
-	for (int i = 1; i < 32; i++)
-		if (i != SIGKILL && i != SIGSTOP && i != SIGPIPE)
-			signal(i, SIG_DFL);
-	setsid();
-	umask(022);
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	int r = null < 0 ? -errno : move_fds(d, null);
-	if (!r)
-		r = drop_rights(d);
-	if (r || getppid() != parent)
-		_exit(1);
-	j->f.dirfd = 3;
-	j->f.progress = on_progress;
-	j->f.arg = j;
 	print_line("@ download-started %s %s -", j->item, j->f.urls[0]);
-	r = fetch_run(&j->f, &e);
+	int r = fetch_run(&j->f, &e);
 	if (r)
 		print_line("%s", e.msg);
 	else
@@ -156,23 +133,45 @@ __attribute__((noreturn)) static void child_main(const struct download *d, struc
 	_exit(r ? 1 : 0);
 }
 
+static int start(const struct download *d, struct job *j, struct proc *ret, struct err *e)
+{
+	const char *paths[HELPER_PATHS_MAX] = { NULL };
+	const char *const own[] = { getenv("SSL_CERT_FILE"), NULL };
+	auto_str struct str resolv = STR_INIT;
+	struct filter_prog filter;
+	auto_fd int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null < 0)
+		return err_sys(e, "cannot open /dev/null");
+	int r = filter_download(&filter, e);
+	if (r)
+		return r;
+	helper_add_paths(paths, helper_system_paths);
+	helper_add_paths(paths, config_paths);
+	helper_add_paths(paths, own);
+	helper_read_resolv(&resolv);
+	const struct helper_file files[] = { { "/etc/resolv.conf", resolv.buf }, { NULL, NULL } };
+	int fds[] = { null, d->log, d->log, d->dirfd };
+	j->f.dirfd = 3;
+	j->f.progress = on_progress;
+	j->f.arg = j;
+	struct helper h = { .id = d->id,
+			    .root = d->root,
+			    .paths = paths,
+			    .files = files,
+			    .fds = fds,
+			    .nfds = ARRAY_LEN(fds),
+			    .filter = &filter,
+			    .run = child_main,
+			    .arg = j };
+	return helper_start(&h, ret, e);
+}
+
 int download_start(const struct download *d, struct proc *ret, struct err *e)
 {
 	struct job j = { .a = ARENA_INIT };
 	int r = read_job(d, &j, e);
-	if (r) {
-		arena_done(&j.a);
-		return r;
-	}
-	pid_t parent = getpid();
-	int pidfd = -1;
-	pid_t pid = kernel_fork(0, &pidfd);
-	if (pid == 0)
-		child_main(d, &j, parent);
-	if (pid < 0)
-		r = err_sys(e, "cannot fork a download");
-	else
-		*ret = (struct proc){ pid, pidfd };
+	if (!r)
+		r = start(d, &j, ret, e);
 	arena_done(&j.a);
 	return r;
 }

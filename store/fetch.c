@@ -159,6 +159,7 @@ struct candidate {
 	const char *url;
 	bool mirror, late;
 	bool again; /* not tried yet, or failed for a reason that may pass */
+	bool part;  /* the beginning of the file is there, and asked for no more */
 	struct err why;
 };
 
@@ -205,8 +206,10 @@ struct transfer {
 	const char *url;
 	struct hasher *h;
 	int fd;
+	curl_off_t have; /* bytes that are there already */
 	int write_err;
 	bool passing;  /* the failure may be gone in a moment */
+	bool no_range; /* the server begins at the beginning or not at all */
 	uint64_t told; /* ns */
 };
 
@@ -239,6 +242,7 @@ static void set_up(CURL *c, struct transfer *t, char errbuf[CURL_ERROR_SIZE], co
 	static const char *const bundles[] = { "/etc/ssl/certs/ca-certificates.crt",
 					       "/etc/pki/tls/certs/ca-bundle.crt",
 					       "/etc/ssl/cert.pem" };
+	bool tls = strncasecmp(t->url, "https:", 6) == 0;
 	curl_easy_setopt(c, CURLOPT_URL, t->url);
 	curl_easy_setopt(c, CURLOPT_ERRORBUFFER, errbuf);
 	curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_data);
@@ -257,15 +261,19 @@ static void set_up(CURL *c, struct transfer *t, char errbuf[CURL_ERROR_SIZE], co
 	curl_easy_setopt(c, CURLOPT_USERAGENT, "cairn");
 #if LIBCURL_VERSION_NUM >= 0x075500
 	curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https,ftp");
-	curl_easy_setopt(c, CURLOPT_REDIR_PROTOCOLS_STR, "http,https,ftp");
+	curl_easy_setopt(c, CURLOPT_REDIR_PROTOCOLS_STR, tls ? "https" : "http,https");
 #else
 	curl_easy_setopt(c, CURLOPT_PROTOCOLS, CURLPROTO_HTTP | CURLPROTO_HTTPS | CURLPROTO_FTP);
-	curl_easy_setopt(c, CURLOPT_REDIR_PROTOCOLS,
-			 CURLPROTO_HTTP | CURLPROTO_HTTPS | CURLPROTO_FTP);
+	curl_easy_setopt(c, CURLOPT_REDIR_PROTOCOLS, CURLPROTO_HTTPS | (tls ? 0 : CURLPROTO_HTTP));
 #endif
+	if (t->have)
+		curl_easy_setopt(c, CURLOPT_RESUME_FROM_LARGE, t->have);
 	if (proxy)
 		curl_easy_setopt(c, CURLOPT_PROXY, proxy);
-	for (size_t i = 0; !getenv("SSL_CERT_FILE") && i < ARRAY_LEN(bundles); i++) {
+	const char *own = getenv("SSL_CERT_FILE");
+	if (own)
+		curl_easy_setopt(c, CURLOPT_CAINFO, own);
+	for (size_t i = 0; !own && i < ARRAY_LEN(bundles); i++) {
 		if (access(bundles[i], R_OK) != 0)
 			continue;
 		curl_easy_setopt(c, CURLOPT_CAINFO, bundles[i]);
@@ -308,16 +316,29 @@ static int judge_hash(const struct fetch *f, struct digest got, struct err *e)
 		       have, want);
 }
 
+/* What an earlier try left. */
+static int hash_part(struct transfer *t, struct err *e)
+{
+	char buf[16384];
+	ssize_t n;
+	while ((n = read(t->fd, buf, sizeof(buf))) > 0) {
+		hasher_add(t->h, buf, (size_t)n);
+		t->have += n;
+	}
+	return n < 0 ? err_sys(e, "cannot read a part of %s", t->f->name) : 0;
+}
+
 static int transfer(struct transfer *t, const char *proxy, struct err *e)
 {
 	char errbuf[CURL_ERROR_SIZE] = "";
 	int r = hasher_new(t->f->want->algo, &t->h);
 	if (r)
 		return err_num(e, r, "cannot hash");
-	CURL *c = curl_easy_init();
+	r = hash_part(t, e);
+	CURL *c = r ? NULL : curl_easy_init();
 	if (!c) {
 		hasher_free(t->h);
-		return err_set(e, -ENOMEM, "out of memory");
+		return r ? r : err_set(e, -ENOMEM, "out of memory");
 	}
 	set_up(c, t, errbuf, proxy);
 	CURLcode code = curl_easy_perform(c);
@@ -332,6 +353,8 @@ static int transfer(struct transfer *t, const char *proxy, struct err *e)
 	char host[HOST_MAX];
 	url_host(t->url, host);
 	if (code != CURLE_OK) {
+		t->no_range = t->have && (code == CURLE_RANGE_ERROR || http == 416 ||
+					  code == CURLE_FTP_COULDNT_USE_REST);
 		t->passing = may_pass(code, http);
 		if (unreachable(code) && got == 0 && !host_bad(host, time(NULL)))
 			host_set_bad(host, time(NULL) + HOST_FORGET);
@@ -340,22 +363,48 @@ static int transfer(struct transfer *t, const char *proxy, struct err *e)
 	return t->f->nar ? 0 : judge_hash(t->f, d, e);
 }
 
-/* Fetch one URL into a temporary file and give it its name. c->again: whether to try once more. */
-static int try_url(const struct fetch *f, struct candidate *c, const char *proxy, struct err *e)
+static void part_name(const struct fetch *f, size_t index, char out[280])
+{
+	snprintf(out, 280, ".%.230s.%zu.part", f->name, index);
+}
+
+static int open_part(const struct fetch *f, const struct candidate *c, const char *tmp, int *ret,
+		     struct err *e)
+{
+	if (!c->part && unlinkat(f->dirfd, tmp, 0) < 0 && errno != ENOENT)
+		return err_sys(e, "cannot remove %s", tmp);
+	int flags = O_RDWR | O_NOFOLLOW | O_CLOEXEC | (c->part ? 0 : O_CREAT | O_EXCL);
+	*ret = openat(f->dirfd, tmp, flags, f->mode);
+	return *ret < 0 ? err_sys(e, "cannot make %s", tmp) : 0;
+}
+
+static void drop_parts(const struct fetch *f, const struct candidate *v, size_t n)
 {
 	char tmp[280];
-	snprintf(tmp, sizeof(tmp), ".%.240s.part", f->name);
+	for (size_t i = 0; i < n; i++)
+		if (v[i].part) {
+			part_name(f, i, tmp);
+			(void)unlinkat(f->dirfd, tmp, 0); /* it is in nobody's way */
+		}
+}
+
+/* Fetch one URL into a temporary file and give it its name. c->again: whether to try once more,
+ * which goes on with the part that came. */
+static int try_url(const struct fetch *f, struct candidate *c, size_t index, const char *proxy,
+		   struct err *e)
+{
+	char tmp[280];
+	auto_fd int fd = -1;
+	part_name(f, index, tmp);
 	c->again = false;
-	if (unlinkat(f->dirfd, tmp, 0) < 0 && errno != ENOENT)
-		return err_sys(e, "cannot remove %s", tmp);
-	struct transfer t = { .f = f, .url = c->url };
-	auto_fd int fd = openat(f->dirfd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, f->mode);
-	if (fd < 0)
-		return err_sys(e, "cannot make %s", tmp);
-	t.fd = fd;
-	int r = transfer(&t, c->mirror ? proxy : NULL, e);
+	int r = open_part(f, c, tmp, &fd, e);
+	if (r)
+		return r;
+	struct transfer t = { .f = f, .url = c->url, .fd = fd };
+	r = transfer(&t, c->mirror ? proxy : NULL, e);
 	/* Without a way out only a mirror can come back. */
 	c->again = t.passing && (c->mirror || !offline(time(NULL)));
+	c->part = r && c->again && !t.no_range && lseek(fd, 0, SEEK_CUR) > 0;
 	if (!r && f->nar) {
 		struct digest got;
 		uint64_t size;
@@ -367,9 +416,13 @@ static int try_url(const struct fetch *f, struct candidate *c, const char *proxy
 		hosts->reached = time(NULL);
 	if (!r && renameat(f->dirfd, tmp, f->dirfd, f->name) < 0)
 		r = err_sys(e, "cannot rename %s", tmp);
-	if (r)
-		(void)unlinkat(f->dirfd, tmp, 0); /* the first error counts */
-	return r;
+	if (!r || c->part)
+		return r;
+	(void)unlinkat(f->dirfd, tmp, 0); /* the first error counts */
+	if (!t.have)
+		return r;
+	/* The file was another one by now, or the server knows no parts. */
+	return try_url(f, c, index, proxy, e);
 }
 
 /* One try of each candidate that is worth one. *ret_again: whether another round makes sense. */
@@ -381,7 +434,7 @@ static int try_round(const struct fetch *f, struct candidate *v, size_t n, const
 	for (size_t i = 0; i < n; i++) {
 		struct err one = ERR_INIT;
 		if (v[i].again) {
-			int r = try_url(f, &v[i], proxy, &one);
+			int r = try_url(f, &v[i], i, proxy, &one);
 			if (!r)
 				return 0;
 			if (r != -ERR_FETCH && r != -ERR_HASH)
@@ -428,10 +481,11 @@ int fetch_run(const struct fetch *f, struct err *e)
 	for (size_t round = 0;; round++) {
 		bool again;
 		r = try_round(f, v, n, proxy, &again, e);
-		if (!r || (r != -ERR_FETCH && r != -ERR_HASH))
-			return r;
-		if (!again || round == ARRAY_LEN(pauses))
-			return all_failed(f, v, n, r, e);
+		bool over = !again || round == ARRAY_LEN(pauses);
+		if (over || (r != -ERR_FETCH && r != -ERR_HASH)) {
+			drop_parts(f, v, n);
+			return r == -ERR_FETCH || r == -ERR_HASH ? all_failed(f, v, n, r, e) : r;
+		}
 		nanosleep(&(struct timespec){ .tv_sec = pauses[round] }, NULL);
 	}
 }

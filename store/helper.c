@@ -18,9 +18,30 @@
 #define NS_FLAGS                                                                                   \
 	((uint64_t)CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS |      \
 	 KERNEL_CLONE_NEWCGROUP)
-#define HIGH_FD 100
+#define HIGH_FD	     100
+#define RESOLV_LIMIT (64u << 10)
 
 const char *const helper_system_paths[] = { "/usr", "/lib", "/lib64", "/lib32", NULL };
+
+void helper_add_paths(const char *paths[HELPER_PATHS_MAX], const char *const *more)
+{
+	size_t n = 0;
+	while (paths[n])
+		n++;
+	for (; *more && n < HELPER_PATHS_MAX - 1; more++)
+		paths[n++] = *more;
+	paths[n] = NULL;
+}
+
+void helper_read_resolv(struct str *out)
+{
+	struct stat st;
+	auto_fd int fd = open("/etc/resolv.conf", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
+	    fd_read_all(fd, out, RESOLV_LIMIT))
+		str_cut(out, 0);
+	str_add(out, "");
+}
 
 struct child {
 	struct cell cell;
@@ -51,6 +72,8 @@ static void show_path(struct child *c, const char *path, int fd)
 {
 	struct stat st;
 	char source[32];
+	if (fstatat(c->cell.root, path + 1, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		return; /* in what was shown before */
 	if (fstat(fd, &st) < 0)
 		cell_die(&c->cell, 'S', "cannot stat %s", path);
 	if (S_ISDIR(st.st_mode)) {

@@ -162,7 +162,15 @@ static int download_rules(scmp_filter_ctx ctx)
 		r = rule_ok(r) ? 0 : r;
 	}
 	struct scmp_arg_cmp more = SCMP_CMP(0, SCMP_CMP_GE, FAMILIES_MAX);
-	if (!r)
+	struct scmp_arg_cmp other = SCMP_CMP(1, SCMP_CMP_MASKED_EQ, 0xe, SOCK_DGRAM);
+	struct scmp_arg_cmp seq = SCMP_CMP(1, SCMP_CMP_MASKED_EQ, 0xf, SOCK_SEQPACKET);
+	if (!r) /* an end of a pair of these can be sent from to anybody */
+		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socketpair), 1,
+				     other);
+	if (rule_ok(r))
+		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socketpair), 1,
+				     seq);
+	if (rule_ok(r))
 		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 1, more);
 	return rule_ok(r) ? 0 : r;
 }

@@ -19,22 +19,21 @@
 #include "store/helper.h"
 #include "store/seccomp.h"
 
-#define TUN_FILE     "/dev/net/tun"
-#define TAP	     "tap0"
-#define TUN_SET_IFF  0x400454caUL
-#define TUN_TAP	     0x0002
-#define TUN_NO_INFO  0x1000
-#define MTU	     65520
-#define GUEST	     "10.0.2.100"
-#define NET_MASK     "255.255.255.0"
-#define GATEWAY	     "10.0.2.2"
-#define DNS	     "10.0.2.3"
-#define GUEST6	     "fd00::64"
-#define GATEWAY6     "fd00::2"
-#define READY_MS     15000
-#define RESOLV_LIMIT (64u << 10)
-#define SAID_MAX     300
-#define IPV6_DIR     "proc/sys/net/ipv6/conf/" TAP
+#define TUN_FILE    "/dev/net/tun"
+#define TAP	    "tap0"
+#define TUN_SET_IFF 0x400454caUL
+#define TUN_TAP	    0x0002
+#define TUN_NO_INFO 0x1000
+#define MTU	    65520
+#define GUEST	    "10.0.2.100"
+#define NET_MASK    "255.255.255.0"
+#define GATEWAY	    "10.0.2.2"
+#define DNS	    "10.0.2.3"
+#define GUEST6	    "fd00::64"
+#define GATEWAY6    "fd00::2"
+#define READY_MS    15000
+#define SAID_MAX    300
+#define IPV6_DIR    "proc/sys/net/ipv6/conf/" TAP
 
 /* ---- Helper ---------------------------------------------------------------------------------- */
 
@@ -71,17 +70,6 @@ int slirp_find(const char *name, char ret[PATH_MAX], struct err *e)
 	else
 		err_hint(e, r, "modprobe tun");
 	return r;
-}
-
-/* The machine's, as a copy: it may be a link, change, or be no file at all. */
-static void read_resolv(struct str *out)
-{
-	struct stat st;
-	auto_fd int fd = open("/etc/resolv.conf", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
-	    fd_read_all(fd, out, RESOLV_LIMIT))
-		str_cut(out, 0);
-	str_add(out, "");
 }
 
 /* The end of what it printed. */
@@ -131,9 +119,8 @@ int slirp_start(struct slirp *s, int tap, struct err *e)
 	int r = filter_slirp(&filter, e);
 	if (r)
 		return r;
-	for (size_t i = 0; helper_system_paths[i]; i++)
-		paths[3 + i] = helper_system_paths[i];
-	read_resolv(&resolv);
+	helper_add_paths(paths, helper_system_paths);
+	helper_read_resolv(&resolv);
 	auto_fd int said = memfd_create("slirp4netns", MFD_CLOEXEC);
 	if (said < 0 || pipe2(ready, O_CLOEXEC) < 0)
 		return err_sys(e, "cannot start slirp4netns");

@@ -9,10 +9,29 @@ unset CAIRN_ROOT XDG_STATE_HOME http_proxy https_proxy all_proxy HTTP_PROXY HTTP
 show="$TMP/err $TMP/requests"
 
 # Paths say what the server does: /good/X, /missing/X, /wrong/X, /flaky/X (error 503, then good),
-# /cut/X (half of it, then good), /never/X (always 503).
+# /cut/X (half of it, then good), /never/X (always 503), /part/X (half of it, then what is asked for), /to/N/URL
+# (a redirection), /round (to itself), /look/X (what the process that asks is like).
 cat >"$TMP/server.py" <<'END'
-import http.server, os
+import http.server, os, ssl, sys, threading
 seen = {}
+
+def look(port):
+    """The process at the other end of a connection."""
+    inode = next(l.split()[9] for l in open("/proc/net/tcp") if l.split()[1].endswith(":%04X" % port))
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if any(os.readlink(f"/proc/{pid}/fd/{fd}") == f"socket:[{inode}]" for fd in os.listdir(f"/proc/{pid}/fd")):
+                break
+        except OSError:
+            pass
+    for line in open(f"/proc/{pid}/status"):
+        if line.split(":")[0] in ("CapPrm", "CapEff", "NoNewPrivs", "Seccomp", "Uid"):
+            yield " ".join(line.replace(":", "").split())
+    for name in ("user", "mnt", "pid", "ipc", "uts"):
+        own = os.readlink(f"/proc/self/ns/{name}") == os.readlink(f"/proc/{pid}/ns/{name}")
+        yield f"{name} {'shared' if own else 'own'}"
+    yield "home " + " ".join(d for d in ("root", "home", "tmp", "var", "run", "proc") if os.path.exists(f"/proc/{pid}/root/{d}"))
+
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         what = self.path.split("/")[1]
@@ -20,24 +39,53 @@ class Handler(http.server.BaseHTTPRequestHandler):
         seen[self.path] = True
         with open(os.environ["TMP"] + "/requests", "a") as f:
             f.write(self.path + "\n")
+        if self.headers["Authorization"]:
+            with open(os.environ["TMP"] + "/credentials", "a") as f:
+                f.write(self.path + "\n")
+        if what in ("to", "round"):
+            self.send_response(302)
+            self.send_header("Location", self.path.split("/", 2)[2] if what == "to" else "/round/x")
+            return self.end_headers()
+        if what == "look":
+            with open(os.environ["TMP"] + "/look", "w") as f:
+                f.write("\n".join(look(self.client_address[1])) + "\n")
         if what == "missing":
             return self.send_error(404)
         if what == "never" or (what == "flaky" and first):
             return self.send_error(503)
         body = (b"wrong " if what == "wrong" else b"") + self.path.split("/")[2].encode()
-        self.send_response(200)
+        begin = self.headers["Range"]
+        if what == "part" and begin:
+            body = body[int(begin.split("=")[1].split("-")[0]):]
+            with open(os.environ["TMP"] + "/ranges", "a") as f:
+                f.write(begin + "\n")
+        self.send_response(206 if what == "part" and begin else 200)
+        if what == "part" and begin:
+            self.send_header("Content-Range", "bytes 2-3/4")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body[:2] if what == "cut" and first else body)
+        self.wfile.write(body[:2] if what in ("cut", "part") and first else body)
     def log_message(self, *args):
         pass
 server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+if len(sys.argv) > 1:
+    safe = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(sys.argv[1])
+    safe.socket = context.wrap_socket(safe.socket, server_side=True)
+    threading.Thread(target=safe.serve_forever, daemon=True).start()
+    with open(os.environ["TMP"] + "/safe-port", "w") as f:
+        f.write(str(safe.server_port))
 with open(os.environ["TMP"] + "/port.new", "w") as f:
     f.write(str(server.server_port))
 os.rename(os.environ["TMP"] + "/port.new", os.environ["TMP"] + "/port")
 server.serve_forever()
 END
-python3 "$TMP/server.py" &
+command -v openssl >/dev/null || { echo "skip: no openssl"; exit 77; }
+openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost \
+	-keyout "$TMP/cert.pem" -out "$TMP/cert.crt" 2>/dev/null || exit 1
+cat "$TMP/cert.crt" >>"$TMP/cert.pem"
+python3 "$TMP/server.py" "$TMP/cert.pem" &
 server=$!
 trap 'kill $server' EXIT
 i=0
@@ -71,8 +119,10 @@ get order "$base/missing/order" "$base/good/order" "$base/never/order" && is ord
 result "URLs are tried in their order, the rest is not asked" $?
 get flaky "$base/flaky/flaky" && is flaky && asked "/flaky/flaky /flaky/flaky "
 result "an overloaded server is asked again" $?
-get cut "$base/cut/cut" && is cut && asked "/cut/cut /cut/cut "
+get cut "$base/cut/cut" && is cut && asked "/cut/cut /cut/cut /cut/cut "
 result "a download that was cut short is made again" $?
+get part "$base/part/part" && is part && asked "/part/part /part/part " && [ "$(cat "$TMP/ranges")" = "bytes=2-" ]
+result "where the server can, from where it was cut" $?
 get others "$base/never/others" "$base/good/others" && is others && asked "/never/others /good/others "
 result "other servers come before a second try" $?
 get gone "$base/missing/gone"
@@ -88,6 +138,53 @@ CAIRN_MIRROR_DEBIAN=$base/good
 export CAIRN_MIRROR_DEBIAN
 get pool mirror://debian/pool && is pool && asked "/good/pool "
 result "a mirror from the environment" $?
+port=${base##*:}
+safe=https://localhost:$(cat "$TMP/safe-port")
+get far "$base/to/$base/to/$base/good/far" && is far
+result "redirections are followed" $?
+get round "$base/round/x"
+[ $? = 100 ] && [ "$(wc -l <"$TMP/requests")" -le 12 ]
+result "not for ever" $?
+echo secret >"$TMP/secret"
+for to in "file://$TMP/secret" "ftp://127.0.0.1:$port/x" "gopher://127.0.0.1:$port/x" "scp://127.0.0.1/x"; do
+	get secret "$base/to/$to"
+	[ $? = 100 ] && [ "$(wc -l <"$TMP/requests")" = 1 ]
+	result "no redirection to ${to%%:*}" $?
+	[ "${to%%:*}" != ftp ] || continue
+	echo "return derivation { name = 'raw', builder = 'builtin:download', args = {}, env = { url = '\"$to\"' },
+		outputHash = '$(sha256sum <"$TMP/secret" | cut -d' ' -f1)', outputHashMode = 'flat', outputHashAlgo = 'sha256' }" >"$TMP/raw.lua"
+	"$CAIRN" build --root "$TMP/root" -f "$TMP/raw.lua" >"$TMP/out" 2>"$TMP/err"
+	[ $? = 100 ] && grep -q "scheme that is not allowed" "$TMP/err"
+	result "no answer from ${to%%:*}" $?
+done
+rm -f "$TMP/credentials"
+get key "http://me:hidden@127.0.0.1:$port/to/http://localhost:$port/good/key" && is key &&
+	[ "$(cat "$TMP/credentials")" = "/to/http://localhost:$port/good/key" ]
+result "a password is told to the host it is for, and to no other" $?
+get tls "$safe/good/tls"
+[ $? = 100 ] && [ ! -s "$TMP/requests" ] && grep -qi "certificate" "$TMP/err"
+result "FOD-11 a server that nobody vouches for is not asked" $?
+SSL_CERT_FILE=$TMP/cert.crt
+export SSL_CERT_FILE
+get tls "$safe/good/tls" && is tls
+result "FOD-11 one that is vouched for is" $?
+get name "https://127.0.0.1:${safe##*:}/good/name"
+[ $? = 100 ] && [ ! -s "$TMP/requests" ]
+result "FOD-11 but not under another name" $?
+get down "$safe/to/$base/good/down"
+[ $? = 100 ] && [ "$(wc -l <"$TMP/requests")" = 1 ]
+result "no redirection from TLS to the open" $?
+unset SSL_CERT_FILE
+get look "$base/look/look" && is look
+result "what downloads can be looked at" $?
+show=$TMP/look
+for x in "CapPrm 0000000000000000" "CapEff 0000000000000000" "NoNewPrivs 1" "Seccomp 2" "user own" "mnt own" "pid own" \
+	"ipc own" "uts own" "home "; do
+	check "of a download: $x" grep -qx "$x" "$TMP/look"
+done
+[ "$(id -u)" != 0 ] || ! grep -q "^Uid 0" "$TMP/look"
+result "of a download: its user is not root" $?
+show="$TMP/err $TMP/requests"
 for name in gone wrong never; do
 	[ -z "$(find "$TMP/root/gnu/store" -name "*-$name" | head -n 1)" ]
 	result "nothing is left of $name" $?
