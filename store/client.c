@@ -305,14 +305,15 @@ static int send_options(struct store_conn *c, struct err *e)
 	stream_put_u64(s, OP_SET_OPTIONS);
 	stream_put_u64(s, o->keep_failed);
 	stream_put_u64(s, o->keep_going);
-	stream_put_u64(s, 0); /* fallback */
+	stream_put_u64(s, o->fallback);
 	stream_put_u64(s, 1); /* verbosity */
 	stream_put_u64(s, 0); /* offload */
 	stream_put_u64(s, 0); /* build verbosity: all that builders print */
 	stream_put_u64(s, 0); /* log type */
 	stream_put_u64(s, 1); /* trace lines */
-	stream_put_u64(s, 0); /* substitutes */
-	stream_put_u64(s, 4 + (o->timeout ? 1 : 0) + (o->max_silent ? 1 : 0));
+	stream_put_u64(s, !o->no_substitutes);
+	stream_put_u64(s, 4 + (o->timeout ? 1 : 0) + (o->max_silent ? 1 : 0) +
+				  (o->substitute_urls ? 1 : 0));
 	put_pair_u64(c, "build-max-jobs", jobs);
 	put_pair_u64(c, "build-cores", cores);
 	put_pair_u64(c, PROTO_PAIR_PLAN, 1);
@@ -322,6 +323,10 @@ static int send_options(struct store_conn *c, struct err *e)
 		put_pair_u64(c, "build-timeout", o->timeout);
 	if (o->max_silent)
 		put_pair_u64(c, "build-max-silent-time", o->max_silent);
+	if (o->substitute_urls) {
+		stream_put_cstr(s, "substitute-urls");
+		stream_put_cstr(s, o->substitute_urls);
+	}
 	int r = finish(c, e);
 	c->options_sent = r == 0;
 	return r;

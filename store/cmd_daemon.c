@@ -65,6 +65,8 @@ static const struct cmd_opt options[] = {
 	  "end a build silent for SEC seconds, 0 for never (default 3600)" },
 	{ "no-offload", 0, CMD_FLAG, offsetof(struct ctx, no_offload), NULL,
 	  "build nothing on other machines" },
+	{ "no-substitutes", 0, CMD_FLAG, offsetof(struct ctx, policy.no_substitutes), NULL,
+	  "ask no caches, whatever clients say" },
 	{ "root", 0, CMD_STR, offsetof(struct ctx, store.root), "DIR",
 	  "private root: store at DIR/gnu/store" },
 	{ "rounds", 0, CMD_STR, offsetof(struct ctx, rounds), "N",
@@ -75,10 +77,14 @@ static const struct cmd_opt options[] = {
 	  "logical state directory" },
 	{ "store-dir", 0, CMD_STR, offsetof(struct ctx, store.store_dir), "DIR",
 	  "logical store directory" },
+	{ "substitute-urls", 0, CMD_STR, offsetof(struct ctx, policy.substitute_urls), "URLS",
+	  "caches to ask for what need not be built, blank-separated" },
 	{ "system", 0, CMD_STR, offsetof(struct ctx, policy.system), "SYSTEM",
 	  "build for SYSTEM, too, which this machine can execute by other means" },
 	{ "timeout", 0, CMD_STR, offsetof(struct ctx, timeout), "SEC",
 	  "end a build after SEC seconds, 0 for never (default 86400)" },
+	{ "trusted-public-keys", 0, CMD_STR, offsetof(struct ctx, policy.trusted_keys), "KEYS",
+	  "keys of Nix's form to trust besides those in its directory, blank-separated" },
 };
 
 static void say_ready(void *arg)

@@ -689,6 +689,7 @@ static const struct cmd *const subs[] = {
 	&cmd_log,
 	&store_cmd_protect,
 	&store_cmd_query,
+	&store_cmd_realise,
 	&cmd_restore,
 	&cmd_roots,
 	&cmd_verify,

@@ -18,3 +18,4 @@ int store_finish_output(struct err *e);
 
 extern const struct cmd store_cmd_protect; /* hidden */
 extern const struct cmd store_cmd_query;
+extern const struct cmd store_cmd_realise;

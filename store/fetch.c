@@ -4,9 +4,11 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 
 #include "lib/fd.h"
@@ -237,39 +239,38 @@ static int on_progress(void *arg, curl_off_t total, curl_off_t now, curl_off_t a
 	return 0;
 }
 
-static void set_up(CURL *c, struct transfer *t, char errbuf[CURL_ERROR_SIZE], const char *proxy)
+static int prepare(struct err *e)
+{
+	static bool ready;
+	if (!ready && curl_global_init(CURL_GLOBAL_DEFAULT))
+		return err_set(e, -ENOMEM, "cannot set up downloads");
+	ready = true;
+	return 0;
+}
+
+/* Whom to believe over TLS, for how long to wait. A redirection never leaves TLS. */
+static void set_common(CURL *c, const char *url, bool ftp)
 {
 	static const char *const bundles[] = { "/etc/ssl/certs/ca-certificates.crt",
 					       "/etc/pki/tls/certs/ca-bundle.crt",
 					       "/etc/ssl/cert.pem" };
-	bool tls = strncasecmp(t->url, "https:", 6) == 0;
-	curl_easy_setopt(c, CURLOPT_URL, t->url);
-	curl_easy_setopt(c, CURLOPT_ERRORBUFFER, errbuf);
-	curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_data);
-	curl_easy_setopt(c, CURLOPT_WRITEDATA, t);
-	curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
-	curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, on_progress);
-	curl_easy_setopt(c, CURLOPT_XFERINFODATA, t);
+	bool tls = strncasecmp(url, "https:", 6) == 0;
+	curl_easy_setopt(c, CURLOPT_URL, url);
 	curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 1L);
-	curl_easy_setopt(c, CURLOPT_MAXREDIRS, REDIRECTS);
 	curl_easy_setopt(c, CURLOPT_FAILONERROR, 1L);
 	curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS);
 	curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, SLOW_BYTES);
 	curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, SLOW_SECONDS);
-	curl_easy_setopt(c, CURLOPT_MAXFILESIZE_LARGE, SIZE_LIMIT);
 	curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(c, CURLOPT_USERAGENT, "cairn");
 #if LIBCURL_VERSION_NUM >= 0x075500
-	curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https,ftp");
+	curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, ftp ? "http,https,ftp" : "http,https");
 	curl_easy_setopt(c, CURLOPT_REDIR_PROTOCOLS_STR, tls ? "https" : "http,https");
 #else
-	curl_easy_setopt(c, CURLOPT_PROTOCOLS, CURLPROTO_HTTP | CURLPROTO_HTTPS | CURLPROTO_FTP);
+	curl_easy_setopt(c, CURLOPT_PROTOCOLS,
+			 CURLPROTO_HTTP | CURLPROTO_HTTPS | (ftp ? CURLPROTO_FTP : 0));
 	curl_easy_setopt(c, CURLOPT_REDIR_PROTOCOLS, CURLPROTO_HTTPS | (tls ? 0 : CURLPROTO_HTTP));
 #endif
-	if (t->have)
-		curl_easy_setopt(c, CURLOPT_RESUME_FROM_LARGE, t->have);
-	if (proxy)
-		curl_easy_setopt(c, CURLOPT_PROXY, proxy);
 	const char *own = getenv("SSL_CERT_FILE");
 	if (own)
 		curl_easy_setopt(c, CURLOPT_CAINFO, own);
@@ -279,6 +280,23 @@ static void set_up(CURL *c, struct transfer *t, char errbuf[CURL_ERROR_SIZE], co
 		curl_easy_setopt(c, CURLOPT_CAINFO, bundles[i]);
 		break;
 	}
+}
+
+static void set_up(CURL *c, struct transfer *t, char errbuf[CURL_ERROR_SIZE], const char *proxy)
+{
+	set_common(c, t->url, true);
+	curl_easy_setopt(c, CURLOPT_ERRORBUFFER, errbuf);
+	curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_data);
+	curl_easy_setopt(c, CURLOPT_WRITEDATA, t);
+	curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
+	curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, on_progress);
+	curl_easy_setopt(c, CURLOPT_XFERINFODATA, t);
+	curl_easy_setopt(c, CURLOPT_MAXREDIRS, REDIRECTS);
+	curl_easy_setopt(c, CURLOPT_MAXFILESIZE_LARGE, SIZE_LIMIT);
+	if (t->have)
+		curl_easy_setopt(c, CURLOPT_RESUME_FROM_LARGE, t->have);
+	if (proxy)
+		curl_easy_setopt(c, CURLOPT_PROXY, proxy);
 }
 
 /* Whether the host as such is to blame, not the one file. */
@@ -472,10 +490,9 @@ int fetch_run(const struct fetch *f, struct err *e)
 	int r = list_candidates(f, &a, &v, &n, e);
 	if (r)
 		return r;
-	static bool ready;
-	if (!ready && curl_global_init(CURL_GLOBAL_DEFAULT))
-		return err_set(e, -ENOMEM, "cannot set up downloads");
-	ready = true;
+	r = prepare(e);
+	if (r)
+		return r;
 	bool env = getenv("http_proxy") || getenv("all_proxy") || getenv("ALL_PROXY");
 	const char *proxy = env ? NULL : mirror_apt_proxy(&a);
 	for (size_t round = 0;; round++) {
@@ -500,4 +517,336 @@ int fetch_file(const char *const *urls, size_t nurls, const struct digest *want,
 			   .name = name,
 			   .mode = 0644 };
 	return fetch_run(&f, e);
+}
+
+/* ---- Caches ---------------------------------------------------------------------------------- */
+
+#define CACHE_REDIRECTS 5L
+#define HEADERS_LIMIT	(64u << 10)
+#define CACHE_FORGET	60 /* seconds for which a cache out of reach is not asked */
+#define AT_ONCE		32 /* answers asked for at the same time */
+#define HELD_MAX	(256u << 10)
+#define RESUMES		4
+
+static const char *file_of(const char *url)
+{
+	return strncmp(url, "file:///", 8) == 0 ? url + 7 : NULL;
+}
+
+bool fetch_url_ok(const char *url, bool file)
+{
+	for (const char *p = url; *p; p++)
+		if ((unsigned char)*p <= ' ' || (unsigned char)*p >= 127)
+			return false;
+	return strncasecmp(url, "https://", 8) == 0 || strncasecmp(url, "http://", 7) == 0 ||
+	       (file && file_of(url));
+}
+
+static int open_file(const char *url, int *ret, struct err *e)
+{
+	struct open_how how = { .flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
+				.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS };
+	int fd = (int)syscall(SYS_openat2, AT_FDCWD, file_of(url), &how, sizeof(how));
+	struct stat st;
+	if (fd < 0)
+		return err_sys(e, "cannot open %s", url);
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+		fd_close(&fd);
+		return err_set(e, -ERR_FETCH, "%s is no file", url);
+	}
+	*ret = fd;
+	return 0;
+}
+
+static void set_cache(CURL *c, const char *url)
+{
+	set_common(c, url, false);
+	curl_easy_setopt(c, CURLOPT_MAXREDIRS, CACHE_REDIRECTS);
+}
+
+struct question {
+	struct fetch_answer *a;
+	CURL *c; /* owned; NULL: free place */
+	size_t limit, headers;
+};
+
+static size_t on_answer(char *p, size_t size, size_t n, void *arg)
+{
+	struct question *q = arg;
+	if (q->a->body.len + size * n > q->limit)
+		return 0;
+	str_addn(&q->a->body, p, size * n);
+	return str_err(&q->a->body) ? 0 : size * n;
+}
+
+/* Of all the headers one is looked at: Cache-Control: max-age=SECONDS. */
+static size_t on_header(char *p, size_t size, size_t n, void *arg)
+{
+	static const char name[] = "Cache-Control:", key[] = "max-age=";
+	struct question *q = arg;
+	struct slice line = { p, size * n };
+	q->headers += line.n;
+	if (q->headers > HEADERS_LIMIT)
+		return 0;
+	if (line.n < sizeof(name) || strncasecmp(p, name, sizeof(name) - 1) != 0)
+		return line.n;
+	const char *at = memmem(p, line.n, key, sizeof(key) - 1);
+	uint64_t v;
+	if (at) {
+		struct slice digits = { at + sizeof(key) - 1, 0 };
+		while (digits.p + digits.n < p + line.n && digits.p[digits.n] >= '0' &&
+		       digits.p[digits.n] <= '9')
+			digits.n++;
+		if (text_u64(digits, INT32_MAX, &v) == 0)
+			q->a->max_age = (int64_t)v;
+	}
+	return line.n;
+}
+
+static void answer_file(struct fetch_answer *a, size_t limit)
+{
+	auto_fd int fd = -1;
+	if (open_file(a->url, &fd, NULL) == 0)
+		a->status = fd_read_all(fd, &a->body, limit) ? 0 : 200;
+	else
+		a->status = errno == ENOENT ? 404 : 0;
+}
+
+static void ask(CURLM *m, struct question *q)
+{
+	char host[HOST_MAX];
+	url_host(q->a->url, host);
+	if (host_bad(host, time(NULL)))
+		return;
+	q->c = curl_easy_init();
+	if (!q->c)
+		return;
+	set_cache(q->c, q->a->url);
+	curl_easy_setopt(q->c, CURLOPT_WRITEFUNCTION, on_answer);
+	curl_easy_setopt(q->c, CURLOPT_WRITEDATA, q);
+	curl_easy_setopt(q->c, CURLOPT_HEADERFUNCTION, on_header);
+	curl_easy_setopt(q->c, CURLOPT_HEADERDATA, q);
+	curl_easy_setopt(q->c, CURLOPT_PRIVATE, q);
+	curl_multi_add_handle(m, q->c);
+}
+
+static void take_answer(CURLM *m, struct question *q, CURLcode code)
+{
+	char host[HOST_MAX];
+	long http = 0;
+	curl_easy_getinfo(q->c, CURLINFO_RESPONSE_CODE, &http);
+	url_host(q->a->url, host);
+	if (code == CURLE_OK || code == CURLE_HTTP_RETURNED_ERROR)
+		q->a->status = (int)http;
+	else if (unreachable(code) && !host_bad(host, time(NULL)))
+		host_set_bad(host, time(NULL) + CACHE_FORGET);
+	if (code != CURLE_OK)
+		str_cut(&q->a->body, 0);
+	curl_multi_remove_handle(m, q->c);
+	curl_easy_cleanup(q->c);
+	q->c = NULL;
+}
+
+/* Keep AT_ONCE questions open until all have been asked and answered. */
+static void ask_all(CURLM *m, struct fetch_answer *v, size_t n, size_t limit)
+{
+	static struct question places[AT_ONCE];
+	size_t next = 0, busy = 0;
+	do {
+		for (size_t i = 0; i < AT_ONCE && next < n; i++) {
+			if (places[i].c)
+				continue;
+			places[i] = (struct question){ .a = &v[next++], .limit = limit };
+			if (file_of(places[i].a->url))
+				answer_file(places[i].a, limit);
+			else
+				ask(m, &places[i]);
+			busy += places[i].c != NULL;
+		}
+		int running, left;
+		curl_multi_perform(m, &running);
+		for (CURLMsg *msg; (msg = curl_multi_info_read(m, &left));) {
+			struct question *q;
+			if (msg->msg != CURLMSG_DONE)
+				continue;
+			curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, &q);
+			take_answer(m, q, msg->data.result);
+			busy--;
+		}
+		if (busy)
+			curl_multi_poll(m, NULL, 0, 1000, NULL);
+	} while (busy || next < n);
+}
+
+int fetch_answers(struct fetch_answer *v, size_t n, size_t limit, struct err *e)
+{
+	int r = prepare(e);
+	CURLM *m = r ? NULL : curl_multi_init();
+	if (!m)
+		return r ? r : err_set(e, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < n; i++) {
+		v[i].status = 0;
+		v[i].max_age = -1;
+	}
+	ask_all(m, v, n, limit);
+	curl_multi_cleanup(m);
+	return 0;
+}
+
+struct fetch_stream {
+	char *url; /* owned */
+	int fd;	   /* owned: of a file; -1 */
+	CURLM *m;  /* owned */
+	CURL *c;   /* owned */
+	struct str held;
+	size_t pos; /* what of held was taken */
+	uint64_t got, limit;
+	bool paused, ended, over;
+	CURLcode code;
+	unsigned resumes;
+	char errbuf[CURL_ERROR_SIZE];
+};
+
+static size_t on_piece(char *p, size_t size, size_t n, void *arg)
+{
+	struct fetch_stream *s = arg;
+	if (s->held.len - s->pos > HELD_MAX) {
+		s->paused = true;
+		return CURL_WRITEFUNC_PAUSE;
+	}
+	s->over = s->limit - s->got < size * n;
+	if (s->over)
+		return 0;
+	str_addn(&s->held, p, size * n);
+	s->got += size * n;
+	return str_err(&s->held) ? 0 : size * n;
+}
+
+static int start_stream(struct fetch_stream *s, struct err *e)
+{
+	s->c = curl_easy_init();
+	if (!s->c)
+		return err_set(e, -ENOMEM, "out of memory");
+	set_cache(s->c, s->url);
+	s->errbuf[0] = 0;
+	curl_easy_setopt(s->c, CURLOPT_ERRORBUFFER, s->errbuf);
+	curl_easy_setopt(s->c, CURLOPT_WRITEFUNCTION, on_piece);
+	curl_easy_setopt(s->c, CURLOPT_WRITEDATA, s);
+	if (s->got)
+		curl_easy_setopt(s->c, CURLOPT_RESUME_FROM_LARGE, (curl_off_t)s->got);
+	s->ended = s->paused = false;
+	curl_multi_add_handle(s->m, s->c);
+	return 0;
+}
+
+static void stop_stream(struct fetch_stream *s)
+{
+	if (!s->c)
+		return;
+	curl_multi_remove_handle(s->m, s->c);
+	curl_easy_cleanup(s->c);
+	s->c = NULL;
+}
+
+int fetch_stream_open(const char *url, uint64_t limit, struct fetch_stream **ret, struct err *e)
+{
+	struct fetch_stream *s = calloc(1, sizeof(*s));
+	if (!s)
+		return err_set(e, -ENOMEM, "out of memory");
+	s->fd = -1;
+	s->held = (struct str)STR_INIT;
+	s->limit = limit;
+	s->url = strdup(url);
+	int r = s->url ? prepare(e) : err_set(e, -ENOMEM, "out of memory");
+	if (!r && file_of(url)) {
+		r = open_file(url, &s->fd, e);
+	} else if (!r) {
+		s->m = curl_multi_init();
+		r = s->m ? start_stream(s, e) : err_set(e, -ENOMEM, "out of memory");
+	}
+	if (r)
+		fetch_stream_close(s);
+	else
+		*ret = s;
+	return r;
+}
+
+/* A transfer that ended: well, badly, or to be taken up again. */
+static int judge_end(struct fetch_stream *s, struct err *e)
+{
+	long http = 0;
+	auto_str struct str safe = STR_INIT;
+	add_safe_url(&safe, s->url);
+	if (s->over)
+		return err_set(e, -ERR_LIMIT, "%s is larger than it may be", safe.buf);
+	if (s->code == CURLE_OK)
+		return 0;
+	curl_easy_getinfo(s->c, CURLINFO_RESPONSE_CODE, &http);
+	if (!may_pass(s->code, http) || s->resumes++ >= RESUMES)
+		return err_set(e, -ERR_FETCH, "%s: %s", safe.buf,
+			       s->errbuf[0] ? s->errbuf : curl_easy_strerror(s->code));
+	stop_stream(s);
+	nanosleep(&(struct timespec){ .tv_sec = s->resumes - 1 }, NULL);
+	return start_stream(s, e);
+}
+
+/* Something in held, or the end. */
+static int wait_piece(struct fetch_stream *s, struct err *e)
+{
+	while (!s->held.len && !s->ended) {
+		int running, left;
+		if (s->paused) {
+			s->paused = false;
+			curl_easy_pause(s->c, CURLPAUSE_CONT);
+		}
+		curl_multi_perform(s->m, &running);
+		CURLMsg *msg = curl_multi_info_read(s->m, &left);
+		if (msg && msg->msg == CURLMSG_DONE) {
+			s->ended = true;
+			s->code = msg->data.result;
+			if (s->held.len)
+				break;
+			int r = judge_end(s, e);
+			if (r)
+				return r;
+		} else if (!s->held.len) {
+			curl_multi_poll(s->m, NULL, 0, 1000, NULL);
+		}
+	}
+	return 0;
+}
+
+ssize_t fetch_stream_read(struct fetch_stream *s, void *p, size_t n, struct err *e)
+{
+	if (s->fd >= 0) {
+		ssize_t got = fd_read_some(s->fd, p, n);
+		return got < 0 ? err_num(e, (int)got, "cannot read %s", s->url) : got;
+	}
+	int r = 0;
+	if (!s->held.len && s->ended && (s->code != CURLE_OK || s->over))
+		r = judge_end(s, e);
+	if (!r)
+		r = wait_piece(s, e);
+	if (r)
+		return r;
+	size_t part = MIN_OF(n, s->held.len - s->pos);
+	memcpy(p, s->held.buf + s->pos, part);
+	s->pos += part;
+	if (s->pos == s->held.len) {
+		str_cut(&s->held, 0);
+		s->pos = 0;
+	}
+	return (ssize_t)part;
+}
+
+void fetch_stream_close(struct fetch_stream *s)
+{
+	if (!s)
+		return;
+	stop_stream(s);
+	curl_multi_cleanup(s->m); /* NULL allowed */
+	fd_close(&s->fd);
+	str_done(&s->held);
+	free(s->url);
+	free(s);
 }

@@ -31,3 +31,29 @@ int fetch_run(const struct fetch *f, struct err *e);
 void fetch_hosts_share(void);
 void fetch_hosts_load(int dirfd);
 void fetch_hosts_save(int dirfd);
+
+/* ---- What nothing is known about before: narinfos and archives of caches ----------------------
+ */
+
+/* http, https; file, opened without following a link, where the caller allows it. */
+bool fetch_url_ok(const char *url, bool file);
+
+struct fetch_answer {
+	const char *url;
+	/* what came of it */
+	int status;	 /* of HTTP; 200 for a file; 0: no answer */
+	int64_t max_age; /* seconds it may be remembered; -1: not told */
+	struct str body; /* owned; of a status of 200 */
+};
+
+/* Ask for all at once, some at the same time; none may be larger than limit. A host that cannot be
+ * reached is asked no more. */
+int fetch_answers(struct fetch_answer *v, size_t n, size_t limit, struct err *e);
+
+/* One large answer as it comes, at most limit bytes; what is cut short is taken up where it
+ * ended. */
+struct fetch_stream;
+int fetch_stream_open(const char *url, uint64_t limit, struct fetch_stream **ret, struct err *e);
+/* Some bytes; 0 at the end. */
+ssize_t fetch_stream_read(struct fetch_stream *s, void *p, size_t n, struct err *e);
+void fetch_stream_close(struct fetch_stream *s); /* NULL allowed */

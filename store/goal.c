@@ -10,6 +10,7 @@
 #include "lib/size.h"
 #include "lib/tab.h"
 #include "store/build.h"
+#include "store/subst.h"
 
 #define DOWNLOADS_MAX 6			  /* at once on a connection; they take no job slot */
 #define RETRY_MS      200		  /* for locks, and slots that are files */
@@ -51,6 +52,7 @@ struct goal {
 struct goals {
 	struct session *s;
 	enum proto_mode mode;
+	const struct tab *assumed; /* paths taken for valid in a plan; NULL: none */
 	struct arena arena;
 	struct tab by_path; /* struct goal * */
 	struct vec all, top;
@@ -73,6 +75,8 @@ static int wanted_valid(struct goals *g, struct goal *goal, bool *ret, struct er
 		for (size_t k = 0; !wanted && k < goal->wanted.n; k++)
 			wanted = strcmp(goal->wanted.v[k], o->id) == 0;
 		if (!wanted)
+			continue;
+		if (g->assumed && tab_has(g->assumed, slice_of(o->path)))
 			continue;
 		int r = local_is_valid(g->s->l, o->path, ret, e);
 		if (r)
@@ -688,18 +692,20 @@ static void goals_init(struct goals *g, struct session *s, enum proto_mode mode)
 }
 
 int goal_missing(struct session *s, struct arena *a, const struct vec *things,
-		 struct vec *ret_build, struct vec *ret_unknown, struct err *e)
+		 const struct tab *assumed, struct vec *ret_build, struct vec *ret_unknown,
+		 struct err *e)
 {
 	struct goals g;
 	int r = 0;
 	goals_init(&g, s, PROTO_BUILD_NORMAL);
+	g.assumed = assumed;
 	for (size_t i = 0; !r && i < things->n; i++) {
 		char *path;
 		bool valid = false;
 		r = look_at(&g, things->v[i], &path, &valid, e);
-		if (!r && !valid)
+		if (!r && !valid && !(assumed && tab_has(assumed, slice_of(path))))
 			vec_add(ret_unknown, arena_str(a, path));
-		else if (!r && is_drv(path))
+		else if (!r && valid && is_drv(path))
 			r = add_top(&g, path, things->v[i], e);
 	}
 	for (size_t i = 0; !r && i < g.all.n; i++) {
@@ -731,7 +737,7 @@ int goal_build(struct session *s, const struct vec *things, enum proto_mode mode
 	       struct err *e)
 {
 	struct goals g;
-	int r = 0;
+	int r = mode == PROTO_BUILD_NORMAL ? subst_before_build(s, things, e) : 0;
 	goals_init(&g, s, mode);
 	for (size_t i = 0; !r && i < things->n; i++)
 		r = add_thing(&g, things->v[i], e);

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "lib/tab.h"
 #include "store/protocol.h"
 #include "store/session.h"
 
@@ -19,7 +20,8 @@ int goal_build_drv(struct session *s, const char *path, struct drv *drv, enum pr
 		   bool *ret_built, struct err *e);
 
 /* What goal_build would have to make of things, and what it could not: .drv paths in ret_build,
- * store paths in ret_unknown; in a.
- */
+ * store paths in ret_unknown; in a. assumed: paths that
+ * count as valid; NULL: none. */
 int goal_missing(struct session *s, struct arena *a, const struct vec *things,
-		 struct vec *ret_build, struct vec *ret_unknown, struct err *e);
+		 const struct tab *assumed, struct vec *ret_build, struct vec *ret_unknown,
+		 struct err *e);

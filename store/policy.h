@@ -21,7 +21,10 @@ struct policy {
 	const char *slirp;	 /* program; NULL: looked up in PATH */
 	const char *system;	 /* for which is built besides this machine's own; NULL: none */
 	const char *const *dirs; /* pairs inside, outside, for every sandbox; NULL-ended; NULL */
-	const char *build_group; /* whose members' ids builders get; NULL: unnamed ids */
+	const char *substitute_urls; /* blank-separated; NULL: none */
+	const char *trusted_keys;    /* of Nix's form, besides those of the files; NULL: none */
+	bool no_substitutes;	     /* whatever a client wants */
+	const char *build_group;     /* whose members' ids builders get; NULL: unnamed ids */
 };
 
 #define POLICY_INIT                                                                                \

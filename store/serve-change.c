@@ -8,6 +8,7 @@
 #include "store/repair.h"
 #include "store/request.h"
 #include "store/roots.h"
+#include "store/subst.h"
 
 /* ---- Adding ---------------------------------------------------------------------------------- */
 
@@ -138,6 +139,14 @@ static int op_ensure_path(struct req *q)
 	int r = request_check_path(q, path);
 	if (!r)
 		r = local_is_valid(q->s->l, path, &valid, &q->e);
+	if (!r && !valid) {
+		auto_vec struct vec things = VEC_INIT;
+		vec_add(&things, path);
+		r = things.err ? err_set(&q->e, -ENOMEM, "out of memory")
+			       : subst_before_build(q->s, &things, &q->e);
+		if (!r)
+			r = local_is_valid(q->s->l, path, &valid, &q->e);
+	}
 	if (!r && !valid)
 		r = err_set(&q->e, -ERR_NOTVALID, "path `%s' does not exist and cannot be created",
 			    path);

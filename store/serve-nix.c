@@ -8,6 +8,7 @@
 #include "store/ca.h"
 #include "store/goal.h"
 #include "store/request.h"
+#include "store/subst.h"
 
 /* ---- Archives -------------------------------------------------------------------------------- */
 
@@ -141,15 +142,29 @@ static int op_add_signatures(struct req *q)
 static int op_query_missing(struct req *q)
 {
 	auto_vec struct vec things = VEC_INIT, build = VEC_INIT, unknown = VEC_INIT;
+	auto_vec struct vec fetch = VEC_INIT;
+	auto_tab struct tab assumed = TAB_INIT;
+	struct subst_plan plan;
+	uint64_t download, unpacked;
 	stream_list(q->in, &q->a, &things);
 	int r = request_ready(q);
+	if (r)
+		return r;
+	r = subst_plan(&plan, q->s, &things, NULL, &q->e);
+	for (size_t i = 0; !r && i < plan.order.n; i++) {
+		const struct subst_item *item = plan.order.v[i];
+		vec_add(&fetch, (char *)(uintptr_t)item->info.path);
+		(void)tab_put(&assumed, slice_of(item->info.path), NULL);
+	}
 	if (!r)
-		r = goal_missing(q->s, &q->a, &things, &build, &unknown, &q->e);
+		r = goal_missing(q->s, &q->a, &things, &assumed, &build, &unknown, &q->e);
+	subst_plan_sizes(&plan, &download, &unpacked);
 	reply_sorted(q, &build);
-	wr_u64(&q->reply, 0); /* to be substituted */
+	reply_sorted(q, &fetch);
 	reply_sorted(q, &unknown);
-	wr_u64(&q->reply, 0); /* bytes to download, … */
-	wr_u64(&q->reply, 0); /* … and unpacked */
+	wr_u64(&q->reply, download);
+	wr_u64(&q->reply, unpacked);
+	subst_plan_done(&plan);
 	return r;
 }
 

@@ -6,6 +6,7 @@
 #include "lib/wire.h"
 #include "store/request.h"
 #include "store/roots.h"
+#include "store/subst.h"
 
 static int op_is_valid(struct req *q)
 {
@@ -204,27 +205,87 @@ static int op_sync_with_gc(struct req *q)
 	return r;
 }
 
-/* Substitutes: none yet, and said so in the protocol's terms. */
-static int op_subst_one(struct req *q)
+/* ---- Substitutes ----------------------------------------------------------------------------- */
+
+/* What caches offer of paths. */
+static int look_up(struct req *q, const struct vec *paths, struct tab *ret)
 {
-	int r = request_check_path(q, request_path(q));
-	wr_u64(&q->reply, 0);
+	int r = request_check_paths(q, paths);
+	return r ? r : subst_lookup(q->s, &q->a, paths, ret, &q->e);
+}
+
+static void put_subst_info(struct req *q, const struct subst_item *item)
+{
+	wr_cstr(&q->reply, item->info.deriver);
+	out_refs(q, &item->info);
+	wr_u64(&q->reply, item->download);
+	wr_u64(&q->reply, item->info.nar_size);
+}
+
+static int subst_one(struct req *q, bool with_info)
+{
+	auto_vec struct vec v = VEC_INIT;
+	auto_tab struct tab found = TAB_INIT;
+	char *path = request_path(q);
+	vec_add(&v, path);
+	int r = look_up(q, &v, &found);
+	if (r)
+		return r;
+	const struct subst_item *item = tab_find(&found, slice_of(path));
+	wr_u64(&q->reply, item != NULL);
+	if (item && with_info)
+		put_subst_info(q, item);
+	return 0;
+}
+
+static int op_has_substitutes(struct req *q)
+{
+	return subst_one(q, false);
+}
+
+static int op_subst_info(struct req *q)
+{
+	return subst_one(q, true);
+}
+
+static int subst_many(struct req *q, bool with_info)
+{
+	auto_vec struct vec v = VEC_INIT;
+	auto_tab struct tab found = TAB_INIT;
+	stream_list(q->in, &q->a, &v);
+	int r = look_up(q, &v, &found);
+	vec_sort_str(&v);
+	vec_uniq_str(&v);
+	wr_u64(&q->reply, found.count);
+	for (size_t i = 0; !r && i < v.n; i++) {
+		const struct subst_item *item = tab_find(&found, slice_of(v.v[i]));
+		if (!item)
+			continue;
+		wr_cstr(&q->reply, item->info.path);
+		if (with_info)
+			put_subst_info(q, item);
+	}
 	return r;
 }
 
-static int op_subst(struct req *q)
+static int op_subst_infos(struct req *q)
 {
-	auto_vec struct vec v = VEC_INIT;
-	stream_list(q->in, &q->a, &v);
-	int r = request_check_paths(q, &v);
-	wr_u64(&q->reply, 0);
-	return r;
+	return subst_many(q, true);
+}
+
+static int op_subst_paths(struct req *q)
+{
+	return subst_many(q, false);
 }
 
 static int op_subst_urls(struct req *q)
 {
-	wr_u64(&q->reply, 0);
-	return request_ready(q);
+	auto_vec struct vec v = VEC_INIT;
+	int r = request_ready(q);
+	if (!r)
+		r = subst_urls(q->s, &q->a, &v, &q->e);
+	reply_list(q, &v);
+	return r;
 }
 
 static int op_builtins(struct req *q)
@@ -247,12 +308,12 @@ const struct op ops_query[] = {
 	{ OP_PATH_INFO, OP_NIX, op_path_info_nix },
 	{ OP_DRV_OUTPUT_NAMES, OP_BOTH, op_drv_output_names },
 	{ OP_FROM_HASH_PART, OP_BOTH, op_from_hash_part },
-	{ OP_HAS_SUBSTITUTES, OP_BOTH, op_subst_one },
-	{ OP_SUBST_INFO, OP_BOTH, op_subst_one },
+	{ OP_HAS_SUBSTITUTES, OP_BOTH, op_has_substitutes },
+	{ OP_SUBST_INFO, OP_BOTH, op_subst_info },
 	{ OP_SYNC_WITH_GC, OP_BOTH, op_sync_with_gc },
-	{ OP_SUBST_INFOS, OP_BOTH, op_subst },
+	{ OP_SUBST_INFOS, OP_BOTH, op_subst_infos },
 	{ OP_VALID_PATHS, OP_BOTH, op_valid_paths },
-	{ OP_SUBST_PATHS, OP_BOTH, op_subst },
+	{ OP_SUBST_PATHS, OP_BOTH, op_subst_paths },
 	{ OP_VALID_DERIVERS, OP_BOTH, op_valid_derivers },
 	{ OP_BUILTINS, OP_GUIX, op_builtins },
 	{ OP_SUBST_URLS, OP_GUIX, op_subst_urls },

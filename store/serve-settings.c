@@ -6,6 +6,7 @@
 #include "lib/size.h"
 #include "lib/text.h"
 #include "store/request.h"
+#include "store/subst.h"
 #include "store/userdir.h"
 
 #define PAIRS_MAX  1024
@@ -14,7 +15,7 @@
 
 /* The fixed part, as far as it counts here. */
 struct options {
-	bool keep_failed, keep_going, trace;
+	bool keep_failed, keep_going, trace, fallback, substitutes;
 	uint64_t verbosity, build_verbosity;
 	uint64_t max_jobs, cores, max_silent; /* UINT64_MAX: not told */
 };
@@ -61,6 +62,19 @@ static void set_collection(struct session *s, const char *name, const char *valu
 		s->policy.drop_derivations = no;
 }
 
+/* Anybody may name caches to Guix's daemon, whose keys decide; to Nix's only who is trusted. What
+ * others say is passed over, as everybody's configuration says it. */
+static int set_substitutes(struct req *q, const char *name, const char *value)
+{
+	struct session *s = q->s;
+	bool guix = s->dialect == DIALECT_GUIX;
+	if (strcmp(name, guix ? "substitute-urls" : "substituters") == 0 && (guix || s->trusted))
+		return subst_set_urls(s, value, &q->e);
+	if (!guix && strcmp(name, "trusted-public-keys") == 0 && s->trusted)
+		return subst_set_keys(s, value, &q->e);
+	return 0;
+}
+
 static int set_pair(struct req *q, const char *name, const char *value)
 {
 	struct session *s = q->s;
@@ -82,7 +96,7 @@ static int set_pair(struct req *q, const char *name, const char *value)
 		s->multiplexed = strcmp(value, "true") == 0;
 	if (s->dialect == DIALECT_GUIX && strcmp(name, PROTO_PAIR_PLAN) == 0)
 		s->plan = strcmp(value, "1") == 0;
-	return 0; /* the rest concerns what we do not have */
+	return set_substitutes(q, name, value); /* the rest concerns what we do not have */
 }
 
 static int set_pairs(struct req *q)
@@ -108,6 +122,8 @@ static int set_all(struct req *q, const struct options *o)
 		return r;
 	s->keep_failed = o->keep_failed && s->client_uid != (uid_t)-1; /* whose would it be? */
 	s->keep_going = o->keep_going;
+	s->subst.fallback = o->fallback;
+	s->subst.use = o->substitutes;
 	s->trace = o->trace;
 	s->verbosity = o->verbosity;
 	s->build_verbosity = o->build_verbosity;
@@ -130,13 +146,13 @@ static int op_set_options(struct req *q)
 			     .max_silent = UINT64_MAX };
 	o.keep_failed = stream_u64(in) != 0;
 	o.keep_going = stream_u64(in) != 0;
-	(void)stream_u64(in); /* fallback: nothing to fall back from */
+	o.fallback = stream_u64(in) != 0;
 	o.verbosity = stream_max(in, UINT32_MAX);
 	(void)stream_u64(in); /* offloading */
 	o.build_verbosity = stream_max(in, UINT32_MAX);
 	(void)stream_u64(in); /* log type */
 	o.trace = stream_u64(in) != 0;
-	(void)stream_u64(in); /* substitutes */
+	o.substitutes = stream_u64(in) != 0;
 	return set_all(q, &o);
 }
 
@@ -146,7 +162,7 @@ static int op_set_options_nix(struct req *q)
 	struct options o = { .trace = false }; /* of a form that no client reads any more */
 	o.keep_failed = stream_u64(in) != 0;
 	o.keep_going = stream_u64(in) != 0;
-	(void)stream_u64(in); /* fallback */
+	o.fallback = stream_u64(in) != 0;
 	o.verbosity = stream_max(in, UINT32_MAX);
 	o.max_jobs = stream_max(in, UINT32_MAX);
 	o.max_silent = stream_u64(in);
@@ -157,7 +173,7 @@ static int op_set_options_nix(struct req *q)
 	(void)stream_u64(in); /* log type */
 	(void)stream_u64(in); /* trace */
 	o.cores = stream_max(in, UINT32_MAX);
-	(void)stream_u64(in); /* substitutes */
+	o.substitutes = stream_u64(in) != 0;
 	return set_all(q, &o);
 }
 

@@ -12,6 +12,7 @@
 #include "lib/size.h"
 #include "lib/wire.h"
 #include "store/request.h"
+#include "store/subst.h"
 #include "store/userdir.h"
 
 #define DESCRIPTORS 4096
@@ -237,6 +238,7 @@ void serve(int fd, const struct serve_opts *o)
 			     .rounds = o->policy.rounds,
 			     .work = WORKDIR_INIT };
 	struct err e = ERR_INIT;
+	subst_init(&s.subst, &o->policy);
 	umask(022);
 	own_signals();
 	more_descriptors();

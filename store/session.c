@@ -8,6 +8,7 @@
 #include "lib/size.h"
 #include "store/fetch.h"
 #include "store/protocol.h"
+#include "store/subst.h"
 #include "store/buildid.h"
 
 void session_text(struct session *s, const char *p, size_t n)
@@ -83,6 +84,7 @@ void session_done(struct session *s)
 {
 	for (size_t i = 0; i < s->nids; i++)
 		fd_close(&s->ids[i].lock);
+	subst_done(&s->subst);
 	free(s->ids);
 	s->ids = NULL;
 	s->nids = 0;

@@ -20,6 +20,15 @@ struct build_id {
 	bool busy;
 };
 
+/* What a client wants of substitutes; store/subst.h. */
+struct subst {
+	bool use, fallback;
+	char *urls;	     /* owned: its own caches; NULL: the daemon's */
+	bool free_urls;	     /* they are of somebody who is not trusted */
+	char *keys;	     /* owned: trusted besides the daemon's; NULL */
+	struct arena failed; /* paths that failed, during a build */
+};
+
 struct session {
 	struct local *l;      /* owned */
 	struct stream stream; /* owned */
@@ -35,6 +44,7 @@ struct session {
 	uint64_t max_jobs, cores, timeout, max_silent; /* 0: default, all, none, none */
 	uint64_t rounds;
 	struct policy policy;
+	struct subst subst;
 	struct build_id *ids; /* owned */
 	size_t nids;
 	bool client_gone;

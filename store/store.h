@@ -169,6 +169,8 @@ struct store_opts {
 	bool keep_failed, keep_going, check;
 	bool quiet, verbose;	      /* progress: none, builder output */
 	uint64_t timeout, max_silent; /* seconds; 0: none */
+	bool fallback, no_substitutes;
+	const char *substitute_urls; /* NULL: those of the daemon */
 };
 #define STORE_OPTIONS_BASIC(type, f)                                                               \
 	{                                                                                          \
@@ -187,7 +189,20 @@ struct store_opts {
 			"socket of a running build daemon"                                         \
 	}
 #define STORE_OPTIONS_BUILD(type, f)                                                               \
-	{ "max-jobs", 'M', CMD_U64, offsetof(type, f.max_jobs), "N", "builds at the same time" },  \
+	{ "fallback", 0,                                                                           \
+	  CMD_FLAG,   offsetof(type, f.fallback),                                                  \
+	  NULL,	      "build what caches offer and cannot be fetched" },                           \
+		{ "max-jobs", 'M',                                                                 \
+		  CMD_U64,    offsetof(type, f.max_jobs),                                          \
+		  "N",	      "builds at the same time" },                                         \
+		{ "no-substitutes", 0, CMD_FLAG, offsetof(type, f.no_substitutes), NULL,           \
+		  "ask no caches" },                                                               \
+		{ "substitute-urls",                                                               \
+		  0,                                                                               \
+		  CMD_STR,                                                                         \
+		  offsetof(type, f.substitute_urls),                                               \
+		  "URLS",                                                                          \
+		  "caches to ask, blank-separated" },                                              \
 		{ "cores", 'c',                                                                    \
 		  CMD_U64, offsetof(type, f.cores),                                                \
 		  "N",	   "processors a build may use, 0 for all" },                              \

@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Getting one substitute. A worker, which has our rights and holds the lock of the path, unpacks,
+ * hashes and registers what a fetcher writes to a pipe; the fetcher has no rights, and is the one
+ * that talks to the network and decompresses.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include "lib/fd.h"
+#include "lib/loop.h"
+#include "lib/size.h"
+#include "store/fetch.h"
+#include "store/kernel.h"
+#include "store/subst.h"
+
+#define MEMORY_MAX   ((rlim_t)512 << 20) /* of a fetcher: windows of decompressors, too */
+#define FILES_MAX    128
+#define LINE_MAX_OUT 4096
+#define PROGRESS_NS  (250ull * 1000000)
+#define OUT_FD	     3
+
+/* ---- Children without rights ----------------------------------------------------------------- */
+
+static int set_limit(int what, rlim_t n)
+{
+	struct rlimit l = { n, n };
+
+	return setrlimit(what, &l) < 0 ? -errno : 0;
+}
+
+static int drop_rights(const struct build_id *id)
+{
+	if (geteuid() == 0 && id->uid != 0 &&
+	    (setgroups(0, NULL) < 0 || setresgid(id->gid, id->gid, id->gid) < 0 ||
+	     setresuid(id->uid, id->uid, id->uid) < 0))
+		return -errno;
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+		return -errno;
+	if (set_limit(RLIMIT_DATA, MEMORY_MAX) || set_limit(RLIMIT_FSIZE, 0) ||
+	    set_limit(RLIMIT_CORE, 0) || set_limit(RLIMIT_NOFILE, FILES_MAX))
+		return -errno;
+	return 0;
+}
+
+/* Nothing stays open but the standard descriptors and the pipe. */
+static int move_fds(int out, int log)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (null < 0)
+		return -errno;
+	out = fcntl(out, F_DUPFD_CLOEXEC, 100);
+	log = fcntl(log < 0 ? null : log, F_DUPFD_CLOEXEC, 100);
+	if (out < 0 || log < 0 || dup2(null, 0) < 0 || dup2(log, 1) < 0 || dup2(log, 2) < 0 ||
+	    dup3(out, OUT_FD, O_CLOEXEC) < 0)
+		return -errno;
+	return syscall(SYS_close_range, OUT_FD + 1U, ~0U, 0U) < 0 ? -errno : 0;
+}
+
+int subst_fork(const struct build_id *id, int log, int (*fn)(void *arg, int out), void *arg,
+	       struct proc *ret, int *ret_out, struct err *e)
+{
+	pid_t parent = getpid(), pid;
+	int p[2], pidfd = -1;
+
+	if (pipe2(p, O_CLOEXEC) < 0)
+		return err_sys(e, "cannot make a pipe");
+	pid = kernel_fork(0, &pidfd);
+	if (pid == 0) {
+		for (int i = 1; i < 32; i++)
+			if (i != SIGKILL && i != SIGSTOP && i != SIGPIPE)
+				signal(i, SIG_DFL);
+		setsid();
+		if (move_fds(p[1], log) || drop_rights(id) || getppid() != parent)
+			_exit(1);
+		_exit(fn(arg, OUT_FD));
+	}
+	close(p[1]);
+	if (pid < 0) {
+		close(p[0]);
+		return err_sys(e, "cannot fork");
+	}
+	*ret = (struct proc){ pid, pidfd };
+	*ret_out = p[0];
+	return 0;
+}
+
+/* ---- The fetcher ----------------------------------------------------------------------------- */
+
+struct fetcher {
+	struct zip_input in;
+	struct fetch_stream *stream;
+	const struct subst_item *item;
+	const struct subst_file *file;
+	uint64_t got, told;
+};
+
+__attribute__((format(printf, 1, 2))) static void print_line(const char *fmt, ...)
+{
+	auto_str struct str s = STR_INIT;
+	va_list ap;
+
+	va_start(ap, fmt);
+	str_addv(&s, fmt, ap);
+	va_end(ap);
+	str_addc(&s, '\n');
+	(void)fd_write_full(1, s.buf, s.len); /* who listened is gone, and so will we be */
+}
+
+static ssize_t fetcher_read(struct zip_input *in, void *p, size_t n, struct err *e)
+{
+	struct fetcher *f = CONTAINER_OF(in, struct fetcher, in);
+	ssize_t got = fetch_stream_read(f->stream, p, n, e);
+	uint64_t now = loop_now();
+
+	f->got += got > 0 ? (uint64_t)got : 0;
+	if (got > 0 && now - f->told > PROGRESS_NS) {
+		f->told = now;
+		print_line("@ download-progress %s %s %llu %llu", f->item->info.path, f->file->url,
+			   (unsigned long long)f->item->download, (unsigned long long)f->got);
+	}
+	return got;
+}
+
+/* The archive, which is as long as was signed and no byte longer. */
+static int copy_archive(struct unzipper *u, uint64_t left, int out, struct err *e)
+{
+	static char buf[64 << 10];
+	ssize_t n;
+
+	while ((n = unzip_read(u, buf, sizeof(buf), e)) > 0) {
+		if ((uint64_t)n > left)
+			return err_set(e, -ERR_LIMIT, "the archive is longer than it should be");
+		if (fd_write_full(out, buf, (size_t)n) < 0)
+			return err_set(e, -EPIPE, "the archive is not wanted any more");
+		left -= (uint64_t)n;
+	}
+	if (n < 0)
+		return (int)n;
+	return left ? err_set(e, -ERR_FETCH, "the archive is cut short") : 0;
+}
+
+static int fetch_child(void *arg, int out)
+{
+	struct fetcher *f = arg;
+	struct unzipper *u = NULL;
+	struct err e = ERR_INIT;
+	int r = fetch_stream_open(f->file->url, f->file->limit, &f->stream, &e);
+
+	f->in.read = fetcher_read;
+	f->told = loop_now();
+	if (r == 0)
+		r = unzip_open(&f->in, f->file->kind, &u, &e);
+	if (r == 0)
+		r = copy_archive(u, f->item->info.nar_size, out, &e);
+	if (r < 0 && r != -EPIPE)
+		print_line("substitute %s: %s", f->file->url, e.msg);
+	return r < 0 ? 1 : 0;
+}
+
+/* ---- The worker ------------------------------------------------------------------------------ */
+
+struct pipe_source {
+	struct nar_source source;
+	int fd;
+	uint64_t left;
+};
+
+static int pipe_read(struct nar_source *src, void *p, size_t n, struct err *e)
+{
+	struct pipe_source *s = CONTAINER_OF(src, struct pipe_source, source);
+	int r;
+
+	if (n > s->left)
+		return err_set(e, -ERR_LIMIT, "the archive is longer than it should be");
+	r = fd_read_full(s->fd, p, n);
+	s->left -= n;
+	return r == -ENODATA ? err_set(e, -ERR_FETCH, "the archive is cut short")
+	       : r < 0	     ? err_num(e, r, "cannot read the archive")
+			     : 0;
+}
+
+static int try_file(struct session *s, const struct subst_item *item, const struct subst_file *file,
+		    const struct build_id *id, struct err *e)
+{
+	struct fetcher f = { .item = item, .file = file };
+	struct pipe_source from = { .source = { pipe_read }, .left = item->info.nar_size };
+	struct proc child;
+	int status, r;
+
+	print_line("@ download-started %s %s %llu", item->info.path, file->url,
+		   (unsigned long long)item->download);
+	r = subst_fork(id, 1, fetch_child, &f, &child, &from.fd, e);
+	if (r < 0)
+		return r;
+	r = local_add_known(s->l, &item->info, &from.source, e);
+	if (r == 0 && from.left)
+		r = err_set(e, -ERR_INTERNAL, "an archive was taken that is too short");
+	fd_close(&from.fd);
+	if (r < 0)
+		(void)proc_kill(&child, SIGKILL); /* it is of no use any more */
+	(void)proc_wait(&child, &status);
+	if (r == 0)
+		print_line("@ download-succeeded %s %s %llu", item->info.path, file->url,
+			   (unsigned long long)item->download);
+	return r;
+}
+
+/* The files in turn; each failure is told. */
+static int try_files(struct session *s, const struct subst_item *item, const struct build_id *id,
+		     struct err *e)
+{
+	int r = -ERR_FETCH;
+
+	for (size_t i = 0; r < 0 && i < item->nfiles; i++) {
+		struct err why = ERR_INIT;
+
+		r = try_file(s, item, &item->files[i], id, &why);
+		if (r < 0)
+			print_line("substitute %s: %s", item->files[i].url, why.msg);
+		if (r < 0 && (why.code == -ENOSPC || why.code == -EDQUOT || i + 1 == item->nfiles))
+			return err_set(e, r, "%s", why.msg);
+	}
+	return r;
+}
+
+static int work(struct session *s, const struct subst_item *item, const struct build_id *id,
+		struct err *e)
+{
+	struct local_locks locks = LOCAL_LOCKS_INIT;
+	const char *path = item->info.path;
+	bool valid = false;
+	int r = local_lock_paths(s->l, &path, 1, true, &locks, e);
+
+	if (r == 0)
+		r = local_is_valid(s->l, path, &valid, e);
+	if (r == 0 && !valid)
+		r = try_files(s, item, id, e);
+	local_unlock(s->l, &locks, true);
+	return r;
+}
+
+static void worker_main(struct session *s, const struct subst_item *item, const struct build_id *id,
+			int log, pid_t parent)
+{
+	struct err e = ERR_INIT;
+	int r;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	setsid();
+	if (getppid() != parent || dup2(log, 1) < 0 || dup2(log, 2) < 0)
+		_exit(1);
+	fd_close(&s->stream.fd); /* the client must see our parent's end, not ours */
+	local_forked(s->l);
+	r = work(s, item, id, &e);
+	if (r < 0)
+		print_line("%s", e.msg);
+	local_close(s->l);
+	_exit(r < 0 ? 1 : 0);
+}
+
+int subst_start(struct session *s, struct subst_item *item, const struct build_id *id,
+		struct err *e)
+{
+	pid_t parent = getpid(), pid;
+	int p[2], pidfd = -1;
+
+	if (pipe2(p, O_CLOEXEC) < 0)
+		return err_sys(e, "cannot make a pipe");
+	pid = kernel_fork(0, &pidfd);
+	if (pid == 0)
+		worker_main(s, item, id, p[1], parent);
+	close(p[1]);
+	if (pid < 0) {
+		close(p[0]);
+		return err_sys(e, "cannot fork");
+	}
+	item->log = p[0];
+	item->proc = (struct proc){ pid, pidfd };
+	session_trace(s, "substituter-started %s substitute", item->info.path);
+	return 0;
+}
+
+/* ---- What the worker says -------------------------------------------------------------------- */
+
+static void pass_line(struct session *s, struct slice line)
+{
+	if (!slice_starts(line, "@ "))
+		session_say(s, "%.*s", (int)line.n, line.p);
+	else if (s->trace)
+		session_trace(s, "%.*s", (int)line.n - 2, line.p + 2);
+}
+
+bool subst_output(struct session *s, struct subst_item *item)
+{
+	char *room = str_room(&item->line, LINE_MAX_OUT);
+	ssize_t n = room ? fd_read_some(item->log, room, LINE_MAX_OUT) : 0;
+	const char *end;
+
+	if (n > 0)
+		str_grown(&item->line, (size_t)n);
+	while ((end = memchr(item->line.buf, '\n', item->line.len))) {
+		size_t len = (size_t)(end - item->line.buf);
+
+		pass_line(s, (struct slice){ item->line.buf, len });
+		str_drop(&item->line, len + 1);
+	}
+	if (item->line.len >= LINE_MAX_OUT)
+		str_cut(&item->line, 0); /* nothing of ours is that long */
+	if (n <= 0)
+		fd_close(&item->log);
+	return n > 0;
+}
+
+static void end_item(struct subst_item *item, int *ret_status)
+{
+	(void)proc_wait(&item->proc, ret_status);
+	fd_close(&item->log);
+	str_done(&item->line);
+}
+
+int subst_finish(struct session *s, struct subst_item *item, struct err *e)
+{
+	const char *path = item->info.path;
+	char text[64];
+	int status = -1;
+
+	while (item->log >= 0 && subst_output(s, item))
+		;
+	end_item(item, &status);
+	if (status == 0) {
+		session_trace(s, "substituter-succeeded %s", path);
+		return 0;
+	}
+	proc_status_text(status, text);
+	session_trace(s, "substituter-failed %s %d fetching path `%s' failed with %s", path,
+		      status >> 8 & 255, path, text);
+	return err_set(e, -ERR_FETCH, "fetching path `%s' failed", path);
+}
+
+void subst_abort(struct subst_item *item)
+{
+	int status;
+
+	if (item->proc.pid <= 0)
+		return;
+	(void)proc_kill(&item->proc, SIGKILL); /* its children die with it */
+	end_item(item, &status);
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Substitutes: what caches offer in place of a build.
+ *
+ * Everything that comes from the network is read by children without rights. Their words are
+ * narinfos, which must be signed by a trusted key and be about the path that was asked for, and
+ * archives, which must be what the narinfo says to the last byte before anything is registered.
+ */
+#pragma once
+
+#include "lib/proc.h"
+#include "lib/tab.h"
+#include "store/narinfo.h"
+#include "store/session.h"
+
+#define LIMIT_SUBST_URLS  16
+#define LIMIT_SUBST_PATHS 200000
+
+struct subst_file {
+	const char *url; /* whole */
+	enum zip kind;
+	uint64_t limit; /* bytes that a transfer may have */
+};
+
+struct subst_item {
+	struct store_info info;
+	struct subst_file *files; /* in the order in which they are tried */
+	size_t nfiles;
+	uint64_t download; /* bytes of the first one; 0: not told */
+	/* of a plan */
+	bool checked; /* what it refers to is in the plan, or valid */
+	bool wanted;  /* to be fetched */
+	bool done;
+	struct proc proc; /* its worker */
+	int log;	  /* owned */
+	struct str line;
+};
+
+/* ---- Settings (store/subst.c) ---------------------------------------------------------------- */
+
+void subst_init(struct subst *t, const struct policy *p);
+void subst_done(struct subst *t);
+/* A client's own caches, blank-separated; of somebody who is not trusted only http and https. */
+int subst_set_urls(struct session *s, const char *urls, struct err *e);
+/* More trusted keys; of trusted clients alone. */
+int subst_set_keys(struct session *s, const char *keys, struct err *e);
+/* The caches that would be asked; none when substitutes are not wanted. */
+int subst_urls(const struct session *s, struct arena *a, struct vec *ret, struct err *e);
+
+/* ---- Asking (store/subst.c) ------------------------------------------------------------------ */
+
+/* Ask for narinfos of paths (checked), all at once: path -> struct subst_item *, for those that a
+ * trusted key vouches for. Keys and values live in a. */
+int subst_lookup(struct session *s, struct arena *a, const struct vec *paths, struct tab *ret,
+		 struct err *e);
+
+/* ---- Fetching (store/subst-fetch.c) ---------------------------------------------------------- */
+
+/* Start the worker that makes item valid; what it refers to is valid. */
+int subst_start(struct session *s, struct subst_item *item, const struct build_id *id,
+		struct err *e);
+/* Output of the worker; false at its end. */
+bool subst_output(struct session *s, struct subst_item *item);
+/* It is dead: 0 when the path is valid now. */
+int subst_finish(struct session *s, struct subst_item *item, struct err *e);
+void subst_abort(struct subst_item *item);
+
+/* Fork a child with id's rights that can reach the network and writes to *ret_out; log (-1: none)
+ * gets what it prints. In the child fn(arg, out) is called, and its process ends. */
+int subst_fork(const struct build_id *id, int log, int (*fn)(void *arg, int out), void *arg,
+	       struct proc *ret, int *ret_out, struct err *e);
+
+/* ---- Plans (store/subst-plan.c) -------------------------------------------------------------- */
+
+struct subst_plan {
+	struct session *s;
+	struct arena a;
+	struct tab items; /* path -> struct subst_item *; NULL: not available */
+	struct vec order; /* struct subst_item * that are wanted */
+};
+
+/* What would be substituted for things ("PATH", "DRV!out,lib"). failed: paths not to try again;
+ * NULL: none. */
+int subst_plan(struct subst_plan *p, struct session *s, const struct vec *things,
+	       const struct tab *failed, struct err *e);
+void subst_plan_done(struct subst_plan *p);
+/* Bytes to transfer and to unpack. */
+void subst_plan_sizes(const struct subst_plan *p, uint64_t *ret_download, uint64_t *ret_nar);
+
+/* Before a build: fetch what need not be built. Without fallback a substitute that fails is an
+ * error. Does nothing when no cache is configured. */
+int subst_before_build(struct session *s, const struct vec *things, struct err *e);
