@@ -14,14 +14,17 @@
 #include "lib/path.h"
 #include "lib/size.h"
 #include "lib/tab.h"
+#include "store/client.h"
 #include "store/progress.h"
 #include "store/protocol.h"
+#include "store/remote.h"
 #include "store/serve.h"
 #include "store/store.h"
 #include "store/stream.h"
 
-#define TICK_MS 1000
-#define VERSION (dialect_facts(DIALECT_GUIX)->version)
+#define TICK_MS	    1000
+#define PIECE_BYTES 65536
+#define VERSION	    (dialect_facts(DIALECT_GUIX)->version)
 
 struct store_conn {
 	struct stream s;
@@ -31,6 +34,10 @@ struct store_conn {
 	struct store_opts opts;
 	bool options_sent;
 	struct progress *progress; /* during a build */
+	client_feed_fn *feed;	   /* during an import */
+	void *feed_arg;
+	struct str got; /* of an export: one piece, */
+	size_t got_at;	/* and what of it was read */
 };
 
 /* ---- Where the store is ---------------------------------------------------------------------- */
@@ -70,7 +77,7 @@ static int default_root(struct store_conn *c, struct err *e)
 	return dir ? set_root(c, dir, e) : err_set(e, -ENOMEM, "out of memory");
 }
 
-static int connect_to(const char *path, int *ret, struct err *e)
+int client_connect(const char *path, int *ret, struct err *e)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 	char via[64];
@@ -146,6 +153,19 @@ static int set_root_of_socket(struct store_conn *c, const char *sock, const char
 	return set_root(c, path, e);
 }
 
+static int find_remote(struct store_conn *c, int *ret, struct err *e)
+{
+	struct remote m;
+	int r = remote_parse(&c->a, c->opts.remote, &m, e);
+	if (r)
+		return r;
+	c->root = arena_str(&c->a, m.root ? m.root : "");
+	m.known_hosts = c->opts.known_hosts;
+	m.alias = c->opts.host_alias;
+	m.identity = c->opts.identity;
+	return c->root ? remote_start(&m, ret, &c->child, e) : err_set(e, -ENOMEM, "out of memory");
+}
+
 /* Choose daemon or private root, connect or fork. */
 static int find_store(struct store_conn *c, int *ret, struct err *e)
 {
@@ -158,11 +178,11 @@ static int find_store(struct store_conn *c, int *ret, struct err *e)
 		return err_set(e, -ENOMEM, "out of memory");
 	int r = sock ? set_root_of_socket(c, sock, usual, e) : 0;
 	if (sock)
-		return r ? r : connect_to(sock, ret, e);
+		return r ? r : client_connect(sock, ret, e);
 	if (root && *root)
 		r = set_root(c, root, e);
 	else if (access(usual, F_OK) == 0)
-		return connect_to(usual, ret, e);
+		return client_connect(usual, ret, e);
 	else
 		r = default_root(c, e);
 	return r ? r : run_embedded(c, ret, e);
@@ -202,6 +222,22 @@ static int code_of(uint64_t status)
 	}
 }
 
+/* What the other side asked for; when we have it not it cannot be told, so the connection ends. */
+static int send_piece(struct store_conn *c, struct err *e)
+{
+	static char buf[PIECE_BYTES];
+	size_t n = (size_t)MIN_OF(stream_u64(&c->s), (uint64_t)sizeof(buf)), got = 0;
+	if (c->s.err)
+		return broken(c, e);
+	int r = c->feed(c->feed_arg, buf, n, &got, e);
+	if (r) {
+		c->s.err = -ECONNABORTED;
+		return r;
+	}
+	stream_put_str(&c->s, (struct slice){ buf, got });
+	return stream_flush(&c->s) ? broken(c, e) : 0;
+}
+
 /* Read messages up to LAST or ERROR. */
 static int read_messages(struct store_conn *c, struct err *e)
 {
@@ -222,6 +258,10 @@ static int read_messages(struct store_conn *c, struct err *e)
 			char *msg = stream_cstr(s, &a, PROTO_LIMIT_TEXT);
 			uint64_t status = stream_u64(s);
 			return s->err ? broken(c, e) : err_set(e, code_of(status), "%s", msg);
+		} else if (tag == PROTO_READ && c->feed) {
+			int r = send_piece(c, e);
+			if (r)
+				return r;
 		} else {
 			s->err = -ERR_PROTO;
 		}
@@ -362,13 +402,14 @@ static int open_conn(struct store_conn *c, const struct store_opts *opts, struct
 	if (c->store_dir[0] != '/' || c->state_dir[0] != '/')
 		return err_set(e, -ERR_USAGE, "store and state directory must be absolute paths");
 	int fd;
-	int r = find_store(c, &fd, e);
+	int r = opts->remote ? find_remote(c, &fd, e) : find_store(c, &fd, e);
 	if (r)
 		return r;
 	r = stream_init(&c->s, fd);
 	if (r)
 		return err_set(e, r, "out of memory");
-	return greet(c, e);
+	r = greet(c, e);
+	return r && opts->remote ? err_wrap(e, r, "%s", opts->remote) : r;
 }
 
 int store_open(const struct store_opts *opts, struct store_conn **ret, struct err *e)
@@ -396,6 +437,7 @@ void store_close(struct store_conn *c)
 		while (waitpid(c->child, NULL, 0) < 0 && errno == EINTR)
 			;
 	progress_free(c->progress);
+	str_done(&c->got);
 	arena_done(&c->a);
 	free(c);
 }
@@ -744,5 +786,74 @@ int store_roots(struct store_conn *c, struct arena *a, struct vec *ret, struct e
 		vec_add(ret, stream_cstr(&c->s, a, PROTO_LIMIT_PATH));
 		vec_add(ret, stream_cstr(&c->s, a, PROTO_LIMIT_PATH));
 	}
+	return done(c, e);
+}
+
+/* ---- Bundles --------------------------------------------------------------------------------- */
+
+int client_export_begin(struct store_conn *c, const char *path, bool sign, struct err *e)
+{
+	int r = begin(c, OP_EXPORT_PATH, e);
+	if (r)
+		return r;
+	stream_put_cstr(&c->s, path);
+	stream_put_u64(&c->s, sign);
+	return stream_flush(&c->s) ? broken(c, e) : 0;
+}
+
+/* The next piece of an export; an empty one at its end. */
+static int next_piece(struct store_conn *c, struct err *e)
+{
+	struct stream *s = &c->s;
+	auto_arena struct arena a = ARENA_INIT;
+	str_cut(&c->got, 0);
+	c->got_at = 0;
+	for (;;) {
+		uint64_t tag = stream_u64(s);
+		if (tag == PROTO_LAST) {
+			(void)stream_u64(s);
+			return done(c, e);
+		}
+		if (tag == PROTO_ERROR) {
+			char *msg = stream_cstr(s, &a, PROTO_LIMIT_TEXT);
+			uint64_t status = stream_u64(s);
+			return s->err ? broken(c, e) : err_set(e, code_of(status), "%s", msg);
+		}
+		if (tag != PROTO_NEXT && tag != PROTO_WRITE && !s->err)
+			s->err = -ERR_PROTO;
+		struct slice text = stream_str(s, &a, PROTO_LIMIT_TEXT);
+		if (s->err)
+			return broken(c, e);
+		if (tag == PROTO_WRITE && text.n) {
+			str_addn(&c->got, text.p, text.n);
+			return str_err(&c->got) ? err_set(e, -ENOMEM, "out of memory") : 0;
+		}
+	}
+}
+
+int client_export_read(struct store_conn *c, void *p, size_t n, size_t *ret, struct err *e)
+{
+	int r = c->got_at < c->got.len ? 0 : next_piece(c, e);
+	if (r)
+		return r;
+	*ret = MIN_OF(n, c->got.len - c->got_at);
+	memcpy(p, c->got.buf + c->got_at, *ret);
+	c->got_at += *ret;
+	return 0;
+}
+
+int client_import(struct store_conn *c, struct arena *a, client_feed_fn *feed, void *arg,
+		  struct vec *ret_paths, struct err *e)
+{
+	int r = begin(c, OP_IMPORT_PATHS, e);
+	if (r)
+		return r;
+	c->feed = feed;
+	c->feed_arg = arg;
+	r = finish(c, e);
+	c->feed = NULL;
+	if (r)
+		return r;
+	stream_list(&c->s, a, ret_paths);
 	return done(c, e);
 }

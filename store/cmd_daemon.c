@@ -10,6 +10,7 @@
 #include "lib/size.h"
 #include "lib/text.h"
 #include "store/daemon.h"
+#include "store/stdio.h"
 #include "store/store.h"
 
 #define ROUNDS_MAX 100
@@ -19,7 +20,7 @@ struct ctx {
 	struct policy policy;
 	const char *dialect, *log_compression, *timeout, *max_silent, *rounds, *max_log;
 	enum cmd_yesno discover, keep_outputs, keep_derivations;
-	bool debug, no_dedup, no_chroot, no_offload;
+	bool stdio, debug, no_dedup, no_chroot, no_offload;
 	struct vec listen, dirs;
 };
 
@@ -75,6 +76,8 @@ static const struct cmd_opt options[] = {
 	  "program that gives fixed outputs' builders a network (default: from PATH)" },
 	{ "state-dir", 0, CMD_STR, offsetof(struct ctx, store.state_dir), "DIR",
 	  "logical state directory" },
+	{ "stdio", 0, CMD_FLAG, offsetof(struct ctx, stdio), NULL,
+	  "serve one client on standard input and output, by the running daemon if there is one" },
 	{ "store-dir", 0, CMD_STR, offsetof(struct ctx, store.store_dir), "DIR",
 	  "logical store directory" },
 	{ "substitute-urls", 0, CMD_STR, offsetof(struct ctx, policy.substitute_urls), "URLS",
@@ -205,7 +208,18 @@ static int find_places(struct ctx *c, enum dialect dialect, char root[PATH_MAX],
 	return local_check_family(state_phys, dialect, e);
 }
 
-static int serve_all(struct ctx *c, enum dialect dialect, const char *root, struct err *e)
+/* The one who can start this program as this user is this user. */
+static int serve_stdio(struct serve_opts *o, const char *socket, struct err *e)
+{
+	o->client_uid = geteuid();
+	o->client_gid = getegid();
+	o->trusted = true;
+	o->broker = -1;
+	return stdio_serve(o, socket, e);
+}
+
+static int serve_all(struct ctx *c, enum dialect dialect, const char *root, const char *usual,
+		     struct err *e)
 {
 	struct daemon_opts o = { .serve = { .local = { .root = root,
 						       .store_dir = c->store.store_dir,
@@ -219,7 +233,7 @@ static int serve_all(struct ctx *c, enum dialect dialect, const char *root, stru
 				 .listen = &c->listen,
 				 .ready = say_ready,
 				 .arg = &c->listen };
-	return daemon_run(&o, e);
+	return c->stdio ? serve_stdio(&o.serve, usual, e) : daemon_run(&o, e);
 }
 
 static int run(struct cmd_env *env, struct err *e)
@@ -241,9 +255,11 @@ static int run(struct cmd_env *env, struct err *e)
 		return r;
 	if (c->debug)
 		log_set_level(LOG_LVL_DEBUG);
+	if (c->stdio && c->listen.n)
+		return cmd_usage(e, "--stdio and --listen do not go together");
 	if (!c->listen.n)
 		vec_add(&c->listen, usual);
-	return serve_all(c, dialect, root, e);
+	return serve_all(c, dialect, root, usual, e);
 }
 
 const struct cmd store_cmd_daemon = {

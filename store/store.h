@@ -164,7 +164,9 @@ struct store_opts {
 	const char *root; /* private root; NULL: CAIRN_ROOT, else a running daemon, else default */
 	const char *store_dir; /* NULL: STORE_DIR_DEFAULT */
 	const char *state_dir;
-	const char *socket;	  /* of a running daemon */
+	const char *socket; /* of a running daemon */
+	const char *remote; /* ssh://…: of another machine; all of the above is not looked at */
+	const char *known_hosts, *host_alias, *identity; /* for ssh; see store/remote.h */
 	uint64_t max_jobs, cores; /* 0: default (number of processors; all) */
 	bool keep_failed, keep_going, check;
 	bool quiet, verbose;	      /* progress: none, builder output */
@@ -345,6 +347,7 @@ int unpack_deb_member(int deb_fd, const char *member, int dirfd, const char *nam
 
 extern const struct cmd store_cmd_archive; /* cairn archive */
 extern const struct cmd store_cmd_store;   /* cairn store … */
+extern const struct cmd store_cmd_copy;	   /* cairn copy */
 extern const struct cmd store_cmd_daemon;  /* cairn daemon */
 extern const struct cmd store_cmd_exec;	   /* cairn exec */
 extern const struct cmd store_cmd_publish; /* cairn publish */
