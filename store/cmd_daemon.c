@@ -97,6 +97,12 @@ static void say_ready(void *arg)
 		log_info("daemon: listening socket=%s", (char *)v->v[i]);
 }
 
+static void say_paused(uid_t uid)
+{
+	log_warn("daemon: connections crashed too often, not served for a while uid=%u",
+		 (unsigned)uid);
+}
+
 /* A number that was given as text, so that 0 and nothing can be told apart. */
 static int parse_number(const char *option, const char *text, uint64_t min, uint64_t max,
 			uint64_t *ret, struct err *e)
@@ -232,7 +238,8 @@ static int serve_all(struct ctx *c, enum dialect dialect, const char *root, cons
 					    .cores = c->store.cores },
 				 .listen = &c->listen,
 				 .ready = say_ready,
-				 .arg = &c->listen };
+				 .arg = &c->listen,
+				 .paused = say_paused };
 	return c->stdio ? serve_stdio(&o.serve, usual, e) : daemon_run(&o, e);
 }
 

@@ -16,7 +16,9 @@
 #include <time.h>
 
 #include "lib/fd.h"
+#include "lib/loop.h"
 #include "lib/size.h"
+#include "store/children.h"
 #include "store/fetch.h"
 #include "store/kernel.h"
 #include "store/listen.h"
@@ -33,6 +35,7 @@ struct listener {
 	size_t n;
 	int signals; /* owned */
 	struct broker *broker;
+	struct children children;
 	bool stop;
 };
 
@@ -58,6 +61,8 @@ static void tell_ready(void)
 
 static bool admit(const struct listener *l, uid_t uid)
 {
+	if (children_paused(&l->children, uid, loop_now()))
+		return false;
 	size_t all, own = broker_count(l->broker, uid, &all);
 	if (uid == 0)
 		return all < CONNECTIONS_MAX;
@@ -120,6 +125,8 @@ static void accept_one(struct listener *l, int sock)
 	pid_t pid = fork();
 	if (pid == 0)
 		child(l, conn, slots, &peer);
+	if (pid > 0)
+		children_add(&l->children, pid, peer.uid);
 	close(slots); /* a failed fork ends the membership at once */
 }
 
@@ -129,8 +136,11 @@ static void on_signal(struct listener *l)
 	while (read(l->signals, &si, sizeof(si)) == sizeof(si))
 		if (si.ssi_signo != SIGCHLD)
 			l->stop = true;
-	while (waitpid(-1, NULL, WNOHANG) > 0)
-		;
+	int status;
+	uid_t uid;
+	for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;)
+		if (children_ended(&l->children, pid, status, loop_now(), &uid))
+			l->o->paused(uid);
 }
 
 static int turn(struct listener *l, struct err *e)
@@ -191,5 +201,6 @@ int daemon_run(const struct daemon_opts *o, struct err *e)
 		fd_close(&l.fds[i]);
 	fd_close(&l.signals);
 	broker_free(l.broker);
+	children_done(&l.children);
 	return r;
 }

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "lib/fd.h"
+#include "lib/loop.h"
 #include "lib/proc.h"
 #include "lib/size.h"
 #include "lib/wire.h"
@@ -245,13 +246,14 @@ void serve(int fd, const struct serve_opts *o)
 	if (stream_init(&s.stream, fd))
 		return;
 	struct stream *st = &s.stream;
-	st->stall_ns = PROTO_HELLO_SECONDS * 1000000000ull;
+	st->until = loop_now() + PROTO_HELLO_SECONDS * 1000000000ull;
 	if (!greet(st, s.dialect)) {
 		int broker = o->broker;
 		fd_close(&broker);
 		stream_done(st);
 		return;
 	}
+	st->until = 0;
 	if (open_session(&s, o, &e)) {
 		send_error(st, &e, 1);
 		(void)stream_flush(st); /* it is over anyway */

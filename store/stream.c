@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include "lib/fd.h"
+#include "lib/loop.h"
 #include "lib/size.h"
 #include "lib/wire.h"
 #include "store/protocol.h"
@@ -54,17 +55,22 @@ static int wait_ns(struct stream *s, short events, uint64_t ns)
 	return r == 0 ? -ETIMEDOUT : 0;
 }
 
-/* Wait until a byte can move, within the stall limit. */
+/* Wait until a byte can move, within the limits. */
 static int wait_for(struct stream *s, short events)
 {
-	if (!s->stall_ns && !s->idle)
+	if (!s->stall_ns && !s->until && !s->idle)
 		return 0; /* the call itself waits */
 	int r = s->idle ? wait_ns(s, events, IDLE_NS) : -ETIMEDOUT;
 	if (r != -ETIMEDOUT)
 		return r;
 	if (s->idle)
 		s->idle(s->idle_arg);
-	return wait_ns(s, events, s->stall_ns);
+	uint64_t now = s->until ? loop_now() : 0, ns = s->stall_ns;
+	if (s->until && now >= s->until)
+		return -ETIMEDOUT;
+	if (s->until && (!ns || s->until - now < ns))
+		ns = s->until - now;
+	return wait_ns(s, events, ns);
 }
 
 static ssize_t receive(struct stream *s, void *p, size_t n)

@@ -23,6 +23,7 @@ struct stream {
 	struct str out;	   /* not yet sent */
 	int err;	   /* 0, -errno (-ENODATA: the other side closed), -ERR_PROTO, -ERR_LIMIT */
 	uint64_t stall_ns; /* give up when no byte moves for so long, either way; 0: wait */
+	uint64_t until;	   /* give up then (loop_now), whatever moves; 0: never */
 	void (*idle)(void *arg); /* NULL, or called before a longer wait for the other side */
 	void *idle_arg;
 	size_t left; /* bytes this request may still take in strings; SIZE_MAX: no budget */

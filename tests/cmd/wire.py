@@ -64,8 +64,8 @@ class Conn:
 
     def __init__(self, address, hello=True, version=0x164):
         self.c = socket.socket(socket.AF_UNIX if isinstance(address, str) else socket.AF_INET)
+        self.c.connect(address)  # waits; with a time limit it would not, when others are in front
         self.c.settimeout(60)
-        self.c.connect(address)
         self.said = b""  # messages of the last request
         self.got = b""  # bytes meant for a file
         if hello:
