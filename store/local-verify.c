@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "lib/fd.h"
 #include "lib/tab.h"
@@ -12,6 +14,8 @@
 #include "store/local-state.h"
 #include "store/nar.h"
 #include "store/refgraph.h"
+
+#define EXCHANGE 2U /* of renameat2, for which musl has no function */
 
 int local_invalidate(struct local *l, const char *path, struct err *e)
 {
@@ -375,7 +379,7 @@ int local_replace(struct local *l, int fromfd, const char *name, const char *pat
 	/* To change its parent a directory must be writable; at no time is there none. */
 	set_mode(fromfd, name, 0755);
 	set_mode(l->store_fd, base, 0755);
-	r = renameat2(fromfd, name, l->store_fd, base, RENAME_EXCHANGE) < 0 ? -errno : 0;
+	r = syscall(SYS_renameat2, fromfd, name, l->store_fd, base, EXCHANGE) < 0 ? -errno : 0;
 	if (r == -ENOENT)
 		r = renameat(fromfd, name, l->store_fd, base) < 0 ? -errno : 0;
 	set_mode(l->store_fd, base, 0555);
