@@ -63,6 +63,7 @@ static const struct cmd *const commands[] = {
 	&store_cmd_archive,
 	&sys_cmd_build,
 	&builder,
+	&store_cmd_challenge,
 	&store_cmd_copy,
 	&store_cmd_daemon,
 	&store_cmd_exec,

@@ -1,16 +1,22 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* cairn archive: keys, and bundles of store items. */
+#include <errno.h>
 #include <stdio.h>
 
 #include "lib/fd.h"
 #include "lib/path.h"
+#include "lib/tab.h"
+#include "lib/wire.h"
+#include "store/client.h"
 #include "store/cmd_store.h"
 #include "store/keys.h"
+
+#define LIMIT_PATHS (64U << 20)
 
 struct ctx {
 	struct store_opts store;
 	const char *dialect, *key_name;
-	bool generate, authorize;
+	bool generate, authorize, export, import, missing, recursive;
 	/* while running */
 	char root[PATH_MAX], conf[PATH_MAX]; /* physical */
 	enum dialect family;
@@ -22,10 +28,18 @@ static const struct cmd_opt options[] = {
 	  "trust the public key on standard input" },
 	{ "dialect", 0, CMD_STR, offsetof(struct ctx, dialect), "NAME",
 	  "make a key for guix (default) or nix" },
+	{ "export", 0, CMD_FLAG, offsetof(struct ctx, export), NULL,
+	  "write the paths to standard output as a signed bundle" },
 	{ "generate-key", 0, CMD_FLAG, offsetof(struct ctx, generate), NULL,
 	  "make the key that signs what leaves this store" },
+	{ "import", 0, CMD_FLAG, offsetof(struct ctx, import), NULL,
+	  "add what a bundle on standard input holds" },
 	{ "key-name", 0, CMD_STR, offsetof(struct ctx, key_name), "NAME",
 	  "name of a key for nix (default: HOST-1)" },
+	{ "missing", 0, CMD_FLAG, offsetof(struct ctx, missing), NULL,
+	  "print which paths on standard input are not in the store" },
+	{ "recursive", 'r', CMD_FLAG, offsetof(struct ctx, recursive), NULL,
+	  "export what the paths refer to as well" },
 };
 
 /* ---- Keys ------------------------------------------------------------------------------------ */
@@ -86,6 +100,151 @@ static int authorize_key(struct ctx *x, struct err *e)
 	return trust_authorize(str_slice(&text), conf_dir, x, e);
 }
 
+/* ---- Bundles --------------------------------------------------------------------------------- */
+
+struct order {
+	struct store_conn *c;
+	struct arena *a;
+	struct tab seen;
+	struct vec *ret;
+	bool recursive;
+};
+
+/* path, after what it refers to of what is exported. */
+static int add_ordered(struct order *o, const char *path, const struct tab *among, struct err *e)
+{
+	struct store_info *info;
+	bool new = false;
+	int r;
+
+	if (!tab_put(&o->seen, slice_of(path), &new))
+		return err_set(e, -ENOMEM, "out of memory");
+	if (!new)
+		return 0;
+	r = store_info(o->c, o->a, path, &info, e);
+	for (size_t i = 0; r == 0 && i < info->nrefs; i++)
+		if (o->recursive || tab_has(among, slice_of(info->refs[i])))
+			r = add_ordered(o, info->refs[i], among, e);
+	vec_add(o->ret, arena_str(o->a, path));
+	return r == 0 && o->ret->err ? err_set(e, -ENOMEM, "out of memory") : r;
+}
+
+static int order_paths(struct store_conn *c, struct arena *a, const struct vec *paths,
+		       bool recursive, struct vec *ret, struct err *e)
+{
+	struct order o = { .c = c, .a = a, .seen = TAB_INIT, .ret = ret, .recursive = recursive };
+	auto_tab struct tab among = TAB_INIT;
+	int r = 0;
+
+	for (size_t i = 0; i < paths->n; i++)
+		(void)tab_put(&among, slice_of(paths->v[i]), NULL);
+	for (size_t i = 0; r == 0 && i < paths->n; i++)
+		r = add_ordered(&o, paths->v[i], &among, e);
+	tab_done(&o.seen);
+	return r;
+}
+
+static int put_number(uint64_t n, struct err *e)
+{
+	auto_str struct str text = STR_INIT;
+	int r;
+
+	wr_u64(&text, n);
+	r = fd_write_full(STDOUT_FILENO, text.buf, text.len);
+	return r < 0 ? err_num(e, r, "write standard output") : 0;
+}
+
+static int export_one(struct store_conn *c, const char *path, struct err *e)
+{
+	static char buf[32 << 10];
+	size_t n = 1;
+	int r = put_number(1, e);
+
+	if (r == 0)
+		r = client_export_begin(c, path, true, e);
+	while (r == 0 && n) {
+		r = client_export_read(c, buf, sizeof(buf), &n, e);
+		if (r == 0)
+			r = fd_write_full(STDOUT_FILENO, buf, n);
+		if (r < 0 && !e->code)
+			err_num(e, r, "write standard output");
+	}
+	return r;
+}
+
+static int export_paths(struct ctx *x, struct cmd_env *env, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	auto_vec struct vec paths = VEC_INIT, ordered = VEC_INIT;
+	struct store_conn *c = NULL;
+	int r;
+
+	if (isatty(STDOUT_FILENO))
+		return cmd_usage(e, "bundles are not for terminals: direct the output to a file");
+	r = store_open(&x->store, &c, e);
+	if (r == 0)
+		r = store_operands(c, &a, env->args, env->nargs, &paths, e);
+	if (r == 0)
+		r = order_paths(c, &a, &paths, x->recursive, &ordered, e);
+	for (size_t i = 0; r == 0 && i < ordered.n; i++)
+		r = export_one(c, ordered.v[i], e);
+	store_close(c);
+	return r == 0 ? put_number(0, e) : r;
+}
+
+/* client_feed_fn */
+static int feed(void *arg, void *p, size_t n, size_t *ret, struct err *e)
+{
+	ssize_t got = fd_read_some(STDIN_FILENO, p, n);
+
+	(void)arg;
+	if (got < 0)
+		return err_num(e, (int)got, "cannot read the bundle");
+	*ret = (size_t)got;
+	return 0;
+}
+
+static int import_bundle(struct ctx *x, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	auto_vec struct vec paths = VEC_INIT;
+	struct store_conn *c = NULL;
+	int r = store_open(&x->store, &c, e);
+
+	if (r == 0)
+		r = client_import(c, &a, feed, NULL, &paths, e);
+	for (size_t i = 0; r == 0 && i < paths.n; i++)
+		store_print_path(c, paths.v[i], false);
+	store_close(c);
+	return r == 0 ? store_finish_output(e) : r;
+}
+
+static int print_missing(struct ctx *x, struct err *e)
+{
+	auto_str struct str text = STR_INIT;
+	struct store_conn *c = NULL;
+	struct slice rest, line;
+	int r = fd_read_all(STDIN_FILENO, &text, LIMIT_PATHS);
+
+	if (r < 0)
+		return err_num(e, r, "cannot read paths from standard input");
+	r = store_open(&x->store, &c, e);
+	rest = str_slice(&text);
+	while (r == 0 && slice_cut(&rest, '\n', &line)) {
+		auto_arena struct arena a = ARENA_INIT;
+		char *path = arena_slice(&a, slice_trim(line));
+		bool valid = true;
+
+		r = path ? 0 : err_set(e, -ENOMEM, "out of memory");
+		if (r == 0 && *path)
+			r = store_is_valid(c, path, &valid, e);
+		if (r == 0 && !valid)
+			store_print_path(c, path, false);
+	}
+	store_close(c);
+	return r == 0 ? store_finish_output(e) : r;
+}
+
 /* ---- The command ----------------------------------------------------------------------------- */
 
 static int run(struct cmd_env *env, struct err *e)
@@ -94,22 +253,36 @@ static int run(struct cmd_env *env, struct err *e)
 
 	if (x->dialect && dialect_parse(slice_of(x->dialect), &x->family))
 		return cmd_usage(e, "--dialect must be guix or nix, not '%s'", x->dialect);
-	if (x->generate + x->authorize != 1)
-		return cmd_usage(e, "one of --authorize and --generate-key is needed");
+	if (x->generate + x->authorize + x->export + x->import + x->missing != 1)
+		return cmd_usage(e, "one of --authorize, --export, --generate-key, --import and "
+				    "--missing is needed");
+	if (x->export ? !env->nargs : env->nargs != 0)
+		return cmd_usage(e, "store paths go with --export, and it with them");
+	if (x->recursive && !x->export)
+		return cmd_usage(e, "--recursive goes with --export");
 	if ((x->dialect || x->key_name) && !x->generate)
 		return cmd_usage(e, "--dialect and --key-name go with --generate-key");
-	return x->generate ? generate_key(x, e) : authorize_key(x, e);
+	return x->generate    ? generate_key(x, e)
+	       : x->authorize ? authorize_key(x, e)
+	       : x->export    ? export_paths(x, env, e)
+	       : x->import    ? import_bundle(x, e)
+			      : print_missing(x, e);
 }
 
 const struct cmd store_cmd_archive = {
 	.name = "archive",
-	.summary = "Make and trust keys of stores",
-	.help = "Keys are in /etc/guix and /etc/nix, below a private root in DIR/etc/guix and so "
+	.synopsis = "[PATH...]",
+	.summary = "Exchange signed items with other stores, and keys",
+	.help = "A bundle is what Guix's archives are: items, each signed with the key of the "
+		"store it\n"
+		"comes from. Only what is signed by an authorized key is imported.\n"
+		"Keys are in /etc/guix and /etc/nix, below a private root in DIR/etc/guix and so "
 		"on.\n"
 		"--generate-key prints the file of the public key, which others give to "
 		"--authorize:\n"
 		"from then on they believe what it signed.",
 	CMD_OPTS(options),
 	.context_size = sizeof(struct ctx),
+	.max_args = SIZE_MAX,
 	.run = run,
 };

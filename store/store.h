@@ -345,9 +345,10 @@ int unpack_deb_member(int deb_fd, const char *member, int dirfd, const char *nam
 /* ---- Commands
  * ---------------------------------------------------------------------------------------- */
 
-extern const struct cmd store_cmd_archive; /* cairn archive */
-extern const struct cmd store_cmd_store;   /* cairn store … */
-extern const struct cmd store_cmd_copy;	   /* cairn copy */
-extern const struct cmd store_cmd_daemon;  /* cairn daemon */
-extern const struct cmd store_cmd_exec;	   /* cairn exec */
-extern const struct cmd store_cmd_publish; /* cairn publish */
+extern const struct cmd store_cmd_archive;   /* cairn archive */
+extern const struct cmd store_cmd_challenge; /* cairn challenge */
+extern const struct cmd store_cmd_store;     /* cairn store … */
+extern const struct cmd store_cmd_copy;	     /* cairn copy */
+extern const struct cmd store_cmd_daemon;    /* cairn daemon */
+extern const struct cmd store_cmd_exec;	     /* cairn exec */
+extern const struct cmd store_cmd_publish;   /* cairn publish */

@@ -1,0 +1,84 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Keys, bundles and challenges: `cairn archive`, `cairn challenge`.
+set -u
+unset CAIRN_ROOT http_proxy https_proxy all_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY
+. "$SRC/tests/tap.inc"
+export HOME="$TMP"
+quiet=yes
+one=$TMP/one two=$TMP/two
+archive() { "$CAIRN" archive "$@"; }
+store() { "$CAIRN" store "$@"; }
+fails() { ! "$@"; }
+says() { grep -q -- "$1" "$TMP/last"; }
+
+# ---- Keys ------------------------------------------------------------------------------------------------------------------
+mkdir -p "$one" "$two" "$TMP/tree"
+echo text >"$TMP/tree/file"
+tree=$(store add --root "$one" "$TMP/tree")
+echo "$tree" >"$TMP/top"
+top=$(store add --root "$one" --text --reference "$tree" "$TMP/top")
+export_() { archive --export --root "$one" "$@" >"$TMP/bundle"; }
+check "without a key nothing is exported" fails export_ "$top"
+check "and it is said how to make one" says "--generate-key"
+check "make one" archive --generate-key --root "$one"
+is "nobody else reads it" "$(stat -c %a "$one/etc/guix/signing-key.sec")" 400
+check "a second one is refused" fails archive --generate-key --root "$one"
+check "a key that is none is refused" sh -c '! echo "(acl)" | "$0" archive --authorize --root "$1"' "$CAIRN" "$two"
+check "an empty one is refused" sh -c '! "$0" archive --authorize --root "$1" </dev/null' "$CAIRN" "$two"
+is "nothing is left behind" "$(ls "$two")" ""
+mkdir -p "$TMP/three/etc/guix"
+: >"$TMP/three/etc/guix/signing-key.sec"
+chmod 400 "$TMP/three/etc/guix/signing-key.sec"
+x=$(store add --root "$TMP/three" "$TMP/tree")
+check "SUB-17 a key file that a crash left empty" fails archive --export --root "$TMP/three" "$x"
+check "SUB-17 is named" says "is empty"
+
+# ---- Bundles ---------------------------------------------------------------------------------------------------------------
+import() { archive --import --root "$two" <"$TMP/bundle"; }
+check "export with what it refers to" export_ -r "$top"
+check "what is not signed by a trusted key is not imported" fails import
+check "nothing is there" fails store query --valid --root "$two" "$top"
+archive --authorize --root "$two" <"$one/etc/guix/signing-key.pub"
+is "what is missing" "$(printf '%s\n' "$tree" "$top" | archive --missing --root "$two" | tr '\n' ' ')" "$tree $top "
+check "import" import
+is "what was imported" "$(tr '\n' ' ' <"$TMP/out")" "$tree $top "
+check "the store is whole" store verify --root "$two"
+check "the trees are equal" diff -r "$one$tree" "$two$tree"
+is "nothing is missing" "$(printf '%s\n' "$tree" "$top" | archive --missing --root "$two")" ""
+check "import again" import
+dd if=/dev/zero of="$TMP/bundle" bs=1 seek=200 count=1 conv=notrunc 2>/dev/null
+check "a bundle that was changed" fails archive --import --root "$TMP/four" <"$TMP/bundle"
+check "one without the reference" export_ "$top"
+archive --authorize --root "$TMP/four" <"$one/etc/guix/signing-key.pub"
+check "is refused where that is not" sh -c '! "$0" archive --import --root "$1" <"$2"' "$CAIRN" "$TMP/four" "$TMP/bundle"
+check "export of what is not there" fails archive --export --root "$one" /gnu/store/00000000000000000000000000000000-x
+
+# ---- Challenges ------------------------------------------------------------------------------------------------------------
+"$CAIRN" publish --root "$one" --listen 127.0.0.1 --port 0 2>"$TMP/publish.log" &
+server=$!
+trap 'kill $server' EXIT
+retry grep -q listening "$TMP/publish.log"
+url=http://127.0.0.1:$(sed -n 's/.*port=\([0-9]*\).*/\1/p' "$TMP/publish.log")
+challenge() { "$CAIRN" challenge --root "$two" --substitute-urls "$url" "$@"; }
+check "a challenge" challenge
+is "all are the same" "$(cat "$TMP/out")" "2 the same, 0 different, 0 not comparable"
+store add --root "$two" "$TMP/top" >/dev/null
+check "what no cache has" challenge
+check "is told" says "1 not comparable"
+# the same path with other contents
+mkdir -p "$TMP/files"
+cat >"$TMP/files/$(basename "$tree" | cut -c1-32).narinfo" <<E
+StorePath: $tree
+NarHash: sha256:00zns3gj9hwz2a4b0i07y7nmxybq59lh24bl3xsxblcl6333mjil
+NarSize: 128
+References: $(basename "$tree")
+Signature: 1;x;AAAA
+URL: x
+Compression: none
+E
+"$CAIRN" challenge --root "$two" --substitute-urls "$url file://$TMP/files" "$tree" >"$TMP/out"
+is "a difference" $? 2
+result "is shown" "$(grep -q "contents differ" "$TMP/out"; echo $?)"
+check "without caches" fails "$CAIRN" challenge --root "$two"
+finish
