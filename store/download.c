@@ -103,23 +103,6 @@ static void on_progress(void *arg, const char *url, uint64_t total, uint64_t don
 		   (unsigned long long)done);
 }
 
-/* What looking up names, checking certificates and finding a mirror read. */
-static const char *const config_paths[] = {
-	"/dev/null",
-	"/dev/urandom",
-	"/etc/ssl",
-	"/etc/pki",
-	"/etc/ca-certificates",
-	"/etc/apt",
-	"/etc/hosts",
-	"/etc/nsswitch.conf",
-	"/etc/services",
-	"/etc/host.conf",
-	"/etc/gai.conf",
-	"/gnu/store",
-	NULL,
-};
-
 static void child_main(void *arg)
 {
 	struct job *j = arg;
@@ -146,7 +129,7 @@ static int start(const struct download *d, struct job *j, struct proc *ret, stru
 	if (r)
 		return r;
 	helper_add_paths(paths, helper_system_paths);
-	helper_add_paths(paths, config_paths);
+	helper_add_paths(paths, helper_network_paths);
 	helper_add_paths(paths, own);
 	helper_read_resolv(&resolv);
 	const struct helper_file files[] = { { "/etc/resolv.conf", resolv.buf }, { NULL, NULL } };

@@ -4,11 +4,9 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <time.h>
 
 #include "lib/fd.h"
@@ -544,9 +542,7 @@ bool fetch_url_ok(const char *url, bool file)
 
 static int open_file(const char *url, int *ret, struct err *e)
 {
-	struct open_how how = { .flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
-				.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS };
-	int fd = (int)syscall(SYS_openat2, AT_FDCWD, file_of(url), &how, sizeof(how));
+	int fd = open(file_of(url), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW);
 	struct stat st;
 	if (fd < 0)
 		return err_sys(e, "cannot open %s", url);

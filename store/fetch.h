@@ -35,7 +35,7 @@ void fetch_hosts_save(int dirfd);
 /* ---- What nothing is known about before: narinfos and archives of caches ----------------------
  */
 
-/* http, https; file, opened without following a link, where the caller allows it. */
+/* http, https; file, which is no link, where the caller allows it. */
 bool fetch_url_ok(const char *url, bool file);
 
 struct fetch_answer {

@@ -21,6 +21,22 @@
 #define HIGH_FD	     100
 #define RESOLV_LIMIT (64u << 10)
 
+const char *const helper_network_paths[] = {
+	"/dev/null",
+	"/dev/urandom",
+	"/etc/ssl",
+	"/etc/pki",
+	"/etc/ca-certificates",
+	"/etc/apt",
+	"/etc/hosts",
+	"/etc/nsswitch.conf",
+	"/etc/services",
+	"/etc/host.conf",
+	"/etc/gai.conf",
+	"/gnu/store",
+	NULL,
+};
+
 const char *const helper_system_paths[] = { "/usr", "/lib", "/lib64", "/lib32", NULL };
 
 void helper_add_paths(const char *paths[HELPER_PATHS_MAX], const char *const *more)

@@ -39,6 +39,8 @@ struct helper {
 int helper_start(const struct helper *b, struct proc *ret, struct err *e);
 /* What a program linked dynamically needs to start; NULL-ended. */
 extern const char *const helper_system_paths[];
+/* What looking up names, checking certificates and finding a mirror read. */
+extern const char *const helper_network_paths[];
 /* Append; both NULL-ended, and what there is no room for is left out. */
 void helper_add_paths(const char *paths[HELPER_PATHS_MAX], const char *const *more);
 /* The machine's /etc/resolv.conf as a copy: it may be a link, change, or be no file at all. */

@@ -6,7 +6,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
@@ -17,7 +16,9 @@
 #include "lib/loop.h"
 #include "lib/size.h"
 #include "store/fetch.h"
+#include "store/helper.h"
 #include "store/kernel.h"
+#include "store/sandbox.h"
 #include "store/subst.h"
 
 #define MEMORY_MAX   ((rlim_t)512 << 20) /* of a fetcher: windows of decompressors, too */
@@ -35,61 +36,85 @@ static int set_limit(int what, rlim_t n)
 	return setrlimit(what, &l) < 0 ? -errno : 0;
 }
 
-static int drop_rights(const struct build_id *id)
+struct job {
+	int (*fn)(void *arg, int out);
+	void *arg;
+};
+
+static void run_job(void *arg)
 {
-	if (geteuid() == 0 && id->uid != 0 &&
-	    (setgroups(0, NULL) < 0 || setresgid(id->gid, id->gid, id->gid) < 0 ||
-	     setresuid(id->uid, id->uid, id->uid) < 0))
-		return -errno;
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
-		return -errno;
+	const struct job *j = arg;
+
 	if (set_limit(RLIMIT_DATA, MEMORY_MAX) || set_limit(RLIMIT_FSIZE, 0) ||
 	    set_limit(RLIMIT_CORE, 0) || set_limit(RLIMIT_NOFILE, FILES_MAX))
-		return -errno;
-	return 0;
+		_exit(1);
+	_exit(j->fn(j->arg, OUT_FD));
 }
 
-/* Nothing stays open but the standard descriptors and the pipe. */
-static int move_fds(int out, int log)
+/* What a child sees: as downloads do, and the caches that are directories. */
+static int list_paths(const struct session *s, struct arena *a, const char *paths[HELPER_PATHS_MAX],
+		      struct err *e)
 {
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	auto_vec struct vec urls = VEC_INIT;
+	const char *own[LIMIT_SUBST_URLS + 2] = { NULL };
+	size_t n = 0;
+	int r = subst_urls(s, a, &urls, e);
 
-	if (null < 0)
-		return -errno;
-	out = fcntl(out, F_DUPFD_CLOEXEC, 100);
-	log = fcntl(log < 0 ? null : log, F_DUPFD_CLOEXEC, 100);
-	if (out < 0 || log < 0 || dup2(null, 0) < 0 || dup2(log, 1) < 0 || dup2(log, 2) < 0 ||
-	    dup3(out, OUT_FD, O_CLOEXEC) < 0)
-		return -errno;
-	return syscall(SYS_close_range, OUT_FD + 1U, ~0U, 0U) < 0 ? -errno : 0;
+	for (size_t i = 0; r == 0 && i < urls.n; i++)
+		if (!strncmp(urls.v[i], "file:///", 8))
+			own[n++] = (const char *)urls.v[i] + 7;
+	own[n] = getenv("SSL_CERT_FILE");
+	helper_add_paths(paths, own);
+	helper_add_paths(paths, helper_system_paths);
+	helper_add_paths(paths, helper_network_paths);
+	return r;
 }
 
-int subst_fork(const struct build_id *id, int log, int (*fn)(void *arg, int out), void *arg,
-	       struct proc *ret, int *ret_out, struct err *e)
+static int start_helper(const struct session *s, const struct build_id *id, const int fds[4],
+			struct job *j, struct proc *ret, struct err *e)
 {
-	pid_t parent = getpid(), pid;
-	int p[2], pidfd = -1;
+	auto_arena struct arena a = ARENA_INIT;
+	auto_str struct str resolv = STR_INIT;
+	const char *paths[HELPER_PATHS_MAX] = { NULL };
+	struct filter_prog filter;
+	int r = filter_download(&filter, e);
 
-	if (pipe2(p, O_CLOEXEC) < 0)
+	if (r == 0)
+		r = list_paths(s, &a, paths, e);
+	if (r < 0)
+		return r;
+	helper_read_resolv(&resolv);
+	const struct helper_file files[] = { { "/etc/resolv.conf", resolv.buf }, { NULL, NULL } };
+	struct helper h = { .id = { SANDBOX_UID, SANDBOX_GID, id->uid, id->gid, id->lock >= 0 },
+			    .root = s->l->state_fd,
+			    .paths = paths,
+			    .files = files,
+			    .fds = fds,
+			    .nfds = 4,
+			    .filter = &filter,
+			    .run = run_job,
+			    .arg = j };
+	return helper_start(&h, ret, e);
+}
+
+int subst_fork(const struct session *s, const struct build_id *id, int log,
+	       int (*fn)(void *arg, int out), void *arg, struct proc *ret, int *ret_out,
+	       struct err *e)
+{
+	struct job j = { fn, arg };
+	auto_fd int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int p[2], r;
+
+	if (null < 0 || pipe2(p, O_CLOEXEC) < 0)
 		return err_sys(e, "cannot make a pipe");
-	pid = kernel_fork(0, &pidfd);
-	if (pid == 0) {
-		for (int i = 1; i < 32; i++)
-			if (i != SIGKILL && i != SIGSTOP && i != SIGPIPE)
-				signal(i, SIG_DFL);
-		setsid();
-		if (move_fds(p[1], log) || drop_rights(id) || getppid() != parent)
-			_exit(1);
-		_exit(fn(arg, OUT_FD));
-	}
+	const int fds[4] = { null, log < 0 ? null : log, log < 0 ? null : log, p[1] };
+	r = start_helper(s, id, fds, &j, ret, e);
 	close(p[1]);
-	if (pid < 0) {
+	if (r < 0)
 		close(p[0]);
-		return err_sys(e, "cannot fork");
-	}
-	*ret = (struct proc){ pid, pidfd };
-	*ret_out = p[0];
-	return 0;
+	else
+		*ret_out = p[0];
+	return r;
 }
 
 /* ---- The fetcher ----------------------------------------------------------------------------- */
@@ -197,7 +222,7 @@ static int try_file(struct session *s, const struct subst_item *item, const stru
 
 	print_line("@ download-started %s %s %llu", item->info.path, file->url,
 		   (unsigned long long)item->download);
-	r = subst_fork(id, 1, fetch_child, &f, &child, &from.fd, e);
+	r = subst_fork(s, id, 1, fetch_child, &f, &child, &from.fd, e);
 	if (r < 0)
 		return r;
 	r = local_add_known(s->l, &item->info, &from.source, e);

@@ -268,7 +268,7 @@ static int ask_network(struct session *s, struct arena *a, const struct asking *
 	if (r < 0)
 		return r;
 	fetch_hosts_share();
-	r = subst_fork(&id, -1, ask_child, (void *)(uintptr_t)q, &child, &fd, e);
+	r = subst_fork(s, &id, -1, ask_child, (void *)(uintptr_t)q, &child, &fd, e);
 	if (r == 0) {
 		r = read_answers(q, fd, a, e);
 		(void)proc_kill(&child, SIGKILL); /* done, or not to be waited for */

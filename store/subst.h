@@ -65,10 +65,11 @@ bool subst_output(struct session *s, struct subst_item *item);
 int subst_finish(struct session *s, struct subst_item *item, struct err *e);
 void subst_abort(struct subst_item *item);
 
-/* Fork a child with id's rights that can reach the network and writes to *ret_out; log (-1: none)
- * gets what it prints. In the child fn(arg, out) is called, and its process ends. */
-int subst_fork(const struct build_id *id, int log, int (*fn)(void *arg, int out), void *arg,
-	       struct proc *ret, int *ret_out, struct err *e);
+/* Start a helper (store/helper.h) as id that writes to *ret_out; log (-1: none) gets what it
+ * prints. In it fn(arg, out) is called, and it ends. */
+int subst_fork(const struct session *s, const struct build_id *id, int log,
+	       int (*fn)(void *arg, int out), void *arg, struct proc *ret, int *ret_out,
+	       struct err *e);
 
 /* ---- Plans (store/subst-plan.c) -------------------------------------------------------------- */
 
