@@ -18,6 +18,7 @@
 #include "store/buildlog.h"
 #include "store/download.h"
 #include "store/fetch.h"
+#include "store/offload.h"
 #include "store/outputs.h"
 #include "store/sandbox.h"
 #include "store/testing.h"
@@ -35,6 +36,12 @@ static const char *tmp_name(const struct build *b)
 static bool is_builtin(const struct build *b)
 {
 	return strncmp(b->drv->builder, BUILTIN, strlen(BUILTIN)) == 0;
+}
+
+/* What speaks is a child of ours, and what it says last is the reason of a failure. */
+static bool is_ours(const struct build *b)
+{
+	return is_builtin(b) || b->machine;
 }
 
 /* A directory that belongs to the build user. */
@@ -104,6 +111,18 @@ static int start_builtin(struct build *b, int write_end, struct err *e)
 			      .name = local_base(b->s->l, b->drv->outputs[0].path),
 			      .log = write_end };
 	return download_start(&d, &b->proc, e);
+}
+
+static int start_away(struct build *b, int write_end, struct err *e)
+{
+	struct offload_job j = { .s = b->s,
+				 .m = b->machine,
+				 .drv_path = b->drv_path,
+				 .drv = b->drv,
+				 .inputs = b->inputs,
+				 .dirfd = b->out,
+				 .log = write_end };
+	return offload_start(&j, &b->proc, e);
 }
 
 static bool system_ok(const char *system)
@@ -221,10 +240,11 @@ int build_start(struct build *b, struct err *e)
 	b->line = (struct str)STR_INIT;
 	b->log_bytes = 0;
 	b->round++;
-	int r = session_take_id(s, &b->id, e);
+	b->id = (struct build_id){ .uid = geteuid(), .gid = getegid(), .lock = -1 };
+	int r = b->machine ? 0 : session_take_id(s, &b->id, e);
 	if (r)
 		return r;
-	b->have_id = true;
+	b->have_id = !b->machine;
 	auto_fd int tree = -1;
 	auto_fd int write_end = -1;
 	r = make_dirs(b, &tree, e);
@@ -235,7 +255,9 @@ int build_start(struct build *b, struct err *e)
 	if (r)
 		return r;
 	b->started = b->heard = loop_now();
-	r = is_builtin(b) ? start_builtin(b, write_end, e) : start_sandboxed(b, tree, write_end, e);
+	r = b->machine	    ? start_away(b, write_end, e)
+	    : is_builtin(b) ? start_builtin(b, write_end, e)
+			    : start_sandboxed(b, tree, write_end, e);
 	if (r)
 		return r;
 	auto_str struct str log = STR_INIT;
@@ -246,12 +268,19 @@ int build_start(struct build *b, struct err *e)
 	return 0;
 }
 
-/* Builtins end with one line that says why. */
+/* Children of ours end with one line that says why. */
 static void keep_said(struct build *b, const char *p, size_t n)
 {
+	while (n && (p[n - 1] == '\n' || p[n - 1] == '\r'))
+		n--;
+	const char *line = n ? memrchr(p, '\n', n) : NULL;
+	if (line) {
+		n -= (size_t)(line + 1 - p);
+		p = line + 1;
+	}
 	if (n && p[0] != '@' && n < sizeof(((struct err *)0)->msg)) {
 		str_cut(&b->said, 0);
-		str_addn(&b->said, p, p[n - 1] == '\n' ? n - 1 : n);
+		str_addn(&b->said, p, n);
 	}
 }
 
@@ -307,7 +336,7 @@ int build_output(struct build *b, bool *ret_end, struct err *e)
 		b->heard = loop_now();
 		b->log_bytes += (size_t)n;
 		buildlog_add(b->file, buf, (size_t)n);
-		if (is_builtin(b))
+		if (is_ours(b))
 			keep_said(b, buf, (size_t)n);
 		forward(b, buf, (size_t)n);
 		if (b->s->policy.max_log && b->log_bytes > b->s->policy.max_log)
@@ -322,6 +351,12 @@ static int judge(struct build *b, int status, struct err *e)
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
 		return 0;
 	char text[64];
+	if (b->machine && b->said.len && WIFEXITED(status))
+		return err_set(e,
+			       WEXITSTATUS(status) == OFFLOAD_UNREACHABLE ? -EHOSTUNREACH
+			       : WEXITSTATUS(status) == OFFLOAD_TIMEOUT	  ? -ERR_TIMEOUT
+									  : -ERR_BUILD,
+			       "%s", b->said.buf);
 	if (is_builtin(b) && b->said.len)
 		return err_set(e, -ERR_FETCH, "%s", b->said.buf);
 	if (WIFEXITED(status))

@@ -9,15 +9,17 @@
 #include "store/session.h"
 
 struct buildlog;
+struct machine;
 
 struct build {
-	struct session *s;	  /* borrowed */
-	const char *drv_path;	  /* borrowed */
-	const struct drv *drv;	  /* borrowed */
-	const struct vec *inputs; /* borrowed: closure of the inputs, sorted store paths */
-	bool check;		  /* compare with what is valid, register nothing */
-	bool repair;		  /* with check: put what is the same in place of what is damaged */
-	uint64_t rounds;	  /* builds that must agree, at least 1 */
+	struct session *s;	       /* borrowed */
+	const char *drv_path;	       /* borrowed */
+	const struct drv *drv;	       /* borrowed */
+	const struct vec *inputs;      /* borrowed: closure of the inputs, sorted store paths */
+	const struct machine *machine; /* borrowed: where it is built; NULL: here */
+	bool check;		       /* compare with what is valid, register nothing */
+	bool repair;	 /* with check: put what is the same in place of what is damaged */
+	uint64_t rounds; /* builds that must agree, at least 1 */
 	/* private */
 	struct build_id id;
 	bool have_id;

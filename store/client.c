@@ -341,13 +341,13 @@ static int send_options(struct store_conn *c, struct err *e)
 	if (c->options_sent)
 		return 0;
 	uint64_t jobs = o->max_jobs ? o->max_jobs : serve_processors();
-	uint64_t cores = o->cores ? o->cores : serve_processors();
+	uint64_t cores = o->cores || o->remote ? o->cores : serve_processors(); /* 0: its own */
 	stream_put_u64(s, OP_SET_OPTIONS);
 	stream_put_u64(s, o->keep_failed);
 	stream_put_u64(s, o->keep_going);
 	stream_put_u64(s, o->fallback);
 	stream_put_u64(s, 1); /* verbosity */
-	stream_put_u64(s, 0); /* offload */
+	stream_put_u64(s, 1); /* offload, if the daemon can */
 	stream_put_u64(s, 0); /* build verbosity: all that builders print */
 	stream_put_u64(s, 0); /* log type */
 	stream_put_u64(s, 1); /* trace lines */

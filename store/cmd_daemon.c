@@ -20,7 +20,7 @@ struct ctx {
 	struct policy policy;
 	const char *dialect, *log_compression, *timeout, *max_silent, *rounds, *max_log;
 	enum cmd_yesno discover, keep_outputs, keep_derivations;
-	bool stdio, debug, no_dedup, no_chroot, no_offload;
+	bool stdio, debug, no_dedup, no_chroot;
 	struct vec listen, dirs;
 };
 
@@ -64,7 +64,7 @@ static const struct cmd_opt options[] = {
 	  "end a build that prints more (K, M, G are understood; default: no limit)" },
 	{ "max-silent-time", 0, CMD_STR, offsetof(struct ctx, max_silent), "SEC",
 	  "end a build silent for SEC seconds, 0 for never (default 3600)" },
-	{ "no-offload", 0, CMD_FLAG, offsetof(struct ctx, no_offload), NULL,
+	{ "no-offload", 0, CMD_FLAG, offsetof(struct ctx, policy.no_offload), NULL,
 	  "build nothing on other machines" },
 	{ "no-substitutes", 0, CMD_FLAG, offsetof(struct ctx, policy.no_substitutes), NULL,
 	  "ask no caches, whatever clients say" },

@@ -10,6 +10,7 @@
 #include "lib/size.h"
 #include "lib/tab.h"
 #include "store/build.h"
+#include "store/offload.h"
 #include "store/subst.h"
 
 #define DOWNLOADS_MAX 6			  /* at once on a connection; they take no job slot */
@@ -32,6 +33,7 @@ struct goal {
 	struct drv *drv;
 	enum goal_state state;
 	bool check, builtin;
+	bool away;	    /* the last start was on another machine */
 	bool failed_before; /* as the failure cache has it */
 	struct vec wanted;  /* output ids; empty: all */
 	bool all_wanted;
@@ -45,8 +47,9 @@ struct goal {
 	struct local_locks locks;
 	unsigned slot;
 	bool have_slot, log_end;
-	uint64_t tried; /* the last round in which it was */
-	int code;	/* of the failure */
+	struct offload_place place; /* on another machine, instead of a slot */
+	uint64_t tried;		    /* the last round in which it was */
+	int code;		    /* of the failure */
 };
 
 struct goals {
@@ -136,6 +139,7 @@ static int new_goal_of(struct goals *g, const char *path, struct drv *drv, struc
 		return err_set(e, -ENOMEM, "out of memory");
 	goal->path = arena_str(&g->arena, path);
 	goal->drv = drv;
+	goal->place.lock = -1;
 	int r = protect(g, goal, e);
 	if (r)
 		return r;
@@ -257,12 +261,13 @@ static void release(struct goals *g, struct goal *goal, bool keep)
 	if (goal->have_slot)
 		slots_put(g->s->slots, goal->slot);
 	goal->have_slot = false;
+	offload_put(&goal->place);
 	vec_done(&goal->inputs);
 	arena_done(&goal->arena);
 	g->running--;
 	if (goal->builtin)
 		g->downloads--;
-	else
+	else if (!goal->away)
 		g->builders--;
 }
 
@@ -336,6 +341,10 @@ static int take_slot(struct goals *g, struct goal *goal, struct err *e)
 {
 	if (goal->builtin)
 		return g->downloads < DOWNLOADS_MAX ? 0 : -EAGAIN;
+	int away = goal->check ? 0 : offload_take(g->s, goal->drv, &goal->place, e);
+	goal->away = goal->place.m != NULL;
+	if (goal->away || (away && away != -EAGAIN))
+		return away;
 	if (g->builders >= g->s->max_jobs)
 		return -EAGAIN;
 	int r = slots_take(g->s->slots, g->s->max_jobs, &goal->slot, e);
@@ -350,6 +359,7 @@ static int launch(struct goals *g, struct goal *goal, struct err *e)
 			     .drv_path = goal->path,
 			     .drv = goal->drv,
 			     .inputs = &goal->inputs,
+			     .machine = goal->place.m,
 			     .check = goal->check,
 			     .repair = goal->check && g->mode == PROTO_BUILD_REPAIR,
 			     .rounds = goal->check || drv_is_fixed(goal->drv) ? 1 : g->s->rounds,
@@ -374,7 +384,7 @@ static int start_goal(struct goals *g, struct goal *goal, struct err *e)
 	g->running++;
 	if (goal->builtin)
 		g->downloads++;
-	else
+	else if (!goal->away)
 		g->builders++;
 	bool valid = false;
 	int r = goal->failed_before
@@ -407,6 +417,16 @@ static void remember_failure(struct goals *g, struct goal *goal)
 		session_say(g->s, "note: %s", e.msg);
 }
 
+/* The machine was at fault: another one, or this one, gets the build. */
+static int try_elsewhere(struct goals *g, struct goal *goal, const struct err *why)
+{
+	session_say(g->s, "`%s' is built elsewhere: %s", goal->path, why->msg);
+	offload_avoid(&goal->place);
+	release(g, goal, false);
+	goal->state = GOAL_READY;
+	return 0;
+}
+
 static int finish_goal(struct goals *g, struct goal *goal, struct err *e)
 {
 	struct err why = ERR_INIT;
@@ -418,6 +438,8 @@ static int finish_goal(struct goals *g, struct goal *goal, struct err *e)
 		goal->log_end = false;
 		return 0;
 	}
+	if (r == -EHOSTUNREACH && goal->place.m)
+		return try_elsewhere(g, goal, &why);
 	if (r == -ERR_BUILD)
 		remember_failure(g, goal);
 	release(g, goal, r && g->s->keep_failed);

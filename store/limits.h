@@ -10,6 +10,7 @@
 #define LIMIT_TEXT_ITEM	  (256U << 20) /* contents of a text item */
 #define LIMIT_LINK_TARGET 4096	       /* symbolic links that are looked at as roots */
 #define LIMIT_TEMP_ROOTS  (64U << 20)  /* bytes of one temporary roots file */
+#define LIMIT_MACHINES	  (1U << 20)   /* list of machines that build */
 #define LIMIT_MARKS	  4096	       /* a mark of the store, the list of marks */
 #define LIMIT_PROC_FILE	  (16U << 20)  /* environ, maps of a process looked at for roots */
 

@@ -17,6 +17,7 @@ struct policy {
 	bool old_kernel;	 /* builders see a Linux 2.6 */
 	bool keep_outputs;	 /* a collection keeps outputs of live derivations … */
 	bool drop_derivations;	 /* … and not the derivations of live outputs */
+	bool no_offload;	 /* nothing is built on other machines */
 	bool isolate;		 /* builders of fixed outputs do not reach the machine's loopback */
 	const char *slirp;	 /* program; NULL: looked up in PATH */
 	const char *system;	 /* for which is built besides this machine's own; NULL: none */

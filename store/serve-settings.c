@@ -15,7 +15,7 @@
 
 /* The fixed part, as far as it counts here. */
 struct options {
-	bool keep_failed, keep_going, trace, fallback, substitutes;
+	bool keep_failed, keep_going, trace, fallback, substitutes, no_offload;
 	uint64_t verbosity, build_verbosity;
 	uint64_t max_jobs, cores, max_silent; /* UINT64_MAX: not told */
 };
@@ -125,6 +125,7 @@ static int set_all(struct req *q, const struct options *o)
 	s->subst.fallback = o->fallback;
 	s->subst.use = o->substitutes;
 	s->trace = o->trace;
+	s->no_offload = o->no_offload;
 	s->verbosity = o->verbosity;
 	s->build_verbosity = o->build_verbosity;
 	if (o->max_jobs != UINT64_MAX)
@@ -148,7 +149,7 @@ static int op_set_options(struct req *q)
 	o.keep_going = stream_u64(in) != 0;
 	o.fallback = stream_u64(in) != 0;
 	o.verbosity = stream_max(in, UINT32_MAX);
-	(void)stream_u64(in); /* offloading */
+	o.no_offload = stream_u64(in) == 0;
 	o.build_verbosity = stream_max(in, UINT32_MAX);
 	(void)stream_u64(in); /* log type */
 	o.trace = stream_u64(in) != 0;
@@ -167,8 +168,8 @@ static int op_set_options_nix(struct req *q)
 	o.max_jobs = stream_max(in, UINT32_MAX);
 	o.max_silent = stream_u64(in);
 	if (!o.max_silent || o.max_silent > UINT32_MAX)
-		o.max_silent = UINT64_MAX; /* its 0 means that nobody said anything */
-	(void)stream_u64(in);		   /* build hook */
+		o.max_silent = UINT64_MAX;  /* its 0 means that nobody said anything */
+	o.no_offload = stream_u64(in) == 0; /* its build hook */
 	o.build_verbosity = stream_max(in, UINT32_MAX);
 	(void)stream_u64(in); /* log type */
 	(void)stream_u64(in); /* trace */

@@ -85,6 +85,7 @@ void session_done(struct session *s)
 	for (size_t i = 0; i < s->nids; i++)
 		fd_close(&s->ids[i].lock);
 	subst_done(&s->subst);
+	machines_done(&s->machines);
 	free(s->ids);
 	s->ids = NULL;
 	s->nids = 0;

@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include "store/local.h"
+#include "store/machines.h"
 #include "store/policy.h"
 #include "store/slots.h"
 #include "store/stream.h"
@@ -44,6 +45,8 @@ struct session {
 	uint64_t max_jobs, cores, timeout, max_silent; /* 0: default, all, none, none */
 	uint64_t rounds;
 	struct policy policy;
+	struct machines machines; /* that build for this one */
+	bool no_offload;	  /* the client wants none of them */
 	struct subst subst;
 	struct build_id *ids; /* owned */
 	size_t nids;
