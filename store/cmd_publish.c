@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* cairn publish */
 #include <fcntl.h>
+#include <pwd.h>
 #include <stdio.h>
 
 #include "lib/fd.h"
@@ -10,13 +11,14 @@
 #include "store/httpd.h"
 #include "store/local.h"
 #include "store/publish.h"
+#include "store/serve.h"
 
 #define DURATION_MAX ((uint64_t)1 << 31) /* seconds */
 
 struct ctx {
 	struct store_opts store;
 	const char *dialect, *listen, *user, *nar_path, *private_key, *public_key, *ttl,
-		*negative_ttl, *port;
+		*negative_ttl, *port, *cache, *bypass;
 	struct vec compression;
 	/* while running */
 	struct publish p;
@@ -27,6 +29,10 @@ struct ctx {
 
 static const struct cmd_opt options[] = {
 	STORE_OPTIONS_BASIC(struct ctx, store),
+	{ "cache", 'c', CMD_STR, offsetof(struct ctx, cache), "DIR",
+	  "keep archives in DIR instead of compressing for each reader" },
+	{ "cache-bypass-threshold", 0, CMD_STR, offsetof(struct ctx, bypass), "SIZE",
+	  "archives up to SIZE are sent before they are kept (default: 10M)" },
 	{ "compression", 'C', CMD_LIST, offsetof(struct ctx, compression), "KIND",
 	  "gzip, zstd, lzip, xz or none, with a level like zstd:19 (may be repeated)" },
 	{ "dialect", 0, CMD_STR, offsetof(struct ctx, dialect), "NAME",
@@ -47,6 +53,8 @@ static const struct cmd_opt options[] = {
 	  "how long readers may remember what they were told, like 30d" },
 	{ "user", 'u', CMD_STR, offsetof(struct ctx, user), "NAME",
 	  "whose rights to take once the port is open" },
+	{ "workers", 0, CMD_U64, offsetof(struct ctx, p.workers), "N",
+	  "archives made at the same time (default: one for each processor)" },
 };
 
 static int read_compression(struct ctx *x, struct err *e)
@@ -98,6 +106,13 @@ static int read_options(struct ctx *x, uint64_t *ret_port, struct err *e)
 	if (r == 0)
 		r = read_time("negative-ttl", x->negative_ttl, &p->has_negative_ttl,
 			      &p->negative_ttl, e);
+	if (r == 0 && !x->cache && (x->bypass || p->workers))
+		return cmd_usage(e, "--cache-bypass-threshold and --workers go with --cache");
+	p->bypass = 10 << 20;
+	if (r == 0 && x->bypass && text_size(slice_of(x->bypass), &p->bypass))
+		return cmd_usage(e, "'%s' is no size [like 10M]", x->bypass);
+	p->workers = p->workers ? p->workers : serve_processors();
+	p->cache = x->cache;
 	p->priority = p->dialect == DIALECT_NIX ? 40 : 100;
 	if (!x->store.store_dir)
 		x->store.store_dir = dialect_facts(p->dialect)->store_dir;
@@ -145,6 +160,17 @@ static int load_keys(struct ctx *x, struct err *e)
 	return r;
 }
 
+/* The directory, which belongs to who will write there. */
+static int make_cache(struct ctx *x, struct err *e)
+{
+	const struct passwd *pw = x->user ? getpwnam(x->user) : NULL;
+	int r = file_mkdir_p(AT_FDCWD, x->cache, 0755, e);
+
+	if (r == 0 && pw && chown(x->cache, pw->pw_uid, pw->pw_gid) < 0)
+		r = err_sys(e, "cannot give %s to %s", x->cache, x->user);
+	return r;
+}
+
 static void say_ready(void *arg, unsigned port)
 {
 	const struct ctx *x = arg;
@@ -176,6 +202,8 @@ static int run(struct cmd_env *env, struct err *e)
 		r = check_store(x, e);
 	if (r == 0)
 		r = load_keys(x, e);
+	if (r == 0 && x->cache)
+		r = make_cache(x, e);
 	if (r == 0)
 		r = httpd_run(&o, e);
 	signer_done(&x->signer);

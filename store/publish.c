@@ -10,11 +10,13 @@
 #include "lib/path.h"
 #include "lib/size.h"
 #include "lib/text.h"
+#include "store/bake.h"
 #include "store/base32.h"
 #include "store/buildlog.h"
 #include "store/http.h"
 
 #define REQUESTS_MAX 10000 /* of one connection */
+#define NARINFO_TYPE "application/x-nix-narinfo"
 
 struct visit {
 	const struct publish *p;
@@ -56,6 +58,15 @@ static void answer_error(struct visit *v, int status)
 	if (status == 405)
 		snprintf(extra, sizeof(extra), "Allow: GET, HEAD\r\n");
 	http_text(v->c, &(struct http_answer){ .status = status, .extra = extra }, slice_of(body));
+}
+
+/* The archive is being made: ask again in some minutes. */
+static void answer_later(struct visit *v)
+{
+	http_text(v->c,
+		  &(struct http_answer){ .status = 404,
+					 .extra = "Cache-Control: max-age=300\r\nX-Baking: 1\r\n" },
+		  SLICE("the archive is being made\n"));
 }
 
 static void answer_failure(struct visit *v, int code)
@@ -172,24 +183,33 @@ static char *safe_name(struct arena *a, const char *base)
 	return str_err(&s) ? NULL : arena_slice(a, str_slice(&s));
 }
 
-/* The archives of path that we offer. */
-static size_t list_files(struct visit *v, const char *path, struct narinfo_file *ret)
+size_t publish_list_files(const struct publish *p, struct arena *a, const char *path,
+			  struct narinfo_file ret[PUBLISH_KINDS_MAX])
 {
-	const struct publish *p = v->p;
-	char *name = safe_name(&v->a, path_base(path));
-	size_t n = is_packed(path) ? 1 : p->nkinds;
+	char *name = safe_name(a, path_base(path));
+	size_t n = is_packed(path) ? 1 : p->dialect == DIALECT_NIX ? 1 : p->nkinds;
 
 	for (size_t i = 0; i < n; i++) {
 		enum zip kind = is_packed(path) ? ZIP_NONE : p->kinds[i].kind;
 
 		ret[i] = (struct narinfo_file){ .kind = kind, .known = true };
-		ret[i].url = kind == ZIP_NONE ? arena_fmt(&v->a, "%s/%s", p->nar_path, name)
-					      : arena_fmt(&v->a, "%s/%s/%s", p->nar_path,
-							  zip_name(kind), name);
+		ret[i].url = kind == ZIP_NONE
+				     ? arena_fmt(a, "%s/%s", p->nar_path, name)
+				     : arena_fmt(a, "%s/%s/%s", p->nar_path, zip_name(kind), name);
 	}
 	return n;
 }
 
+/* Whether the archive is still to be made before it is offered; it is begun then. */
+static bool must_wait(struct visit *v, const struct store_info *info)
+{
+	if (!v->p->cache)
+		return false;
+	bake_start(v->p, info->path);
+	return info->nar_size > v->p->bypass;
+}
+
+/* -EAGAIN: later. */
 static int make_narinfo(struct visit *v, const char *hash_part, struct str *out, struct err *e)
 {
 	struct narinfo_file files[PUBLISH_KINDS_MAX];
@@ -203,7 +223,9 @@ static int make_narinfo(struct visit *v, const char *hash_part, struct str *out,
 		r = store_info(v->store, &v->a, path, &info, e);
 	if (r < 0)
 		return r;
-	size_t n = list_files(v, path, files);
+	if (must_wait(v, info))
+		return -EAGAIN;
+	size_t n = publish_list_files(v->p, &v->a, path, files);
 	if (arena_err(&v->a))
 		return err_set(e, -ENOMEM, "out of memory");
 	return narinfo_format(info, v->p->dialect, store_dir(v), files, n, v->p->signer, out, e);
@@ -215,22 +237,30 @@ static void route_narinfo(struct visit *v, const char *name)
 	auto_str struct str text = STR_INIT;
 	struct err e = ERR_INIT;
 	char part[STORE_HASH_CHARS + 1] = "";
+	auto_fd int kept = -1;
 	int r = -ERR_NOTFOUND;
 
 	if (strspn(name, "0123456789abcdfghijklmnpqrsvwxyz") == STORE_HASH_CHARS &&
 	    !strcmp(name + STORE_HASH_CHARS, ".narinfo")) {
 		memcpy(part, name, STORE_HASH_CHARS);
+		if (v->p->cache && bake_open_narinfo(v->p, part, &kept) == 0) {
+			answer_file(v, kept, NARINFO_TYPE, ttl_line(v));
+			return;
+		}
 		r = make_narinfo(v, part, &text, &e);
+	}
+	if (r == -EAGAIN) {
+		answer_later(v);
+		return;
 	}
 	if (r < 0) {
 		answer_failure(v, r);
 		return;
 	}
-	http_text(v->c,
-		  &(struct http_answer){ .status = 200,
-					 .type = "application/x-nix-narinfo",
-					 .extra = ttl_line(v) },
-		  str_slice(&text));
+	http_text(
+		v->c,
+		&(struct http_answer){ .status = 200, .type = NARINFO_TYPE, .extra = ttl_line(v) },
+		str_slice(&text));
 }
 
 /* ---- Archives -------------------------------------------------------------------------------- */
@@ -284,8 +314,15 @@ static void route_nar(struct visit *v, const char *name)
 	struct slice rest = slice_of(name);
 	struct publish_kind kind;
 	struct err e = ERR_INIT;
+	auto_fd int kept = -1;
 	char *path;
-	int r = find_kind(v, &rest, &kind) ? find_item(v, rest.p, &path, &e) : -ERR_NOTFOUND;
+	bool known = find_kind(v, &rest, &kind) && !memchr(rest.p, '/', rest.n);
+
+	if (known && v->p->cache && bake_open_nar(v->p, kind.kind, rest.p, &kept) == 0) {
+		answer_file(v, kept, "application/octet-stream", NULL);
+		return;
+	}
+	int r = known ? find_item(v, rest.p, &path, &e) : -ERR_NOTFOUND;
 
 	if (r < 0)
 		answer_failure(v, r);

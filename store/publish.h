@@ -28,6 +28,10 @@ struct publish {
 	uint64_t workers;  /* archives made at the same time */
 };
 
+/* The archives of path that are offered, their sizes not known; strings in a. The number of them.
+ */
+size_t publish_list_files(const struct publish *p, struct arena *a, const char *path,
+			  struct narinfo_file ret[PUBLISH_KINDS_MAX]);
 /* "gzip", "zstd:19"; -ERR_SYNTAX. */
 int publish_parse_kind(struct slice text, struct publish_kind *ret);
 /* Answer requests until the other side is done. */

@@ -97,6 +97,37 @@ refused 405 "POST" -X POST "$url/"
 refused 413 "a body" -X GET -d x "$url/"
 refused 431 "a long header" -H "X: $(head -c 9000 /dev/zero | tr '\0' x)" "$url/"
 
+# ---- Archives that are kept ------------------------------------------------------------------------------------------------
+publish cached --root "$root" --cache "$TMP/kept" --cache-bypass-threshold 1M -C zstd -C gzip --workers 1
+info=$url/$(hash_part "$big").narinfo
+get "$info"
+is "a large archive is made before it is offered" "$(status)" 404
+check "which is said" has "X-Baking: 1"
+offered() { get "$info" && [ "$(status)" = 200 ]; }
+check "then it is" retry offered
+cp "$TMP/out" "$TMP/narinfo"
+is "with its size" "$(sed -n 's/^FileSize: //p' "$TMP/narinfo" | head -n 1)" "$(wc -c <"$TMP/kept/zstd/$(basename "$big").nar")"
+get "$url/$(sed -n 's/^URL: //p' "$TMP/narinfo" | head -n 1)"
+check "the kept archive is sent" cmp "$TMP/out" "$TMP/kept/zstd/$(basename "$big").nar"
+check "with its length" has "Content-Length: $(wc -c <"$TMP/out")"
+zstd -dc "$TMP/out" >"$TMP/nar2"
+store dump "$big" >"$TMP/nar3"
+check "it is the archive" cmp "$TMP/nar2" "$TMP/nar3"
+get -r 1000- "$url/$(sed -n 's/^URL: //p' "$TMP/narinfo" | head -n 1)"
+is "a part of it" "$(status)" 206
+get "$url/$(hash_part "$tree").narinfo"
+is "a small one is offered at once" "$(status)" 200
+check "and kept" retry test -e "$TMP/kept/narinfo/$(hash_part "$tree")"
+check "both ways" test -e "$TMP/kept/gzip/$(basename "$tree").nar"
+is "nothing unfinished is left" "$(find "$TMP/kept" -name '*.tmp' -o -name '.baking*')" ""
+store delete "$big" >/dev/null 2>&1
+get "$info"
+is "what left the store is offered for a while" "$(status)" 200
+touch -d "60 days ago" "$TMP/kept/narinfo/$(hash_part "$big")"
+rm "$TMP/kept/last-clean"
+get "$url/$(hash_part "$gz").narinfo"
+check "and not for ever" retry test ! -e "$TMP/kept/zstd/$(basename "$big").nar"
+
 # ---- Debian's nix ----------------------------------------------------------------------------------------------------------
 if command -v nix-store >/dev/null; then
 	root=$TMP/nix
