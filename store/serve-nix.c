@@ -36,6 +36,8 @@ static void read_info(struct req *q, struct store_info *info, struct vec *refs, 
 	info->ultimate = stream_u64(in) != 0;
 	stream_list(in, &q->a, sigs);
 	info->ca = request_text(q, PROTO_LIMIT_PATH);
+	vec_sort_str(refs);
+	vec_uniq_str(refs);
 	info->refs = (const char **)refs->v;
 	info->nrefs = refs->n;
 }
@@ -48,17 +50,22 @@ static char *join_words(struct arena *a, const struct vec *v)
 	return str_err(&s) ? NULL : arena_strn(a, s.len ? s.buf : "", s.len);
 }
 
-/* Whom to believe that these contents belong at this path: the administrator, or the path itself.
+/* Whom to believe that these contents belong at this path: the administrator, a key he trusts, or
+ * the path itself.
  */
 static int check_origin(struct req *q, struct store_info *info, bool unchecked)
 {
 	if (unchecked && q->s->trusted)
 		return 0;
+	const struct narinfo n = { .info = *info };
+	struct trust trust = TRUST_INIT;
 	info->ultimate = false;
-	if (*info->ca && ca_names(q->s->l->store_dir, info))
-		return 0;
-	return err_set(&q->e, -ERR_INVALID,
-		       "cannot add path `%s' because it lacks a valid signature", info->path);
+	int r = subst_load_trust(q->s, &trust, &q->e);
+	if (!r && narinfo_check(&n, DIALECT_NIX, q->s->l->store_dir, &trust, NULL))
+		r = err_set(&q->e, -ERR_INVALID,
+			    "cannot add path `%s' because it lacks a valid signature", info->path);
+	trust_done(&trust);
+	return r;
 }
 
 static int check_info(struct req *q, struct store_info *info, const struct vec *refs,
@@ -110,12 +117,12 @@ static int op_add_to_store_nar(struct req *q)
 		r = err_set(&q->e, -ERR_UNSUPPORTED, "repairing a path is not supported");
 	if (!r)
 		r = check_info(q, &info, &refs, hash);
-	if (!r)
-		r = check_origin(q, &info, unchecked);
 	if (!r) {
 		info.sigs = join_words(&q->a, &sigs);
 		r = info.sigs ? 0 : err_set(&q->e, -ENOMEM, "out of memory");
 	}
+	if (!r)
+		r = check_origin(q, &info, unchecked);
 	return r ? r : add_known(q, &info);
 }
 

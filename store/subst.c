@@ -106,7 +106,7 @@ int subst_urls(const struct session *s, struct arena *a, struct vec *ret, struct
 	return split_urls(text, !s->subst.free_urls, a, ret, e);
 }
 
-static int load_trust(struct session *s, struct trust *t, struct err *e)
+int subst_load_trust(const struct session *s, struct trust *t, struct err *e)
 {
 	char dir[PATH_MAX];
 	int n = snprintf(dir, sizeof(dir), "%s%s", s->l->root,
@@ -453,7 +453,7 @@ int subst_lookup(struct session *s, struct arena *a, const struct vec *paths, st
 	if (paths->n > LIMIT_SUBST_PATHS)
 		return err_set(e, -ERR_LIMIT, "too many paths at once");
 	words = arena_array(a, paths->n * urls.n, sizeof(*words));
-	r = words ? load_trust(s, &t, e) : err_set(e, -ENOMEM, "out of memory");
+	r = words ? subst_load_trust(s, &t, e) : err_set(e, -ENOMEM, "out of memory");
 	if (r == 0)
 		r = look_up(s, a, &urls, paths, words, e);
 	for (size_t i = 0; r == 0 && i < paths->n; i++) {

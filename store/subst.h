@@ -47,6 +47,9 @@ int subst_set_keys(struct session *s, const char *keys, struct err *e);
 /* The caches that would be asked; none when substitutes are not wanted. */
 int subst_urls(const struct session *s, struct arena *a, struct vec *ret, struct err *e);
 
+/* The keys that count for this session. */
+int subst_load_trust(const struct session *s, struct trust *t, struct err *e);
+
 /* ---- Asking (store/subst.c) ------------------------------------------------------------------ */
 
 /* Ask for narinfos of paths (checked), all at once: path -> struct subst_item *, for those that a

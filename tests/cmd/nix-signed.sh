@@ -1,0 +1,60 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
+# What somebody who is not trusted (a client over TCP) may add to a store of Nix's family: what a trusted key signed, and no more.
+set -u
+command -v python3 >/dev/null || { echo "skip: no python3"; exit 77; }
+cd "$SRC/tests/cmd" || exit 1
+PYTHONDONTWRITEBYTECODE=1 exec python3 - "$TMP" <<'EOF'
+import hashlib, os, socket, subprocess, sys
+sys.path.insert(0, ".")
+from wire import *
+
+tmp = sys.argv[1]
+probe = socket.socket()
+probe.bind(("127.0.0.1", 0))
+port = probe.getsockname()[1]
+probe.close()
+# Key and signature are nix 2.8's.
+KEY = "test-1:HRGeY/iT3OyS9IW35XmJ9tEeTfULiGYljn/an+E4AJw="
+SIG = "test-1:SAXK6y2fIRKniObn8hAiP1KYb+bsBS2bd9tKvXIwFosLZQjaarvCa1eQcyeVwn7uZo1tDCTxOSgxDdeWL6DrCQ=="
+SRC = "/nix/store/86zk1hg65gxgl73mdz8hp3g2nmmbsdh5-src.txt"
+REF = "/nix/store/xa29p83zmcca0binrxwjiy94drzqdfvr-ref.txt"
+nar = file_nar(b"refers to " + SRC.encode() + b"\n")
+good = hashlib.sha256(nar).hexdigest()
+d = Daemon(tmp + "/d", "--dialect=nix", "--listen", tmp + "/d/socket", "--listen", "127.0.0.1:%d" % port,
+           "--trusted-public-keys", KEY).wait(("127.0.0.1", port))
+c = Conn(("127.0.0.1", port), version=0x115)
+assert c.ask(u64(8), s("src.txt"), s("source\n"), strings([])) is None and c.str().decode() == SRC
+
+
+def add(path=REF, hash=good, refs=(SRC,), size=len(nar), sigs=(SIG,), ca="", unchecked=0, data=nar):
+    return c.ask(u64(39), s(path), s(""), s(hash), strings(refs), u64(0, size, 0), strings(sigs), s(ca), u64(0, unchecked), feed=data)
+
+
+def valid(path):
+    return c.ask(u64(1), s(path)) is None and c.num() == 1
+
+
+for name, change in [
+    ("nothing signed", {"sigs": ()}),
+    ("another key", {"sigs": (SIG.replace("test-1", "test-2"),)}),
+    ("another signature", {"sigs": (SIG.replace("SAXK", "SAXL"),)}),
+    ("another path", {"path": REF.replace("xa29", "xb29")}),
+    ("another hash", {"hash": "0" * 64}),
+    ("another size", {"size": len(nar) + 8}),
+    ("no size", {"size": 0}),
+    ("no references", {"refs": ()}),
+    ("more references", {"refs": (SRC, REF)}),
+    ("a content address that is none of it", {"sigs": (), "ca": "text:sha256:" + "0" * 52}),
+    ("not to be checked", {"sigs": (), "unchecked": 1}),
+]:
+    e = add(**change)
+    ok("SUB-13 refused: " + name, e and "lacks a valid signature" in e and not valid(REF), e)
+e = add(data=nar.replace(b"refers", b"Refers"))
+ok("SUB-13 refused: other contents", e and not valid(REF), e)
+c = Conn(("127.0.0.1", port), version=0x115)
+e = add(sigs=("other-1:AAAA", SIG))
+ok("what is signed is added", e is None and valid(REF), e)
+d.stop()
+finish()
+EOF
