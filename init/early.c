@@ -102,6 +102,13 @@ void early_mounts(void)
 	}
 }
 
+/* What everybody may open: it gives rights only in network namespaces that one has rights in. */
+void early_devices(void)
+{
+	if (chmod("/dev/net/tun", 0666) < 0 && errno != ENOENT)
+		log_debug("init", "chmod failed path=/dev/net/tun why=\"%s\"", strerror(errno));
+}
+
 static size_t kernel_line(char *buf, size_t size)
 {
 	int fd = open("/proc/cmdline", O_RDONLY | O_CLOEXEC);

@@ -7,6 +7,7 @@
 
 /* Mount what is missing of /proc /sys /dev /run /sys/fs/cgroup and below; messages only. */
 void early_mounts(void);
+void early_devices(void); /* modes of those that the kernel makes for root alone */
 /* Messages go to /dev/kmsg when it is there, else to standard error. */
 void early_log(bool pid1);
 /* Additional writer for messages: the pipe to the logger; -1: none. Never blocks. */

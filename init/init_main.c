@@ -185,6 +185,7 @@ int main(int argc, char **argv)
 		(void)setsid(); /* fails when it is a leader already */
 		early_log(false);
 		early_mounts();
+		early_devices();
 	}
 	open_standard(pid1);
 	early_log(pid1);

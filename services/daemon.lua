@@ -14,11 +14,15 @@ return service.service_type {
 		mode = schema.string { default = "0666", pattern = "^0[0-7][0-7][0-7]$", what = "an octal mode" },
 		max_jobs = schema.integer { default = 0, min = 0, max = 1024, doc = "builds at the same time; 0: processors" },
 		cores = schema.integer { default = 0, min = 0, max = 1024, doc = "processors for each build; 0: all" },
+		host_loopback = schema.boolean { default = false, doc = "builders of fixed outputs reach 127.0.0.1 of the machine" },
 		activate = schema.boolean { default = false, doc = "start at the first connection" },
 		extra_arguments = schema.list(schema.template {}, { default = {} }),
 	},
 	extend = function(s)
-		local exec = { tools.cairn .. "/bin/cairn", "daemon" }
+		local exec = { tools.cairn .. "/bin/cairn", "daemon", "--slirp4netns=" .. tools.slirp4netns .. "/bin/slirp4netns" }
+		if not s.host_loopback then
+			exec[#exec + 1] = "--isolate-host-loopback"
+		end
 		if s.max_jobs > 0 then
 			exec[#exec + 1] = "--max-jobs=" .. s.max_jobs
 		end

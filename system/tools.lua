@@ -5,7 +5,10 @@
 
 local tools = {}
 
-local names = { cairn = "packages.cairn", busybox = "packages.busybox", e2fsprogs = "packages.e2fsprogs" }
+local names = {
+	cairn = "packages.cairn", busybox = "packages.busybox", e2fsprogs = "packages.e2fsprogs",
+	slirp4netns = "packages.slirp4netns",
+}
 
 return setmetatable(tools, {
 	__index = function(t, name)
