@@ -24,6 +24,7 @@
 #include "store/testing.h"
 
 #define BUILTIN	       "builtin:"
+#define MIRRORS_LIMIT  (1u << 20)
 #define LOG_CHUNK      16384
 #define LINE_MAX_BYTES 65536
 #define LOW_SPACE      (8ull << 20)
@@ -94,11 +95,31 @@ static int make_pipe(struct build *b, int *ret_write, struct err *e)
 	return r ? err_num(e, r, "cannot set up a pipe") : 0;
 }
 
+/* The table of mirrors that Guix's derivations of downloads name: a file among their inputs. */
+static int read_mirrors(struct build *b, struct str *out, struct err *e)
+{
+	bool found;
+	auto_arena struct arena a = ARENA_INIT;
+	struct local *l = b->s->l;
+	const char *path = arena_slice(&a, drv_env(b->drv, "mirrors", &found));
+	if (!found || !path || !vec_has_str(b->inputs, path))
+		return 0;
+	auto_fd int fd = openat(l->store_fd, local_base(l, path),
+				O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	int r = fd < 0 ? -errno : fd_read_all(fd, out, MIRRORS_LIMIT);
+	return r ? err_num(e, r, "cannot read the table of mirrors %s", path) : 0;
+}
+
 static int start_builtin(struct build *b, int write_end, struct err *e)
 {
 	const char *name = b->drv->builder + strlen(BUILTIN);
-	if (strcmp(name, "download") != 0)
+	bool nix = b->s->l->dialect == DIALECT_NIX;
+	auto_str struct str mirrors = STR_INIT;
+	if (strcmp(name, nix ? "fetchurl" : "download") != 0)
 		return err_set(e, -ERR_BUILD, "unsupported builtin function '%s'", name);
+	int r = nix ? 0 : read_mirrors(b, &mirrors, e);
+	if (r)
+		return r;
 	fetch_hosts_share();
 	if (!b->s->hosts_loaded)
 		fetch_hosts_load(b->s->l->state_fd);
@@ -107,6 +128,8 @@ static int start_builtin(struct build *b, int write_end, struct err *e)
 			      .id = { SANDBOX_UID, SANDBOX_GID, b->id.uid, b->id.gid,
 				      b->id.lock >= 0 },
 			      .root = b->s->work.fd,
+			      .plain = nix,
+			      .mirrors = mirrors.len ? mirrors.buf : NULL,
 			      .dirfd = b->out,
 			      .name = local_base(b->s->l, b->drv->outputs[0].path),
 			      .log = write_end };

@@ -10,6 +10,7 @@
 #include "lib/size.h"
 #include "store/fetch.h"
 #include "store/helper.h"
+#include "store/localfile.h"
 #include "store/scheme.h"
 
 struct job {
@@ -25,7 +26,7 @@ struct job {
 static int read_hash(const struct drv *d, struct job *j, struct err *e)
 {
 	if (d->noutputs != 1 || !d->outputs[0].algo[0])
-		return err_set(e, -ERR_BUILD, "builtin:download needs one output with a hash");
+		return err_set(e, -ERR_BUILD, "a download needs one output with a hash");
 	struct slice algo = slice_of(d->outputs[0].algo);
 	j->recursive = slice_starts(algo, "r:");
 	if (j->recursive) {
@@ -48,6 +49,49 @@ static bool scheme_allowed(const char *url)
 	return false;
 }
 
+/* mirror://NAME/PATH at each of the bases that the table names. The machine's own are not lost: the
+ * URL itself comes first. */
+static int add_mirrors(struct job *j, const char *table, const char *url, struct vec *ret,
+		       struct err *e)
+{
+	auto_vec struct vec bases = VEC_INIT;
+	struct slice rest = slice_of(url), name;
+	if (!table || !slice_starts(rest, "mirror://"))
+		return 0;
+	rest.p += 9;
+	rest.n -= 9;
+	if (!slice_cut(&rest, '/', &name) || !rest.n)
+		return err_set(e, -ERR_BUILD, "malformed mirror URL %s", url);
+	int r = scheme_assoc(&j->a, slice_of(table), name, &bases, e);
+	for (size_t i = 0; !r && i < bases.n; i++) {
+		const char *base = bases.v[i];
+		size_t n = strlen(base);
+		vec_add(ret, arena_fmt(&j->a, "%s%s%s", base, n && base[n - 1] == '/' ? "" : "/",
+				       rest.p));
+	}
+	return r ? err_wrap(e, r, "the table of mirrors") : 0;
+}
+
+static int read_urls(const struct download *d, struct job *j, struct slice url, struct vec *ret,
+		     struct err *e)
+{
+	auto_vec struct vec named = VEC_INIT;
+	int r = 0;
+	if (d->plain)
+		vec_add(&named, arena_slice(&j->a, url));
+	else
+		r = scheme_strings(&j->a, url, &named, e);
+	if (r)
+		return err_wrap(e, r, "`url' of derivation `%s'", d->drv->name);
+	for (size_t i = 0; !r && i < named.n; i++) {
+		vec_add(ret, named.v[i]);
+		r = add_mirrors(j, d->mirrors, named.v[i], ret, e);
+	}
+	return !r && (named.err || ret->err || arena_err(&j->a))
+		       ? err_set(e, -ENOMEM, "out of memory")
+		       : r;
+}
+
 static int read_job(const struct download *d, struct job *j, struct err *e)
 {
 	bool found;
@@ -58,9 +102,12 @@ static int read_job(const struct download *d, struct job *j, struct err *e)
 	if (r)
 		return r;
 	auto_vec struct vec urls = VEC_INIT;
-	r = scheme_strings(&j->a, url, &urls, e);
+	r = read_urls(d, j, url, &urls, e);
 	if (r)
-		return err_wrap(e, r, "`url' of derivation `%s'", d->drv->name);
+		return r;
+	if (slice_is(drv_env(d->drv, "unpack", &found), "1"))
+		return err_set(e, -ERR_BUILD, "derivation `%s': `unpack' is not supported",
+			       d->drv->name);
 	for (size_t i = 0; i < urls.n; i++)
 		if (!scheme_allowed(urls.v[i]))
 			return err_set(e, -ERR_BUILD, "URL `%s' has a scheme that is not allowed",
@@ -116,6 +163,25 @@ static void child_main(void *arg)
 	_exit(r ? 1 : 0);
 }
 
+/* The directories among the administrator's mirrors. */
+static void add_local_mirrors(struct arena *a, const char *paths[HELPER_PATHS_MAX])
+{
+	for (char **v = environ; *v; v++) {
+		struct slice list = slice_of(*v), word;
+		if ((!slice_starts(list, "CAIRN_MIRROR_") &&
+		     !slice_starts(list, "CAIRN_CONTENT_MIRRORS=")) ||
+		    !slice_cut(&list, '=', &word))
+			continue;
+		while (slice_cut(&list, ' ', &word)) {
+			const char *url = arena_slice(a, word);
+			const char *path = url ? localfile_path(url) : NULL;
+			const char *one[] = { path ? arena_strn(a, path, strcspn(path, "%")) : NULL,
+					      NULL };
+			helper_add_paths(paths, one);
+		}
+	}
+}
+
 static int start(const struct download *d, struct job *j, struct proc *ret, struct err *e)
 {
 	const char *paths[HELPER_PATHS_MAX] = { NULL };
@@ -131,6 +197,7 @@ static int start(const struct download *d, struct job *j, struct proc *ret, stru
 	helper_add_paths(paths, helper_system_paths);
 	helper_add_paths(paths, helper_network_paths);
 	helper_add_paths(paths, own);
+	add_local_mirrors(&j->a, paths);
 	helper_read_resolv(&resolv);
 	const struct helper_file files[] = { { "/etc/resolv.conf", resolv.buf }, { NULL, NULL } };
 	int fds[] = { null, d->log, d->log, d->dirfd };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* builtin:download: a helper of the daemon that writes one file. */
+/* builtin:download and builtin:fetchurl: a helper of the daemon that writes one file. */
 #pragma once
 
 #include "lib/proc.h"
@@ -10,6 +10,8 @@ struct download {
 	const struct drv *drv; /* borrowed */
 	struct cell_id id;     /* what it becomes */
 	int root;	       /* any directory */
+	bool plain;	       /* the URL is no Scheme: builtin:fetchurl */
+	const char *mirrors;   /* table of what mirror://NAME stands for, in Scheme; NULL: none */
 	int dirfd;	       /* where the file goes */
 	const char *name;      /* of the file */
 	int log;	       /* standard output and error */

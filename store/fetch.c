@@ -13,6 +13,7 @@
 #include "lib/loop.h"
 #include "lib/size.h"
 #include "lib/text.h"
+#include "store/localfile.h"
 #include "store/mirror.h"
 
 #define CONNECT_SECONDS 8L /* the C library asks a name server again after 5 */
@@ -163,6 +164,33 @@ struct candidate {
 	struct err why;
 };
 
+/* Where a file is asked for by its hash: what CAIRN_CONTENT_MIRRORS says, in which %n stands for
+ * the name, %a for the algorithm, %h and %b for the hash in hex and in nix-base32. */
+static void add_content_mirrors(const struct fetch *f, struct arena *a, struct vec *ret)
+{
+	const char *env = getenv("CAIRN_CONTENT_MIRRORS");
+	struct slice list = slice_of(env), word;
+	char hex[DIGEST_TEXT_MAX], b32[DIGEST_TEXT_MAX];
+	digest_hex(f->want, hex);
+	digest_base32(f->want, b32);
+	while (env && !f->nar && slice_cut(&list, ' ', &word)) {
+		auto_str struct str url = STR_INIT;
+		for (size_t i = 0; i < word.n; i++) {
+			char c = word.p[i] == '%' && i + 1 < word.n ? word.p[++i] : 0;
+			if (c == 'n')
+				str_add(&url, f->label ? f->label : f->name);
+			else if (c == 'a')
+				str_add(&url, digest_name(f->want->algo));
+			else if (c == 'h' || c == 'b')
+				str_add(&url, c == 'h' ? hex : b32);
+			else
+				str_addc(&url, word.p[i]);
+		}
+		if (url.len)
+			vec_add(ret, arena_strn(a, url.buf, url.len));
+	}
+}
+
 /* URLs as they will be tried: those whose host is known to be out of reach go to the end. */
 static int list_candidates(const struct fetch *f, struct arena *a, struct candidate **ret,
 			   size_t *ret_n, struct err *e)
@@ -176,6 +204,9 @@ static int list_candidates(const struct fetch *f, struct arena *a, struct candid
 		while (kind.n < all.n && !kind.err)
 			vec_add(&kind, strncmp(f->urls[i], "mirror:", 7) == 0 ? &kind : NULL);
 	}
+	add_content_mirrors(f, a, &all);
+	while (kind.n < all.n && !kind.err)
+		vec_add(&kind, &all); /* the administrator's, but no mirror of Debian */
 	struct candidate *v = arena_array(a, all.n, sizeof(*v));
 	if (!v || all.err || kind.err)
 		return err_set(e, -ENOMEM, "out of memory");
@@ -186,7 +217,9 @@ static int list_candidates(const struct fetch *f, struct arena *a, struct candid
 		for (size_t i = 0; i < all.n; i++) {
 			char host[HOST_MAX];
 			url_host(all.v[i], host);
-			bool mirror = kind.v[i] != NULL;
+			bool mirror = kind.v[i] == &kind;
+			if (!kind.v[i] && localfile_path(all.v[i]))
+				continue;
 			bool is_late = host_bad(host, now) || (out && !mirror);
 			if (is_late == (late == 1))
 				v[n++] = (struct candidate){ .url = all.v[i],
@@ -344,6 +377,29 @@ static int hash_part(struct transfer *t, struct err *e)
 	return n < 0 ? err_sys(e, "cannot read a part of %s", t->f->name) : 0;
 }
 
+/* From a directory of this machine. */
+static int copy_file(struct transfer *t, struct err *e)
+{
+	auto_fd int in = -1;
+	char buf[16384];
+	ssize_t n = 0;
+	int r = localfile_open(t->url, &in, e);
+	if (!r)
+		r = hasher_new(t->f->want->algo, &t->h);
+	while (!r && (n = read(in, buf, sizeof(buf))) > 0) {
+		r = fd_write_full(t->fd, buf, (size_t)n);
+		hasher_add(t->h, buf, (size_t)n);
+	}
+	struct digest d = { 0 };
+	if (t->h)
+		d = hasher_end(t->h);
+	if (r)
+		return r == -ERR_FETCH ? r : err_num(e, r, "cannot write %s", t->f->name);
+	if (n < 0)
+		return err_set(e, -ERR_FETCH, "%s", strerror(errno));
+	return t->f->nar ? 0 : judge_hash(t->f, d, e);
+}
+
 static int transfer(struct transfer *t, const char *proxy, struct err *e)
 {
 	char errbuf[CURL_ERROR_SIZE] = "";
@@ -417,7 +473,7 @@ static int try_url(const struct fetch *f, struct candidate *c, size_t index, con
 	if (r)
 		return r;
 	struct transfer t = { .f = f, .url = c->url, .fd = fd };
-	r = transfer(&t, c->mirror ? proxy : NULL, e);
+	r = localfile_path(c->url) ? copy_file(&t, e) : transfer(&t, c->mirror ? proxy : NULL, e);
 	/* Without a way out only a mirror can come back. */
 	c->again = t.passing && (c->mirror || !offline(time(NULL)));
 	c->part = r && c->again && !t.no_range && lseek(fd, 0, SEEK_CUR) > 0;

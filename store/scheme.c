@@ -86,3 +86,38 @@ int scheme_strings(struct arena *a, struct slice text, struct vec *ret, struct e
 		r = err_set(e, -ERR_SYNTAX, "the list is empty");
 	return r;
 }
+
+static struct slice take_symbol(struct slice *s)
+{
+	skip_blanks(s);
+	struct slice word = { s->p, 0 };
+	while (s->n && !blank(*s->p) && !strchr("()\"", *s->p)) {
+		s->p++;
+		s->n--;
+		word.n++;
+	}
+	return word;
+}
+
+int scheme_assoc(struct arena *a, struct slice text, struct slice key, struct vec *ret,
+		 struct err *e)
+{
+	bool found = false;
+	if (!take(&text, '('))
+		return err_set(e, -ERR_SYNTAX, "a list is expected");
+	while (!found && !take(&text, ')')) {
+		auto_vec struct vec row = VEC_INIT;
+		if (!take(&text, '('))
+			return err_set(e, -ERR_SYNTAX, "a list of lists is expected");
+		struct slice name = take_symbol(&text);
+		int r = name.n ? 0 : err_set(e, -ERR_SYNTAX, "a symbol is expected");
+		while (!r && !take(&text, ')'))
+			r = read_string(a, &text, &row, e);
+		if (r)
+			return r;
+		found = slice_eq(name, key);
+		for (size_t i = 0; found && i < row.n; i++)
+			vec_add(ret, row.v[i]);
+	}
+	return ret->err ? err_set(e, -ENOMEM, "out of memory") : 0;
+}

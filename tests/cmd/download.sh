@@ -53,7 +53,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.send_error(404)
         if what == "never" or (what == "flaky" and first):
             return self.send_error(503)
-        body = (b"wrong " if what == "wrong" else b"") + self.path.split("/")[2].encode()
+        body = (b"wrong " if what == "wrong" else b"") + self.path.split("/")[2].split("?")[0].encode()
         begin = self.headers["Range"]
         if what == "part" and begin:
             body = body[int(begin.split("=")[1].split("-")[0]):]
@@ -82,6 +82,7 @@ os.rename(os.environ["TMP"] + "/port.new", os.environ["TMP"] + "/port")
 server.serve_forever()
 END
 command -v openssl >/dev/null || { echo "skip: no openssl"; exit 77; }
+command -v nix-build >/dev/null || { echo "skip: no nix-build (package nix-bin)"; exit 77; }
 openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost \
 	-keyout "$TMP/cert.pem" -out "$TMP/cert.crt" 2>/dev/null || exit 1
 cat "$TMP/cert.crt" >>"$TMP/cert.pem"
@@ -138,6 +139,60 @@ CAIRN_MIRROR_DEBIAN=$base/good
 export CAIRN_MIRROR_DEBIAN
 get pool mirror://debian/pool && is pool && asked "/good/pool "
 result "a mirror from the environment" $?
+mkdir -p "$TMP/pool/main"
+chmod 755 "$TMP/pool" "$TMP/pool/main"
+printf local >"$TMP/pool/main/local"
+printf linked >"$TMP/pool/linked-to"
+ln -s ../linked-to "$TMP/pool/main/linked"
+ln -s main "$TMP/pool/other"
+CAIRN_MIRROR_DEBIAN=file://$TMP/pool
+get local mirror://debian/main/local && is local
+result "a mirror in a directory of this machine" $?
+get linked mirror://debian/main/linked
+[ $? = 100 ] && grep -q "linked: Too many levels of symbolic links" "$TMP/err"
+result "links in it are not followed" $?
+printf way >"$TMP/pool/main/way"
+printf up >"$TMP/pool/up"
+for x in other/way main/../up; do
+	get "${x##*/}" "mirror://debian/$x"
+	[ $? = 100 ]
+	result "nor one on the way, nor the way up: $x" $?
+done
+unset CAIRN_MIRROR_DEBIAN
+CAIRN_CONTENT_MIRRORS="$base/missing/%b $base/good/%n?%a=%h"
+export CAIRN_CONTENT_MIRRORS
+get hashed "$base/never/hashed" && is hashed &&
+	[ "$(tail -n 1 "$TMP/requests")" = "/good/hashed?sha256=$(printf hashed | sha256sum | cut -d ' ' -f 1)" ]
+result "a file is asked for by its hash" $?
+unset CAIRN_CONTENT_MIRRORS
+cat >"$TMP/table.lua" <<END
+return derivation { name = "table", builder = "builtin:download",
+	env = { url = '"mirror://gnu/table"', mirrors = text("mirrors", [[((kde "$base/never") (gnu "$base/missing/" "$base/good"))]]) },
+	outputHash = "$(printf table | sha256sum | cut -d ' ' -f 1)", outputHashMode = "flat", outputHashAlgo = "sha256" }
+END
+: >"$TMP/requests"
+"$CAIRN" build --physical --root "$TMP/root" -f "$TMP/table.lua" >"$TMP/out" 2>"$TMP/err"
+is table && asked "/missing/table /good/table "
+result "mirrors that a derivation of Guix's names" $?
+
+# Nix's own name for it, with an URL that is no Scheme.
+mkdir "$TMP/conf"
+echo 'substitute = false' >"$TMP/conf/nix.conf"
+"$CAIRN" daemon --dialect=nix --root "$TMP/nix" 2>"$TMP/nix.log" &
+server="$server $!"
+retry test -S "$TMP/nix/nix/var/nix/daemon-socket/socket"
+fetchurl() {
+	: >"$TMP/requests"
+	HOME=$TMP NIX_CONF_DIR=$TMP/conf NIX_REMOTE="unix://$TMP/nix/nix/var/nix/daemon-socket/socket?root=$TMP/nix" nix-build \
+		--no-out-link -E "import <nix/fetchurl.nix> { $1 sha256 = \"$(printf %s "${2:-nix}" | sha256sum | cut -d ' ' -f 1)\"; }" \
+		>"$TMP/out" 2>"$TMP/err"
+}
+fetchurl "url = $base/good/nix;" && [ "$(cat "$TMP/nix$(cat "$TMP/out")")" = nix ] && asked "/good/nix "
+result "builtin:fetchurl" $?
+! fetchurl "url = $base/wrong/other;" other && asked "/wrong/other "
+result "builtin:fetchurl refuses another hash" $?
+! fetchurl "url = file://$TMP/server.py;" x && grep -q "scheme that is not allowed" "$TMP/err"
+result "builtin:fetchurl reads no file" $?
 port=${base##*:}
 safe=https://localhost:$(cat "$TMP/safe-port")
 get far "$base/to/$base/to/$base/good/far" && is far

@@ -39,4 +39,38 @@ TEST(refuses)
 			TEST_FAIL("accepted: %s", bad[i]);
 }
 
-TEST_MAIN(accepts, refuses)
+static const char *assoc(struct arena *a, const char *text, const char *key)
+{
+	auto_vec struct vec v = VEC_INIT;
+	char *out = arena_str(a, "");
+	if (scheme_assoc(a, slice_of(text), slice_of(key), &v, NULL))
+		return NULL;
+	for (size_t i = 0; i < v.n; i++)
+		out = arena_fmt(a, "%s%s%s", out, i ? "|" : "", (char *)v.v[i]);
+	return out;
+}
+
+TEST(tables)
+{
+	static const char table[] =
+		"((gnu \"http://a/\" \"ftp://b\")\n (x.org \"http://c/\")(none))";
+	auto_arena struct arena a = ARENA_INIT;
+	CHECK_STR(assoc(&a, table, "gnu"), "http://a/|ftp://b");
+	CHECK_STR(assoc(&a, table, "x.org"), "http://c/");
+	CHECK_STR(assoc(&a, table, "none"), "");
+	CHECK_STR(assoc(&a, table, "gn"), "");
+	CHECK_STR(assoc(&a, "()", "gnu"), "");
+	static const char *const bad[] = { "",
+					   "gnu",
+					   "(gnu",
+					   "((gnu \"a\"",
+					   "((gnu a))",
+					   "((\"a\"))",
+					   "((gnu (\"a\")))",
+					   "(lambda () (system \"x\"))" };
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		if (assoc(&a, bad[i], "other"))
+			TEST_FAIL("accepted: %s", bad[i]);
+}
+
+TEST_MAIN(accepts, refuses, tables)
