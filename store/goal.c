@@ -633,7 +633,7 @@ static int look_at(struct goals *g, const char *thing, char **ret_path, bool *re
 	int r = local_check_path(l, path, e);
 	if (!r)
 		r = local_temp_root(l, path, e);
-	return r ? r : local_is_valid(l, path, ret_valid, e);
+	return r ? r : local_await_valid(l, path, ret_valid, e);
 }
 
 /* The goal for a valid derivation. */

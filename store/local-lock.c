@@ -8,10 +8,14 @@
 #include <fcntl.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "lib/fd.h"
 #include "lib/mem.h"
 #include "store/local-state.h"
+
+#define AWAIT_TRIES    1000
+#define AWAIT_PAUSE_NS 2000000
 
 /* ---- Locks of paths ---------------------------------------------------------------------------
  */
@@ -278,4 +282,39 @@ void local_tmp_done(struct local *l, bool forked)
 		(void)file_delete_tree(l->store_fd, s->tmp_name, NULL,
 				       NULL); /* else the collector */
 	fd_close(&s->tmp_fd);
+}
+
+/* ---- Paths on their way ----------------------------------------------------------------------
+ */
+
+/* Until nobody holds the lock of path; longer than anybody needs who only waits for the disk. */
+static void await_lock(struct local *l, const char *path)
+{
+	struct local_locks locks = LOCAL_LOCKS_INIT;
+	struct timespec pause = { 0, AWAIT_PAUSE_NS };
+
+	for (unsigned i = 0; i < AWAIT_TRIES; i++) {
+		int r = local_lock_paths(l, &path, 1, false, &locks, NULL);
+
+		if (r == 0)
+			local_unlock(l, &locks, true);
+		if (r != -EAGAIN)
+			return;
+		nanosleep(&pause, NULL);
+	}
+}
+
+int local_await_valid(struct local *l, const char *path, bool *ret, struct err *e)
+{
+	struct stat st;
+	int r = local_is_valid(l, path, ret, e);
+
+	if (r < 0 || *ret ||
+	    fstatat(l->store_fd, local_base(l, path), &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return r;
+	r = local_flush(l, e); /* who has the lock may wait for what we hold */
+	if (r < 0)
+		return r;
+	await_lock(l, path);
+	return local_is_valid(l, path, ret, e);
 }

@@ -108,6 +108,9 @@ int local_lock_paths(struct local *l, const char *const *paths, size_t n, bool w
 /* Unlock; with remove the lock files are deleted by the protocol. Without it they stay for others
  * that hold the same locks by descriptor, as after a fork. */
 void local_unlock(struct local *l, struct local_locks *locks, bool remove);
+/* As local_is_valid, for a client that may have been told by another one: what is in place and
+ * locked is about to become valid, and that is waited for, a little. Not while holding locks. */
+int local_await_valid(struct local *l, const char *path, bool *ret, struct err *e);
 /* The lock of the garbage collector; shared for those who must not run beside it. */
 int local_gc_lock(struct local *l, bool exclusive, bool wait, int *ret_fd, struct err *e);
 /* Protect path (need not be valid) while this process lives. Waits while a collection runs. */

@@ -72,8 +72,17 @@ int request_check_paths(struct req *q, const struct vec *v)
 int request_need_valid(struct req *q, const char *path)
 {
 	bool valid;
-	int r = local_is_valid(q->s->l, path, &valid, &q->e);
+	int r = local_await_valid(q->s->l, path, &valid, &q->e);
 	if (!r && !valid)
 		r = err_set(&q->e, -ERR_NOTVALID, "path `%s' is not valid", path);
 	return r;
+}
+
+bool request_await(struct req *q, const struct vec *paths)
+{
+	bool valid = true;
+	for (size_t i = 0; valid && i < paths->n; i++)
+		if (local_await_valid(q->s->l, paths->v[i], &valid, NULL))
+			return false;
+	return valid;
 }

@@ -30,6 +30,8 @@ int request_check_path(struct req *q, const char *path);
 int request_check_paths(struct req *q, const struct vec *v);
 /* -ERR_NOTVALID, in the words that clients know, unless path is valid. */
 int request_need_valid(struct req *q, const char *path);
+/* Whether paths are valid, after waiting for other connections that are about to make them so. */
+bool request_await(struct req *q, const struct vec *paths);
 
 void reply_list(struct req *q, const struct vec *v);
 void reply_words(struct req *q, const char *text); /* blank-separated; NULL: none */

@@ -26,7 +26,8 @@
 	((uint64_t)CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS |      \
 	 KERNEL_CLONE_NEWCGROUP)
 #define DESCRIPTORS  1024
-#define SCRIPT_LINE  256 /* what the kernel reads of a program */
+#define PROCESSES    8192U /* and threads, of a build */
+#define SCRIPT_LINE  256   /* what the kernel reads of a program */
 #define SCRIPT_DEPTH 6
 
 /* ---- Child: nothing here allocates, returns or touches the caller's state -------------------- */
@@ -208,6 +209,17 @@ static void limit_descriptors(struct child *c)
 	l.rlim_cur = MIN_OF(l.rlim_max, (rlim_t)DESCRIPTORS);
 	if (setrlimit(RLIMIT_NOFILE, &l) < 0)
 		cell_die(&c->cell, 'S', "cannot set the limit of descriptors");
+}
+
+/* Of this build alone: its user namespace has a count of its own (Linux 5.14). */
+static void limit_processes(struct child *c)
+{
+	struct rlimit l;
+	if (getrlimit(RLIMIT_NPROC, &l) < 0)
+		cell_die(&c->cell, 'S', "cannot get the limit of processes");
+	l.rlim_cur = l.rlim_max = MIN_OF(l.rlim_max, (rlim_t)PROCESSES);
+	if (setrlimit(RLIMIT_NPROC, &l) < 0)
+		cell_die(&c->cell, 'S', "cannot set the limit of processes");
 }
 
 static void set_personality(struct child *c)
@@ -417,6 +429,7 @@ __attribute__((noreturn)) static void child_main(struct child *c)
 	become_init(c);
 	lock_mounts(c);
 	limit_descriptors(c);
+	limit_processes(c);
 	set_personality(c);
 	umask(022);
 	if (chdir(s->cwd) < 0)

@@ -12,6 +12,13 @@
 
 /* ---- Adding ---------------------------------------------------------------------------------- */
 
+static int add_text(struct req *q, const char *name, struct slice contents, const struct vec *refs,
+		    char **ret)
+{
+	return local_add_text(q->s->l, &q->a, name, contents, (const char *const *)refs->v, refs->n,
+			      ret, &q->e);
+}
+
 static int op_add_text(struct req *q)
 {
 	char *name = request_text(q, PROTO_LIMIT_PATH);
@@ -21,8 +28,9 @@ static int op_add_text(struct req *q)
 	int r = request_check_paths(q, &refs);
 	char *path = NULL;
 	if (!r)
-		r = local_add_text(q->s->l, &q->a, name, contents, (const char *const *)refs.v,
-				   refs.n, &path, &q->e);
+		r = add_text(q, name, contents, &refs, &path);
+	if (r == -ERR_NOTVALID && request_await(q, &refs))
+		r = add_text(q, name, contents, &refs, &path);
 	if (!r)
 		wr_cstr(&q->reply, path);
 	return r;
@@ -138,7 +146,7 @@ static int op_ensure_path(struct req *q)
 	bool valid = false;
 	int r = request_check_path(q, path);
 	if (!r)
-		r = local_is_valid(q->s->l, path, &valid, &q->e);
+		r = local_await_valid(q->s->l, path, &valid, &q->e);
 	if (!r && !valid) {
 		auto_vec struct vec things = VEC_INIT;
 		vec_add(&things, path);

@@ -17,7 +17,7 @@ static int op_is_valid(struct req *q)
 	bool valid = false;
 	r = local_check_path(q->s->l, path, &q->e);
 	if (!r)
-		r = local_is_valid(q->s->l, path, &valid, &q->e);
+		r = local_await_valid(q->s->l, path, &valid, &q->e);
 	wr_u64(&q->reply, valid);
 	return r;
 }
@@ -26,6 +26,12 @@ static int get_info(struct req *q, struct store_info **ret)
 {
 	char *path = request_path(q);
 	int r = request_check_path(q, path);
+	if (!r)
+		r = local_info(q->s->l, &q->a, path, ret, &q->e);
+	if (r != -ERR_NOTVALID)
+		return r;
+	bool valid = false;
+	r = local_await_valid(q->s->l, path, &valid, &q->e);
 	return r ? r : local_info(q->s->l, &q->a, path, ret, &q->e);
 }
 

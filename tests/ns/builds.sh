@@ -359,10 +359,10 @@ for p in $(running "build --root $root"); do
 done
 wait $client
 status=$?
-result "server killed: the client says so" "$([ $status != 0 ] && has err "closed the connection"; echo $?)" err
+result "SBX-24 server killed: the client says so" "$([ $status != 0 ] && has err "closed the connection"; echo $?)" err
 clean_after "server killed"
 build -f same.lua >out 2>err
-result "server killed: the next run works" $? err
+result "SBX-24 server killed: the next run works" $? err
 cat >orphan.lua <<END
 local bb = source("bb", { name = "bb" })
 return derivation { name = "orphan", builder = bb .. "/bin/attack", args = { "orphan", "$mark" } }
@@ -374,10 +374,10 @@ for p in $(running "build --root $root"); do
 	[ "$p" != $client ] && kill -9 "$p"
 done
 wait $client
-result "server killed: a builder that does not want to die with it" "$(await none builders; echo $?)"
+result "SBX-24 server killed: a builder that does not want to die with it" "$(await none builders; echo $?)"
 drv sweep 'echo >$out' >sweep.lua
 build -f sweep.lua >out 2>err
-result "server killed: the next build sweeps" "$(await empty "$root/var/guix/builds"; echo $?)" err
+result "SBX-24 server killed: the next build sweeps" "$(await empty "$root/var/guix/builds"; echo $?)" err
 
 # ---- daemon ----
 # Its store is a private root, its socket is found by --socket.
@@ -420,13 +420,13 @@ for p in $(running "daemon --root $droot"); do
 	kill -9 "$p"
 done
 wait $client
-result "daemon killed: the client says so" "$([ $? != 0 ] && has err "closed the connection"; echo $?)" err
+result "SBX-24 daemon killed: the client says so" "$([ $? != 0 ] && has err "closed the connection"; echo $?)" err
 clean_after "daemon killed"
 wait $daemon 2>/dev/null
 "$CAIRN" daemon --root "$droot" 2>derr &
 daemon=$!
 again() { "$CAIRN" build --socket "$sock" -f sweep.lua >out 2>err; }
-result "daemon killed: a new one takes over" "$(await again; echo $?)" err
+result "SBX-24 daemon killed: a new one takes over" "$(await again; echo $?)" err
 kill $daemon
 wait $daemon
 result "daemon: ends on TERM" $? derr

@@ -1,0 +1,239 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Builders and clients that mean harm, by the names of their attacks.
+command -v python3 >/dev/null || { echo "skip: no python3"; exit 77; }
+command -v busybox >/dev/null || { echo "skip: no busybox"; exit 77; }
+unshare -U -r true 2>/dev/null || { echo "skip: no user namespaces"; exit 77; }
+exec python3 - <<'E'
+import glob, os, pwd, random, shutil, signal, subprocess, sys, time
+
+sys.path.insert(0, os.environ["SRC"] + "/tests/cmd")
+from daemon_load import rss
+from wire import *
+
+tmp, busybox, cairn = os.environ["TMP"], shutil.which("busybox"), os.environ["CAIRN"]
+root_user = os.getuid() == 0
+mark = "cairn-attack-%d" % os.getpid()
+os.chmod(tmp, 0o755)
+canary = tmp + "/canary"
+open(canary, "w").write("canary\n")
+os.chmod(canary, 0o600)
+d = Daemon(tmp + "/root", "-M", "4", "--max-log-size=256K").wait()
+c = d.conn()
+sh = Shell(c, busybox)
+c.ask(options())
+
+
+def until(f, seconds=60):
+    end = time.monotonic() + seconds
+    while not f():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def send(conn, *drvs):
+    conn.send(u64(9) + strings([x.path for x in drvs]) + u64(0))
+
+
+def end(conn):
+    return conn.end() or (conn.num() != 1) or None
+
+
+def build(*drvs, conn=None):
+    send(conn or c, *drvs)
+    return end(conn or c)
+
+
+def processes(text=mark):
+    """Of builders whose arguments have the text."""
+    found = []
+    for p in glob.glob("/proc/[0-9]*/cmdline"):
+        try:
+            if text.encode() in open(p, "rb").read() and len([x for x in open(p[:-7] + "status") if x.startswith("NSpid")][0].split()) > 2:
+                found.append(int(p.split("/")[2]))
+        except OSError:
+            pass
+    return found
+
+
+def left(name):
+    """What lies in the store under that name."""
+    return [x for x in os.listdir(d.root + STORE) if x.endswith("-" + name) or x.endswith("-" + name + ".lock")]
+
+
+def clean(drv):
+    return not left(drv.name) and c.ask(u64(1), s(drv.out)) is None and c.num() == 0
+
+
+def untouched():
+    st = os.stat(canary)
+    return st.st_mode & 0o7777 == 0o600 and st.st_uid == os.getuid() and open(canary).read() == "canary\n" and st.st_nlink == 1
+
+
+# ---- outputs ----
+for n, script in enumerate(["$b mkfifo $out", "$b mkdir $out; $b mkfifo $out/x",
+                            "$b mkfifo $lib; echo >$out"]):
+    x = sh.drv("special%d" % n, script, outputs=["out", "lib"] if "lib" in script else ["out"])
+    e = build(x)
+    ok("SBX-02 a special file (%d)" % n, e and c.status == 100 and clean(x), (e, left(x.name)))
+digest = hashlib.sha256(b"x\n").hexdigest()
+for n, (script, want) in enumerate([("echo y >$out", "hash mismatch"), ("echo x >$out; $b chmod 755 $out", "non-executable"), ("$b mkdir $out; echo x >$out/x", "regular file"),
+                                    ("echo x >f; $b ln -s $PWD/f $out", "regular file"), ("$b mkfifo $out", "special file")]):
+    x = sh.drv("fixed%d" % n, script, fixed=("sha256", digest))
+    e = build(x)
+    ok("FOD-01 a wrong fixed output (%d)" % n, e and want in e and c.status == 100 and clean(x), (e, left(x.name)))
+x = sh.drv("fixed9", "echo x >$out", fixed=("sha256", digest))
+ok("FOD-01 the right one", build(x) is None)
+x = sh.drv("link", "echo >$out; $b rm $out; $b ln -s %s $out" % canary)
+e = build(x)
+ok("OUT-02 an output that is a link", e is None and os.readlink(d.root + x.out) == canary and untouched(), e)
+x = sh.drv("links", "$b mkdir $out; $b ln -s / $out/a; $b ln -s %s $out/b; $b ln -s ../../.. $out/c" % canary)
+e = build(x)
+ok("OUT-02 links in an output", e is None and sorted(os.listdir(d.root + x.out)) == ["a", "b", "c"] and untouched(), e)
+x = sh.drv("modes", "$b mkdir -p $out/d; echo >$out/d/f; echo >$out/x; $b chmod 700 $out/x; $b chmod 500 $out/d; $b chmod 755 $out")
+e = build(x)
+modes = [os.stat(d.root + x.out + p).st_mode & 0o7777 for p in ("", "/d", "/d/f", "/x")]
+ok("OUT-07 the modes that an item has", e is None and modes == [0o555, 0o555, 0o444, 0o555], (e, modes))
+x = sh.drv("failed", "$b mkdir -m 777 $out; echo >$out/x; $b chmod 777 $out/x; exit 1")
+e = build(x)
+ok("OUT-11 a failed output", e and clean(x), (e, left(x.name)))
+x = sh.drv("open", "$b mkdir $out; $b chmod 777 $out")
+e = build(x)
+ok("OUT-11 one that others may write to", e and "suspicious" in e and clean(x), (e, left(x.name)))
+
+# ---- processes ----
+x = sh.drv("writer", "echo 1 >$out; (trap '' TERM HUP; $b setsid $b sh -c 'while :; do echo %s; done >>$out 2>/dev/null' &) ; $b usleep 20000" % mark)
+e = build(x)
+size = os.stat(d.root + x.out).st_size if not e else 0
+ok("SBX-04 what goes on after the builder's end", e is None and not processes() and size == os.stat(d.root + x.out).st_size
+   and c.ask(u64(35, 1, 0)) is None and c.num() == 0, (e, processes()))
+x = sh.drv("limit", "$b grep processes /proc/self/limits >$out; ulimit -u 40; i=0; while [ $i -lt 100 ]; do $b sleep 100 & i=$((i + 1)); done; : %s" % mark)
+e = build(x)
+ok("SBX-05 processes have a limit", e and "ork" in c.said.decode() and not processes("100"), (e, c.said[-200:]))
+x = sh.drv("count", "$b grep processes /proc/self/limits >$out")
+e = build(x)
+ok("SBX-05 which is 8192", e is None and open(d.root + x.out).read().split()[2:4] == ["8192", "8192"], e)
+kid = int(d.children()[0])
+before = rss(kid)
+for n, script in enumerate(["$b yes", "$b head -c 4000000 /dev/zero", "$b head -c 4000000 /dev/urandom", "while :; do echo -ne '\\377\\r'; done"]):
+    x = sh.drv("loud%d" % n, script + "; echo >$out")
+    e = build(x)
+    ok("SBX-08 a flood of output (%d)" % n, e and "more than 262144 bytes" in e and clean(x), e)
+ok("SBX-08 takes no memory", rss(kid) - before < 4096, rss(kid) - before)
+c.ask(options(more=[("build-max-silent-time", "1")]))
+for n, script in enumerate(["$b sleep 100", "exec >&- 2>&-; $b sleep 100", "trap '' TERM INT HUP; while :; do :; done", "$b kill -STOP $$"]):
+    x = sh.drv("hang%d" % n, script)
+    e = build(x)
+    ok("SBX-09 a builder that hangs (%d)" % n, e and "silence" in e and c.status == 101 and clean(x), e)
+c.ask(options(more=[("build-max-silent-time", "60")]))
+x = sh.drv("holder", "$b sleep 1000 & echo >$out")
+start = time.monotonic()
+e = build(x)
+ok("SBX-09 a child that holds the pipe", e is None and time.monotonic() - start < 30, e)
+
+# ---- clients that go ----
+wait = "echo started; while :; do $b sleep 1; done; : %s" % mark
+rnd, bad = random.Random(12), 0
+for n in range(12):
+    x = d.conn()
+    before = set(d.children())
+    x.ask(options())
+    victim = sh.drv("killed%d" % (n % 3), wait + " %d" % (n % 3), c=x)
+    send(x, victim)
+    time.sleep(rnd.random() / 10)  # anywhere between the request and the builder at work
+    x.close()
+    bad += not until(lambda: len(d.children()) <= 1) or not until(lambda: not processes()) or bool(left("killed%d" % (n % 3)))
+ok("WP-12 a client that is gone takes its builders along", bad == 0, bad)
+ok("WP-12 and their directories", until(lambda: not glob.glob(d.root + "/var/guix/builds/*/*.drv")), glob.glob(d.root + "/var/guix/builds/*/*.drv"))
+go = "until [ -e go ]; do echo >here; $b usleep 20000; done; "
+x, y = d.conn(), d.conn()
+x.ask(options()), y.ask(options())
+both = sh.drv("both", go + "echo >$out", c=x)
+send(x, both)
+here = lambda: glob.glob(d.root + "/var/guix/builds/*/*-both.drv/*/here")
+until(here)
+send(y, both)
+while b"waiting" not in y.said:  # it says so when it waits
+    assert y.num() == NEXT
+    y.said += y.str()
+x.close()
+until(lambda: len(here()) == 1 and len(d.children()) == 2)
+until(lambda: here())
+for f in here():
+    open(f[:-4] + "go", "w")
+e = end(y)
+ok("WP-12 unless another client wants the same", e is None and os.path.exists(d.root + both.out), e)
+y.close()
+x, y = d.conn(), d.conn()
+pids = d.children()
+one, two = sh.drv("one", go + "echo >$out", c=x), sh.drv("two", go + "echo >$out; : %s" % mark, c=y)
+send(x, one), send(y, two)
+until(lambda: len(glob.glob(d.root + "/var/guix/builds/*/*/*/here")) == 2)
+owner = [p for p in processes() if p]
+serving = None
+for p in pids:
+    kids = subprocess.run(["pgrep", "-P", p], capture_output=True, text=True).stdout.split()
+    if any(set(subprocess.run(["pgrep", "-P", k], capture_output=True, text=True).stdout.split()) & {str(o) for o in owner} for k in kids):
+        serving = p
+os.kill(int(serving), signal.SIGSEGV)
+gone = y.closed()
+for f in glob.glob(d.root + "/var/guix/builds/*/*-one.drv/*/here"):
+    open(f[:-4] + "go", "w")
+e = end(x)
+ok("a crash of one connection ends its build alone", gone and e is None and os.path.exists(d.root + one.out) and until(lambda: not processes()), e)
+x.close(), y.close()
+
+# ---- neighbours, and what can be seen from outside ----
+if root_user:
+    x, y = d.conn(), d.conn()
+    hold = [sh.drv("uid%d" % i, go + "echo >$out; : %s" % mark, c=x) for i in range(3)]
+    send(x, *hold)
+    until(lambda: len(glob.glob(d.root + "/var/guix/builds/*/*/*/here")) == 3)
+    uids = [[l for l in open("/proc/%d/status" % p) if l.startswith("Uid:")][0].split()[1] for p in processes()]
+    ok("SBX-14 builders at the same time have different ids", len(set(uids)) >= 3 and "0" not in uids, uids)
+    here = glob.glob(d.root + "/var/guix/builds/*/*/*/here")
+    nobody = pwd.getpwnam("nobody")
+    seen = subprocess.run(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "sh", "-c", "ls %s" % " ".join(
+        set(os.path.dirname(h) for h in here) | set(glob.glob(d.root + "/gnu/store/.*"))) + "; :"], capture_output=True, text=True).stdout
+    ok("SBX-16 nobody sees their directories", len(here) == 3 and "here" not in seen and "uid" not in seen, seen)
+    for h in here:
+        open(h[:-4] + "go", "w")
+    e = end(x)
+    ok("SBX-14 and end well", e is None, e)
+    x.close(), y.close()
+    x = sh.drv("opened", "$b chmod 777 . ..; $b chmod 777 /tmp; " + go + "echo >$out")
+    y = d.conn()
+    send(y, x)
+    until(lambda: glob.glob(d.root + "/var/guix/builds/*/*-opened.drv/*/here"))
+    h = glob.glob(d.root + "/var/guix/builds/*/*-opened.drv/*/here")[0]
+    seen = subprocess.run(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "touch", h[:-4] + "go"], capture_output=True).returncode
+    ok("SBX-16 not even when the builder opens them", seen != 0, seen)
+    open(h[:-4] + "go", "w")
+    ok("SBX-16 and ends well", end(y) is None)
+    y.close()
+    os.setegid(nobody.pw_gid), os.seteuid(nobody.pw_uid)
+    y = d.conn()
+    os.seteuid(0), os.setegid(0)
+    y.ask(options(keep_failed=1))
+    x = sh.drv("kept", "$b ln -s %s link; echo mine >file; $b ln file hard; $b mkdir -p sub/dir; $b mkfifo fifo; $b chmod 777 .; exit 1" % canary, c=y)
+    e = build(x, conn=y)
+    tree = y.said.decode().split("keeping build directory `")[-1].split("'")[0]
+    stats = {n: os.lstat(tree + "/" + n) for n in os.listdir(tree)} if os.path.isdir(tree) else {}
+    ok("SBX-18 a kept tree is its client's", e and {"link", "file", "sub"} <= set(stats) and os.stat(tree).st_uid == nobody.pw_uid
+       and stats["sub"].st_uid == nobody.pw_uid and stats["link"].st_uid == nobody.pw_uid, (tree, e))
+    ok("SBX-18 what has other links keeps its owner", stats and stats["file"].st_uid not in (0, nobody.pw_uid) or stats["file"].st_nlink == 1, stats)
+    ok("SBX-18 nothing else changes hands", untouched())
+    y.close()
+
+# ---- a machine without ----
+with open(tmp + "/x.lua", "w") as f:
+    f.write('return derivation { name = "x", builder = "/bin/sh", args = { "-c", "echo >$out" } }')
+p = subprocess.run(["unshare", "-U", "-r", "sh", "-c", "echo 0 >/proc/sys/user/max_user_namespaces; exec %s build --root %s/none -f %s/x.lua" % (cairn, tmp, tmp)],
+                   capture_output=True, text=True)
+ok("SBX-25 without namespaces nothing is built", p.returncode not in (0, 2) and "namespace" in p.stderr, (p.returncode, p.stderr))
+ok("the store is whole", c.ask(u64(35, 1, 0)) is None and c.num() == 0)
+ok("the daemon ends", d.stop() == 0 and until(lambda: not processes()))
+finish()
+E
