@@ -11,6 +11,8 @@
 #include "lib/vec.h"
 #include "store/store.h"
 
+#define TRIES 10 /* items are collected while we look for them */
+
 #define LIMIT_LOCAL_FILE ((size_t)64 << 20)
 
 static int expect(const struct node *n, const char *got, struct err *e)
@@ -253,11 +255,45 @@ static int add_node(struct store_conn *c, struct sources *s, const struct node *
 	}
 }
 
-/* Mark what is not valid among those wanted; count in *ret. */
-static int drop_valid(struct store_conn *c, struct graph *g, size_t *ret, struct err *e)
+/* Protect paths, which were valid a moment ago: *ret_lost when one was collected meanwhile. */
+static int hold(struct store_conn *c, const struct vec *paths, bool *ret_lost, struct err *e)
 {
 	auto_arena struct arena a = ARENA_INIT;
-	auto_vec struct vec paths = VEC_INIT, valid = VEC_INIT;
+	auto_vec struct vec valid = VEC_INIT;
+	int r = paths->err ? err_set(e, -ENOMEM, "out of memory") : 0;
+
+	for (size_t i = 0; i < paths->n && r == 0; i++)
+		r = store_add_temp_root(c, paths->v[i], e);
+	if (r == 0 && paths->n)
+		r = store_valid_subset(c, &a, (const char *const *)paths->v, paths->n, &valid, e);
+	*ret_lost |= r == 0 && valid.n != paths->n;
+	return r;
+}
+
+/* What must be protected by itself so that all that is valid stays: those that nothing refers to,
+ * and those that only missing ones do. */
+static void list_held(struct graph *g, const struct vec *valid, bool results, struct vec *ret)
+{
+	for (size_t i = 0; i < g->nnodes; i++) {
+		struct node *n = g->nodes[i];
+
+		if (results && vec_has_str(valid, n->store))
+			vec_add(ret, (void *)n->store);
+		for (size_t k = 0; !results && n->wanted && k < n->ndeps; k++)
+			if (vec_has_str(valid, n->deps[k]->store))
+				vec_add(ret, (void *)n->deps[k]->store);
+	}
+	vec_sort_str(ret);
+	vec_uniq_str(ret);
+}
+
+/* Mark what is not valid among those wanted, which are the results or all that these need; count in
+ * *ret. */
+static int drop_valid(struct store_conn *c, struct graph *g, bool results, size_t *ret,
+		      bool *ret_lost, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	auto_vec struct vec paths = VEC_INIT, valid = VEC_INIT, held = VEC_INIT;
 	size_t left = 0;
 	int r;
 
@@ -280,7 +316,8 @@ static int drop_valid(struct store_conn *c, struct graph *g, size_t *ret, struct
 		left += n->wanted;
 	}
 	*ret = left;
-	return 0;
+	list_held(g, &valid, results, &held);
+	return hold(c, &held, ret_lost, e);
 }
 
 /* Nodes come after what they mention, so one walk backwards finds the closure. */
@@ -305,17 +342,29 @@ static void want_results(struct graph *g)
 			g->results[i].node->wanted = true;
 }
 
-int realise(struct store_conn *c, struct graph *g, struct sources *s, struct err *e)
+/* Leave wanted what has to be added; what is not is protected. */
+static int find_missing(struct store_conn *c, struct graph *g, bool *ret_lost, struct err *e)
 {
 	size_t left;
 	int r;
 
 	want_results(g);
-	r = drop_valid(c, g, &left, e);
+	r = drop_valid(c, g, true, &left, ret_lost, e);
 	if (r < 0 || left == 0)
 		return r;
 	want_deps(g);
-	r = drop_valid(c, g, &left, e);
+	return drop_valid(c, g, false, &left, ret_lost, e);
+}
+
+int realise(struct store_conn *c, struct graph *g, struct sources *s, struct err *e)
+{
+	bool lost = true;
+	int r = 0;
+
+	for (unsigned i = 0; i < TRIES && lost && r == 0; i++) {
+		lost = false;
+		r = find_missing(c, g, &lost, e);
+	}
 	for (size_t i = 0; i < g->nnodes && r == 0; i++) {
 		if (!g->nodes[i]->wanted)
 			continue;
