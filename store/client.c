@@ -693,7 +693,9 @@ int store_build(struct store_conn *c, const char *const *things, size_t n, struc
 	if (r)
 		return r;
 	put_strings(c, things, n);
-	stream_put_u64(&c->s, c->opts.check ? PROTO_BUILD_CHECK : PROTO_BUILD_NORMAL);
+	stream_put_u64(&c->s, c->opts.check    ? PROTO_BUILD_CHECK
+			      : c->opts.repair ? PROTO_BUILD_REPAIR
+					       : PROTO_BUILD_NORMAL);
 	c->progress = progress_new(&po);
 	r = finish(c, e);
 	progress_free(c->progress);

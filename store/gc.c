@@ -346,7 +346,7 @@ static int collect_and_delete(struct gc *g)
 
 	if (r < 0)
 		return r;
-	r = trash_open(&g->trash, g->l, g->e);
+	r = trash_open(&g->trash, g->l, g->req->stop, g->req->arg, g->e);
 	if (r == 0) {
 		r = collect(g);
 		r = empty_trash(g, r);

@@ -13,6 +13,7 @@ struct gc_request {
 	bool drop_derivations;	   /* derivations of live outputs may go */
 	bool ignore_liveness;	   /* never allowed to remote clients */
 	local_report_fn *progress; /* NULL: quiet */
+	local_stop_fn *stop;	   /* NULL: until it is done; else trash may be left */
 	void *arg;
 };
 

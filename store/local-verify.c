@@ -212,10 +212,13 @@ int local_verify(struct local *l, const struct local_verify *o, uint64_t *ret_er
 	fd_close(&gc_fd);
 	if (r == 0)
 		r = tell_late(&v);
-	for (size_t i = 0; r == 0 && o->contents && i < v.valid.n; i++)
-		if (!tab_has(&v.missing, slice_of(v.valid.v[i])) &&
-		    local_check_path(l, v.valid.v[i], NULL) == 0)
+	for (size_t i = 0; r == 0 && o->contents && i < v.valid.n; i++) {
+		if (o->stop && o->stop(o->arg))
+			r = err_set(e, -EINTR, "interrupted");
+		else if (!tab_has(&v.missing, slice_of(v.valid.v[i])) &&
+			 local_check_path(l, v.valid.v[i], NULL) == 0)
 			r = check_contents(&v, v.valid.v[i], false);
+	}
 	tab_done(&v.missing);
 	vec_done(&v.valid);
 	vec_done(&v.late);

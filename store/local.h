@@ -200,9 +200,12 @@ int local_optimise(struct local *l, const char *path, uint64_t *ret_saved, struc
 
 /* Called for each fault; text is one line. */
 typedef void local_report_fn(void *arg, const char *text);
+/* Asked now and then by what takes long: whether it may end early, with -EINTR. */
+typedef bool local_stop_fn(void *arg);
 struct local_verify {
 	bool contents;		 /* read everything and compare hashes */
 	local_report_fn *report; /* may be NULL */
+	local_stop_fn *stop;	 /* may be NULL */
 	void *arg;
 	struct arena *a; /* of bad; NULL: nobody wants to know */
 	struct vec *bad; /* paths that are missing, or not what they were */

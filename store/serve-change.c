@@ -169,6 +169,11 @@ static void say_line(void *arg, const char *text)
 	session_say(arg, "%s", text);
 }
 
+static bool client_left(void *arg)
+{
+	return session_client_left(arg);
+}
+
 static int op_collect_garbage(struct req *q)
 {
 	struct stream *in = q->in;
@@ -192,6 +197,7 @@ static int op_collect_garbage(struct req *q)
 				.keep_outputs = q->s->policy.keep_outputs,
 				.drop_derivations = q->s->policy.drop_derivations,
 				.progress = say_line,
+				.stop = client_left,
 				.arg = q->s };
 	uint64_t bytes = 0;
 	if (!r)
@@ -209,9 +215,12 @@ static int op_verify(struct req *q)
 	auto_vec struct vec bad = VEC_INIT;
 	int r = request_ready(q);
 	uint64_t errors = 0, left = 0;
-	struct local_verify v = {
-		.contents = contents, .report = say_line, .arg = q->s, .a = &q->a, .bad = &bad
-	};
+	struct local_verify v = { .contents = contents,
+				  .report = say_line,
+				  .stop = client_left,
+				  .arg = q->s,
+				  .a = &q->a,
+				  .bad = &bad };
 	if (!r && repair)
 		r = may_repair(q);
 	if (!r)

@@ -2,6 +2,7 @@
 #include "store/session.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 
 #include "lib/fd.h"
@@ -78,6 +79,13 @@ void session_put_id(struct session *s, const struct build_id *id)
 	for (size_t i = 0; i < s->nids; i++)
 		if (id->lock >= 0 && s->ids[i].lock == id->lock)
 			s->ids[i].busy = false;
+}
+
+bool session_client_left(struct session *s)
+{
+	struct pollfd p = { .fd = s->stream.fd, .events = POLLRDHUP };
+	s->client_gone |= poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR));
+	return s->client_gone;
 }
 
 void session_done(struct session *s)

@@ -61,6 +61,9 @@ __attribute__((format(printf, 2, 3))) void session_say(struct session *s, const 
 /* A trace line; nothing when the client wants none. */
 __attribute__((format(printf, 2, 3))) void session_trace(struct session *s, const char *fmt, ...);
 
+/* Whether the client hung up, without waiting; then client_gone is set. */
+bool session_client_left(struct session *s);
+
 /* Take an id for one build, give it back. */
 int session_take_id(struct session *s, struct build_id *ret, struct err *e);
 void session_put_id(struct session *s, const struct build_id *id);

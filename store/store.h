@@ -168,7 +168,7 @@ struct store_opts {
 	const char *remote; /* ssh://…: of another machine; all of the above is not looked at */
 	const char *known_hosts, *host_alias, *identity; /* for ssh; see store/remote.h */
 	uint64_t max_jobs, cores; /* 0: default (number of processors; all) */
-	bool keep_failed, keep_going, check;
+	bool keep_failed, keep_going, check, repair;
 	bool quiet, verbose;	      /* progress: none, builder output */
 	uint64_t timeout, max_silent; /* seconds; 0: none */
 	bool fallback, no_substitutes;

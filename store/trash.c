@@ -34,8 +34,11 @@ static int delete_all(struct trash *t, struct err *e)
 
 	if (r < 0)
 		return err_num(e, r, "list %s/" TRASH_NAME, t->l->store_phys);
-	for (size_t i = 0; i < names.n; i++)
+	for (size_t i = 0; i < names.n; i++) {
+		if (t->stop && t->stop(t->arg))
+			return err_set(e, -EINTR, "interrupted; the rest is deleted next time");
 		delete (t, t->fd, names.v[i]);
+	}
 	r = links_prune(t->l, &t->lost, &bytes, e);
 	t->bytes += bytes;
 	return r;
@@ -61,11 +64,13 @@ static int open_dir(struct trash *t, struct err *e)
 	return is_new ? 0 : delete_all(t, e);
 }
 
-int trash_open(struct trash *t, struct local *l, struct err *e)
+int trash_open(struct trash *t, struct local *l, local_stop_fn *stop, void *arg, struct err *e)
 {
 	int r;
 
-	*t = (struct trash){ .l = l, .lock = -1, .fd = -1, .first = ERR_INIT };
+	*t = (struct trash){
+		.l = l, .stop = stop, .arg = arg, .lock = -1, .fd = -1, .first = ERR_INIT
+	};
 	t->lock =
 		openat(l->state_fd, "trash.lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (t->lock < 0)

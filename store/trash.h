@@ -15,6 +15,8 @@ struct trash {
 	unsigned serial;
 	uint64_t bytes; /* freed so far */
 	struct links_lost lost;
+	local_stop_fn *stop; /* borrowed; NULL: never */
+	void *arg;
 	size_t failed; /* things that could not be deleted */
 	struct err first;
 };
@@ -22,8 +24,8 @@ struct trash {
 #define TRASH_NAME "trash"
 
 /* Wait until no other process deletes, and delete what is left over. May take long: to be called
- * before others are held off. */
-int trash_open(struct trash *t, struct local *l, struct err *e);
+ * before others are held off. stop, may be NULL: -EINTR, and what is in the trash stays. */
+int trash_open(struct trash *t, struct local *l, local_stop_fn *stop, void *arg, struct err *e);
 /* Store item or rubbish name. A failure is counted. */
 void trash_take(struct trash *t, const char *name);
 /* Delete all that was taken, and links that nothing uses any more. */

@@ -236,6 +236,8 @@ static int run(struct cmd_env *env, struct err *e)
 		return list_packages(c, e);
 	if (env->nargs + c->files.n + c->expressions.n == 0)
 		return cmd_usage(e, "nothing to build: give a package, -f FILE or -e EXPRESSION");
+	if (c->store.check && c->store.repair)
+		return cmd_usage(e, "--check and --repair do not go together");
 	r = evaluate_all(c, env, &job, e);
 	if (r == 0)
 		r = store_open(&c->store, &conn, e);
@@ -257,6 +259,8 @@ static const struct cmd_opt options[] = {
 	  "print the .drv paths, build nothing" },
 	{ "check", 0, CMD_FLAG, offsetof(struct ctx, store.check), NULL,
 	  "build again what is there, and compare" },
+	{ "repair", 0, CMD_FLAG, offsetof(struct ctx, store.repair), NULL,
+	  "build again what is damaged, of the results and all they refer to" },
 	{ "root-link", 'r', CMD_STR, offsetof(struct ctx, link), "LINK",
 	  "make LINK a link to the result that keeps it from being collected" },
 	{ "physical", 0, CMD_FLAG, offsetof(struct ctx, physical), NULL,

@@ -60,6 +60,12 @@ result "modes and times are those of the store" \
 result "sound files are links again" "$([ "$(stat -c %i "$one/sub/data")" = "$(stat -c %i "$two/data")" ]; echo $?)" err
 result "the damaged one is not among them" "$([ "$(stat -c %i "$one/sub/data")" != "$(stat -c %i "$odd/data")" ]; echo $?)" err
 
+damage "$two/all"
+build --repair -f three.lua >out 2>err
+result "a build repairs what it refers to" "$([ $? = 1 ] && has err "repaired \`${two#"$root"}'"; echo $?)" err
+build --repair --check -f three.lua >out 2>err
+result "and either repairs or compares" "$([ $? = 2 ]; echo $?)" err
+
 # ---- what is gone ----
 chmod -R u+w "$one" && rm -r "$one"
 s verify --quick >out 2>err

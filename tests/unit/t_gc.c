@@ -442,6 +442,36 @@ TEST(gc_09_undeletable)
 	end(&b);
 }
 
+static bool stop_at_second(void *arg)
+{
+	return ++*(unsigned *)arg == 2;
+}
+
+/* Who asked for it may leave; what was begun is finished by the next collection. */
+TEST(interrupted)
+{
+	struct bench b;
+	unsigned asked = 0;
+	struct gc_request req = { .action = STORE_GC_DELETE,
+				  .max_freed = UINT64_MAX,
+				  .stop = stop_at_second,
+				  .arg = &asked };
+	auto_vec struct vec paths = VEC_INIT;
+	const char *one, *two;
+
+	if (!begin(&b))
+		return;
+	one = add(&b, "one", slice_of("1"), NULL);
+	two = add(&b, "two", slice_of("2"), NULL);
+	reopen(&b);
+	CHECK_INT(gc(&b, req, &paths), -EINTR);
+	CHECK(!valid(&b, one) && !valid(&b, two) && !exists(&b, one) && !exists(&b, two));
+	CHECK(exists(&b, "gnu/store/trash"));
+	CHECK_INT(collect(&b, STORE_GC_DELETE, &paths), 0);
+	CHECK(!exists(&b, "gnu/store/trash"));
+	end(&b);
+}
+
 /* Of .links only that is looked at which lost a name; all of it after an interrupted run. */
 TEST(links_of_what_is_deleted)
 {
@@ -541,5 +571,5 @@ TEST(out_08_link_faults)
 
 TEST_MAIN(derivations_and_outputs, long_chains_need_no_stack, stops_when_enough_is_freed,
 	  gc_03_unreadable_roots, gc_04_missing_file_systems, gc_05_absurd_clock,
-	  gc_07_hostile_roots, gc_08_temporary_roots, gc_09_undeletable, links_of_what_is_deleted,
-	  out_08_link_faults);
+	  gc_07_hostile_roots, gc_08_temporary_roots, gc_09_undeletable, interrupted,
+	  links_of_what_is_deleted, out_08_link_faults);
