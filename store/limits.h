@@ -15,7 +15,7 @@
 #define LIMIT_PROC_FILE	  (16U << 20)  /* environ, maps of a process looked at for roots */
 
 /* Substitutes. */
-#define LIMIT_NARINFO	    (4U << 20) /* bytes */
+#define LIMIT_NARINFO	    (2U << 20) /* bytes */
 #define LIMIT_NARINFO_REFS  20000
 #define LIMIT_NARINFO_FILES 16
 #define LIMIT_NARINFO_URL   4096

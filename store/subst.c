@@ -16,14 +16,18 @@
 #include "store/base32.h"
 #include "store/fetch.h"
 #include "store/limits.h"
+#include "store/nar.h"
 
 #define TTL_HIT	      (36 * 3600) /* seconds, where the server says nothing */
 #define TTL_MISS      120
 #define TTL_MAX	      (60 * 86400)
 #define STALL_NS      (120ull * 1000000000)
-#define LIMIT_ANSWERS ((size_t)512 << 20) /* memory of one lookup */
+#define LIMIT_ANSWERS ((size_t)64 << 20) /* memory of one lookup */
+#define CHUNK	      256
 #define CACHE_DIR     "substitute/cache"
 #define CACHE_WORD    "cairn-narinfo"
+#define CACHE_DAYS    14 /* after which an answer is not kept, whatever the server said */
+#define CLEANED	      "cleaned"
 
 /* ---- Settings -------------------------------------------------------------------------------- */
 
@@ -206,6 +210,41 @@ static void keep_answer(struct session *s, const struct word *w)
 		(void)unlinkat(s->l->state_fd, temp, 0); /* nothing depends on it */
 }
 
+static void clean_dir(int dirfd, const char *name)
+{
+	auto_fd int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	auto_arena struct arena a = ARENA_INIT;
+	auto_vec struct vec names = VEC_INIT;
+	struct stat st;
+
+	if (fd < 0 || nar_list_dir(&a, fd, &names) < 0)
+		return;
+	for (size_t i = 0; i < names.n; i++)
+		if (fstatat(fd, names.v[i], &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    st.st_mtime + CACHE_DAYS * 86400 < time(NULL))
+			(void)unlinkat(fd, names.v[i], 0); /* tomorrow is another day */
+}
+
+/* Once a day what was told long ago goes. */
+static void clean_cache(struct session *s)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	auto_vec struct vec names = VEC_INIT;
+	struct stat st;
+	auto_fd int dir =
+		openat(s->l->state_fd, CACHE_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (dir < 0 || (fstatat(dir, CLEANED, &st, 0) == 0 && st.st_mtime + 86400 > time(NULL)) ||
+	    nar_list_dir(&a, dir, &names) < 0)
+		return;
+	auto_fd int mark =
+		openat(dir, CLEANED, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
+	if (mark < 0 || futimens(mark, NULL) < 0)
+		return;
+	for (size_t i = 0; i < names.n; i++)
+		clean_dir(dir, names.v[i]);
+}
+
 /* ---- Asking the network ---------------------------------------------------------------------- */
 
 struct asking {
@@ -213,25 +252,36 @@ struct asking {
 	size_t n;
 };
 
-/* The child: status, age and body of each answer. */
-static int ask_child(void *arg, int out)
+static int send_answers(const struct fetch_answer *v, size_t n, int out)
 {
-	const struct asking *q = arg;
-	struct fetch_answer *v = calloc(q->n, sizeof(*v));
-	struct err e = ERR_INIT;
-	int r = 0;
+	auto_str struct str text = STR_INIT;
 
-	for (size_t i = 0; v && i < q->n; i++)
-		v[i] = (struct fetch_answer){ .url = q->words[i]->url, .body = STR_INIT };
-	if (!v || fetch_answers(v, q->n, LIMIT_NARINFO, &e))
-		return 1;
-	for (size_t i = 0; r == 0 && i < q->n; i++) {
-		auto_str struct str text = STR_INIT;
-
+	for (size_t i = 0; i < n; i++) {
 		wr_u64(&text, (uint64_t)v[i].status);
 		wr_u64(&text, (uint64_t)(v[i].max_age + 1));
 		wr_str(&text, str_slice(&v[i].body));
-		r = str_err(&text) ? -ENOMEM : fd_write_full(out, text.buf, text.len);
+	}
+	return str_err(&text) ? -ENOMEM : fd_write_full(out, text.buf, text.len);
+}
+
+/* In the helper: ask in chunks, so that something is heard now and then. */
+static int ask_child(void *arg, int out)
+{
+	static struct fetch_answer v[CHUNK];
+	const struct asking *q = arg;
+	int r = 0;
+
+	for (size_t at = 0; r == 0 && at < q->n; at += CHUNK) {
+		size_t n = MIN_OF(q->n - at, (size_t)CHUNK);
+
+		for (size_t i = 0; i < n; i++) {
+			str_done(&v[i].body);
+			v[i] = (struct fetch_answer){ .url = q->words[at + i]->url,
+						      .body = STR_INIT };
+		}
+		r = fetch_answers(v, n, LIMIT_NARINFO, NULL);
+		if (r == 0)
+			r = send_answers(v, n, out);
 	}
 	return r ? 1 : 0;
 }
@@ -427,17 +477,19 @@ static int look_up(struct session *s, struct arena *a, const struct vec *urls,
 		   const struct vec *paths, struct word *words, struct err *e)
 {
 	struct asking q = { .words = arena_array(a, paths->n * urls->n, sizeof(*q.words)) };
+	struct err why = ERR_INIT;
 	int r = q.words ? fill_words(s, a, urls, paths, words, &q, e)
 			: err_set(e, -ENOMEM, "out of memory");
 
 	if (r < 0 || !q.n)
 		return r;
-	r = ask_network(s, a, &q, e);
-	for (size_t i = 0; r == 0 && i < q.n; i++)
+	if (ask_network(s, a, &q, &why) < 0) /* what was heard until then counts */
+		session_say(s, "substitutes: %s", why.msg);
+	for (size_t i = 0; i < q.n; i++)
 		keep_answer(s, q.words[i]);
-	if (r == 0)
-		say_silent(s, urls, &q);
-	return r;
+	say_silent(s, urls, &q);
+	clean_cache(s);
+	return 0;
 }
 
 int subst_lookup(struct session *s, struct arena *a, const struct vec *paths, struct tab *ret,

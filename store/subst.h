@@ -14,7 +14,7 @@
 #include "store/session.h"
 
 #define LIMIT_SUBST_URLS  16
-#define LIMIT_SUBST_PATHS 200000
+#define LIMIT_SUBST_PATHS 20000
 
 struct subst_file {
 	const char *url; /* whole */

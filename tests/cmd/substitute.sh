@@ -286,7 +286,7 @@ check(p.returncode != 0 and "no URL of substitutes" in p.stderr, "a URL of anoth
 # ---- What is remembered is not believed ---------------------------------------------------------------------------------
 new_store()
 realise("gone", tree)
-cached = [os.path.join(d, f) for d, _, fs in os.walk(ROOT + "/var/guix/substitute/cache") for f in fs]
+cached = [os.path.join(d, f) for d, _, fs in os.walk(ROOT + "/var/guix/substitute/cache") for f in fs if f != "cleaned"]
 check(len(cached) == 1, "one answer is remembered")
 with open(cached[0], "rb") as f:
     text = f.read()
@@ -303,6 +303,13 @@ for what, data in ("cut", text[:40]), ("garbage", b"\0" * 500), ("old", text.rep
     requests.clear()
     realise("gone", tree)
     check(f"/gone/{part(tree)}.narinfo" in requests, f"SUB-14 a remembered answer that is {what} is asked for again")
+os.utime(cached[0], (1, 1))
+mark = ROOT + "/var/guix/substitute/cache/cleaned"
+check(os.path.exists(mark), "the day of the last cleaning is known")
+os.utime(mark, (1, 1))
+realise("good", big)
+check(not os.path.exists(cached[0]), "what was told long ago is not kept")
+realise("gone", tree)
 out("archive", "--generate-key", "--root", ROOT)
 with open(ROOT + "/etc/guix/acl", "w") as f:
     f.write("(acl)")
