@@ -15,6 +15,8 @@ return service.service_type {
 		max_jobs = schema.integer { default = 0, min = 0, max = 1024, doc = "builds at the same time; 0: processors" },
 		cores = schema.integer { default = 0, min = 0, max = 1024, doc = "processors for each build; 0: all" },
 		host_loopback = schema.boolean { default = false, doc = "builders of fixed outputs reach 127.0.0.1 of the machine" },
+		substitute_urls = schema.list(schema.string { pattern = "^%l+://[^%s]+$", what = "the URL of a cache" },
+			{ default = {}, doc = "caches to ask before a build" }),
 		activate = schema.boolean { default = false, doc = "start at the first connection" },
 		extra_arguments = schema.list(schema.template {}, { default = {} }),
 	},
@@ -28,6 +30,9 @@ return service.service_type {
 		end
 		if s.cores > 0 then
 			exec[#exec + 1] = "--cores=" .. s.cores
+		end
+		if #s.substitute_urls > 0 then
+			exec[#exec + 1] = "--substitute-urls=" .. table.concat(s.substitute_urls, " ")
 		end
 		for _, word in ipairs(s.extra_arguments) do
 			exec[#exec + 1] = word

@@ -182,4 +182,15 @@ sed 's/^	host_name/	bootloader = { type = "none" }, host_name/' "$SRC/examples/s
 check "a machine that is started some other way" build "$TMP/direct.lua"
 check "has a gate: stage 1 may count" grep -qx 'gate = boot-good' "$set"
 
+
+# ---- Caches
+sed 's|services = services.base {},|services = services.base { without = { "daemon" }, services.daemon { substitute_urls = { "http://a.example", "https://b.example/x" } }, services.publish { port = 81, compression = { "zstd:9", "gzip" }, ttl = "30d" } },|' "$SRC/examples/minimal.lua" >"$TMP/caches.lua"
+"$CAIRN" system build --physical --root "$R" --modules "$W" "$TMP/caches.lua" >"$TMP/out" 2>"$TMP/err"
+check "a configuration with caches builds" [ $? = 0 ]
+s=$(cat "$TMP/out")
+set=$(part services)/set
+check "PID 1 accepts it" "$CAIRN" service check "$set"
+check "the daemon asks them" grep -q '^exec = .* daemon .*"--substitute-urls=http://a.example https://b.example/x"' "$set"
+check "a cache" grep -q '^exec = /gnu/store/[a-z0-9]*-publish-start --user=nobody --port=81 --ttl=30d --compression=zstd:9 --compression=gzip$' "$set"
+
 finish
