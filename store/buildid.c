@@ -106,11 +106,13 @@ static int take_member(int dir, const char *group, uid_t *ret_uid, gid_t *ret_gi
 	const struct group *gr = getgrnam(group);
 	if (!gr)
 		return err_set(e, -ERR_INVALID, "the group '%s' does not exist", group);
+	bool any = false;
 	for (char **member = gr->gr_mem; *member; member++) {
 		const struct passwd *pw = getpwnam(*member);
 		char name[24];
 		if (!pw || pw->pw_uid == 0)
 			continue;
+		any = true;
 		snprintf(name, sizeof(name), "uid-%u", (unsigned)pw->pw_uid);
 		int r = try_lock(dir, name, ret_lock, e);
 		if (r == -EAGAIN)
@@ -119,9 +121,9 @@ static int take_member(int dir, const char *group, uid_t *ret_uid, gid_t *ret_gi
 		*ret_gid = gr->gr_gid;
 		return r;
 	}
-	return err_hint(
-		e, err_set(e, -ERR_LIMIT, "all build users of the group '%s' are in use", group),
-		"add members to it, or leave --build-users-group away");
+	if (any)
+		return -EAGAIN;
+	return err_set(e, -ERR_INVALID, "the group '%s' has no members to build as", group);
 }
 
 int buildid_take(const char *group, uid_t *ret_uid, gid_t *ret_gid, int *ret_lock, struct err *e)

@@ -568,6 +568,29 @@ int store_derivers(struct store_conn *c, struct arena *a, const char *path, stru
 	return ask_list(c, a, OP_VALID_DERIVERS, path, ret, e);
 }
 
+int store_failures(struct store_conn *c, struct arena *a, struct vec *ret, struct err *e)
+{
+	int r = begin(c, OP_FAILED_PATHS, e);
+	if (!r)
+		r = finish(c, e);
+	if (r)
+		return r;
+	stream_list(&c->s, a, ret);
+	return done(c, e);
+}
+
+int store_failures_forget(struct store_conn *c, const char *const *paths, size_t n, struct err *e)
+{
+	int r = begin(c, OP_CLEAR_FAILED, e);
+	if (r)
+		return r;
+	put_strings(c, paths, n);
+	r = finish(c, e);
+	if (!r)
+		(void)stream_u64(&c->s);
+	return r ? r : done(c, e);
+}
+
 int store_drv_outputs(struct store_conn *c, struct arena *a, const char *drv, struct vec *ret,
 		      struct err *e)
 {

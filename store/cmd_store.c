@@ -685,6 +685,7 @@ static const struct cmd *const subs[] = {
 	&cmd_add_root,
 	&cmd_delete,
 	&cmd_dump,
+	&store_cmd_failures,
 	&cmd_gc,
 	&cmd_log,
 	&store_cmd_protect,

@@ -16,6 +16,7 @@ void store_print_path(struct store_conn *c, const char *path, bool physical);
 /* Standard output must have taken everything. */
 int store_finish_output(struct err *e);
 
+extern const struct cmd store_cmd_failures;
 extern const struct cmd store_cmd_protect; /* hidden */
 extern const struct cmd store_cmd_query;
 extern const struct cmd store_cmd_realise;

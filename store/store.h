@@ -286,6 +286,9 @@ int store_add_tree(struct store_conn *c, struct arena *a, const char *name, int 
 		   void *arg, char **ret, struct err *e);
 /* Build derivations ("P.drv" or "P.drv!out,lib"), showing progress on standard error. */
 int store_build(struct store_conn *c, const char *const *things, size_t n, struct err *e);
+/* Outputs that a daemon remembers to have failed, sorted; forget some, or "*": all. */
+int store_failures(struct store_conn *c, struct arena *a, struct vec *ret, struct err *e);
+int store_failures_forget(struct store_conn *c, const char *const *paths, size_t n, struct err *e);
 int store_add_temp_root(struct store_conn *c, const char *path, struct err *e);
 /* Make LINK (a physical path of the caller's) a symlink to the item and register it as a root. */
 int store_add_root(struct store_conn *c, const char *link, const char *item, struct err *e);

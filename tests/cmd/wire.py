@@ -144,14 +144,14 @@ class Conn:
 class Daemon:
     """`cairn daemon` on a private root."""
 
-    def __init__(self, root, *args, env=None, **more):
+    def __init__(self, root, *args, env=None, before=(), **more):
         self.root = root
         os.makedirs(root, exist_ok=True)
         self.nix = "--dialect=nix" in args
         self.path = root + ("/nix/var/nix" if self.nix else "/var/guix") + "/daemon-socket/socket"
         self.log = root + ".log"
         os.environ.pop("CAIRN_ROOT", None)
-        self.p = subprocess.Popen([os.environ["CAIRN"], "daemon", "--root", root, *args],
+        self.p = subprocess.Popen([*before, os.environ["CAIRN"], "daemon", "--root", root, *args],
                                   stderr=open(self.log, "w"), env=env, **more)
 
     def wait(self, address=None):

@@ -5,7 +5,7 @@ command -v python3 >/dev/null || { echo "skip: no python3"; exit 77; }
 command -v busybox >/dev/null || { echo "skip: no busybox"; exit 77; }
 unshare -U -r true 2>/dev/null || { echo "skip: no user namespaces"; exit 77; }
 exec python3 - <<'E'
-import gzip, os, re, shutil, sys
+import glob, gzip, os, re, shutil, subprocess, sys, time
 
 sys.path.insert(0, os.environ["SRC"] + "/tests/cmd")
 from wire import *
@@ -157,6 +157,16 @@ d.children_down_to(1)
 gone = c.ask(u64(20, 3), strings([dep.out]), u64(0, 2**64 - 1, 0, 0, 0)) is None and c.list() == [dep.out] and [c.num(), c.num()]
 e = build(c, both)
 ok("and needs no inputs for that", gone and e and not lines(c, "build-started"), (gone, c.said))
+cli = lambda *a: subprocess.run([os.environ["CAIRN"], "store", "failures", "--socket", d.path, *a], capture_output=True, text=True)
+p = cli()
+ok("cairn store failures", p.returncode == 0 and p.stdout.split() == sorted(list(fails.paths.values()) + [both.out]), p)
+p = cli(both.out)
+ok("names nothing to forget without --clear", p.returncode == 2 and "--clear" in p.stderr, p)
+p = cli("--clear", both.out)
+ok("cairn store failures --clear", p.returncode == 0 and cli().stdout.split() == sorted(fails.paths.values()), p)
+p = cli("--clear", "/etc/passwd")
+ok("of what is no path", p.returncode != 0 and "/etc/passwd" in p.stderr and cli().stdout, p)
+build(c, both)
 ok("ClearFailedPaths of a derivation", c.ask(u64(25), strings([fails.path])) is None and c.num() == 1
    and c.ask(u64(24)) is None and c.list() == [both.out])
 e = build(c, fails)
@@ -171,6 +181,35 @@ lost = sh.drv("lost", "echo said; echo >$out")
 e = build(c, lost)
 ok("--lose-logs", e is None and lines(c, "build-started")[0].startswith("@ build-started %s - x86_64-linux  " % lost.path)
    and not os.path.exists(d.root + "/var/log/guix/drvs"), c.said)
+# ---- build users ----
+if os.getuid() == 0:
+    for name, more in [("passwd", "cb1:x:61001:61999::/:/bin/false\ncb2:x:61002:61999::/:/bin/false\n"), ("group", "cb:x:61999:cb1,cb2,cb-none\nce:x:61998:\n")]:
+        open(tmp + "/" + name, "w").write(open("/etc/" + name).read().rstrip("\n") + "\n" + more)
+    inside = ["unshare", "-m", "sh", "-c", "mount --bind %s/passwd /etc/passwd && mount --bind %s/group /etc/group && exec \"$@\"" % (tmp, tmp), "sh"]
+    p = subprocess.run([*inside, os.environ["CAIRN"], "daemon", "--root", tmp + "/none", "--build-users-group=ce"], capture_output=True, text=True)
+    ok("a group without members", p.returncode == 65 and "no members" in p.stderr, p)
+    d = Daemon(tmp + "/users", "--build-users-group=cb", "-M", "4", before=inside).wait()
+    running.append(d)
+    c = d.conn()
+    sh = Shell(c, busybox)
+    c.ask(options())
+    mark = "cairn-users-%d" % os.getpid()
+    five = [sh.drv("user%d" % i, "$b stat -c %%u:%%g . >$out; until [ -e go ]; do echo >here; $b usleep 20000; done; : %s" % mark) for i in range(5)]
+    c.send(u64(9) + strings([x.path for x in five]) + u64(0))
+    seen, done = set(), set()
+    end = time.monotonic() + 60
+    while len(done) < 5 and time.monotonic() < end:
+        here = [h for h in glob.glob(d.root + "/var/guix/builds/*/*/*/here") if h not in done]
+        owners = {(os.stat(h).st_uid, os.stat(h).st_gid) for h in here}
+        seen |= owners | ({"too many"} if len(here) > 2 else set())
+        for h in here if len(here) == 2 or len(done) == 4 else []:
+            open(h[:-4] + "go", "w").close()
+            done.add(h)
+        time.sleep(0.02)
+    e = c.end() or c.num() != 1
+    ok("--build-users-group: its members' ids, each for one build", not e and seen == {(61001, 61999), (61002, 61999)}, (e, seen))
+else:
+    ok("--build-users-group # SKIP only root can build as others", True)
 ok("the daemons end", all(x.stop() == 0 for x in running))
 finish()
 E
