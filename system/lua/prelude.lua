@@ -517,7 +517,7 @@ for _, dir in ipairs { "lib", "store", "init", "services", "bootloader", "system
 end
 local LUA_TREE = {
 	"packages/**.lua", "packages/**.patch", "packages/**.config", "packages/**.sh",
-	"packages/**.c", "packages/**.h", "packages/**.fragment", "packages/**.txt", "packages/**.awk",
+	"packages/**.c", "packages/**.h", "packages/**.fragment", "packages/**.txt", "packages/**.awk", "packages/**.sed",
 	"packages/**.scm", "packages/**.pem", "packages/**.mk",
 	"services/**.lua", "system/**.lua", "image/**.lua", "bootloader/**.lua", "examples/**.lua",
 }
