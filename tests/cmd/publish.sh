@@ -97,6 +97,32 @@ refused 405 "POST" -X POST "$url/"
 refused 413 "a body" -X GET -d x "$url/"
 refused 431 "a long header" -H "X: $(head -c 9000 /dev/zero | tr '\0' x)" "$url/"
 
+# One address gets 64 connections, and a request its time: more are closed, the server goes on.
+if command -v python3 >/dev/null; then
+	python3 - "$url" >"$TMP/out" <<'E'
+import socket, sys, time
+host, port = sys.argv[1][7:].split(":")
+many = [socket.create_connection((host, int(port))) for _ in range(80)]
+many[0].sendall(b"GET / HT")  # and nothing more
+began, closed, slow = time.monotonic(), 0, None
+for c in reversed(many[1:]):
+    c.settimeout(0.05 if closed == 16 else 2)
+    try:
+        closed += c.recv(1) == b""
+    except ConnectionResetError:
+        closed += 1
+    except TimeoutError:
+        pass
+many[0].settimeout(30)
+while many[0].recv(100):
+    pass
+print(closed, 5 < time.monotonic() - began < 25)
+E
+	is "connections beyond 64, and a request that does not end" "$(cat "$TMP/out")" "16 True"
+	get "$url/nix-cache-info"
+	is "the server goes on" "$(status)" 200
+fi
+
 # ---- Archives that are kept ------------------------------------------------------------------------------------------------
 publish cached --root "$root" --cache "$TMP/kept" --cache-bypass-threshold 1M -C zstd -C gzip --workers 1
 info=$url/$(hash_part "$big").narinfo

@@ -9,15 +9,18 @@ command -v zstd >/dev/null || { echo "skip: no zstd"; exit 77; }
 unset CAIRN_ROOT XDG_STATE_HOME http_proxy https_proxy all_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY
 export HOME="$TMP"
 exec python3 - "$TMP" "$CAIRN" "${FLIPS:-8}" <<'EOF'
+import gzip
 import http.server
+import lzma
 import os
 import re
-import shutil
+import resource
 import subprocess
 import sys
 import threading
 import time
 import urllib.request
+import zlib
 
 TMP, CAIRN, FLIPS = sys.argv[1], sys.argv[2], int(sys.argv[3])
 failed = count = 0
@@ -85,6 +88,30 @@ NAR = {p: subprocess.run(["zstd", "-dc"], input=CACHE["nar/zstd/" + base(p)], ca
        for p in (tree, top, big)}
 bomb = subprocess.run("head -c 1000000000 /dev/zero | zstd -c -1", shell=True, capture_output=True).stdout
 
+
+
+def big_window():
+    """The archive in a zstd frame that claims a window of 2 GiB."""
+    data = bytearray(subprocess.run(["zstd", "-c"], input=NAR[tree], capture_output=True).stdout)
+    assert not data[4] & 0x20, "no window in the frame"
+    data[5] = 21 << 3
+    return bytes(data)
+
+
+def big_dictionary():
+    """The archive in xz that claims a dictionary of 1.5 GiB."""
+    data = bytearray(lzma.compress(NAR[tree]))
+    size = (data[12] + 1) * 4
+    at = data.index(b"\x21\x01", 12)
+    data[at + 2] = 37
+    data[12 + size - 4:12 + size] = zlib.crc32(bytes(data[12:12 + size - 4])).to_bytes(4, "little")
+    return bytes(data)
+
+
+PACKED = {"bomb": ("zstd", bomb), "window": ("zstd", big_window()), "dictionary": ("xz", big_dictionary()),
+          "members": ("gzip", gzip.compress(b"") * 1000000 + gzip.compress(NAR[tree])),
+          "nested": ("gzip", gzip.compress(gzip.compress(NAR[tree]))),
+          "xz": ("xz", lzma.compress(NAR[tree])), "gzip": ("gzip", gzip.compress(NAR[tree]))}
 requests = []
 done = set()
 
@@ -131,8 +158,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             body = body[:at] + bytes([body[at] ^ 1]) + body[at + 1:]
         if not info and mode == "short":
             body = body[:len(body) // 2]
-        if not info and mode == "bomb":
-            body = bomb
+        if mode in PACKED:
+            body = with_url(body, "nar/zstd/" + base(tree), PACKED[mode][0]) if info else PACKED[mode][1]
         if not info and mode == "gone":
             return self.answer(b"no", 404)
         if mode == "ring":
@@ -165,7 +192,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
-server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+class Server(http.server.ThreadingHTTPServer):
+    def handle_error(self, request, client_address):
+        pass  # who hangs up is what is tested
+
+
+server = Server(("127.0.0.1", 0), Handler)
 threading.Thread(target=server.serve_forever, daemon=True).start()
 URL = f"http://127.0.0.1:{server.server_port}"
 FIELDS = [(tree[11:], "0" + tree[12:]), ("NarHash: sha256:", "NarHash: sha256:0"), ("NarSize: ", "NarSize: 1"),
@@ -222,6 +254,10 @@ check(p.returncode == 1 and asked == 1 and len(requests) == 1, "that nobody has 
 new_store()
 p = realise("plain", tree)
 check(p.returncode == 0 and good(tree), "an archive that is not compressed", p)
+for mode in "xz", "gzip":
+    new_store()
+    p = realise(mode, tree)
+    check(p.returncode == 0 and good(tree), "an archive as " + mode, p)
 new_store()
 p = realise("missing gone-1 good", tree)
 check(p.returncode == 0 and good(tree), "the next cache when one has nothing, and one no archive", p)
@@ -256,9 +292,13 @@ new_store()
 for mode in "short", "gone":
     p = realise(mode, tree)
     check(p.returncode == 100 and empty() and "--fallback" in p.stderr, "an archive that is " + mode, p)
-before = time.monotonic()
-p = realise("bomb", tree)
-check(p.returncode == 100 and empty() and time.monotonic() - before < 30, "SUB-07 an archive that unpacks to a gigabyte", p)
+for mode, what in ("bomb", "unpacks to a gigabyte"), ("window", "claims a window of 2 GiB"), \
+        ("dictionary", "claims a dictionary of 1.5 GiB"), ("members", "is a million members"), ("nested", "is compressed twice"):
+    before = time.monotonic()
+    p = realise(mode, tree)
+    check(p.returncode == 100 and empty() and time.monotonic() - before < 30, "SUB-07 an archive that " + what, p)
+peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10
+check(peak < 400, f"SUB-07 no process took more than 400 MiB ({peak})")
 
 # ---- Words that are wrong -----------------------------------------------------------------------------------------------
 # The cache remembers what it was told, each time of another URL.
