@@ -103,6 +103,29 @@ x = sh.drv("open", "$b mkdir $out; $b chmod 777 $out")
 e = build(x)
 ok("OUT-11 one that others may write to", e and "suspicious" in e and clean(x), (e, left(x.name)))
 
+# ---- derivations ----
+for n, (kw, want) in enumerate([
+    (dict(builder="busybox"), ""), (dict(builder="/proc/self/exe"), "outside the store"), (dict(builder="/proc/1/exe"), ""), (dict(builder="/bin/sh"), ""),
+    (dict(builder=sh.item), ""), (dict(builder="builtin:nothing"), "unsupported builtin"), (dict(builder=""), ""), (dict(builder=STORE + "/../../bin/sh"), ""),
+]):
+    x = Drv("builder%d" % n, kw["builder"], ("sh", "-c", "echo >$out"), {}, [sh.item]).add(c)
+    e = build(x)
+    ok("DRV-06 the builder '%s'" % kw["builder"], e and want in e and c.status == 100 and clean(x), e)
+for n, name in enumerate(["", "a=b", "=x", "LD_PRELOAD=/x"]):
+    x = sh.drv("name%d" % n, "echo >$out", env={name: "x"})
+    e = build(x)
+    ok("DRV-07 a variable '%s'" % name, e and "malformed entry" in e and c.status == 100, e)
+x = sh.drv("env", "echo \"$LD_PRELOAD $PATH $HOME\" >$out", env={"LD_PRELOAD": "/evil.so", "BASH_FUNC_x%%": "() { echo evil; }", "PATH": "/evil", "HOME": "/evil"})
+e = build(x)
+ok("DRV-07 variables reach the builder alone", e is None and open(d.root + x.out).read() == "/evil.so /evil /evil\n", (e, c.said))
+program = "(begin (system \"touch %s/evil\") (lambda args (system* \"touch\" \"%s/evil\") \"http://127.0.0.1:1/\"))" % (tmp, tmp)
+assert c.ask(u64(8), s("mirrors"), s(program), strings([])) is None
+mirrors = c.str().decode()
+x = Drv("fetched", "builtin:download", (), {"url": '"http://127.0.0.1:1/x"', "content-addressed-mirrors": mirrors, "mirrors": mirrors}, [mirrors],
+        fixed=("sha256", "0" * 64)).add(c)
+e = build(x)
+ok("DRV-10 data that are a program", e and not os.path.exists(tmp + "/evil") and clean(x), e)
+
 # ---- processes ----
 x = sh.drv("writer", "echo 1 >$out; (trap '' TERM HUP; $b setsid $b sh -c 'while :; do echo %s; done >>$out 2>/dev/null' &) ; $b usleep 20000" % mark)
 e = build(x)
