@@ -43,7 +43,7 @@ refused("a host that is none", ["--listen", "[::1"], "no place to listen", 65)
 refused("too many sockets", ["--listen=localhost:1"] * 17, "at most", 65)
 ok("nothing is left of them", os.listdir(tmp + "/refused") == [], os.listdir(tmp + "/refused"))
 text = subprocess.run([cairn, "daemon", "--help"], capture_output=True, text=True).stdout
-known = """build-users-group no-offload cache-failures cores max-jobs max-silent-time timeout rounds debug chroot-directory
+known = """build-users-group no-substitutes substitute-urls no-offload cache-failures cores max-jobs max-silent-time timeout rounds debug chroot-directory
 disable-chroot isolate-host-loopback log-compression discover disable-deduplication gc-keep-outputs gc-keep-derivations
 impersonate-linux-2.6 lose-logs system listen""".split()
 ok("guix-daemon's options have their names", all("--" + x in text for x in known), [x for x in known if "--" + x not in text])

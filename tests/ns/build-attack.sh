@@ -103,6 +103,20 @@ x = sh.drv("open", "$b mkdir $out; $b chmod 777 $out")
 e = build(x)
 ok("OUT-11 one that others may write to", e and "suspicious" in e and clean(x), (e, left(x.name)))
 
+deps, big = [], bytearray(b"." * (48 * 65536))
+for n in range(48):  # each across another border of 64 KiB, each at another place in it
+    assert c.ask(u64(8), s("dep%d" % n), s("dep"), strings([])) is None
+    deps.append(c.str().decode())
+    at = 65536 * (n + 1) - 40 + n if n < 46 else len(big)
+    big[at : at + 32] = deps[-1][11:43].encode()[: len(big) - at]
+assert c.ask(u64(7), s("big"), u64(1, 1), s("sha256"), file_nar(bytes(big))) is None
+big = c.str().decode()
+name, target = deps[46][11:43], deps[47]
+x = sh.drv("scanned", "$b mkdir $out; $b cat %s >$out/file; echo >$out/x-%s-x; $b ln -s %s/none $out/link" % (big, name, target), sources=[big, *deps])
+e = build(x)
+refs = c.list() if e is None and c.ask(u64(5), s(x.out)) is None else e
+ok("OUT-04 references across borders, in names and in targets", refs == sorted(deps), len(refs or []))
+
 # ---- derivations ----
 for n, (kw, want) in enumerate([
     (dict(builder="busybox"), ""), (dict(builder="/proc/self/exe"), "outside the store"), (dict(builder="/proc/1/exe"), ""), (dict(builder="/bin/sh"), ""),

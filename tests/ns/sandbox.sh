@@ -78,6 +78,12 @@ sed -i "s/MARK/$mark/" "$TMP/conf/facts.lua"
 
 n=0
 failed=0
+id_of() { # the name of the attack
+	case $1 in
+	umount-* | remount-* | nested-* | *-input) printf 'SBX-13 ' ;;
+	write-sysrq) printf 'SBX-10 ' ;;
+	esac
+}
 check() { # NAME WANTED-LINE
 	n=$((n + 1))
 	if grep -qxF -- "$2" "$facts"; then
@@ -126,10 +132,10 @@ facts_as() { # WHO COMMAND...
 	check "no signal ignored" "ignored 0000000000000000"
 	for x in write-root write-input unlink-input chmod-setuid chmod-setgid mknod umount-proc umount-input \
 		remount-input write-sysrq raw-socket nested-remount nested-umount nested-write; do
-		check "$x is refused" "cannot $x"
+		check "$(id_of "$x")$x is refused" "cannot $x"
 	done
 	for x in chmod fchmodat fchmodat2 open mknod x32-chmod x32-fchmodat2 i386-chmod i386-fchmodat i386-fchmodat2 i386-creat; do
-		check "a set-id bit by $x" "cannot set-$x"
+		check "SBX-01 a set-id bit by $x" "cannot set-$x"
 	done
 	for x in find-key vsock i386-socketcall peek-init trace-init init-exe init-fd init-environ kill-init; do
 		check "$x" "cannot $x"
