@@ -1,0 +1,30 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+# CR-01, CR-02, CR-06: a sample of what tests/soak/store-calls.soak tries at every system call.
+# timeout: 120
+import os
+import random
+import shutil
+import sys
+
+sys.path.insert(0, os.path.join(os.environ["SRC"], "tests/cmd"))
+import store_calls
+
+if not shutil.which("strace"):
+    print("skip: no strace")
+    sys.exit(77)
+rnd = random.Random(int(os.environ.get("SEED", "1")))
+world = store_calls.World(os.environ["TMP"])
+bad = n = 0
+for name in store_calls.OPERATIONS:
+    calls = world.calls(name)
+    for fault in store_calls.FAULTS:
+        for number in rnd.sample(range(1, calls), 2 if fault.startswith("signal") else 1):
+            n += 1
+            wrong = world.trial(name, fault, number)
+            bad += wrong is not None
+            print(f"{'not ok' if wrong else 'ok'} {n} - {name}, {fault} at call {number} of {calls}")
+            if wrong:
+                print("#", wrong.replace("\n", "\n# "))
+print(f"1..{n}")
+sys.exit(bad > 0)
