@@ -38,13 +38,16 @@ static const struct {
 	const char *name;
 	unsigned in;
 } keys[KEY_MAX] = {
+	[KEY_ALLOW_SUBSTITUTES] = { "allowSubstitutes", IN_BOTH },
 	[KEY_ALLOWED_REFERENCES] = { "allowedReferences", IN_BOTH },
 	[KEY_ALLOWED_REQUISITES] = { "allowedRequisites", IN_BOTH },
 	[KEY_DISALLOWED_REFERENCES] = { "disallowedReferences", IN_BOTH },
 	[KEY_DISALLOWED_REQUISITES] = { "disallowedRequisites", IN_BOTH },
 	[KEY_EXPORT_REFERENCES_GRAPH] = { "exportReferencesGraph", IN_BOTH },
 	[KEY_IMPURE_ENV_VARS] = { "impureEnvVars", IN_BOTH },
+	[KEY_MACHINE_FEATURES] = { "requiredSystemFeatures", IN_BOTH },
 	[KEY_PASS_AS_FILE] = { "passAsFile", IN_NIX },
+	[KEY_PREFER_LOCAL_BUILD] = { "preferLocalBuild", IN_BOTH },
 	[KEY_REQUIRED_SYSTEM_FEATURES] = { "requiredSystemFeatures", IN_NIX },
 };
 
@@ -66,4 +69,9 @@ int dialect_parse(struct slice name, enum dialect *ret)
 const char *dialect_key(enum dialect d, enum drv_key key)
 {
 	return keys[key].in & (1U << d) ? keys[key].name : NULL;
+}
+
+const char *dialect_key_name(enum drv_key key)
+{
+	return keys[key].name;
 }

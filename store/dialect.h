@@ -34,13 +34,16 @@ int dialect_parse(struct slice name, enum dialect *ret);
 
 /* What a variable of a derivation means to the daemon beyond being passed to the builder. */
 enum drv_key {
+	KEY_ALLOW_SUBSTITUTES,
 	KEY_ALLOWED_REFERENCES,
 	KEY_ALLOWED_REQUISITES,
 	KEY_DISALLOWED_REFERENCES,
 	KEY_DISALLOWED_REQUISITES,
 	KEY_EXPORT_REFERENCES_GRAPH,
 	KEY_IMPURE_ENV_VARS,
+	KEY_MACHINE_FEATURES, /* where to build; KEY_REQUIRED_SYSTEM_FEATURES: whether here */
 	KEY_PASS_AS_FILE,
+	KEY_PREFER_LOCAL_BUILD,
 	KEY_REQUIRED_SYSTEM_FEATURES,
 	KEY_MAX
 };
@@ -48,3 +51,5 @@ enum drv_key {
 /* The variable's name when it has its meaning in dialect d, else NULL: it is then a variable like
  * any other. */
 const char *dialect_key(enum dialect d, enum drv_key key);
+/* The name of a variable that has its meaning in every dialect. */
+const char *dialect_key_name(enum drv_key key);

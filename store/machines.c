@@ -182,7 +182,7 @@ bool machine_fits(const struct machine *m, const struct drv *d)
 {
 	static const struct slice none = { "", 0 };
 	bool found;
-	struct slice required = drv_env(d, "requiredSystemFeatures", &found);
+	struct slice required = drv_env(d, dialect_key_name(KEY_MACHINE_FEATURES), &found);
 	if (!found)
 		required = none;
 	return has_piece(m->systems, slice_of(d->system), ",") &&

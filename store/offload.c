@@ -75,7 +75,7 @@ int offload_take(struct session *s, const struct drv *d, struct offload_place *r
 	struct offload_place best = { NULL, -1 };
 	uint64_t best_load = 0, now = loop_now();
 	bool found, busy = false;
-	struct slice local = drv_env(d, "preferLocalBuild", &found);
+	struct slice local = drv_env(d, dialect_key_name(KEY_PREFER_LOCAL_BUILD), &found);
 	*ret = best;
 	if (s->policy.no_offload || s->no_offload || (found && slice_is(local, "1")))
 		return 0;

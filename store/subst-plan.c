@@ -117,7 +117,7 @@ static bool is_wanted(const struct need *n, const char *id)
 static bool is_allowed(const struct drv *d)
 {
 	bool found;
-	struct slice v = drv_env(d, "allowSubstitutes", &found);
+	struct slice v = drv_env(d, dialect_key_name(KEY_ALLOW_SUBSTITUTES), &found);
 
 	return !found || slice_is(v, "1");
 }

@@ -92,8 +92,10 @@ for dialect in ("guix", "nix"):
     st.row("requiredSystemFeatures", "one that is not" if nix else "a variable like others",
            error(got, "quantum") if nix else got == "[quantum]\n", got)
 
-    # Variables without a meaning where a derivation is built here anyway, and one of neither.
-    for key in ("preferLocalBuild", "allowSubstitutes", "__structuredAttrs", "__noChroot", "__impureHostDeps"):
+    for key in ("preferLocalBuild", "allowSubstitutes"):  # what they keep off is in tests of other machines and of substitutes
+        got = st.build(key, "echo \"[$%s]\" >$out" % key, {key: "1" if key[0] == "p" else ""})
+        st.row(key, "is built here", got == ("[1]\n" if key[0] == "p" else "[]\n"), got)
+    for key in ("__structuredAttrs", "__noChroot", "__impureHostDeps"):  # without a meaning
         got = st.build(key.strip("_"), "echo \"[$%s]\" >$out; [ ! -e /bin ] || echo host >>$out" % key, {key: "1"})
         ok("%s: %s changes nothing" % (st.dialect, key), got == "[1]\n", got)
     ok(st.dialect + ": the daemon ends", st.d.stop() == 0)

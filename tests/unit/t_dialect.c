@@ -29,13 +29,16 @@ TEST(keys_of_each_dialect)
 		const char *name;
 		bool guix, nix;
 	} rows[] = {
+		{ KEY_ALLOW_SUBSTITUTES, "allowSubstitutes", true, true },
 		{ KEY_ALLOWED_REFERENCES, "allowedReferences", true, true },
 		{ KEY_ALLOWED_REQUISITES, "allowedRequisites", true, true },
 		{ KEY_DISALLOWED_REFERENCES, "disallowedReferences", true, true },
 		{ KEY_DISALLOWED_REQUISITES, "disallowedRequisites", true, true },
 		{ KEY_EXPORT_REFERENCES_GRAPH, "exportReferencesGraph", true, true },
 		{ KEY_IMPURE_ENV_VARS, "impureEnvVars", true, true },
+		{ KEY_MACHINE_FEATURES, "requiredSystemFeatures", true, true },
 		{ KEY_PASS_AS_FILE, "passAsFile", false, true },
+		{ KEY_PREFER_LOCAL_BUILD, "preferLocalBuild", true, true },
 		{ KEY_REQUIRED_SYSTEM_FEATURES, "requiredSystemFeatures", false, true },
 	};
 
@@ -46,6 +49,7 @@ TEST(keys_of_each_dialect)
 
 		CHECK_INT(guix != NULL, rows[i].guix);
 		CHECK_INT(nix != NULL, rows[i].nix);
+		CHECK_STR(dialect_key_name(rows[i].key), rows[i].name);
 		if (guix)
 			CHECK_STR(guix, rows[i].name);
 		if (nix)
