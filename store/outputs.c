@@ -126,8 +126,10 @@ static int check_hash(struct outputs *o, struct output *out, struct err *e)
 		return out->info.ca ? 0 : err_set(e, -ENOMEM, "out of memory");
 	}
 	char a[DIGEST_TEXT_MAX], b[DIGEST_TEXT_MAX];
-	digest_base32(&want, a);
-	digest_base32(&got, b);
+	void (*format)(const struct digest *, char *) =
+		algo == DIGEST_MD5 ? digest_hex : digest_base32; /* as Guix's clients expect */
+	format(&want, a);
+	format(&got, b);
 	session_trace(o->b->s, "hash-mismatch %s %s %s %s", out->o->path, out->o->algo, a, b);
 	digest_hex(&want, a);
 	digest_hex(&got, b);

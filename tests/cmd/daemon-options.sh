@@ -62,10 +62,14 @@ assert tcp.ask(u64(8), s("x"), s("y"), strings([])) is None
 item = tcp.str().decode()
 assert tcp.ask(u64(23)) is None and tcp.list() == [item]
 ok("both see one store", unix.ask(u64(1), s(item)) is None and unix.num() == 1)
+bad = Drv("bad", "/none").add(tcp)
+tcp.ask(options(keep_failed=1))
+e = tcp.ask(u64(9), strings([bad.path]), u64(0))
+ok("over TCP no failed build is kept", e and b"keeping" not in tcp.said and not os.path.exists(d.root + "/var/guix/failed"), (e, tcp.said))
 e = tcp.ask(u64(20, 2), strings([]), u64(0, 2**64 - 1, 0, 0, 0))
 ok("over TCP nothing is collected", e and "TCP" in e and unix.ask(u64(1), s(item)) is None and unix.num() == 1, e)
 e = unix.ask(u64(20, 0), strings([]), u64(0, 0, 0, 0, 0))
-ok("over the other it is", e is None and unix.list() == [item] and [unix.num(), unix.num()] == [0, 0], e)
+ok("over the other it is", e is None and unix.list() == sorted([item, bad.path]) and [unix.num(), unix.num()] == [0, 0], e)
 users = d.root + "/var/guix/profiles/per-user"
 me = pwd.getpwuid(os.getuid()).pw_name
 ok("a directory for the user's profiles", sorted(os.listdir(users)) == [me] and os.stat(users + "/" + me).st_uid == os.getuid()
@@ -84,7 +88,7 @@ if root_user:
     c = Conn(tmp + "/a/two")
     os.seteuid(0)
     os.setegid(0)
-    ok("another user has his", c.ask(u64(23)) is None and c.list() == [item] and os.stat(users + "/nobody").st_uid == nobody.pw_uid)
+    ok("another user has his", c.ask(u64(23)) is None and c.list() == sorted([item, bad.path]) and os.stat(users + "/nobody").st_uid == nobody.pw_uid)
     e = c.ask(u64(35, 0, 1))
     ok("but no rights", e and "not allowed to repair" in e, e)
     c.close()

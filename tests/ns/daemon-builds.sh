@@ -64,6 +64,17 @@ wrong = sh.drv("wrong", "echo x >$out", fixed=("sha256", "0" * 64))
 e = build(c, wrong)
 ok("trace of a wrong hash", lines(c, "hash-mismatch") == ["@ hash-mismatch %s sha256 %s %s" % (
     wrong.out, "0" * 52, base32(hashlib.sha256(b"x\n").digest()))], (e, c.said))
+for algo, digest in [("md5", "0" * 32), ("r:sha256", "0" * 64)]:
+    wrong = sh.drv("wrong", "echo x >$out", fixed=(algo, digest))
+    e = build(c, wrong)
+    got = hashlib.md5(b"x\n").hexdigest() if algo == "md5" else base32(hashlib.sha256(file_nar("x\n")).digest())
+    ok("of a wrong %s" % algo, lines(c, "hash-mismatch") == ["@ hash-mismatch %s %s %s %s" % (wrong.out, algo, "0" * (32 if algo == "md5" else 52), got)],
+       (e, c.said))
+two = sh.drv("two", "echo >$out; echo >$lib", outputs=["out", "lib"])
+ok("an output by name", build(c, two.path + "!lib") is None and os.path.exists(d.root + two.paths["lib"]))
+ok("several", build(c, two.path + "!out,lib", two.path) is None and c.said == b"", c.said)
+e = build(c, two.path + "!doc")
+ok("one that it has not", e and "no output `doc'" in e, e)
 c.ask(options(more=[("multiplexed-build-output", "true")]))
 many = [sh.drv("many%d" % i, "echo out %d; echo >$out" % i) for i in range(3)]
 e = build(c, *many)
