@@ -17,11 +17,15 @@ return service.service_type {
 		host_loopback = schema.boolean { default = false, doc = "builders of fixed outputs reach 127.0.0.1 of the machine" },
 		substitute_urls = schema.list(schema.string { pattern = "^%l+://[^%s]+$", what = "the URL of a cache" },
 			{ default = {}, doc = "caches to ask before a build" }),
+		git = schema.boolean { default = false, doc = "have git, for derivations that fetch repositories" },
 		activate = schema.boolean { default = false, doc = "start at the first connection" },
 		extra_arguments = schema.list(schema.template {}, { default = {} }),
 	},
 	extend = function(s)
 		local exec = { tools.cairn .. "/bin/cairn", "daemon", "--slirp4netns=" .. tools.slirp4netns .. "/bin/slirp4netns" }
+		if s.git then
+			exec[#exec + 1] = "--git=" .. require "packages.git" .. "/bin/git"
+		end
 		if not s.host_loopback then
 			exec[#exec + 1] = "--isolate-host-loopback"
 		end

@@ -115,7 +115,8 @@ static int start_builtin(struct build *b, int write_end, struct err *e)
 	const char *name = b->drv->builder + strlen(BUILTIN);
 	bool nix = b->s->l->dialect == DIALECT_NIX;
 	auto_str struct str mirrors = STR_INIT;
-	if (strcmp(name, nix ? "fetchurl" : "download") != 0)
+	bool is_git = !nix && strcmp(name, "git-download") == 0;
+	if (!is_git && strcmp(name, nix ? "fetchurl" : "download") != 0)
 		return err_set(e, -ERR_BUILD, "unsupported builtin function '%s'", name);
 	int r = nix ? 0 : read_mirrors(b, &mirrors, e);
 	if (r)
@@ -128,6 +129,8 @@ static int start_builtin(struct build *b, int write_end, struct err *e)
 			      .id = { SANDBOX_UID, SANDBOX_GID, b->id.uid, b->id.gid,
 				      b->id.lock >= 0 },
 			      .root = b->s->work.fd,
+			      .git = b->s->policy.git,
+			      .is_git = is_git,
 			      .plain = nix,
 			      .mirrors = mirrors.len ? mirrors.buf : NULL,
 			      .dirfd = b->out,

@@ -47,6 +47,8 @@ static const struct cmd_opt options[] = {
 	  "keep the derivations of what lives (default yes)" },
 	{ "gc-keep-outputs", 0, CMD_YESNO, offsetof(struct ctx, keep_outputs), "yes|no",
 	  "keep the outputs of derivations that live (default no)" },
+	{ "git", 0, CMD_STR, offsetof(struct ctx, policy.git), "FILE",
+	  "program that fetches repositories (default: from PATH)" },
 	{ "impersonate-linux-2.6", 0, CMD_FLAG, offsetof(struct ctx, policy.old_kernel), NULL,
 	  "show builders a Linux 2.6" },
 	{ "isolate-host-loopback", 0, CMD_FLAG, offsetof(struct ctx, policy.isolate), NULL,

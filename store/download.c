@@ -9,6 +9,7 @@
 #include "lib/path.h"
 #include "lib/size.h"
 #include "store/fetch.h"
+#include "store/gitfetch.h"
 #include "store/helper.h"
 #include "store/localfile.h"
 #include "store/scheme.h"
@@ -19,6 +20,7 @@ struct job {
 	struct digest want;
 	bool recursive; /* the hash is of a NAR: only the file system can tell */
 	const char *item;
+	struct gitfetch git;
 };
 
 /* ---- Reading the derivation ------------------------------------------------------------------ */
@@ -92,6 +94,21 @@ static int read_urls(const struct download *d, struct job *j, struct slice url, 
 		       : r;
 }
 
+/* A tree: the daemon itself sees whether it has the hash. */
+static int read_git_job(const struct download *d, struct job *j, struct err *e)
+{
+	int r = read_hash(d->drv, j, e);
+	if (!r && !j->recursive)
+		r = err_set(e, -ERR_BUILD, "builtin:git-download makes a tree, not a file");
+	if (!r)
+		r = gitfetch_read(&j->a, d->drv, &j->git, e);
+	if (!r)
+		r = helper_find(d->git, "git", j->git.program, e);
+	j->git.name = d->name;
+	j->item = d->drv->outputs[0].path;
+	return r;
+}
+
 static int read_job(const struct download *d, struct job *j, struct err *e)
 {
 	bool found;
@@ -154,12 +171,19 @@ static void child_main(void *arg)
 {
 	struct job *j = arg;
 	struct err e = ERR_INIT;
-	print_line("@ download-started %s %s -", j->item, j->f.urls[0]);
-	int r = fetch_run(&j->f, &e);
+	const char *url = j->git.url ? j->git.url : j->f.urls[0];
+	print_line("@ download-started %s %s -", j->item, url);
+	int r = 0;
+	if (!j->git.url)
+		r = fetch_run(&j->f, &e);
+	else if (chdir("/work") < 0)
+		r = err_sys(&e, "cannot enter /work");
+	else
+		r = gitfetch_run(&j->git, &e);
 	if (r)
 		print_line("%s", e.msg);
 	else
-		print_line("@ download-succeeded %s %s -", j->item, j->f.urls[0]);
+		print_line("@ download-succeeded %s %s -", j->item, url);
 	_exit(r ? 1 : 0);
 }
 
@@ -197,7 +221,10 @@ static int start(const struct download *d, struct job *j, struct proc *ret, stru
 	helper_add_paths(paths, helper_system_paths);
 	helper_add_paths(paths, helper_network_paths);
 	helper_add_paths(paths, own);
-	add_local_mirrors(&j->a, paths);
+	if (d->is_git)
+		gitfetch_add_paths(&j->git, &j->a, paths);
+	else
+		add_local_mirrors(&j->a, paths);
 	helper_read_resolv(&resolv);
 	const struct helper_file files[] = { { "/etc/resolv.conf", resolv.buf }, { NULL, NULL } };
 	int fds[] = { null, d->log, d->log, d->dirfd };
@@ -208,6 +235,7 @@ static int start(const struct download *d, struct job *j, struct proc *ret, stru
 			    .root = d->root,
 			    .paths = paths,
 			    .files = files,
+			    .dir = d->is_git ? d->dirfd : 0,
 			    .fds = fds,
 			    .nfds = ARRAY_LEN(fds),
 			    .filter = &filter,
@@ -219,7 +247,7 @@ static int start(const struct download *d, struct job *j, struct proc *ret, stru
 int download_start(const struct download *d, struct proc *ret, struct err *e)
 {
 	struct job j = { .a = ARENA_INIT };
-	int r = read_job(d, &j, e);
+	int r = d->is_git ? read_git_job(d, &j, e) : read_job(d, &j, e);
 	if (!r)
 		r = start(d, &j, ret, e);
 	arena_done(&j.a);

@@ -49,6 +49,25 @@ void helper_add_paths(const char *paths[HELPER_PATHS_MAX], const char *const *mo
 	paths[n] = NULL;
 }
 
+int helper_find(const char *name, const char *usual, char ret[PATH_MAX], struct err *e)
+{
+	const char *path = getenv("PATH");
+	if (name) {
+		int n = snprintf(ret, PATH_MAX, "%s", name);
+		return name[0] == '/' && n < PATH_MAX && access(name, X_OK) == 0
+			       ? 0
+			       : err_sys(e, "cannot execute %s", name);
+	}
+	for (const char *p = path; p && *p;) {
+		size_t n = strcspn(p, ":");
+		int len = snprintf(ret, PATH_MAX, "%.*s/%s", (int)n, p, usual);
+		if (*p == '/' && len > 0 && len < PATH_MAX && access(ret, X_OK) == 0)
+			return 0;
+		p += n + (p[n] == ':');
+	}
+	return err_set(e, -ERR_NOTFOUND, "%s is not installed", usual);
+}
+
 void helper_read_resolv(struct str *out)
 {
 	struct stat st;
@@ -62,7 +81,7 @@ void helper_read_resolv(struct str *out)
 struct child {
 	struct cell cell;
 	const struct helper *b;
-	int place;
+	int place, work;
 	int sources[HELPER_PATHS_MAX];
 };
 
@@ -70,6 +89,8 @@ struct child {
 static void open_sources(struct child *c)
 {
 	c->place = cell_reopen(&c->cell, c->b->root);
+	if (c->b->dir > 0)
+		c->work = cell_reopen(&c->cell, c->b->dir);
 	for (size_t i = 0; c->b->paths[i]; i++) {
 		if (i == HELPER_PATHS_MAX)
 			cell_die(&c->cell, 'S', "too many paths");
@@ -107,6 +128,12 @@ static void make_files(struct child *c)
 	for (size_t i = 0; c->b->paths[i]; i++)
 		if (c->sources[i] >= 0)
 			show_path(c, c->b->paths[i], c->sources[i]);
+	if (c->b->dir > 0) {
+		char source[32];
+		snprintf(source, sizeof(source), "/proc/self/fd/%d", c->work);
+		cell_make_dir(&c->cell, "work", 0755);
+		cell_bind(&c->cell, source, "work", CELL_MOUNT_SAFE);
+	}
 	for (const struct helper_file *f = c->b->files; f->path; f++)
 		if (f->text) {
 			make_parent(c, f->path);

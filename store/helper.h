@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <limits.h>
 #include <stddef.h>
 
 #include "lib/proc.h"
@@ -26,6 +27,7 @@ struct helper {
 	const char *const
 		*paths; /* shown read-only under their names, where they exist; NULL-ended */
 	const struct helper_file *files; /* ended by a path NULL */
+	int dir;			 /* what is to be found, writable, as /work; 0: none */
 	const int *fds;			 /* become 0, 1, ...; at least three */
 	size_t nfds;
 	const struct filter_prog *filter;
@@ -43,5 +45,7 @@ extern const char *const helper_system_paths[];
 extern const char *const helper_network_paths[];
 /* Append; both NULL-ended, and what there is no room for is left out. */
 void helper_add_paths(const char *paths[HELPER_PATHS_MAX], const char *const *more);
+/* A program by the absolute path name, or called usual and found in PATH. */
+int helper_find(const char *name, const char *usual, char ret[PATH_MAX], struct err *e);
 /* The machine's /etc/resolv.conf as a copy: it may be a link, change, or be no file at all. */
 void helper_read_resolv(struct str *out);

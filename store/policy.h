@@ -19,7 +19,7 @@ struct policy {
 	bool drop_derivations;	 /* … and not the derivations of live outputs */
 	bool no_offload;	 /* nothing is built on other machines */
 	bool isolate;		 /* builders of fixed outputs do not reach the machine's loopback */
-	const char *slirp;	 /* program; NULL: looked up in PATH */
+	const char *slirp, *git; /* programs; NULL: looked up in PATH */
 	const char *system;	 /* for which is built besides this machine's own; NULL: none */
 	const char *const *dirs; /* pairs inside, outside, for every sandbox; NULL-ended; NULL */
 	const char *substitute_urls; /* blank-separated; NULL: none */

@@ -296,8 +296,9 @@ static int op_subst_urls(struct req *q)
 
 static int op_builtins(struct req *q)
 {
-	wr_u64(&q->reply, 1);
+	wr_u64(&q->reply, 2);
 	wr_cstr(&q->reply, "download");
+	wr_cstr(&q->reply, "git-download");
 	return request_ready(q);
 }
 

@@ -37,28 +37,9 @@
 
 /* ---- Helper ---------------------------------------------------------------------------------- */
 
-static int find_program(const char *name, char ret[PATH_MAX], struct err *e)
-{
-	const char *path = getenv("PATH");
-	if (name && strchr(name, '/')) {
-		int n = snprintf(ret, PATH_MAX, "%s", name);
-		return name[0] == '/' && n < PATH_MAX && access(name, X_OK) == 0
-			       ? 0
-			       : err_sys(e, "cannot execute %s", name);
-	}
-	for (const char *p = path; p && *p;) {
-		size_t n = strcspn(p, ":");
-		int len = snprintf(ret, PATH_MAX, "%.*s/slirp4netns", (int)n, p);
-		if (*p == '/' && len > 0 && len < PATH_MAX && access(ret, X_OK) == 0)
-			return 0;
-		p += n + (p[n] == ':');
-	}
-	return err_set(e, -ERR_NOTFOUND, "slirp4netns is not installed");
-}
-
 int slirp_find(const char *name, char ret[PATH_MAX], struct err *e)
 {
-	int r = find_program(name, ret, e);
+	int r = helper_find(name, "slirp4netns", ret, e);
 	if (r)
 		return r;
 	auto_fd int fd = open(TUN_FILE, O_RDWR | O_CLOEXEC);

@@ -54,7 +54,7 @@ ok("by hash part", c.ask(u64(29), s("3qfa38x5ns7r5wn2mjnd2vnrsj1wircv")) is None
 ok("by a hash part nobody has", c.ask(u64(29), s("0" * 32)) is None and c.str() == b"")
 ok("temporary root", c.ask(u64(11), s(text)) is None and c.num() == 1)
 ok("ensures", c.ask(u64(10), s(text)) is None and c.num() == 1)
-ok("builtins", c.ask(u64(80)) is None and c.list() == ["download"])
+ok("builtins", c.ask(u64(80)) is None and c.list() == ["download", "git-download"])
 ok("substitute URLs", c.ask(u64(81)) is None and c.list() == [])
 pairs = [("print-extended-build-trace", "1"), ("multiplexed-build-output", "true"), ("build-max-jobs", "3"), ("locale", "C")]
 ok("Guix's options", c.ask(u64(19, 1, 0, 0, 0, 1, 0, 0, 1, 0, len(pairs)), b"".join(s(a) + s(b) for a, b in pairs)) is None)
