@@ -220,7 +220,7 @@ TEST(nix_signature)
 	CHECK(!trust_check_nix(&t, SLICE(""), SLICE(NIX_TEXT)));
 	CHECK(!trust_check_nix(&t, SLICE(":"), SLICE(NIX_TEXT)));
 	/* the order of the curve added to the second half */
-	CHECK_INT(base64_decode((struct slice){ NIX_SIG + 7, strlen(NIX_SIG) - 7 }, &bytes), 0);
+	CHECK_INT(base64_decode((struct slice){ &NIX_SIG[7], strlen(NIX_SIG) - 7 }, &bytes), 0);
 	for (int i = 0; i < 32; i++) {
 		carry += (unsigned char)bytes.buf[32 + i] + (unsigned char)order[i];
 		bytes.buf[32 + i] = (char)carry;
