@@ -367,6 +367,10 @@ static void trace_line(struct progress *p, struct slice line)
 		(void)word(&rest);
 		struct slice log = word(&rest);
 		started(p, drv, log, number(word(&rest)));
+	} else if (slice_is(what, "substituter-started") && !p->o.quiet) {
+		auto_free char *path = dup_slice(drv);
+		struct slice name = job_name(path ? path : "");
+		say(p, "fetching %.*s", (int)name.n, name.p);
 	} else if (slice_is(what, "build-succeeded")) {
 		finished(p, drv, true, SLICE(""));
 	} else if (slice_is(what, "build-failed")) {

@@ -243,6 +243,7 @@ check(p.returncode == 1 and "not authorized" in p.stderr and empty(), "a key tha
 new_store()
 p = realise("good", top)
 check(p.returncode == 0 and good(top) and good(tree), "a path and what it refers to", p)
+check(p.stderr == "fetching tree\nfetching top\n", "what is fetched is told", p)
 check(run("store", "verify", "--root", ROOT).returncode == 0, "the store is whole")
 requests.clear()
 p = realise("good", top)
