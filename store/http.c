@@ -161,6 +161,13 @@ static int more(struct http_conn *c, uint64_t deadline)
 	return 0;
 }
 
+bool http_ready(const struct http_conn *c, int ms)
+{
+	struct pollfd p = { .fd = c->fd, .events = POLLIN };
+
+	return c->in.len || poll(&p, 1, ms) > 0;
+}
+
 int http_next(struct http_conn *c, struct arena *a)
 {
 	uint64_t deadline = loop_now() + (c->in.len ? HEAD_SECONDS : IDLE_SECONDS) * SECOND;

@@ -38,6 +38,8 @@ struct http_conn {
 	uint64_t started, sent; /* ns; bytes */
 };
 
+/* Whether more of a request is there within ms. */
+bool http_ready(const struct http_conn *c, int ms);
 /* Wait for a request, parse it; 0, a status, or a negative code at the end of the connection. The
  * head has to come within some seconds. */
 int http_next(struct http_conn *c, struct arena *a);

@@ -16,6 +16,7 @@
 #include "store/http.h"
 
 #define REQUESTS_MAX 10000 /* of one connection */
+#define PAUSE_MS     200   /* between requests, after which it needs no store */
 #define NARINFO_TYPE "application/x-nix-narinfo"
 
 struct visit {
@@ -452,6 +453,10 @@ void publish_serve(const struct publish *p, int fd)
 	struct visit v = { .p = p, .c = &c, .a = ARENA_INIT };
 
 	for (int i = 0; i < REQUESTS_MAX; i++) {
+		if (v.store && !http_ready(&c, PAUSE_MS)) {
+			store_close(v.store); /* the daemon has only so many connections */
+			v.store = NULL;
+		}
 		int r = http_next(&c, &v.a);
 
 		if (r < 0)
