@@ -341,7 +341,8 @@ static int take_slot(struct goals *g, struct goal *goal, struct err *e)
 {
 	if (goal->builtin)
 		return g->downloads < DOWNLOADS_MAX ? 0 : -EAGAIN;
-	int away = goal->check ? 0 : offload_take(g->s, goal->drv, &goal->place, e);
+	bool here = goal->check || g->s->rounds > 1; /* there it would be valid already */
+	int away = here ? 0 : offload_take(g->s, goal->drv, &goal->place, e);
 	goal->away = goal->place.m != NULL;
 	if (goal->away || (away && away != -EAGAIN))
 		return away;

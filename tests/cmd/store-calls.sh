@@ -13,6 +13,7 @@ import store_calls
 if not shutil.which("strace"):
     print("skip: no strace")
     sys.exit(77)
+store_calls.go_alone()
 rnd = random.Random(int(os.environ.get("SEED", "1")))
 world = store_calls.World(os.environ["TMP"])
 bad = n = 0

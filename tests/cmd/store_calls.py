@@ -1,28 +1,37 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One system call of an addition, a collection or a repairing check is the last of its process, or fails.
+"""One system call of the daemon, during an addition, a collection or a repairing check, is the last of its
+process, or fails.
 
 Afterwards the store is sound and has what a root holds, the same operation works, and a collection leaves
-nothing but what is held. strace does the work, in client and daemon alike: the n-th call of either.
+nothing but what is held. strace does the work; it is attached to a daemon that waits, so that no call of the
+program loader or of the client is among those that are tried.
 """
+import glob
 import os
+import re
 import shutil
 import signal
 import subprocess
+import sys
+import time
 
 OPERATIONS = ("add", "gc", "verify")
 FAULTS = ("signal=KILL", "error=ENOSPC", "error=EIO", "error=ENOMEM")
 # The last calls of a process, and those that cannot fail.
-EXCEPT = "exit,exit_group,execve,rt_sigreturn,munmap,brk,vfork,arch_prctl,rseq,set_robust_list,set_tid_address"
+EXCEPT = "exit,exit_group,rt_sigreturn,munmap,brk,arch_prctl,rseq,set_robust_list,set_tid_address"
 
 
-# A collector looks at every process: with few of them most of its calls are of other kinds.
-ALONE = ["unshare", "-rpf", "--kill-child", "--mount-proc"]
+def go_alone():
+    """A collector looks at every process: with few of them most of its calls are of other kinds."""
+    alone = ["unshare", "-rpf", "--kill-child", "--mount-proc"]
+    if "STORE_CALLS_ALONE" not in os.environ and \
+            subprocess.run([*alone, "true"], capture_output=True, check=False).returncode == 0:
+        os.environ["STORE_CALLS_ALONE"] = "1"
+        os.execvp("unshare", [*alone, *sys.argv])
 
 
 class World:
     def __init__(self, tmp):
-        alone = subprocess.run([*ALONE, "true"], capture_output=True, check=False).returncode == 0
-        self.alone = ALONE if alone else []
         self.tmp = tmp
         self.cairn = os.environ["CAIRN"]
         self.first = tmp + "/first"
@@ -36,8 +45,8 @@ class World:
         self.dead = self.ok("add", tmp + "/dead", root=self.first)
         os.symlink(self.kept, self.first + "/var/guix/gcroots/kept")
 
-    def run(self, *argv, root=None, before=()):
-        return subprocess.run([*before, self.cairn, "store", argv[0], "--root", root or self.root, *argv[1:]],
+    def run(self, *argv, root=None, options=()):
+        return subprocess.run([self.cairn, "store", argv[0], "--root", root or self.root, *options, *argv[1:]],
                               capture_output=True, text=True, timeout=60, check=False)
 
     def ok(self, *argv, root=None):
@@ -46,33 +55,50 @@ class World:
             raise AssertionError(f"{' '.join(argv)}: status {r.returncode}: {r.stderr.strip()}")
         return r.stdout.strip()
 
-    def operation(self, name, before=()):
+    def operation(self, name, options=()):
         argv = {"add": ["add", self.tmp + "/new"], "gc": ["gc"], "verify": ["verify", "--repair"]}[name]
-        return self.run(*argv, before=before)
-
-    def calls(self, name):
-        """How many calls the process with the most of them makes."""
-        self.renew()
-        out = self.tmp + "/calls"
-        for f in os.listdir(self.tmp):
-            if f.startswith("calls."):
-                os.unlink(f"{self.tmp}/{f}")
-        self.operation(name, before=[*self.alone, "strace", "-ff", "-qq", "-o", out, "-e", f"trace=!{EXCEPT}"])
-        return max(sum(1 for _ in open(f"{self.tmp}/{f}", errors="replace"))
-                   for f in os.listdir(self.tmp) if f.startswith("calls."))
+        return self.run(*argv, options=options)
 
     def renew(self):
         shutil.rmtree(self.root, ignore_errors=True)
         subprocess.run(["cp", "-a", self.first, self.root], check=True)
 
+    def traced(self, name, *options):
+        """The operation by a daemon that is traced; its result, and the traces of the daemon's processes."""
+        self.renew()
+        for f in glob.glob(self.tmp + "/trace.*"):
+            os.unlink(f)
+        socket = self.root + "/var/guix/daemon-socket/socket"
+        with subprocess.Popen([self.cairn, "daemon", "--root", self.root], stderr=subprocess.DEVNULL) as daemon:
+            deadline = time.monotonic() + 30
+            while not os.path.exists(socket) and time.monotonic() < deadline:
+                time.sleep(0.005)
+            with subprocess.Popen(["strace", "-ff", "-o", self.tmp + "/trace", *options, "-p", str(daemon.pid)],
+                                  stderr=subprocess.PIPE, text=True) as tracer:
+                tracer.stderr.readline()  # it is attached
+                try:
+                    result = self.operation(name, ["--socket", socket])
+                finally:
+                    daemon.terminate()
+                    daemon.wait(30)
+                    tracer.stderr.read()  # and so are those that the daemon left, until they end
+        traces = []
+        for f in glob.glob(self.tmp + "/trace.*"):
+            with open(f, errors="replace", encoding="utf-8") as t:
+                traces.append(t.read())
+        return result, traces
+
+    def calls(self, name):
+        """How many calls the process with the most of them makes."""
+        _, traces = self.traced(name, "-e", f"trace=!{EXCEPT}")
+        return max(t.count("\n") for t in traces)
+
     def trial(self, name, fault, number):
         """None, or what is wrong."""
-        self.renew()
-        r = self.operation(name, before=[*self.alone, "strace", "-f", "-qq", "-o", "/dev/null", "-e",
-                                         f"inject=!{EXCEPT}:{fault}:when={number}"])
-        crashed = -r.returncode if r.returncode < 0 else r.returncode - 128
-        if crashed in (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS):
-            return f"ended with signal {crashed}: {r.stderr.strip()}"
+        r, traces = self.traced(name, "-e", f"inject=!{EXCEPT}:{fault}:when={number}")
+        crash = re.search(r"killed by (SIGSEGV|SIGABRT|SIGBUS|SIGILL|SIGFPE)", "".join(traces))
+        if crash or r.returncode < 0 or r.returncode in (128 + signal.SIGSEGV, 128 + signal.SIGABRT):
+            return f"{crash and crash[0]}, status {r.returncode}: {r.stderr.strip()}"
         try:
             self.ok("verify")
             if r.returncode == 0 and name == "add":
