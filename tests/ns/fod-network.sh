@@ -158,6 +158,29 @@ build -f fifo.lua
 result "FOD-09 a pipe in the place of resolv.conf holds nobody up" $?
 umount /etc/resolv.conf
 
+fod flood '$smuggle flood 192.0.2.1 80 && eval "$try" && get 192.0.2.1 && get lan.test; printf done >$out' >flood.lua
+mount --bind "$TMP/resolv.conf" /etc/resolv.conf
+build -f flood.lua
+status=$?
+log_of flood >"$TMP/log"
+if [ $status = 0 ]; then says flooded && says "can 192.0.2.1" && says "can lan.test"; else grep -q "broke down" "$TMP/err"; fi
+result "FOD-06 a flood of odd packets is borne, or ends the build" $? "$TMP/log"
+umount /etc/resolv.conf
+
+# ---- what lies where the daemon might write ----
+echo canary >"$TMP/canary"
+chmod 666 "$TMP/canary"
+fod planted 'for x in .tmp .lock .new .part -x -check; do $b ln -s '"$TMP/canary"' $out$x; $b ln -s '"$TMP/canary"' $NIX_STORE/x$x; done
+	printf done >$out' >planted.lua
+build -f planted.lua
+result "FOD-03 links beside the output" $?
+is "FOD-03 nothing is written through them" "$(cat "$TMP/canary")" canary
+check "FOD-03 and none of them stays" sh -c '! find "$1" -type l | grep -q .' sh "$TMP/root/gnu/store"
+fod socket '$b mkdir $out; $smuggle leave $out/s' | sed 's/"flat"/"recursive"/' >socket.lua
+build -f socket.lua
+[ $? = 100 ] && grep -q "special file" "$TMP/err"
+result "FOD-05 a socket in an output is refused" $?
+
 # ---- descriptors that leave ----
 # outside TAKE…: start an accomplice, wait until it listens
 outside() {
@@ -200,6 +223,13 @@ if "$smuggle" scopes; then
 	check "FOD-02 the kernel's scope alone holds it" says "not sent: Operation not permitted"
 	is "FOD-02 and the output is what was built" "$text" "done"
 fi
+unset CAIRN_TEST_WITHOUT
+fod failing '$b printf done >left; $smuggle send cairn-failing left; exit 1' >failing.lua
+outside take cairn-failing "$TMP/listens" "$TMP/go-none" EVIL
+build -K -f failing.lua
+log_of failing >"$TMP/log"
+check "FOD-02 nor from a build that fails and is kept" says "not sent: Connection refused"
+kill $accomplice
 # A program that the builder made is executed outside.
 smuggle_program() {
 	fod "$1" '$b cp $smuggle p; $b chmod 755 p; $smuggle lend cairn-'"$1"' p; printf done >$out' >"$1.lua"

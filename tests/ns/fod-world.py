@@ -66,6 +66,8 @@ class Server6(Server):
 def answer_names(sock):
     while True:
         query, peer = sock.recvfrom(512)
+        if b"\0" not in query[12:-4]:
+            continue  # no question
         end = query.index(b"\0", 12) + 5
         name, kind = query[12:end - 4], query[end - 4:end - 2]
         data = {b"\0\1": socket.inet_aton(LAN), b"\0\x1c": socket.inet_pton(socket.AF_INET6, LAN6)}.get(kind)

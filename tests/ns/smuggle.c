@@ -5,15 +5,20 @@
  *
  *	smuggle send NAME FILE        give FILE, open for writing, away: "sent"
  *	smuggle lend NAME FILE        the same, open for reading
- *	smuggle take NAME READY GO TEXT   outside: listen, make the file READY, take a descriptor;
- *when the pipe GO is opened for writing, put TEXT into it: "wrote" smuggle run NAME READY outside:
- *the same, but execute it smuggle scopes                whether the kernel can close abstract
- *sockets
+ *	smuggle take NAME READY GO TEXT
+ *	                              outside: listen, make the file READY, take a descriptor; when
+ *	                              the pipe GO is opened for writing, put TEXT in: "wrote"
+ *	smuggle run NAME READY        outside: the same, but execute it
+ *	smuggle leave FILE            make a socket with a name: "left"
+ *	smuggle flood ADDRESS PORT    packets that anybody can send, of all kinds: "flooded"
+ *	smuggle scopes                whether the kernel can close abstract sockets
  */
 #define _GNU_SOURCE
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -126,6 +131,84 @@ static int take_and_run(char **argv)
 	return 1;
 }
 
+static int leave(const char *file)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	int s = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	strncpy(sa.sun_path, file, sizeof(sa.sun_path) - 1);
+	if (s < 0 || bind(s, (struct sockaddr *)&sa, sizeof(sa)) < 0)
+		return 1;
+	printf("left\n");
+	return 0;
+}
+
+static unsigned next(unsigned *seed)
+{
+	return *seed = *seed * 1103515245U + 12345U;
+}
+
+/* Datagrams of all sizes to the services that a helper offers and to none, and to everybody. */
+static void flood_udp(unsigned *seed)
+{
+	static const char *const to[] = { "10.0.2.2", "10.0.2.3", "10.0.2.255", "10.0.2.77",
+					  "224.0.0.1" };
+	static const unsigned short ports[] = { 53, 67, 68, 69, 7, 0, 65535 };
+	static char data[65507];
+	int s = socket(AF_INET, SOCK_DGRAM, 0), yes = 1;
+
+	(void)setsockopt(s, SOL_SOCKET, SO_BROADCAST, &yes, sizeof(yes));
+	for (unsigned i = 0; i < 2000; i++) {
+		struct sockaddr_in sa = { .sin_family = AF_INET };
+		size_t n = next(seed) % (i % 10 ? 600 : sizeof(data));
+
+		for (size_t k = 0; k < n; k++)
+			data[k] = (char)(next(seed) >> 16);
+		data[0] = 0; /* TFTP: requests, data, acknowledgements */
+		data[1] = (char)(i % 6);
+		sa.sin_port = htons(ports[i % 7]);
+		sa.sin_addr.s_addr = inet_addr(to[(i / 7) % 5]);
+		(void)sendto(s, data, n, MSG_DONTWAIT, (struct sockaddr *)&sa, sizeof(sa));
+	}
+	close(s);
+}
+
+/* Connections with urgent data, cut off, half closed, never used. */
+static int flood_tcp(const char *address, int port)
+{
+	int made = 0;
+
+	for (int i = 0; i < 100; i++) {
+		struct sockaddr_in sa = { .sin_family = AF_INET, .sin_port = htons(port) };
+		struct linger now = { 1, 0 };
+		int s = socket(AF_INET, SOCK_STREAM, 0);
+
+		sa.sin_addr.s_addr = inet_addr(address);
+		if (connect(s, (struct sockaddr *)&sa, sizeof(sa)) == 0)
+			made++;
+		(void)send(s, "GET", 3, MSG_NOSIGNAL | (i % 2 ? MSG_OOB : 0));
+		(void)send(s, "!", 1, MSG_NOSIGNAL | MSG_OOB);
+		if (i % 3 == 0)
+			(void)setsockopt(s, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+		if (i % 3 == 1)
+			(void)shutdown(s, SHUT_WR);
+		if (i % 5)
+			close(s);
+	}
+	return made;
+}
+
+static int flood(const char *address, int port)
+{
+	unsigned seed = 1;
+
+	flood_udp(&seed);
+	if (flood_tcp(address, port) == 0)
+		return 1;
+	printf("flooded\n");
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "";
@@ -142,6 +225,10 @@ int main(int argc, char **argv)
 		return take_and_write(argv + 2);
 	if (!strcmp(what, "run") && argc == 4)
 		return take_and_run(argv + 2);
+	if (!strcmp(what, "leave") && argc == 3)
+		return leave(argv[2]);
+	if (!strcmp(what, "flood") && argc == 4)
+		return flood(argv[2], atoi(argv[3]));
 	if (!strcmp(what, "scopes"))
 		return syscall(SYS_landlock_create_ruleset, NULL, 0, 1) < WITH_SCOPES;
 	return 2;
