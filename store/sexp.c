@@ -2,14 +2,15 @@
 /* Walking over canonical s-expressions. */
 #include "store/crypto.h"
 
-/* "LENGTH:BYTES" at the start of s: length of the whole, 0 when there is none. */
+/* "LENGTH:BYTES" at the start of s: length of the whole, 0 when there is none. Atoms without bytes
+ * are none: libgcrypt writes and does not read them. */
 static size_t atom_length(struct slice s, struct slice *ret)
 {
 	size_t n = 0, i = 0;
 
 	while (i < s.n && s.p[i] >= '0' && s.p[i] <= '9' && n < LIMIT_SEXP)
 		n = n * 10 + (size_t)(s.p[i++] - '0');
-	if (!i || i >= s.n || s.p[i] != ':' || n > s.n - i - 1)
+	if (!n || i >= s.n || s.p[i] != ':' || n > s.n - i - 1)
 		return 0;
 	*ret = (struct slice){ s.p + i + 1, n };
 	return i + 1 + n;
