@@ -1,24 +1,31 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* cairn challenge */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 
+#include "lib/fd.h"
 #include "lib/path.h"
+#include "lib/size.h"
+#include "lib/text.h"
 #include "store/cmd_store.h"
 #include "store/fetch.h"
 #include "store/limits.h"
 #include "store/narinfo.h"
-#include "store/serve.h"
+#include "store/subst.h"
+#include "store/treediff.h"
 
 #define EXIT_DIFFERS 2
 #define URLS_MAX     16
+#define DIFF_MAX     ((uint64_t)8 << 30) /* bytes of an item that are unpacked to be compared */
 
 struct ctx {
 	struct store_opts store;
-	const char *dialect;
+	const char *dialect, *diff;
 	bool verbose;
 	/* while running */
 	enum dialect family;
+	bool simple;
 	struct vec urls;
 	size_t same, differ, unclear;
 };
@@ -27,6 +34,8 @@ static const struct cmd_opt options[] = {
 	STORE_OPTIONS_BASIC(struct ctx, store),
 	{ "dialect", 0, CMD_STR, offsetof(struct ctx, dialect), "NAME",
 	  "store and caches of guix (default) or nix" },
+	{ "diff", 0, CMD_STR, offsetof(struct ctx, diff), "HOW",
+	  "none (default), or simple: fetch what differs and tell which files do" },
 	{ "substitute-urls", 0, CMD_STR, offsetof(struct ctx, store.substitute_urls), "URLS",
 	  "caches to compare with, blank-separated" },
 	{ "verbose", 'v', CMD_FLAG, offsetof(struct ctx, verbose), NULL,
@@ -77,8 +86,118 @@ static void print_hash(const char *who, const struct digest *d)
 	printf("  %s: %s\n", who, text);
 }
 
+/* ---- Files that differ ----------------------------------------------------------------------- */
+
+struct archive {
+	struct zip_input in;
+	struct nar_source source;
+	struct fetch_stream *stream;
+	struct unzipper *u;
+	uint64_t left; /* of the size that was stated */
+};
+
+static ssize_t archive_more(struct zip_input *in, void *p, size_t n, struct err *e)
+{
+	return fetch_stream_read(CONTAINER_OF(in, struct archive, in)->stream, p, n, e);
+}
+
+static int archive_read(struct nar_source *source, void *p, size_t n, struct err *e)
+{
+	struct archive *a = CONTAINER_OF(source, struct archive, source);
+	char *to = p;
+
+	if (n > a->left)
+		return err_set(e, -ERR_LIMIT, "the archive is longer than it should be");
+	a->left -= n;
+	while (n) {
+		ssize_t got = unzip_read(a->u, to, n, e);
+
+		if (got <= 0)
+			return got < 0 ? (int)got
+				       : err_set(e, -ERR_FETCH, "the archive is cut short");
+		to += got;
+		n -= (size_t)got;
+	}
+	return 0;
+}
+
+/* Unpack what the cache base has under the narinfo n as dirfd/name. */
+static int fetch_item(const char *base, const struct narinfo *n, int dirfd, const char *name,
+		      struct err *e)
+{
+	auto_arena struct arena arena = ARENA_INIT;
+	struct archive a = { .in = { archive_more },
+			     .source = { archive_read },
+			     .left = n->info.nar_size };
+	const struct narinfo_file *f = n->files;
+	const char *url;
+	int r;
+
+	while (f < n->files + n->nfiles && !f->known)
+		f++;
+	url = f < n->files + n->nfiles ? subst_join_url(&arena, base, f->url) : NULL;
+	if (!url)
+		return err_set(e, -ERR_FETCH, "%s has no archive of use", base);
+	r = fetch_stream_open(url, n->info.nar_size + n->info.nar_size / 8 + 65536, &a.stream, e);
+	if (r == 0)
+		r = unzip_open(&a.in, f->kind, &a.u, e);
+	if (r == 0)
+		r = nar_restore(&a.source, dirfd, name, e);
+	unzip_free(a.u);
+	fetch_stream_close(a.stream);
+	return r;
+}
+
+static void print_place(void *arg, const char *rel, const char *what)
+{
+	auto_str struct str s = STR_INIT;
+
+	(void)arg;
+	text_safe(&s, slice_of(*rel ? rel : "/"));
+	printf("    %s: %s\n", s.buf, what);
+}
+
+/* Which files of the item here and at one cache are not the same. */
+static int print_diff(struct ctx *x, struct store_conn *c, const char *base,
+		      const struct narinfo *n, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	char dir[] = "/tmp/cairn-challenge-XXXXXX";
+	char *here = store_conn_physical(c, &a, n->info.path);
+	int r;
+
+	if (!here || !mkdtemp(dir))
+		return err_sys(e, "cannot make a directory in /tmp");
+	auto_fd int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	r = fd < 0 ? err_sys(e, "cannot open %s", dir) : fetch_item(base, n, fd, "item", e);
+	if (r == 0)
+		r = treediff(AT_FDCWD, here, fd, "item", print_place, x, e);
+	(void)file_delete_tree(AT_FDCWD, dir, NULL, NULL); /* the result counts */
+	return r;
+}
+
+/* One that cannot be had is told, and is no failure: the hashes are known to differ. */
+static void tell_diff(struct ctx *x, struct store_conn *c, const char *base, struct slice text)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	struct err e = ERR_INIT;
+	struct narinfo *n;
+	int r = narinfo_parse(&a, x->family, x->store.store_dir, text, &n, &e);
+
+	if (r == 0 && n->info.nar_size > DIFF_MAX)
+		r = err_set(&e, -ERR_LIMIT, "an archive of %llu bytes is not unpacked",
+			    (unsigned long long)n->info.nar_size);
+	if (r == 0)
+		r = print_diff(x, c, base, n, &e);
+	if (r < 0)
+		printf("    cannot be compared: %s\n", e.msg);
+}
+
+/* ---- Hashes ---------------------------------------------------------------------------------- */
+
 /* Compare one item; f has one answer for each cache. */
-static void compare(struct ctx *x, const struct store_info *info, const struct fetch_answer *f)
+static void compare(struct ctx *x, struct store_conn *c, const struct store_info *info,
+		    const struct fetch_answer *f)
 {
 	struct digest theirs[URLS_MAX];
 	bool have[URLS_MAX], differ = false, any = false;
@@ -99,8 +218,11 @@ static void compare(struct ctx *x, const struct store_info *info, const struct f
 		return;
 	print_hash("here", &info->nar_hash);
 	for (size_t i = 0; i < x->urls.n; i++)
-		if (have[i])
+		if (have[i]) {
 			print_hash(x->urls.v[i], &theirs[i]);
+			if (x->simple && !digest_eq(&theirs[i], &info->nar_hash))
+				tell_diff(x, c, x->urls.v[i], str_slice(&f[i].body));
+		}
 }
 
 static int challenge_all(struct ctx *x, struct store_conn *c, const struct vec *paths,
@@ -124,7 +246,7 @@ static int challenge_all(struct ctx *x, struct store_conn *c, const struct vec *
 
 		r = store_info(c, &a, paths->v[i], &info, e);
 		if (r == 0)
-			compare(x, info, v + i * x->urls.n);
+			compare(x, c, info, v + i * x->urls.n);
 	}
 	for (size_t i = 0; v && i < n; i++)
 		str_done(&v[i].body);
@@ -141,6 +263,9 @@ static int run(struct cmd_env *env, struct err *e)
 
 	if (x->dialect && dialect_parse(slice_of(x->dialect), &x->family))
 		return cmd_usage(e, "--dialect must be guix or nix, not '%s'", x->dialect);
+	if (x->diff && strcmp(x->diff, "simple") != 0 && strcmp(x->diff, "none") != 0)
+		return cmd_usage(e, "--diff must be none or simple, not '%s'", x->diff);
+	x->simple = x->diff && *x->diff == 's';
 	if (!x->store.store_dir)
 		x->store.store_dir = dialect_facts(x->family)->store_dir;
 	if (!x->store.state_dir)

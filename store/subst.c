@@ -331,7 +331,7 @@ static int ask_network(struct session *s, struct arena *a, const struct asking *
 /* ---- Choosing -------------------------------------------------------------------------------- */
 
 /* SUB-11: below the base, or at least at the same server; nothing that leads elsewhere. */
-static const char *join_url(struct arena *a, const char *base, const char *url)
+const char *subst_join_url(struct arena *a, const char *base, const char *url)
 {
 	const char *host = strstr(base, "://");
 	struct slice rest = slice_of(url), part;
@@ -372,7 +372,7 @@ static void add_files(struct arena *a, const struct word *w, const struct narinf
 	for (unsigned want = 0; want < ZIP_MAX; want++)
 		for (size_t i = 0; i < n->nfiles; i++) {
 			const struct narinfo_file *f = &n->files[i];
-			const char *url = join_url(a, w->base, f->url);
+			const char *url = subst_join_url(a, w->base, f->url);
 
 			if (!f->known || rank(f->kind) != want || !url)
 				continue;

@@ -57,6 +57,10 @@ int subst_load_trust(const struct session *s, struct trust *t, struct err *e);
 int subst_lookup(struct session *s, struct arena *a, const struct vec *paths, struct tab *ret,
 		 struct err *e);
 
+/* The URL of a file that a narinfo of the cache base names: below it, or at the same server; NULL
+ * when it leads elsewhere. */
+const char *subst_join_url(struct arena *a, const char *base, const char *url);
+
 /* ---- Fetching (store/subst-fetch.c) ---------------------------------------------------------- */
 
 /* Start the worker that makes item valid; what it refers to is valid. */

@@ -79,6 +79,13 @@ Compression: none
 E
 "$CAIRN" challenge --root "$two" --substitute-urls "$url file://$TMP/files" "$tree" >"$TMP/out"
 is "a difference" $? 2
+sed -i 's/^NarSize: .*/NarSize: '"$(cp -r "$TMP/tree" "$TMP/other" && cd "$TMP/other" && echo else >file && echo new >more && store dump . | tee "$TMP/files/x" | wc -c)"'/' "$TMP/files"/*.narinfo
+"$CAIRN" challenge --diff=simple --root "$two" --substitute-urls "file://$TMP/files" "$tree" >"$TMP/diff"
+is "the files that differ" "$(sed -n 's/^    //p' "$TMP/diff" | tr '\n' ',')" "/file: contents differ,/more: only there,"
+rm "$TMP/files/x"
+"$CAIRN" challenge --diff=simple --root "$two" --substitute-urls "file://$TMP/files" "$tree" >"$TMP/diff"
+is "an archive that is not there" $? 2
+result "is told" "$(grep -q "cannot be compared" "$TMP/diff"; echo $?)" "$TMP/diff"
 result "is shown" "$(grep -q "contents differ" "$TMP/out"; echo $?)"
 check "without caches" fails "$CAIRN" challenge --root "$two"
 finish
