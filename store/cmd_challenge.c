@@ -266,10 +266,7 @@ static int run(struct cmd_env *env, struct err *e)
 	if (x->diff && strcmp(x->diff, "simple") != 0 && strcmp(x->diff, "none") != 0)
 		return cmd_usage(e, "--diff must be none or simple, not '%s'", x->diff);
 	x->simple = x->diff && *x->diff == 's';
-	if (!x->store.store_dir)
-		x->store.store_dir = dialect_facts(x->family)->store_dir;
-	if (!x->store.state_dir)
-		x->store.state_dir = dialect_facts(x->family)->state_dir;
+	store_use_family(&x->store, x->family);
 	r = split_urls(x, &a, e);
 	if (r == 0)
 		r = store_open(&x->store, &c, e);

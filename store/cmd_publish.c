@@ -8,6 +8,7 @@
 #include "lib/log.h"
 #include "lib/path.h"
 #include "lib/text.h"
+#include "store/cmd_store.h"
 #include "store/httpd.h"
 #include "store/local.h"
 #include "store/publish.h"
@@ -106,6 +107,9 @@ static int read_options(struct ctx *x, uint64_t *ret_port, struct err *e)
 	if (r == 0)
 		r = read_time("negative-ttl", x->negative_ttl, &p->has_negative_ttl,
 			      &p->negative_ttl, e);
+	if (r == 0 && x->user && p->dialect == DIALECT_NIX)
+		return cmd_usage(e, "a store of Nix's family is opened directly: run this as its "
+				    "owner, without --user");
 	if (r == 0 && !x->cache && (x->bypass || p->workers))
 		return cmd_usage(e, "--cache-bypass-threshold and --workers go with --cache");
 	p->bypass = 10 << 20;
@@ -114,10 +118,7 @@ static int read_options(struct ctx *x, uint64_t *ret_port, struct err *e)
 	p->workers = p->workers ? p->workers : serve_processors();
 	p->cache = x->cache;
 	p->priority = p->dialect == DIALECT_NIX ? 40 : 100;
-	if (!x->store.store_dir)
-		x->store.store_dir = dialect_facts(p->dialect)->store_dir;
-	if (!x->store.state_dir)
-		x->store.state_dir = dialect_facts(p->dialect)->state_dir;
+	store_use_family(&x->store, p->dialect);
 	p->store = x->store;
 	return r;
 }

@@ -69,6 +69,16 @@ void store_print_path(struct store_conn *c, const char *path, bool physical)
 	printf("%s%s\n", physical ? store_conn_root(c) : "", path);
 }
 
+void store_use_family(struct store_opts *o, enum dialect d)
+{
+	if (!o->store_dir)
+		o->store_dir = dialect_facts(d)->store_dir;
+	if (!o->state_dir)
+		o->state_dir = dialect_facts(d)->state_dir;
+	if (d == DIALECT_NIX && !o->root && !o->socket && !getenv("CAIRN_ROOT"))
+		o->root = "/";
+}
+
 int store_finish_output(struct err *e)
 {
 	if (fflush(stdout) == EOF || ferror(stdout))

@@ -2,6 +2,7 @@
 /* What the commands of "cairn store" share. */
 #pragma once
 
+#include "store/dialect.h"
 #include "store/store.h"
 
 /* What the user means by text: a logical or physical path at or below a store item, or a symbolic
@@ -18,5 +19,9 @@ int store_finish_output(struct err *e);
 
 extern const struct cmd store_cmd_failures;
 extern const struct cmd store_cmd_protect; /* hidden */
+/* Fill in the places of a store of that family. The machine's own of Nix's family is opened
+ * directly: its daemon does not speak our dialect. */
+void store_use_family(struct store_opts *o, enum dialect d);
+
 extern const struct cmd store_cmd_query;
 extern const struct cmd store_cmd_realise;

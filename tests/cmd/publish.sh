@@ -145,7 +145,8 @@ get "$url/$(hash_part "$tree").narinfo"
 is "a small one is offered at once" "$(status)" 200
 check "and kept" retry test -e "$TMP/kept/narinfo/$(hash_part "$tree")"
 check "both ways" test -e "$TMP/kept/gzip/$(basename "$tree").nar"
-is "nothing unfinished is left" "$(find "$TMP/kept" -name '*.tmp' -o -name '.baking*')" ""
+finished() { [ -z "$(find "$TMP/kept" -name '*.tmp' -o -name '.baking*')" ]; }
+check "nothing unfinished is left" retry finished
 store delete "$big" >/dev/null 2>&1
 get "$info"
 is "what left the store is offered for a while" "$(status)" 200
@@ -171,6 +172,7 @@ E
 	check "a path with references" test -e "$root$top"
 	"$CAIRN" archive --generate-key --dialect nix --key-name cache-1 --root "$root" >/dev/null
 	publish nix --dialect nix --root "$root"
+	check "--user is refused there" sh -c '! "$0" publish --dialect nix --root "$1" --user nobody 2>/dev/null' "$CAIRN" "$root"
 	unset NIX_REMOTE
 	get "$url/$(hash_part "$top").narinfo"
 	cp "$TMP/out" "$TMP/narinfo"
