@@ -12,6 +12,7 @@
 #include "store/daemon.h"
 #include "store/stdio.h"
 #include "store/store.h"
+#include "store/subst.h"
 
 #define ROUNDS_MAX 100
 
@@ -156,6 +157,8 @@ static int parse_policy(struct ctx *c, struct err *e)
 		r = parse_number("rounds", c->rounds, 1, ROUNDS_MAX, &p->rounds, e);
 	if (!r)
 		r = parse_logs(c, e);
+	if (!r)
+		r = subst_check_policy(p, e);
 	p->keep_outputs = c->keep_outputs == CMD_YES;
 	p->drop_derivations = c->keep_derivations == CMD_NO;
 	return r;

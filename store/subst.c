@@ -78,6 +78,19 @@ static int split_urls(const char *text, bool file, struct arena *a, struct vec *
 	return ret->err ? err_set(e, -ENOMEM, "out of memory") : 0;
 }
 
+int subst_check_policy(const struct policy *p, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	auto_vec struct vec urls = VEC_INIT;
+	struct trust t = TRUST_INIT;
+	int r = p->substitute_urls ? split_urls(p->substitute_urls, true, &a, &urls, e) : 0;
+
+	if (r == 0 && p->trusted_keys)
+		r = trust_add_words(&t, p->trusted_keys, e);
+	trust_done(&t);
+	return r;
+}
+
 int subst_set_urls(struct session *s, const char *urls, struct err *e)
 {
 	auto_arena struct arena a = ARENA_INIT;

@@ -40,6 +40,8 @@ struct subst_item {
 
 void subst_init(struct subst *t, const struct policy *p);
 void subst_done(struct subst *t);
+/* Whether what the administrator said of caches and keys can be used. */
+int subst_check_policy(const struct policy *p, struct err *e);
 /* A client's own caches, blank-separated; of somebody who is not trusted only http and https. */
 int subst_set_urls(struct session *s, const char *urls, struct err *e);
 /* More trusted keys; of trusted clients alone. */

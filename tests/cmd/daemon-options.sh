@@ -28,6 +28,8 @@ def free_port():
 refused("--disable-chroot", ["--disable-chroot"], "without a sandbox", 2)
 refused("--discover", ["--discover"], "not looked for", 2)
 refused("--discover=maybe", ["--discover=maybe"], "yes or no", 2)
+refused("a cache of another kind", ["--substitute-urls=http://a ftp://b"], "ftp://b", 65)
+refused("a key that is none", ["--trusted-public-keys=a:b"], "a:b", 65)
 refused("bzip2", ["--log-compression=bzip2"], "bzip2", 2)
 refused("a log compression that is none", ["--log-compression", "lzma"], "gzip or none", 2)
 refused("a log size that is none", ["--max-log-size", "much"], "--max-log-size", 2)
