@@ -20,6 +20,7 @@
 	 KERNEL_CLONE_NEWCGROUP)
 #define HIGH_FD	     100
 #define RESOLV_LIMIT (64u << 10)
+#define SAID_LIMIT   (64u << 10)
 
 const char *const helper_network_paths[] = {
 	"/dev/null",
@@ -163,11 +164,16 @@ static void place_fds(struct child *c)
 	kernel_close_range((unsigned)n + 1);
 }
 
-/* No core, and no file of any size but what it is there to write. */
+/* No core. A program says little: what it prints about each odd packet must not fill memory. */
 static void limit_resources(struct child *c)
 {
-	static const struct rlimit none = { 0, 0 };
+	static const struct rlimit none = { 0, 0 }, said = { SAID_LIMIT, SAID_LIMIT };
 	if (setrlimit(RLIMIT_CORE, &none) < 0)
+		cell_die(&c->cell, 'S', "cannot set limits");
+	if (!c->b->argv)
+		return;
+	signal(SIGXFSZ, SIG_IGN);
+	if (setrlimit(RLIMIT_FSIZE, &said) < 0)
 		cell_die(&c->cell, 'S', "cannot set limits");
 }
 

@@ -158,13 +158,16 @@ build -f fifo.lua
 result "FOD-09 a pipe in the place of resolv.conf holds nobody up" $?
 umount /etc/resolv.conf
 
-fod flood '$smuggle flood 192.0.2.1 80 && eval "$try" && get 192.0.2.1 && get lan.test; printf done >$out' >flood.lua
+fod flood '$smuggle flood 192.0.2.1 80 && eval "$try" && get 192.0.2.1 && get lan.test; $b wget -q -O - http://192.0.2.1/look
+	printf done >$out' >flood.lua
 mount --bind "$TMP/resolv.conf" /etc/resolv.conf
 build -f flood.lua
 status=$?
 log_of flood >"$TMP/log"
 if [ $status = 0 ]; then says flooded && says "can 192.0.2.1" && says "can lan.test"; else grep -q "broke down" "$TMP/err"; fi
 result "FOD-06 a flood of odd packets is borne, or ends the build" $? "$TMP/log"
+[ $status != 0 ] || seen "said little"
+result "FOD-06 what it says about them does not pile up" $? "$TMP/world/helper"
 umount /etc/resolv.conf
 
 # ---- what lies where the daemon might write ----
