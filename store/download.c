@@ -13,6 +13,9 @@
 #include "store/helper.h"
 #include "store/localfile.h"
 #include "store/scheme.h"
+#include "store/unpack.h"
+
+#define ARCHIVE ".archive"
 
 struct job {
 	struct arena a;
@@ -20,6 +23,7 @@ struct job {
 	struct digest want;
 	bool recursive; /* the hash is of a NAR: only the file system can tell */
 	const char *item;
+	const char *unpack; /* name of what the file is unpacked to; NULL: it stays what it is */
 	struct gitfetch git;
 };
 
@@ -122,9 +126,7 @@ static int read_job(const struct download *d, struct job *j, struct err *e)
 	r = read_urls(d, j, url, &urls, e);
 	if (r)
 		return r;
-	if (slice_is(drv_env(d->drv, "unpack", &found), "1"))
-		return err_set(e, -ERR_BUILD, "derivation `%s': `unpack' is not supported",
-			       d->drv->name);
+	bool unpack = d->plain && slice_is(drv_env(d->drv, "unpack", &found), "1");
 	for (size_t i = 0; i < urls.n; i++)
 		if (!scheme_allowed(urls.v[i]))
 			return err_set(e, -ERR_BUILD, "URL `%s' has a scheme that is not allowed",
@@ -137,11 +139,13 @@ static int read_job(const struct download *d, struct job *j, struct err *e)
 			       .nurls = urls.n,
 			       .want = &j->want,
 			       .dirfd = d->dirfd,
-			       .name = d->name,
+			       .name = unpack ? ARCHIVE : d->name,
+			       .unchecked = unpack,
 			       .label = d->drv->name,
 			       .nar = j->recursive,
 			       .mode = found && slice_is(exec, "1") ? 0755 : 0644 };
 	j->item = d->drv->outputs[0].path;
+	j->unpack = unpack ? d->name : NULL;
 	return 0;
 }
 
@@ -167,6 +171,21 @@ static void on_progress(void *arg, const char *url, uint64_t total, uint64_t don
 		   (unsigned long long)done);
 }
 
+static bool ends_with(const char *text, const char *end)
+{
+	size_t n = strlen(text), m = strlen(end);
+	return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+static int fetch_file_or_tree(struct job *j, struct err *e)
+{
+	int r = fetch_run(&j->f, e);
+	if (r || !j->unpack)
+		return r;
+	r = unpack_nar(j->f.dirfd, ARCHIVE, ends_with(j->f.urls[0], ".xz"), j->unpack, e);
+	return r ? err_wrap(e, r, "cannot unpack %s", j->f.urls[0]) : 0;
+}
+
 static void child_main(void *arg)
 {
 	struct job *j = arg;
@@ -175,7 +194,7 @@ static void child_main(void *arg)
 	print_line("@ download-started %s %s -", j->item, url);
 	int r = 0;
 	if (!j->git.url)
-		r = fetch_run(&j->f, &e);
+		r = fetch_file_or_tree(j, &e);
 	else if (chdir("/work") < 0)
 		r = err_sys(&e, "cannot enter /work");
 	else

@@ -173,7 +173,7 @@ static void add_content_mirrors(const struct fetch *f, struct arena *a, struct v
 	char hex[DIGEST_TEXT_MAX], b32[DIGEST_TEXT_MAX];
 	digest_hex(f->want, hex);
 	digest_base32(f->want, b32);
-	while (env && !f->nar && slice_cut(&list, ' ', &word)) {
+	while (env && !f->nar && !f->unchecked && slice_cut(&list, ' ', &word)) {
 		auto_str struct str url = STR_INIT;
 		for (size_t i = 0; i < word.n; i++) {
 			char c = word.p[i] == '%' && i + 1 < word.n ? word.p[++i] : 0;
@@ -397,7 +397,7 @@ static int copy_file(struct transfer *t, struct err *e)
 		return r == -ERR_FETCH ? r : err_num(e, r, "cannot write %s", t->f->name);
 	if (n < 0)
 		return err_set(e, -ERR_FETCH, "%s", strerror(errno));
-	return t->f->nar ? 0 : judge_hash(t->f, d, e);
+	return t->f->nar || t->f->unchecked ? 0 : judge_hash(t->f, d, e);
 }
 
 static int transfer(struct transfer *t, const char *proxy, struct err *e)
@@ -432,7 +432,7 @@ static int transfer(struct transfer *t, const char *proxy, struct err *e)
 			host_set_bad(host, time(NULL) + HOST_FORGET);
 		return err_set(e, -ERR_FETCH, "%s", errbuf[0] ? errbuf : curl_easy_strerror(code));
 	}
-	return t->f->nar ? 0 : judge_hash(t->f, d, e);
+	return t->f->nar || t->f->unchecked ? 0 : judge_hash(t->f, d, e);
 }
 
 static void part_name(const struct fetch *f, size_t index, char out[280])
@@ -477,7 +477,7 @@ static int try_url(const struct fetch *f, struct candidate *c, size_t index, con
 	/* Without a way out only a mirror can come back. */
 	c->again = t.passing && (c->mirror || !offline(time(NULL)));
 	c->part = r && c->again && !t.no_range && lseek(fd, 0, SEEK_CUR) > 0;
-	if (!r && f->nar) {
+	if (!r && f->nar && !f->unchecked) {
 		struct digest got;
 		uint64_t size;
 		r = nar_hash(f->dirfd, tmp, f->want->algo, NULL, NULL, &got, &size, e);

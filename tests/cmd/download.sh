@@ -10,7 +10,7 @@ show="$TMP/err $TMP/requests"
 
 # Paths say what the server does: /good/X, /missing/X, /wrong/X, /flaky/X (error 503, then good),
 # /cut/X (half of it, then good), /never/X (always 503), /part/X (half of it, then what is asked for), /to/N/URL
-# (a redirection), /round (to itself), /look/X (what the process that asks is like).
+# (a redirection), /file/X (what is in files), /round (to itself), /look/X (what the process that asks is like).
 cat >"$TMP/server.py" <<'END'
 import http.server, os, ssl, sys, threading
 seen = {}
@@ -54,6 +54,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if what == "never" or (what == "flaky" and first):
             return self.send_error(503)
         body = (b"wrong " if what == "wrong" else b"") + self.path.split("/")[2].split("?")[0].encode()
+        if what == "file":
+            body = open(os.environ["TMP"] + "/files/" + self.path.split("/")[2], "rb").read()
         begin = self.headers["Range"]
         if what == "part" and begin:
             body = body[int(begin.split("=")[1].split("-")[0]):]
@@ -189,6 +191,20 @@ fetchurl() {
 }
 fetchurl "url = $base/good/nix;" && [ "$(cat "$TMP/nix$(cat "$TMP/out")")" = nix ] && asked "/good/nix "
 result "builtin:fetchurl" $?
+mkdir -p "$TMP/files/tree/bin"
+echo program >"$TMP/files/tree/bin/run"
+chmod 755 "$TMP/files/tree/bin/run"
+nix-store --dump "$TMP/files/tree" >"$TMP/files/tree.nar"
+xz -k "$TMP/files/tree.nar"
+for file in tree.nar tree.nar.xz; do
+	HOME=$TMP NIX_CONF_DIR=$TMP/conf NIX_REMOTE="unix://$TMP/nix/nix/var/nix/daemon-socket/socket?root=$TMP/nix" nix-build \
+		--no-out-link -E "import <nix/fetchurl.nix> { url = \"$base/file/$file\"; name = \"$file-tree\"; unpack = true;
+			sha256 = \"$(nix-hash --type sha256 "$TMP/files/tree")\"; }" >"$TMP/out" 2>"$TMP/err" &&
+		diff -r "$TMP/files/tree" "$TMP/nix$(cat "$TMP/out")" && [ -x "$TMP/nix$(cat "$TMP/out")/bin/run" ]
+	result "builtin:fetchurl unpacks $file" $?
+done
+! fetchurl "url = \"$base/good/nonar\"; unpack = true;" && grep -q "cannot unpack" "$TMP/err"
+result "builtin:fetchurl unpacks nothing else" $?
 ! fetchurl "url = $base/wrong/other;" other && asked "/wrong/other "
 result "builtin:fetchurl refuses another hash" $?
 ! fetchurl "url = file://$TMP/server.py;" x && grep -q "scheme that is not allowed" "$TMP/err"
