@@ -9,10 +9,7 @@ local package, origin = build.package, build.origin
 return package {
 	name = "git", version = "2.47.3",
 	source = origin {
-		urls = {
-			"https://www.kernel.org/pub/software/scm/git/git-2.47.3.tar.xz",
-			"mirror://debian/pool/main/g/git/git_2.47.3.orig.tar.xz",
-		},
+		urls = { "mirror://debian/pool/main/g/git/git_2.47.3.orig.tar.xz" },
 		sha256 = "9c2eb1250781b3e5bfef098572d07fdf132d67e6c065e4307332ade9819a1501",
 	},
 	inputs = { require "packages.curl", require "packages.mbedtls", require "packages.zlib" },

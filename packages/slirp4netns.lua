@@ -4,10 +4,10 @@ local build = require "packages.build"
 local package, origin = build.package, build.origin
 
 return package {
-	name = "slirp4netns", version = "1.3.3",
+	name = "slirp4netns", version = "1.2.1",
 	source = origin {
-		urls = { "mirror://debian/pool/main/s/slirp4netns/slirp4netns_1.3.3.orig.tar.gz" },
-		sha256 = "2422cd6869da0374943ba8f01425fe50a49a29138ddead0e0fedbe3aa22aa483",
+		urls = { "mirror://debian/pool/main/s/slirp4netns/slirp4netns_1.2.1.orig.tar.gz" },
+		sha256 = "51aa240e1e29905ed35b449ca718539a01221aab3b6d291c4dc6777f0eb9d7d9",
 	},
 	inputs = {
 		require "packages.glib", require "packages.libslirp", require "packages.libcap",
@@ -16,7 +16,7 @@ return package {
 	phases = {
 		-- Six files: what its configure script would ask is known.
 		configure = [[
-			printf '#define %s "%s"\n' PACKAGE slirp4netns VERSION 1.3.3 PACKAGE_VERSION 1.3.3 COMMIT unknown >config.h
+			printf '#define %s "%s"\n' PACKAGE slirp4netns VERSION 1.2.1 PACKAGE_VERSION 1.2.1 COMMIT unknown >config.h
 		]],
 		build = [[
 			cc -O2 -I. -Ivendor/parson main.c slirp4netns.c api.c sandbox.c seccompfilter.c \
