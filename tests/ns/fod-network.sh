@@ -96,6 +96,7 @@ check_helper() { # WHO
 	check "FOD-06 $1: it has left the builder's network" seen "net shared"
 	check "FOD-06 $1: nothing but programs is to be seen" seen "root dev etc( lib| lib32| lib64)* usr"
 	check "FOD-06 $1: nor in /etc" seen "etc resolv.conf"
+	check "FOD-06 $1: what it says does not pile up" seen "files of 65536"
 	check "FOD-06 $1: no environment" seen "environment "
 	check "FOD-06 $1: no descriptor too many" seen "descriptors memfd:slirp4netns socket tun"
 	show="$TMP/out $TMP/err"
@@ -158,16 +159,13 @@ build -f fifo.lua
 result "FOD-09 a pipe in the place of resolv.conf holds nobody up" $?
 umount /etc/resolv.conf
 
-fod flood '$smuggle flood 192.0.2.1 80 && eval "$try" && get 192.0.2.1 && get lan.test; $b wget -q -O - http://192.0.2.1/look
-	printf done >$out' >flood.lua
+fod flood '$smuggle flood 192.0.2.1 80 && eval "$try" && get 192.0.2.1 && get lan.test; printf done >$out' >flood.lua
 mount --bind "$TMP/resolv.conf" /etc/resolv.conf
 build -f flood.lua
 status=$?
 log_of flood >"$TMP/log"
 if [ $status = 0 ]; then says flooded && says "can 192.0.2.1" && says "can lan.test"; else grep -q "broke down" "$TMP/err"; fi
 result "FOD-06 a flood of odd packets is borne, or ends the build" $? "$TMP/log"
-[ $status != 0 ] || seen "said little"
-result "FOD-06 what it says about them does not pile up" $? "$TMP/world/helper"
 umount /etc/resolv.conf
 
 # ---- what lies where the daemon might write ----

@@ -24,8 +24,7 @@ def look():
         for line in status:
             if line.split(":")[0] in ("Uid", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp"):
                 yield " ".join(line.replace(":", "").split())
-        said = next(f for f in os.listdir(f"{proc}/fd") if "memfd:" in os.readlink(f"{proc}/fd/{f}"))
-        yield f"said {'much' if os.stat(f'{proc}/fd/{said}').st_size > 65536 else 'little'}"
+        yield "files of " + next(l for l in open(f"{proc}/limits") if l.startswith("Max file size")).split()[3]
         for name in ("user", "mnt", "pid", "net", "ipc", "uts"):
             own = os.readlink(f"/proc/self/ns/{name}") == os.readlink(f"{proc}/ns/{name}")
             yield f"{name} {'shared' if own else 'own'}"
