@@ -402,7 +402,10 @@ static int open_conn(struct store_conn *c, const struct store_opts *opts, struct
 	if (c->store_dir[0] != '/' || c->state_dir[0] != '/')
 		return err_set(e, -ERR_USAGE, "store and state directory must be absolute paths");
 	int fd;
-	int r = opts->remote ? find_remote(c, &fd, e) : find_store(c, &fd, e);
+	int r = opts->remote  ? find_remote(c, &fd, e)
+		: opts->fresh ? remote_start_here(opts->root, c->store_dir, c->state_dir, &fd,
+						  &c->child, e)
+			      : find_store(c, &fd, e);
 	if (r)
 		return r;
 	r = stream_init(&c->s, fd);

@@ -77,6 +77,8 @@ int offload_take(struct session *s, const struct drv *d, struct offload_place *r
 	bool found, busy = false;
 	struct slice local = drv_env(d, dialect_key_name(KEY_PREFER_LOCAL_BUILD), &found);
 	*ret = best;
+	if (s->l->dialect != DIALECT_GUIX) /* items of Nix's family are not exported yet */
+		return 0;
 	if (s->policy.no_offload || s->no_offload || (found && slice_is(local, "1")))
 		return 0;
 	int r = machines_load(&s->machines, s->l, e);
@@ -139,7 +141,8 @@ static int write_known(const struct offload_job *j, struct arena *a, struct stor
 static int open_both(const struct offload_job *j, struct arena *a, struct conns *c, struct err *e)
 {
 	const struct local *l = j->s->l;
-	struct store_opts here = { .root = *l->root ? l->root : "/",
+	struct store_opts here = { .fresh = true,
+				   .root = *l->root ? l->root : "/",
 				   .store_dir = l->store_dir,
 				   .state_dir = l->state_dir };
 	struct store_opts there = { .remote = j->m->address,

@@ -147,29 +147,52 @@ static void add_arguments(struct vec *argv, struct arena *a, const struct remote
 	vec_add(argv, NULL);
 }
 
-int remote_start(const struct remote *m, int *ret_fd, pid_t *ret_pid, struct err *e)
+static int start(const struct vec *argv, int *ret_fd, pid_t *ret_pid, struct err *e)
 {
-	auto_arena struct arena a = ARENA_INIT;
-	auto_vec struct vec argv = VEC_INIT;
 	struct proc_spec spec = PROC_SPEC_INIT;
 	struct proc proc = PROC_INIT;
 	int pair[2];
-	add_command(&argv, &a);
-	add_arguments(&argv, &a, m);
-	if (argv.err || arena_err(&a))
-		return err_set(e, -ENOMEM, "out of memory");
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return err_sys(e, "cannot make a socket pair");
-	spec.argv = (const char *const *)argv.v;
+	spec.argv = (const char *const *)argv->v;
 	spec.in = spec.out = pair[1];
 	int r = proc_start(&spec, &proc, e);
 	close(pair[1]);
 	if (r) {
 		close(pair[0]);
-		return err_hint(e, r, "OpenSSH's client is needed to reach other machines");
+		return r;
 	}
 	fd_close(&proc.pidfd);
 	*ret_fd = pair[0];
 	*ret_pid = proc.pid;
 	return 0;
+}
+
+int remote_start(const struct remote *m, int *ret_fd, pid_t *ret_pid, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	auto_vec struct vec argv = VEC_INIT;
+	add_command(&argv, &a);
+	add_arguments(&argv, &a, m);
+	if (argv.err || arena_err(&a))
+		return err_set(e, -ENOMEM, "out of memory");
+	int r = start(&argv, ret_fd, ret_pid, e);
+	return r ? err_hint(e, r, "OpenSSH's client is needed to reach other machines") : 0;
+}
+
+int remote_start_here(const char *root, const char *store_dir, const char *state_dir, int *ret_fd,
+		      pid_t *ret_pid, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	auto_vec struct vec argv = VEC_INIT;
+	add(&argv, "/proc/self/exe");
+	add(&argv, "daemon");
+	add(&argv, "--stdio");
+	add(&argv, arena_fmt(&a, "--root=%s", root));
+	add(&argv, arena_fmt(&a, "--store-dir=%s", store_dir));
+	add(&argv, arena_fmt(&a, "--state-dir=%s", state_dir));
+	vec_add(&argv, NULL);
+	if (argv.err || arena_err(&a))
+		return err_set(e, -ENOMEM, "out of memory");
+	return start(&argv, ret_fd, ret_pid, e);
 }

@@ -21,3 +21,7 @@ int remote_parse(struct arena *a, const char *text, struct remote *ret, struct e
 /* Run ssh (or what the variable CAIRN_SSH says) and "PROGRAM daemon --stdio" there. *ret_fd is a
  * socket, *ret_pid has to be waited for after it was closed. */
 int remote_start(const struct remote *m, int *ret_fd, pid_t *ret_pid, struct err *e);
+/* The same program on this machine, for a child of one that has used SQLite: its state must not
+ * come over a fork. root: "/" is the machine's own. */
+int remote_start_here(const char *root, const char *store_dir, const char *state_dir, int *ret_fd,
+		      pid_t *ret_pid, struct err *e);

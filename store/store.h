@@ -166,6 +166,7 @@ struct store_opts {
 	const char *state_dir;
 	const char *socket; /* of a running daemon */
 	const char *remote; /* ssh://…: of another machine; all of the above is not looked at */
+	bool fresh;	    /* root, store_dir and state_dir by a process that is no fork of ours */
 	const char *known_hosts, *host_alias, *identity; /* for ssh; see store/remote.h */
 	uint64_t max_jobs, cores; /* 0: default (number of processors; all) */
 	bool keep_failed, keep_going, check, repair;
