@@ -166,6 +166,13 @@ static int find_remote(struct store_conn *c, int *ret, struct err *e)
 	return c->root ? remote_start(&m, ret, &c->child, e) : err_set(e, -ENOMEM, "out of memory");
 }
 
+static int find_fresh(struct store_conn *c, int *ret, struct err *e)
+{
+	int r = set_root(c, c->opts.root, e);
+	return r ? r
+		 : remote_start_here(c->opts.root, c->store_dir, c->state_dir, ret, &c->child, e);
+}
+
 /* Choose daemon or private root, connect or fork. */
 static int find_store(struct store_conn *c, int *ret, struct err *e)
 {
@@ -403,8 +410,7 @@ static int open_conn(struct store_conn *c, const struct store_opts *opts, struct
 		return err_set(e, -ERR_USAGE, "store and state directory must be absolute paths");
 	int fd;
 	int r = opts->remote  ? find_remote(c, &fd, e)
-		: opts->fresh ? remote_start_here(opts->root, c->store_dir, c->state_dir, &fd,
-						  &c->child, e)
+		: opts->fresh ? find_fresh(c, &fd, e)
 			      : find_store(c, &fd, e);
 	if (r)
 		return r;
