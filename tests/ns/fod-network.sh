@@ -206,7 +206,7 @@ smuggle_file() { # NAME: builds it, prints what the item holds in the end
 	fi
 	cat "$(cat "$TMP/out")"
 }
-show="$TMP/log $TMP/accomplice"
+show="$TMP/log $TMP/accomplice $TMP/out $TMP/err"
 text=$(smuggle_file guarded)
 check "FOD-02 no descriptor leaves through an abstract socket" says "not sent: Connection refused"
 is "FOD-02 the output is what was built" "$text" "done"
