@@ -196,10 +196,11 @@ smuggle_file() { # NAME: builds it, prints what the item holds in the end
 	fod "$1" '$b printf done >$out; $smuggle send cairn-'"$1"' $out; :' >"$1.lua"
 	mkfifo "$TMP/go-$1"
 	outside take "cairn-$1" "$TMP/listens" "$TMP/go-$1" EVIL
-	build -f "$1.lua" || return
+	: >"$TMP/log"
+	build -f "$1.lua" || { echo "not built"; return; }
 	log_of "$1" >"$TMP/log"
 	if says sent; then
-		echo go >"$TMP/go-$1"
+		: >"$TMP/go-$1" # opened is enough: it may end before anything can be written, which is a SIGPIPE
 		wait $accomplice
 	else
 		kill $accomplice
@@ -246,5 +247,5 @@ unset CAIRN_TEST_WITHOUT
 smuggle_program execguarded
 check "FOD-02 no program leaves" says "not sent: Connection refused"
 check "FOD-02 and none is executed" test ! -s "$TMP/accomplice"
-check "nothing of the helpers is left" sh -c '! pgrep -x slirp4netns -g 0,'"$$"' >/dev/null'
+check "nothing of the helpers is left" sh -c '! pgrep -x slirp4netns --ns "$1" --nslist net >/dev/null' sh $$
 finish
