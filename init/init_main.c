@@ -128,7 +128,7 @@ static void set_signals(bool pid1)
 	struct sigaction fault = { .sa_handler = on_fault, .sa_flags = SA_ONSTACK | SA_RESETHAND };
 
 	for (int i = 1; i < NSIG; i++)
-		proc_signal_default(i);
+		proc_signal_unignore(i);
 	if (!pid1)
 		return;
 	(void)sigaltstack(&alternate, NULL);

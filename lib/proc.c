@@ -210,12 +210,14 @@ void proc_end(struct proc *p)
 	(void)proc_wait(p, &status);
 }
 
-void proc_signal_default(int sig)
+void proc_signal_unignore(int sig)
 {
-	static const unsigned long action[4]; /* the kernel's struct sigaction: SIG_DFL, no flags */
+	static const unsigned long by_default[4]; /* the kernel's struct sigaction: SIG_DFL first */
+	unsigned long now[4] = { 0 };
 
-	(void)syscall(SYS_rt_sigaction, sig, action, NULL,
-		      sizeof(uint64_t)); /* KILL, STOP refuse */
+	(void)syscall(SYS_rt_sigaction, sig, NULL, now, sizeof(uint64_t)); /* no such: stays 0 */
+	if (now[0] == (unsigned long)(uintptr_t)SIG_IGN)
+		(void)syscall(SYS_rt_sigaction, sig, by_default, NULL, sizeof(uint64_t));
 }
 
 void proc_status_text(int status, char out[64])

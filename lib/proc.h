@@ -55,8 +55,8 @@ void proc_end(struct proc *p);
 int proc_run(const struct proc_spec *spec, struct err *e);
 /* proc_run collecting standard output (at most limit bytes). */
 int proc_output(struct proc_spec *spec, struct str *out, size_t limit, struct err *e);
-/* Default action for sig by the bare call: libraries refuse the first real-time signals, which a
- * parent may have left ignored. */
-void proc_signal_default(int sig);
+/* Default action for sig when it is ignored, by the bare call: libraries refuse the first real-time
+ * signals, which a parent may have left ignored. A handler stays. */
+void proc_signal_unignore(int sig);
 /* "exit code 3" / "signal 9 (Killed)" */
 void proc_status_text(int status, char out[64]);

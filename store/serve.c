@@ -210,7 +210,7 @@ static void own_signals(void)
 {
 	for (int i = 1; i < NSIG; i++)
 		if (i != SIGHUP && i != SIGINT && i != SIGQUIT && i != SIGTERM)
-			proc_signal_default(i);
+			proc_signal_unignore(i);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error like a full disk */
 }

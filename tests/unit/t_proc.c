@@ -140,6 +140,20 @@ TEST(signals_are_reset_in_the_child)
 	sigprocmask(SIG_SETMASK, &old, NULL);
 }
 
+static void on_signal(int sig)
+{
+}
+
+TEST(only_ignored_signals_become_default)
+{
+	void (*was)(int) = signal(SIGUSR1, SIG_IGN);
+
+	proc_signal_unignore(SIGUSR1);
+	CHECK(signal(SIGUSR1, on_signal) == SIG_DFL);
+	proc_signal_unignore(SIGUSR1);
+	CHECK(signal(SIGUSR1, was) == on_signal);
+}
+
 TEST(a_tool_dies_with_its_user)
 {
 	struct proc_spec spec = PROC_SPEC_INIT;
@@ -214,4 +228,5 @@ TEST(a_child_cannot_make_us_its_tracer)
 
 TEST_MAIN(output, a_tool_dies_with_its_user, ends_are_told, failed_steps_are_told_apart,
 	  streams_may_cross, environment_and_session, signals_are_reset_in_the_child,
-	  kill_through_the_descriptor, a_child_cannot_make_us_its_tracer)
+	  only_ignored_signals_become_default, kill_through_the_descriptor,
+	  a_child_cannot_make_us_its_tracer)
