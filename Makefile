@@ -7,7 +7,7 @@
 #   V=1 V=2   show commands; say why something is rebuilt
 #   W=1       more warnings        SAN=address,undefined   sanitizers
 #   STATIC=1  static programs      CC=, AR=, PKG_CONFIG=, CFLAGS=, LDFLAGS=  as usual
-#   M="a b"   only these modules   T=name  only this test
+#   M="a b"   only these modules   T=name  only this test, this fuzz entry
 
 MAKEFLAGS += -rR --no-print-directory
 .DEFAULT_GOAL := all
@@ -155,8 +155,9 @@ $(foreach p,$($(1).prog-y),$(eval $(call prog-rule,$(1),$(patsubst ./%,%,$(1)/$(
 $(foreach p,$($(1).prog-y),$(eval programs += $(O)/$(patsubst ./%,%,$(1)/$(p))))
 $(foreach t,$($(1).test-y),$(eval $(call prog-rule,$(1),tests/unit/$(t),tests/unit/$(t).o tests/unit/test.o)))
 $(foreach t,$($(1).test-y),$(eval unit-tests += $(O)/tests/unit/$(t)))
-$(foreach f,$($(1).fuzz-y),$(eval $(call prog-rule,$(1),tests/fuzz/$(f),$(1)/$(f).o tests/fuzz/replay.o)))
+$(foreach f,$($(1).fuzz-y),$(eval $(call prog-rule,$(1),tests/fuzz/$(f),$(1)/$(f).o $(if $(FUZZ),,tests/fuzz/replay.o))))
 $(foreach f,$($(1).fuzz-y),$(eval fuzzers += $(O)/tests/fuzz/$(f)))
+$(if $(FUZZ),$(foreach f,$($(1).fuzz-y),$(eval $(O)/tests/fuzz/$(f): LDLIBS += -fsanitize=fuzzer)))
 endef
 
 define gen-rule
@@ -210,6 +211,13 @@ check-vm: all ## tests that boot a virtual machine
 	@$(run-tests) vm
 check-fuzz: $(fuzzers) ## replay the fuzz corpora
 	@tests/run --obj $(O) --src . --fuzz "$(fuzzers)" unit
+
+# With libFuzzer, in an output tree of its own: tests/fuzz/fuzzing.py calls make again with FUZZ=1.
+FUZZ_SECONDS ?= 60
+.PHONY: fuzz fuzz-programs
+fuzz: ## fuzz with libFuzzer, FUZZ_SECONDS (60) for each entry (T=fz_name: one of them)
+	@tests/fuzz/fuzzing.py $(O) $(FUZZ_SECONDS) $(if $(T),$(T),$(notdir $(fuzzers)))
+fuzz-programs: $(fuzzers)
 
 # ---- Checks of the source -----------------------------------------------------------------------
 
