@@ -84,7 +84,7 @@ static int find_live(struct gc *g, const struct vec *temp)
 			return no_memory(g);
 	if (r < 0 || g->req->ignore_liveness)
 		return r;
-	r = roots_find(g->l, g->a, &roots, g->e);
+	r = roots_find(g->l, true, g->a, &roots, g->e);
 	if (r == 0)
 		r = roots_runtime(g->l, g->a, &roots, g->e);
 	if (r == 0)

@@ -21,6 +21,7 @@ int roots_add_indirect(struct local *l, const char *link, struct err *e)
 {
 	struct digest d = digest_of(DIGEST_SHA1, link, strlen(link));
 	char name[DIGEST_TEXT_MAX], path[sizeof(AUTO_DIR) + DIGEST_TEXT_MAX];
+	auto_fd int lock = -1;
 	int r;
 
 	if (link[0] != '/')
@@ -29,6 +30,9 @@ int roots_add_indirect(struct local *l, const char *link, struct err *e)
 	snprintf(path, sizeof(path), AUTO_DIR "/%s", name);
 	/* The item must not be lost while the link that holds it survives. */
 	r = local_settle(l, e);
+	/* A collection that saw the link missing must not remove what we write. */
+	if (r == 0)
+		r = local_gc_lock(l, false, true, &lock, e);
 	if (r == 0)
 		r = file_symlink_atomic(l->state_fd, link, path, e);
 	return r < 0 ? err_wrap(e, r, "add the root %s", link) : 0;
@@ -42,6 +46,7 @@ struct finder {
 	struct arena *a;
 	struct vec *ret;
 	struct err *e;
+	bool locked;	/* nobody can add a root meanwhile */
 	struct path at; /* of the entry, below the state directory */
 };
 
@@ -96,7 +101,7 @@ static int indirect_root(struct finder *f, const char *target)
 	r = file_readlink(AT_FDCWD, link, &next, NULL);
 	if (r == -ENOENT && path_is_below(f->at.buf, AUTO_DIR)) {
 		r = guard_mounted(link, f->e);
-		if (r == 0) /* stale; when it cannot be removed now another run does */
+		if (r == 0 && f->locked) /* stale; if it cannot be removed another run does */
 			(void)unlinkat(f->l->state_fd, f->at.buf, 0);
 		return r;
 	}
@@ -188,10 +193,10 @@ static int look_below(struct finder *f, int dirfd, const char *name, unsigned de
 	return 0;
 }
 
-int roots_find(struct local *l, struct arena *a, struct vec *ret, struct err *e)
+int roots_find(struct local *l, bool locked, struct arena *a, struct vec *ret, struct err *e)
 {
 	static const char *const dirs[] = { "gcroots", "profiles", "manifests" };
-	struct finder f = { .l = l, .a = a, .ret = ret, .e = e };
+	struct finder f = { .l = l, .a = a, .ret = ret, .e = e, .locked = locked };
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < sizeof(dirs) / sizeof(dirs[0]); i++) {

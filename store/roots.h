@@ -12,8 +12,9 @@ struct root {
 /* Register link, an absolute path as the caller sees it (physical), as an indirect root:
  * gcroots/auto/NAME -> link. The link itself must exist already. */
 int roots_add_indirect(struct local *l, const char *link, struct err *e);
-/* All direct and indirect roots; struct root * in ret. Stale entries of gcroots/auto go. */
-int roots_find(struct local *l, struct arena *a, struct vec *ret, struct err *e);
+/* All direct and indirect roots; struct root * in ret. locked: the caller has the collector's lock
+ * to itself; then stale entries of gcroots/auto go. */
+int roots_find(struct local *l, bool locked, struct arena *a, struct vec *ret, struct err *e);
 /* Items that running processes name in exe, cwd, root, fd, maps, environ. Unreadable ones are
  * skipped. */
 int roots_runtime(struct local *l, struct arena *a, struct vec *ret, struct err *e);

@@ -95,7 +95,7 @@ static int op_find_roots(struct req *q)
 	auto_vec struct vec v = VEC_INIT;
 	int r = request_ready(q);
 	if (!r)
-		r = roots_find(q->s->l, &q->a, &v, &q->e);
+		r = roots_find(q->s->l, false, &q->a, &v, &q->e);
 	wr_u64(&q->reply, v.n);
 	for (size_t i = 0; i < v.n; i++) {
 		const struct root *root = v.v[i];

@@ -26,7 +26,26 @@ static struct {
 	const char *unreadable;	 /* the end of a link that cannot be read */
 	time_t now;		 /* 0: the machine's */
 	int link;		 /* 0, or why links cannot be made */
+	int lock;		 /* 0, or the collector's lock file, to see who has it */
+	unsigned racing;	 /* changes of gcroots/auto beside which others were possible */
 } world;
+
+/* Counts a change of name; exclusive: others may be adding roots, and no collection be on. */
+static void look_at_change(const char *name, bool exclusive)
+{
+	if (!world.lock || !slice_starts(slice_of(name), "gcroots/auto/"))
+		return;
+	if (fd_lock(world.lock, exclusive, false) == 0) {
+		world.racing++;
+		(void)fd_unlock(world.lock);
+	}
+}
+
+int renameat(int fromfd, const char *from, int tofd, const char *to)
+{
+	look_at_change(to, true);
+	return (int)syscall(SYS_renameat2, fromfd, from, tofd, to, 0);
+}
 
 int linkat(int fromfd, const char *from, int tofd, const char *to, int flags)
 {
@@ -43,6 +62,7 @@ int unlinkat(int fd, const char *name, int flags)
 		errno = EPERM;
 		return -1;
 	}
+	look_at_change(name, false);
 	return (int)syscall(SYS_unlinkat, fd, name, flags);
 }
 
@@ -296,6 +316,31 @@ TEST(gc_03_unreadable_roots)
 	CHECK(valid(&b, one) && exists(&b, one));
 	CHECK_INT(collect(&b, STORE_GC_DELETE, &paths), 0);
 	CHECK(valid(&b, one) && exists(&b, one));
+	end(&b);
+}
+
+/* A link that is made again just when its root is found to be stale must not lose it. */
+TEST(a_root_is_not_stale_while_it_is_added)
+{
+	struct bench b;
+	static const char stale[] = "var/guix/gcroots/auto/stale";
+	auto_vec struct vec paths = VEC_INIT, roots = VEC_INIT;
+	char *link;
+
+	if (!begin(&b))
+		return;
+	link = arena_fmt(&b.a, "%s/held", b.dir);
+	world.lock = openat(b.fd, "var/guix/gc.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	CHECK(world.lock > 0);
+	CHECK_INT(roots_add_indirect(b.l, link, &b.e), 0);
+	CHECK_INT(symlinkat("/nowhere", b.fd, stale), 0);
+	CHECK_INT(roots_find(b.l, false, &b.a, &roots, &b.e), 0);
+	CHECK_INT(faccessat(b.fd, stale, F_OK, AT_SYMLINK_NOFOLLOW), 0);
+	CHECK_INT(collect(&b, STORE_GC_DELETE, &paths), 0);
+	CHECK(faccessat(b.fd, stale, F_OK, AT_SYMLINK_NOFOLLOW) < 0);
+	CHECK_INT(world.racing, 0);
+	fd_close(&world.lock);
+	world.lock = 0;
 	end(&b);
 }
 
@@ -570,6 +615,6 @@ TEST(out_08_link_faults)
 }
 
 TEST_MAIN(derivations_and_outputs, long_chains_need_no_stack, stops_when_enough_is_freed,
-	  gc_03_unreadable_roots, gc_04_missing_file_systems, gc_05_absurd_clock,
-	  gc_07_hostile_roots, gc_08_temporary_roots, gc_09_undeletable, interrupted,
-	  links_of_what_is_deleted, out_08_link_faults);
+	  gc_03_unreadable_roots, a_root_is_not_stale_while_it_is_added, gc_04_missing_file_systems,
+	  gc_05_absurd_clock, gc_07_hostile_roots, gc_08_temporary_roots, gc_09_undeletable,
+	  interrupted, links_of_what_is_deleted, out_08_link_faults);

@@ -598,7 +598,7 @@ TEST(collects_what_no_root_reaches)
 	CHECK_INT(symlinkat(two, b.fd, "link"), 0);
 	CHECK_INT(roots_add_indirect(b.l, link, &b.e), 0);
 	CHECK_INT(symlinkat("/nowhere", b.fd, "var/guix/gcroots/auto/stale"), 0);
-	CHECK_INT(roots_find(b.l, &b.a, &roots, &b.e), 0);
+	CHECK_INT(roots_find(b.l, true, &b.a, &roots, &b.e), 0);
 	CHECK_INT(roots.n, 1);
 	if (roots.n == 1) {
 		CHECK_STR(((struct root *)roots.v[0])->link, link);
@@ -661,13 +661,13 @@ TEST(no_root_is_overlooked)
 		fd = next;
 	}
 	CHECK(fd >= 0);
-	CHECK_INT(roots_find(b.l, &b.a, &roots, &b.e), 0);
+	CHECK_INT(roots_find(b.l, false, &b.a, &roots, &b.e), 0);
 	CHECK_INT(roots.n, 1);
 	/* No descriptor is free: fd has the highest number. */
 	CHECK_INT(getrlimit(RLIMIT_NOFILE, &old), 0);
 	few = (struct rlimit){ (rlim_t)fd + 1, old.rlim_max };
 	CHECK_INT(setrlimit(RLIMIT_NOFILE, &few), 0);
-	CHECK_INT(roots_find(b.l, &b.a, &roots, &b.e), -EMFILE);
+	CHECK_INT(roots_find(b.l, false, &b.a, &roots, &b.e), -EMFILE);
 	CHECK_INT(setrlimit(RLIMIT_NOFILE, &old), 0);
 	fd_close(&fd);
 	end(&b);
