@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/resource.h>
 
 #include "lib/fd.h"
 #include "lib/path.h"
@@ -11,6 +12,7 @@
 #include "store/fetch.h"
 #include "store/gitfetch.h"
 #include "store/helper.h"
+#include "store/limits.h"
 #include "store/localfile.h"
 #include "store/scheme.h"
 #include "store/unpack.h"
@@ -179,9 +181,12 @@ static bool ends_with(const char *text, const char *end)
 
 static int fetch_file_or_tree(struct job *j, struct err *e)
 {
+	static const struct rlimit memory = { LIMIT_UNPACK_MEMORY, LIMIT_UNPACK_MEMORY };
 	int r = fetch_run(&j->f, e);
 	if (r || !j->unpack)
 		return r;
+	if (setrlimit(RLIMIT_DATA, &memory) < 0)
+		return err_sys(e, "cannot limit the memory");
 	r = unpack_nar(j->f.dirfd, ARCHIVE, ends_with(j->f.urls[0], ".xz"), j->unpack, e);
 	return r ? err_wrap(e, r, "cannot unpack %s", j->f.urls[0]) : 0;
 }

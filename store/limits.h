@@ -14,6 +14,9 @@
 #define LIMIT_MARKS	  4096	       /* a mark of the store, the list of marks */
 #define LIMIT_PROC_FILE	  (16U << 20)  /* environ, maps of a process looked at for roots */
 
+/* Data of a process that decompresses what a server sent, windows and dictionaries included. */
+#define LIMIT_UNPACK_MEMORY (512U << 20)
+
 /* Substitutes. */
 #define LIMIT_NARINFO	    (2U << 20) /* bytes */
 #define LIMIT_NARINFO_REFS  20000

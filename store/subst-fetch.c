@@ -18,10 +18,10 @@
 #include "store/fetch.h"
 #include "store/helper.h"
 #include "store/kernel.h"
+#include "store/limits.h"
 #include "store/sandbox.h"
 #include "store/subst.h"
 
-#define MEMORY_MAX   ((rlim_t)512 << 20) /* of a fetcher: windows of decompressors, too */
 #define FILES_MAX    128
 #define LINE_MAX_OUT 4096
 #define PROGRESS_NS  (250ull * 1000000)
@@ -45,7 +45,7 @@ static void run_job(void *arg)
 {
 	const struct job *j = arg;
 
-	if (set_limit(RLIMIT_DATA, MEMORY_MAX) || set_limit(RLIMIT_FSIZE, 0) ||
+	if (set_limit(RLIMIT_DATA, LIMIT_UNPACK_MEMORY) || set_limit(RLIMIT_FSIZE, 0) ||
 	    set_limit(RLIMIT_CORE, 0) || set_limit(RLIMIT_NOFILE, FILES_MAX))
 		_exit(1);
 	_exit(j->fn(j->arg, OUT_FD));

@@ -205,6 +205,10 @@ for file in tree.nar tree.nar.xz; do
 done
 ! fetchurl "url = \"$base/good/nonar\"; unpack = true;" && grep -q "cannot unpack" "$TMP/err"
 result "builtin:fetchurl unpacks nothing else" $?
+xz -c --lzma2=dict=1536MiB "$TMP/files/tree.nar" >"$TMP/files/dictionary.xz"
+fetchurl "url = \"$base/file/dictionary.xz\"; unpack = true;"
+grep -q "cannot unpack" "$TMP/err"
+result "SUB-07 builtin:fetchurl refuses a dictionary of 1.5 GiB" $?
 ! fetchurl "url = $base/wrong/other;" other && asked "/wrong/other "
 result "builtin:fetchurl refuses another hash" $?
 ! fetchurl "url = file://$TMP/server.py;" x && grep -q "scheme that is not allowed" "$TMP/err"
