@@ -14,7 +14,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static char roots[2][32] = { "/tmp/fz_session_g.XXXXXX", "/tmp/fz_session_n.XXXXXX" };
+static char roots[2][40] = { "/dev/shm/fz_session_g.XXXXXX", "/dev/shm/fz_session_n.XXXXXX" };
 
 static void remove_roots(void)
 {
