@@ -7,6 +7,7 @@
 #include "store/asked.h"
 #include "store/ca.h"
 #include "store/goal.h"
+#include "store/limits.h"
 #include "store/request.h"
 #include "store/subst.h"
 
@@ -40,6 +41,23 @@ static void read_info(struct req *q, struct store_info *info, struct vec *refs, 
 	vec_uniq_str(refs);
 	info->refs = (const char **)refs->v;
 	info->nrefs = refs->n;
+}
+
+#define BASE64_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
+
+/* NAME:BASE64 each. They are kept as words, and published in lines. */
+static int check_sigs(struct req *q, const struct vec *sigs)
+{
+	size_t total = 0;
+	for (size_t i = 0; i < sigs->n; i++) {
+		const char *sig = sigs->v[i];
+		size_t n = strcspn(sig, ":");
+		total += strlen(sig) + 1;
+		if (!n || !sig[n] || strspn(sig + n + 1, BASE64_CHARS) != strlen(sig + n + 1) ||
+		    strcspn(sig, " \t\r\n") < n)
+			return err_set(&q->e, -ERR_INVALID, "`%.200s' is no signature", sig);
+	}
+	return total > LIMIT_NARINFO_SIGS ? err_set(&q->e, -ERR_LIMIT, "too many signatures") : 0;
 }
 
 static char *join_words(struct arena *a, const struct vec *v)
@@ -117,6 +135,8 @@ static int op_add_to_store_nar(struct req *q)
 		r = err_set(&q->e, -ERR_UNSUPPORTED, "repairing a path is not supported");
 	if (!r)
 		r = check_info(q, &info, &refs, hash);
+	if (!r)
+		r = check_sigs(q, &sigs);
 	if (!r) {
 		info.sigs = join_words(&q->a, &sigs);
 		r = info.sigs ? 0 : err_set(&q->e, -ENOMEM, "out of memory");
@@ -134,10 +154,8 @@ static int op_add_signatures(struct req *q)
 	int r = request_check_path(q, path);
 	if (!r && !q->s->trusted)
 		r = err_set(&q->e, -EPERM, "you are not privileged to add signatures");
-	for (size_t i = 0; !r && i < sigs.n; i++)
-		if (strchr(sigs.v[i], ' ') || !strchr(sigs.v[i], ':'))
-			r = err_set(&q->e, -ERR_INVALID, "`%.200s' is no signature",
-				    (const char *)sigs.v[i]);
+	if (!r)
+		r = check_sigs(q, &sigs);
 	if (!r)
 		r = local_add_sigs(q->s->l, path, &sigs, &q->e);
 	wr_u64(&q->reply, 1);

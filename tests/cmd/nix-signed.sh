@@ -53,6 +53,11 @@ for name, change in [
 e = add(data=nar.replace(b"refers", b"Refers"))
 ok("SUB-13 refused: other contents", e and not valid(REF), e)
 c = Conn(("127.0.0.1", port), version=0x115)
+# `cairn publish` writes them into lines
+for name, sig in ("a line end", "other-1:AAAA\nURL: x"), ("a blank", "other-1:AA AA"), ("no name", ":AAAA"), ("no key", "other-1"):
+    e = add(sigs=(sig, SIG))
+    ok("SUB-13 refused: a signature with " + name, e and "is no signature" in e and not valid(REF), e)
+c = Conn(("127.0.0.1", port), version=0x115)
 e = add(sigs=("other-1:AAAA", SIG))
 ok("what is signed is added", e is None and valid(REF), e)
 d.stop()
