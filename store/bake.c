@@ -21,6 +21,7 @@
 #define LAST_CLEAN  "last-clean"
 #define DAY	    (24 * 3600)
 #define KEEP_UNUSED (30 * DAY) /* seconds, where no ttl is given */
+#define WAITING_MAX 32	       /* processes that wait for a worker's place: anybody can ask */
 
 /* ---- What is kept ---------------------------------------------------------------------------- */
 
@@ -218,23 +219,41 @@ static void clean(struct baker *b)
 static int take_lock(struct baker *b, const char *name, bool wait)
 {
 	auto_fd int fd = openat(b->dirfd, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	struct stat st;
 
-	return fd >= 0 && fd_lock(fd, true, wait) == 0 ? fd_take(&fd) : -1;
+	if (fd < 0 || fd_lock(fd, true, wait) < 0)
+		return -1;
+	/* whoever had it may have removed the name meanwhile, which is free for a third */
+	return fstat(fd, &st) == 0 && st.st_nlink ? fd_take(&fd) : -1;
 }
 
-/* One of the workers' places; waits for some one when none is free. */
-static int take_place(struct baker *b)
+/* The lock file "PREFIXi" of some i below n that nobody has; -1 when all are taken. */
+static int take_free(struct baker *b, const char *prefix, uint64_t n)
 {
 	char name[32];
 	int fd = -1;
 
-	for (uint64_t i = 0; fd < 0 && i < b->p->workers; i++) {
-		snprintf(name, sizeof(name), ".worker-%llu", (unsigned long long)i);
+	for (uint64_t i = 0; fd < 0 && i < n; i++) {
+		snprintf(name, sizeof(name), "%s%llu", prefix, (unsigned long long)i);
 		fd = take_lock(b, name, false);
 	}
+	return fd;
+}
+
+/* One of the workers' places; waits for some one when none is free, unless many do. */
+static int take_place(struct baker *b)
+{
+	int fd = take_free(b, ".worker-", b->p->workers);
+	char name[32];
+
+	if (fd >= 0)
+		return fd;
+	auto_fd int waiting = take_free(b, ".waiting-", WAITING_MAX);
+	if (waiting < 0)
+		return -1;
 	snprintf(name, sizeof(name), ".worker-%llu",
 		 (unsigned long long)((uint64_t)getpid() % b->p->workers));
-	return fd >= 0 ? fd : take_lock(b, name, true);
+	return take_lock(b, name, true);
 }
 
 static void bake(struct baker *b, const char *path)

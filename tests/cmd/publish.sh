@@ -27,6 +27,7 @@ has() { tr -d '\r' <"$TMP/head" | grep -qix -- "$1"; }
 # ---- Guix's form -----------------------------------------------------------------------------------------------------------
 root=$TMP/guix
 mkdir -p "$TMP/tree/sub"
+mkfifo "$TMP/hold"
 echo hello >"$TMP/tree/sub/hello"
 ln -s sub/hello "$TMP/tree/link"
 head -c 3000000 /dev/urandom >"$TMP/big"
@@ -104,21 +105,22 @@ import socket, sys, time
 host, port = sys.argv[1][7:].split(":")
 many = [socket.create_connection((host, int(port))) for _ in range(80)]
 many[0].sendall(b"GET / HT")  # and nothing more
-began, closed, slow = time.monotonic(), 0, None
+began, closed = time.monotonic(), 0
 for c in reversed(many[1:]):
-    c.settimeout(0.05 if closed == 16 else 2)
+    c.settimeout(0.05 if closed >= 16 else 20)
     try:
         closed += c.recv(1) == b""
     except ConnectionResetError:
         closed += 1
     except TimeoutError:
         pass
-many[0].settimeout(30)
+many[0].settimeout(55)  # it would be 60 between requests
 while many[0].recv(100):
     pass
-print(closed, 5 < time.monotonic() - began < 25)
+# one of before may be on its way out still
+print(16 <= closed < 20, 5 < time.monotonic() - began < 55)
 E
-	is "connections beyond 64, and a request that does not end" "$(cat "$TMP/out")" "16 True"
+	is "connections beyond 64, and a request that does not end" "$(cat "$TMP/out")" "True True"
 	get "$url/nix-cache-info"
 	is "the server goes on" "$(status)" 200
 fi
@@ -147,13 +149,35 @@ check "and kept" retry test -e "$TMP/kept/narinfo/$(hash_part "$tree")"
 check "both ways" test -e "$TMP/kept/gzip/$(basename "$tree").nar"
 finished() { [ -z "$(find "$TMP/kept" -name '*.tmp' -o -name '.baking*')" ]; }
 check "nothing unfinished is left" retry finished
-store delete "$big" >/dev/null 2>&1
+deleted() { store delete "$big" >"$TMP/out" 2>&1; }
+check "it leaves the store" retry deleted
 get "$info"
 is "what left the store is offered for a while" "$(status)" 200
 touch -d "60 days ago" "$TMP/kept/narinfo/$(hash_part "$big")"
 rm "$TMP/kept/last-clean"
 get "$url/$(hash_part "$gz").narinfo"
 check "and not for ever" retry test ! -e "$TMP/kept/zstd/$(basename "$big").nar"
+if command -v python3 >/dev/null; then
+	# While the one worker is held up 32 may wait for it; who asks for more is to ask again.
+	retry finished
+	python3 -c 'import fcntl, sys
+f = open(sys.argv[1], "r+")
+fcntl.lockf(f, fcntl.LOCK_EX)
+print(flush=True)
+sys.stdin.read()' "$TMP/kept/.worker-0" <"$TMP/hold" >"$TMP/held" &
+	pids="$pids $!"
+	exec 9>"$TMP/hold"
+	retry test -s "$TMP/held"
+	mkdir "$TMP/many"
+	for i in $(seq 40); do echo "$i" >"$TMP/many/$i"; done
+	for item in $(store add "$TMP"/many/*); do curl -s -m 20 -o "$TMP/out" "$url/$(hash_part "$item").narinfo"; done
+	waiting() { [ -e "$TMP/kept/.waiting-31" ] && [ "$(find "$TMP/kept" -name '.baking*' | wc -l)" = 32 ]; }
+	check "only so many wait for a worker" retry waiting
+	exec 9>&-
+	check "who waits has his turn" retry finished
+	get "$url/$(hash_part "$item").narinfo"
+	is "the server goes on" "$(status)" 200
+fi
 
 # ---- Debian's nix ----------------------------------------------------------------------------------------------------------
 if command -v nix-store >/dev/null; then
