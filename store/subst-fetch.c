@@ -229,8 +229,7 @@ static int try_file(struct session *s, const struct subst_item *item, const stru
 	if (r == 0 && from.left)
 		r = err_set(e, -ERR_INTERNAL, "an archive was taken that is too short");
 	fd_close(&from.fd);
-	if (r < 0)
-		(void)proc_kill(&child, SIGKILL); /* it is of no use any more */
+	(void)proc_kill(&child, SIGKILL); /* of no use any more: a server could hold it for long */
 	(void)proc_wait(&child, &status);
 	if (r == 0)
 		print_line("@ download-succeeded %s %s %llu", item->info.path, file->url,

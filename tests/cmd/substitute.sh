@@ -114,6 +114,7 @@ PACKED = {"bomb": ("zstd", bomb), "window": ("zstd", big_window()), "dictionary"
           "xz": ("xz", lzma.compress(NAR[tree])), "gzip": ("gzip", gzip.compress(NAR[tree]))}
 requests = []
 done = set()
+held, release = [], threading.Event()
 
 
 def with_url(info, url, kind=None):
@@ -138,11 +139,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         body = CACHE.get(name)
         info = name.endswith(".narinfo")
         mode, _, arg = mode.partition("-")
-        if mode == "plain" and not info:
+        if mode in ("plain", "hold") and not info:
             body = NAR.get(next((p for p in NAR if name == "nar/" + base(p)), None))
         if body is None:
             return self.answer(b"no", 404, Cache_Control="max-age=100")
-        if info and mode == "plain":
+        if info and mode in ("plain", "hold"):
             body = with_url(body, "nar/" + re.search(rb"StorePath: /gnu/store/(.*)", body)[1].decode(), "none")
         if info and mode == "field":
             old, new = [x.encode() for x in FIELDS[int(arg)]]
@@ -166,6 +167,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.answer(b"", 302, Location=self.path)
         if mode == "tofile":
             return self.answer(b"", 302, Location="file:///etc/passwd")
+        if mode == "hold" and not info:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(body)
+            held.append(release.wait(30))
+            self.close_connection = True
+            return None
         if mode == "flood":
             self.send_response(200)
             for i in range(100000):
@@ -268,6 +276,10 @@ check(p.returncode == 0 and good(tree) and "does not answer" in p.stderr, "a cac
 new_store()
 p = realise("cut", big)
 check(p.returncode == 0 and good(big), "a transfer that was cut is taken up again", p)
+new_store()
+p = realise("hold", tree)
+release.set()
+check(p.returncode == 0 and good(tree) and False not in held, "a server that does not end a transfer is not waited for", p)
 new_store()
 os.makedirs(TMP + "/files/nar/zstd")
 for name, body in CACHE.items():
