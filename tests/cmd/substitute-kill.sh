@@ -99,8 +99,8 @@ before = time.monotonic()
 p = subprocess.run(realise(TMP + "/whole"), capture_output=True, text=True)
 span = time.monotonic() - before
 check(p.returncode == 0, "undisturbed it works", p.stderr)
-cut = 0
-for i in range(ROUNDS):
+cut = i = 0
+while i < ROUNDS or (cut <= ROUNDS // 3 and i < 6 * ROUNDS):
     root = f"{TMP}/s{i}"
     new_store(root)
     what = ("all", "daemon", "one")[i % 3]
@@ -110,6 +110,7 @@ for i in range(ROUNDS):
         time.sleep(0.001)
     victims = below(p.pid) if p.poll() is None else []
     cut += bool(victims)
+    span *= 1 if victims else 0.7  # too late: it was slower when it was measured
     if what == "daemon":
         victims = victims[:1]
     elif what == "one" and len(victims) > 1:
@@ -125,7 +126,8 @@ for i in range(ROUNDS):
     store(root, "gc")
     left = [n for n in os.listdir(root + "/gnu/store") if n != ".links" and not n.startswith(".cairn-guard")]
     check(not left, "CR-01 a collection leaves nothing", left)
-check(cut > ROUNDS // 3, f"{cut} of {ROUNDS} were still at work")
+    i += 1
+check(cut > ROUNDS // 3, f"{cut} of {i} were still at work")
 publish.terminate()
 publish.wait()
 print(f"1..{count}")

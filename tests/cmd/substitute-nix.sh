@@ -85,6 +85,7 @@ export NIX_REMOTE="$three"
 run nix-build "$TMP/d.nix" -A high --no-out-link --dry-run
 check "a key that is an option" says "will be fetched"
 kill "$server"
+wait "$server"
 check "a cache that has gone is an error" sh -c '! "$@"' - nix-build "$TMP/d.nix" -A high --no-out-link
 run nix-build "$TMP/d.nix" -A high --no-out-link --fallback
 is "with --fallback it is built" $? 0
