@@ -296,6 +296,7 @@ struct run {
 	struct build_id id;
 	struct subst_item *at[WORKERS_MAX]; /* NULL: free */
 	size_t busy, first;		    /* all before first are started */
+	size_t ended;
 	bool stop;
 };
 
@@ -347,6 +348,23 @@ static int start_some(struct run *x, struct err *e)
 	return 0;
 }
 
+static void set_failed(struct run *x, const struct subst_item *item)
+{
+	(void)tab_put(x->failed, slice_of(arena_str(&x->p->s->subst.failed, item->info.path)),
+		      NULL);
+}
+
+/* Items that wait for each other would be planned again for ever. */
+static void fail_all(struct run *x, struct err *first)
+{
+	const struct vec *v = &x->p->order;
+
+	for (size_t i = 0; i < v->n; i++)
+		set_failed(x, v->v[i]);
+	err_set(first, -ERR_FETCH, "the substitutes of `%s' and others refer to each other",
+		v->n ? ((struct subst_item *)v->v[0])->info.path : "");
+}
+
 static void finish_one(struct run *x, size_t i, struct err *first)
 {
 	struct subst_item *item = x->at[i];
@@ -354,14 +372,14 @@ static void finish_one(struct run *x, size_t i, struct err *first)
 
 	x->at[i] = NULL;
 	x->busy--;
+	x->ended++;
 	if (subst_finish(x->p->s, item, &e) == 0) {
 		item->done = true;
 		return;
 	}
 	if (!first->code)
 		*first = e;
-	(void)tab_put(x->failed, slice_of(arena_str(&x->p->s->subst.failed, item->info.path)),
-		      NULL);
+	set_failed(x, item);
 	x->stop = !x->p->s->subst.fallback && !x->p->s->keep_going;
 }
 
@@ -408,6 +426,8 @@ static int run_plan(struct subst_plan *p, struct tab *failed, struct err *e)
 		if (r == 0 && x.busy)
 			r = wait_some(&x, &first, e);
 	} while (r == 0 && x.busy);
+	if (r == 0 && !x.ended && p->order.n)
+		fail_all(&x, &first);
 	for (size_t i = 0; i < WORKERS_MAX; i++)
 		if (x.at[i])
 			subst_abort(x.at[i]);

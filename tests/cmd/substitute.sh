@@ -15,6 +15,7 @@ import lzma
 import os
 import re
 import resource
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -368,6 +369,17 @@ with open(ROOT + "/etc/guix/acl", "w") as f:
     f.write("(acl)")
 p = realise("gone", tree)
 check("not authorized" in p.stderr, "SUB-14 a key that is trusted no more", p)
+
+# ---- What cannot be ------------------------------------------------------------------------------------------------------
+db = sqlite3.connect(ORIGIN + "/var/guix/db/db.sqlite")
+db.execute("insert into Refs select a.id, b.id from ValidPaths a, ValidPaths b where a.path = ? and b.path = ?", (tree, top))
+db.commit()
+for path in tree, top:
+    name = part(path) + ".narinfo"
+    CACHE[name] = urllib.request.urlopen(UPSTREAM + "/" + name).read()
+new_store()
+p = realise("cycle", top)
+check(p.returncode == 100 and empty() and "refer to each other" in p.stderr, "signed items that refer to each other", p)
 
 publish.terminate()
 publish.wait()
