@@ -36,10 +36,7 @@ for line in publish.stderr:
         break
 threading.Thread(target=publish.stderr.read, daemon=True).start()
 url = "http://127.0.0.1:" + port[1]
-probe = socket.socket()
-probe.bind(("127.0.0.1", 0))
-tcp = ("127.0.0.1", probe.getsockname()[1])
-probe.close()
+tcp = tcp_address()
 root = tmp + "/d"
 run("archive", "--authorize", "--root", root, input=open(origin + "/etc/guix/signing-key.pub").read())
 d = Daemon(root, "--substitute-urls", url, "--listen", root + "/socket", "--listen", "127.0.0.1:%d" % tcp[1]).wait(root + "/socket")

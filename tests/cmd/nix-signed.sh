@@ -5,15 +5,12 @@ set -u
 command -v python3 >/dev/null || { echo "skip: no python3"; exit 77; }
 cd "$SRC/tests/cmd" || exit 1
 PYTHONDONTWRITEBYTECODE=1 exec python3 - "$TMP" <<'EOF'
-import hashlib, os, socket, subprocess, sys
+import hashlib, sys
 sys.path.insert(0, ".")
 from wire import *
 
 tmp = sys.argv[1]
-probe = socket.socket()
-probe.bind(("127.0.0.1", 0))
-port = probe.getsockname()[1]
-probe.close()
+port = tcp_address()[1]
 # Key and signature are nix 2.8's.
 KEY = "test-1:HRGeY/iT3OyS9IW35XmJ9tEeTfULiGYljn/an+E4AJw="
 SIG = "test-1:SAXK6y2fIRKniObn8hAiP1KYb+bsBS2bd9tKvXIwFosLZQjaarvCa1eQcyeVwn7uZo1tDCTxOSgxDdeWL6DrCQ=="

@@ -141,6 +141,18 @@ class Conn:
         self.c.close()
 
 
+reserved = []
+
+
+def tcp_address():
+    """One for --listen that nobody else gets meanwhile: bound here, but nobody listens there."""
+    probe = socket.socket()
+    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    probe.bind(("127.0.0.1", 0))
+    reserved.append(probe)
+    return probe.getsockname()
+
+
 class Daemon:
     """`cairn daemon` on a private root."""
 
