@@ -18,12 +18,6 @@ def refused(name, args, want, status):
     ok("refused: " + name, p.returncode == status and want in p.stderr and p.stderr.count("\n") <= 2, (p.returncode, p.stderr))
 
 
-def free_port():
-    x = socket.socket()
-    x.bind(("127.0.0.1", 0))
-    return x.getsockname()[1]
-
-
 # ---- options ----
 refused("--disable-chroot", ["--disable-chroot"], "without a sandbox", 2)
 refused("--discover", ["--discover"], "not looked for", 2)
@@ -51,7 +45,7 @@ impersonate-linux-2.6 lose-logs system listen""".split()
 ok("guix-daemon's options have their names", all("--" + x in text for x in known), [x for x in known if "--" + x not in text])
 
 # ---- sockets ----
-port = free_port()
+port = tcp_address()[1]
 d = Daemon(tmp + "/a", "--listen", tmp + "/a/one", "--listen", "127.0.0.1:%d" % port, "--listen", tmp + "/a/two", "--debug",
            "--gc-keep-outputs=yes", "--gc-keep-derivations=no", "--log-compression=gzip")
 for address in (tmp + "/a/one", tmp + "/a/two", ("127.0.0.1", port)):

@@ -165,6 +165,10 @@ for x in many:
     x.c.close()
 kids = children_down_to(0)
 ok("no process is left of them", not kids, kids)
+for _ in range(1200):  # its turn, after that in which their ends were seen
+    if len(os.listdir("/proc/%d/fd" % daemon.pid)) < 10:
+        break
+    time.sleep(0.05)
 ok("no descriptor is left of them", len(os.listdir("/proc/%d/fd" % daemon.pid)) < 10)
 left = sorted(x for x in os.listdir(root + "/gnu/store") if x != ".links")
 ok("only what was added is in the store", sorted("/gnu/store/" + x for x in left if "-tell" not in x and "-told" not in x) == sorted([text, flat, ref]), left)

@@ -12,9 +12,12 @@ unset CAIRN_ROOT XDG_STATE_HOME http_proxy https_proxy all_proxy
 export HOME="$TMP" GIT_CONFIG_NOSYSTEM=1 GIT_ALLOW_PROTOCOL=file:http:git
 export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b.c GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b.c
 cd "$TMP" || exit 1
-port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
-plain=$(port)
-smart=$(port)
+PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$SRC/tests/cmd" python3 -c 'import signal, wire
+print(wire.tcp_address()[1], wire.tcp_address()[1], flush=True)
+signal.pause()' >ports &
+servers=$!
+trap 'kill $servers' EXIT
+retry grep -q . ports && read -r plain smart <ports || exit 1
 
 commit() { # DIR TEXT
 	echo "$2" >"$1/file"
@@ -28,10 +31,9 @@ commit whole one && git -C whole tag v1
 first=$(git -C whole rev-parse HEAD)
 mkdir want1 && git -C whole archive HEAD | tar -xC want1
 python3 -m http.server --bind 127.0.0.1 --directory web "$plain" >/dev/null 2>&1 &
-servers=$!
+servers="$servers $!"
 "$(git --exec-path)/git-daemon" --base-path="$TMP/web" --export-all --listen=127.0.0.1 --port="$smart" --reuseaddr 2>/dev/null &
 servers="$servers $!"
-trap 'kill $servers' EXIT
 retry git ls-remote "http://127.0.0.1:$plain/part.git" >/dev/null || exit 1
 git -C whole submodule --quiet add "http://127.0.0.1:$plain/part.git" sub || exit 1
 commit whole two

