@@ -37,12 +37,19 @@ int local_invalidate(struct local *l, const char *path, struct err *e)
 
 int local_optimise(struct local *l, const char *path, uint64_t *ret_saved, struct err *e)
 {
-	uint64_t saved;
+	uint64_t saved = 0;
+	auto_fd int lock = -1;
+	bool valid = false;
 	int r = local_flush(l, e);
 
 	if (r == 0)
 		r = local_check_path(l, path, e);
+	/* With the collector held off, lest a link take the place of what comes after the item. */
 	if (r == 0)
+		r = local_gc_lock(l, false, true, &lock, e);
+	if (r == 0)
+		r = local_is_valid(l, path, &valid, e);
+	if (r == 0 && valid)
 		r = links_tree(l, local_base(l, path), NULL, &saved, e);
 	if (r == 0 && ret_saved)
 		*ret_saved = saved;

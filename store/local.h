@@ -195,7 +195,8 @@ int local_failed_forget(struct local *l, const struct vec *paths, struct err *e)
 
 /* Forget path; -ERR_IN_USE when others refer to it. The files stay. */
 int local_invalidate(struct local *l, const char *path, struct err *e);
-/* Hard-link equal files of a valid path, and count the bytes saved. */
+/* Hard-link equal files of a path, if it is valid, and count the bytes saved. Not beside a
+ * collection. */
 int local_optimise(struct local *l, const char *path, uint64_t *ret_saved, struct err *e);
 
 /* Called for each fault; text is one line. */

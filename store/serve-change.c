@@ -239,10 +239,8 @@ static int op_optimise(struct req *q)
 	int r = request_ready(q);
 	if (!r)
 		r = local_all_valid(q->s->l, &q->a, &v, &q->e);
-	for (size_t i = 0; !r && i < v.n; i++) {
-		uint64_t saved;
-		r = local_optimise(q->s->l, v.v[i], &saved, &q->e);
-	}
+	for (size_t i = 0; !r && i < v.n && !session_client_left(q->s); i++)
+		r = local_optimise(q->s->l, v.v[i], NULL, &q->e);
 	wr_u64(&q->reply, 1);
 	return r;
 }

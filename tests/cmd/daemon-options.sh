@@ -3,7 +3,7 @@
 # Where a daemon listens, whom it trusts, which options it takes; nothing is built here.
 command -v python3 >/dev/null || { echo "skip: no python3"; exit 77; }
 exec python3 - <<'E'
-import os, pwd, re, socket, subprocess, sys
+import fcntl, os, pwd, re, socket, subprocess, sys
 
 sys.path.insert(0, os.environ["SRC"] + "/tests/cmd")
 from wire import *
@@ -92,6 +92,26 @@ ok("--debug says more", "listening" in open(d.log).read())
 for x in (unix, tcp):
     x.close()
 ok("ends", d.stop() == 0)
+
+# ---- a client that goes while its store is made smaller ----
+d = Daemon(tmp + "/c", "--disable-deduplication").wait()
+c = d.conn()
+for name in ("one", "two"):
+    assert c.ask(u64(7) + s(name) + u64(1, 1) + s("sha256") + file_nar(name * 10000)) is None and c.str()
+c.close()
+d.children_down_to(0)
+links = lambda: [x for x in os.listdir(d.root + STORE + "/.links") if x[0] != "."]
+with open(d.root + "/var/guix/gc.lock", "w") as lock:
+    fcntl.lockf(lock, fcntl.LOCK_EX)  # nothing goes on before the client is gone
+    c = d.conn()
+    c.send(u64(34))
+    c.close()
+d.children_down_to(0)
+ok("what a client that is gone asked for is not gone on with", not os.path.exists(d.root + STORE + "/.links") or len(links()) < 2)
+c = d.conn()
+ok("OptimiseStore", c.ask(u64(34)) is None and c.num() == 1 and len(links()) == 2)
+c.close()
+d.stop()
 
 # ---- sockets that somebody else opened ----
 given = socket.socket(socket.AF_UNIX)

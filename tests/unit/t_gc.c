@@ -27,23 +27,28 @@ static struct {
 	time_t now;		 /* 0: the machine's */
 	int link;		 /* 0, or why links cannot be made */
 	int lock;		 /* 0, or the collector's lock file, to see who has it */
-	unsigned racing;	 /* changes of gcroots/auto beside which others were possible */
+	unsigned racing;	 /* changes beside which others were possible */
+	unsigned changes;	 /* links made */
 } world;
 
-/* Counts a change of name; exclusive: others may be adding roots, and no collection be on. */
-static void look_at_change(const char *name, bool exclusive)
+/* Counts a change; exclusive: others may be changing things, and no collection be on. */
+static void look_at_lock(bool exclusive)
 {
-	if (!world.lock || !slice_starts(slice_of(name), "gcroots/auto/"))
-		return;
-	if (fd_lock(world.lock, exclusive, false) == 0) {
+	if (world.lock && fd_lock(world.lock, exclusive, false) == 0) {
 		world.racing++;
 		(void)fd_unlock(world.lock);
 	}
 }
 
+static void look_at_root(const char *name, bool exclusive)
+{
+	if (slice_starts(slice_of(name), "gcroots/auto/"))
+		look_at_lock(exclusive);
+}
+
 int renameat(int fromfd, const char *from, int tofd, const char *to)
 {
-	look_at_change(to, true);
+	look_at_root(to, true);
 	return (int)syscall(SYS_renameat2, fromfd, from, tofd, to, 0);
 }
 
@@ -53,6 +58,8 @@ int linkat(int fromfd, const char *from, int tofd, const char *to, int flags)
 		errno = world.link;
 		return -1;
 	}
+	world.changes++;
+	look_at_lock(true);
 	return (int)syscall(SYS_linkat, fromfd, from, tofd, to, flags);
 }
 
@@ -62,7 +69,7 @@ int unlinkat(int fd, const char *name, int flags)
 		errno = EPERM;
 		return -1;
 	}
-	look_at_change(name, false);
+	look_at_root(name, false);
 	return (int)syscall(SYS_unlinkat, fd, name, flags);
 }
 
@@ -344,6 +351,33 @@ TEST(a_root_is_not_stale_while_it_is_added)
 	end(&b);
 }
 
+/* Equal files become links while no collection is on, and what is gone by then is passed over. */
+TEST(links_beside_collections)
+{
+	struct bench b;
+	auto_vec struct vec paths = VEC_INIT;
+	static char text[LINKS_SIZE_MIN + 1];
+	const char *one;
+	uint64_t saved;
+
+	if (!begin(&b))
+		return;
+	memset(text, 'x', sizeof(text) - 1);
+	one = add(&b, "one", slice_of(text), NULL);
+	reopen(&b);
+	world.lock = openat(b.fd, "var/guix/gc.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	world.changes = world.racing = 0;
+	CHECK_INT(local_optimise(b.l, one, &saved, &b.e), 0);
+	CHECK(world.changes > 0);
+	CHECK_INT(world.racing, 0);
+	fd_close(&world.lock);
+	world.lock = 0;
+	CHECK_INT(collect(&b, STORE_GC_DELETE, &paths), 0);
+	CHECK_INT(paths.n, 1);
+	CHECK_INT(local_optimise(b.l, one, &saved, &b.e), 0);
+	end(&b);
+}
+
 /* GC-04: directories of roots, or the database, that are not the ones of this store. */
 TEST(gc_04_missing_file_systems)
 {
@@ -615,6 +649,7 @@ TEST(out_08_link_faults)
 }
 
 TEST_MAIN(derivations_and_outputs, long_chains_need_no_stack, stops_when_enough_is_freed,
-	  gc_03_unreadable_roots, a_root_is_not_stale_while_it_is_added, gc_04_missing_file_systems,
-	  gc_05_absurd_clock, gc_07_hostile_roots, gc_08_temporary_roots, gc_09_undeletable,
-	  interrupted, links_of_what_is_deleted, out_08_link_faults);
+	  gc_03_unreadable_roots, a_root_is_not_stale_while_it_is_added, links_beside_collections,
+	  gc_04_missing_file_systems, gc_05_absurd_clock, gc_07_hostile_roots,
+	  gc_08_temporary_roots, gc_09_undeletable, interrupted, links_of_what_is_deleted,
+	  out_08_link_faults);
