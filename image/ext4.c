@@ -717,3 +717,8 @@ void ext4_free(struct ext4 *x)
 	readback_done(&x->written);
 	free(x);
 }
+
+uint32_t ext4_checksum(const void *p, size_t n)
+{
+	return ext2fs_crc32c_le(~0U, p, n);
+}

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "image/fill.h"
@@ -53,3 +54,6 @@ struct img_sink *ext4_sink(struct ext4 *x);
 /* Write out tables and close; *ret_free: bytes that are left. Frees x, also on failure. */
 int ext4_finish(struct ext4 *x, uint64_t *ret_free, struct err *e);
 void ext4_free(struct ext4 *x); /* give up; NULL allowed */
+
+/* The file system's own checksum (CRC-32C); the one at hand that is fast. */
+uint32_t ext4_checksum(const void *p, size_t n);

@@ -8,8 +8,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "image/ext4.h"
 #include "lib/fd.h"
-#include "lib/gpt.h"
 
 static void add_sum(struct readback *x, uint64_t number, uint32_t sum)
 {
@@ -30,7 +30,7 @@ static void add_sum(struct readback *x, uint64_t number, uint32_t sum)
 
 void readback_add(struct readback *x, uint64_t number, const void *block)
 {
-	add_sum(x, number, crc32_of(block, READBACK_BLOCK));
+	add_sum(x, number, ext4_checksum(block, READBACK_BLOCK));
 }
 
 /* Memory has it still. The end of a disk need not be that of a block. */
@@ -43,7 +43,7 @@ int readback_add_range(struct readback *x, int fd, uint64_t offset, uint64_t siz
 
 		if (n <= 0)
 			return n < 0 ? -errno : 0;
-		add_sum(x, at / sizeof(block), crc32_of(block, (size_t)n));
+		add_sum(x, at / sizeof(block), ext4_checksum(block, (size_t)n));
 	}
 	return x->err;
 }
@@ -66,7 +66,7 @@ static int check_one(int fd, const struct readback_block *b, const char *file, s
 	ssize_t n = pread(fd, block, sizeof(block), (off_t)at);
 	if (n < 0)
 		return err_sys(e, "reading %s back, at byte %llu", file, (unsigned long long)at);
-	if (n > 0 && crc32_of(block, (size_t)n) == b->sum)
+	if (n > 0 && ext4_checksum(block, (size_t)n) == b->sum)
 		return 0;
 	return err_hint(e,
 			err_set(e, -EIO, "what was written at byte %llu is not what is read there",
