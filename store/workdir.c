@@ -21,7 +21,7 @@ static int open_dir(int dirfd, const char *name)
 }
 
 /* Delete the directories whose process is dead. Failures are left for the next time. */
-static void sweep(int builds, struct local *l)
+static void sweep(int builds)
 {
 	int dup = open_dir(builds, ".");
 	DIR *d = dup < 0 ? NULL : fdopendir(dup);
@@ -35,12 +35,12 @@ static void sweep(int builds, struct local *l)
 		char lock[300];
 		snprintf(lock, sizeof(lock), "%s/lock", ent->d_name);
 		auto_fd int fd = openat(builds, lock, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
-		if (fd >= 0 && fd_lock(fd, true, false))
-			continue; /* alive */
+		bool none = fd < 0 && (errno == ENOENT || errno == ENOTDIR);
+		if (!none && (fd < 0 || fd_lock(fd, true, false)))
+			continue; /* alive, or who knows */
 		(void)file_delete_tree(builds, ent->d_name, NULL, NULL);
 	}
 	closedir(d);
-	(void)l;
 }
 
 static int make_own(struct workdir *w, int builds, struct local *l, struct err *e)
@@ -81,7 +81,7 @@ int workdir_make(struct workdir *w, struct local *l, struct err *e)
 	int r = fd_lock(gate, true, true);
 	if (r)
 		return err_num(e, r, "cannot lock %s/builds/.gate", l->state_phys);
-	sweep(builds, l);
+	sweep(builds);
 	return make_own(w, builds, l, e);
 }
 

@@ -18,6 +18,7 @@
 #include "store/local-state.h"
 #include "store/nar.h"
 #include "store/roots.h"
+#include "store/workdir.h"
 #include "tests/unit/test.h"
 
 /* Stand in front of the C library's. */
@@ -378,6 +379,25 @@ TEST(links_beside_collections)
 	end(&b);
 }
 
+/* Directories of dead builds go with the next build, but not those of which nobody knows. */
+TEST(directories_of_builds)
+{
+	struct bench b;
+	struct workdir w = WORKDIR_INIT;
+
+	if (!begin(&b))
+		return;
+	CHECK_INT(mkdirat(b.fd, "var/guix/builds", 0755), 0);
+	CHECK_INT(mkdirat(b.fd, "var/guix/builds/1.0", 0755), 0);
+	CHECK_INT(mkdirat(b.fd, "var/guix/builds/2.0", 0755), 0);
+	CHECK_INT(mkdirat(b.fd, "var/guix/builds/2.0/lock", 0755), 0); /* opening it fails */
+	CHECK_INT(workdir_make(&w, b.l, &b.e), 0);
+	CHECK(!exists(&b, "var/guix/builds/1.0"));
+	CHECK(exists(&b, "var/guix/builds/2.0"));
+	workdir_remove(&w, b.l);
+	end(&b);
+}
+
 /* GC-04: directories of roots, or the database, that are not the ones of this store. */
 TEST(gc_04_missing_file_systems)
 {
@@ -650,6 +670,6 @@ TEST(out_08_link_faults)
 
 TEST_MAIN(derivations_and_outputs, long_chains_need_no_stack, stops_when_enough_is_freed,
 	  gc_03_unreadable_roots, a_root_is_not_stale_while_it_is_added, links_beside_collections,
-	  gc_04_missing_file_systems, gc_05_absurd_clock, gc_07_hostile_roots,
-	  gc_08_temporary_roots, gc_09_undeletable, interrupted, links_of_what_is_deleted,
-	  out_08_link_faults);
+	  directories_of_builds, gc_04_missing_file_systems, gc_05_absurd_clock,
+	  gc_07_hostile_roots, gc_08_temporary_roots, gc_09_undeletable, interrupted,
+	  links_of_what_is_deleted, out_08_link_faults);
