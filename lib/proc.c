@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -218,6 +219,20 @@ void proc_signal_unignore(int sig)
 	(void)syscall(SYS_rt_sigaction, sig, NULL, now, sizeof(uint64_t)); /* no such: stays 0 */
 	if (now[0] == (unsigned long)(uintptr_t)SIG_IGN)
 		(void)syscall(SYS_rt_sigaction, sig, by_default, NULL, sizeof(uint64_t));
+}
+
+int proc_server_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return fd < 0 ? -errno : fd;
 }
 
 void proc_status_text(int status, char out[64])

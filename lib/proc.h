@@ -58,5 +58,9 @@ int proc_output(struct proc_spec *spec, struct str *out, size_t limit, struct er
 /* Default action for sig when it is ignored, by the bare call: libraries refuse the first real-time
  * signals, which a parent may have left ignored. A handler stays. */
 void proc_signal_unignore(int sig);
+/* For a server with children: a non-blocking signalfd(2), the caller's, that tells of SIGTERM,
+ * SIGINT and SIGCHLD, which are blocked from then on; SIGPIPE is ignored. -errno when there is
+ * none. */
+int proc_server_signals(void);
 /* "exit code 3" / "signal 9 (Killed)" */
 void proc_status_text(int status, char out[64]);

@@ -16,6 +16,7 @@
 #include <time.h>
 
 #include "lib/fd.h"
+#include "lib/proc.h"
 #include "lib/loop.h"
 #include "lib/size.h"
 #include "store/children.h"
@@ -169,15 +170,8 @@ static int turn(struct listener *l, struct err *e)
 
 static int open_signals(struct listener *l, struct err *e)
 {
-	sigset_t set;
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGCHLD);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	signal(SIGPIPE, SIG_IGN);
-	l->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return l->signals < 0 ? err_sys(e, "cannot make a signal descriptor") : 0;
+	l->signals = proc_server_signals();
+	return l->signals < 0 ? err_num(e, l->signals, "cannot make a signal descriptor") : 0;
 }
 
 int daemon_run(const struct daemon_opts *o, struct err *e)

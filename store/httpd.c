@@ -20,6 +20,7 @@
 #include <time.h>
 
 #include "lib/fd.h"
+#include "lib/proc.h"
 #include "lib/size.h"
 
 #define BACKLOG		 128
@@ -200,16 +201,8 @@ static void on_signal(struct httpd *h)
 
 static int open_signals(struct httpd *h, struct err *e)
 {
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGCHLD);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	signal(SIGPIPE, SIG_IGN);
-	h->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return h->signals < 0 ? err_sys(e, "cannot make a signal descriptor") : 0;
+	h->signals = proc_server_signals();
+	return h->signals < 0 ? err_num(e, h->signals, "cannot make a signal descriptor") : 0;
 }
 
 int httpd_run(const struct httpd_opts *o, struct err *e)
