@@ -7,10 +7,13 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "image/fatentry.h"
 #include "lib/fd.h"
 #include "lib/path.h"
 #include "lib/proc.h"
 #include "lib/size.h"
+#include "lib/slice.h"
+#include "lib/text.h"
 
 #define SECTOR	  512
 #define FAT32_MIN (34u << 20)  /* fewer clusters of one sector make FAT16 */
@@ -237,7 +240,7 @@ static int is_same(const struct fat_opts *o, const char *source, const char *pat
 	if (r == 0)
 		r = read_tool(o, "mtype", path, NULL, LIMIT_FILE, &old, e);
 	if (r == 0)
-		*ret = old.len == new.len &&memcmp(old.buf, new.buf, new.len) == 0;
+		*ret = slice_eq(str_slice(&old), str_slice(&new));
 	return r;
 }
 
@@ -255,6 +258,80 @@ static int make_dirs(const struct fat_opts *o, const char *dir, struct err *e)
 	return r;
 }
 
+/* "PATH <3> <5-9>", as mshowfat says it. */
+static int chain(const struct fat_opts *o, const char *path, struct fat_chain *ret, struct err *e)
+{
+	auto_str struct str text = STR_INIT;
+	struct slice rest, text_before, begin, end;
+	uint64_t first, last;
+	int r = read_tool(o, "mshowfat", path, NULL, LIMIT_LISTING, &text, e);
+
+	if (r < 0)
+		return r;
+	ret->n = 0;
+	rest = str_slice(&text);
+	while (slice_cut(&rest, '<', &text_before) && slice_cut(&rest, '>', &end)) {
+		(void)slice_cut(&end, '-', &begin);
+		if (ret->n == FAT_RUNS_MAX || text_u64(begin, UINT32_MAX, &first) < 0 ||
+		    text_u64(end.p ? end : begin, UINT32_MAX, &last) < 0)
+			return err_set(e, -ERR_INVALID, "mshowfat: %s", text.buf);
+		ret->run[ret->n++] =
+			(struct fat_run){ .first = (uint32_t)first, .last = (uint32_t)last };
+	}
+	return 0;
+}
+
+/* Names that were of a run cut off are free again. */
+static int discard(const struct fat_opts *o, const char *path, struct err *e)
+{
+	return has(o, path) ? mtool(o, -2, "mdel", path, NULL, e) : 0;
+}
+
+/* Keep path's contents as saved: a copy, so that path is there all the time. */
+static int save(const struct fat_opts *o, const char *path, const char *part, const char *saved,
+		struct err *e)
+{
+	auto_str struct str old = STR_INIT;
+	auto_str struct str new = STR_INIT;
+
+	if (has(o, saved))
+		return 0;
+	int r = mtool(o, -2, "mcopy", path, part, e);
+	if (r == 0)
+		r = read_tool(o, "mtype", path, NULL, LIMIT_FILE, &old, e);
+	if (r == 0)
+		r = read_tool(o, "mtype", part, NULL, LIMIT_FILE, &new, e);
+	if (r == 0 && !slice_eq(str_slice(&old), str_slice(&new)))
+		r = err_set(e, -EIO, "%s: what was written is not there", part);
+	return r == 0 ? mtool(o, -2, "mren", part, saved, e) : r;
+}
+
+/* path gets new's contents, and new is gone. */
+static int replace(const struct fat_opts *o, const char *dir, const char *path, const char *new,
+		   struct err *e)
+{
+	struct fat_chain in, old, next;
+	char parent[200];
+	int r;
+
+	(void)snprintf(parent, sizeof(parent), "::/%s", dir);
+	r = chain(o, parent, &in, e);
+	if (r == 0)
+		r = chain(o, path, &old, e);
+	if (r == 0)
+		r = chain(o, new, &next, e);
+	if (r == 0 && old.n && next.n) {
+		auto_fd int fd = open(o->file, O_RDWR | O_CLOEXEC);
+		r = fd < 0 ? err_sys(e, "%s", o->file)
+			   : fat_exchange(fd, o->offset, &in, old.run->first, next.run->first, e);
+		return r == 0 ? mtool(o, -2, "mdel", new, NULL, e) : r;
+	}
+	/* An empty file has no cluster, and nothing starts from it. */
+	if (r == 0)
+		r = mtool(o, -2, "mdel", path, NULL, e);
+	return r == 0 ? mtool(o, -2, "mren", new, path, e) : r;
+}
+
 int fat_share(const struct fat_opts *o, const char *source, const char *dir, const char *name,
 	      struct err *e)
 {
@@ -268,17 +345,18 @@ int fat_share(const struct fat_opts *o, const char *source, const char *dir, con
 	there = r == 0 && has(o, path);
 	if (there)
 		r = is_same(o, source, path, &same, e);
+	if (r == 0)
+		r = discard(o, new, e);
 	if (r < 0 || same)
 		return r;
-	if (has(o, new)) /* of a run that was cut off */
-		r = mtool(o, -2, "mdel", new, NULL, e);
+	if (there)
+		r = save(o, path, new, saved, e);
 	if (r == 0)
 		r = mtool(o, -2, "mcopy", source, new, e);
-	if (r == 0 && there)
-		r = has(o, saved) ? mtool(o, -2, "mdel", path, NULL, e)
-				  : mtool(o, -2, "mren", path, saved, e);
+	if (r < 0) /* of a full one, for example */
+		(void)discard(o, new, &(struct err)ERR_INIT);
 	if (r == 0)
-		r = mtool(o, -2, "mren", new, path, e);
+		r = there ? replace(o, dir, path, new, e) : mtool(o, -2, "mren", new, path, e);
 	if (r == 0)
 		r = is_same(o, source, path, &same, e);
 	return r == 0 && !same ? err_set(e, -EIO, "%s: what was written is not there", path) : r;
