@@ -282,7 +282,8 @@ static int begin(struct store_conn *c, enum proto_op op, struct err *e)
 {
 	if (c->s.err)
 		return broken(c, e);
-	int r = op == OP_BUILD_PATHS ? send_options(c, e) : 0;
+	bool builds = op == OP_BUILD_PATHS || op == OP_VERIFY;
+	int r = builds ? send_options(c, e) : 0;
 	if (!r)
 		stream_put_u64(&c->s, op);
 	return r;

@@ -526,7 +526,11 @@ static const struct cmd_opt verify_options[] = {
 	{ "quick", 0, CMD_FLAG, offsetof(struct verify_ctx, quick), NULL,
 	  "only look whether everything is there, do not read it" },
 	{ "repair", 0, CMD_FLAG, offsetof(struct verify_ctx, repair), NULL,
-	  "build again what is damaged, forget what is gone and not needed" },
+	  "get again what is damaged, forget what is gone and not needed" },
+	{ "no-substitutes", 0, CMD_FLAG, offsetof(struct verify_ctx, store.no_substitutes), NULL,
+	  "repair by builds alone" },
+	{ "substitute-urls", 0, CMD_STR, offsetof(struct verify_ctx, store.substitute_urls), "URLS",
+	  "caches to repair from, blank-separated" },
 };
 
 static const struct cmd cmd_verify = {
@@ -534,8 +538,8 @@ static const struct cmd cmd_verify = {
 	.summary = "check the store against its database",
 	.help = "Reads every item and compares its hash. Says nothing when all is well; fails when "
 		"a fault remains. Nothing is changed unless --repair is given: then what a "
-		"derivation made is made again, and put in place if it has the hash it should "
-		"have.",
+		"cache has is fetched, and what a derivation made is made again; it is put in "
+		"place if it has the hash it should have.",
 	CMD_OPTS(verify_options),
 	.context_size = sizeof(struct verify_ctx),
 	.run = run_verify,

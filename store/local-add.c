@@ -764,32 +764,56 @@ static int check_ca(struct local_tree *u, const struct store_info *info, struct 
 	return r;
 }
 
-int local_add_known(struct local *l, const struct store_info *info, struct nar_source *in,
-		    struct err *e)
+/* A tree that is what info says, or nothing. */
+static int unpack_known(struct local *l, const struct store_info *info, struct nar_source *in,
+			struct local_tree *u, struct err *e)
 {
-	struct local_tree u;
 	char want[DIGEST_TEXT_MAX], got[DIGEST_TEXT_MAX];
-	int r = unpack(l, in, DIGEST_SHA256, &u, e);
+	int r = unpack(l, in, DIGEST_SHA256, u, e);
 
 	if (r < 0)
 		return err_wrap(e, r, "add %s", info->path);
-	if (!digest_eq(&u.nar_hash, &info->nar_hash) ||
-	    (info->nar_size && info->nar_size != u.size)) {
+	if (!digest_eq(&u->nar_hash, &info->nar_hash) ||
+	    (info->nar_size && info->nar_size != u->size)) {
 		digest_hex(&info->nar_hash, want);
-		digest_hex(&u.nar_hash, got);
+		digest_hex(&u->nar_hash, got);
 		r = err_set(e, -ERR_HASH, "%s: expected the archive %s, got %s", info->path, want,
 			    got);
 	}
 	if (r == 0 && info->ca && *info->ca)
-		r = check_ca(&u, info, e);
-	if (r == 0)
-		r = local_move_in(l, u.dirfd, u.name, info->path, e);
+		r = check_ca(u, info, e);
+	if (r < 0)
+		local_tree_drop(u);
+	return r;
+}
+
+int local_add_known(struct local *l, const struct store_info *info, struct nar_source *in,
+		    struct err *e)
+{
+	struct local_tree u;
+	int r = unpack_known(l, info, in, &u, e);
+
+	if (r < 0)
+		return r;
+	r = local_move_in(l, u.dirfd, u.name, info->path, e);
 	if (r == 0)
 		r = local_deduplicate(l, info->path, u.file ? &u.nar_hash : NULL, e);
 	if (r == 0)
 		r = local_register(l, &info, 1, e);
 	if (r < 0)
 		local_tree_drop(&u);
+	return r;
+}
+
+int local_mend(struct local *l, const struct store_info *info, struct nar_source *in, struct err *e)
+{
+	struct local_tree u;
+	int r = unpack_known(l, info, in, &u, e);
+
+	if (r < 0)
+		return r;
+	r = local_replace(l, u.dirfd, u.name, info->path, e);
+	local_tree_drop(&u); /* what was damaged, by now */
 	return r;
 }
 

@@ -163,6 +163,11 @@ int local_add_nar(struct local *l, struct arena *a, const char *name, bool recur
 int local_add_known(struct local *l, const struct store_info *info, struct nar_source *in,
 		    struct err *e);
 
+/* The same for a path that is valid and whose files are not what they were: the archive, which must
+ * be what info says, is put in their place. The caller has locked it. */
+int local_mend(struct local *l, const struct store_info *info, struct nar_source *in,
+	       struct err *e);
+
 /* A tree that came as an archive and has no name yet; below local_tmp_dir. */
 struct local_tree {
 	int dirfd; /* borrowed */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "store/goal.h"
+#include "store/subst.h"
 
 /* A valid derivation with path among its outputs, in a; *ret NULL: there is none. */
 static int find_deriver(struct session *s, struct arena *a, const char *path, const char **ret,
@@ -17,7 +18,7 @@ static int find_deriver(struct session *s, struct arena *a, const char *path, co
 }
 
 /* -ERR_NOTFOUND: nothing to make path from. */
-static int repair_one(struct session *s, const char *path, struct err *e)
+static int build_one(struct session *s, const char *path, struct err *e)
 {
 	auto_arena struct arena a = ARENA_INIT;
 	auto_vec struct vec things = VEC_INIT;
@@ -44,16 +45,42 @@ struct damage {
 	const char *why;  /* it could not be, the last time */
 };
 
+/* From a cache, which is quicker and also has what was never built here. */
+static int fetch_one(struct session *s, const char *path, bool *ret, struct err *e)
+{
+	bool good = false;
+	int r = local_is_good(s->l, path, &good, e);
+	*ret = good;
+	if (r || good)
+		return r;
+	r = subst_mend(s, path, ret, e);
+	if (!r && *ret)
+		session_say(s, "repaired `%s'", path);
+	return r;
+}
+
+static void fetch_pass(struct session *s, struct arena *a, struct damage *v, size_t n)
+{
+	for (size_t i = 0; i < n && !s->client_gone; i++) {
+		struct err e = ERR_INIT;
+		bool done = false;
+		if (fetch_one(s, v[i].path, &done, &e))
+			v[i].why = arena_str(a, e.msg);
+		if (done)
+			v[i].path = NULL;
+	}
+}
+
 /* What an item is made with may be damaged itself, so passes are made as long as they change
  * something. */
-static size_t repair_pass(struct session *s, struct arena *a, struct damage *v, size_t n)
+static size_t build_pass(struct session *s, struct arena *a, struct damage *v, size_t n)
 {
 	size_t repaired = 0;
 	for (size_t i = 0; i < n && !s->client_gone; i++) {
 		struct err e = ERR_INIT;
 		if (!v[i].path)
 			continue;
-		if (repair_one(s, v[i].path, &e)) {
+		if (build_one(s, v[i].path, &e)) {
 			v[i].why = arena_str(a, e.msg);
 			continue;
 		}
@@ -96,7 +123,8 @@ int repair_all(struct session *s, const struct vec *bad, uint64_t *ret_left, str
 		return err_set(e, -ENOMEM, "out of memory");
 	for (size_t i = 0; i < bad->n; i++)
 		v[i] = (struct damage){ .path = bad->v[i] };
-	while (repair_pass(s, &a, v, bad->n)) {
+	fetch_pass(s, &a, v, bad->n);
+	while (build_pass(s, &a, v, bad->n)) {
 	}
 	return give_up(s, v, bad->n, ret_left, e);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Damaged items are made again by the derivations they came from. */
+/* Damaged items are fetched from a cache that has them as they were, or made again by the
+ * derivations they came from. */
 #pragma once
 
 #include "store/session.h"

@@ -225,7 +225,8 @@ static int try_file(struct session *s, const struct subst_item *item, const stru
 	r = subst_fork(s, id, 1, fetch_child, &f, &child, &from.fd, e);
 	if (r < 0)
 		return r;
-	r = local_add_known(s->l, &item->info, &from.source, e);
+	r = item->mend ? local_mend(s->l, &item->info, &from.source, e)
+		       : local_add_known(s->l, &item->info, &from.source, e);
 	if (r == 0 && from.left)
 		r = err_set(e, -ERR_INTERNAL, "an archive was taken that is too short");
 	fd_close(&from.fd);
@@ -255,17 +256,29 @@ static int try_files(struct session *s, const struct subst_item *item, const str
 	return r;
 }
 
+/* Whether there is something to do, with the lock of the path held. */
+static int is_needed(struct session *s, const struct subst_item *item, bool *ret, struct err *e)
+{
+	const char *path = item->info.path;
+	bool fine = false;
+	int r = item->mend ? local_is_good(s->l, path, &fine, e)
+			   : local_is_valid(s->l, path, &fine, e);
+
+	*ret = !fine;
+	return r;
+}
+
 static int work(struct session *s, const struct subst_item *item, const struct build_id *id,
 		struct err *e)
 {
 	struct local_locks locks = LOCAL_LOCKS_INIT;
 	const char *path = item->info.path;
-	bool valid = false;
+	bool needed = false;
 	int r = local_lock_paths(s->l, &path, 1, true, &locks, e);
 
 	if (r == 0)
-		r = local_is_valid(s->l, path, &valid, e);
-	if (r == 0 && !valid)
+		r = is_needed(s, item, &needed, e);
+	if (r == 0 && needed)
 		r = try_files(s, item, id, e);
 	local_unlock(s->l, &locks, true);
 	return r;

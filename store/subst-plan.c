@@ -462,3 +462,43 @@ int subst_before_build(struct session *s, const struct vec *things, struct err *
 	arena_done(&s->subst.failed);
 	return r;
 }
+
+/* ---- Repairing ------------------------------------------------------------------------------- */
+
+static int run_single(struct subst_plan *p, struct subst_item *item, struct err *e)
+{
+	auto_tab struct tab failed = TAB_INIT;
+
+	item->mend = true;
+	vec_add(&p->order, item);
+	int r = p->order.err ? err_set(e, -ENOMEM, "out of memory") : run_plan(p, &failed, e);
+	arena_done(&p->s->subst.failed);
+	return r;
+}
+
+int subst_mend(struct session *s, const char *path, bool *ret, struct err *e)
+{
+	struct subst_plan p = { .s = s, .a = ARENA_INIT, .items = TAB_INIT, .order = VEC_INIT };
+	struct subst_item *item = NULL;
+	struct store_info *info;
+	struct err why = ERR_INIT;
+	int r = local_temp_root(s->l, path, e);
+
+	if (r == 0)
+		r = local_info(s->l, &p.a, path, &info, e);
+	if (r == 0)
+		r = subst_lookup_same(s, &p.a, path, &info->nar_hash, &item, e);
+	*ret = false;
+	if (r == 0 && item) {
+		r = run_single(&p, item, &why);
+		*ret = r == 0;
+		if (r == -ERR_FETCH) { /* there may be another way */
+			session_say(s, "%s", why.msg);
+			r = 0;
+		} else if (r < 0) {
+			*e = why;
+		}
+	}
+	subst_plan_done(&p);
+	return r;
+}

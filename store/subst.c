@@ -420,9 +420,17 @@ static int parse_word(struct session *s, struct arena *a, const struct word *w,
 	return r;
 }
 
-/* The first word that can be believed, and the same archive from whoever else has it. */
+static int check_same(const struct narinfo *n, const struct digest *want, struct err *e)
+{
+	return !want || digest_eq(&n->info.nar_hash, want)
+		       ? 0
+		       : err_set(e, -ERR_HASH, "its archive is not the one that is registered");
+}
+
+/* The first word that can be believed, and the same archive from whoever else has it. want: the
+ * hash of the only archive that will do; NULL: any. */
 static struct subst_item *choose(struct session *s, struct arena *a, const struct trust *t,
-				 const struct word *words, size_t n)
+				 const struct word *words, size_t n, const struct digest *want)
 {
 	struct narinfo *parsed[LIMIT_SUBST_URLS] = { NULL };
 	struct subst_item *item = NULL;
@@ -435,6 +443,7 @@ static struct subst_item *choose(struct session *s, struct arena *a, const struc
 		int r = parse_word(s, a, &words[i], &parsed[i], &e);
 		if (r == 0 && !item) {
 			r = narinfo_check(parsed[i], s->l->dialect, s->l->store_dir, t, &e);
+			r = r ? r : check_same(parsed[i], want, &e);
 			item = r == 0 ? ARENA_NEW(a, struct subst_item) : NULL;
 		}
 		if (r < 0 && !item)
@@ -505,8 +514,8 @@ static int look_up(struct session *s, struct arena *a, const struct vec *urls,
 	return 0;
 }
 
-int subst_lookup(struct session *s, struct arena *a, const struct vec *paths, struct tab *ret,
-		 struct err *e)
+static int look_for(struct session *s, struct arena *a, const struct vec *paths,
+		    const struct digest *want, struct tab *ret, struct err *e)
 {
 	auto_vec struct vec urls = VEC_INIT;
 	struct trust t = TRUST_INIT;
@@ -522,7 +531,7 @@ int subst_lookup(struct session *s, struct arena *a, const struct vec *paths, st
 	if (r == 0)
 		r = look_up(s, a, &urls, paths, words, e);
 	for (size_t i = 0; r == 0 && i < paths->n; i++) {
-		struct subst_item *item = choose(s, a, &t, words + i * urls.n, urls.n);
+		struct subst_item *item = choose(s, a, &t, words + i * urls.n, urls.n, want);
 		void **place = item ? tab_put(ret, slice_of(item->info.path), NULL) : NULL;
 
 		if (place)
@@ -531,5 +540,24 @@ int subst_lookup(struct session *s, struct arena *a, const struct vec *paths, st
 			r = err_set(e, -ENOMEM, "out of memory");
 	}
 	trust_done(&t);
+	return r;
+}
+
+int subst_lookup(struct session *s, struct arena *a, const struct vec *paths, struct tab *ret,
+		 struct err *e)
+{
+	return look_for(s, a, paths, NULL, ret, e);
+}
+
+int subst_lookup_same(struct session *s, struct arena *a, const char *path,
+		      const struct digest *want, struct subst_item **ret, struct err *e)
+{
+	auto_tab struct tab found = TAB_INIT;
+	auto_vec struct vec paths = VEC_INIT;
+
+	vec_add(&paths, (void *)(uintptr_t)path);
+	int r = paths.err ? err_set(e, -ENOMEM, "out of memory")
+			  : look_for(s, a, &paths, want, &found, e);
+	*ret = r == 0 ? tab_find(&found, slice_of(path)) : NULL;
 	return r;
 }

@@ -31,6 +31,7 @@ struct subst_item {
 	bool checked; /* what it refers to is in the plan, or valid */
 	bool wanted;  /* to be fetched */
 	bool done;
+	bool mend;	  /* it is valid, but its files are damaged */
 	struct proc proc; /* its worker */
 	int log;	  /* owned */
 	struct str line;
@@ -58,6 +59,11 @@ int subst_load_trust(const struct session *s, struct trust *t, struct err *e);
  * trusted key vouches for. Keys and values live in a. */
 int subst_lookup(struct session *s, struct arena *a, const struct vec *paths, struct tab *ret,
 		 struct err *e);
+
+/* The same for one path, of which only the archive with that hash will do; in a; *ret NULL: nobody
+ * has it. */
+int subst_lookup_same(struct session *s, struct arena *a, const char *path,
+		      const struct digest *want, struct subst_item **ret, struct err *e);
 
 /* The URL of a file that a narinfo of the cache base names: below it, or at the same server; NULL
  * when it leads elsewhere. */
@@ -100,3 +106,7 @@ void subst_plan_sizes(const struct subst_plan *p, uint64_t *ret_download, uint64
 /* Before a build: fetch what need not be built. Without fallback a substitute that fails is an
  * error. Does nothing when no cache is configured. */
 int subst_before_build(struct session *s, const struct vec *things, struct err *e);
+
+/* Fetch the files of a valid path again and put them in place of those that are there, which are
+ * damaged. *ret false: no cache has the archive that is registered; why is said to the client. */
+int subst_mend(struct session *s, const char *path, bool *ret, struct err *e);

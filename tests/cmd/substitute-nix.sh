@@ -79,6 +79,15 @@ check "is built here" says "building own here"
 is "the signature is kept" "$(nix path-info --extra-experimental-features nix-command --sigs "$high" 2>/dev/null | grep -c one-1:)" 1
 check "the store is whole" run nix-store --verify --check-contents
 
+# ---- What is damaged -----------------------------------------------------------------------------------------------------
+chmod u+w "$TMP/two$high"
+echo damaged >"$TMP/two$high"
+check "damage is found" sh -c '! "$@"' - nix-store --verify --check-contents
+check "and repaired from the cache" run nix-store --verify --check-contents --repair
+check "nothing was built" sh -c '! grep -q "building" "$1"' - "$TMP/err"
+check "the file is the same again" cmp "$TMP/one$high" "$TMP/two$high"
+check "the store is whole again" run nix-store --verify --check-contents
+
 # ---- With a cache that goes away -------------------------------------------------------------------------------------------
 start three --substitute-urls "$url" --trusted-public-keys "$(cat "$TMP/one/etc/nix/signing-key.pub")"
 export NIX_REMOTE="$three"

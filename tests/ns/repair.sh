@@ -66,6 +66,35 @@ result "a build repairs what it refers to" "$([ $? = 1 ] && has err "repaired \`
 build --repair --check -f three.lua >out 2>err
 result "and either repairs or compares" "$([ $? = 2 ]; echo $?)" err
 
+# ---- with a cache ----
+# It has the items as they were, and from now on also the one that no build makes twice.
+"$CAIRN" build --root "$root" -f three.lua >/dev/null 2>&1
+cp -a "$root" "$TMP/cache"
+origin=$TMP/cache
+"$CAIRN" archive --generate-key --root "$origin" >out 2>err
+result "a cache" $? err
+fresh=$origin${odd#"$root"}
+chmod u+w "$fresh" "$fresh/data" && seq 5000 >"$fresh/data" && chmod a-w "$fresh" "$fresh/data" && touch -d @1 "$fresh" "$fresh/data"
+"$CAIRN" store verify --root "$origin" >out 2>err
+result "is whole" $? err
+"$CAIRN" publish --listen 127.0.0.1 --port 0 --root "$origin" 2>publish.log &
+publish=$!
+trap 'kill $publish 2>/dev/null' EXIT
+retry grep -q listening publish.log
+url=http://127.0.0.1:$(sed -n 's/.*port=\([0-9]*\).*/\1/p' publish.log)
+"$CAIRN" archive --authorize --root "$root" <"$origin/etc/guix/signing-key.pub"
+damage "$two/all"
+build --repair --substitute-urls "$url" -f three.lua >out 2>err
+result "a build repairs from a cache" "$([ $? = 0 ] && has err "repaired \`${two#"$root"}'"; echo $?)" err
+result "and builds nothing" "$(! has err building; echo $?)" err
+result "even what no build makes twice" "$(has err "repaired \`${odd#"$root"}'" && cmp -s "$odd/data" "$one/sub/data"; echo $?)" err
+s verify >out 2>err
+result "the store is whole" $? err
+kill $publish
+damage "$two/ref"
+s verify --repair --substitute-urls "$url" >out 2>err
+result "when the cache fails it is built" "$([ $? = 0 ] && has err "fetching path \`${two#"$root"}' failed" && has err "repaired \`${two#"$root"}'"; echo $?)" err
+
 # ---- what is gone ----
 chmod -R u+w "$one" && rm -r "$one"
 s verify --quick >out 2>err
