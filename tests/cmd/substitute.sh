@@ -207,7 +207,7 @@ class Server(http.server.ThreadingHTTPServer):
 server = Server(("127.0.0.1", 0), Handler)
 threading.Thread(target=server.serve_forever, daemon=True).start()
 URL = f"http://127.0.0.1:{server.server_port}"
-FIELDS = [(tree[11:], "0" + tree[12:]), ("NarHash: sha256:", "NarHash: sha256:0"), ("NarSize: ", "NarSize: 1"),
+FIELDS = [(tree[11:], ("1" if tree[11] == "0" else "0") + tree[12:]), ("NarHash: sha256:", "NarHash: sha256:0"), ("NarSize: ", "NarSize: 1"),
           ("References: ", "References: " + base(big)), ("Signature: 1", "Signature: 2"), (";KHNp", ";KHNq"),
           ("StorePath", "StorePath: /gnu/store/" + base(tree) + "\nStorePath"), ("URL: ", "URL: x"),
           ("Compression: zstd", "Compression: gzip"), ("URL", "NarSize: 5\nURL")]
