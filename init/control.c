@@ -214,7 +214,7 @@ static void do_shutdown(struct client *c, struct slice name)
 {
 	for (int k = SHUT_REBOOT; k < SHUT_MAX; k++) {
 		if (slice_is(name, shutdown_names[k])) {
-			world_shutdown((enum shutdown)k);
+			shutdown_begin((enum shutdown)k);
 			end(c, 0, "");
 			return;
 		}

@@ -12,6 +12,7 @@
 
 #include "init/early.h"
 #include "init/logger.h"
+#include "init/rescue-shell.h"
 #include "init/world.h"
 #include "lib/fd.h"
 #include "lib/log.h"
@@ -208,7 +209,7 @@ int main(int argc, char **argv)
 	if (world_init(set, o.run_dir, &e) < 0)
 		panic(e.msg);
 	if (broken)
-		world_rescue("no service set");
+		rescue_shell("no service set");
 	/* From here on nothing exits. */
 	world_run();
 }

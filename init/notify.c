@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include "init/reap.h"
+#include "init/ops.h"
 #include "init/world.h"
 #include "lib/fd.h"
 #include "lib/text.h"
@@ -25,7 +27,7 @@ static void take_line(struct svc *s, struct slice line)
 		svc_leaves(&world.mgr, s);
 	} else if (slice_starts(line, "MAINPID=")) {
 		if (text_u64((struct slice){ line.p + 8, line.n - 8 }, 1 << 22, &pid) == 0)
-			world_set_main(s, (pid_t)pid);
+			ops_set_main(s, (pid_t)pid);
 	} else if (slice_starts(line, "STATUS=")) {
 		size_t n = line.n - 7;
 		if (n >= sizeof(s->status))
@@ -64,8 +66,7 @@ static bool take_message(int fd)
 			}
 		}
 	}
-	struct svc *s =
-		cred.pid > 0 && !(m.msg_flags & MSG_TRUNC) ? world_find_pid(cred.pid) : NULL;
+	struct svc *s = cred.pid > 0 && !(m.msg_flags & MSG_TRUNC) ? reap_owner(cred.pid) : NULL;
 	struct slice rest = { msg, (size_t)n }, line;
 	while (s && slice_cut(&rest, '\n', &line))
 		take_line(s, line);

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+#include "init/svc-inside.h"
 #include "lib/err.h"
 #include "lib/proc.h"
 
@@ -20,7 +21,7 @@ const char *const svc_state_names[SVC_STATE_MAX] = {
 
 /* ---- queues ----------------------------------------------------------------------------------*/
 
-static void queue_goal(struct svc_mgr *m, struct svc *s)
+void svc_queue_goal(struct svc_mgr *m, struct svc *s)
 {
 	if (s->in_goal_queue)
 		return;
@@ -33,7 +34,7 @@ static void queue_goal(struct svc_mgr *m, struct svc *s)
 	m->goal_tail = s;
 }
 
-static void queue_act(struct svc_mgr *m, struct svc *s)
+void svc_queue_act(struct svc_mgr *m, struct svc *s)
 {
 	if (s->in_act_queue)
 		return;
@@ -62,26 +63,26 @@ static void queue_neighbours(struct svc_mgr *m, struct svc *s)
 {
 	struct svc *o;
 
-	queue_act(m, s);
+	svc_queue_act(m, s);
 	EACH(m, s, from, SVC_REQ, o)
 	{
-		queue_act(m, o);
+		svc_queue_act(m, o);
 	}
 	EACH(m, s, from, SVC_ORDER, o)
 	{
-		queue_act(m, o);
+		svc_queue_act(m, o);
 	}
 	EACH(m, s, to, SVC_ORDER, o)
 	{
-		queue_act(m, o);
+		svc_queue_act(m, o);
 	}
 	EACH(m, s, from, SVC_CONFLICT, o)
 	{
-		queue_act(m, o);
+		svc_queue_act(m, o);
 	}
 	EACH(m, s, to, SVC_CONFLICT, o)
 	{
-		queue_act(m, o);
+		svc_queue_act(m, o);
 	}
 }
 
@@ -164,7 +165,7 @@ struct svc *svc_mgr_find(const struct svc_mgr *m, struct slice name)
 
 /* ---- goals -----------------------------------------------------------------------------------*/
 
-static void rest(struct svc *s)
+void svc_rest(struct svc *s)
 {
 	s->restarts = s->streak = 0;
 	s->why[0] = '\0';
@@ -181,10 +182,10 @@ static void clear_for_start(struct svc_mgr *m, struct svc *s)
 		struct svc *x = m->v[m->scratch[i]];
 		x->barred = false;
 		if (x->state == SVC_FAILED || x->state == SVC_DONE) {
-			rest(x);
+			svc_rest(x);
 			set_state(m, x, SVC_DOWN);
 		}
-		queue_goal(m, x);
+		svc_queue_goal(m, x);
 		EACH(m, x, to, SVC_REQ, o)
 		{
 			bool seen = false;
@@ -196,7 +197,7 @@ static void clear_for_start(struct svc_mgr *m, struct svc *s)
 	}
 }
 
-static int refused(const struct svc_mgr *m)
+int svc_refused(const struct svc_mgr *m)
 {
 	if (m->down)
 		return -ESHUTDOWN;
@@ -205,13 +206,13 @@ static int refused(const struct svc_mgr *m)
 
 int svc_start(struct svc_mgr *m, struct svc *s)
 {
-	int r = refused(m);
+	int r = svc_refused(m);
 
 	if (r < 0)
 		return r;
 	s->wish = true;
 	if (s->state == SVC_BACKOFF) {
-		rest(s);
+		svc_rest(s);
 		m->ops->timer(s, 0);
 		set_state(m, s, SVC_WAITING);
 	}
@@ -223,7 +224,7 @@ int svc_stop(struct svc_mgr *m, struct svc *s)
 {
 	size_t n = 0;
 	struct svc *o;
-	int r = refused(m);
+	int r = svc_refused(m);
 
 	if (r < 0)
 		return r;
@@ -232,7 +233,7 @@ int svc_stop(struct svc_mgr *m, struct svc *s)
 		struct svc *x = m->v[m->scratch[i]];
 		x->wish = x->bounce = false;
 		x->barred = true;
-		queue_goal(m, x);
+		svc_queue_goal(m, x);
 		EACH(m, x, from, SVC_REQ, o)
 		{
 			bool seen = false;
@@ -247,21 +248,21 @@ int svc_stop(struct svc_mgr *m, struct svc *s)
 
 int svc_restart(struct svc_mgr *m, struct svc *s)
 {
-	int r = refused(m);
+	int r = svc_refused(m);
 
 	if (r < 0)
 		return r;
 	if (!s->goal || !svc_is_active(s))
 		return svc_start(m, s);
 	s->bounce = true;
-	rest(s);
-	queue_act(m, s);
+	svc_rest(s);
+	svc_queue_act(m, s);
 	return 0;
 }
 
 int svc_reload(struct svc_mgr *m, struct svc *s)
 {
-	int r = refused(m);
+	int r = svc_refused(m);
 
 	if (r < 0)
 		return r;
@@ -283,7 +284,7 @@ void svc_shutdown(struct svc_mgr *m)
 	svc_set_free(m->pending);
 	m->pending = NULL;
 	for (size_t i = 0; i < m->set->n; i++)
-		queue_goal(m, m->v[i]);
+		svc_queue_goal(m, m->v[i]);
 }
 
 /* One service stops for the sake of a conflicting one, without its dependents being told: they
@@ -294,7 +295,7 @@ static void bar_conflict(struct svc_mgr *m, struct svc *o)
 		return;
 	o->wish = false;
 	o->barred = true;
-	queue_goal(m, o);
+	svc_queue_goal(m, o);
 }
 
 static void update_goal(struct svc_mgr *m, struct svc *s)
@@ -310,7 +311,7 @@ static void update_goal(struct svc_mgr *m, struct svc *s)
 		EACH(m, s, to, kind, o)
 		{
 			o->pulls = (uint16_t)(o->pulls + (goal ? 1 : -1));
-			queue_goal(m, o);
+			svc_queue_goal(m, o);
 		}
 	}
 	if (!goal)
@@ -381,7 +382,7 @@ static void try_again(struct svc_mgr *m, struct svc *s)
 			m->ops->listen(s, true);
 	} else if (wait == 0) {
 		set_state(m, s, SVC_WAITING);
-		queue_act(m, s);
+		svc_queue_act(m, s);
 	} else {
 		set_deadline(m, s, wait);
 		set_state(m, s, SVC_BACKOFF);
@@ -862,9 +863,10 @@ void svc_activated(struct svc_mgr *m, struct svc *s)
 		died(m, s, SVC_FATE_FAILURE);
 }
 
-/* ---- loading ---------------------------------------------------------------------------------*/
+/* ---- the table
+ * ---------------------------------------------------------------------------------*/
 
-static struct svc *svc_new(const struct svc_def *d, size_t index)
+struct svc *svc_new(const struct svc_def *d, size_t index)
 {
 	struct svc *s = calloc(1, sizeof(*s));
 
@@ -894,7 +896,7 @@ int svc_mgr_init(struct svc_mgr *m, struct svc_set *set, const struct svc_ops *o
 		m->v[i]->wish = set->v[i]->enabled;
 	}
 	for (size_t i = 0; i < set->n; i++)
-		queue_goal(m, m->v[i]);
+		svc_queue_goal(m, m->v[i]);
 	return 0;
 }
 
@@ -909,160 +911,7 @@ void svc_mgr_done(struct svc_mgr *m)
 	*m = (struct svc_mgr){ 0 };
 }
 
-void svc_load_plan(const struct svc_mgr *m, const struct svc_set *next, uint8_t *out_old,
-		   uint8_t *out_new)
-{
-	svc_set_compare(m->set, next, out_old, out_new);
-	/* What does not run is not stopped, and is not restarted but at most started. */
-	for (size_t i = 0; i < next->n; i++) {
-		int j = svc_set_find(m->set, slice_of(next->v[i]->name));
-		if (j < 0 || out_new[i] != SVC_RESTART || svc_is_active(m->v[j]) ||
-		    m->v[j]->state == SVC_BACKOFF)
-			continue;
-		bool wish = m->v[j]->barred ? false : m->v[j]->wish || next->v[i]->enabled;
-		out_new[i] = out_old[j] = wish ? SVC_START : SVC_LATER;
-	}
-}
-
-int svc_load(struct svc_mgr *m, struct svc_set *next)
-{
-	int r = refused(m);
-	uint8_t *out_old = calloc(m->set->n + next->n + 1, 1);
-
-	if (r == 0 && !out_old)
-		r = -ENOMEM;
-	if (r < 0) {
-		free(out_old);
-		svc_set_free(next);
-		return r;
-	}
-	svc_load_plan(m, next, out_old, out_old + m->set->n);
-	for (size_t j = 0; j < m->set->n; j++) {
-		m->v[j]->leaving = out_old[j] == SVC_STOP || out_old[j] == SVC_RESTART;
-		if (m->v[j]->leaving)
-			queue_goal(m, m->v[j]);
-	}
-	free(out_old);
-	m->pending = next;
-	m->load_error = 0;
-	m->load_culprit[0] = '\0';
-	return 0;
-}
-
-/* A service in both sets: wishes and failures after its definition changed. */
-static void carry_over(struct svc *s, const struct svc_def *next, bool changed)
-{
-	const struct svc_def *old = s->def;
-
-	if (changed) {
-		if (old->enabled && !next->enabled)
-			s->wish = false;
-		else if (next->enabled && !s->barred)
-			s->wish = true;
-		if (s->state == SVC_FAILED || s->state == SVC_DONE) {
-			s->state = SVC_DOWN;
-			rest(s);
-		}
-		s->stale = svc_is_active(s);
-	}
-	s->leaving = false;
-	s->def = next;
-}
-
-/* All arrays first, so that a failure changes nothing. */
-static int switch_sets(struct svc_mgr *m)
-{
-	struct svc_set *next = m->pending, *old = m->set;
-	struct svc **v = calloc(next->n + 1, sizeof(struct svc *)), **old_v = m->v;
-	uint16_t *scratch = calloc(next->n + 1, sizeof(*scratch));
-	bool *fresh = calloc(next->n + 1, sizeof(*fresh));
-	int r = v && scratch && fresh ? 0 : -ENOMEM;
-
-	for (size_t i = 0; r == 0 && i < next->n; i++) {
-		int j = svc_set_find(old, slice_of(next->v[i]->name));
-		fresh[i] = j < 0;
-		v[i] = j < 0 ? svc_new(next->v[i], i) : old_v[j];
-		if (!v[i])
-			r = -ENOMEM;
-	}
-	if (r < 0) {
-		for (size_t i = 0; v && fresh && i < next->n; i++)
-			if (fresh[i])
-				free(v[i]);
-		free(v);
-		free(scratch);
-		free(fresh);
-		return r;
-	}
-	for (size_t i = 0; i < next->n; i++) {
-		struct svc *s = v[i];
-		if (fresh[i])
-			s->wish = next->v[i]->enabled;
-		else
-			carry_over(s, next->v[i],
-				   memcmp(s->def->id, next->v[i]->id, sizeof(s->def->id)) != 0);
-		if (!fresh[i])
-			old_v[s->index] = NULL;
-		s->index = (uint16_t)i;
-	}
-	for (size_t j = 0; j < old->n; j++) {
-		if (old_v[j]) {
-			m->ops->listen(old_v[j], false);
-			m->ops->changed(old_v[j], SVC_STATE_MAX); /* leaves for good */
-			free(old_v[j]);
-		}
-	}
-	m->set = next;
-	m->v = v;
-	free(m->scratch);
-	m->scratch = scratch;
-	m->pending = NULL;
-	m->goal_head = m->goal_tail = m->act_head = m->act_tail = NULL;
-	for (size_t i = 0; i < next->n; i++) {
-		v[i]->in_goal_queue = v[i]->in_act_queue = false;
-		v[i]->goal = false;
-		v[i]->pulls = 0;
-	}
-	for (size_t i = 0; i < next->n; i++) {
-		queue_goal(m, v[i]);
-		queue_act(m, v[i]);
-	}
-	svc_set_free(old);
-	free(old_v);
-	free(fresh);
-	return 0;
-}
-
-static bool load_may_switch(const struct svc_mgr *m)
-{
-	for (size_t j = 0; j < m->set->n; j++)
-		if (m->v[j]->leaving && (svc_is_active(m->v[j]) || m->v[j]->goal))
-			return false;
-	return true;
-}
-
-/* Somebody whom a load waits for and who does not die. */
-static const struct svc *load_culprit(const struct svc_mgr *m)
-{
-	for (size_t j = 0; j < m->set->n; j++)
-		if (m->v[j]->leaving && m->v[j]->stuck)
-			return m->v[j];
-	return NULL;
-}
-
-/* The old set stays, and what was stopped comes up again. */
-static void abandon_load(struct svc_mgr *m, int why)
-{
-	m->load_error = why;
-	svc_set_free(m->pending);
-	m->pending = NULL;
-	for (size_t j = 0; j < m->set->n; j++) {
-		m->v[j]->leaving = false;
-		queue_goal(m, m->v[j]);
-	}
-}
-
-static void drain(struct svc_mgr *m)
+void svc_drain(struct svc_mgr *m)
 {
 	struct svc *s;
 
@@ -1083,25 +932,4 @@ static void drain(struct svc_mgr *m)
 		s->in_act_queue = false;
 		act(m, s);
 	}
-}
-
-void svc_settle(struct svc_mgr *m)
-{
-	const struct svc *culprit;
-	int r = 0;
-
-	drain(m);
-	if (!m->pending)
-		return;
-	if ((culprit = load_culprit(m))) {
-		snprintf(m->load_culprit, sizeof(m->load_culprit), "%s", culprit->name);
-		r = -ETIMEDOUT;
-	} else if (load_may_switch(m)) {
-		r = switch_sets(m);
-	} else {
-		return;
-	}
-	if (r < 0)
-		abandon_load(m, r);
-	drain(m);
 }

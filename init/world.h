@@ -8,12 +8,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "init/shutdown.h"
 #include "init/svc.h"
 #include "lib/err.h"
 #include "lib/loop.h"
-
-enum shutdown { SHUT_NONE, SHUT_REBOOT, SHUT_POWEROFF, SHUT_HALT, SHUT_MAX };
-extern const char *const shutdown_names[SHUT_MAX];
 
 struct world {
 	struct svc_mgr mgr;
@@ -40,9 +38,3 @@ void world_run(void);
 /* Requests of the control socket. */
 int world_read_set(const char *path, struct svc_set **ret, struct err *e);
 int world_load(const char *path, struct svc_set *next); /* owns next */
-void world_shutdown(enum shutdown kind);
-/* The owner of a process: by pid, else by control group. NULL: nobody's. */
-struct svc *world_find_pid(pid_t pid);
-/* MAINPID=: another process of a notify service is its main one from now on. */
-void world_set_main(struct svc *s, pid_t pid);
-void world_rescue(const char *why);

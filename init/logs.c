@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "init/logs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+
+#include "init/child.h"
+#include "init/early.h"
+#include "init/logger.h"
+#include "init/world.h"
+#include "lib/fd.h"
+#include "lib/log.h"
+
+#define MS     1000000ull
+#define SECOND 1000000000ull
+
+static struct {
+	pid_t logger;
+	int fd, sock; /* its pidfd; our end of its socket */
+	uint64_t since;
+	bool due; /* streams wait to be sent */
+	int own[2];
+	struct loop_timer timer;
+} st = { .logger = -1, .fd = -1, .sock = -1, .own = { -1, -1 } };
+
+static int exec_logger(void *arg)
+{
+	static const char *const argv[] = { "cairn-init", "--logger", NULL };
+	static const char *const envp[] = { NULL };
+	int sock = *(int *)arg;
+
+	if (dup2(sock, 3) != 3)
+		return -errno;
+	(void)fcntl(3, F_SETFD, 0); /* dup2 of 3 to itself would keep the flag */
+	syscall(SYS_execveat, world.exe, "", argv, envp, AT_EMPTY_PATH);
+	return -errno;
+}
+
+static int send_stream(struct svc *s)
+{
+	struct log_stream stream = { s->name, world.mgr.set->init.log_directory, s->def->log_size,
+				     s->def->log_keep };
+	int r = st.sock < 0 ? -EAGAIN : logger_send(st.sock, &stream, s->log_read);
+
+	s->log_sent = r == 0;
+	if (r < 0)
+		st.due = true;
+	return r;
+}
+
+static void send_streams(void)
+{
+	struct log_stream own = { "init", world.mgr.set->init.log_directory, 1 << 20, 3 };
+
+	st.due = false;
+	if (st.own[0] >= 0)
+		(void)logger_send(st.sock, &own, st.own[0]);
+	for (size_t i = 0; i < world.mgr.set->n; i++) {
+		struct svc *s = world.mgr.v[i];
+		if (s->log_read >= 0 && !s->log_sent && send_stream(s) < 0)
+			return;
+	}
+}
+
+static void start_logger(void)
+{
+	int pair[2];
+	int r = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0 ? -errno : 0;
+
+	if (r == 0) {
+		r = child_fork(exec_logger, &pair[1], &st.logger, &st.fd);
+		fd_close(&pair[1]);
+		if (r < 0)
+			fd_close(&pair[0]);
+	}
+	st.since = loop_now();
+	if (r < 0) {
+		log_warn("logger: not started why=\"%s\"", strerror(-r));
+		(void)loop_arm(world.loop, &st.timer, loop_now() + SECOND);
+		return;
+	}
+	st.sock = pair[0];
+	for (size_t i = 0; i < world.mgr.set->n; i++)
+		world.mgr.v[i]->log_sent = false;
+	send_streams();
+	/* Its socket takes so many at once. */
+	if (st.due && !st.timer.index)
+		(void)loop_arm(world.loop, &st.timer, loop_now() + 10 * MS);
+}
+
+static void on_timer(struct loop_timer *t)
+{
+	if (st.logger < 0)
+		start_logger();
+	else if (st.due)
+		send_streams();
+	if (st.due && !t->index)
+		(void)loop_arm(world.loop, t, loop_now() + 100 * MS);
+}
+
+bool logs_ended(pid_t pid)
+{
+	if (pid != st.logger)
+		return false;
+	st.logger = -1;
+	fd_close(&st.fd);
+	fd_close(&st.sock);
+	if (world.shutdown)
+		return true;
+	log_warn("logger: died, starting another");
+	if (loop_now() - st.since > SECOND)
+		start_logger();
+	else
+		(void)loop_arm(world.loop, &st.timer, loop_now() + SECOND);
+	return true;
+}
+
+int logs_end(struct svc *s)
+{
+	int p[2];
+
+	if (s->log_write < 0) {
+		if (pipe2(p, O_CLOEXEC) < 0) {
+			log_warn("svc: output is lost, no pipe name=%s why=\"%s\"", s->name,
+				 strerror(errno));
+			return -1;
+		}
+		s->log_read = p[0];
+		s->log_write = p[1];
+		s->log_sent = false;
+	}
+	if (!s->log_sent && send_stream(s) < 0 && !st.timer.index)
+		(void)loop_arm(world.loop, &st.timer, loop_now() + 100 * MS);
+	return s->log_write;
+}
+
+static void open_own(void)
+{
+	if (pipe2(st.own, O_CLOEXEC) < 0)
+		return;
+	(void)fd_set_nonblock(st.own[1], true);
+	early_log_pipe(st.own[1]);
+}
+
+void logs_start(void)
+{
+	st.timer.fn = on_timer;
+	open_own();
+	start_logger();
+}
+
+void logs_resend(void)
+{
+	for (size_t i = 0; i < world.mgr.set->n; i++)
+		world.mgr.v[i]->log_sent = false;
+	if (st.sock >= 0)
+		send_streams();
+	if (st.due && !st.timer.index)
+		(void)loop_arm(world.loop, &st.timer, loop_now() + 100 * MS);
+}
+
+void logs_close(void)
+{
+	early_log_pipe(-1);
+	for (size_t i = 0; i < world.mgr.set->n; i++) {
+		fd_close(&world.mgr.v[i]->log_write);
+		fd_close(&world.mgr.v[i]->log_read);
+	}
+	fd_close(&st.own[1]);
+	fd_close(&st.own[0]);
+	fd_close(&st.sock);
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * PID 1's side of the logs: the pipes, of which it holds both ends, and the logger, which it starts
+ * again when it dies. logger.h has the protocol between the two.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "init/svc.h"
+
+/* Start the logger, and send it what PID 1 itself says, too. */
+void logs_start(void);
+/* The end of the pipe of s that a process of it writes to; made once, kept over its restarts. Owned
+ * by s. -1: there is none, output is lost (a message said so). */
+int logs_end(struct svc *s);
+/* Settings may have changed with a set: tell the logger about all streams again. */
+void logs_resend(void);
+/* A child has ended: was it the logger? Then another one is started, at once or soon. */
+bool logs_ended(pid_t pid);
+/* At the end of the shutdown: the logger drains and ends when this has closed everything. */
+void logs_close(void);

@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "init/ops.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "init/cgroup.h"
+#include "init/child.h"
+#include "init/early.h"
+#include "init/listen.h"
+#include "init/logs.h"
+#include "init/reap.h"
+#include "init/rescue-shell.h"
+#include "init/world.h"
+#include "lib/fd.h"
+#include "lib/log.h"
+#include "lib/text.h"
+
+#define MS 1000000ull
+
+#ifndef SYS_pidfd_send_signal
+#define SYS_pidfd_send_signal 424
+#endif
+#ifndef SYS_pidfd_open
+#define SYS_pidfd_open 434
+#endif
+
+static void on_timer(struct loop_timer *t)
+{
+	svc_timeout(&world.mgr, t->arg);
+}
+
+static void op_timer(struct svc *s, uint64_t when)
+{
+	s->timer.fn = on_timer;
+	s->timer.arg = s;
+	if (!when)
+		loop_disarm(world.loop, &s->timer);
+	else if (loop_arm(world.loop, &s->timer, when) < 0)
+		log_error("timer: none left name=%s", s->name);
+}
+
+static void close_ready(struct svc *s)
+{
+	int fd = s->ready_src.fd;
+
+	if (fd < 0)
+		return;
+	loop_del(&s->ready_src);
+	fd_close(&fd);
+	s->ready_src.fd = -1;
+}
+
+static void on_ready(struct loop_fd *src, uint32_t events)
+{
+	struct svc *s = src->arg;
+	char buf[4096];
+	ssize_t n = fd_read_some(src->fd, buf, sizeof(buf));
+
+	if (n > 0 && memchr(buf, '\n', (size_t)n)) {
+		close_ready(s);
+		svc_ready(&world.mgr, s);
+	} else if (n <= 0 && n != -EAGAIN) {
+		close_ready(s);
+		svc_not_ready(&world.mgr, s);
+	}
+}
+
+/* The pipe for notify = fd:N. The write end is closed again after the start. */
+static int open_ready(struct svc *s, struct child_spec *spec)
+{
+	int p[2];
+
+	close_ready(s);
+	if (pipe2(p, O_CLOEXEC) < 0)
+		return -errno;
+	s->ready_src.fn = on_ready;
+	s->ready_src.arg = s;
+	int r = loop_add(world.loop, &s->ready_src, p[0], EPOLLIN);
+	if (r < 0) {
+		fd_close(&p[0]);
+		fd_close(&p[1]);
+		return r;
+	}
+	spec->fds[spec->nfds++] = (struct child_fd){ p[1], (int)s->def->notify_fd };
+	return p[1];
+}
+
+static int output_of(struct svc *s)
+{
+	switch (s->def->output) {
+	case SVC_OUT_LOG:
+		return s->def->terminal ? -1 : logs_end(s);
+	case SVC_OUT_CONSOLE:
+		return -2;
+	default:
+		return -1;
+	}
+}
+
+static int op_launch(struct svc *s)
+{
+	const struct svc_def *d = s->def;
+	struct child_spec spec = { .def = d,
+				   .argv = d->exec,
+				   .base_environment = &world.mgr.set->init.environment,
+				   .out = output_of(s),
+				   .main = true };
+	auto_fd int ready = -1;
+	int r;
+
+	for (size_t i = 0; i < s->nlisten; i++)
+		spec.fds[spec.nfds++] = (struct child_fd){ s->listen_fd[i], 3 + (int)i };
+	spec.nlisten = s->nlisten;
+	spec.notify_socket = d->type == SVC_NOTIFY && d->notify_fd == 0;
+	if (d->type == SVC_NOTIFY && d->notify_fd) {
+		ready = open_ready(s, &spec);
+		if (ready < 0) {
+			snprintf(s->why, sizeof(s->why), "notify: %s", strerror(-ready));
+			return ready;
+		}
+	}
+	s->has_cgroup = cgroup_on() && d->cgroup.use;
+	r = child_start(&spec, &s->pid, &s->pidfd, s->why, sizeof(s->why));
+	if (r < 0) {
+		close_ready(s);
+		log_warn("svc: start failed name=%s why=\"%s\"", s->name, s->why);
+		return r;
+	}
+	s->ended = false;
+	reap_watch(&s->main_link, s->pid, s);
+	return 0;
+}
+
+static int op_run_aux(struct svc *s, const char *const *argv)
+{
+	struct child_spec spec = { .def = s->def,
+				   .argv = argv,
+				   .base_environment = &world.mgr.set->init.environment,
+				   .out = output_of(s) };
+	char why[120];
+	int r = child_start(&spec, &s->aux, &s->auxfd, why, sizeof(why));
+
+	if (r < 0)
+		log_warn("svc: command failed name=%s why=\"%s\"", s->name, why);
+	else
+		reap_watch(&s->aux_link, s->aux, s);
+	return r;
+}
+
+static void pidfd_signal(int pidfd, unsigned sig)
+{
+	if (pidfd >= 0)
+		(void)syscall(SYS_pidfd_send_signal, pidfd, sig, NULL, 0); /* gone is fine */
+}
+
+static void op_signal(struct svc *s, unsigned sig)
+{
+	pidfd_signal(s->pidfd, sig);
+	if (sig == SIGTERM || sig == SIGHUP)
+		pidfd_signal(s->pidfd, SIGCONT); /* a stopped one could not hear it */
+}
+
+static void op_kill(struct svc *s)
+{
+	if (!s->def->scope_main || world.shutdown) {
+		if (s->has_cgroup)
+			cgroup_kill(s->name);
+		else if (s->pid > 1)
+			(void)kill(-s->pid, SIGKILL); /* not reaped yet, so the group is its own */
+	}
+	pidfd_signal(s->pidfd, SIGKILL);
+	pidfd_signal(s->auxfd, SIGKILL);
+}
+
+static void op_kill_aux(struct svc *s)
+{
+	if (s->aux > 1)
+		(void)kill(-s->aux, SIGKILL); /* not reaped yet, so the group is its own */
+	pidfd_signal(s->auxfd, SIGKILL);
+}
+
+static bool op_left_over(struct svc *s)
+{
+	return s->has_cgroup && cgroup_populated(s->name);
+}
+
+/* Is pid a process of the service that nobody else owns? */
+static bool is_of(const struct svc *s, pid_t pid)
+{
+	char name[LIMIT_SVC_NAME + 1];
+
+	if (pid < 2 || reap_knows(pid))
+		return false;
+	if (s->has_cgroup)
+		return cgroup_service_of(pid, name) && strcmp(name, s->name) == 0;
+	return s->pid < 0 || getsid(pid) == getsid(s->pid);
+}
+
+static int take_main(struct svc *s, pid_t pid)
+{
+	int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+
+	if (fd < 0)
+		return -EAGAIN;
+	s->pid = pid;
+	s->pidfd = fd;
+	reap_watch(&s->main_link, pid, s);
+	return 0;
+}
+
+/* The process a forking service left behind: alive, ours, and not somebody else's. */
+static int op_adopt(struct svc *s)
+{
+	char buf[32];
+	uint64_t pid;
+	int fd = open(s->def->pid_file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	ssize_t n = fd < 0 ? -1 : fd_read_some(fd, buf, sizeof(buf));
+
+	fd_close(&fd);
+	if (n <= 0 || text_u64(slice_trim((struct slice){ buf, (size_t)n }), 1 << 22, &pid) < 0 ||
+	    !is_of(s, (pid_t)pid))
+		return -EAGAIN;
+	/* Only a child of PID 1 can be waited for; the look does not reap. */
+	siginfo_t si = { 0 };
+	if (waitid(P_PID, (id_t)pid, &si, WEXITED | WNOHANG | WNOWAIT) < 0 || si.si_pid)
+		return -EAGAIN;
+	return take_main(s, (pid_t)pid);
+}
+
+/* A main process named by its service is perhaps not our child: then nobody but its descriptor
+ * tells that it ended, and its status went to its parent. */
+static void on_main_end(struct loop_fd *src, uint32_t events)
+{
+	struct svc *s = src->arg;
+	siginfo_t si;
+
+	loop_del(src);
+	if (waitid(P_PID, (id_t)s->pid, &si, WEXITED | WNOHANG | WNOWAIT) < 0)
+		reap_tell(&s->main_link, 0);
+	else
+		reap_soon();
+}
+
+void ops_set_main(struct svc *s, pid_t pid)
+{
+	struct pid_link old = s->main_link;
+	int old_fd = s->pidfd;
+
+	if (s->def->type != SVC_NOTIFY || s->pid < 0 || pid == s->pid)
+		return;
+	if (!is_of(s, pid)) {
+		log_warn("svc: MAINPID refused, not a process of the service name=%s pid=%d",
+			 s->name, (int)pid);
+		return;
+	}
+	loop_del(&s->main_src);
+	reap_forget(&s->main_link);
+	if (take_main(s, pid) < 0) {
+		reap_watch(&s->main_link, old.pid, s);
+		return;
+	}
+	fd_close(&old_fd);
+	s->main_src.fn = on_main_end;
+	s->main_src.arg = s;
+	int r = loop_add(world.loop, &s->main_src, s->pidfd, EPOLLIN);
+	if (r < 0)
+		log_error("svc: cannot watch process name=%s why=\"%s\"", s->name, strerror(-r));
+}
+
+static void on_connection(struct loop_fd *src, uint32_t events)
+{
+	svc_activated(&world.mgr, src->arg);
+}
+
+static void op_listen(struct svc *s, bool on)
+{
+	for (size_t i = 0; i < s->nlisten; i++) {
+		struct loop_fd *src = &s->listen_src[i];
+		if (on && !src->loop) {
+			src->fn = on_connection;
+			src->arg = s;
+			int r = loop_add(world.loop, src, s->listen_fd[i], EPOLLIN);
+			if (r < 0)
+				log_error("svc: cannot watch socket name=%s why=\"%s\"", s->name,
+					  strerror(-r));
+		} else if (!on) {
+			loop_del(src);
+		}
+	}
+	s->listening = on && s->nlisten;
+}
+
+static void close_sockets(struct svc *s)
+{
+	op_listen(s, false);
+	for (size_t i = 0; i < s->nlisten; i++)
+		fd_close(&s->listen_fd[i]);
+	s->nlisten = 0;
+}
+
+static int op_open_sockets(struct svc *s)
+{
+	const struct svc_def *d = s->def;
+
+	if (s->nlisten == d->nlisten && s->listen_id == d->listen_id)
+		return 0;
+	close_sockets(s);
+	for (size_t i = 0; i < d->nlisten; i++) {
+		s->listen_fd[i] = listen_open(&d->listen[i], s->why, sizeof(s->why));
+		if (s->listen_fd[i] < 0) {
+			close_sockets(s);
+			log_warn("svc: start failed name=%s why=\"%s\"", s->name, s->why);
+			return -EIO;
+		}
+		s->nlisten = i + 1;
+	}
+	s->listen_id = d->listen_id;
+	return 0;
+}
+
+static bool condition_holds(const char *text)
+{
+	struct slice rest = slice_of(text), kind;
+
+	slice_cut(&rest, ':', &kind);
+	const char *arg = rest.p;
+	if (slice_is(kind, "exists"))
+		return access(arg, F_OK) == 0;
+	if (slice_is(kind, "not-exists"))
+		return access(arg, F_OK) < 0;
+	if (slice_is(kind, "kernel-arg"))
+		return early_kernel_word(arg);
+	if (slice_is(kind, "not-kernel-arg"))
+		return !early_kernel_word(arg);
+	return access(arg, W_OK) == 0;
+}
+
+static bool op_condition(struct svc *s)
+{
+	for (size_t i = 0; i < s->def->conditions.n; i++)
+		if (!condition_holds(s->def->conditions.v[i]))
+			return false;
+	return true;
+}
+
+static void op_gone(struct svc *s)
+{
+	close_ready(s);
+	if (s->has_cgroup)
+		cgroup_remove(s->name);
+	s->has_cgroup = false;
+}
+
+static void forget(struct svc *s)
+{
+	loop_disarm(world.loop, &s->timer);
+	close_ready(s);
+	close_sockets(s);
+	fd_close(&s->log_read);
+	fd_close(&s->log_write);
+	log_info("svc: removed name=%s", s->name);
+}
+
+static void op_changed(struct svc *s, enum svc_state old)
+{
+	if (old == SVC_STATE_MAX) {
+		forget(s);
+		return;
+	}
+	switch (s->state) {
+	case SVC_UP:
+		log_info("svc: up name=%s%s", s->name, s->skipped ? " skipped=yes" : "");
+		break;
+	case SVC_BACKOFF:
+		log_warn("svc: ended name=%s why=\"%s\" restart_ms=%llu", s->name, s->why,
+			 (unsigned long long)((s->deadline - s->since) / MS));
+		break;
+	case SVC_FAILED:
+		log_warn("svc: failed name=%s why=\"%s\"", s->name, s->why);
+		if (s->def->critical && !world.booted && !world.shutdown)
+			rescue_shell(s->name);
+		break;
+	case SVC_DOWN:
+		if (old != SVC_WAITING && old != SVC_FAILED && old != SVC_DONE)
+			log_info("svc: down name=%s", s->name);
+		break;
+	case SVC_KILLING:
+		if (s->stuck)
+			log_warn("svc: does not die name=%s pid=%d", s->name, (int)s->pid);
+		else if (s->pid >= 0)
+			log_warn("svc: killing name=%s pid=%d", s->name, (int)s->pid);
+		break;
+	default:
+		log_debug("svc", "svc: %s name=%s", svc_state_names[s->state], s->name);
+		break;
+	}
+}
+
+const struct svc_ops world_ops = {
+	.now = loop_now,
+	.timer = op_timer,
+	.launch = op_launch,
+	.run_aux = op_run_aux,
+	.kill_aux = op_kill_aux,
+	.signal = op_signal,
+	.kill = op_kill,
+	.left_over = op_left_over,
+	.adopt = op_adopt,
+	.open_sockets = op_open_sockets,
+	.listen = op_listen,
+	.condition = op_condition,
+	.gone = op_gone,
+	.changed = op_changed,
+};

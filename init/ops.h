@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What the state machine asks for, done to the machine: struct svc_ops of the real world. */
+#pragma once
+
+#include <sys/types.h>
+
+#include "init/svc.h"
+
+extern const struct svc_ops world_ops;
+
+/* MAINPID=: another process of a notify service is its main one from now on. */
+void ops_set_main(struct svc *s, pid_t pid);
