@@ -106,41 +106,70 @@ struct order {
 	struct store_conn *c;
 	struct arena *a;
 	struct tab seen;
+	struct vec todo;	 /* a stack; see add_ordered() */
+	const struct tab *among; /* NULL: all that is referred to */
 	struct vec *ret;
-	bool recursive;
 };
 
-/* path, after what it refers to of what is exported. */
-static int add_ordered(struct order *o, const char *path, const struct tab *among, struct err *e)
+/* What path refers to of what is exported, on the stack. */
+static int push_refs(struct order *o, const char *path, struct err *e)
 {
 	struct store_info *info;
-	bool new = false;
-	int r;
+	int r = store_info(o->c, o->a, path, &info, e);
 
-	if (!tab_put(&o->seen, slice_of(path), &new))
-		return err_set(e, -ENOMEM, "out of memory");
-	if (!new)
-		return 0;
-	r = store_info(o->c, o->a, path, &info, e);
-	for (size_t i = 0; r == 0 && i < info->nrefs; i++)
-		if (o->recursive || tab_has(among, slice_of(info->refs[i])))
-			r = add_ordered(o, info->refs[i], among, e);
-	vec_add(o->ret, arena_str(o->a, path));
-	return r == 0 && o->ret->err ? err_set(e, -ENOMEM, "out of memory") : r;
+	for (size_t i = r < 0 ? 0 : info->nrefs; i-- > 0;)
+		if (!o->among || tab_has(o->among, slice_of(info->refs[i])))
+			vec_add(&o->todo, (void *)(uintptr_t)info->refs[i]);
+	return r;
+}
+
+/* path, after what it refers to of what is exported. The stack has paths to be looked at, and of
+ * those that were, the path with NULL above it: when that comes up all that the path refers to is
+ * out. */
+static int add_ordered(struct order *o, char *path, struct err *e)
+{
+	int r = 0;
+
+	vec_add(&o->todo, path);
+	while (r == 0 && o->todo.n) {
+		bool new = false;
+
+		path = o->todo.v[--o->todo.n];
+		if (!path) {
+			vec_add(o->ret, o->todo.v[--o->todo.n]);
+			continue;
+		}
+		if (!tab_put(&o->seen, slice_of(path), &new))
+			return err_set(e, -ENOMEM, "out of memory");
+		if (!new)
+			continue;
+		vec_add(&o->todo, path);
+		vec_add(&o->todo, NULL);
+		r = push_refs(o, path, e);
+		if (o->todo.err || o->ret->err)
+			return err_set(e, -ENOMEM, "out of memory");
+	}
+	return r;
 }
 
 static int order_paths(struct store_conn *c, struct arena *a, const struct vec *paths,
 		       bool recursive, struct vec *ret, struct err *e)
 {
-	struct order o = { .c = c, .a = a, .seen = TAB_INIT, .ret = ret, .recursive = recursive };
 	auto_tab struct tab among = TAB_INIT;
+	struct order o = { .c = c,
+			   .a = a,
+			   .seen = TAB_INIT,
+			   .todo = VEC_INIT,
+			   .among = recursive ? NULL : &among,
+			   .ret = ret };
 	int r = 0;
 
 	for (size_t i = 0; i < paths->n; i++)
 		(void)tab_put(&among, slice_of(paths->v[i]), NULL);
 	for (size_t i = 0; r == 0 && i < paths->n; i++)
-		r = add_ordered(&o, paths->v[i], &among, e);
+		r = add_ordered(&o, paths->v[i], e);
 	tab_done(&o.seen);
+	vec_done(&o.todo);
 	return r;
 }
 

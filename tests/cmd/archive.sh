@@ -52,6 +52,25 @@ check "a bundle that was changed" fails archive --import --root "$TMP/four" <"$T
 check "one without the reference" export_ "$top"
 archive --authorize --root "$TMP/four" <"$one/etc/guix/signing-key.pub"
 check "is refused where that is not" sh -c '! "$0" archive --import --root "$1" <"$2"' "$CAIRN" "$TMP/four" "$TMP/bundle"
+# A chain of 30,000 references, in the database alone: what refers to what is found out, in little stack, before the first
+# of them is looked for in vain.
+mkdir "$TMP/chain"
+export_chain() (ulimit -s 1024 && archive --export -r --root "$TMP/chain" "$chain")
+store add --root "$TMP/chain" "$TMP/top" >/dev/null
+mkdir -p "$TMP/chain/etc/guix" && cp "$one/etc/guix"/signing-key.* "$TMP/chain/etc/guix"
+chain=$(python3 - "$TMP/chain/var/guix/db/db.sqlite" <<'E'
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1])
+paths = ["/gnu/store/%032d-chain" % i for i in range(30000)]
+db.executemany("insert into ValidPaths (id, path, hash, registrationTime, narSize) values (?, ?, ?, 1, 1)",
+               [(100 + i, p, "sha256:" + 64 * "0") for i, p in enumerate(paths)])
+db.executemany("insert into Refs values (?, ?)", [(100 + i, 101 + i) for i in range(len(paths) - 1)])
+db.commit()
+print(paths[0])
+E
+)
+check "a long chain of references" fails export_chain
+check "is followed to its end" says "00000000000000000000000000029999-chain"
 check "export of what is not there" fails archive --export --root "$one" /gnu/store/00000000000000000000000000000000-x
 
 # ---- Challenges ------------------------------------------------------------------------------------------------------------
