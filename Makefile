@@ -31,9 +31,9 @@ VERSION ?= 0.1.0
 # ---- Kbuild files -------------------------------------------------------------------------------
 
 # Lowest layer last: this is also the link order.
-M ?= image system bootloader services init store lib tests .
-modules := $(filter $(M),image system bootloader services init store lib)
-dirs := $(patsubst %/Kbuild,%,$(wildcard $(addsuffix /Kbuild,$(filter $(M),$(modules) tests .))))
+all-modules := image system bootloader services init store lib
+M ?= $(all-modules) tests .
+dirs := $(patsubst %/Kbuild,%,$(wildcard $(addsuffix /Kbuild,$(filter $(M),$(all-modules) tests .))))
 
 kbuild-lists := uses-y obj-y prog-y test-y fuzz-y pkg-y gen-y man-y ccflags-y
 
@@ -52,10 +52,12 @@ $(foreach p,$(prog-y),$(eval $(1).prog.$(p) := $(patsubst ./%,%,$(addprefix $(1)
 $(foreach f,$(filter CFLAGS_%.o,$(.VARIABLES)),$(if $($(f)),$(eval $(1).$(f) := $($(f)))$(eval $(f) :=)))
 $(foreach g,$(gen-y),$(eval gen.$(patsubst ./%,%,$(1)/$(g)) = $(value cmd_gen_$(g))))
 endef
-$(foreach d,$(dirs),$(call load,$(d)))
+$(foreach d,$(all-modules) $(filter-out $(all-modules),$(dirs)),$(call load,$(d)))
 
-# $(call closure,DIR): DIR and everything below it that it uses.
+# $(call closure,DIR): DIR and everything below it that it uses. What M names is linked with the
+# archives of modules that it does not name.
 closure = $(sort $(1) $(foreach u,$($(1).uses-y),$(call closure,$(u))))
+modules := $(filter $(foreach d,$(dirs),$(call closure,$(d))),$(all-modules))
 archive = $(O)/$(1)/lib$(1).a
 closure-archives = $(foreach m,$(filter $(call closure,$(1)),$(modules)),$(call archive,$(m)))
 closure-pkgs = $(foreach m,$(filter $(call closure,$(1)),$(modules)) $(filter-out $(modules),$(1)),$($(m).pkg-y))
@@ -110,7 +112,7 @@ cmd_PKG = $(call pkg-probe,$(pkg)); $(PKG_CONFIG) $(if $(STATIC),--static) --cfl
 	$(PKG_CONFIG) $(if $(STATIC),--static) --libs $$p >$@.libs && touch $@ || \
 	{ echo "library $(pkg) is missing: run 'make deps'" >&2; exit 1; }
 
-all-pkgs := $(sort $(foreach d,$(dirs),$($(d).pkg-y)))
+all-pkgs := $(sort $(foreach d,$(dirs) $(modules),$($(d).pkg-y)))
 define pkg-rule
 $(call pkg-file,$(1)): pkg := $(1)
 $(call pkg-file,$(1)): FORCE ; $$(call if_changed,PKG)
@@ -148,9 +150,12 @@ $(O)/$(2): $(addprefix $(O)/,$(3)) $(call closure-archives,$(1)) $(foreach p,$(c
 targets += $(O)/$(2)
 endef
 
-define dir-rules
+define object-rules
 $(foreach o,$($(1).obj-y),$(eval $(call obj-rule,$(1),$(o))))
 $(foreach g,$($(1).gen-y),$(eval $(call gen-rule,$(1),$(g))))
+endef
+
+define dir-rules
 $(foreach p,$($(1).prog-y),$(eval $(call prog-rule,$(1),$(patsubst ./%,%,$(1)/$(p)),$($(1).prog.$(p)))))
 $(foreach p,$($(1).prog-y),$(eval programs += $(O)/$(patsubst ./%,%,$(1)/$(p))))
 $(foreach t,$($(1).test-y),$(eval $(call prog-rule,$(1),tests/unit/$(t),tests/unit/$(t).o tests/unit/test.o)))
@@ -176,6 +181,7 @@ $(1)/: $(call archive,$(1)) $(foreach p,$($(1).prog-y),$(O)/$(1)/$(p))
 endef
 
 $(foreach m,$(modules),$(eval $(call archive-rule,$(m))))
+$(foreach d,$(sort $(dirs) $(modules)),$(call object-rules,$(d)))
 $(foreach d,$(dirs),$(call dir-rules,$(d)))
 
 -include $(foreach t,$(targets),$(wildcard $(t).cmd))

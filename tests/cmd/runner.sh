@@ -178,4 +178,8 @@ check "programs older than their source are not tested" eval '[ "$status" = 1 ] 
 newer="obj/pkg obj/a.o" run cmd
 check "programs that are up to date are" [ "$status$last" = "01 passed, 0 failed, 0 skipped" ]
 
+# ---- make -------------------------------------------------------------------------------------
+make -C "$SRC" -n O="$TMP/o" M=store "$TMP/o/tests/fuzz/fz_nar" >"$TMP/out" 2>&1
+check "M= names a module alone: it is linked with what it uses" eval 'said "$TMP/o/lib/liblib.a" && ! said "init/"'
+
 finish
