@@ -55,13 +55,23 @@ static const char *plain(const char *path)
 	return path;
 }
 
+static int too_large(const char *name, struct err *e)
+{
+	return err_set(e, -ERR_LIMIT, "'%s' in the package is larger than %llu bytes", name,
+		       (unsigned long long)LIMIT_DEB_MEMBER);
+}
+
 static int copy_out(struct archive *a, int fd, const char *name, struct err *e)
 {
 	char buf[64 << 10];
+	uint64_t left = LIMIT_DEB_MEMBER;
 	la_ssize_t n;
 	int r;
 
 	while ((n = archive_read_data(a, buf, sizeof(buf))) > 0) {
+		if ((uint64_t)n > left)
+			return too_large(name, e);
+		left -= (uint64_t)n;
 		r = fd_write_full(fd, buf, (size_t)n);
 		if (r < 0)
 			return err_num(e, r, "write '%s'", name);
@@ -91,9 +101,12 @@ static int find_data(struct archive *outer, struct err *e)
 	struct archive_entry *entry;
 	int r;
 
-	while ((r = archive_read_next_header(outer, &entry)) == ARCHIVE_OK)
-		if (!strncmp(archive_entry_pathname(entry), "data.tar", 8))
+	while ((r = archive_read_next_header(outer, &entry)) == ARCHIVE_OK) {
+		const char *name = archive_entry_pathname(entry);
+
+		if (name && !strncmp(name, "data.tar", 8))
 			return 0;
+	}
 	if (r == ARCHIVE_EOF)
 		return err_set(e, -ERR_INVALID, "the file is no Debian package: no data.tar in it");
 	return fail(e, outer, "Debian package");
@@ -110,7 +123,9 @@ static int find_member(struct archive *inner, const char *member, struct err *e)
 		if (!path || strcmp(plain(path), plain(member)))
 			continue;
 		if (archive_entry_filetype(entry) == AE_IFREG && !archive_entry_hardlink(entry))
-			return 0;
+			return (uint64_t)archive_entry_size(entry) > LIMIT_DEB_MEMBER
+				       ? too_large(member, e)
+				       : 0;
 		return err_set(e, -ERR_INVALID, "'%s' in the package is no regular file", member);
 	}
 	if (r == ARCHIVE_EOF)

@@ -12,6 +12,7 @@
 #define LIMIT_TEMP_ROOTS  (64U << 20)  /* bytes of one temporary roots file */
 #define LIMIT_MACHINES	  (1U << 20)   /* list of machines that build */
 #define LIMIT_MARKS	  4096	       /* a mark of the store, the list of marks */
+#define LIMIT_DEB_MEMBER  (4ULL << 30) /* a file taken out of a Debian package */
 #define LIMIT_PROC_FILE	  (16U << 20)  /* environ, maps of a process looked at for roots */
 
 /* Data of a process that decompresses what a server sent, windows and dictionaries included. */

@@ -342,7 +342,7 @@ void tar_free(struct tar *t);		     /* gives up; NULL allowed */
  * SHA-256 before the file gets its name. */
 int fetch_file(const char *const *urls, size_t nurls, const struct digest *want, int dirfd,
 	       const char *name, struct err *e);
-/* Extract one member of a .deb as dirfd/name with mode. */
+/* Extract one member of a .deb, of at most LIMIT_DEB_MEMBER bytes, as dirfd/name with mode. */
 int unpack_deb_member(int deb_fd, const char *member, int dirfd, const char *name, unsigned mode,
 		      struct err *e);
 

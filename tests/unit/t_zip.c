@@ -2,8 +2,11 @@
 /* Compressed streams: there and back, and what is cut short, wrong or compressed twice. */
 #include "store/zip.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 
+#include "lib/fd.h"
 #include "lib/size.h"
 #include "tests/unit/test.h"
 
@@ -179,4 +182,90 @@ TEST(names)
 	CHECK_INT(zip_parse(SLICE(""), &kind), -ERR_UNSUPPORTED);
 }
 
-TEST_MAIN(there_and_back, nothing, levels, cut_short, twice, garbage, names)
+/* ---- A member of a Debian package ------------------------------------------------------------ */
+
+static char *scratch(char out[256])
+{
+	const char *tmp = getenv("TMP");
+
+	snprintf(out, 256, "%.200s/t_zip.XXXXXX", tmp && *tmp ? tmp : "/tmp");
+	return out;
+}
+
+/* A header of a tar file and its sum. */
+static void add_tar_head(struct str *out, const char *name, const char *size, char type)
+{
+	unsigned char h[512] = { 0 };
+	unsigned sum = 8 * ' ';
+
+	snprintf((char *)h, 100, "%s", name);
+	memcpy(h + 100, "0000644\0000000000\0000000000", 24);
+	memcpy(h + 124, size, 12);
+	memcpy(h + 136, "00000000000", 12);
+	h[156] = (unsigned char)type;
+	memcpy(h + 257, "ustar\00000", 8);
+	for (size_t i = 0; i < sizeof(h); i++)
+		sum += h[i];
+	snprintf((char *)h + 148, 8, "%06o", sum);
+	h[155] = ' ';
+	str_addn(out, h, sizeof(h));
+}
+
+/* "!<arch>", and data.tar with one file that says it has size (octal) bytes, and has text. */
+static int make_deb(const char *size, const char *text)
+{
+	auto_str struct str tar = STR_INIT, deb = STR_INIT;
+	char file[256], block[512] = "";
+	int fd = mkstemp(scratch(file));
+
+	snprintf(block, sizeof(block), "%s", text);
+	add_tar_head(&tar, "./usr/share/x", size, '0');
+	str_addn(&tar, block, sizeof(block));
+	memset(block, 0, sizeof(block));
+	str_addn(&tar, block, sizeof(block));
+	str_addn(&tar, block, sizeof(block));
+	str_addf(&deb, "!<arch>\n%-16s%-12s%-6s%-6s%-8s%-10zu`\n", "data.tar", "0", "0", "0",
+		 "100644", tar.len);
+	str_adds(&deb, str_slice(&tar));
+	(void)unlink(file);
+	CHECK_INT(fd_write_full(fd, deb.buf, deb.len), 0);
+	CHECK_INT(lseek(fd, 0, SEEK_SET), 0);
+	return fd;
+}
+
+static int unpack(const char *size, const char *text, struct str *out, struct err *e)
+{
+	char dir[256];
+	auto_fd int deb = make_deb(size, text);
+	auto_fd int fd = open(mkdtemp(scratch(dir)), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int r = unpack_deb_member(deb, "usr/share/x", fd, "x", 0644, e);
+
+	CHECK_INT(file_read(fd, "x", out, 1000, NULL), r < 0 ? -ENOENT : 0);
+	CHECK_INT(file_delete_tree(AT_FDCWD, dir, NULL, NULL), 0);
+	return r;
+}
+
+TEST(debian_member)
+{
+	auto_str struct str out = STR_INIT;
+	struct err e = ERR_INIT;
+
+	CHECK_INT(unpack("00000000005", "hello", &out, &e), 0);
+	CHECK_STR(e.msg, "");
+	CHECK_SLICE(str_slice(&out), "hello");
+}
+
+/* What says that it is larger than may be is refused before a byte of it is written. */
+TEST(debian_member_too_large)
+{
+	auto_str struct str out = STR_INIT;
+	struct err e = ERR_INIT;
+
+	CHECK_INT(unpack("40000000001", "hello", &out, &e), -ERR_LIMIT); /* 4 GiB and a byte */
+	CHECK(strstr(e.msg, "larger than") != NULL);
+	/* cut short: it is the end that is missed, not the size that is refused */
+	CHECK_INT(unpack("40000000000", "hello", &out, &e), -ERR_INVALID);
+}
+
+TEST_MAIN(debian_member, debian_member_too_large, there_and_back, nothing, levels, cut_short, twice,
+	  garbage, names)
