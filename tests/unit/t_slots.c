@@ -10,9 +10,11 @@
 #include <unistd.h>
 
 #include "lib/fd.h"
+#include "lib/loop.h"
 #include "tests/unit/test.h"
 
-#define MAX 2
+#define MAX	    2
+#define PATIENCE_NS (60ull * 1000000000) /* for a slot that is free; many times what it takes */
 
 struct bench {
 	char dir[256];
@@ -214,23 +216,36 @@ static struct slots *open_files(struct bench *b)
 	return slots_files(b->l, &s, &b->e) ? NULL : s;
 }
 
+/* One that gets a slot, in time, and is killed with it. */
+static bool kill_holder(struct bench *b, bool broker)
+{
+	uint64_t deadline = loop_now() + PATIENCE_NS;
+	auto_fd int ready = -1;
+	pid_t pid = holder(b, broker ? open_pending : open_files, &ready);
+	struct pollfd p = { .fd = ready, .events = POLLIN };
+	char got = 0;
+
+	fd_close(&pending_fd);
+	while (poll(&p, 1, 1) == 0 && loop_now() < deadline)
+		serve_all(b);
+	if (p.revents)
+		(void)!read(ready, &got, 1);
+	kill(pid, SIGKILL);
+	CHECK_INT(waitpid(pid, NULL, 0), pid);
+	serve_all(b);
+	return got == 'x';
+}
+
 static void kill_holders(struct bench *b, bool broker)
 {
-	for (unsigned i = 0; i < 1000; i++) {
-		auto_fd int ready = -1;
-		struct pollfd p = { .events = POLLIN };
-		pid_t pid;
+	bool lost = false;
 
+	for (unsigned i = 0; i < 1000 && !lost; i++) {
 		if (broker)
 			CHECK_INT(broker_join(b->b, 1000 + i % 3, &pending_fd, &b->e), 0);
-		pid = holder(b, broker ? open_pending : open_files, &ready);
-		fd_close(&pending_fd);
-		p.fd = ready;
-		while (poll(&p, 1, 1) == 0)
-			serve_all(b);
-		kill(pid, SIGKILL);
-		CHECK_INT(waitpid(pid, NULL, 0), pid);
-		serve_all(b);
+		lost = !kill_holder(b, broker);
+		if (lost)
+			TEST_FAIL("no slot is left after %u holders were killed", i);
 	}
 }
 
