@@ -184,46 +184,63 @@ static bool prepare_net(struct build *b, char program[PATH_MAX], struct slirp *r
 	return r == 0;
 }
 
+static int check_system(const struct build *b, struct err *e)
+{
+	struct session *s = b->s;
+	const char *system = b->drv->system;
+	if (system_ok(system) || (s->policy.system && strcmp(system, s->policy.system) == 0))
+		return 0;
+	session_trace(s, "unsupported-platform %s %s", b->drv_path, system);
+	return err_set(e, -ERR_BUILD, "a `%s' is required to build `%s'", system, b->drv_path);
+}
+
+/* What the sandbox is told in lists of its own: the builder's arguments, and names of the inputs
+ * in the store; in a. */
+static int list_words(const struct build *b, struct arena *a, struct sandbox *box, struct err *e)
+{
+	const struct drv *d = b->drv;
+	const char **argv = arena_array(a, d->nargs + 2, sizeof(*argv));
+	const char **bases = arena_array(a, b->inputs->n, sizeof(*bases));
+	if (!argv || !bases)
+		return err_set(e, -ENOMEM, "out of memory");
+	argv[0] = path_base(d->builder);
+	for (size_t i = 0; i < d->nargs; i++)
+		argv[i + 1] = arena_slice(a, d->args[i]);
+	for (size_t i = 0; i < b->inputs->n; i++)
+		bases[i] = local_base(b->s->l, b->inputs->v[i]);
+	box->argv = argv;
+	box->inputs = bases;
+	box->ninputs = b->inputs->n;
+	return arena_err(a) ? err_set(e, -ENOMEM, "out of memory") : 0;
+}
+
+/* What the derivation asks for: files in its tree, variables, arguments; in a. */
+static int prepare_words(const struct build *b, struct arena *a, int tree, const char *cwd,
+			 struct sandbox *box, struct err *e)
+{
+	struct session *s = b->s;
+	const struct drv *d = b->drv;
+	int r = check_system(b, e);
+	if (!r)
+		r = buildenv_features(s, b->drv_path, d, e);
+	if (!r)
+		r = buildenv_files(s, d, b->inputs, tree, b->id.uid, b->id.gid, e);
+	if (!r)
+		r = buildenv_vars(s, a, d, cwd, &box->envp, e);
+	return r ? r : list_words(b, a, box, e);
+}
+
 static int start_sandboxed(struct build *b, int tree, int write_end, struct err *e)
 {
 	auto_arena struct arena a = ARENA_INIT;
 	struct session *s = b->s;
 	const struct drv *d = b->drv;
-	if (!system_ok(d->system) &&
-	    !(s->policy.system && strcmp(d->system, s->policy.system) == 0)) {
-		session_trace(s, "unsupported-platform %s %s", b->drv_path, d->system);
-		return err_set(e, -ERR_BUILD, "a `%s' is required to build `%s'", d->system,
-			       b->drv_path);
-	}
 	const char *build_dir = dialect_facts(s->l->dialect)->build_dir;
 	char cwd[300];
 	if (build_dir)
 		snprintf(cwd, sizeof(cwd), "%s", build_dir);
 	else
 		snprintf(cwd, sizeof(cwd), "/tmp/%s", b->tree);
-	int r = buildenv_features(s, b->drv_path, d, e);
-	if (!r)
-		r = buildenv_files(s, d, b->inputs, tree, b->id.uid, b->id.gid, e);
-	if (r)
-		return r;
-	const char *const *envp;
-	r = buildenv_vars(s, &a, d, cwd, &envp, e);
-	if (r)
-		return r;
-	const char **argv = arena_array(&a, d->nargs + 2, sizeof(*argv));
-	const char **bases = arena_array(&a, b->inputs->n, sizeof(*bases));
-	if (!argv || !bases)
-		return err_set(e, -ENOMEM, "out of memory");
-	argv[0] = path_base(d->builder);
-	for (size_t i = 0; i < d->nargs; i++)
-		argv[i + 1] = arena_slice(&a, d->args[i]);
-	for (size_t i = 0; i < b->inputs->n; i++)
-		bases[i] = local_base(s->l, b->inputs->v[i]);
-	if (arena_err(&a))
-		return err_set(e, -ENOMEM, "out of memory");
-	char program[PATH_MAX];
-	struct slirp net;
-	bool online = prepare_net(b, program, &net);
 	struct sandbox box = {
 		.host_uid = b->id.uid,
 		.host_gid = b->id.gid,
@@ -235,21 +252,23 @@ static int start_sandboxed(struct build *b, int tree, int write_end, struct err 
 		.build_dir = build_dir,
 		.tmp_name = b->tree,
 		.root = s->work.fd,
-		.inputs = bases,
-		.ninputs = b->inputs->n,
 		.cwd = cwd,
 		.builder = d->builder,
-		.argv = argv,
-		.envp = envp,
 		.system = d->system,
 		.old_kernel = s->policy.old_kernel,
 		.extra = s->policy.dirs,
 		.log = write_end,
 		.lock = b->id.lock,
-		.net = online ? &net : NULL,
 		.host_net = drv_is_fixed(d) && testing_without(s->l, "netns"),
 		.scoped = drv_is_fixed(d) && !testing_without(s->l, "scope"),
 	};
+	int r = prepare_words(b, &a, tree, cwd, &box, e);
+	if (r)
+		return r;
+	char program[PATH_MAX];
+	struct slirp net;
+	bool online = prepare_net(b, program, &net);
+	box.net = online ? &net : NULL;
 	r = sandbox_start(&box, &b->proc, &b->end, e);
 	if (online)
 		b->net = net.helper;

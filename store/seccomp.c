@@ -211,93 +211,105 @@ static int slirp_socket_rules(scmp_filter_ctx ctx)
 	return r;
 }
 
-static int slirp_rules(scmp_filter_ctx ctx)
+/* What it calls in any way it likes. */
+static const char *const slirp_names[] = {
+	"accept",
+	"accept4",
+	"access",
+	"arch_prctl",
+	"bind",
+	"brk",
+	"clock_gettime",
+	"close",
+	"connect",
+	"dup",
+	"dup2",
+	"dup3",
+	"execve",
+	"exit",
+	"exit_group",
+	"faccessat",
+	"fcntl",
+	"fork",
+	"fstat",
+	"futex",
+	"getcwd",
+	"getegid",
+	"geteuid",
+	"getgid",
+	"getpeername",
+	"getpid",
+	"getrandom",
+	"getsockname",
+	"getsockopt",
+	"gettid",
+	"gettimeofday",
+	"getuid",
+	"listen",
+	"lseek",
+	"madvise",
+	"membarrier",
+	"mmap",
+	"mprotect",
+	"mremap",
+	"munmap",
+	"nanosleep",
+	"newfstatat",
+	"pipe2",
+	"poll",
+	"ppoll",
+	"pread64",
+	"prlimit64",
+	"pselect6",
+	"read",
+	"readlink",
+	"readv",
+	"recvfrom",
+	"recvmsg",
+	"restart_syscall",
+	"rseq",
+	"rt_sigaction",
+	"rt_sigprocmask",
+	"rt_sigreturn",
+	"sched_getaffinity",
+	"select",
+	"sendmmsg",
+	"sendmsg",
+	"sendto",
+	"set_robust_list",
+	"set_tid_address",
+	"setsockopt",
+	"shutdown",
+	"stat",
+	"statx",
+	"sysinfo",
+	"tgkill",
+	"time",
+	"uname",
+	"wait4",
+	"write",
+	"writev",
+};
+
+static int slirp_ioctl_rules(scmp_filter_ctx ctx)
 {
-	static const char *const names[] = {
-		"accept",
-		"accept4",
-		"access",
-		"arch_prctl",
-		"bind",
-		"brk",
-		"clock_gettime",
-		"close",
-		"connect",
-		"dup",
-		"dup2",
-		"dup3",
-		"execve",
-		"exit",
-		"exit_group",
-		"faccessat",
-		"fcntl",
-		"fork",
-		"fstat",
-		"futex",
-		"getcwd",
-		"getegid",
-		"geteuid",
-		"getgid",
-		"getpeername",
-		"getpid",
-		"getrandom",
-		"getsockname",
-		"getsockopt",
-		"gettid",
-		"gettimeofday",
-		"getuid",
-		"listen",
-		"lseek",
-		"madvise",
-		"membarrier",
-		"mmap",
-		"mprotect",
-		"mremap",
-		"munmap",
-		"nanosleep",
-		"newfstatat",
-		"pipe2",
-		"poll",
-		"ppoll",
-		"pread64",
-		"prlimit64",
-		"pselect6",
-		"read",
-		"readlink",
-		"readv",
-		"recvfrom",
-		"recvmsg",
-		"restart_syscall",
-		"rseq",
-		"rt_sigaction",
-		"rt_sigprocmask",
-		"rt_sigreturn",
-		"sched_getaffinity",
-		"select",
-		"sendmmsg",
-		"sendmsg",
-		"sendto",
-		"set_robust_list",
-		"set_tid_address",
-		"setsockopt",
-		"shutdown",
-		"stat",
-		"statx",
-		"sysinfo",
-		"tgkill",
-		"time",
-		"uname",
-		"wait4",
-		"write",
-		"writev",
-	};
-	struct scmp_arg_cmp plain = SCMP_CMP(0, SCMP_CMP_MASKED_EQ, CLONE_ANY_NS, 0);
 	struct scmp_arg_cmp name_it = SCMP_CMP(1, SCMP_CMP_EQ, TUNSETIFF);
 	struct scmp_arg_cmp nonblock = SCMP_CMP(1, SCMP_CMP_EQ, FIONBIO);
 	struct scmp_arg_cmp pending = SCMP_CMP(1, SCMP_CMP_EQ, FIONREAD);
+	int r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(0), SCMP_SYS(ioctl), 1, name_it);
+	if (rule_ok(r))
+		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, nonblock);
+	if (rule_ok(r))
+		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, pending);
+	return r;
+}
+
+static int slirp_rules(scmp_filter_ctx ctx)
+{
+	struct scmp_arg_cmp plain = SCMP_CMP(0, SCMP_CMP_MASKED_EQ, CLONE_ANY_NS, 0);
 	int r = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(EPERM));
 	if (!r)
-		r = allow_names(ctx, names, ARRAY_LEN(names));
+		r = allow_names(ctx, slirp_names, ARRAY_LEN(slirp_names));
 	if (rule_ok(r))
 		r = slirp_socket_rules(ctx);
 	if (rule_ok(r))
@@ -309,11 +321,7 @@ static int slirp_rules(scmp_filter_ctx ctx)
 	if (rule_ok(r))
 		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(0), SCMP_SYS(setns), 0);
 	if (rule_ok(r))
-		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(0), SCMP_SYS(ioctl), 1, name_it);
-	if (rule_ok(r))
-		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, nonblock);
-	if (rule_ok(r))
-		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, pending);
+		r = slirp_ioctl_rules(ctx);
 	return rule_ok(r) ? 0 : r;
 }
 
