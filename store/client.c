@@ -80,7 +80,7 @@ static int default_root(struct store_conn *c, struct err *e)
 int client_connect(const char *path, int *ret, struct err *e)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
-	char via[64];
+	char via[sizeof(sa.sun_path)];
 	auto_fd int dir = -1;
 	if (strlen(path) >= sizeof(sa.sun_path)) { /* too long: go through its directory */
 		char d[PATH_MAX];
@@ -88,7 +88,9 @@ int client_connect(const char *path, int *ret, struct err *e)
 			dir = open(d, O_PATH | O_DIRECTORY | O_CLOEXEC);
 		if (dir < 0)
 			return err_sys(e, "cannot open the directory of %s", path);
-		snprintf(via, sizeof(via), "/proc/self/fd/%d/%.40s", dir, path_base(path));
+		if (snprintf(via, sizeof(via), "/proc/self/fd/%d/%s", dir, path_base(path)) >=
+		    (int)sizeof(via))
+			return err_set(e, -ENAMETOOLONG, "the socket name %s is too long", path);
 		path = via;
 	}
 	memcpy(sa.sun_path, path, strlen(path) + 1);

@@ -93,6 +93,17 @@ for x in (unix, tcp):
     x.close()
 ok("ends", d.stop() == 0)
 
+# ---- a socket whose path is longer than an address ----
+far = tmp + "/" + "d" * 120
+name = "a-name-of-a-socket-that-is-longer-than-forty-bytes"
+d = Daemon(far, "--listen", far + "/" + name, "--listen", tmp + "/near").wait(tmp + "/near")
+ask = lambda socket: subprocess.run([cairn, "store", "query", "--all", "--socket", far + "/" + socket], capture_output=True, text=True, timeout=60)
+p = ask(name)
+ok("a client finds it", p.returncode == 0 and not p.stderr, p)
+p = ask("n" * 120)
+ok("a name that is too long is told", p.returncode != 0 and "too long" in p.stderr, p)
+d.stop()
+
 # ---- a client that goes while its store is made smaller ----
 d = Daemon(tmp + "/c", "--disable-deduplication").wait()
 c = d.conn()
