@@ -124,6 +124,8 @@ static int bake_archive(struct baker *b, const char *path, struct narinfo_file *
 	struct digest d = hasher_end(c.h);
 	if (r == 0 && (fsync(fd) < 0 || renameat(b->dirfd, temp, b->dirfd, name) < 0))
 		r = err_sys(e, "cannot finish %s", name);
+	if (r == 0) /* before the narinfo, which states its size, is */
+		r = file_sync(b->dirfd, dir, e);
 	if (r < 0)
 		(void)unlinkat(b->dirfd, temp, 0); /* the first error counts */
 	digest_base32(&d, hash);

@@ -41,8 +41,11 @@ void cell_die(struct cell *c, char kind, const char *fmt, ...)
 void cell_put_file(struct cell *c, const char *path, const char *text)
 {
 	int fd = openat(c->root, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-	if (fd < 0 || (*text && write(fd, text, strlen(text)) < 0))
+	int r = fd < 0 ? -errno : fd_write_full(fd, text, strlen(text));
+	if (r) {
+		errno = -r;
 		cell_die(c, 'S', "cannot write /%s", path);
+	}
 	close(fd);
 }
 

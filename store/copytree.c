@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "store/copytree.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -10,6 +9,7 @@
 #include "lib/fd.h"
 #include "lib/str.h"
 #include "store/limits.h"
+#include "store/nar.h"
 
 #define COPY_CHUNK ((size_t)64 << 20)
 #define COPY_BUF   65536
@@ -57,22 +57,20 @@ static int copy_dir(int fromfd, const char *from, int tofd, const char *to, unsi
 	if (depth == LIMIT_NAR_DEPTH)
 		return err_set(e, -ERR_LIMIT, "directories are nested deeper than %d",
 			       LIMIT_NAR_DEPTH);
-	int in = openat(fromfd, from, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	DIR *d = in < 0 ? NULL : fdopendir(in);
-	if (!d) {
-		int r = err_sys(e, "cannot open %s", from);
-		fd_close(&in);
-		return r;
-	}
-	int r = 0;
+	auto_fd int in = openat(fromfd, from, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	auto_arena struct arena a = ARENA_INIT;
+	auto_vec struct vec names = VEC_INIT;
+	if (in < 0)
+		return err_sys(e, "cannot open %s", from);
+	int r = nar_list_dir(&a, in, &names);
+	if (r)
+		return err_num(e, r, "cannot list %s", from);
 	auto_fd int out = -1;
 	if (mkdirat(tofd, to, 0755) < 0 ||
 	    (out = openat(tofd, to, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) < 0)
-		r = err_sys(e, "cannot make %s", to);
-	for (struct dirent *ent; !r && (ent = readdir(d));)
-		if (strcmp(ent->d_name, ".") != 0 && strcmp(ent->d_name, "..") != 0)
-			r = copy_entry(in, ent->d_name, out, ent->d_name, depth + 1, e);
-	closedir(d);
+		return err_sys(e, "cannot make %s", to);
+	for (size_t i = 0; !r && i < names.n; i++)
+		r = copy_entry(in, names.v[i], out, names.v[i], depth + 1, e);
 	return r;
 }
 

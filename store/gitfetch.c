@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "store/gitfetch.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -12,6 +11,7 @@
 #include "lib/fd.h"
 #include "lib/path.h"
 #include "lib/size.h"
+#include "store/nar.h"
 #include "store/scheme.h"
 
 #define COMMIT_MAX 250
@@ -160,27 +160,35 @@ static int fetch(const struct gitfetch *g, const struct env *x, struct err *e)
 	return r ? r : GIT("checkout", "-q", g->commit);
 }
 
+static int drop_git(int dirfd, unsigned depth, struct err *e);
+
+static int drop_git_in(int dirfd, const char *name, unsigned depth, struct err *e)
+{
+	struct stat st;
+	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return err_sys(e, "cannot look at %s", name);
+	if (!S_ISDIR(st.st_mode))
+		return 0;
+	if (depth == DEPTH_MAX)
+		return err_set(e, -ERR_LIMIT, "directories are nested too deep");
+	auto_fd int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? err_sys(e, "cannot open the directory %s", name)
+		      : drop_git(fd, depth + 1, e);
+}
+
 /* The data of git, of submodules, too: never the same twice. */
 static int drop_git(int dirfd, unsigned depth, struct err *e)
 {
+	auto_arena struct arena a = ARENA_INIT;
+	auto_vec struct vec names = VEC_INIT;
 	int r = file_delete_tree(dirfd, ".git", NULL, e);
-	int copy = r ? -1 : openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = copy < 0 ? NULL : fdopendir(copy);
-	if (!d)
-		return r ? r : err_sys(e, "cannot read a directory of the tree");
-	for (struct dirent *x; !r && (x = readdir(d));) {
-		if (x->d_type != DT_DIR || !strcmp(x->d_name, ".") || !strcmp(x->d_name, ".."))
-			continue;
-		auto_fd int fd =
-			openat(dirfd, x->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		if (fd < 0)
-			r = err_sys(e, "cannot open the directory %s", x->d_name);
-		else if (depth == DEPTH_MAX)
-			r = err_set(e, -ERR_LIMIT, "directories are nested too deep");
-		else
-			r = drop_git(fd, depth + 1, e);
-	}
-	closedir(d);
+	if (r)
+		return r;
+	r = nar_list_dir(&a, dirfd, &names);
+	if (r)
+		return err_num(e, r, "cannot read a directory of the tree");
+	for (size_t i = 0; !r && i < names.n; i++)
+		r = drop_git_in(dirfd, names.v[i], depth, e);
 	return r;
 }
 
@@ -196,5 +204,6 @@ int gitfetch_run(const struct gitfetch *g, struct err *e)
 		r = GIT("submodule--helper", "update", "--init", "--recursive");
 	if (r)
 		return err_wrap(e, r, "cannot fetch %s of %s", g->commit, g->url);
-	return drop_git(AT_FDCWD, 0, e);
+	auto_fd int tree = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return tree < 0 ? err_sys(e, "cannot open the tree %s", g->name) : drop_git(tree, 0, e);
 }

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "store/mirror.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 
 #include "lib/fd.h"
 #include "lib/str.h"
+#include "store/nar.h"
 
 #define APT_DIR	   "/etc/apt"
 #define FILE_LIMIT (1u << 20)
@@ -122,14 +122,13 @@ static char *parse_file(struct arena *a, int dirfd, const char *name)
 /* Names of a directory's files, sorted; in a. */
 static void list_dir(struct arena *a, const char *dir, struct vec *ret)
 {
-	DIR *d = opendir(dir);
-	if (!d)
-		return;
-	for (struct dirent *ent; (ent = readdir(d));)
-		if (ent->d_name[0] != '.')
-			vec_add(ret, arena_fmt(a, "%s/%s", dir, ent->d_name));
-	closedir(d);
-	vec_sort_str(ret);
+	auto_fd int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	auto_vec struct vec names = VEC_INIT;
+	if (fd < 0 || nar_list_dir(a, fd, &names))
+		return; /* no mirror is found there */
+	for (size_t i = 0; i < names.n; i++)
+		if (*(const char *)names.v[i] != '.')
+			vec_add(ret, arena_fmt(a, "%s/%s", dir, (const char *)names.v[i]));
 }
 
 static char *apt_base(struct arena *a)

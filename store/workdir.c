@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "store/workdir.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,36 +10,37 @@
 
 #include "lib/fd.h"
 #include "lib/size.h"
+#include "store/nar.h"
 
 #define KEEP_DEPTH     256
-#define KEEP_NOREPLACE 1 /* RENAME_NOREPLACE */
+#define KEEP_MAX       100000 /* trees of one name */
+#define KEEP_NOREPLACE 1      /* RENAME_NOREPLACE */
 
 static int open_dir(int dirfd, const char *name)
 {
 	return openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
+static void sweep_one(int builds, const char *name)
+{
+	char lock[300];
+	snprintf(lock, sizeof(lock), "%s/lock", name); /* fits: a name has 255 bytes */
+	auto_fd int fd = openat(builds, lock, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+	bool none = fd < 0 && (errno == ENOENT || errno == ENOTDIR);
+	if (none || (fd >= 0 && fd_lock(fd, true, false) == 0)) /* else alive, or who knows */
+		(void)file_delete_tree(builds, name, NULL, NULL);
+}
+
 /* Delete the directories whose process is dead. Failures are left for the next time. */
 static void sweep(int builds)
 {
-	int dup = open_dir(builds, ".");
-	DIR *d = dup < 0 ? NULL : fdopendir(dup);
-	if (!d) {
-		fd_close(&dup);
+	auto_arena struct arena a = ARENA_INIT;
+	auto_vec struct vec names = VEC_INIT;
+	if (nar_list_dir(&a, builds, &names))
 		return;
-	}
-	for (struct dirent *ent; (ent = readdir(d));) {
-		if (ent->d_name[0] == '.')
-			continue;
-		char lock[300];
-		snprintf(lock, sizeof(lock), "%s/lock", ent->d_name);
-		auto_fd int fd = openat(builds, lock, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
-		bool none = fd < 0 && (errno == ENOENT || errno == ENOTDIR);
-		if (!none && (fd < 0 || fd_lock(fd, true, false)))
-			continue; /* alive, or who knows */
-		(void)file_delete_tree(builds, ent->d_name, NULL, NULL);
-	}
-	closedir(d);
+	for (size_t i = 0; i < names.n; i++)
+		if (*(const char *)names.v[i] != '.')
+			sweep_one(builds, names.v[i]);
 }
 
 static int make_own(struct workdir *w, int builds, struct local *l, struct err *e)
@@ -96,41 +96,48 @@ void workdir_remove(struct workdir *w, struct local *l)
 	fd_close(&w->lock);
 }
 
+struct heir {
+	uid_t from, uid; /* uid -1: nobody, only set-id bits are stripped */
+	gid_t gid;
+};
+
+static int hand_over(int fd, const struct heir *h, unsigned depth);
+
+static int hand_over_entry(int dirfd, const char *name, const struct heir *h, unsigned depth)
+{
+	struct stat st;
+	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	if (S_ISDIR(st.st_mode)) {
+		auto_fd int sub = open_dir(dirfd, name);
+		/* root can: who is not allowed to has built as himself, and nothing changes hands
+		 */
+		if (sub < 0 && errno != EACCES)
+			return -errno;
+		int r = sub < 0 ? 0 : hand_over(sub, h, depth + 1);
+		if (r)
+			return r;
+	}
+	bool shared = !S_ISDIR(st.st_mode) && st.st_nlink > 1;
+	if (shared || st.st_uid != h->from)
+		return 0;
+	if (!S_ISLNK(st.st_mode) && (st.st_mode & 07000) &&
+	    fchmodat(dirfd, name, st.st_mode & 0777, 0) < 0)
+		return -errno;
+	return h->uid != (uid_t)-1 && fchownat(dirfd, name, h->uid, h->gid, AT_SYMLINK_NOFOLLOW) < 0
+		       ? -errno
+		       : 0;
+}
+
 /* Strip set-id bits and change the owner of what the builder owned, without following anything.
  * A file with other links may be somebody else's: it keeps its owner. */
-static int hand_over(int fd, uid_t from, uid_t uid, gid_t gid, unsigned depth)
+static int hand_over(int fd, const struct heir *h, unsigned depth)
 {
-	if (depth > KEEP_DEPTH) {
-		fd_close(&fd);
-		return -ERR_LIMIT;
-	}
-	DIR *d = fdopendir(fd); /* takes fd */
-	if (!d) {
-		fd_close(&fd);
-		return -errno;
-	}
-	int r = 0;
-	for (struct dirent *ent; !r && (ent = readdir(d));) {
-		struct stat st;
-		if (strcmp(ent->d_name, ".") == 0 || strcmp(ent->d_name, "..") == 0)
-			continue;
-		if (fstatat(dirfd(d), ent->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-			continue;
-		if (S_ISDIR(st.st_mode)) {
-			int sub = open_dir(dirfd(d), ent->d_name);
-			if (sub >= 0)
-				r = hand_over(sub, from, uid, gid, depth + 1);
-		}
-		bool shared = !S_ISDIR(st.st_mode) && st.st_nlink > 1;
-		if (r || shared || st.st_uid != from)
-			continue;
-		if (!S_ISLNK(st.st_mode) && (st.st_mode & 07000))
-			(void)fchmodat(dirfd(d), ent->d_name, st.st_mode & 0777, 0);
-		if (uid != (uid_t)-1 &&
-		    fchownat(dirfd(d), ent->d_name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
-			r = -errno;
-	}
-	closedir(d);
+	auto_arena struct arena a = ARENA_INIT;
+	auto_vec struct vec names = VEC_INIT;
+	int r = depth > KEEP_DEPTH ? -ERR_LIMIT : nar_list_dir(&a, fd, &names);
+	for (size_t i = 0; !r && i < names.n; i++)
+		r = hand_over_entry(fd, names.v[i], h, depth);
 	return r;
 }
 
@@ -143,8 +150,7 @@ int workdir_keep(struct local *l, int dirfd, const char *name, uid_t from, uid_t
 	auto_fd int fd = open_dir(dirfd, name);
 	if (failed < 0 || fd < 0)
 		return err_sys(e, "cannot open the tree of a failed build");
-	int sub = open_dir(fd, ".");
-	int r = sub < 0 ? -errno : hand_over(sub, from, uid, gid, 0);
+	int r = hand_over(fd, &(struct heir){ from, uid, gid }, 0);
 	if (r == -ERR_LIMIT)
 		return err_set(e, r, "the tree of a failed build is nested too deeply to be kept");
 	if (r)
@@ -152,14 +158,15 @@ int workdir_keep(struct local *l, int dirfd, const char *name, uid_t from, uid_t
 	if (fchmod(fd, 0755) < 0)
 		return err_sys(e, "cannot open up the tree of a failed build");
 	char to[300];
-	for (unsigned i = 0; i < 100000; i++) {
+	r = -EEXIST;
+	for (unsigned i = 0; r == -EEXIST && i < KEEP_MAX; i++) {
 		snprintf(to, sizeof(to), "%s-%u", name, i);
 		/* musl has no function for it. */
-		if (syscall(SYS_renameat2, dirfd, name, failed, to, KEEP_NOREPLACE) == 0)
-			break;
-		if (errno != EEXIST)
-			return err_sys(e, "cannot keep the tree of a failed build");
+		r = syscall(SYS_renameat2, dirfd, name, failed, to, KEEP_NOREPLACE) ? -errno : 0;
 	}
+	if (r)
+		return err_num(e, r, "cannot keep the tree of a failed build in %s/failed",
+			       l->state_phys);
 	if (uid != (uid_t)-1 && fchown(fd, uid, gid) < 0)
 		return err_sys(e, "cannot give away %s/failed/%s", l->state_phys, to);
 	str_addf(ret, "%s/failed/%s", l->state_phys, to);
