@@ -6,16 +6,23 @@ set -u
 unshare -U -r true 2>/dev/null || { echo "skip: no user namespaces"; exit 77; }
 . "$SRC/tests/tap.inc"
 said() { grep -qE -e "$1" "$TMP/out"; }
-export BENCH_MIB=4 BENCH_REPEAT=1 BENCH_BUILDS=2
+export BENCH_MIB=4 BENCH_FILES=100 BENCH_REPEAT=1 BENCH_BUILDS=3 BENCH_PATHS=100 BENCH_DEAD=20
 cd "$SRC" || exit 1
-tests/bench/run "$OBJ" hash builds >"$TMP/out" 2>&1
+tests/bench/run "$OBJ" files builds graph daemon >"$TMP/out" 2>&1
 check "they end well" [ $? = 0 ]
-check "archive hash against SHA-256" said '^store verify .* ms +[0-9.]+ of raw'
-check "builds here and with nix" said '^ratio +-?[0-9.]+ +cairn / nix'
+measured=' +[0-9.]+ (us|ms|s) +nix (-|[0-9.]+ (us|ms|s), +[0-9.]+ x) +; goal [^;]+; limit [0-9.]+ (us|ms|s)$'
+for what in "add of a file of 4 MiB" "archive hash \(verify\)" "archive \(dump\)" "add of a tree of 100 files" \
+	"3 independent no-op builds, one" "3 chained no-op builds, one" "one build, from request to answer" \
+	"requisites of 100 paths" "collection of 20 dead paths"; do
+	check "$what" said "^$what, wall$measured"
+done
+check "many clients" said '^50 clients, 100 queries each, one, wall +[0-9.]+ (us|ms|s) '
+check "memory" said '^connection adding 4 MiB: private +[0-9.]+ MiB '
+check "size" said '^program, stripped .* MiB '
 
 printf '#!/bin/sh\nexit 1\n' >"$TMP/cairn"
 chmod +x "$TMP/cairn"
-tests/bench/run "$TMP" hash >"$TMP/out" 2>&1
+tests/bench/run "$TMP" files >"$TMP/out" 2>&1
 status=$?
-check "one that cannot measure is a failure" eval '[ $status = 1 ] && said "hash: could not measure"'
+check "one that cannot measure is a failure" eval '[ $status = 1 ] && said "files: could not measure"'
 finish
