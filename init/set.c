@@ -111,8 +111,9 @@ static int check_section_keys(const struct svc_set *set, unsigned init_line, con
 	svc_def_defaults(&fresh);
 	fresh.line = init_line;
 	if (i->exec || i->stop_exec || i->reload_exec || i->requires.n || i->wants.n ||
-	    i->after.n || i->before.n || i->conflicts.n || i->conditions.n || i->user || i->group ||
-	    i->groups_given || i->nlisten || i->nlimits || i->type || i->activate)
+	    i->binds.n || i->milestones.n || i->smooth || i->after.n || i->before.n ||
+	    i->conflicts.n || i->conditions.n || i->user || i->group || i->groups_given ||
+	    i->nlisten || i->nlimits || i->type || i->activate)
 		return FAIL(&fresh, "a key of [service] stands in [init]");
 	for (size_t k = 0; k < set->n; k++) {
 		const struct svc_def *d = set->v[k];
@@ -276,6 +277,7 @@ static int collect_list(struct edge_job *job, size_t i, const char *key,
 			const struct svc_list *list, enum svc_edge kind)
 {
 	struct svc_def *d = job->set->v[i];
+	bool hard = kind == SVC_REQ || kind == SVC_BIND;
 
 	for (size_t k = 0; k < list->n; k++) {
 		bool reverse = list == &d->before;
@@ -286,14 +288,17 @@ static int collect_list(struct edge_job *job, size_t i, const char *key,
 			continue;
 		struct svc_def *t = job->set->v[j];
 		edge_add(&job->lists[kind], reverse ? (size_t)j : i, reverse ? i : (size_t)j);
+		if (kind == SVC_BIND)
+			edge_add(&job->lists[SVC_REQ], i, (size_t)j);
 		/* An explicit order the other way round wins over the one a wish implies. */
-		if (kind == SVC_REQ || (kind == SVC_WANT && !list_has(&d->before, t->name) &&
-					!list_has(&t->after, d->name)))
+		if (hard || kind == SVC_MILESTONE ||
+		    (kind == SVC_WANT && !list_has(&d->before, t->name) &&
+		     !list_has(&t->after, d->name)))
 			edge_add(&job->lists[SVC_ORDER], i, (size_t)j);
-		if (kind == SVC_REQ && t->type == SVC_ONESHOT && !t->remain)
+		if (hard && t->type == SVC_ONESHOT && !t->remain)
 			return fail_at(job->e, job->file, d->line,
-				       "service '%s': requires '%s', which does not remain up",
-				       d->name, t->name);
+				       "service '%s': %s '%s', which does not remain up", d->name,
+				       key, t->name);
 	}
 	return 0;
 }
@@ -308,6 +313,8 @@ static int collect_edges(struct edge_job *job)
 			enum svc_edge kind;
 		} rows[] = {
 			{ "requires", &d->requires, SVC_REQ },
+			{ "binds", &d->binds, SVC_BIND },
+			{ "milestones", &d->milestones, SVC_MILESTONE },
 			{ "wants", &d->wants, SVC_WANT },
 			{ "after", &d->after, SVC_ORDER },
 			{ "before", &d->before, SVC_ORDER },

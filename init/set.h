@@ -62,7 +62,8 @@ struct svc_def {
 	const char *const *exec, *const *stop_exec, *const *reload_exec; /* NULL: none */
 	uint64_t reload_signal, stop_signal;
 	bool enabled, critical, remain, later, scope_main, activate, no_new_privileges;
-	struct svc_list requires, wants, after, before, conflicts, conditions;
+	bool smooth; /* those that require it stay up while it restarts */
+	struct svc_list requires, binds, milestones, wants, after, before, conflicts, conditions;
 	struct svc_list environment;
 
 	uint64_t notify_fd; /* 0: socket */
@@ -94,11 +95,13 @@ struct svc_set {
 	struct svc_def **v; /* in file order */
 	size_t n;
 	/* Edges by index into v, resolved from names; `order` holds who comes before v[i]:
-	 * requires, wants, after, and the reverse of before. */
+	 * requires, binds, milestones, wants, after, and the reverse of before. What is bound is
+	 * required as well. */
 	struct svc_edges *edges;
 };
 
-enum svc_edge { SVC_REQ, SVC_WANT, SVC_ORDER, SVC_CONFLICT, SVC_EDGE_MAX };
+/* Up to SVC_MILESTONE: who is wanted pulls in the other end. */
+enum svc_edge { SVC_REQ, SVC_WANT, SVC_MILESTONE, SVC_ORDER, SVC_CONFLICT, SVC_BIND, SVC_EDGE_MAX };
 
 /* For each kind: targets[] of service i, and its reverse. */
 struct svc_edges {

@@ -98,6 +98,8 @@ static void set_state(struct svc_mgr *m, struct svc *s, enum svc_state state)
 		s->broken = false;
 	if (state != SVC_KILLING)
 		s->stuck = false;
+	s->recovers &= state == SVC_KILLING || state == SVC_BACKOFF || state == SVC_WAITING ||
+		       state == SVC_STARTING;
 	queue_neighbours(m, s);
 	m->ops->changed(s, old);
 }
@@ -171,6 +173,16 @@ void svc_rest(struct svc *s)
 	s->why[0] = '\0';
 }
 
+/* Add o to the services in m->scratch, of which there are n, unless it is there. */
+static size_t scratch_add(struct svc_mgr *m, size_t n, const struct svc *o)
+{
+	for (size_t k = 0; k < n; k++)
+		if (m->scratch[k] == o->index)
+			return n;
+	m->scratch[n] = o->index;
+	return n + 1;
+}
+
 /* A request to start forgets earlier failures of what it needs. */
 static void clear_for_start(struct svc_mgr *m, struct svc *s)
 {
@@ -188,11 +200,11 @@ static void clear_for_start(struct svc_mgr *m, struct svc *s)
 		svc_queue_goal(m, x);
 		EACH(m, x, to, SVC_REQ, o)
 		{
-			bool seen = false;
-			for (size_t k = 0; k < n; k++)
-				seen |= m->scratch[k] == o->index;
-			if (!seen)
-				m->scratch[n++] = o->index;
+			n = scratch_add(m, n, o);
+		}
+		EACH(m, x, to, SVC_MILESTONE, o)
+		{
+			n = scratch_add(m, n, o);
 		}
 	}
 }
@@ -236,11 +248,7 @@ int svc_stop(struct svc_mgr *m, struct svc *s)
 		svc_queue_goal(m, x);
 		EACH(m, x, from, SVC_REQ, o)
 		{
-			bool seen = false;
-			for (size_t k = 0; k < n; k++)
-				seen |= m->scratch[k] == o->index;
-			if (!seen)
-				m->scratch[n++] = o->index;
+			n = scratch_add(m, n, o);
 		}
 	}
 	return 0;
@@ -307,7 +315,7 @@ static void update_goal(struct svc_mgr *m, struct svc *s)
 		return;
 	s->goal = goal;
 	queue_neighbours(m, s);
-	for (int kind = SVC_REQ; kind <= SVC_WANT; kind++) {
+	for (int kind = SVC_REQ; kind <= SVC_MILESTONE; kind++) {
 		EACH(m, s, to, kind, o)
 		{
 			o->pulls = (uint16_t)(o->pulls + (goal ? 1 : -1));
@@ -531,6 +539,19 @@ static void launch(struct svc_mgr *m, struct svc *s)
 		set_deadline(m, s, s->def->start_timeout);
 }
 
+/* It will not be up by itself. */
+static bool is_dead(const struct svc *o)
+{
+	return o->state == SVC_FAILED || o->state == SVC_DONE || o->stuck ||
+	       (o->state == SVC_DOWN && !o->goal && !o->leaving);
+}
+
+/* A milestone was reached also by what ended as it should. */
+static bool is_reached(const struct svc *o)
+{
+	return o->state == SVC_UP || (o->state == SVC_DONE && !o->why[0]);
+}
+
 /* May start now? *ret_dead: something it requires cannot come up. */
 static bool is_clear_to_start(struct svc_mgr *m, struct svc *s, struct svc **ret_dead)
 {
@@ -539,11 +560,20 @@ static bool is_clear_to_start(struct svc_mgr *m, struct svc *s, struct svc **ret
 
 	EACH(m, s, to, SVC_REQ, o)
 	{
-		if (o->state == SVC_UP && !is_going_down(o))
+		if (o->state == SVC_UP)
 			continue;
 		clear = false;
-		if (o->state == SVC_FAILED || o->state == SVC_DONE || o->stuck ||
-		    (o->state == SVC_DOWN && !o->goal && !o->leaving)) {
+		if (is_dead(o)) {
+			*ret_dead = o;
+			return false;
+		}
+	}
+	EACH(m, s, to, SVC_MILESTONE, o)
+	{
+		if (is_reached(o))
+			continue;
+		clear = false;
+		if (is_dead(o)) {
 			*ret_dead = o;
 			return false;
 		}
@@ -557,7 +587,7 @@ static bool is_clear_to_start(struct svc_mgr *m, struct svc *s, struct svc **ret
 	/* After a death: who requires s stops before s comes again, else it would not notice. */
 	EACH(m, s, from, SVC_REQ, o)
 	{
-		clear &= !will_end(o);
+		clear &= s->recovers || !will_end(o);
 	}
 	EACH(m, s, to, SVC_CONFLICT, o)
 	{
@@ -580,10 +610,39 @@ static bool requirements_up(struct svc_mgr *m, struct svc *s)
 
 	EACH(m, s, to, SVC_REQ, o)
 	{
-		if (o->state != SVC_UP)
+		if (o->state != SVC_UP && !o->recovers)
 			return false;
 	}
 	return true;
+}
+
+static bool milestones_reached(struct svc_mgr *m, struct svc *s)
+{
+	struct svc *o;
+
+	EACH(m, s, to, SVC_MILESTONE, o)
+	{
+		if (!is_reached(o))
+			return false;
+	}
+	return true;
+}
+
+/* One that s is bound to ended although it was wanted: s is not wanted any more. */
+static void look_bound(struct svc_mgr *m, struct svc *s)
+{
+	struct svc *o;
+
+	EACH(m, s, to, SVC_BIND, o)
+	{
+		if (o->state == SVC_UP || o->recovers || !o->goal || o->bounce)
+			continue;
+		snprintf(s->why, sizeof(s->why), "bound to %s, which ended", o->name);
+		s->wish = s->bounce = false;
+		s->barred = true;
+		svc_queue_goal(m, s);
+		return;
+	}
 }
 
 /* Nobody who comes after s is in the way of its stopping. */
@@ -608,12 +667,17 @@ static bool is_conflict(const struct svc_mgr *m, const struct svc *s, const stru
 {
 	struct svc *o;
 
-	EACH(m, s, to, SVC_REQ, o)
+	EACH(m, s, to, SVC_CONFLICT, o)
 	{
 		if (o == other)
-			return false;
+			return true;
 	}
-	return true;
+	EACH(m, s, from, SVC_CONFLICT, o)
+	{
+		if (o == other)
+			return true;
+	}
+	return false;
 }
 
 static void act(struct svc_mgr *m, struct svc *s)
@@ -642,8 +706,11 @@ static void act(struct svc_mgr *m, struct svc *s)
 		break;
 	case SVC_STARTING:
 	case SVC_UP:
-		if (!s->goal || s->bounce || !requirements_up(m, s))
-			set_state(m, s, SVC_HOLDING);
+		if (s->goal && !s->bounce && requirements_up(m, s))
+			break;
+		if (s->goal)
+			look_bound(m, s);
+		set_state(m, s, SVC_HOLDING);
 		break;
 	case SVC_BACKOFF:
 		if (!s->goal) {
@@ -659,7 +726,7 @@ static void act(struct svc_mgr *m, struct svc *s)
 	case SVC_FAILED:
 		if (!s->goal)
 			set_state(m, s, SVC_DOWN);
-		else if (s->broken && requirements_up(m, s))
+		else if (s->broken && requirements_up(m, s) && milestones_reached(m, s))
 			set_state(m, s, SVC_WAITING);
 		break;
 	default:
@@ -683,7 +750,11 @@ static bool is_success(const struct svc_def *d, int status)
 /* Died by itself: what is left of it must not meet its successor. */
 static void died(struct svc_mgr *m, struct svc *s, enum svc_fate fate)
 {
+	enum svc_restart policy = s->def->restart;
+
 	s->fate = fate;
+	if (s->state == SVC_UP && s->def->smooth && s->goal && !s->bounce)
+		s->recovers = fate == SVC_FATE_FAILURE ? policy != SVC_NEVER : policy == SVC_ALWAYS;
 	if (has_processes(m, s))
 		begin_kill(m, s);
 	else

@@ -62,6 +62,8 @@ struct svc {
 	bool broken;  /* failed only because of what it requires */
 	bool skipped; /* up without running: a condition did not hold */
 	bool stale;   /* runs with an older definition */
+	/* died and will restart: for those that require it as good as up */
+	bool recovers;
 	bool listening, pid_wait, aux_is_stop, ended;
 	bool stuck;  /* KILL has not ended it for SVC_STUCK: nobody waits for it any more */
 	bool leaves; /* said STOPPING=1: goes by itself, its exit status counts */

@@ -59,6 +59,8 @@ local ROWS = {
 	{ "enabled", flag(), "bool" },
 	{ "critical", flag(), "bool" },
 	{ "requires", names(), "words" },
+	{ "binds", names(), "words" },
+	{ "milestones", names(), "words" },
 	{ "wants", names(), "words" },
 	{ "after", names(), "words" },
 	{ "before", names(), "words" },
@@ -76,6 +78,7 @@ local ROWS = {
 	{ "stop_timeout", duration {}, "text" },
 	{ "stop_signal", text(), "text" },
 	{ "remain", flag(), "bool" },
+	{ "smooth_recovery", flag(), "bool" },
 	{ "on_change", choice { "restart", "later" }, "text" },
 	{ "stop_scope", choice { "all", "main" }, "text" },
 	{ "user", text(), "text" },
@@ -175,7 +178,7 @@ local function check_graph(by_name, list)
 		waits[s.name] = {}
 	end
 	for _, s in ipairs(list) do
-		for _, field in ipairs { "requires", "wants", "conflicts", "after", "before" } do
+		for _, field in ipairs { "requires", "binds", "milestones", "wants", "conflicts", "after", "before" } do
 			for _, name in ipairs(s[field] or {}) do
 				local other = by_name[name]
 				if other == s then

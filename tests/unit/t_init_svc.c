@@ -648,6 +648,153 @@ TEST(deep)
 	svc_mgr_done(&m);
 }
 
+/* ---- More kinds of dependencies ----*/
+
+TEST(bound_to_another)
+{
+	begin("[service a]\nexec = /x\nbinds = c\n[service c]\nexec = /x\n"
+	      "[service r]\nexec = /x\nrequires = c\n");
+	EVENTS("+c +r +a");
+	/* A restart by hand is expected: both come back. */
+	svc_restart(&m, get("c"));
+	svc_settle(&m);
+	dies("a", TERMED);
+	dies("r", TERMED);
+	dies("c", TERMED);
+	EVENTS("-a -r -c +c +a +r");
+	/* An end is not: what is bound goes and stays away, what requires comes back. */
+	dies("c", KILLED);
+	dies("a", TERMED);
+	dies("r", TERMED);
+	EVENTS("-a -r +c +r");
+	STATE("a", "down");
+	CHECK_STR(get("a")->why, "bound to c, which ended");
+	CHECK(svc_all_settled(&m));
+	svc_start(&m, get("a"));
+	svc_settle(&m);
+	STATE("a", "up");
+	CHECK_STR(get("a")->why, "");
+	svc_mgr_done(&m);
+}
+
+TEST(milestone)
+{
+	begin("[service a]\nexec = /x\nmilestones = c d\n[service c]\nexec = /x\ntype = notify\n"
+	      "[service d]\nexec = /x\ntype = oneshot\nremain = no\n");
+	STATE("a", "waiting");
+	svc_ready(&m, get("c"));
+	svc_settle(&m);
+	STATE("a", "waiting");
+	dies("d", EXIT(0));
+	STATE("d", "done");
+	STATE("a", "up");
+	/* Once passed, it does not matter any more. */
+	dies("c", KILLED);
+	STATE("a", "up");
+	svc_stop(&m, get("c"));
+	svc_settle(&m);
+	STATE("a", "up");
+	svc_mgr_done(&m);
+
+	begin("[service a]\nexec = /x\nmilestones = c\n[service c]\nexec = /x\ntype = oneshot\n"
+	      "[service w]\nexec = /x\nwants = c\n");
+	dies("c", EXIT(1));
+	STATE("w", "up");
+	STATE("a", "failed");
+	CHECK_STR(get("a")->why, "requires c, which is failed");
+	svc_start(&m, get("a"));
+	svc_settle(&m);
+	dies("c", EXIT(0));
+	STATE("a", "up");
+	svc_mgr_done(&m);
+}
+
+/* ---- Smooth recovery ----*/
+
+static const char smooth_set[] =
+	"[service a]\nexec = /x\nrequires = c\n[service c]\nexec = /x\ntype = notify\n"
+	"smooth-recovery = yes\nstart-timeout = 5s\nrestart-limit = 2\nrestart-delay = 50ms\n";
+
+static void begin_smooth(void)
+{
+	begin(smooth_set);
+	svc_ready(&m, get("c"));
+	svc_settle(&m);
+	EVENTS("+c +a");
+}
+
+TEST(smooth_recovery)
+{
+	begin_smooth();
+	left_over = true;
+	dies("c", KILLED);
+	(void)fire("c"); /* what it left is gone */
+	EVENTS("xc +c");
+	STATE("c", "starting");
+	STATE("a", "up");
+	svc_ready(&m, get("c"));
+	svc_settle(&m);
+	dies("c", KILLED);
+	STATE("c", "backoff");
+	STATE("a", "up");
+	(void)fire("c");
+	svc_ready(&m, get("c"));
+	svc_settle(&m);
+	STATE("a", "up");
+	EVENTS("+c");
+	dies("c", KILLED); /* counts against the limit */
+	STATE("c", "failed");
+	EVENTS("-a");
+	dies("a", TERMED);
+	STATE("a", "failed");
+	svc_mgr_done(&m);
+}
+
+TEST(smooth_recovery_times_out)
+{
+	begin_smooth();
+	dies("c", KILLED);
+	STATE("a", "up");
+	CHECK_INT(fire("c") / MS, 5000);
+	EVENTS("+c -c -a"); /* it was not ready in time: now those that require it go */
+	dies("a", TERMED);
+	dies("c", TERMED);
+	(void)fire("c");
+	svc_ready(&m, get("c"));
+	svc_settle(&m);
+	STATE("a", "up");
+	svc_mgr_done(&m);
+}
+
+TEST(smooth_recovery_is_stopped)
+{
+	begin_smooth();
+	dies("c", KILLED);
+	EVENTS("+c");
+	svc_stop(&m, get("c"));
+	svc_settle(&m);
+	EVENTS("-a");
+	STATE("c", "holding");
+	dies("a", TERMED);
+	EVENTS("-c");
+	dies("c", TERMED);
+	STATE("c", "down");
+	CHECK_INT(timers[get("c")->index], 0);
+	svc_mgr_done(&m);
+}
+
+TEST(not_smooth_at_its_own_end)
+{
+	begin("[service a]\nexec = /x\nrequires = c\n[service c]\nexec = /x\nsmooth-recovery = "
+	      "yes\n"
+	      "restart = on-failure\n");
+	dies("c", EXIT(0));
+	EVENTS("+c +a -a");
+	dies("a", TERMED);
+	STATE("c", "done");
+	svc_mgr_done(&m);
+}
+
 /* ---- The health gate of a boot on trial */
 
 #define GATED                                                                                      \
@@ -714,8 +861,10 @@ TEST(gate_is_of_trials)
 	svc_mgr_done(&m);
 }
 
-TEST_MAIN(chain, load_of_one_that_does_not_die, nobody_waits_for_one_that_does_not_die,
-	  stop_during_reload, goes_by_itself, crash_takes_dependents, pulled_in, back_off, policies,
-	  stop_escalates, left_overs_die_before_restart, interrupted_start, start_timeout,
-	  exec_fails, restart, conflict, oneshot_and_stop_command, shutdown, activation, load,
-	  load_under_shutdown, deep, gate_opens, gate_fails, gate_is_of_trials)
+TEST_MAIN(chain, bound_to_another, milestone, smooth_recovery, smooth_recovery_times_out,
+	  smooth_recovery_is_stopped, not_smooth_at_its_own_end, load_of_one_that_does_not_die,
+	  nobody_waits_for_one_that_does_not_die, stop_during_reload, goes_by_itself,
+	  crash_takes_dependents, pulled_in, back_off, policies, stop_escalates,
+	  left_overs_die_before_restart, interrupted_start, start_timeout, exec_fails, restart,
+	  conflict, oneshot_and_stop_command, shutdown, activation, load, load_under_shutdown, deep,
+	  gate_opens, gate_fails, gate_is_of_trials)
