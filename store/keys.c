@@ -15,6 +15,7 @@
 #define PUBLIC	  "signing-key.pub"
 #define ACL	  "acl"
 #define TRUSTED	  "trusted-public-keys"
+#define LOCK	  ".keys.lock"
 #define KEY_NAME  100
 #define TAG	  "(3:tag(4:guix6:import))"
 #define EMPTY_ACL "(3:acl)"
@@ -308,6 +309,29 @@ static int write_acl(const struct trust *t, const char *dir, struct err *e)
 	return write_list(dir, ACL, &text, e);
 }
 
+/* Of two that change what is in dir one waits for the other, or a key would be lost. Ends when
+ * *ret is closed. */
+static int lock_dir(const char *dir, int *ret, struct err *e)
+{
+	char file[PATH_MAX];
+	int r = file_mkdir_p(AT_FDCWD, dir, 0755, e);
+
+	if (r < 0)
+		return r;
+	r = path_join(file, dir, LOCK);
+	if (r < 0)
+		return err_num(e, r, "%s", dir);
+	/* A file that others cannot open: the directory itself could be locked by anybody. */
+	auto_fd int fd = open(file, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return err_sys(e, "cannot open %s", file);
+	r = fd_lock(fd, true, true);
+	if (r < 0)
+		return err_num(e, r, "cannot lock %s", file);
+	*ret = fd_take(&fd);
+	return 0;
+}
+
 static int authorize_guix(struct slice canon, const char *dir, struct err *e)
 {
 	struct trust t = TRUST_INIT;
@@ -333,8 +357,6 @@ static int authorize_nix(struct slice key, const char *dir, struct err *e)
 		known |= slice_is(key, t.nix.v[i]);
 		str_addf(&text, "%s\n", (char *)t.nix.v[i]);
 	}
-	if (r == 0 && !known)
-		r = add_nix(&t, key, e);
 	if (r == 0 && !known) {
 		str_adds(&text, key);
 		str_addc(&text, '\n');
@@ -344,19 +366,45 @@ static int authorize_nix(struct slice key, const char *dir, struct err *e)
 	return r;
 }
 
-int trust_authorize(struct slice key, keys_dir_fn *dir, void *arg, struct err *e)
+/* text is a public key, and of which family; canon: that of a key of Guix's. */
+static int read_public(struct slice text, struct str *canon, enum dialect *ret, struct err *e)
+{
+	struct trust t = TRUST_INIT;
+	int r = 0;
+
+	if (!text.n)
+		return err_set(e, -ERR_SYNTAX, "the public key is empty");
+	*ret = text.p[0] == '(' ? DIALECT_GUIX : DIALECT_NIX;
+	if (*ret == DIALECT_NIX)
+		r = add_nix(&t, text, e);
+	else if (sexp_canon(text, canon) < 0 || !is_public(str_slice(canon)))
+		r = err_hint(e, err_set(e, -ERR_SYNTAX, "this is no public key"),
+			     "like (public-key (ecc …)), or NAME:BASE64");
+	trust_done(&t);
+	return r;
+}
+
+/* locked: the directory's lock is held. */
+static int authorize(struct slice key, keys_dir_fn *dir, void *arg, bool locked, struct err *e)
 {
 	auto_str struct str canon = STR_INIT;
+	auto_fd int lock = -1;
+	enum dialect d = DIALECT_GUIX;
+	int r;
 
 	key = slice_trim(key);
-	if (!key.n)
-		return err_set(e, -ERR_SYNTAX, "the public key is empty");
-	if (key.p[0] != '(')
-		return authorize_nix(key, dir(arg, DIALECT_NIX), e);
-	if (sexp_canon(key, &canon) < 0 || !is_public(str_slice(&canon)))
-		return err_hint(e, err_set(e, -ERR_SYNTAX, "this is no public key"),
-				"like (public-key (ecc …)), or NAME:BASE64");
-	return authorize_guix(str_slice(&canon), dir(arg, DIALECT_GUIX), e);
+	r = read_public(key, &canon, &d, e);
+	if (r == 0 && !locked)
+		r = lock_dir(dir(arg, d), &lock, e);
+	if (r < 0)
+		return r;
+	return d == DIALECT_GUIX ? authorize_guix(str_slice(&canon), dir(arg, d), e)
+				 : authorize_nix(key, dir(arg, d), e);
+}
+
+int trust_authorize(struct slice key, keys_dir_fn *dir, void *arg, struct err *e)
+{
+	return authorize(key, dir, arg, false, e);
 }
 
 /* ---- The signing key ------------------------------------------------------------------------- */
@@ -540,34 +588,45 @@ static int publish_key(const char *conf_dir, const char *secret, struct err *e)
 	if (r == 0)
 		r = write_list(conf_dir, PUBLIC, &text, e);
 	if (r == 0)
-		r = trust_authorize(str_slice(&text), same_dir, (void *)(uintptr_t)conf_dir, e);
+		r = authorize(str_slice(&text), same_dir, (void *)(uintptr_t)conf_dir, true, e);
 	signer_done(&s);
+	return r;
+}
+
+/* The secret key, unless a crash left one without its public key. */
+static int make_signer(enum dialect d, const char *conf_dir, const char *name, const char *secret,
+		       struct err *e)
+{
+	auto_str struct str text = STR_INIT;
+	char public[PATH_MAX];
+	bool exists = faccessat(AT_FDCWD, secret, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	int r = path_join(public, conf_dir, PUBLIC);
+
+	if (r < 0)
+		return err_num(e, r, "%s", conf_dir);
+	if (exists && access(public, F_OK) == 0)
+		return err_set(e, -EEXIST, "there is a signing key already: %s", secret);
+	if (exists)
+		return 0;
+	r = make_secret(d, name, &text, e);
+	if (r == 0)
+		r = file_write_atomic(AT_FDCWD, secret, text.buf, text.len, 0400, e);
+	explicit_bzero(text.buf, text.len);
 	return r;
 }
 
 int keys_generate(enum dialect d, const char *conf_dir, const char *name, struct err *e)
 {
-	auto_str struct str text = STR_INIT;
-	char secret[PATH_MAX], public[PATH_MAX];
-	bool exists;
+	auto_fd int lock = -1;
+	char secret[PATH_MAX];
 	int r = path_join(secret, conf_dir, SECRET);
 
-	if (r == 0)
-		r = path_join(public, conf_dir, PUBLIC);
 	if (r < 0)
 		return err_num(e, r, "%s", conf_dir);
-	exists = faccessat(AT_FDCWD, secret, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
-	if (exists && access(public, F_OK) == 0)
-		return err_set(e, -EEXIST, "there is a signing key already: %s", secret);
-	if (!exists) {
-		r = d == DIALECT_NIX ? check_name(name, e) : 0;
-		if (r == 0)
-			r = make_secret(d, name, &text, e);
-		if (r == 0)
-			r = file_mkdir_p(AT_FDCWD, conf_dir, 0755, e);
-		if (r == 0)
-			r = file_write_atomic(AT_FDCWD, secret, text.buf, text.len, 0400, e);
-		explicit_bzero(text.buf, text.len);
-	}
+	r = d == DIALECT_NIX ? check_name(name, e) : 0;
+	if (r == 0)
+		r = lock_dir(conf_dir, &lock, e);
+	if (r == 0)
+		r = make_signer(d, conf_dir, name, secret, e);
 	return r == 0 ? publish_key(conf_dir, secret, e) : r;
 }

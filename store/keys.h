@@ -40,7 +40,8 @@ int trust_check_any(const struct trust *t, struct slice sexp, struct digest *ret
 /* Whether sig, "NAME:BASE64", is one of text by the trusted key of that name. */
 bool trust_check_nix(const struct trust *t, struct slice sig, struct slice text);
 
-/* Put a public key, in either form, on the list it belongs to; conf_dir(family). */
+/* Put a public key, in either form, on the list it belongs to; conf_dir(family). Of two at a time
+ * one waits for the other. */
 typedef const char *keys_dir_fn(void *arg, enum dialect d);
 int trust_authorize(struct slice key, keys_dir_fn *dir, void *arg, struct err *e);
 

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/fd.h"
@@ -11,6 +12,9 @@
 #include "store/crypto.h"
 #include "store/keys.h"
 #include "tests/unit/test.h"
+
+#define CROWD 8 /* processes */
+#define EACH  8
 
 /* Keys and signatures that libgcrypt by way of Guile, and nix 2.8, made. */
 #define Q "58239E212347D5D1C1AB14410DED63A810A37E061241C6E2FCF2EEF1890705CB"
@@ -304,5 +308,60 @@ TEST(generate)
 	signer_done(&s);
 }
 
+static const char *in_crowd(void *arg, enum dialect d)
+{
+	(void)arg;
+	(void)d;
+	return "crowd";
+}
+
+/* A process that authorizes EACH keys, once there is something to read in go. */
+static pid_t authorize_some(unsigned who, int go)
+{
+	pid_t pid = fork();
+	int bad = 0;
+	char c;
+
+	if (pid != 0)
+		return pid;
+	(void)!read(go, &c, 1);
+	for (unsigned i = 0; i < EACH; i++) {
+		auto_str struct str key = STR_INIT;
+		unsigned char bytes[32] = { (unsigned char)who, (unsigned char)i };
+
+		str_addf(&key, "key-%u-%u:", who, i);
+		base64_add(&key, bytes, sizeof(bytes));
+		bad |= trust_authorize(str_slice(&key), in_crowd, NULL, NULL);
+	}
+	_exit(bad ? 1 : 0);
+}
+
+/* Each reads the list, adds to it and writes it: none may do so between another's two steps. */
+TEST(authorize_at_once)
+{
+	struct trust t = TRUST_INIT;
+	struct err e = ERR_INIT;
+	pid_t pids[CROWD];
+	int go[2], status;
+
+	CHECK_INT(pipe2(go, O_CLOEXEC), 0);
+	for (unsigned i = 0; i < CROWD; i++) {
+		pids[i] = authorize_some(i, go[0]);
+		CHECK(pids[i] > 0);
+	}
+	close(go[0]);
+	for (unsigned i = 0; i < CROWD; i++)
+		CHECK_INT(write(go[1], "g", 1), 1);
+	for (unsigned i = 0; i < CROWD; i++) {
+		CHECK_INT(waitpid(pids[i], &status, 0), pids[i]);
+		CHECK_INT(status, 0);
+	}
+	close(go[1]);
+	CHECK_INT(trust_load(&t, "crowd", &e), 0);
+	CHECK_STR(e.msg, "");
+	CHECK_INT(t.nix.n, CROWD * EACH);
+	trust_done(&t);
+}
+
 TEST_MAIN(place, base64, guix_signature, guix_signing, guix_bad_signatures, guix_lists,
-	  nix_signature, nix_lists, generate)
+	  nix_signature, nix_lists, generate, authorize_at_once)
