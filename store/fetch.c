@@ -13,6 +13,7 @@
 #include "lib/loop.h"
 #include "lib/size.h"
 #include "lib/text.h"
+#include "store/limits.h"
 #include "store/localfile.h"
 #include "store/mirror.h"
 
@@ -25,7 +26,6 @@
 #define HOST_FORGET	600 /* seconds */
 #define HOSTS_OFFLINE	3   /* so many unreachable hosts mean: no way out of here */
 #define PROGRESS_NS	(250ull * 1000000)
-#define SIZE_LIMIT	((curl_off_t)16 << 30)
 
 /* Seconds before the second, third, … try of what failed for a reason that may pass. */
 static const unsigned pauses[] = { 1, 3, 6 };
@@ -240,6 +240,8 @@ struct transfer {
 	struct hasher *h;
 	int fd;
 	curl_off_t have; /* bytes that are there already */
+	uint64_t left;	 /* bytes that may come yet */
+	bool over;	 /* more came */
 	int write_err;
 	bool passing;  /* the failure may be gone in a moment */
 	bool no_range; /* the server begins at the beginning or not at all */
@@ -250,6 +252,10 @@ static size_t on_data(char *p, size_t size, size_t n, void *arg)
 {
 	struct transfer *t = arg;
 	size_t len = size * n;
+	t->over = len > t->left; /* a server need not say how long a file is */
+	if (t->over)
+		return 0;
+	t->left -= len;
 	t->write_err = fd_write_full(t->fd, p, len);
 	if (t->write_err)
 		return 0;
@@ -323,7 +329,7 @@ static void set_up(CURL *c, struct transfer *t, char errbuf[CURL_ERROR_SIZE], co
 	curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, on_progress);
 	curl_easy_setopt(c, CURLOPT_XFERINFODATA, t);
 	curl_easy_setopt(c, CURLOPT_MAXREDIRS, REDIRECTS);
-	curl_easy_setopt(c, CURLOPT_MAXFILESIZE_LARGE, SIZE_LIMIT);
+	curl_easy_setopt(c, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)t->left);
 	if (t->have)
 		curl_easy_setopt(c, CURLOPT_RESUME_FROM_LARGE, t->have);
 	if (proxy)
@@ -365,6 +371,17 @@ static int judge_hash(const struct fetch *f, struct digest got, struct err *e)
 		       have, want);
 }
 
+static uint64_t size_limit(const struct fetch *f)
+{
+	return f->limit ? f->limit : LIMIT_DOWNLOAD;
+}
+
+static int too_large(const struct fetch *f, struct err *e)
+{
+	return err_set(e, -ERR_FETCH, "the file is larger than %llu bytes",
+		       (unsigned long long)size_limit(f));
+}
+
 /* What an earlier try left. */
 static int hash_part(struct transfer *t, struct err *e)
 {
@@ -373,6 +390,7 @@ static int hash_part(struct transfer *t, struct err *e)
 	while ((n = read(t->fd, buf, sizeof(buf))) > 0) {
 		hasher_add(t->h, buf, (size_t)n);
 		t->have += n;
+		t->left -= MIN_OF((uint64_t)n, t->left);
 	}
 	return n < 0 ? err_sys(e, "cannot read a part of %s", t->f->name) : 0;
 }
@@ -387,7 +405,9 @@ static int copy_file(struct transfer *t, struct err *e)
 	if (!r)
 		r = hasher_new(t->f->want->algo, &t->h);
 	while (!r && (n = read(in, buf, sizeof(buf))) > 0) {
-		r = fd_write_full(t->fd, buf, (size_t)n);
+		r = (uint64_t)n > t->left ? too_large(t->f, e)
+					  : fd_write_full(t->fd, buf, (size_t)n);
+		t->left -= MIN_OF((uint64_t)n, t->left);
 		hasher_add(t->h, buf, (size_t)n);
 	}
 	struct digest d = { 0 };
@@ -422,6 +442,8 @@ static int transfer(struct transfer *t, const char *proxy, struct err *e)
 	struct digest d = hasher_end(t->h);
 	if (t->write_err)
 		return err_num(e, t->write_err, "cannot write %s", t->f->name);
+	if (t->over)
+		return too_large(t->f, e);
 	char host[HOST_MAX];
 	url_host(t->url, host);
 	if (code != CURLE_OK) {
@@ -472,7 +494,7 @@ static int try_url(const struct fetch *f, struct candidate *c, size_t index, con
 	int r = open_part(f, c, tmp, &fd, e);
 	if (r)
 		return r;
-	struct transfer t = { .f = f, .url = c->url, .fd = fd };
+	struct transfer t = { .f = f, .url = c->url, .fd = fd, .left = size_limit(f) };
 	r = localfile_path(c->url) ? copy_file(&t, e) : transfer(&t, c->mirror ? proxy : NULL, e);
 	/* Without a way out only a mirror can come back. */
 	c->again = t.passing && (c->mirror || !offline(time(NULL)));

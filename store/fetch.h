@@ -16,6 +16,7 @@ struct fetch {
 	const char *name;  /* made anew */
 	const char *label; /* in messages; NULL: name */
 	unsigned mode;
+	uint64_t limit; /* bytes; 0: LIMIT_DOWNLOAD */
 	bool nar;	/* want is the hash of the file as a NAR, mode and all */
 	bool unchecked; /* want is of what will be made of the file: nobody looks here */
 	fetch_progress_fn *progress; /* NULL: none */
