@@ -18,16 +18,15 @@
 #include "store/limits.h"
 #include "store/nar.h"
 
-#define TTL_HIT	      (36 * 3600) /* seconds, where the server says nothing */
-#define TTL_MISS      120
-#define TTL_MAX	      (60 * 86400)
-#define STALL_NS      (120ull * 1000000000)
-#define LIMIT_ANSWERS ((size_t)64 << 20) /* memory of one lookup */
-#define CHUNK	      256
-#define CACHE_DIR     "substitute/cache"
-#define CACHE_WORD    "cairn-narinfo"
-#define CACHE_DAYS    14 /* after which an answer is not kept, whatever the server said */
-#define CLEANED	      "cleaned"
+#define TTL_HIT	   (36 * 3600) /* seconds, where the server says nothing */
+#define TTL_MISS   120
+#define TTL_MAX	   (60 * 86400)
+#define STALL_NS   (120ull * 1000000000)
+#define CHUNK	   256
+#define CACHE_DIR  "substitute/cache"
+#define CACHE_WORD "cairn-narinfo"
+#define CACHE_DAYS 14 /* after which an answer is not kept, whatever the server said */
+#define CLEANED	   "cleaned"
 
 /* ---- Settings -------------------------------------------------------------------------------- */
 
@@ -150,13 +149,17 @@ struct word {
 	struct slice body;
 };
 
-static bool cache_name(const struct word *w, char out[PATH_MAX])
+/* Where an answer is kept. That something is not there can be asked about any number of paths: for
+ * this there are only so many places, in which the later answer takes that of the earlier one. */
+static bool cache_name(const struct word *w, bool missing, char out[PATH_MAX])
 {
 	struct digest d = digest_of(DIGEST_SHA256, w->base, strlen(w->base));
 	char key[DIGEST_TEXT_MAX];
 
 	digest_base32(&d, key);
-	return snprintf(out, PATH_MAX, CACHE_DIR "/%s/%.32s", key, path_base(w->path)) < PATH_MAX;
+	return snprintf(out, PATH_MAX, CACHE_DIR "/%s/%.*s", key,
+			missing ? LIMIT_MISSING_LETTERS : STORE_HASH_CHARS,
+			path_base(w->path)) < PATH_MAX;
 }
 
 /* "cairn-narinfo EXPIRES STATUS URL\n" and the body. */
@@ -181,20 +184,30 @@ static bool parse_cached(struct slice text, const struct stat *st, struct word *
 	return true;
 }
 
-static bool find_cached(struct session *s, struct arena *a, struct word *w)
+/* left: bytes that this lookup may take yet. */
+static bool read_cached(struct session *s, struct arena *a, struct word *w, bool missing,
+			size_t *left)
 {
 	auto_str struct str text = STR_INIT;
 	char name[PATH_MAX];
 	struct stat st;
 
-	if (s->subst.free_urls || !cache_name(w, name))
+	if (!cache_name(w, missing, name))
 		return false;
 	auto_fd int fd =
 		openat(s->l->state_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	if (fd < 0 || fstat(fd, &st) < 0 || fd_read_all(fd, &text, LIMIT_NARINFO + 8192))
+	if (fd < 0 || fstat(fd, &st) < 0 ||
+	    fd_read_all(fd, &text, MIN_OF(*left, (size_t)LIMIT_NARINFO + 8192)))
 		return false;
 	struct slice copy = { arena_slice(a, str_slice(&text)), text.len };
+	*left -= text.len;
 	return copy.p && parse_cached(copy, &st, w);
+}
+
+static bool find_cached(struct session *s, struct arena *a, struct word *w, size_t *left)
+{
+	return !s->subst.free_urls &&
+	       (read_cached(s, a, w, false, left) || read_cached(s, a, w, true, left));
 }
 
 /* Lost or torn at a crash without harm: not worth a wait for the disk. */
@@ -205,7 +218,7 @@ static void keep_answer(struct session *s, const struct word *w)
 	int64_t ttl = w->max_age >= 0 ? w->max_age : w->status == 200 ? TTL_HIT : TTL_MISS;
 
 	if (s->subst.free_urls || (w->status != 200 && w->status != 404) || ttl <= 0 ||
-	    !cache_name(w, name) || path_dir(dir, name) < 0 ||
+	    !cache_name(w, w->status == 404, name) || path_dir(dir, name) < 0 ||
 	    snprintf(temp, sizeof(temp), "%s/.%d", dir, (int)getpid()) >= (int)sizeof(temp))
 		return;
 	str_addf(&text, CACHE_WORD " %lld %d %s\n",
@@ -263,6 +276,7 @@ static void clean_cache(struct session *s)
 struct asking {
 	struct word **words;
 	size_t n;
+	size_t left; /* bytes that the answers may have */
 };
 
 static int send_answers(const struct fetch_answer *v, size_t n, int out)
@@ -306,7 +320,7 @@ static int read_answers(const struct asking *q, int fd, struct arena *a, struct 
 	if (stream_init(&in, fd))
 		return err_set(e, -ENOMEM, "out of memory");
 	in.stall_ns = STALL_NS;
-	in.left = LIMIT_ANSWERS;
+	in.left = q->left;
 	for (size_t i = 0; i < q->n && !in.err; i++) {
 		struct word *w = q->words[i];
 
@@ -478,7 +492,7 @@ static int fill_words(struct session *s, struct arena *a, const struct vec *urls
 		w->url = arena_fmt(a, "%s/%.32s.narinfo", w->base, path_base(w->path));
 		if (!w->url)
 			return err_set(e, -ENOMEM, "out of memory");
-		if (!find_cached(s, a, w))
+		if (!find_cached(s, a, w, &q->left))
 			q->words[q->n++] = w;
 	}
 	return 0;
@@ -498,7 +512,8 @@ static void say_silent(struct session *s, const struct vec *urls, const struct a
 static int look_up(struct session *s, struct arena *a, const struct vec *urls,
 		   const struct vec *paths, struct word *words, struct err *e)
 {
-	struct asking q = { .words = arena_array(a, paths->n * urls->n, sizeof(*q.words)) };
+	struct asking q = { .words = arena_array(a, paths->n * urls->n, sizeof(*q.words)),
+			    .left = LIMIT_NARINFOS };
 	struct err why = ERR_INIT;
 	int r = q.words ? fill_words(s, a, urls, paths, words, &q, e)
 			: err_set(e, -ENOMEM, "out of memory");

@@ -19,6 +19,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
 import zlib
 
@@ -366,6 +367,31 @@ with open(ROOT + "/etc/guix/acl", "w") as f:
     f.write("(acl)")
 p = realise("gone", tree)
 check("not authorized" in p.stderr, "SUB-14 a key that is trusted no more", p)
+
+
+def remembered():
+    return [os.path.join(d, f) for d, _, fs in os.walk(ROOT + "/var/guix/substitute/cache") for f in fs if f != "cleaned"]
+
+
+# Anybody can ask for what is not there.
+new_store()
+realise("none", *[f"/gnu/store/{i:032}-nothing" for i in range(100)])
+check(len(remembered()) == 1, f"SUB-14 what is not there has so many places and no more ({len(remembered())})")
+requests.clear()
+realise("none", f"/gnu/store/{99:032}-nothing")
+check(not requests, "the last one is remembered")
+realise("none", f"/gnu/store/{98:032}-nothing")
+check(requests == [f"/none/{98:032}.narinfo"], f"the one before is not ({requests})")
+# 40 answers of 2 MiB
+LARGE = ["/gnu/store/" + f"1{i:031}-large" for i in range(40)]
+for path in LARGE:
+    with open(os.path.join(os.path.dirname(remembered()[0]), part(path)), "wb") as f:
+        f.write(f"cairn-narinfo {int(time.time()) + 3600} 200 {URL}/none/{part(path)}.narinfo\n".encode())
+        f.truncate(2 << 20)
+requests.clear()
+p = realise("none", *LARGE)
+check(p.returncode == 1 and empty() and len(requests) in range(5, 15),
+      f"SUB-14 of what is remembered a search takes 64 MiB, and asks for the rest ({len(requests)})", p)
 
 # ---- What cannot be ------------------------------------------------------------------------------------------------------
 db = sqlite3.connect(ORIGIN + "/var/guix/db/db.sqlite")
