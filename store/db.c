@@ -279,7 +279,7 @@ static int has_schema(struct db *db, bool *ret, struct err *e)
 	return r;
 }
 
-static int set_up(struct db *db, struct err *e)
+static int set_up(struct db *db, bool make, struct err *e)
 {
 	bool made = false;
 	int r;
@@ -295,14 +295,16 @@ static int set_up(struct db *db, struct err *e)
 	r = pragma_wal(db, e);
 	if (r == 0)
 		r = has_schema(db, &made, e);
-	if (r == 0 && !made &&
-	    sqlite3_exec(db->sql, schemas[db->dialect].sql, NULL, NULL, NULL) != SQLITE_OK)
+	if (r == 0 && !made && !make)
+		r = err_set(e, -ERR_NOTFOUND, "the database %s is empty", db->file);
+	else if (r == 0 && !made &&
+		 sqlite3_exec(db->sql, schemas[db->dialect].sql, NULL, NULL, NULL) != SQLITE_OK)
 		r = db_fail(db, e);
 	(void)fd_unlock(db->lock_fd);
 	return r;
 }
 
-int db_open(const char *file, enum dialect dialect, struct db **ret, struct err *e)
+int db_open(const char *file, enum dialect dialect, bool make, struct db **ret, struct err *e)
 {
 	struct db *db = mem_zalloc(sizeof(*db));
 	auto_str struct str lock = STR_INIT;
@@ -328,7 +330,7 @@ int db_open(const char *file, enum dialect dialect, struct db **ret, struct err 
 	if (!db->sql)
 		r = err_num(e, -ENOMEM, "database %s", file);
 	else
-		r = r == SQLITE_OK ? set_up(db, e) : db_fail(db, e);
+		r = r == SQLITE_OK ? set_up(db, make, e) : db_fail(db, e);
 	if (r == 0) {
 		*ret = db;
 		return 0;
@@ -358,6 +360,23 @@ void db_forget(struct db *db)
 	fd_close(&db->lock_fd);
 	free(db->file);
 	free(db);
+}
+
+int db_check(struct db *db, struct err *e)
+{
+	sqlite3_stmt *st = NULL;
+	bool row = false;
+	int r = 0;
+
+	if (sqlite3_prepare_v2(db->sql, "pragma integrity_check(1)", -1, &st, NULL) != SQLITE_OK)
+		return db_fail(db, e);
+	r = step(db, st, &row, e);
+	const char *text = row ? (const char *)sqlite3_column_text(st, 0) : NULL;
+	if (r == 0 && (!text || strcmp(text, "ok") != 0))
+		r = err_set(e, -ERR_DB, "the database %s is damaged: %.200s", db->file,
+			    text ? text : "no answer");
+	sqlite3_finalize(st);
+	return r < 0 ? err_hint(e, r, "nothing was changed; a copy of before is needed") : 0;
 }
 
 /* ---- Transactions -----------------------------------------------------------------------------

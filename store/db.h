@@ -16,9 +16,10 @@ struct db;
 
 /*
  * Open file (physical), made when missing. Writers, and with them checkpoints, exclude each other
- * by a lock on FILE.lock, on top of SQLite's own: see doc/database.md.
+ * by a lock on FILE.lock, on top of SQLite's own: see doc/database.md. With make false nothing is
+ * put into a file that is missing or has no tables: -ERR_NOTFOUND.
  */
-int db_open(const char *file, enum dialect dialect, struct db **ret, struct err *e);
+int db_open(const char *file, enum dialect dialect, bool make, struct db **ret, struct err *e);
 void db_close(struct db *db); /* NULL allowed */
 /* The handle came over a fork: free nothing, touch nothing. */
 void db_forget(struct db *db);
@@ -29,6 +30,9 @@ void db_rollback(struct db *db); /* nothing when no transaction is open */
 /* Several reads that see one state. */
 int db_begin_read(struct db *db, struct err *e);
 void db_end_read(struct db *db);
+/* Whether what is in the file is as SQLite left it, every row and every index; reads all of it.
+ * -ERR_DB: it is damaged. */
+int db_check(struct db *db, struct err *e);
 /* Wait until everything committed is on disk. */
 int db_sync(struct db *db, struct err *e);
 

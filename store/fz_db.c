@@ -122,7 +122,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	make_dir();
 	put_file(data + 1, size - 1);
 	bool guix = !(data[0] & 1);
-	r = db_open(file, guix ? DIALECT_GUIX : DIALECT_NIX, &db, &e);
+	r = db_open(file, guix ? DIALECT_GUIX : DIALECT_NIX, true, &db, &e);
 	expect(r, &e);
 	if (r == 0) {
 		read_all(db, &paths, &a);

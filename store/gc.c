@@ -74,6 +74,30 @@ static int mark_roots(struct gc *g, const struct vec *roots)
 	return r < 0 ? no_memory(g) : 0;
 }
 
+/* What a link keeps is never collected, so it is in the database, or that is of another time than
+ * the store: what else it does not know is then no rubbish either. */
+static int check_roots(struct gc *g, const struct vec *roots)
+{
+	struct stat st;
+
+	for (size_t i = 0; i < roots->n; i++) {
+		const struct root *root = roots->v[i];
+
+		if (refgraph_find(&g->graph, root->target) ||
+		    tab_has(&g->temp, slice_of(root->target)) ||
+		    fstatat(g->l->store_fd, local_base(g->l, root->target), &st,
+			    AT_SYMLINK_NOFOLLOW) < 0)
+			continue;
+		return err_hint(g->e,
+				err_set(g->e, -ERR_INVALID,
+					"%s keeps %s, which is there, but which the database does "
+					"not know: nothing is deleted",
+					root->link, root->target),
+				"is the database older than the store? else remove the link");
+	}
+	return 0;
+}
+
 static int find_live(struct gc *g, const struct vec *temp)
 {
 	auto_vec struct vec roots = VEC_INIT;
@@ -85,6 +109,8 @@ static int find_live(struct gc *g, const struct vec *temp)
 	if (r < 0 || g->req->ignore_liveness)
 		return r;
 	r = roots_find(g->l, true, g->a, &roots, g->e);
+	if (r == 0 && g->req->action >= STORE_GC_DELETE)
+		r = check_roots(g, &roots);
 	if (r == 0)
 		r = roots_runtime(g->l, g->a, &roots, g->e);
 	if (r == 0)
@@ -344,6 +370,9 @@ static int collect_and_delete(struct gc *g)
 {
 	int r = guard_check(g->l, g->e);
 
+	/* Of rows that are lost the items would be rubbish. Others need not wait for this. */
+	if (r == 0)
+		r = db_check(g->db, g->e);
 	if (r < 0)
 		return r;
 	r = trash_open(&g->trash, g->l, g->req->stop, g->req->arg, g->e);

@@ -211,6 +211,8 @@ int local_verify(struct local *l, const struct local_verify *o, uint64_t *ret_er
 
 	v.locked = true;
 	if (r == 0)
+		r = db_check(v.db, e);
+	if (r == 0)
 		r = local_gc_lock(l, true, true, &gc_fd, e);
 	if (r == 0)
 		r = db_all_valid(v.db, &v.a, &v.valid, e);

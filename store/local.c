@@ -2,6 +2,7 @@
 /* A local store: opening, and questions about it. */
 #include "store/local.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -9,6 +10,7 @@
 #include <sys/statvfs.h>
 
 #include "lib/fd.h"
+#include "lib/size.h"
 #include "lib/mem.h"
 #include "store/db.h"
 #include "store/kernel.h"
@@ -77,6 +79,9 @@ static int family_of(const char *dir, struct slice text, enum dialect want, enum
 			"another one)",
 			dir, dialect_facts(d)->name, dialect_facts(want)->name);
 	}
+	if (!slice_trim(text).n)
+		return err_hint(e, err_set(e, -ERR_DB, "%s/db/schema is empty", dir),
+				"7 belongs there for Guix's family, 10 for Nix's");
 	return err_set(
 		e, -ERR_UNSUPPORTED,
 		"the database in %s has schema %.*s; only 7 (Guix) and 10 (Nix) are supported", dir,
@@ -281,6 +286,55 @@ void local_forked(struct local *l)
 	l->state->pid = getpid();
 }
 
+/* Whether there is something in the store directory that looks like an item. */
+static int has_items(struct local *l, bool *ret, struct err *e)
+{
+	static const char *const others[] = { ".lock", ".chroot", ".check" };
+	int fd = openat(l->store_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+
+	*ret = false;
+	if (!d) {
+		int r = err_sys(e, "open %s", l->store_phys);
+		fd_close(&fd);
+		return r;
+	}
+	for (struct dirent *ent; !*ret && (ent = readdir(d));) {
+		auto_str struct str path = STR_INIT;
+
+		str_addf(&path, "%s/%s", l->store_dir, ent->d_name);
+		*ret = !str_err(&path) && local_check_path(l, path.buf, NULL) == 0;
+		for (size_t i = 0; i < ARRAY_LEN(others); i++)
+			*ret &= !slice_ends(slice_of(ent->d_name), others[i]);
+	}
+	closedir(d);
+	return 0;
+}
+
+/* A database without tables is that of a new store. Items get their names after it has them, so
+ * where there are some it was lost, and in its place would come one that calls them rubbish. */
+static int open_db(struct local *l, const char *file, struct err *e)
+{
+	struct err empty = ERR_INIT;
+	bool items = false;
+	int r = db_open(file, l->dialect, false, &l->db, &empty);
+
+	if (r == -ERR_NOTFOUND)
+		r = has_items(l, &items, e);
+	else if (r < 0)
+		*e = empty;
+	if (r < 0 || l->db)
+		return r;
+	r = db_open(file, l->dialect, !items, &l->db, e); /* somebody else may have made it */
+	return r == -ERR_NOTFOUND
+		       ? err_hint(e,
+				  err_set(e, -ERR_DB,
+					  "the database %s is empty, but there are items in %s",
+					  file, l->store_phys),
+				  "put it back, or take them away")
+		       : r;
+}
+
 int local_db(struct local *l, struct db **ret, struct err *e)
 {
 	auto_free char *file = NULL;
@@ -290,7 +344,7 @@ int local_db(struct local *l, struct db **ret, struct err *e)
 		file = joined(l->state_phys, "/db/db.sqlite");
 		if (!file)
 			return err_num(e, -ENOMEM, "open the database");
-		r = db_open(file, l->dialect, &l->db, e);
+		r = open_db(l, file, e);
 		if (r < 0)
 			return r;
 	}

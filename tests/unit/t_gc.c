@@ -424,6 +424,17 @@ TEST(gc_04_missing_file_systems)
 	local_close(b.l);
 	CHECK_INT(renameat(b.fd, "var", b.fd, "var-mounted"), 0);
 	CHECK(open_bench(&b));
+	CHECK_INT(collect(&b, STORE_GC_DELETE, &paths), -ERR_DB);
+	CHECK(exists(&b, one));
+	local_close(b.l);
+	/* and has a database, of another store */
+	CHECK_INT(renameat(b.fd, "gnu", b.fd, "gnu-mounted"), 0);
+	CHECK(open_bench(&b));
+	CHECK(!valid(&b, one));
+	local_close(b.l);
+	CHECK_INT(file_delete_tree(b.fd, "gnu", NULL, &b.e), 0);
+	CHECK_INT(renameat(b.fd, "gnu-mounted", b.fd, "gnu"), 0);
+	CHECK(open_bench(&b));
 	CHECK_INT(collect(&b, STORE_GC_DELETE, &paths), -ERR_INVALID);
 	CHECK(exists(&b, one));
 	local_close(b.l);

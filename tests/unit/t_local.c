@@ -445,7 +445,7 @@ TEST(image_databases_are_reproducible)
 	CHECK_INT(file_read(b.fd, "1.db", &one, 1 << 20, &b.e), 0);
 	CHECK_INT(file_read(b.fd, "2.db", &two, 1 << 20, &b.e), 0);
 	CHECK(slice_eq(str_slice(&one), str_slice(&two)));
-	CHECK_INT(db_open(file, DIALECT_GUIX, &db, &b.e), 0);
+	CHECK_INT(db_open(file, DIALECT_GUIX, true, &db, &b.e), 0);
 	CHECK_INT(db_info(db, &b.a, pb, true, &info, &b.e), 0);
 	CHECK(info && info->registered == 1 && info->nar_size == 6 && info->nrefs == 1);
 	db_close(db);
@@ -706,6 +706,7 @@ TEST(work_of_others_is_left_alone)
 
 	if (!begin(&b))
 		return;
+	CHECK(!valid(&b, path));
 	CHECK_INT(local_open(&opts, &other, &b.e), 0);
 	CHECK_INT(local_temp_root(other, path, &b.e), 0);
 	CHECK_INT(local_tmp_dir(other, &tmp, &b.e), 0);
