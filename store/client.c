@@ -199,15 +199,23 @@ static int find_store(struct store_conn *c, int *ret, struct err *e)
 
 /* ---- Messages -------------------------------------------------------------------------------- */
 
+/* With two stores at hand it matters which one has the fault: another machine's is named. */
+static int name_remote(struct store_conn *c, int r, struct err *e)
+{
+	return c->opts.remote ? err_wrap(e, r, "%s", c->opts.remote) : r;
+}
+
 /* Connection failures as errors; the daemon's last words, when there are any, are better. */
 static int broken(struct store_conn *c, struct err *e)
 {
 	int err = c->s.err;
 	if (err == -ENODATA || err == -EPIPE || err == -ECONNRESET)
-		return err_set(e, -ERR_PROTO, "the build daemon closed the connection");
-	if (err == -ERR_LIMIT || err == -ERR_PROTO)
-		return err_set(e, -ERR_PROTO, "the build daemon sent something malformed");
-	return err_num(e, err, "cannot talk to the build daemon");
+		err = err_set(e, -ERR_PROTO, "the build daemon closed the connection");
+	else if (err == -ERR_LIMIT || err == -ERR_PROTO)
+		err = err_set(e, -ERR_PROTO, "the build daemon sent something malformed");
+	else
+		err_num(e, err, "cannot talk to the build daemon");
+	return name_remote(c, err, e);
 }
 
 static void wait_ticking(struct store_conn *c)
@@ -247,6 +255,18 @@ static int send_piece(struct store_conn *c, struct err *e)
 	return stream_flush(&c->s) ? broken(c, e) : 0;
 }
 
+/* What follows ERROR. */
+static int read_error(struct store_conn *c, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	const char *msg = stream_cstr(&c->s, &a, PROTO_LIMIT_TEXT);
+	int code = code_of(stream_u64(&c->s));
+	if (c->s.err)
+		return broken(c, e);
+	err_set(e, code, "%s", msg);
+	return code == -ERR_REMOTE ? name_remote(c, code, e) : code;
+}
+
 /* Read messages up to LAST or ERROR. */
 static int read_messages(struct store_conn *c, struct err *e)
 {
@@ -264,9 +284,7 @@ static int read_messages(struct store_conn *c, struct err *e)
 			if (c->progress && tag == PROTO_NEXT && !s->err)
 				progress_text(c->progress, text);
 		} else if (tag == PROTO_ERROR) {
-			char *msg = stream_cstr(s, &a, PROTO_LIMIT_TEXT);
-			uint64_t status = stream_u64(s);
-			return s->err ? broken(c, e) : err_set(e, code_of(status), "%s", msg);
+			return read_error(c, e);
 		} else if (tag == PROTO_READ && c->feed) {
 			int r = send_piece(c, e);
 			if (r)
@@ -394,7 +412,8 @@ static int greet(struct store_conn *c, struct err *e)
 	if (s->err)
 		return broken(c, e);
 	if (magic != PROTO_MAGIC_SERVER || PROTO_MAJOR(version) != PROTO_MAJOR(VERSION))
-		return err_set(e, -ERR_PROTO, "the other side is no build daemon we know");
+		return name_remote(
+			c, err_set(e, -ERR_PROTO, "the other side is no build daemon we know"), e);
 	stream_put_u64(s, VERSION);
 	stream_put_u64(s, 0); /* no processor wanted */
 	stream_put_u64(s, 0); /* no space reserved */
@@ -420,8 +439,7 @@ static int open_conn(struct store_conn *c, const struct store_opts *opts, struct
 	r = stream_init(&c->s, fd);
 	if (r)
 		return err_set(e, r, "out of memory");
-	r = greet(c, e);
-	return r && opts->remote ? err_wrap(e, r, "%s", opts->remote) : r;
+	return greet(c, e);
 }
 
 int store_open(const struct store_opts *opts, struct store_conn **ret, struct err *e)
@@ -499,7 +517,7 @@ static int name_invalid(struct store_conn *c, const char *path, int code, struct
 	bool valid;
 	if (code != -ERR_REMOTE || store_is_valid(c, path, &valid, NULL) || valid)
 		return code;
-	return err_set(e, -ERR_NOTVALID, "path `%s' is not valid", path);
+	return name_remote(c, err_set(e, -ERR_NOTVALID, "path `%s' is not valid", path), e);
 }
 
 int store_info(struct store_conn *c, struct arena *a, const char *path, struct store_info **ret,
@@ -851,11 +869,8 @@ static int next_piece(struct store_conn *c, struct err *e)
 			(void)stream_u64(s);
 			return done(c, e);
 		}
-		if (tag == PROTO_ERROR) {
-			char *msg = stream_cstr(s, &a, PROTO_LIMIT_TEXT);
-			uint64_t status = stream_u64(s);
-			return s->err ? broken(c, e) : err_set(e, code_of(status), "%s", msg);
-		}
+		if (tag == PROTO_ERROR)
+			return read_error(c, e);
 		if (tag != PROTO_NEXT && tag != PROTO_WRITE && !s->err)
 			s->err = -ERR_PROTO;
 		struct slice text = stream_str(s, &a, PROTO_LIMIT_TEXT);

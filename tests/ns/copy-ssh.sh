@@ -28,6 +28,7 @@ result "a key" $? err
 
 copy --to "$far" "$text"
 result "what is not trusted is refused" "$([ $? != 0 ] && [ -z "$(t query --all)" ]; echo $?)" err
+result "by whom is said" "$(has err "copy: $far: "; echo $?)" err
 "$CAIRN" archive --authorize --root "$there" <"$here/etc/guix/signing-key.pub" >out 2>err
 result "trust" $? err
 copy --to "$far" "$text"
@@ -43,12 +44,14 @@ result "only what is missing" "$([ "$(grep -c copying err)" = 1 ]; echo $?)" err
 
 echo theirs >theirs
 theirs=$(t add theirs)
+copy --from "$far" "$theirs"
+result "without a key there" "$([ $? != 0 ] && has err "copy: $far: signing key"; echo $?)" err
 "$CAIRN" archive --generate-key --root "$there" >out 2>err
 "$CAIRN" archive --authorize --root "$here" <"$there/etc/guix/signing-key.pub" >out 2>err
 copy --from "$far" "$theirs"
 result "copy from" "$([ $? = 0 ] && [ "$(cat "$here$theirs")" = theirs ]; echo $?)" err
 copy --from "$far" "/gnu/store/00000000000000000000000000000000-none"
-result "what is not there" "$([ $? != 0 ] && has err "is not valid"; echo $?)" err
+result "what is not there" "$([ $? = 66 ] && has err "copy: $far: path" && has err "is not valid"; echo $?)" err
 copy --to "ssh://127.0.0.1:1/" "$text"
 result "nobody answers" "$([ $? != 0 ] && has err "ssh://127.0.0.1:1/"; echo $?)" err
 for bad in "http://x" "ssh://" "ssh://-oProxyCommand=x" "ssh://h/?root=x" 'ssh://h/?program=a;b' "ssh://h:0" 'ssh://h/?root=/$(x)' "ssh://h/path"; do
