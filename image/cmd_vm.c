@@ -431,11 +431,9 @@ const struct cmd image_cmd_vm = {
 	.name = "vm",
 	.synopsis = "CONFIG",
 	.summary = "make a script that starts a system in QEMU",
-	.help = "Evaluates CONFIG, builds the system, and prints a script that starts it in QEMU. "
-		"The "
-		"machine\nreads the store it was built into instead of having a copy, and can "
-		"build in "
-		"its own.\nThe script takes further arguments of QEMU.",
+	.help = "Evaluates CONFIG, builds the system, and prints a script that starts it in QEMU.\n"
+		"The machine reads the store it was built into instead of having a copy, and can\n"
+		"build in its own. The script takes further arguments of QEMU.",
 	CMD_OPTS(vm_opts),
 	.context_size = sizeof(struct vm),
 	.min_args = 1,

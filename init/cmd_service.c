@@ -522,9 +522,8 @@ static const struct cmd cmd_load = {
 	.name = "load",
 	.synopsis = "SET",
 	.summary = "apply a service set to the running machine",
-	.help = "Services whose definition did not change keep running. An error in the set "
-		"changes "
-		"nothing.",
+	.help = "Services whose definition did not change keep running. An error in the set\n"
+		"changes nothing.",
 	CMD_OPTS(load_opts),
 	.context_size = sizeof(struct load_ctx),
 	.min_args = 1,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "lib/cmd.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
 
@@ -125,7 +126,7 @@ static void print_help(const struct cmd *c, const char *prog)
 		printf("Usage: %s%s%s%s\n", prog, c->nopts ? " [OPTION]..." : "",
 		       c->synopsis ? " " : "", c->synopsis ? c->synopsis : "");
 	if (c->summary)
-		printf("%s.\n", c->summary);
+		printf("%c%s.\n", toupper((unsigned char)c->summary[0]), c->summary + 1);
 	if (c->help)
 		printf("\n%s\n", c->help);
 	if (c->subs)

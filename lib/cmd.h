@@ -47,7 +47,7 @@ struct cmd_env {
 struct cmd {
 	const char *name;
 	const char *synopsis; /* operands: "PATH...", NULL for none */
-	const char *summary;  /* one line, no full stop */
+	const char *summary;  /* one line, small letter first, no full stop */
 	const char *help;     /* further paragraphs, or NULL */
 	const struct cmd_opt *opts;
 	size_t nopts;

@@ -301,7 +301,7 @@ static int run(struct cmd_env *env, struct err *e)
 const struct cmd store_cmd_archive = {
 	.name = "archive",
 	.synopsis = "[PATH...]",
-	.summary = "Exchange signed items with other stores, and keys",
+	.summary = "exchange signed items with other stores, and keys",
 	.help = "A bundle is what Guix's archives are: items, each signed with the key of the "
 		"store it\n"
 		"comes from. Only what is signed by an authorized key is imported.\n"

@@ -288,7 +288,7 @@ static int run(struct cmd_env *env, struct err *e)
 const struct cmd store_cmd_challenge = {
 	.name = "challenge",
 	.synopsis = "[PATH...]",
-	.summary = "Compare store items with what caches have",
+	.summary = "compare store items with what caches have",
 	.help = "Without a PATH everything in the store is compared. Signatures do not matter: "
 		"what is\n"
 		"told are the hashes that caches state. Exit status 2 when one differs.",

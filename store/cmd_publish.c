@@ -214,7 +214,7 @@ static int run(struct cmd_env *env, struct err *e)
 
 const struct cmd store_cmd_publish = {
 	.name = "publish",
-	.summary = "Serve the store by HTTP, as a binary cache",
+	.summary = "serve the store by HTTP, as a binary cache",
 	.help = "Everything valid in the store can then be read by who reaches the port, signed "
 		"with\n"
 		"the key of 'cairn archive --generate-key'. SIGTERM ends it.",

@@ -387,7 +387,8 @@ const struct cmd store_cmd_query = {
 	.name = "query",
 	.synopsis = "[PATH...]",
 	.summary = "what is known of store paths",
-	.help = "Without an option: path, hash, size, deriver and references. A PATH may also be a "
+	.help = "Without an option: path, hash, size, deriver and references. A PATH may also be "
+		"a\n"
 		"symbolic link to an item, a path below one, or where it lies on disk.",
 	CMD_OPTS(options),
 	.context_size = sizeof(struct ctx),

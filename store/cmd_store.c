@@ -376,9 +376,9 @@ static const struct cmd_opt gc_options[] = {
 static const struct cmd cmd_gc = {
 	.name = "gc",
 	.summary = "delete everything that no root needs",
-	.help = "Paths go to standard output, their number and size to standard error. Refuses "
-		"when "
-		"directories of roots seem not to be mounted, or when the clock cannot be right.",
+	.help = "Paths go to standard output, their number and size to standard error. Refuses\n"
+		"when directories of roots seem not to be mounted, or when the clock cannot be\n"
+		"right.",
 	CMD_OPTS(gc_options),
 	.context_size = sizeof(struct gc_ctx),
 	.run = run_gc,
@@ -536,10 +536,10 @@ static const struct cmd_opt verify_options[] = {
 static const struct cmd cmd_verify = {
 	.name = "verify",
 	.summary = "check the store against its database",
-	.help = "Reads every item and compares its hash. Says nothing when all is well; fails when "
-		"a fault remains. Nothing is changed unless --repair is given: then what a "
-		"cache has is fetched, and what a derivation made is made again; it is put in "
-		"place if it has the hash it should have.",
+	.help = "Reads every item and compares its hash. Says nothing when all is well; exit\n"
+		"status 65 when a fault remains. Nothing is changed unless --repair is given:\n"
+		"then what a cache has is fetched, and what a derivation made is made again; it\n"
+		"is put in place if it has the hash it should have.",
 	CMD_OPTS(verify_options),
 	.context_size = sizeof(struct verify_ctx),
 	.run = run_verify,

@@ -276,10 +276,10 @@ static const struct cmd_opt options[] = {
 const struct cmd sys_cmd_build = {
 	.name = "build",
 	.synopsis = "[PACKAGE[:OUTPUT]...]",
-	.summary = "Build packages and print their store paths",
+	.summary = "build packages and print their store paths",
 	.help = "Packages are named in packages/index.lua. Standard output has the store paths, "
-		"one a "
-		"line and in the order asked for, and nothing else.",
+		"one\n"
+		"a line and in the order asked for, and nothing else.",
 	CMD_OPTS(options),
 	.context_size = sizeof(struct ctx),
 	.max_args = SIZE_MAX,

@@ -28,6 +28,16 @@ lost=$(comm -23 "$TMP/exported" "$TMP/linked")
 bad=$(awk -F '\t' '($1 == "command" && $4 == "") || ($1 == "option" && $6 == "")' "$TMP/cli")
 [ -z "$bad" ] || { echo "without text: $bad"; exit 1; }
 
+# Summaries stand in lists: all begin alike.
+bad=$(awk -F '\t' '$1 == "command" && $2 ~ / / && $4 !~ /^[a-z]/ { print $2 ": " $4 }' "$TMP/cli")
+[ -z "$bad" ] || { echo "a summary that begins with no small letter: $bad"; exit 1; }
+
+# Help fits a terminal, but for the texts of options, which have a column of their own.
+awk -F '\t' '$1 == "command" { print $2 }' "$TMP/cli" | while read -r _ words; do
+	"$CAIRN" $words --help | awk -v of="$words" '/^(Options|Commands):$/ { exit } length > 90 { print of ": " $0 }'
+done >"$TMP/long"
+[ ! -s "$TMP/long" ] || { echo "too long:"; cat "$TMP/long"; exit 1; }
+
 # The statuses of all errors are in the help.
 "$CAIRN" --help >"$TMP/help" || exit 1
 sed -n 's/^[[:space:]]*X([A-Z_]*, [0-9]*, "\(.*\)", \([0-9]*\)).*/\2 \1/p' "$SRC/lib/err.h" >"$TMP/errors"
