@@ -235,7 +235,7 @@ int cell_clone_error(struct err *e)
 	err_sys(e, "cannot make the namespaces of a build");
 	if (code == EPERM || code == EACCES)
 		err_hint(e, -ERR_SANDBOX,
-			 "user namespaces seem to be forbidden: see the sysctls "
+			 "user namespaces seem to be forbidden: in a chroot, or by the sysctls "
 			 "kernel.unprivileged_userns_clone and "
 			 "kernel.apparmor_restrict_unprivileged_userns");
 	else if (code == ENOSPC || code == EUSERS)

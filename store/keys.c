@@ -238,7 +238,10 @@ static int check_guix(const struct trust *t, struct slice sexp, const struct dig
 	if (sexp_canon(sexp, &canon) < 0 || !parse_sig(str_slice(&canon), &sig))
 		return err_set(e, -ERR_INVALID, "the signature is malformed");
 	if (!is_trusted(t, sig.key))
-		return err_set(e, -ERR_INVALID, "the signature is by a key that is not authorized");
+		return err_hint(e,
+				err_set(e, -ERR_INVALID,
+					"the signature is by a key that is not authorized"),
+				"cairn archive --authorize");
 	if (want && memcmp(sig.hash.p, want->bytes, 32) != 0)
 		return err_set(e, -ERR_INVALID, "the signature is of something else");
 	r = pk_verify(sig.key, sig.data, sig.value, e);
