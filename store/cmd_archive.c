@@ -229,6 +229,8 @@ static int feed(void *arg, void *p, size_t n, size_t *ret, struct err *e)
 	(void)arg;
 	if (got < 0)
 		return err_num(e, (int)got, "cannot read the bundle");
+	if (got == 0) /* it has an end of its own, after which nobody asks for more */
+		return err_set(e, -ERR_SYNTAX, "the bundle on standard input ends early");
 	*ret = (size_t)got;
 	return 0;
 }

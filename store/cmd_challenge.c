@@ -22,7 +22,7 @@
 struct ctx {
 	struct store_opts store;
 	const char *dialect, *diff;
-	bool verbose;
+	bool verbose, json;
 	/* while running */
 	enum dialect family;
 	bool simple;
@@ -36,6 +36,7 @@ static const struct cmd_opt options[] = {
 	  "store and caches of guix (default) or nix" },
 	{ "diff", 0, CMD_STR, offsetof(struct ctx, diff), "HOW",
 	  "none (default), or simple: fetch what differs and tell which files do" },
+	{ "json", 0, CMD_FLAG, offsetof(struct ctx, json), NULL, "every item, as JSON" },
 	{ "substitute-urls", 0, CMD_STR, offsetof(struct ctx, store.substitute_urls), "URLS",
 	  "caches to compare with, blank-separated" },
 	{ "verbose", 'v', CMD_FLAG, offsetof(struct ctx, verbose), NULL,
@@ -195,34 +196,97 @@ static void tell_diff(struct ctx *x, struct store_conn *c, const char *base, str
 
 /* ---- Hashes ---------------------------------------------------------------------------------- */
 
-/* Compare one item; f has one answer for each cache. */
+/* One item, and what each cache states of it. */
+struct comparison {
+	const struct store_info *info;
+	const struct fetch_answer *f; /* one answer for each cache */
+	struct digest theirs[URLS_MAX];
+	bool have[URLS_MAX], differ, any;
+};
+
+static void print_text(struct ctx *x, struct store_conn *c, const struct comparison *k)
+{
+	if (!k->differ && k->any && !x->verbose)
+		return;
+	printf("%s: %s\n", k->info->path,
+	       k->differ ? "contents differ"
+	       : k->any	 ? "contents match"
+			 : "no cache has it");
+	if (!k->any)
+		return;
+	print_hash("here", &k->info->nar_hash);
+	for (size_t i = 0; i < x->urls.n; i++)
+		if (k->have[i]) {
+			print_hash(x->urls.v[i], &k->theirs[i]);
+			if (x->simple && !digest_eq(&k->theirs[i], &k->info->nar_hash))
+				tell_diff(x, c, x->urls.v[i], str_slice(&k->f[i].body));
+		}
+}
+
+static void json_hash(struct str *s, const char *name, const struct digest *d)
+{
+	char text[DIGEST_TEXT_MAX];
+
+	digest_base32(d, text);
+	str_addf(s, ",\"%s\":\"sha256:%s\"", name, text);
+}
+
+static void print_json(struct ctx *x, const struct comparison *k)
+{
+	auto_str struct str s = STR_INIT;
+	const char *sep = "";
+
+	str_add(&s, x->same + x->differ + x->unclear > 1 ? ",\n {\"path\":" : "\n {\"path\":");
+	text_json(&s, slice_of(k->info->path));
+	str_addf(&s, ",\"result\":\"%s\"", k->differ ? "differ" : k->any ? "match" : "unknown");
+	json_hash(&s, "narHash", &k->info->nar_hash);
+	str_add(&s, ",\"caches\":[");
+	for (size_t i = 0; i < x->urls.n; i++)
+		if (k->have[i]) {
+			str_addf(&s, "%s{\"url\":", sep);
+			text_json(&s, slice_of(x->urls.v[i]));
+			json_hash(&s, "narHash", &k->theirs[i]);
+			str_addc(&s, '}');
+			sep = ",";
+		}
+	str_add(&s, "]}");
+	fputs(str_err(&s) ? "" : s.buf, stdout);
+}
+
 static void compare(struct ctx *x, struct store_conn *c, const struct store_info *info,
 		    const struct fetch_answer *f)
 {
-	struct digest theirs[URLS_MAX];
-	bool have[URLS_MAX], differ = false, any = false;
+	struct comparison k = { .info = info, .f = f };
 
 	for (size_t i = 0; i < x->urls.n; i++) {
-		have[i] = stated_hash(x, &f[i], info->path, &theirs[i]);
-		any |= have[i];
-		differ |= have[i] && !digest_eq(&theirs[i], &info->nar_hash);
+		k.have[i] = stated_hash(x, &f[i], info->path, &k.theirs[i]);
+		k.any |= k.have[i];
+		k.differ |= k.have[i] && !digest_eq(&k.theirs[i], &info->nar_hash);
 	}
-	*(differ ? &x->differ : any ? &x->same : &x->unclear) += 1;
-	if (!differ && any && !x->verbose)
-		return;
-	printf("%s: %s\n", info->path,
-	       differ ? "contents differ"
-	       : any  ? "contents match"
-		      : "no cache has it");
-	if (!any)
-		return;
-	print_hash("here", &info->nar_hash);
-	for (size_t i = 0; i < x->urls.n; i++)
-		if (have[i]) {
-			print_hash(x->urls.v[i], &theirs[i]);
-			if (x->simple && !digest_eq(&theirs[i], &info->nar_hash))
-				tell_diff(x, c, x->urls.v[i], str_slice(&f[i].body));
-		}
+	*(k.differ ? &x->differ : k.any ? &x->same : &x->unclear) += 1;
+	if (x->json)
+		print_json(x, &k);
+	else
+		print_text(x, c, &k);
+}
+
+/* A cache that says nothing is another matter than one that has nothing. */
+static int check_answers(struct ctx *x, const struct fetch_answer *v, size_t n, struct err *e)
+{
+	size_t silent = 0;
+
+	for (size_t i = 0; n && i < x->urls.n; i++) {
+		bool said = false;
+
+		for (size_t k = i; k < n; k += x->urls.n)
+			said |= v[k].status != 0;
+		if (!said)
+			fprintf(stderr, "%s does not answer\n", (char *)x->urls.v[i]);
+		silent += !said;
+	}
+	return silent && silent == x->urls.n
+		       ? err_set(e, -ERR_FETCH, "no cache answers: nothing was compared")
+		       : 0;
 }
 
 static int challenge_all(struct ctx *x, struct store_conn *c, const struct vec *paths,
@@ -241,6 +305,10 @@ static int challenge_all(struct ctx *x, struct store_conn *c, const struct vec *
 	}
 	if (r == 0)
 		r = fetch_answers(v, n, LIMIT_NARINFO, e);
+	if (r == 0)
+		r = check_answers(x, v, n, e);
+	if (r == 0 && x->json)
+		fputs("[", stdout);
 	for (size_t i = 0; r == 0 && i < paths->n; i++) {
 		struct store_info *info;
 
@@ -248,6 +316,8 @@ static int challenge_all(struct ctx *x, struct store_conn *c, const struct vec *
 		if (r == 0)
 			compare(x, c, info, v + i * x->urls.n);
 	}
+	if (r == 0 && x->json)
+		fputs("\n]\n", stdout);
 	for (size_t i = 0; v && i < n; i++)
 		str_done(&v[i].body);
 	return r;
@@ -266,6 +336,8 @@ static int run(struct cmd_env *env, struct err *e)
 	if (x->diff && strcmp(x->diff, "simple") != 0 && strcmp(x->diff, "none") != 0)
 		return cmd_usage(e, "--diff must be none or simple, not '%s'", x->diff);
 	x->simple = x->diff && *x->diff == 's';
+	if (x->json && x->simple)
+		return cmd_usage(e, "--json and --diff=simple do not go together");
 	store_use_family(&x->store, x->family);
 	r = split_urls(x, &a, e);
 	if (r == 0)
@@ -277,7 +349,7 @@ static int run(struct cmd_env *env, struct err *e)
 		r = challenge_all(x, c, &paths, e);
 	store_close(c);
 	vec_done(&x->urls);
-	if (r == 0)
+	if (r == 0 && !x->json)
 		printf("%zu the same, %zu different, %zu not comparable\n", x->same, x->differ,
 		       x->unclear);
 	if (r == 0)
@@ -291,7 +363,9 @@ const struct cmd store_cmd_challenge = {
 	.summary = "compare store items with what caches have",
 	.help = "Without a PATH everything in the store is compared. Signatures do not matter: "
 		"what is\n"
-		"told are the hashes that caches state. Exit status 2 when one differs.",
+		"told are the hashes that caches state. Exit status 2 when one differs, 69 when "
+		"no\n"
+		"cache answers.",
 	CMD_OPTS(options),
 	.context_size = sizeof(struct ctx),
 	.max_args = SIZE_MAX,

@@ -47,6 +47,8 @@ check "the store is whole" store verify --root "$two"
 check "the trees are equal" diff -r "$one$tree" "$two$tree"
 is "nothing is missing" "$(printf '%s\n' "$tree" "$top" | archive --missing --root "$two")" ""
 check "import again" import
+head -c 300 "$TMP/bundle" | archive --import --root "$TMP/four" >"$TMP/out" 2>"$TMP/err"
+is "a bundle that is cut" "$? $(cat "$TMP/err")" "65 cairn archive: the bundle on standard input ends early"
 dd if=/dev/zero of="$TMP/bundle" bs=1 seek=200 count=1 conv=notrunc 2>/dev/null
 check "a bundle that was changed" fails archive --import --root "$TMP/four" <"$TMP/bundle"
 check "one without the reference" export_ "$top"
@@ -106,5 +108,20 @@ rm "$TMP/files/x"
 is "an archive that is not there" $? 2
 result "is told" "$(grep -q "cannot be compared" "$TMP/diff"; echo $?)" "$TMP/diff"
 result "is shown" "$(grep -q "contents differ" "$TMP/out"; echo $?)"
+"$CAIRN" challenge --json --root "$two" --substitute-urls "$url file://$TMP/files" >"$TMP/out" 2>"$TMP/err"
+is "a difference for programs" $? 2
+json='
+import json, sys
+for x in sorted(json.load(open(sys.argv[1])), key=lambda x: (x["path"][44:], x["result"])):
+    print(x["path"][44:], x["result"], [c["narHash"] == x["narHash"] for c in x["caches"]])'
+is "is told of each" "$(python3 -c "$json" "$TMP/out")" "top match [True]
+top unknown []
+tree differ [True, False]"
+"$CAIRN" challenge --json --diff=simple --root "$two" --substitute-urls "$url" >"$TMP/out" 2>"$TMP/err"
+is "files are not for programs" $? 2
+"$CAIRN" challenge --root "$two" --substitute-urls "$url http://127.0.0.1:1" "$top" >"$TMP/out" 2>"$TMP/err"
+is "a cache that does not answer" "$? $(cat "$TMP/err")" "0 http://127.0.0.1:1 does not answer"
+"$CAIRN" challenge --root "$two" --substitute-urls "http://127.0.0.1:1" "$top" >"$TMP/out" 2>"$TMP/err"
+is "when none does nothing is compared" "$? $(tail -n 1 "$TMP/err")" "69 cairn challenge: no cache answers: nothing was compared"
 check "without caches" fails "$CAIRN" challenge --root "$two"
 finish
