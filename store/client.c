@@ -796,7 +796,9 @@ int store_verify(struct store_conn *c, bool contents, bool repair, uint64_t *ret
 		return r;
 	stream_put_u64(&c->s, contents);
 	stream_put_u64(&c->s, repair);
-	struct progress_opts po = { .quiet = c->opts.quiet, .root = c->root };
+	struct progress_opts po = { .quiet = c->opts.quiet,
+				    .root = c->root,
+				    .what = contents ? "reading the store" : "checking the store" };
 	c->progress = progress_new(&po); /* prints what was found */
 	r = finish(c, e);
 	progress_free(c->progress);
@@ -820,7 +822,13 @@ int store_gc(struct store_conn *c, struct arena *a, enum store_gc action, const 
 	stream_put_u64(&c->s, max_freed);
 	for (int i = 0; i < 3; i++)
 		stream_put_u64(&c->s, 0);
+	struct progress_opts po = { .quiet = c->opts.quiet,
+				    .what = "collecting garbage",
+				    .mute = true }; /* the paths come with the answer */
+	c->progress = progress_new(&po);
 	r = finish(c, e);
+	progress_free(c->progress);
+	c->progress = NULL;
 	if (r)
 		return r;
 	stream_list(&c->s, a, ret_paths);

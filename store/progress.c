@@ -129,7 +129,7 @@ static void add_job(struct str *s, const struct job *j, uint64_t now)
 static void draw(struct progress *p, bool force)
 {
 	uint64_t now = loop_now();
-	if (!p->tty || !p->jobs || (!force && now - p->drawn < REDRAW_NS))
+	if (!p->tty || (!p->jobs && !p->o.what) || (!force && now - p->drawn < REDRAW_NS))
 		return;
 	p->drawn = now;
 	struct winsize ws = { 0 };
@@ -141,7 +141,7 @@ static void draw(struct progress *p, bool force)
 	else
 		str_add(&s, "[");
 	add_time(&s, now - p->start);
-	str_add(&s, "] building ");
+	str_addf(&s, "] %s", p->jobs ? "building " : p->o.what);
 	for (struct job *j = p->jobs; j; j = j->next) {
 		add_job(&s, j, now);
 		if (j->next)
@@ -394,6 +394,8 @@ static void remark(struct progress *p, struct slice line)
 
 void progress_text(struct progress *p, struct slice text)
 {
+	if (p->o.mute)
+		return;
 	if (slice_starts(text, "@ build-log ")) {
 		struct slice head, rest = text;
 		if (!slice_cut(&rest, '\n', &head))

@@ -15,6 +15,8 @@ struct progress_opts {
 	bool quiet;	  /* only failures */
 	bool verbose;	  /* also what builders print */
 	const char *root; /* put before log paths; borrowed */
+	const char *what; /* shown on a terminal while nothing is built; borrowed; NULL: nothing */
+	bool mute;	  /* messages are not for a person */
 };
 
 struct progress *progress_new(const struct progress_opts *o); /* NULL: no memory */
