@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 
 #include "init/cgroup.h"
+#include "init/state.h"
 #include "init/user.h"
 #include "lib/fd.h"
 #include "lib/size.h"
@@ -74,7 +75,7 @@ static const char *const step_names[STEP_MAX] = {
 };
 
 static struct {
-	volatile int *report; /* shared with children: step, errno */
+	volatile struct child_cell *cell;
 	struct rlimit nofile; /* as it was given to PID 1 */
 	const char *notify_path;
 	int clone3_missing;
@@ -96,15 +97,19 @@ static struct plan {
 	char *listen_pid;
 } plan;
 
-int child_init(const char *notify_path)
+int child_init(const char *notify_path, struct child_cell *cell)
 {
 	struct rlimit want;
 
 	state.notify_path = notify_path;
-	state.report = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (state.report == MAP_FAILED)
+	state.cell = cell;
+	if (!cell)
+		state.cell =
+			mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (state.cell == MAP_FAILED)
 		return -errno;
-	if (getrlimit(RLIMIT_NOFILE, &state.nofile) == 0) {
+	if (!state_keep(STATE_LIMITS, &state.nofile, sizeof(state.nofile)) &&
+	    getrlimit(RLIMIT_NOFILE, &state.nofile) == 0) {
 		want = state.nofile;
 		want.rlim_cur = want.rlim_max;
 		if (want.rlim_cur > 65536)
@@ -228,8 +233,8 @@ void child_reset(void)
 
 __attribute__((noreturn)) static void give_up(enum step step, int err)
 {
-	state.report[0] = (int)step;
-	state.report[1] = err;
+	state.cell->step = (int)step;
+	state.cell->error = err;
 	_exit(127);
 }
 
@@ -352,11 +357,12 @@ struct clone3_args { /* the kernel's struct clone_args, version 2 */
 		set_tid_size, cgroup;
 };
 
-static long raw_clone3(uint64_t flags, int *pidfd, int cgroup)
+static long raw_clone3(uint64_t flags, int cgroup)
 {
 	struct clone3_args a = {
-		.flags = flags | CLONE_PIDFD,
-		.pidfd = (uint64_t)(uintptr_t)pidfd,
+		.flags = flags | CLONE_PIDFD | CLONE_PARENT_SETTID,
+		.pidfd = (uint64_t)(uintptr_t)&state.cell->pidfd,
+		.parent_tid = (uint64_t)(uintptr_t)&state.cell->pid,
 		.exit_signal = SIGCHLD,
 	};
 
@@ -367,25 +373,32 @@ static long raw_clone3(uint64_t flags, int *pidfd, int cgroup)
 	return syscall(SYS_clone3, &a, sizeof(a));
 }
 
-/* As fork with a pidfd. Refused clone3 (old kernel, container filter) falls back for good. */
-static long clone_child(uint64_t flags, int *pidfd, int cgroup, bool *ret_born)
+/* As fork with a pidfd, both in the cell. Refused clone3 (old kernel, container filter) falls back
+ * for good. */
+static long clone_child(uint64_t flags, int cgroup, bool *ret_born)
 {
 	long pid = -1;
 
+	state.cell->step = state.cell->error = 0;
+	state.cell->pid = 0;
+	state.cell->pidfd = -1;
 	*ret_born = cgroup >= 0;
 	if (!state.clone3_missing) {
-		pid = raw_clone3(flags | CLONE_CLEAR_SIGHAND, pidfd, cgroup);
+		pid = raw_clone3(flags | CLONE_CLEAR_SIGHAND, cgroup);
 		if (pid < 0 && errno == EBUSY && cgroup >= 0) {
 			*ret_born = false; /* inner group: the child joins and reports */
-			pid = raw_clone3(flags | CLONE_CLEAR_SIGHAND, pidfd, -1);
+			pid = raw_clone3(flags | CLONE_CLEAR_SIGHAND, -1);
 		}
 		if (pid >= 0 || (errno != ENOSYS && errno != EPERM && errno != EINVAL))
 			return pid;
 	}
 	*ret_born = false;
-	pid = syscall(SYS_clone, flags | CLONE_PIDFD | SIGCHLD, NULL, pidfd, NULL, 0);
-	if (pid > 0)
+	/* This one has a single place for the two; the descriptor leads to the number. */
+	pid = syscall(SYS_clone, flags | CLONE_PIDFD | SIGCHLD, NULL, &state.cell->pidfd, NULL, 0);
+	if (pid > 0) {
+		state.cell->pid = (pid_t)pid;
 		state.clone3_missing = 1;
+	}
 	return pid;
 }
 
@@ -393,7 +406,7 @@ int child_start(const struct child_spec *spec, pid_t *ret_pid, int *ret_pidfd, c
 		size_t why_size)
 {
 	const struct svc_def *d = spec->def;
-	int pidfd = -1, r = find_ids(d, why, why_size);
+	int r = find_ids(d, why, why_size);
 
 	if (r < 0)
 		return r;
@@ -412,19 +425,19 @@ int child_start(const struct child_spec *spec, pid_t *ret_pid, int *ret_pidfd, c
 			return plan.cgroup;
 		}
 	}
-	state.report[0] = state.report[1] = 0;
-	long pid = clone_child(CLONE_VFORK, &pidfd, plan.cgroup, &plan.born_there);
+	long pid = clone_child(CLONE_VFORK, plan.cgroup, &plan.born_there);
 	if (pid == 0)
 		child();
 	r = pid < 0 ? -errno : 0;
 	fd_close(&plan.cgroup);
-	if (r == 0 && state.report[1]) {
-		r = -state.report[1];
+	int pidfd = state.cell->pidfd;
+	if (r == 0 && state.cell->error) {
+		r = -state.cell->error;
 		(void)waitpid((pid_t)pid, NULL, 0); /* it has exited or is about to */
 		fd_close(&pidfd);
 	}
 	if (r < 0) {
-		int step = state.report[0];
+		int step = state.cell->step;
 		bool exec = step == STEP_EXEC;
 		snprintf(why, why_size, "%s%s%s: %s", step_names[step < STEP_MAX ? step : 0],
 			 exec ? " " : "", exec ? spec->argv[0] : "", strerror(-r));
@@ -437,9 +450,8 @@ int child_start(const struct child_spec *spec, pid_t *ret_pid, int *ret_pidfd, c
 
 int child_fork(int (*fn)(void *arg), void *arg, pid_t *ret_pid, int *ret_pidfd)
 {
-	int pidfd = -1;
 	bool born;
-	long pid = clone_child(0, &pidfd, -1, &born);
+	long pid = clone_child(0, -1, &born);
 
 	if (pid == 0) {
 		child_reset();
@@ -448,6 +460,6 @@ int child_fork(int (*fn)(void *arg), void *arg, pid_t *ret_pid, int *ret_pidfd)
 	if (pid < 0)
 		return -errno;
 	*ret_pid = (pid_t)pid;
-	*ret_pidfd = pidfd;
+	*ret_pidfd = state.cell->pidfd;
 	return 0;
 }

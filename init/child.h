@@ -28,8 +28,15 @@ struct child_spec {
 	bool main; /* not a helper command: terminal, cgroup limits apply */
 };
 
-/* Once: the shared page, the limits to give back. */
-int child_init(const char *notify_path);
+/* What the kernel and the child write while PID 1 is in clone, in memory that they share. */
+struct child_cell {
+	int step, error; /* of a child that could not be set up; error 0: none */
+	pid_t pid;	 /* 0: none yet */
+	int pidfd;
+};
+
+/* Once: the limits to give back; cell NULL: it makes its own. */
+int child_init(const char *notify_path, struct child_cell *cell);
 /* 0 or -errno, and why: "exec /x: No such file or directory". */
 int child_start(const struct child_spec *spec, pid_t *ret_pid, int *ret_pidfd, char *why,
 		size_t why_size);

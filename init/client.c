@@ -189,6 +189,11 @@ int init_client_action(enum init_action what, const char *name, bool wait, struc
 		   e);
 }
 
+int init_client_reexec(const char *path, struct err *e)
+{
+	return ask(&(struct request){ .op = CTL_REEXEC, .flags = CTL_WAIT, .name = path }, e);
+}
+
 int init_client_shutdown(const char *kind, struct err *e)
 {
 	return ask(&(struct request){ .op = CTL_SHUTDOWN, .name = kind }, e);

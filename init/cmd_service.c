@@ -310,6 +310,9 @@ static int print_changes(struct changes *c, struct err *e)
 
 	vec_sort_str(&c->lines);
 	for (size_t i = 0; i < c->lines.n; i++) {
+		/* Told twice by a PID 1 that crashed in between. */
+		if (i > 0 && strcmp(c->lines.v[i], c->lines.v[i - 1]) == 0)
+			continue;
 		struct slice change = slice_of(c->lines.v[i]), name;
 		slice_cut(&change, ' ', &name);
 		str_addf(&out, "%.*s %.*s\n", (int)change.n, change.p, (int)name.n, name.p);
@@ -361,6 +364,38 @@ static int run_compare(struct cmd_env *env, struct err *e)
 		r = print_changes(&changes, e);
 	changes_done(&changes);
 	return r;
+}
+
+/* ---- re-exec ---------------------------------------------------------------------------------*/
+
+/* Whatever PID 1 executes is PID 1 then: ask it first what it is. */
+static int check_program(const char *path, struct err *e)
+{
+	const char *argv[] = { path, "--version", NULL };
+	struct proc_spec spec = PROC_SPEC_INIT;
+	auto_str struct str out = STR_INIT;
+
+	spec.argv = argv;
+	int r = proc_output(&spec, &out, 1 << 16, e);
+	if (r < 0)
+		return r;
+	return slice_starts(str_slice(&out), "cairn-init ")
+		       ? 0
+		       : err_set(e, -ERR_INVALID, "%s is no cairn-init", path);
+}
+
+static int run_reexec(struct cmd_env *env, struct err *e)
+{
+	auto_free char *path = NULL;
+	int r = 0;
+
+	if (env->nargs > 0) {
+		path = realpath(env->args[0], NULL);
+		if (!path)
+			return err_sys(e, "%s", env->args[0]);
+		r = check_program(path, e);
+	}
+	return r < 0 ? r : init_client_reexec(path, e);
 }
 
 /* ---- log -------------------------------------------------------------------------------------*/
@@ -543,6 +578,15 @@ static const struct cmd cmd_log = {
 	.run = run_log,
 };
 
+static const struct cmd cmd_reexec = {
+	.name = "re-exec",
+	.synopsis = "[PROGRAM]",
+	.summary = "execute PID 1 again, with all services kept",
+	.help = "PROGRAM: another cairn-init, which goes on in place of the one that runs.",
+	.max_args = 1,
+	.run = run_reexec,
+};
+
 static const struct cmd cmd_reload = {
 	.name = "reload",
 	.synopsis = "SERVICE...",
@@ -598,8 +642,8 @@ static const struct cmd cmd_stop = {
 };
 
 static const struct cmd *const service_subs[] = {
-	&cmd_check,   &cmd_compare, &cmd_list,	 &cmd_load, &cmd_log, &cmd_reload,
-	&cmd_restart, &cmd_start,   &cmd_status, &cmd_stop, NULL,
+	&cmd_check,  &cmd_compare, &cmd_list,  &cmd_load,   &cmd_log,  &cmd_reexec,
+	&cmd_reload, &cmd_restart, &cmd_start, &cmd_status, &cmd_stop, NULL,
 };
 
 const struct cmd init_cmd_service = {

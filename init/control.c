@@ -7,7 +7,10 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include "init/inherit.h"
 #include "init/proto.h"
+#include "init/state.h"
+#include "init/step.h"
 #include "init/world.h"
 #include "lib/fd.h"
 #include "lib/log.h"
@@ -27,11 +30,44 @@ struct client {
 	char name[LIMIT_SVC_NAME + 1];
 };
 
+/* How far the request of one client is: what a crash finds begun is still unread, and done anew;
+ * what is done is consumed, and only its answer may be missing. */
+enum stage { STAGE_NONE, STAGE_BEGUN, STAGE_DONE, STAGE_CONSUMED };
+
+/* In memory that outlives this program. */
+struct kept {
+	int listener;
+	struct client clients[LIMIT_CTL_CLIENTS];
+	volatile uint32_t current, stage;
+	int code; /* the answer of a request that is done */
+};
+
 static struct {
 	struct loop_fd src;
-	struct client clients[LIMIT_CTL_CLIENTS];
+	struct kept *kept;
+	struct client *clients;
 	struct str out; /* memory reserved at the start */
 } ctl = { .src = { .fd = -1 }, .out = STR_INIT };
+
+static bool is_current(const struct client *c)
+{
+	return c == &ctl.clients[ctl.kept->current];
+}
+
+/* What the request asked for is noted: keep that, then the request may go. */
+static void settle_request(struct client *c, int code)
+{
+	if (ctl.kept->stage != STAGE_BEGUN || !is_current(c))
+		return;
+	svc_commit_queued(&world.mgr);
+	world_commit();
+	ctl.kept->code = code;
+	ctl.kept->stage = STAGE_DONE;
+	step_done();
+	(void)recv(c->src.fd, NULL, 0, MSG_DONTWAIT);
+	ctl.kept->stage = STAGE_CONSUMED;
+	step_done();
+}
 
 /* ---- answers ---------------------------------------------------------------------------------*/
 
@@ -40,9 +76,9 @@ static void drop(struct client *c)
 	int fd = c->src.fd;
 
 	loop_del(&c->src);
-	fd_close(&fd);
 	c->src.fd = -1;
 	c->rows = c->waiting = false;
+	fd_close(&fd);
 }
 
 static void begin(enum ctl_kind kind)
@@ -67,6 +103,7 @@ static int flush(struct client *c)
 
 static void end(struct client *c, int code, const char *message)
 {
+	settle_request(c, code);
 	c->waiting = c->rows = false;
 	begin(CTL_END);
 	wr_u64(&ctl.out, (uint64_t) - (int64_t)code);
@@ -234,8 +271,10 @@ static void do_service(struct client *c, struct slice name, bool wait)
 		end(c, -ERR_NOTFOUND, text);
 		return;
 	}
+	snprintf(c->name, sizeof(c->name), "%s", s->name);
 	switch (c->op) {
 	case CTL_STATUS:
+		settle_request(c, 0);
 		put_row(s);
 		if (flush(c) < 0)
 			return;
@@ -255,11 +294,22 @@ static void do_service(struct client *c, struct slice name, bool wait)
 	}
 	bool has_result = c->op == CTL_START || c->op == CTL_STOP || c->op == CTL_RESTART;
 	if (r == 0 && wait && has_result) {
-		snprintf(c->name, sizeof(c->name), "%s", s->name);
 		c->waiting = true;
 		return;
 	}
 	end(c, r, r < 0 ? refusal(r) : "");
+}
+
+/* Answered by the next life. */
+static void do_reexec(struct client *c, const char *path)
+{
+	struct err e = ERR_INIT;
+	int r = world_reexec(path, &e);
+
+	if (r < 0)
+		end(c, r, e.msg);
+	else
+		c->waiting = true;
 }
 
 static void dispatch(struct client *c, uint64_t flags, struct slice name)
@@ -274,6 +324,7 @@ static void dispatch(struct client *c, uint64_t flags, struct slice name)
 	case CTL_LIST:
 		c->rows = true;
 		c->cursor = 0;
+		settle_request(c, 0);
 		send_rows(c);
 		break;
 	case CTL_INFO:
@@ -288,7 +339,8 @@ static void dispatch(struct client *c, uint64_t flags, struct slice name)
 		do_shutdown(c, name);
 		break;
 	case CTL_REEXEC:
-		end(c, -ERR_UNSUPPORTED, "this init cannot re-execute itself yet");
+		snprintf(path, sizeof(path), "%.*s", (int)name.n, name.p);
+		do_reexec(c, path);
 		break;
 	default:
 		do_service(c, name, flags & CTL_WAIT);
@@ -310,7 +362,7 @@ static void on_client(struct loop_fd *src, uint32_t events)
 		return;
 	struct iovec iov = { msg, sizeof(msg) };
 	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
-	ssize_t n = recvmsg(src->fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	ssize_t n = recvmsg(src->fd, &m, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0 || c->rows || c->waiting) { /* gone, or talking out of turn */
@@ -321,6 +373,8 @@ static void on_client(struct loop_fd *src, uint32_t events)
 	uint64_t version = rd_u64(&r), op = rd_u64(&r), flags = rd_u64(&r);
 	struct slice name = rd_str(&r, LIMIT_PATH);
 	c->used = loop_now();
+	ctl.kept->current = (uint32_t)(c - ctl.clients);
+	ctl.kept->stage = STAGE_BEGUN;
 	if ((m.msg_flags & MSG_TRUNC) || rd_done(&r) < 0 || op == 0 || op >= CTL_OP_MAX ||
 	    (flags & ~(uint64_t)CTL_FLAG_MASK) || memchr(name.p, '\0', name.n)) {
 		end(c, -ERR_PROTO, "malformed request");
@@ -332,6 +386,9 @@ static void on_client(struct loop_fd *src, uint32_t events)
 		c->op = (enum ctl_op)op;
 		dispatch(c, flags, name);
 	}
+	if (c->src.fd >= 0)
+		settle_request(c, 0);
+	ctl.kept->stage = STAGE_NONE;
 }
 
 /* ---- connections -----------------------------------------------------------------------------*/
@@ -387,15 +444,71 @@ static void on_listen(struct loop_fd *src, uint32_t events)
 		;
 }
 
+static void attach(struct client *c)
+{
+	int fd = inherit_take(c->src.fd, S_IFSOCK);
+
+	c->src = (struct loop_fd){ .fd = -1, .fn = on_client, .arg = c };
+	if (fd < 0 ||
+	    loop_add(world.loop, &c->src, fd, c->rows ? EPOLLIN | EPOLLOUT : EPOLLIN) < 0) {
+		fd_close(&fd);
+		c->src.fd = -1;
+		c->rows = c->waiting = false;
+	}
+}
+
+void control_resume(void)
+{
+	struct client *c = &ctl.clients[ctl.kept->current % LIMIT_CTL_CLIENTS];
+	uint32_t stage = ctl.kept->stage;
+
+	ctl.kept->stage = STAGE_NONE;
+	if (stage == STAGE_BEGUN)
+		c->rows = c->waiting = false; /* it is unread yet */
+	if (c->src.fd < 0 || (stage != STAGE_DONE && stage != STAGE_CONSUMED))
+		return;
+	if (stage == STAGE_DONE)
+		(void)recv(c->src.fd, NULL, 0, MSG_DONTWAIT);
+	if (c->rows || c->waiting)
+		return;
+	const struct svc *s = svc_mgr_find(&world.mgr, slice_of(c->name));
+	if (c->op == CTL_STATUS && s) {
+		put_row(s);
+		if (flush(c) < 0)
+			return;
+	}
+	end(c, ctl.kept->code, ctl.kept->code < 0 ? refusal(ctl.kept->code) : "");
+}
+
+/* Clients of a life before, and those that will come. false: there was none. */
+static bool take_over(void)
+{
+	int fd = inherit_take(ctl.kept->listener, S_IFSOCK);
+
+	for (size_t i = 0; i < LIMIT_CTL_CLIENTS; i++)
+		if (ctl.clients[i].src.fd >= 0)
+			attach(&ctl.clients[i]);
+	if (fd < 0 || loop_add(world.loop, &ctl.src, fd, EPOLLIN) < 0)
+		return false;
+	ctl.kept->listener = fd;
+	return true;
+}
+
 int control_open(const char *path, struct err *e)
 {
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	bool came;
 
+	ctl.src.fn = on_listen;
+	ctl.kept = state_area(sizeof(*ctl.kept), &came);
+	if (!ctl.kept || !str_room(&ctl.out, LIMIT_CTL_MSG))
+		return err_num(e, -ENOMEM, "%s", path);
+	ctl.clients = ctl.kept->clients;
+	if (came && take_over())
+		return 0;
 	for (size_t i = 0; i < LIMIT_CTL_CLIENTS; i++)
 		ctl.clients[i].src.fd = -1;
-	if (!str_room(&ctl.out, LIMIT_CTL_MSG))
-		return err_num(e, -ENOMEM, "%s", path);
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
 	(void)unlink(path); /* of an earlier run */
 	if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 || chmod(path, 0666) < 0 ||
@@ -404,7 +517,7 @@ int control_open(const char *path, struct err *e)
 		fd_close(&fd);
 		return r;
 	}
-	ctl.src.fn = on_listen;
+	ctl.kept->listener = fd;
 	return loop_add(world.loop, &ctl.src, fd, EPOLLIN);
 }
 
@@ -442,6 +555,12 @@ static void answer(struct client *c)
 	struct svc *s;
 	char text[300];
 
+	if (c->op == CTL_REEXEC) {
+		if (!world.reexec)
+			end(c, world.reexec_error,
+			    world.reexec_error ? strerror(-world.reexec_error) : "");
+		return;
+	}
 	if (c->op == CTL_LOAD) {
 		if (world.shutdown)
 			end(c, -ESHUTDOWN, "the machine is shutting down");

@@ -6,5 +6,7 @@
 #include "lib/err.h"
 
 int control_open(const char *path, struct err *e);
+/* The services are there: go on with the request that a life before was at. */
+void control_resume(void);
 /* After svc_settle: answer those who wait for a result. */
 void control_turn(void);

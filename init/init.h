@@ -64,6 +64,8 @@ int init_client_action(enum init_action what, const char *name, bool wait, struc
  * have settled. An error in the set changes nothing. */
 int init_client_load(const char *set_path, bool dry_run, bool wait, init_change_fn *fn, void *arg,
 		     struct err *e);
+/* PID 1 executes path, NULL: its own binary, and goes on; returns when it does. */
+int init_client_reexec(const char *path, struct err *e);
 int init_client_shutdown(const char *kind, struct err *e); /* reboot poweroff halt */
 
 /* Without PID 1: check a set, and compare two (what a load of the second would do when every

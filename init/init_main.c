@@ -10,13 +10,18 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include "init/adopt.h"
+#include "init/crash.h"
 #include "init/early.h"
+#include "init/inherit.h"
 #include "init/logger.h"
 #include "init/rescue-shell.h"
+#include "init/state.h"
 #include "init/world.h"
 #include "lib/fd.h"
 #include "lib/log.h"
 #include "lib/proc.h"
+#include "lib/text.h"
 
 #ifndef SYS_close_range
 #define SYS_close_range 436
@@ -31,6 +36,7 @@
 struct options {
 	const char *run_dir, *set, *system;
 	bool trial;
+	int adopt; /* descriptor of a life before; -1: none */
 };
 
 static void say(const char *text)
@@ -48,6 +54,10 @@ static void parse_options(int argc, char **argv, struct options *o)
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--run-dir") == 0 && i + 1 < argc) {
 			o->run_dir = argv[++i];
+		} else if (strcmp(argv[i], "--adopt") == 0 && i + 1 < argc) {
+			uint64_t fd;
+			if (text_u64(slice_of(argv[++i]), INHERIT_MAX, &fd) == 0)
+				o->adopt = (int)fd;
 		} else if (strcmp(argv[i], "--version") == 0) {
 			say("cairn-init " CAIRN_VERSION "\n");
 			_exit(0);
@@ -99,43 +109,12 @@ __attribute__((noreturn)) static void panic(const char *why)
 	_exit(1);
 }
 
-/* A fault in PID 1 would stop the kernel: become the rescue shell instead. The services keep
- * running; the shell's exec keeps the pid. */
-static void on_fault(int sig)
-{
-	static const char text[] = "<2>cairn-init: fatal signal, becoming a rescue shell\n";
-	static char *const argv[] = { "sh", NULL };
-	static char *const envp[] = { "PATH=/bin:/sbin", "TERM=linux", NULL };
-	int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
-	sigset_t none;
-
-	(void)!write(fd >= 0 ? fd : 2, text, sizeof(text) - 1);
-	if (world.trial)
-		reset_now();
-	sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-	fd = open("/dev/console", O_RDWR | O_NOCTTY);
-	for (int i = 0; fd >= 0 && i < 3; i++)
-		(void)dup2(fd, i);
-	execve("/bin/sh", argv, envp);
-	_exit(128 + sig);
-}
-
 static void set_signals(bool pid1)
 {
-	static char stack[16384];
-	static const int faults[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT };
-	stack_t alternate = { .ss_sp = stack, .ss_size = sizeof(stack) };
-	struct sigaction fault = { .sa_handler = on_fault, .sa_flags = SA_ONSTACK | SA_RESETHAND };
-
 	for (int i = 1; i < NSIG; i++)
 		proc_signal_unignore(i);
-	if (!pid1)
-		return;
-	(void)sigaltstack(&alternate, NULL);
-	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
-		(void)sigaction(faults[i], &fault, NULL);
-	(void)reboot(RB_DISABLE_CAD); /* the keys become SIGINT; refused in a container */
+	if (pid1)
+		(void)reboot(RB_DISABLE_CAD); /* the keys become SIGINT; refused in a container */
 }
 
 /* Above the numbers that a child gets its descriptors at. */
@@ -164,22 +143,14 @@ static struct svc_set *read_set(struct options *o, struct err *e)
 	}
 	if (!o->set)
 		err_set(e, -ERR_NOTFOUND, "no service set [give its path, or cairn.system=]");
-	else if (svc_set_load(o->set, &set, e) == 0)
+	else if (world_read_set(o->set, &set, e) == 0)
 		world.set_path = o->set;
 	return set;
 }
 
-int main(int argc, char **argv)
+/* A first life: nothing is there yet. */
+static struct svc_set *begin(struct options *o, bool pid1, struct err *e)
 {
-	struct options o = { .run_dir = "/run/cairn" };
-	struct err e = ERR_INIT;
-	bool pid1 = getpid() == 1;
-
-	if (argc == 2 && strcmp(argv[1], "--logger") == 0)
-		return logger_main() < 0;
-	parse_options(argc, argv, &o);
-	set_signals(pid1);
-	(void)umask(022);
 	/* Nothing inherited goes on to services. Old kernels lack the call; there none is open. */
 	(void)syscall(SYS_close_range, 3, ~0u, 0);
 	if (pid1) {
@@ -190,12 +161,54 @@ int main(int argc, char **argv)
 	}
 	open_standard(pid1);
 	early_log(pid1);
-	world.trial = pid1 && (o.trial || early_on_trial());
+	world.trial = pid1 && (o->trial || early_on_trial());
 	log_info("init: starts version=%s pid=%d%s", CAIRN_VERSION, (int)getpid(),
 		 world.trial ? " trial=yes" : "");
-	world.exe = open_self(argv[0]);
+	world.exe = open_self("/proc/self/exe");
+	int r = state_new();
+	if (r < 0)
+		log_warn("state: not kept why=\"%s\"", strerror(-r));
+	return read_set(o, e);
+}
 
-	struct svc_set *set = read_set(&o, &e);
+/* One that goes on where another ended. */
+static struct svc_set *go_on(struct options *o, bool pid1, struct err *e)
+{
+	struct svc_set *set = NULL;
+	int fd = inherit_take(o->adopt, S_IFREG), r = state_old(fd);
+
+	early_log(pid1);
+	world.exe = open_self("/proc/self/exe");
+	if (r == 0)
+		r = state_new();
+	else
+		(void)state_new();
+	log_info("init: goes on version=%s%s", CAIRN_VERSION,
+		 state_is_minimal() ? " with=processes" : "");
+	if (r == 0)
+		r = adopt_sets(&set);
+	if (r < 0)
+		log_error("adopt: the state is lost why=\"%s\"", strerror(-r));
+	return set ? set : read_set(o, e);
+}
+
+int main(int argc, char **argv)
+{
+	struct options o = { .run_dir = "/run/cairn", .adopt = -1 };
+	struct err e = ERR_INIT;
+	bool pid1 = getpid() == 1;
+
+	if (argc == 2 && strcmp(argv[1], "--logger") == 0)
+		return logger_main() < 0;
+	world.exe = world.next_exe = -1; /* not zeros, which would be kilobytes of the program */
+	crash_init(argv, -1);
+	parse_options(argc, argv, &o);
+	set_signals(pid1);
+	(void)umask(022);
+	if (o.adopt >= 0)
+		inherit_note();
+	struct svc_set *set = o.adopt >= 0 ? go_on(&o, pid1, &e) : begin(&o, pid1, &e);
+	crash_init(argv, world.exe);
 	bool broken = !set;
 	if (broken) {
 		log_error("init: no services why=\"%s\"", e.msg);
@@ -205,9 +218,12 @@ int main(int argc, char **argv)
 		if (!set)
 			panic("out of memory");
 	}
-	early_hostname(pid1 ? set->init.hostname : NULL);
+	if (o.adopt < 0)
+		early_hostname(pid1 ? set->init.hostname : NULL);
 	if (world_init(set, o.run_dir, &e) < 0)
 		panic(e.msg);
+	if (o.adopt >= 0)
+		adopt_services();
 	if (broken)
 		rescue_shell("no service set");
 	/* From here on nothing exits. */

@@ -4,11 +4,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include "init/child.h"
 #include "init/early.h"
+#include "init/inherit.h"
 #include "init/logger.h"
+#include "init/state.h"
 #include "init/world.h"
 #include "lib/fd.h"
 #include "lib/log.h"
@@ -22,8 +26,8 @@ static struct {
 	uint64_t since;
 	bool due; /* streams wait to be sent */
 	int own[2];
-	struct loop_timer timer;
 } st = { .logger = -1, .fd = -1, .sock = -1, .own = { -1, -1 } };
+static struct loop_timer timer;
 
 static int exec_logger(void *arg)
 {
@@ -78,7 +82,7 @@ static void start_logger(void)
 	st.since = loop_now();
 	if (r < 0) {
 		log_warn("logger: not started why=\"%s\"", strerror(-r));
-		(void)loop_arm(world.loop, &st.timer, loop_now() + SECOND);
+		(void)loop_arm(world.loop, &timer, loop_now() + SECOND);
 		return;
 	}
 	st.sock = pair[0];
@@ -86,8 +90,8 @@ static void start_logger(void)
 		world.mgr.v[i]->log_sent = false;
 	send_streams();
 	/* Its socket takes so many at once. */
-	if (st.due && !st.timer.index)
-		(void)loop_arm(world.loop, &st.timer, loop_now() + 10 * MS);
+	if (st.due && !timer.index)
+		(void)loop_arm(world.loop, &timer, loop_now() + 10 * MS);
 }
 
 static void on_timer(struct loop_timer *t)
@@ -113,7 +117,7 @@ bool logs_ended(pid_t pid)
 	if (loop_now() - st.since > SECOND)
 		start_logger();
 	else
-		(void)loop_arm(world.loop, &st.timer, loop_now() + SECOND);
+		(void)loop_arm(world.loop, &timer, loop_now() + SECOND);
 	return true;
 }
 
@@ -131,8 +135,8 @@ int logs_end(struct svc *s)
 		s->log_write = p[1];
 		s->log_sent = false;
 	}
-	if (!s->log_sent && send_stream(s) < 0 && !st.timer.index)
-		(void)loop_arm(world.loop, &st.timer, loop_now() + 100 * MS);
+	if (!s->log_sent && send_stream(s) < 0 && !timer.index)
+		(void)loop_arm(world.loop, &timer, loop_now() + 100 * MS);
 	return s->log_write;
 }
 
@@ -144,11 +148,44 @@ static void open_own(void)
 	early_log_pipe(st.own[1]);
 }
 
+/* The logger of a life before is our child still, with all pipes that it got. */
+static void take_over(void)
+{
+	st.fd = inherit_take(st.fd, 0);
+	st.sock = inherit_take(st.sock, S_IFSOCK);
+	for (int i = 0; i < 2; i++)
+		st.own[i] = inherit_take(st.own[i], S_IFIFO);
+	if (st.own[0] < 0 || st.own[1] < 0)
+		open_own();
+	else
+		early_log_pipe(st.own[1]);
+	if (st.logger >= 0 && st.sock >= 0)
+		return;
+	st.logger = -1;
+	fd_close(&st.fd);
+	fd_close(&st.sock);
+}
+
+void logs_init(void)
+{
+	timer.fn = on_timer;
+	if (!state_keep(STATE_LOGS, &st, sizeof(st)))
+		open_own();
+	else
+		take_over();
+}
+
 void logs_start(void)
 {
-	st.timer.fn = on_timer;
-	open_own();
-	start_logger();
+	siginfo_t si;
+
+	if (st.logger < 0 && !world.shutdown)
+		start_logger();
+	else if (st.logger >= 0 &&
+		 waitid(P_PID, (id_t)st.logger, &si, WEXITED | WNOHANG | WNOWAIT) < 0)
+		(void)logs_ended(st.logger); /* it was reaped by the life before */
+	if (st.due && !timer.index)
+		(void)loop_arm(world.loop, &timer, loop_now() + 10 * MS);
 }
 
 void logs_resend(void)
@@ -157,8 +194,8 @@ void logs_resend(void)
 		world.mgr.v[i]->log_sent = false;
 	if (st.sock >= 0)
 		send_streams();
-	if (st.due && !st.timer.index)
-		(void)loop_arm(world.loop, &st.timer, loop_now() + 100 * MS);
+	if (st.due && !timer.index)
+		(void)loop_arm(world.loop, &timer, loop_now() + 100 * MS);
 }
 
 void logs_close(void)

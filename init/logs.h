@@ -10,7 +10,9 @@
 
 #include "init/svc.h"
 
-/* Start the logger, and send it what PID 1 itself says, too. */
+/* The pipe of PID 1's own messages, and what a life before had. */
+void logs_init(void);
+/* Start the logger, unless there is one. */
 void logs_start(void);
 /* The end of the pipe of s that a process of it writes to; made once, kept over its restarts. Owned
  * by s. -1: there is none, output is lost (a message said so). */

@@ -7,8 +7,10 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-#include "init/reap.h"
+#include "init/inherit.h"
 #include "init/ops.h"
+#include "init/reap.h"
+#include "init/state.h"
 #include "init/world.h"
 #include "lib/fd.h"
 #include "lib/text.h"
@@ -16,6 +18,7 @@
 #define BATCH 64 /* messages a turn */
 
 static struct loop_fd source = { .fd = -1 };
+static int kept = -1; /* its descriptor */
 
 static void take_line(struct svc *s, struct slice line)
 {
@@ -50,7 +53,8 @@ static bool take_message(int fd)
 		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &c, .msg_controllen = sizeof(c)
 	};
 	struct ucred cred = { 0 };
-	ssize_t n = recvmsg(fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	/* A crash in here finds it again. */
+	ssize_t n = recvmsg(fd, &m, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
 	if (n < 0)
 		return errno == EINTR;
@@ -70,6 +74,9 @@ static bool take_message(int fd)
 	struct slice rest = { msg, (size_t)n }, line;
 	while (s && slice_cut(&rest, '\n', &line))
 		take_line(s, line);
+	if (s)
+		state_commit_svc(s);
+	(void)recv(fd, NULL, 0, MSG_DONTWAIT);
 	return true;
 }
 
@@ -82,8 +89,13 @@ static void on_notify(struct loop_fd *src, uint32_t events)
 int notify_open(const char *path, struct err *e)
 {
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	int one = 1, fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	bool came = state_keep(STATE_NOTIFY, &kept, sizeof(kept));
+	int one = 1, fd = came ? inherit_take(kept, S_IFSOCK) : -1;
 
+	source.fn = on_notify;
+	if (fd >= 0)
+		return loop_add(world.loop, &source, kept = fd, EPOLLIN);
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
 	(void)unlink(path); /* of an earlier run */
 	if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 || chmod(path, 0666) < 0 ||
@@ -92,6 +104,5 @@ int notify_open(const char *path, struct err *e)
 		fd_close(&fd);
 		return r;
 	}
-	source.fn = on_notify;
-	return loop_add(world.loop, &source, fd, EPOLLIN);
+	return loop_add(world.loop, &source, kept = fd, EPOLLIN);
 }

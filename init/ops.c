@@ -14,6 +14,7 @@
 #include "init/logs.h"
 #include "init/reap.h"
 #include "init/rescue-shell.h"
+#include "init/state.h"
 #include "init/world.h"
 #include "lib/fd.h"
 #include "lib/log.h"
@@ -31,6 +32,7 @@
 static void on_timer(struct loop_timer *t)
 {
 	svc_timeout(&world.mgr, t->arg);
+	state_commit_svc(t->arg);
 }
 
 static void op_timer(struct svc *s, uint64_t when)
@@ -43,15 +45,20 @@ static void op_timer(struct svc *s, uint64_t when)
 		log_error("timer: none left name=%s", s->name);
 }
 
-static void close_ready(struct svc *s)
+static int drop_ready(struct svc *s)
 {
 	int fd = s->ready_src.fd;
 
-	if (fd < 0)
-		return;
 	loop_del(&s->ready_src);
-	fd_close(&fd);
 	s->ready_src.fd = -1;
+	return fd;
+}
+
+static void close_ready(struct svc *s)
+{
+	int fd = drop_ready(s);
+
+	fd_close(&fd);
 }
 
 static void on_ready(struct loop_fd *src, uint32_t events)
@@ -60,13 +67,17 @@ static void on_ready(struct loop_fd *src, uint32_t events)
 	char buf[4096];
 	ssize_t n = fd_read_some(src->fd, buf, sizeof(buf));
 
-	if (n > 0 && memchr(buf, '\n', (size_t)n)) {
-		close_ready(s);
+	bool said = n > 0 && memchr(buf, '\n', (size_t)n);
+	bool closed = n <= 0 && n != -EAGAIN;
+
+	if (!said && !closed)
+		return;
+	auto_fd int fd = drop_ready(s);
+	if (said)
 		svc_ready(&world.mgr, s);
-	} else if (n <= 0 && n != -EAGAIN) {
-		close_ready(s);
+	else
 		svc_not_ready(&world.mgr, s);
-	}
+	state_commit_svc(s);
 }
 
 /* The pipe for notify = fd:N. The write end is closed again after the start. */
@@ -124,7 +135,9 @@ static int op_launch(struct svc *s)
 		}
 	}
 	s->has_cgroup = cgroup_on() && d->cgroup.use;
+	state_launch(LAUNCH_MAIN, s);
 	r = child_start(&spec, &s->pid, &s->pidfd, s->why, sizeof(s->why));
+	state_launch(LAUNCH_NONE, s);
 	if (r < 0) {
 		close_ready(s);
 		log_warn("svc: start failed name=%s why=\"%s\"", s->name, s->why);
@@ -142,7 +155,9 @@ static int op_run_aux(struct svc *s, const char *const *argv)
 				   .base_environment = &world.mgr.set->init.environment,
 				   .out = output_of(s) };
 	char why[120];
+	state_launch(LAUNCH_AUX, s);
 	int r = child_start(&spec, &s->aux, &s->auxfd, why, sizeof(why));
+	state_launch(LAUNCH_NONE, s);
 
 	if (r < 0)
 		log_warn("svc: command failed name=%s why=\"%s\"", s->name, why);
@@ -159,6 +174,7 @@ static void pidfd_signal(int pidfd, unsigned sig)
 
 static void op_signal(struct svc *s, unsigned sig)
 {
+	state_commit_svc(s); /* from here on it is told twice rather than not */
 	pidfd_signal(s->pidfd, sig);
 	if (sig == SIGTERM || sig == SIGHUP)
 		pidfd_signal(s->pidfd, SIGCONT); /* a stopped one could not hear it */
@@ -239,10 +255,20 @@ static void on_main_end(struct loop_fd *src, uint32_t events)
 	siginfo_t si;
 
 	loop_del(src);
+	state_commit_svc(s);
 	if (waitid(P_PID, (id_t)s->pid, &si, WEXITED | WNOHANG | WNOWAIT) < 0)
 		reap_tell(&s->main_link, 0);
 	else
 		reap_soon();
+}
+
+static void watch_main(struct svc *s)
+{
+	s->main_src.fn = on_main_end;
+	s->main_src.arg = s;
+	int r = loop_add(world.loop, &s->main_src, s->pidfd, EPOLLIN);
+	if (r < 0)
+		log_error("svc: cannot watch process name=%s why=\"%s\"", s->name, strerror(-r));
 }
 
 void ops_set_main(struct svc *s, pid_t pid)
@@ -263,17 +289,40 @@ void ops_set_main(struct svc *s, pid_t pid)
 		reap_watch(&s->main_link, old.pid, s);
 		return;
 	}
+	watch_main(s);
+	state_commit_svc(s);
 	fd_close(&old_fd);
-	s->main_src.fn = on_main_end;
-	s->main_src.arg = s;
-	int r = loop_add(world.loop, &s->main_src, s->pidfd, EPOLLIN);
+}
+
+void ops_attach(struct svc *s, int ready, bool watched)
+{
+	uint64_t when = s->timer.when;
+	int r = 0;
+
+	s->timer.when = 0;
+	if (when)
+		op_timer(s, when);
+	if (ready >= 0) {
+		s->ready_src.fn = on_ready;
+		s->ready_src.arg = s;
+		r = loop_add(world.loop, &s->ready_src, ready, EPOLLIN);
+	}
 	if (r < 0)
-		log_error("svc: cannot watch process name=%s why=\"%s\"", s->name, strerror(-r));
+		log_error("svc: cannot watch descriptor name=%s why=\"%s\"", s->name, strerror(-r));
+	if (s->pid >= 0)
+		reap_watch(&s->main_link, s->pid, s);
+	if (s->aux >= 0)
+		reap_watch(&s->aux_link, s->aux, s);
+	if (watched && s->pid >= 0)
+		watch_main(s);
 }
 
 static void on_connection(struct loop_fd *src, uint32_t events)
 {
-	svc_activated(&world.mgr, src->arg);
+	struct svc *s = src->arg;
+
+	svc_activated(&world.mgr, s);
+	state_commit_svc(s);
 }
 
 static void op_listen(struct svc *s, bool on)
@@ -319,6 +368,7 @@ static int op_open_sockets(struct svc *s)
 		s->nlisten = i + 1;
 	}
 	s->listen_id = d->listen_id;
+	state_commit_svc(s);
 	return 0;
 }
 
@@ -357,6 +407,7 @@ static void op_gone(struct svc *s)
 
 static void forget(struct svc *s)
 {
+	state_forget_svc(s);
 	loop_disarm(world.loop, &s->timer);
 	close_ready(s);
 	close_sockets(s);
@@ -415,4 +466,6 @@ const struct svc_ops world_ops = {
 	.condition = op_condition,
 	.gone = op_gone,
 	.changed = op_changed,
+	.commit = state_commit_svc,
+	.switching = world_switching,
 };

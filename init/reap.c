@@ -7,6 +7,7 @@
 #include "init/cgroup.h"
 #include "init/logs.h"
 #include "init/rescue-shell.h"
+#include "init/state.h"
 #include "init/world.h"
 #include "lib/fd.h"
 
@@ -75,17 +76,27 @@ void reap_tell(struct pid_link *l, int status)
 	struct svc *s = l->svc;
 	bool main = l == &s->main_link;
 
+	int fd = fd_take(main ? &s->pidfd : &s->auxfd);
+
 	reap_forget(l);
-	if (main)
-		loop_del(&s->main_src);
-	fd_close(main ? &s->pidfd : &s->auxfd);
 	if (main) {
+		loop_del(&s->main_src);
 		s->pid = -1;
 		svc_exited(&world.mgr, s, status);
 	} else {
 		s->aux = -1;
 		svc_aux_exited(&world.mgr, s, status);
 	}
+	state_commit_svc(s);
+	fd_close(&fd); /* the number is free only now that nobody is told of it */
+}
+
+/* As waitpid(2) has it. */
+static int status_of(const siginfo_t *si)
+{
+	if (si->si_code == CLD_EXITED)
+		return (si->si_status & 0xff) << 8;
+	return (si->si_status & 0x7f) | (si->si_code == CLD_DUMPED ? 0x80 : 0);
 }
 
 static bool reap_some(void)
@@ -98,11 +109,13 @@ static bool reap_some(void)
 		struct pid_link *l = pid_lookup(si.si_pid);
 		if (l && l == &l->svc->main_link)
 			kill_group(l->svc, &si);
+		/* What it means is kept before it is consumed: a crash in between finds it again.
+		 */
+		if (l)
+			reap_tell(l, status_of(&si));
 		if (waitpid(si.si_pid, &status, WNOHANG) < 0)
 			return false;
-		if (l)
-			reap_tell(l, status);
-		else if (!logs_ended(si.si_pid))
+		if (!l && !logs_ended(si.si_pid))
 			(void)rescue_ended(si.si_pid, status);
 	}
 	return true; /* more may be there */

@@ -8,12 +8,20 @@
 
 #include "init/child.h"
 #include "init/shutdown.h"
+#include "init/state.h"
 #include "init/world.h"
 #include "lib/fd.h"
 #include "lib/log.h"
 
 static pid_t rescue = -1;
 static int rescue_fd = -1;
+
+void rescue_init(void)
+{
+	if (state_keep(STATE_RESCUE, &rescue, sizeof(rescue)) && rescue >= 0 &&
+	    waitid(P_PID, (id_t)rescue, &(siginfo_t){ 0 }, WEXITED | WNOHANG | WNOWAIT) < 0)
+		rescue = -1;
+}
 
 static int exec_rescue(void *arg)
 {

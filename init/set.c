@@ -426,6 +426,7 @@ struct svc_set *svc_set_empty(void)
 	struct svc_set *set = calloc(1, sizeof(*set));
 
 	if (set) {
+		set->text_fd = -1;
 		set->arena.limit = LIMIT_SET_ARENA;
 		svc_def_defaults(&set->init);
 	}
@@ -434,8 +435,10 @@ struct svc_set *svc_set_empty(void)
 
 void svc_set_free(struct svc_set *set)
 {
-	if (set)
+	if (set) {
 		arena_done(&set->arena);
+		fd_close(&set->text_fd);
+	}
 	free(set);
 }
 
@@ -472,9 +475,8 @@ out:
 	return r;
 }
 
-int svc_set_load(const char *path, struct svc_set **ret, struct err *e)
+int svc_set_read(const char *path, struct str *text, struct err *e)
 {
-	auto_str struct str text = STR_INIT;
 	struct stat st;
 	/* PID 1 comes here: a pipe without a writer must not stop it, nor pass for an empty set. */
 	auto_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
@@ -484,11 +486,18 @@ int svc_set_load(const char *path, struct svc_set **ret, struct err *e)
 		return err_sys(e, "%s", path);
 	if (!S_ISREG(st.st_mode) && !S_ISCHR(st.st_mode))
 		return err_set(e, -ERR_INVALID, "%s is not a file", path);
-	int r = fd_read_all(fd, &text, LIMIT_SET_BYTES);
+	int r = fd_read_all(fd, text, LIMIT_SET_BYTES);
 	if (r == -ERR_LIMIT)
 		return err_set(e, r, "%s is larger than %u bytes", path, LIMIT_SET_BYTES);
-	return r < 0 ? err_num(e, r, "cannot read %s", path)
-		     : svc_set_parse(str_slice(&text), path, ret, e);
+	return r < 0 ? err_num(e, r, "cannot read %s", path) : 0;
+}
+
+int svc_set_load(const char *path, struct svc_set **ret, struct err *e)
+{
+	auto_str struct str text = STR_INIT;
+	int r = svc_set_read(path, &text, e);
+
+	return r < 0 ? r : svc_set_parse(str_slice(&text), path, ret, e);
 }
 
 int svc_set_find(const struct svc_set *set, struct slice name)

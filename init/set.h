@@ -13,6 +13,7 @@
 #include "lib/arena.h"
 #include "lib/err.h"
 #include "lib/slice.h"
+#include "lib/str.h"
 
 enum svc_type { SVC_SIMPLE, SVC_NOTIFY, SVC_ONESHOT, SVC_FORKING, SVC_GROUP, SVC_TYPE_MAX };
 enum svc_restart { SVC_RESTART_DEFAULT, SVC_ALWAYS, SVC_ON_FAILURE, SVC_NEVER };
@@ -91,6 +92,7 @@ struct svc_def {
 
 struct svc_set {
 	struct arena arena;
+	int text_fd; /* owned; a sealed copy of its text (state.h), -1: none */
 	struct svc_def init;
 	struct svc_def **v; /* in file order */
 	size_t n;
@@ -112,6 +114,7 @@ struct svc_edges {
 /* Parse text (borrowed for the call) as FILE. On success *ret is owned by the caller
  * (svc_set_free); errors are "FILE:LINE: …" and -ERR_SYNTAX, -ERR_INVALID or -ERR_LIMIT. */
 int svc_set_parse(struct slice text, const char *file, struct svc_set **ret, struct err *e);
+int svc_set_read(const char *path, struct str *text, struct err *e);
 int svc_set_load(const char *path, struct svc_set **ret, struct err *e);
 /* A set with no service. NULL: no memory. */
 struct svc_set *svc_set_empty(void);

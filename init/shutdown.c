@@ -9,6 +9,7 @@
 #include "init/early.h"
 #include "init/logs.h"
 #include "init/reap.h"
+#include "init/state.h"
 #include "init/watchdog.h"
 #include "init/world.h"
 #include "lib/log.h"
@@ -21,13 +22,16 @@ const char *const shutdown_names[SHUT_MAX] = { "none", "reboot", "poweroff", "ha
 
 static struct {
 	struct loop_timer timer;
-	bool late;
+	struct {
+		uint64_t deadline; /* 0: none */
+		bool late;
+	} kept;
 } st;
 
 static void on_shutdown_timer(struct loop_timer *t)
 {
 	(void)t;
-	st.late = true;
+	st.kept.late = true;
 	for (size_t i = 0; i < world.mgr.set->n; i++)
 		if (svc_is_active(world.mgr.v[i]))
 			log_warn("shutdown: out of time name=%s state=%s", world.mgr.v[i]->name,
@@ -48,7 +52,21 @@ void shutdown_begin(enum shutdown kind)
 		limit = TRIAL_SHUTDOWN;
 	st.timer.fn = on_shutdown_timer;
 	if (limit)
-		(void)loop_arm(world.loop, &st.timer, loop_now() + limit);
+		st.kept.deadline = loop_now() + limit;
+	if (limit)
+		(void)loop_arm(world.loop, &st.timer, st.kept.deadline);
+}
+
+void shutdown_init(void)
+{
+	bool came = state_keep(STATE_SHUTDOWN, &st.kept, sizeof(st.kept));
+
+	if (!came || !world.shutdown)
+		return;
+	svc_shutdown(&world.mgr);
+	st.timer.fn = on_shutdown_timer;
+	if (st.kept.deadline && !st.kept.late)
+		(void)loop_arm(world.loop, &st.timer, st.kept.deadline);
 }
 
 static void ctrl_alt_del(void)
@@ -79,7 +97,7 @@ bool shutdown_is_due(void)
 {
 	if (!world.shutdown)
 		return false;
-	if (st.late)
+	if (st.kept.late)
 		return true;
 	for (size_t i = 0; i < world.mgr.set->n; i++)
 		if (svc_is_active(world.mgr.v[i]))

@@ -7,6 +7,8 @@
 enum shutdown { SHUT_NONE, SHUT_REBOOT, SHUT_POWEROFF, SHUT_HALT, SHUT_MAX };
 extern const char *const shutdown_names[SHUT_MAX];
 
+/* Go on with that of a life before. */
+void shutdown_init(void);
 /* Begin; a second request changes only the kind. */
 void shutdown_begin(enum shutdown kind);
 /* What a signal other than SIGCHLD asks PID 1 for. */

@@ -7,6 +7,8 @@
 void svc_queue_goal(struct svc_mgr *m, struct svc *s); /* svc_drain will look at its goal, */
 void svc_queue_act(struct svc_mgr *m, struct svc *s);  /* at what it has to do */
 void svc_drain(struct svc_mgr *m);		       /* both queues */
+void svc_commit(struct svc_mgr *m, struct svc *s);
+void svc_resume_one(struct svc_mgr *m, struct svc *s);
 
 /* Forget failures and restarts. */
 void svc_rest(struct svc *s);

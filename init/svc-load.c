@@ -92,6 +92,8 @@ static int switch_sets(struct svc_mgr *m)
 		free(fresh);
 		return r;
 	}
+	if (m->ops->switching)
+		m->ops->switching(false);
 	for (size_t i = 0; i < next->n; i++) {
 		struct svc *s = v[i];
 		if (fresh[i])
@@ -102,6 +104,7 @@ static int switch_sets(struct svc_mgr *m)
 		if (!fresh[i])
 			old_v[s->index] = NULL;
 		s->index = (uint16_t)i;
+		svc_commit(m, s);
 	}
 	for (size_t j = 0; j < old->n; j++) {
 		if (old_v[j]) {
@@ -125,6 +128,8 @@ static int switch_sets(struct svc_mgr *m)
 		svc_queue_goal(m, v[i]);
 		svc_queue_act(m, v[i]);
 	}
+	if (m->ops->switching)
+		m->ops->switching(true);
 	svc_set_free(old);
 	free(old_v);
 	free(fresh);
@@ -179,4 +184,18 @@ void svc_settle(struct svc_mgr *m)
 	if (r < 0)
 		abandon_load(m, r);
 	svc_drain(m);
+}
+
+void svc_resume(struct svc_mgr *m, bool switching)
+{
+	if (switching && m->pending) {
+		int r = switch_sets(m);
+		if (r < 0)
+			abandon_load(m, r);
+	}
+	for (size_t i = 0; i < m->set->n; i++) {
+		if (!m->pending)
+			m->v[i]->leaving = false;
+		svc_resume_one(m, m->v[i]);
+	}
 }

@@ -104,6 +104,20 @@ static void set_state(struct svc_mgr *m, struct svc *s, enum svc_state state)
 	m->ops->changed(s, old);
 }
 
+void svc_commit(struct svc_mgr *m, struct svc *s)
+{
+	if (m->ops->commit)
+		m->ops->commit(s);
+}
+
+void svc_commit_queued(struct svc_mgr *m)
+{
+	for (struct svc *s = m->goal_head; s; s = s->next_goal)
+		svc_commit(m, s);
+	for (struct svc *s = m->act_head; s; s = s->next_act)
+		svc_commit(m, s);
+}
+
 static void set_deadline(struct svc_mgr *m, struct svc *s, uint64_t wait)
 {
 	s->deadline = wait ? m->ops->now() + wait : 0;
@@ -478,8 +492,10 @@ static void ask_to_stop(struct svc_mgr *m, struct svc *s)
 		if (m->ops->run_aux(s, d->stop_exec) < 0)
 			command = false;
 	}
-	if (!command && s->pid >= 0)
+	if (!command && s->pid >= 0) {
 		m->ops->signal(s, (unsigned)d->stop_signal);
+		s->asked = true;
+	}
 	if (!command && s->pid < 0)
 		begin_kill(m, s);
 }
@@ -487,7 +503,7 @@ static void ask_to_stop(struct svc_mgr *m, struct svc *s)
 static void begin_stop(struct svc_mgr *m, struct svc *s, enum svc_fate fate)
 {
 	s->fate = fate;
-	s->leaves = false;
+	s->leaves = s->asked = s->aux_is_stop = false;
 	m->ops->listen(s, false);
 	set_state(m, s, SVC_STOPPING);
 	set_deadline(m, s, s->def->stop_timeout);
@@ -512,6 +528,7 @@ static void launch(struct svc_mgr *m, struct svc *s)
 {
 	s->stale = false;
 	s->fate = SVC_FATE_DOWN;
+	s->deadline = 0;
 	s->started = m->ops->now();
 	s->skipped = !m->ops->condition(s);
 	if (s->skipped || s->def->type == SVC_GROUP) {
@@ -818,6 +835,16 @@ void svc_exited(struct svc_mgr *m, struct svc *s, int status)
 	}
 }
 
+static void after_command(struct svc_mgr *m, struct svc *s)
+{
+	if (s->pid < 0) {
+		begin_kill(m, s);
+		return;
+	}
+	m->ops->signal(s, (unsigned)s->def->stop_signal);
+	s->asked = true;
+}
+
 void svc_aux_exited(struct svc_mgr *m, struct svc *s, int status)
 {
 	(void)status; /* a failed stop command changes nothing: the signal follows */
@@ -827,10 +854,7 @@ void svc_aux_exited(struct svc_mgr *m, struct svc *s, int status)
 		if (!s->leaves)
 			ask_to_stop(m, s);
 	} else if (s->state == SVC_STOPPING) {
-		if (s->pid >= 0)
-			m->ops->signal(s, (unsigned)s->def->stop_signal);
-		else
-			begin_kill(m, s);
+		after_command(m, s);
 	}
 }
 
@@ -934,6 +958,53 @@ void svc_activated(struct svc_mgr *m, struct svc *s)
 		died(m, s, SVC_FATE_FAILURE);
 }
 
+/* ---- after a life before ---------------------------------------------------------------------*/
+
+static void resume_stop(struct svc_mgr *m, struct svc *s)
+{
+	if (s->leaves || s->asked)
+		return;
+	if (s->aux >= 0 && !s->aux_is_stop)
+		m->ops->kill_aux(s);
+	else if (s->aux < 0 && s->aux_is_stop)
+		after_command(m, s);
+	else if (s->aux < 0)
+		ask_to_stop(m, s);
+}
+
+/* Its fields are as they were at some moment between two steps. */
+void svc_resume_one(struct svc_mgr *m, struct svc *s)
+{
+	switch (s->state) {
+	case SVC_STARTING:
+		if (s->pid < 0 && !s->pid_wait)
+			set_state(m, s, SVC_WAITING); /* it was not started */
+		else if (s->def->type == SVC_SIMPLE)
+			come_up(m, s);
+		else if (!s->deadline)
+			set_deadline(m, s, s->def->start_timeout);
+		break;
+	case SVC_UP:
+		if (s->def->activate && s->pid < 0 && !s->timer.index)
+			m->ops->listen(s, true);
+		break;
+	case SVC_BACKOFF:
+		if (!s->timer.index)
+			m->ops->timer(s, m->ops->now());
+		break;
+	case SVC_STOPPING:
+		resume_stop(m, s);
+		break;
+	case SVC_KILLING:
+		m->ops->timer(s, m->ops->now());
+		break;
+	default:
+		break;
+	}
+	svc_queue_goal(m, s);
+	svc_queue_act(m, s);
+}
+
 /* ---- the table
  * ---------------------------------------------------------------------------------*/
 
@@ -993,6 +1064,7 @@ void svc_drain(struct svc_mgr *m)
 				m->goal_tail = NULL;
 			s->in_goal_queue = false;
 			update_goal(m, s);
+			svc_commit(m, s);
 		}
 		s = m->act_head;
 		if (!s)
@@ -1002,5 +1074,6 @@ void svc_drain(struct svc_mgr *m)
 			m->act_tail = NULL;
 		s->in_act_queue = false;
 		act(m, s);
+		svc_commit(m, s);
 	}
 }

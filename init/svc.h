@@ -67,6 +67,7 @@ struct svc {
 	bool listening, pid_wait, aux_is_stop, ended;
 	bool stuck;  /* KILL has not ended it for SVC_STUCK: nobody waits for it any more */
 	bool leaves; /* said STOPPING=1: goes by itself, its exit status counts */
+	bool asked;  /* while stopping: the signal is out */
 	bool in_goal_queue, in_act_queue;
 	uint16_t pulls; /* services with a goal that require or want this one */
 	struct svc *next_goal, *next_act;
@@ -82,6 +83,8 @@ struct svc {
 	uint32_t restarts, streak, total_restarts;
 	char why[120]; /* reason of the last failure, "" */
 	char status[80];
+
+	uint16_t record; /* in the kept state (state.c), + 1; 0: none */
 
 	/* Owned by the world (init_main): */
 	struct loop_timer timer;
@@ -110,6 +113,9 @@ struct svc_ops {
 	bool (*condition)(struct svc *s);
 	void (*gone)(struct svc *s); /* no process is left */
 	void (*changed)(struct svc *s, enum svc_state old);
+	/* May be NULL: */
+	void (*commit)(struct svc *s); /* everything about s is consistent: keep it */
+	void (*switching)(bool done);  /* m->pending is about to take over; or has done so */
 };
 
 struct svc_mgr {
@@ -154,6 +160,12 @@ void svc_timeout(struct svc_mgr *m, struct svc *s);
 void svc_activated(struct svc_mgr *m, struct svc *s);
 
 void svc_settle(struct svc_mgr *m);
+
+/* Keep those that a request has changed, before it counts as done. */
+void svc_commit_queued(struct svc_mgr *m);
+/* All services were filled with what a life before kept: what it was doing is done, or begun again.
+ * switching: it was between two sets, pending is the next. */
+void svc_resume(struct svc_mgr *m, bool switching);
 /* Has processes or will have without being asked again. */
 bool svc_is_active(const struct svc *s);
 /* No service is on its way anywhere (a back-off and a stuck one count as settled). */

@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <sys/ioctl.h>
 
+#include "init/inherit.h"
+#include "init/state.h"
 #include "lib/fd.h"
 #include "lib/log.h"
 #include "lib/size.h"
@@ -18,6 +20,12 @@ static struct {
 	uint64_t timeout; /* asked for; 0: none */
 	bool told;	  /* that there is none */
 } w = { .fd = -1 };
+
+void watchdog_init(void)
+{
+	if (state_keep(STATE_WATCHDOG, &w, sizeof(w)))
+		w.fd = inherit_take(w.fd, S_IFCHR);
+}
 
 /* Drivers take what they can and say what they took; one that cannot be told keeps its own. */
 static void set_time(uint64_t timeout)

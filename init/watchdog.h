@@ -14,6 +14,8 @@
 #define WATCHDOG_SET _IOWR('W', 6, int)
 #define WATCHDOG_GET _IOR('W', 7, int)
 
+/* Take over that of a life before. */
+void watchdog_init(void);
 /* It bites after so long without a word, in ns; 0: it is told to stop, and closed. Opens the device
  * when it is not open. */
 void watchdog_set(uint64_t timeout);

@@ -6,16 +6,21 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 
 #include "init/cgroup.h"
 #include "init/child.h"
 #include "init/control.h"
+#include "init/crash.h"
 #include "init/early.h"
 #include "init/gate.h"
+#include "init/inherit.h"
 #include "init/logs.h"
 #include "init/notify.h"
 #include "init/ops.h"
 #include "init/reap.h"
+#include "init/rescue-shell.h"
+#include "init/state.h"
 #include "init/watchdog.h"
 #include "lib/fd.h"
 #include "lib/log.h"
@@ -28,6 +33,15 @@ static struct {
 	struct loop_timer gate_timer, watchdog_timer;
 	struct gate gate;
 	char notify_path[108];
+	/* As world and manager have it, for a next life. */
+	struct {
+		int set, next; /* texts of the sets */
+		bool switching, booted, trial;
+		uint32_t shutdown;
+		uint64_t start;
+		int load_error;
+		char load_culprit[LIMIT_SVC_NAME + 1];
+	} kept;
 } st;
 
 /* ---- a boot on trial; the hardware watchdog --------------------------------------------------*/
@@ -54,7 +68,8 @@ static void on_gate_timer(struct loop_timer *t)
 
 static void start_gate(void)
 {
-	gate_init(&st.gate, &world.mgr.set->init, world.trial, loop_now());
+	if (!state_keep(STATE_GATE, &st.gate, sizeof(st.gate)))
+		gate_init(&st.gate, &world.mgr.set->init, world.trial, loop_now());
 	st.gate_timer.fn = on_gate_timer;
 	if (st.gate.deadline)
 		(void)loop_arm(world.loop, &st.gate_timer, st.gate.deadline);
@@ -80,7 +95,119 @@ static void set_watchdog(void)
 
 int world_read_set(const char *path, struct svc_set **ret, struct err *e)
 {
-	return svc_set_load(path, ret, e);
+	auto_str struct str text = STR_INIT;
+	int r = svc_set_read(path, &text, e);
+
+	if (r == 0)
+		r = svc_set_parse(str_slice(&text), path, ret, e);
+	if (r < 0)
+		return r;
+	(*ret)->text_fd = state_text_new(path, str_slice(&text));
+	if ((*ret)->text_fd < 0) {
+		r = (*ret)->text_fd;
+		(*ret)->text_fd = -1;
+		log_warn("state: no copy of the set why=\"%s\"", strerror(-r));
+	}
+	return 0;
+}
+
+/* ---- for a next life -------------------------------------------------------------------------*/
+
+static int text_of(const struct svc_set *set)
+{
+	return set ? set->text_fd : -1;
+}
+
+void world_commit(void)
+{
+	st.kept.set = text_of(world.mgr.set);
+	st.kept.next = text_of(world.mgr.pending);
+	st.kept.booted = world.booted;
+	st.kept.trial = world.trial;
+	st.kept.shutdown = (uint32_t)world.shutdown;
+	st.kept.start = world.start;
+	st.kept.load_error = world.mgr.load_error;
+	memcpy(st.kept.load_culprit, world.mgr.load_culprit, sizeof(st.kept.load_culprit));
+	state_commit();
+}
+
+void world_switching(bool done)
+{
+	st.kept.switching = !done;
+	world_commit();
+}
+
+static int read_kept(int fd, char *path, size_t size, struct svc_set **ret)
+{
+	auto_str struct str buf = STR_INIT;
+	struct slice name, text;
+	struct err e = ERR_INIT;
+	int own = inherit_take(fd, S_IFREG);
+	int r = state_text_read(own, &buf, &name, &text);
+
+	if (r == 0)
+		snprintf(path, size, "%.*s", (int)name.n, name.p);
+	if (r == 0)
+		r = svc_set_parse(text, path, ret, &e);
+	if (r == 0)
+		(*ret)->text_fd = fd_take(&own);
+	fd_close(&own);
+	return r;
+}
+
+int world_recall(struct svc_set **ret_set, struct svc_set **ret_next, bool *ret_switching)
+{
+	*ret_next = NULL;
+	if (!state_keep(STATE_WORLD, &st.kept, sizeof(st.kept)) || st.kept.shutdown >= SHUT_MAX)
+		return -ENOENT;
+	world.booted = st.kept.booted;
+	world.trial = st.kept.trial;
+	world.shutdown = (enum shutdown)st.kept.shutdown;
+	world.start = st.kept.start;
+	world.mgr.load_error = st.kept.load_error;
+	int r = read_kept(st.kept.set, world.set_buf, sizeof(world.set_buf), ret_set);
+	if (r < 0)
+		return r;
+	world.set_path = world.set_buf;
+	if (st.kept.next >= 0 &&
+	    read_kept(st.kept.next, world.next_path, sizeof(world.next_path), ret_next) < 0)
+		log_warn("adopt: the load that was under way is lost");
+	*ret_switching = st.kept.switching;
+	st.kept.switching = false;
+	return 0;
+}
+
+int world_reexec(const char *path, struct err *e)
+{
+	struct stat sb;
+	auto_fd int fd = path[0] ? open(path, O_PATH | O_CLOEXEC) : -1;
+
+	if (world.shutdown)
+		return err_set(e, -ESHUTDOWN, "the machine is shutting down");
+	if (path[0] && (fd < 0 || fstat(fd, &sb) < 0))
+		return err_sys(e, "%s", path);
+	if (path[0] && (!S_ISREG(sb.st_mode) || !(sb.st_mode & 0111)))
+		return err_set(e, -EACCES, "%s is no program", path);
+	if (state_fd() < 0)
+		return err_set(e, -ENOMEM, "there was no memory to keep the state in");
+	fd_close(&world.next_exe);
+	world.next_exe = fd_take(&fd);
+	world.reexec = true;
+	world.reexec_error = 0;
+	return 0;
+}
+
+/* Everything is settled as far as it can be, and kept. Returns only when it failed. */
+static void reexec(void)
+{
+	int exe = world.next_exe >= 0 ? world.next_exe : world.exe;
+
+	log_info("init: executes itself again");
+	world.reexec = false;
+	world.reexec_error = crash_exec(exe);
+	log_error("init: cannot execute itself again why=\"%s\"", strerror(-world.reexec_error));
+	fd_close(&world.next_exe);
+	control_turn();
 }
 
 int world_load(const char *path, struct svc_set *next)
@@ -151,7 +278,10 @@ int world_init(struct svc_set *set, const char *run_dir, struct err *e)
 	int r = loop_new(LIMIT_SVC_COUNT * 2 + 16, &world.loop);
 
 	world.run_dir = run_dir;
-	world.start = loop_now();
+	if (!state_adopts()) {
+		(void)state_keep(STATE_WORLD, &st.kept, sizeof(st.kept));
+		world.start = loop_now();
+	}
 	world.pid1 = getpid() == 1;
 	if (r == 0)
 		r = block_signals();
@@ -163,10 +293,13 @@ int world_init(struct svc_set *set, const char *run_dir, struct err *e)
 	if (r < 0)
 		return r;
 	snprintf(st.notify_path, sizeof(st.notify_path), "%.90s/notify", run_dir);
-	r = child_init(st.notify_path);
+	r = child_init(st.notify_path, state_cell());
 	if (r < 0)
 		return err_num(e, r, "shared page");
 	cgroup_init();
+	logs_init();
+	watchdog_init();
+	rescue_init();
 	r = svc_mgr_init(&world.mgr, set, &world_ops);
 	if (r < 0)
 		return err_num(e, r, "service table");
@@ -195,6 +328,8 @@ void world_run(void)
 	set_watchdog();
 	logs_start();
 	start_gate();
+	shutdown_init();
+	world_commit();
 	reap_soon(); /* children from before the signals were blocked */
 	for (;;) {
 		bool loading = world.mgr.pending != NULL;
@@ -205,6 +340,9 @@ void world_run(void)
 		look_booted();
 		look_gate();
 		control_turn();
+		world_commit();
+		if (world.reexec)
+			reexec();
 		if (shutdown_is_due())
 			shutdown_finish();
 		int r = loop_turn(world.loop, reap_is_due() ? 0 : UINT64_MAX);

@@ -26,6 +26,9 @@ struct world {
 	bool trial; /* a boot that counts: what cannot go on reboots, nobody is asked */
 	enum shutdown shutdown;
 	uint64_t start;
+	bool reexec;	  /* at the end of this turn */
+	int next_exe;	  /* owned; of it; -1: this binary again */
+	int reexec_error; /* why the last one did not happen; 0 */
 };
 
 extern struct world world;
@@ -35,6 +38,16 @@ int world_init(struct svc_set *set, const char *run_dir, struct err *e);
 /* From here on nothing exits before the end of the shutdown. */
 void world_run(void);
 
+/* Keep what world and manager know of the whole (state.h). */
+void world_commit(void);
+/* Step of struct svc_ops. */
+void world_switching(bool done);
+/* Fill world from a life before; the two sets that it had, next NULL: no load was under way. Owned
+ * by the caller. -errno: there is nothing to be trusted. */
+int world_recall(struct svc_set **ret_set, struct svc_set **ret_next, bool *ret_switching);
+
 /* Requests of the control socket. */
+/* Execute path, "": the same again, when the turn is over. */
+int world_reexec(const char *path, struct err *e);
 int world_read_set(const char *path, struct svc_set **ret, struct err *e);
 int world_load(const char *path, struct svc_set *next); /* owns next */
