@@ -108,9 +108,11 @@ while i < ROUNDS or (cut <= ROUNDS // 3 and i < 6 * ROUNDS):
     deadline = time.monotonic() + rnd.uniform(0.02, 1) * span
     while p.poll() is None and time.monotonic() < deadline:
         time.sleep(0.001)
-    victims = below(p.pid) if p.poll() is None else []
+    running = p.poll() is None
+    victims = below(p.pid) if running else []
     cut += bool(victims)
-    span *= 1 if victims else 0.7  # too late: it was slower when it was measured
+    if not victims:  # too late, as it was slower when it was measured, or too early, as it is slower now
+        span *= 1.4 if running else 0.7
     if what == "daemon":
         victims = victims[:1]
     elif what == "one" and len(victims) > 1:
