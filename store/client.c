@@ -741,6 +741,7 @@ int store_build(struct store_conn *c, const char *const *things, size_t n, struc
 {
 	struct progress_opts po = { .quiet = c->opts.quiet,
 				    .verbose = c->opts.verbose,
+				    .raw = c->opts.raw,
 				    .root = c->root };
 	int r = begin(c, OP_BUILD_PATHS, e);
 	if (r)

@@ -151,7 +151,7 @@ static int open_both(const struct offload_job *j, struct arena *a, struct conns 
 				    .max_jobs = 1,
 				    .timeout = j->s->timeout,
 				    .max_silent = j->s->max_silent,
-				    .verbose = true };
+				    .raw = true };
 	int r = write_known(j, a, &there, e);
 	if (!r)
 		r = store_open(&there, &c->there, e);

@@ -400,6 +400,10 @@ void progress_text(struct progress *p, struct slice text)
 		struct slice head, rest = text;
 		if (!slice_cut(&rest, '\n', &head))
 			return;
+		if (p->o.raw) {
+			(void)fd_write_full(2, rest.p, rest.n); /* as in put() */
+			return;
+		}
 		(void)word(&head);
 		(void)word(&head);
 		struct job *j = find_pid(p, number(word(&head)));
@@ -409,10 +413,10 @@ void progress_text(struct progress *p, struct slice text)
 	}
 	struct slice rest = text, line;
 	while (slice_cut(&rest, '\n', &line)) {
-		if (slice_starts(line, "@ "))
-			trace_line(p, line);
-		else
+		if (!slice_starts(line, "@ "))
 			remark(p, line);
+		else if (!p->o.raw)
+			trace_line(p, line);
 	}
 }
 

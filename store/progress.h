@@ -17,6 +17,7 @@ struct progress_opts {
 	const char *root; /* put before log paths; borrowed */
 	const char *what; /* shown on a terminal while nothing is built; borrowed; NULL: nothing */
 	bool mute;	  /* messages are not for a person */
+	bool raw;	  /* what builders print, as it is, and remarks, but no report of them */
 };
 
 struct progress *progress_new(const struct progress_opts *o); /* NULL: no memory */

@@ -171,6 +171,7 @@ struct store_opts {
 	uint64_t max_jobs, cores; /* 0: default (number of processors; all) */
 	bool keep_failed, keep_going, check, repair;
 	bool quiet, verbose;	      /* progress: none, builder output */
+	bool raw;		      /* builder output as it is, in place of progress */
 	uint64_t timeout, max_silent; /* seconds; 0: none */
 	bool fallback, no_substitutes;
 	const char *substitute_urls; /* NULL: those of the daemon */

@@ -59,6 +59,7 @@ high=$(cat out)
 result "was made on the machine that takes it" "$(at "$one" "$high" && ! at "$two" "$high"; echo $?)" err
 result "what it said is seen" "$(has err "built here"; echo $?)" err
 low=$(cat "$here$high")
+result "and is its log here" "$([ "$("$CAIRN" store log --root "$here" "$high" 2>err)" = "built here" ]; echo $?)" err
 result "references are found" "$([ "$("$CAIRN" store query --root "$here" --references "$high")" = "$low" ]; echo $?)" out
 result "results are as if made here" \
 	"$("$CAIRN" store verify --root "$here" 2>err && [ "$(stat -c '%a %Y %U' "$here$low" "$here$low/x" | tr '\n' ' ')" = "555 1 $(id -un) 444 1 $(id -un) " ]; echo $?)" err
