@@ -183,7 +183,8 @@ int init_client_action(enum init_action what, const char *name, bool wait, struc
 	static const enum ctl_op op[INIT_ACTION_MAX] = { [INIT_START] = CTL_START,
 							 [INIT_STOP] = CTL_STOP,
 							 [INIT_RESTART] = CTL_RESTART,
-							 [INIT_RELOAD] = CTL_RELOAD };
+							 [INIT_RELOAD] = CTL_RELOAD,
+							 [INIT_TRIGGER] = CTL_TRIGGER };
 
 	return ask(&(struct request){ .op = op[what], .flags = wait ? CTL_WAIT : 0, .name = name },
 		   e);

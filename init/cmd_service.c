@@ -270,6 +270,11 @@ static int run_reload(struct cmd_env *env, struct err *e)
 	return run_action(env, INIT_RELOAD, e);
 }
 
+static int run_trigger(struct cmd_env *env, struct err *e)
+{
+	return run_action(env, INIT_TRIGGER, e);
+}
+
 /* ---- load, check -----------------------------------------------------------------------------*/
 
 struct load_ctx {
@@ -641,9 +646,20 @@ static const struct cmd cmd_stop = {
 	.run = run_stop,
 };
 
+static const struct cmd cmd_trigger = {
+	.name = "trigger",
+	.synopsis = "SERVICE...",
+	.summary = "run timed services now, whatever their times are",
+	CMD_OPTS(action_opts),
+	.context_size = sizeof(struct action_ctx),
+	.min_args = 1,
+	.max_args = SIZE_MAX,
+	.run = run_trigger,
+};
+
 static const struct cmd *const service_subs[] = {
-	&cmd_check,  &cmd_compare, &cmd_list,  &cmd_load,   &cmd_log,  &cmd_reexec,
-	&cmd_reload, &cmd_restart, &cmd_start, &cmd_status, &cmd_stop, NULL,
+	&cmd_check,   &cmd_compare, &cmd_list,	 &cmd_load, &cmd_log,	  &cmd_reexec, &cmd_reload,
+	&cmd_restart, &cmd_start,   &cmd_status, &cmd_stop, &cmd_trigger, NULL,
 };
 
 const struct cmd init_cmd_service = {

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 
 #include "init/inherit.h"
 #include "init/proto.h"
@@ -112,6 +113,23 @@ static void end(struct client *c, int code, const char *message)
 		drop(c); /* it does not read its answers */
 }
 
+/* What a service says of itself; a timed one that rests says when it runs next. */
+static void put_status(const struct svc *s)
+{
+	char text[80];
+	struct timespec now;
+	struct tm tm;
+	uint64_t wait = s->due > loop_now() ? s->due - loop_now() : 0;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	time_t next = now.tv_sec + (time_t)((wait + (uint64_t)now.tv_nsec) / 1000000000);
+	if (s->status[0] || !s->due || !localtime_r(&next, &tm) ||
+	    strftime(text, sizeof(text), "next run %Y-%m-%d %H:%M:%S %z", &tm) == 0)
+		wr_cstr(&ctl.out, s->status);
+	else
+		wr_cstr(&ctl.out, text);
+}
+
 static void put_row(const struct svc *s)
 {
 	const struct svc_def *d = s->def;
@@ -128,7 +146,7 @@ static void put_row(const struct svc *s)
 	wr_cstr(&ctl.out, types[d->type]);
 	wr_cstr(&ctl.out, svc_state_names[s->state]);
 	wr_cstr(&ctl.out, s->why);
-	wr_cstr(&ctl.out, s->status);
+	put_status(s);
 	snprintf(text, sizeof(text), "%.200s", d->description ? d->description : "");
 	wr_cstr(&ctl.out, text);
 	text[0] = '\0';
@@ -216,10 +234,11 @@ static int send_plan(struct client *c, const struct svc_set *next)
 
 static const char *refusal(int r)
 {
-	return r == -ESHUTDOWN ? "the machine is shutting down"
-	       : r == -EBUSY   ? "a load is under way"
-	       : r == -ENODATA ? "it has no process to reload"
-			       : strerror(-r);
+	return r == -ESHUTDOWN	? "the machine is shutting down"
+	       : r == -EBUSY	? "a load is under way"
+	       : r == -ENODATA	? "it has no process for that, or is not up"
+	       : r == -EALREADY ? "it runs"
+				: strerror(-r);
 }
 
 static void do_load(struct client *c, const char *path, bool dry_run, bool wait)
@@ -288,11 +307,15 @@ static void do_service(struct client *c, struct slice name, bool wait)
 	case CTL_RESTART:
 		r = svc_restart(&world.mgr, s);
 		break;
+	case CTL_TRIGGER:
+		r = svc_trigger(&world.mgr, s);
+		break;
 	default:
 		r = svc_reload(&world.mgr, s);
 		break;
 	}
-	bool has_result = c->op == CTL_START || c->op == CTL_STOP || c->op == CTL_RESTART;
+	bool has_result = c->op == CTL_START || c->op == CTL_STOP || c->op == CTL_RESTART ||
+			  c->op == CTL_TRIGGER;
 	if (r == 0 && wait && has_result) {
 		c->waiting = true;
 		return;
@@ -575,8 +598,11 @@ static void answer(struct client *c)
 		end(c, -ERR_NOTFOUND, "the service was removed");
 	} else if (c->op != CTL_STOP && world.shutdown) {
 		end(c, -ESHUTDOWN, "the machine is shutting down");
-	} else if (!svc_is_settled(s)) {
+	} else if (!svc_is_settled(s) ||
+		   (c->op == CTL_TRIGGER && s->state == SVC_UP && s->pid >= 0)) {
 		return;
+	} else if (c->op == CTL_TRIGGER && s->why[0]) {
+		end(c, -ECANCELED, s->why);
 	} else if ((c->op == CTL_STOP && !s->stuck) || s->state == SVC_UP ||
 		   (s->state == SVC_DONE && !s->why[0])) {
 		end(c, 0, "");

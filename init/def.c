@@ -308,6 +308,27 @@ static int limit_value(struct slice v, uint64_t *ret)
 	return text_size(v, ret);
 }
 
+static int parse_calendar(struct conf_ctx *c, struct slice v, void *place)
+{
+	struct svc_def *d = c->object;
+	size_t n = d->ncalendars;
+
+	(void)place; /* the array beside it */
+	if (n == LIMIT_SVC_CALENDAR)
+		return conf_error(c, "calendar: more than %d", LIMIT_SVC_CALENDAR);
+	struct calendar *all = arena_array(c->arena, n + 1, sizeof(*all));
+	if (!all)
+		return conf_error(c, "out of memory");
+	if (n)
+		memcpy(all, d->calendars, n * sizeof(*all));
+	const char *bad = calendar_parse(v, &all[n]);
+	if (bad)
+		return conf_error(c, "calendar: '%.*s': %s", (int)v.n, v.p, bad);
+	d->calendars = all;
+	d->ncalendars = n + 1;
+	return 0;
+}
+
 static int parse_limit(struct conf_ctx *c, struct slice v, void *place)
 {
 	static const struct {
@@ -422,6 +443,8 @@ const struct conf_key svc_keys[] = {
 	{ "after", parse_list, AT(after), NULL, "start after these", true },
 	{ "before", parse_list, AT(before), NULL, "start before these", true },
 	{ "binds", parse_list, AT(binds), NULL, "must be up, and its end is the end", true },
+	{ "calendar", parse_calendar, 0, NULL, "runs at these times", true },
+	{ "catch-up", conf_parse_bool, AT(catch_up), "no", "make up for missed runs", false },
 	{ "cgroup", conf_parse_bool, AT(cgroup.use), "yes", "a control group of its own", false },
 	{ "condition", parse_conditions, AT(conditions), NULL, "run only when these hold", true },
 	{ "conflicts", parse_list, AT(conflicts), NULL, "never together with these", true },
@@ -433,7 +456,9 @@ const struct conf_key svc_keys[] = {
 	{ "description", conf_parse_str, AT(description), NULL, "one line", false },
 	{ "enabled", conf_parse_bool, AT(enabled), "yes", "start at boot", false },
 	{ "environment", parse_environment, AT(environment), NULL, "variables", true },
+	{ "every", conf_parse_duration, AT(every), "0", "runs so often", false },
 	{ "exec", parse_command, AT(exec), NULL, "program and arguments", false },
+	{ "first-run", conf_parse_duration, AT(first_run), NULL, "after it came up", false },
 	{ "gate", conf_parse_str, AT(gate), NULL, "what a boot on trial must bring up", false },
 	{ "gate-timeout", conf_parse_duration, AT(gate_timeout), "5min", "until it is up", false },
 	{ "group", conf_parse_str, AT(group), NULL, "group", false },
@@ -456,6 +481,7 @@ const struct conf_key svc_keys[] = {
 	{ "output", parse_output, AT(output), "log", "where 1 and 2 go", false },
 	{ "pid-file", parse_path, AT(pid_file), NULL, "of a forking daemon", false },
 	{ "pids-max", conf_parse_u64, AT(cgroup.pids_max), NULL, "number of tasks", false },
+	{ "random-delay", conf_parse_duration, AT(random_delay), "0", "at most", false },
 	{ "reload-exec", parse_command, AT(reload_exec), NULL, "reload command", false },
 	{ "reload-signal", parse_signal, AT(reload_signal), "HUP", "reload signal", false },
 	{ "remain", conf_parse_bool, AT(remain), "yes", "oneshot stays up", false },
@@ -466,9 +492,12 @@ const struct conf_key svc_keys[] = {
 	{ "restart-delay-max", conf_parse_duration, AT(restart_delay_max), "30s", "most", false },
 	{ "restart-limit", conf_parse_u64, AT(restart_limit), "10", "restarts allowed", false },
 	{ "restart-window", conf_parse_duration, AT(restart_window), "60s", "within", false },
+	{ "run-timeout", conf_parse_duration, AT(run_timeout), "0", "of a timed run", false },
 	{ "shutdown-timeout", conf_parse_duration, AT(shutdown_timeout), "90s", "bound", false },
 	{ "smooth-recovery", conf_parse_bool, AT(smooth), "no", "restart alone", false },
 	{ "start-timeout", conf_parse_duration, AT(start_timeout), "60s", "until up", false },
+	{ "state-directory", parse_path, AT(state_directory), "/var/lib/cairn/services",
+	  "what outlives a boot", false },
 	{ "stop-exec", parse_command, AT(stop_exec), NULL, "stop command", false },
 	{ "stop-scope", parse_scope, AT(scope_main), "all", "whom to kill", false },
 	{ "stop-signal", parse_signal, AT(stop_signal), "TERM", "stop signal", false },
@@ -491,6 +520,8 @@ void svc_def_defaults(struct svc_def *d)
 		.shutdown_timeout = 90 * SECOND,
 		.gate_timeout = 300 * SECOND,
 		.log_directory = "/var/log/cairn",
+		.state_directory = "/var/lib/cairn/services",
+		.first_run = UINT64_MAX,
 		.reload_signal = SIGHUP,
 		.stop_signal = SIGTERM,
 		.enabled = true,

@@ -50,7 +50,14 @@ struct init_info {
 /* change: "start" "stop" "restart" "later" "keep" */
 typedef int init_change_fn(void *arg, const char *name, const char *change);
 
-enum init_action { INIT_START, INIT_STOP, INIT_RESTART, INIT_RELOAD, INIT_ACTION_MAX };
+enum init_action {
+	INIT_START,
+	INIT_STOP,
+	INIT_RESTART,
+	INIT_RELOAD,
+	INIT_TRIGGER, /* run a timed one now; waits for the end of the run */
+	INIT_ACTION_MAX
+};
 
 /* A cairn-init answers on the socket. */
 bool init_client_running(void);

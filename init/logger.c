@@ -253,6 +253,23 @@ static void take_stream(const uint8_t *msg, size_t n, int fd)
 	(void)loop_add(lg.loop, &s->src, fd, EPOLLIN);
 }
 
+/* The time of a timed service's last run, for the next boot. */
+static void take_stamp(const uint8_t *msg, size_t n)
+{
+	struct rd r = rd_of(msg, n);
+	struct slice path = rd_str(&r, LIMIT_PATH);
+	uint64_t seconds = rd_u64(&r);
+	char text[32], name[PATH_MAX];
+	int len = snprintf(text, sizeof(text), "%llu\n", (unsigned long long)seconds);
+
+	if (rd_done(&r) < 0)
+		return;
+	snprintf(name, sizeof(name), "%.*s", (int)path.n, path.p);
+	make_directory(name);
+	(void)file_write_atomic(AT_FDCWD, name, text, (size_t)len, 0644,
+				NULL); /* the next one is */
+}
+
 static void on_control(struct loop_fd *src, uint32_t events)
 {
 	uint8_t msg[MSG_MAX];
@@ -275,7 +292,10 @@ static void on_control(struct loop_fd *src, uint32_t events)
 	struct cmsghdr *h = CMSG_FIRSTHDR(&m);
 	if (h && h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_RIGHTS)
 		memcpy(&fd, CMSG_DATA(h), sizeof(fd));
-	take_stream(msg, (size_t)n, fd);
+	if (fd < 0)
+		take_stamp(msg, (size_t)n);
+	else
+		take_stream(msg, (size_t)n, fd);
 }
 
 int logger_main(void)
@@ -306,6 +326,17 @@ int logger_main(void)
 }
 
 /* ---- the side of PID 1 -----------------------------------------------------------------------*/
+
+int logger_stamp(int sock, const char *path, uint64_t seconds)
+{
+	auto_str struct str msg = STR_INIT;
+
+	wr_cstr(&msg, path);
+	wr_u64(&msg, seconds);
+	if (str_err(&msg))
+		return str_err(&msg);
+	return send(sock, msg.buf, msg.len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
 
 int logger_send(int sock, const struct log_stream *s, int read_end)
 {

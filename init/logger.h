@@ -19,5 +19,7 @@ struct log_stream {
 	uint64_t size, keep;
 };
 
+/* Have path written with a time in seconds, in one step; missing directories are made. As below. */
+int logger_stamp(int sock, const char *path, uint64_t seconds);
 /* Send a stream and the read end of its pipe over sock. 0 or -errno (-EAGAIN: later). */
 int logger_send(int sock, const struct log_stream *s, int read_end);

@@ -121,6 +121,14 @@ bool logs_ended(pid_t pid)
 	return true;
 }
 
+void logs_stamp(const char *path, uint64_t seconds)
+{
+	int r = st.sock < 0 ? -EAGAIN : logger_stamp(st.sock, path, seconds);
+
+	if (r < 0)
+		log_warn("stamp: not written path=%s why=\"%s\"", path, strerror(-r));
+}
+
 int logs_end(struct svc *s)
 {
 	int p[2];

@@ -17,6 +17,8 @@ void logs_start(void);
 /* The end of the pipe of s that a process of it writes to; made once, kept over its restarts. Owned
  * by s. -1: there is none, output is lost (a message said so). */
 int logs_end(struct svc *s);
+/* Have the logger write a stamp (logger.h); lost, with a message, while there is no logger. */
+void logs_stamp(const char *path, uint64_t seconds);
 /* Settings may have changed with a set: tell the logger about all streams again. */
 void logs_resend(void);
 /* A child has ended: was it the logger? Then another one is started, at once or soon. */

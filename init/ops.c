@@ -15,6 +15,7 @@
 #include "init/reap.h"
 #include "init/rescue-shell.h"
 #include "init/state.h"
+#include "init/timing.h"
 #include "init/world.h"
 #include "lib/fd.h"
 #include "lib/log.h"
@@ -464,6 +465,8 @@ const struct svc_ops world_ops = {
 	.open_sockets = op_open_sockets,
 	.listen = op_listen,
 	.condition = op_condition,
+	.next_run = timing_next_run,
+	.run_begins = timing_run_begins,
 	.gone = op_gone,
 	.changed = op_changed,
 	.commit = state_commit_svc,

@@ -22,6 +22,7 @@ enum ctl_op {
 	CTL_SHUTDOWN, /* name: reboot poweroff halt */
 	CTL_INFO,
 	CTL_REEXEC,
+	CTL_TRIGGER, /* run a timed service now */
 	CTL_OP_MAX
 };
 

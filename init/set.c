@@ -113,13 +113,14 @@ static int check_section_keys(const struct svc_set *set, unsigned init_line, con
 	if (i->exec || i->stop_exec || i->reload_exec || i->requires.n || i->wants.n ||
 	    i->binds.n || i->milestones.n || i->smooth || i->after.n || i->before.n ||
 	    i->conflicts.n || i->conditions.n || i->user || i->group || i->groups_given ||
-	    i->nlisten || i->nlimits || i->type || i->activate)
+	    i->nlisten || i->nlimits || i->type || i->activate || i->ncalendars || i->every)
 		return FAIL(&fresh, "a key of [service] stands in [init]");
 	for (size_t k = 0; k < set->n; k++) {
 		const struct svc_def *d = set->v[k];
 		if (d->hostname || d->rescue || d->ctrl_alt_del || d->gate || d->watchdog ||
 		    d->gate_timeout != fresh.gate_timeout ||
 		    d->shutdown_timeout != fresh.shutdown_timeout ||
+		    strcmp(d->state_directory, fresh.state_directory) != 0 ||
 		    strcmp(d->log_directory, fresh.log_directory) != 0)
 			return FAIL(d, "service '%s': a key of [init] stands here", d->name);
 	}
@@ -143,8 +144,38 @@ static int check_gate(const struct svc_set *set, unsigned init_line, const char 
 	return 0;
 }
 
+static int check_timed(struct svc_def *d, const char *file, struct err *e)
+{
+	bool unused =
+		d->catch_up || d->random_delay || d->run_timeout || d->first_run != UINT64_MAX;
+
+	d->timed = d->every || d->ncalendars;
+	if (!d->timed)
+		return unused ? FAIL(d,
+				     "service '%s': a key of timed services, but neither "
+				     "calendar nor every",
+				     d->name)
+			      : 0;
+	if (d->type != SVC_SIMPLE && d->type != SVC_ONESHOT)
+		return FAIL(d, "service '%s': a timed service is simple or oneshot", d->name);
+	if (d->activate)
+		return FAIL(d, "service '%s': it starts by time or by connection, not both",
+			    d->name);
+	if (d->restart == SVC_ALWAYS)
+		return FAIL(d, "service '%s': a timed service cannot restart always", d->name);
+	if (d->restart == SVC_RESTART_DEFAULT)
+		d->restart = SVC_NEVER;
+	if (d->first_run == UINT64_MAX)
+		d->first_run = d->every;
+	return 0;
+}
+
 static int check_service(struct svc_def *d, const char *file, struct err *e)
 {
+	int r = check_timed(d, file, e);
+
+	if (r < 0)
+		return r;
 	if (d->type == SVC_GROUP && d->exec)
 		return FAIL(d, "service '%s': a group has no exec", d->name);
 	if (d->type != SVC_GROUP && !d->exec)

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "init/calendar.h"
 #include "init/limits.h"
 #include "lib/arena.h"
 #include "lib/err.h"
@@ -51,7 +52,7 @@ struct svc_def {
 	uint64_t id[2]; /* identity of the definition */
 
 	/* [init] */
-	const char *hostname, *log_directory;
+	const char *hostname, *log_directory, *state_directory;
 	uint64_t shutdown_timeout;
 	enum svc_cad ctrl_alt_del;
 	const char *const *rescue;
@@ -73,6 +74,12 @@ struct svc_def {
 	uint8_t success[32]; /* bit set of exit codes */
 	uint64_t restart_delay, restart_delay_max, restart_limit, restart_window; /* ns */
 	uint64_t start_timeout, stop_timeout;
+
+	/* Timed: runs when its time comes. */
+	bool timed, catch_up;
+	const struct calendar *calendars;
+	size_t ncalendars;
+	uint64_t every, first_run, random_delay, run_timeout; /* ns */
 
 	const char *user, *group;
 	struct svc_list groups;

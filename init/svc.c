@@ -98,6 +98,8 @@ static void set_state(struct svc_mgr *m, struct svc *s, enum svc_state state)
 		s->broken = false;
 	if (state != SVC_KILLING)
 		s->stuck = false;
+	if (state != SVC_UP)
+		s->due = 0;
 	s->recovers &= state == SVC_KILLING || state == SVC_BACKOFF || state == SVC_WAITING ||
 		       state == SVC_STARTING;
 	queue_neighbours(m, s);
@@ -386,6 +388,15 @@ static bool may_restart(struct svc_mgr *m, struct svc *s, uint64_t *ret_wait)
 	return true;
 }
 
+/* A timed service without a process: up until its time comes. What the last run failed of stays
+ * to be seen. */
+static void rest_until_due(struct svc_mgr *m, struct svc *s)
+{
+	set_state(m, s, SVC_UP);
+	s->due = s->deadline = m->ops->next_run(s);
+	m->ops->timer(s, s->due);
+}
+
 static void try_again(struct svc_mgr *m, struct svc *s)
 {
 	uint64_t wait = 0;
@@ -394,9 +405,16 @@ static void try_again(struct svc_mgr *m, struct svc *s)
 		s->bounce = false;
 		set_state(m, s, SVC_DOWN);
 	} else if (!may_restart(m, s, &wait)) {
+		if (s->def->timed) {
+			rest_until_due(m, s);
+			return;
+		}
 		char why[sizeof(s->why)];
 		snprintf(why, sizeof(why), "restart limit reached; last: %.80s", s->why);
 		fail(m, s, why);
+	} else if (s->def->timed) {
+		set_deadline(m, s, wait ? wait : MS);
+		set_state(m, s, SVC_UP);
 	} else if (s->def->activate) {
 		set_deadline(m, s, wait);
 		set_state(m, s, SVC_UP);
@@ -421,6 +439,12 @@ static void listen_later(struct svc_mgr *m, struct svc *s)
 		m->ops->listen(s, true);
 }
 
+static void finish_run(struct svc_mgr *m, struct svc *s)
+{
+	svc_rest(s);
+	rest_until_due(m, s);
+}
+
 /* The last process is gone: go by the fate. */
 static void finish(struct svc_mgr *m, struct svc *s)
 {
@@ -438,10 +462,14 @@ static void finish(struct svc_mgr *m, struct svc *s)
 	} else if (fate == SVC_FATE_SUCCESS) {
 		if (d->activate)
 			listen_later(m, s);
+		else if (d->timed)
+			finish_run(m, s);
 		else if (d->restart == SVC_ALWAYS)
 			try_again(m, s);
 		else
 			set_state(m, s, SVC_DONE);
+	} else if (d->timed && d->restart == SVC_NEVER) {
+		rest_until_due(m, s);
 	} else if (d->restart == SVC_NEVER) {
 		fail(m, s, NULL);
 	} else {
@@ -530,7 +558,7 @@ static void launch(struct svc_mgr *m, struct svc *s)
 	s->fate = SVC_FATE_DOWN;
 	s->deadline = 0;
 	s->started = m->ops->now();
-	s->skipped = !m->ops->condition(s);
+	s->skipped = !s->def->timed && !m->ops->condition(s);
 	if (s->skipped || s->def->type == SVC_GROUP) {
 		come_up(m, s);
 		return;
@@ -542,6 +570,13 @@ static void launch(struct svc_mgr *m, struct svc *s)
 	if (s->def->activate) {
 		come_up(m, s);
 		m->ops->listen(s, true);
+		return;
+	}
+	if (s->def->timed) {
+		come_up(m, s);
+		s->run_due = 0;
+		s->planned = 0;
+		rest_until_due(m, s);
 		return;
 	}
 	set_state(m, s, SVC_STARTING);
@@ -794,6 +829,13 @@ static void exited_starting(struct svc_mgr *m, struct svc *s, int status, bool s
 	}
 }
 
+/* It is being stopped for a reason, which says more than the signal that ended it. */
+static bool is_explained(const struct svc *s)
+{
+	return s->fate == SVC_FATE_FAILURE && s->why[0] &&
+	       (s->state == SVC_KILLING || (s->state == SVC_STOPPING && !s->leaves));
+}
+
 void svc_exited(struct svc_mgr *m, struct svc *s, int status)
 {
 	bool success = is_success(s->def, status);
@@ -802,7 +844,7 @@ void svc_exited(struct svc_mgr *m, struct svc *s, int status)
 	s->last_status = status;
 	s->ended = true;
 	proc_status_text(status, text);
-	if (!success)
+	if (!success && !is_explained(s))
 		snprintf(s->why, sizeof(s->why), "%s", text);
 	switch (s->state) {
 	case SVC_STARTING:
@@ -912,6 +954,61 @@ static void look_stuck(struct svc_mgr *m, struct svc *s)
 	m->ops->changed(s, SVC_KILLING);
 }
 
+/* Start the program of a service that is up without it. */
+static void launch_up(struct svc_mgr *m, struct svc *s)
+{
+	m->ops->timer(s, 0);
+	s->due = 0;
+	s->started = m->ops->now();
+	if (m->ops->launch(s) < 0)
+		died(m, s, SVC_FATE_FAILURE);
+	else if (s->def->timed)
+		set_deadline(m, s, s->def->run_timeout);
+}
+
+static void run_now(struct svc_mgr *m, struct svc *s)
+{
+	m->ops->run_begins(s);
+	if (m->ops->condition(s))
+		launch_up(m, s);
+	else
+		rest_until_due(m, s);
+}
+
+static void timeout_up(struct svc_mgr *m, struct svc *s)
+{
+	if (s->def->activate && s->pid < 0) {
+		m->ops->listen(s, true);
+	} else if (s->def->timed && s->pid < 0 && s->goal) {
+		if (s->due) /* else it is a second try */
+			s->run_due = s->due;
+		run_now(m, s);
+	} else if (s->def->timed && s->pid >= 0) {
+		snprintf(s->why, sizeof(s->why), "ran longer than its run-timeout");
+		begin_stop(m, s, SVC_FATE_FAILURE);
+	}
+}
+
+int svc_trigger(struct svc_mgr *m, struct svc *s)
+{
+	int r = svc_refused(m);
+
+	if (r == 0 && (s->state != SVC_UP || !s->def->timed || !s->goal))
+		r = -ENODATA;
+	if (r == 0 && s->pid >= 0)
+		r = -EALREADY;
+	if (r == 0)
+		run_now(m, s);
+	return r;
+}
+
+void svc_clock_changed(struct svc_mgr *m)
+{
+	for (size_t i = 0; i < m->set->n; i++)
+		if (m->v[i]->due && m->v[i]->def->ncalendars)
+			rest_until_due(m, m->v[i]);
+}
+
 void svc_timeout(struct svc_mgr *m, struct svc *s)
 {
 	switch (s->state) {
@@ -924,8 +1021,7 @@ void svc_timeout(struct svc_mgr *m, struct svc *s)
 		begin_stop(m, s, SVC_FATE_FAILURE);
 		break;
 	case SVC_UP:
-		if (s->def->activate && s->pid < 0)
-			m->ops->listen(s, true);
+		timeout_up(m, s);
 		break;
 	case SVC_BACKOFF:
 		set_state(m, s, SVC_WAITING);
@@ -952,10 +1048,7 @@ void svc_activated(struct svc_mgr *m, struct svc *s)
 	if (s->state != SVC_UP || s->pid >= 0 || !s->goal)
 		return;
 	m->ops->listen(s, false);
-	m->ops->timer(s, 0);
-	s->started = m->ops->now();
-	if (m->ops->launch(s) < 0)
-		died(m, s, SVC_FATE_FAILURE);
+	launch_up(m, s);
 }
 
 /* ---- after a life before ---------------------------------------------------------------------*/

@@ -81,7 +81,10 @@ struct svc {
 	uint64_t kill_pause; /* between looks at what KILL left */
 	uint64_t window;     /* begin of the window restarts are counted in */
 	uint32_t restarts, streak, total_restarts;
-	char why[120]; /* reason of the last failure, "" */
+	uint64_t due;		   /* of a timed service: its next run; 0: none is planned */
+	uint64_t run_due;	   /* when its last one was due; 0: none since it came up */
+	int64_t planned, last_run; /* owned by the world: seconds of CLOCK_REALTIME */
+	char why[120];		   /* reason of the last failure, "" */
 	char status[80];
 
 	uint16_t record; /* in the kept state (state.c), + 1; 0: none */
@@ -111,6 +114,9 @@ struct svc_ops {
 	int (*open_sockets)(struct svc *s);
 	void (*listen)(struct svc *s, bool on);
 	bool (*condition)(struct svc *s);
+	/* Timed services: when the next run is due, 0: never; a run begins. */
+	uint64_t (*next_run)(struct svc *s);
+	void (*run_begins)(struct svc *s);
 	void (*gone)(struct svc *s); /* no process is left */
 	void (*changed)(struct svc *s, enum svc_state old);
 	/* May be NULL: */
@@ -139,7 +145,9 @@ struct svc *svc_mgr_find(const struct svc_mgr *m, struct slice name);
 int svc_start(struct svc_mgr *m, struct svc *s);
 int svc_stop(struct svc_mgr *m, struct svc *s);
 int svc_restart(struct svc_mgr *m, struct svc *s);
-int svc_reload(struct svc_mgr *m, struct svc *s); /* -ENODATA: no process */
+int svc_reload(struct svc_mgr *m, struct svc *s);  /* -ENODATA: no process */
+int svc_trigger(struct svc_mgr *m, struct svc *s); /* run a timed one now; -ENODATA: is not timed
+						    * or not up, -EALREADY: runs */
 void svc_shutdown(struct svc_mgr *m);
 
 /* What a load of next would do to the services as they are; out has set->n then next->n places. */
@@ -158,6 +166,7 @@ void svc_leaves(struct svc_mgr *m, struct svc *s);    /* it began to stop by its
 void svc_not_ready(struct svc_mgr *m, struct svc *s); /* closed its descriptor without a word */
 void svc_timeout(struct svc_mgr *m, struct svc *s);
 void svc_activated(struct svc_mgr *m, struct svc *s);
+void svc_clock_changed(struct svc_mgr *m); /* CLOCK_REALTIME was set */
 
 void svc_settle(struct svc_mgr *m);
 

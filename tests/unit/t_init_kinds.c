@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Kinds of services and of dependencies, in the fake world of the state machine. */
+#include "tests/unit/svcworld.h"
+
+/* ---- More kinds of dependencies ----*/
+
+TEST(bound_to_another)
+{
+	begin("[service a]\nexec = /x\nbinds = c\n[service c]\nexec = /x\n"
+	      "[service r]\nexec = /x\nrequires = c\n");
+	EVENTS("+c +r +a");
+	/* A restart by hand is expected: both come back. */
+	svc_restart(&m, get("c"));
+	svc_settle(&m);
+	dies("a", TERMED);
+	dies("r", TERMED);
+	dies("c", TERMED);
+	EVENTS("-a -r -c +c +a +r");
+	/* An end is not: what is bound goes and stays away, what requires comes back. */
+	dies("c", KILLED);
+	dies("a", TERMED);
+	dies("r", TERMED);
+	EVENTS("-a -r +c +r");
+	STATE("a", "down");
+	CHECK_STR(get("a")->why, "bound to c, which ended");
+	CHECK(svc_all_settled(&m));
+	svc_start(&m, get("a"));
+	svc_settle(&m);
+	STATE("a", "up");
+	CHECK_STR(get("a")->why, "");
+	svc_mgr_done(&m);
+}
+
+TEST(milestone)
+{
+	begin("[service a]\nexec = /x\nmilestones = c d\n[service c]\nexec = /x\ntype = notify\n"
+	      "[service d]\nexec = /x\ntype = oneshot\nremain = no\n");
+	STATE("a", "waiting");
+	svc_ready(&m, get("c"));
+	svc_settle(&m);
+	STATE("a", "waiting");
+	dies("d", EXIT(0));
+	STATE("d", "done");
+	STATE("a", "up");
+	/* Once passed, it does not matter any more. */
+	dies("c", KILLED);
+	STATE("a", "up");
+	svc_stop(&m, get("c"));
+	svc_settle(&m);
+	STATE("a", "up");
+	svc_mgr_done(&m);
+
+	begin("[service a]\nexec = /x\nmilestones = c\n[service c]\nexec = /x\ntype = oneshot\n"
+	      "[service w]\nexec = /x\nwants = c\n");
+	dies("c", EXIT(1));
+	STATE("w", "up");
+	STATE("a", "failed");
+	CHECK_STR(get("a")->why, "requires c, which is failed");
+	svc_start(&m, get("a"));
+	svc_settle(&m);
+	dies("c", EXIT(0));
+	STATE("a", "up");
+	svc_mgr_done(&m);
+}
+
+/* ---- Smooth recovery ----*/
+
+static const char smooth_set[] =
+	"[service a]\nexec = /x\nrequires = c\n[service c]\nexec = /x\ntype = notify\n"
+	"smooth-recovery = yes\nstart-timeout = 5s\nrestart-limit = 2\nrestart-delay = 50ms\n";
+
+static void begin_smooth(void)
+{
+	begin(smooth_set);
+	svc_ready(&m, get("c"));
+	svc_settle(&m);
+	EVENTS("+c +a");
+}
+
+TEST(smooth_recovery)
+{
+	begin_smooth();
+	left_over = true;
+	dies("c", KILLED);
+	(void)fire("c"); /* what it left is gone */
+	EVENTS("xc +c");
+	STATE("c", "starting");
+	STATE("a", "up");
+	svc_ready(&m, get("c"));
+	svc_settle(&m);
+	dies("c", KILLED);
+	STATE("c", "backoff");
+	STATE("a", "up");
+	(void)fire("c");
+	svc_ready(&m, get("c"));
+	svc_settle(&m);
+	STATE("a", "up");
+	EVENTS("+c");
+	dies("c", KILLED); /* counts against the limit */
+	STATE("c", "failed");
+	EVENTS("-a");
+	dies("a", TERMED);
+	STATE("a", "failed");
+	svc_mgr_done(&m);
+}
+
+TEST(smooth_recovery_times_out)
+{
+	begin_smooth();
+	dies("c", KILLED);
+	STATE("a", "up");
+	CHECK_INT(fire("c") / MS, 5000);
+	EVENTS("+c -c -a"); /* it was not ready in time: now those that require it go */
+	dies("a", TERMED);
+	dies("c", TERMED);
+	(void)fire("c");
+	svc_ready(&m, get("c"));
+	svc_settle(&m);
+	STATE("a", "up");
+	svc_mgr_done(&m);
+}
+
+TEST(smooth_recovery_is_stopped)
+{
+	begin_smooth();
+	dies("c", KILLED);
+	EVENTS("+c");
+	svc_stop(&m, get("c"));
+	svc_settle(&m);
+	EVENTS("-a");
+	STATE("c", "holding");
+	dies("a", TERMED);
+	EVENTS("-c");
+	dies("c", TERMED);
+	STATE("c", "down");
+	CHECK_INT(timers[get("c")->index], 0);
+	svc_mgr_done(&m);
+}
+
+TEST(not_smooth_at_its_own_end)
+{
+	begin("[service a]\nexec = /x\nrequires = c\n[service c]\nexec = /x\nsmooth-recovery = "
+	      "yes\n"
+	      "restart = on-failure\n");
+	dies("c", EXIT(0));
+	EVENTS("+c +a -a");
+	dies("a", TERMED);
+	STATE("c", "done");
+	svc_mgr_done(&m);
+}
+
+/* ---- Timed services */
+
+TEST(timed)
+{
+	next_run = now + 5000 * SECOND;
+	begin("[service a]\nexec = /x\ntype = oneshot\nevery = 1h\nrun-timeout = 90s\n");
+	STATE("a", "up");
+	CHECK(svc_all_settled(&m));
+	EVENTS("");
+	CHECK(timers[0] == next_run);
+	(void)fire("a");
+	EVENTS("*a +a");
+	STATE("a", "up");
+	CHECK(get("a")->run_due == next_run);
+	CHECK_INT((timers[0] - now) / SECOND, 90);
+	next_run += 7 * SECOND;
+	dies("a", EXIT(0));
+	CHECK_INT(fire("a") / SECOND, 7);
+	/* One that fails is seen, and comes again at its time. */
+	next_run += 7 * SECOND;
+	dies("a", EXIT(4));
+	STATE("a", "up");
+	CHECK_STR(get("a")->why, "exit code 4");
+	CHECK_INT(fire("a") / SECOND, 7);
+	next_run += 1000 * SECOND;
+	events[0] = '\0';
+	CHECK_INT(fire("a") / SECOND, 90);
+	EVENTS("-a");
+	dies("a", TERMED);
+	STATE("a", "up");
+	CHECK_STR(get("a")->why, "ran longer than its run-timeout");
+	CHECK(timers[0] == next_run);
+	/* By hand, in between: the plan stays. */
+	CHECK_INT(svc_trigger(&m, get("a")), 0);
+	svc_settle(&m);
+	EVENTS("*a +a");
+	CHECK(get("a")->run_due < next_run);
+	CHECK_INT(svc_trigger(&m, get("a")), -EALREADY);
+	dies("a", EXIT(0));
+	CHECK_STR(get("a")->why, "");
+	svc_stop(&m, get("a"));
+	svc_settle(&m);
+	STATE("a", "down");
+	CHECK_INT(timers[0], 0);
+	CHECK_INT(svc_trigger(&m, get("a")), -ENODATA);
+	svc_mgr_done(&m);
+}
+
+TEST(timed_and_stopped_while_it_runs)
+{
+	next_run = now + 5000 * SECOND;
+	begin("[service a]\nexec = /x\nevery = 1h\n");
+	(void)fire("a");
+	svc_stop(&m, get("a"));
+	svc_settle(&m);
+	STATE("a", "stopping");
+	dies("a", TERMED);
+	STATE("a", "down");
+	svc_start(&m, get("a"));
+	svc_settle(&m);
+	(void)fire("a");
+	left_over = true;
+	dies("a", EXIT(1));
+	STATE("a", "killing");
+	svc_stop(&m, get("a"));
+	svc_settle(&m);
+	(void)fire("a");
+	STATE("a", "down");
+	svc_mgr_done(&m);
+}
+
+TEST(timed_tries_again)
+{
+	next_run = now + 5000 * SECOND;
+	begin("[service a]\nexec = /x\nevery = 1h\nrestart = on-failure\nrestart-limit = 2\n"
+	      "restart-delay = 40ms\n");
+	(void)fire("a");
+	uint64_t due = get("a")->run_due;
+	dies("a", EXIT(1));
+	CHECK_INT(fire("a") / MS, 1);
+	dies("a", EXIT(1));
+	CHECK_INT(fire("a") / MS, 40);
+	CHECK(get("a")->run_due == due);
+	next_run += 500 * SECOND;
+	dies("a", EXIT(1));
+	STATE("a", "up");
+	CHECK(timers[0] == next_run);
+	fail_launch = true;
+	(void)fire("a");
+	STATE("a", "up");
+	CHECK_STR(get("a")->why, "exec: no");
+	svc_mgr_done(&m);
+}
+
+TEST(timed_and_the_clock_is_set)
+{
+	next_run = now + 5000 * SECOND;
+	begin("[service a]\nexec = /x\ncalendar = daily\n[service b]\nexec = /x\nevery = 1h\n"
+	      "[service c]\nexec = /x\ncalendar = daily\n");
+	(void)fire("c");
+	next_run -= 60 * SECOND;
+	svc_clock_changed(&m);
+	CHECK(timers[0] == next_run);
+	CHECK(timers[1] == next_run + 60 * SECOND);
+	CHECK(timers[2] == 0); /* it runs */
+	svc_mgr_done(&m);
+}
+
+TEST_MAIN(bound_to_another, milestone, smooth_recovery, smooth_recovery_times_out,
+	  smooth_recovery_is_stopped, not_smooth_at_its_own_end, timed,
+	  timed_and_stopped_while_it_runs, timed_tries_again, timed_and_the_clock_is_set)
