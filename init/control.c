@@ -123,11 +123,13 @@ static void put_status(const struct svc *s)
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	time_t next = now.tv_sec + (time_t)((wait + (uint64_t)now.tv_nsec) / 1000000000);
-	if (s->status[0] || !s->due || !localtime_r(&next, &tm) ||
-	    strftime(text, sizeof(text), "next run %Y-%m-%d %H:%M:%S %z", &tm) == 0)
+	if (s->status[0] || !s->due || !localtime_r(&next, &tm)) {
 		wr_cstr(&ctl.out, s->status);
-	else
-		wr_cstr(&ctl.out, text);
+		return;
+	}
+	snprintf(text, sizeof(text), "next run %04d-%02d-%02d %02d:%02d:%02d", tm.tm_year + 1900,
+		 tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
+	wr_cstr(&ctl.out, text);
 }
 
 static void put_row(const struct svc *s)
