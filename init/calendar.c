@@ -29,6 +29,14 @@ static bool read_weekday(struct slice text, uint64_t max, uint64_t *ret)
 	return false;
 }
 
+static const char *find_dots(struct slice s)
+{
+	for (size_t i = 0; i + 1 < s.n; i++)
+		if (s.p[i] == '.' && s.p[i + 1] == '.')
+			return s.p + i;
+	return NULL;
+}
+
 static bool read_item(struct slice item, uint64_t min, uint64_t max, number_fn *number,
 		      uint64_t *bits)
 {
@@ -39,7 +47,7 @@ static bool read_item(struct slice item, uint64_t min, uint64_t max, number_fn *
 	if (item.p && (text_u64(item, max, &step) < 0 || step == 0))
 		return false;
 	if (!slice_is(range, "*")) {
-		const char *dots = memmem(range.p, range.n, "..", 2);
+		const char *dots = find_dots(range);
 		first = dots ? (struct slice){ range.p, (size_t)(dots - range.p) } : range;
 		if (!number(first, max, &from) || from < min)
 			return false;

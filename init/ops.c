@@ -316,6 +316,7 @@ void ops_attach(struct svc *s, int ready, bool watched)
 		reap_watch(&s->aux_link, s->aux, s);
 	if (watched && s->pid >= 0)
 		watch_main(s);
+	timing_attach(s);
 }
 
 static void on_connection(struct loop_fd *src, uint32_t events)

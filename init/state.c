@@ -93,7 +93,8 @@ static const struct {
 	ROW(25, window),     ROW(26, restarts),	    ROW(27, streak),	  ROW(28, total_restarts),
 	ROW(29, timer.when), ROW(30, ready_src.fd), ROW(31, main_src.fd), ROW(32, listen_fd),
 	ROW(33, nlisten),    ROW(34, listen_id),    ROW(35, log_read),	  ROW(36, log_write),
-	ROW(37, log_sent),   ROW(38, has_cgroup),
+	ROW(37, log_sent),   ROW(38, has_cgroup),   ROW(50, recovers),	  ROW(51, due),
+	ROW(52, run_due),    ROW(53, planned),	    ROW(54, last_run),
 };
 
 /* ---- places and sums -------------------------------------------------------------------------*/

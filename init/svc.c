@@ -395,6 +395,7 @@ static void rest_until_due(struct svc_mgr *m, struct svc *s)
 	set_state(m, s, SVC_UP);
 	s->due = s->deadline = m->ops->next_run(s);
 	m->ops->timer(s, s->due);
+	svc_queue_act(m, s); /* a plan is to be kept even if no state changed */
 }
 
 static void try_again(struct svc_mgr *m, struct svc *s)
@@ -958,6 +959,7 @@ static void look_stuck(struct svc_mgr *m, struct svc *s)
 static void launch_up(struct svc_mgr *m, struct svc *s)
 {
 	m->ops->timer(s, 0);
+	svc_queue_act(m, s);
 	s->due = 0;
 	s->started = m->ops->now();
 	if (m->ops->launch(s) < 0)

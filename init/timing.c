@@ -61,6 +61,12 @@ static void watch_clock(void)
 	}
 }
 
+void timing_attach(const struct svc *s)
+{
+	if (s->due && s->def->ncalendars)
+		watch_clock();
+}
+
 /* ---- stamps ----------------------------------------------------------------------------------*/
 
 static void stamp_path(const struct svc *s, char out[LIMIT_PATH])

@@ -8,3 +8,5 @@
 
 uint64_t timing_next_run(struct svc *s); /* struct svc_ops */
 void timing_run_begins(struct svc *s);
+/* A timed service of the life before: see when the clock is set. */
+void timing_attach(const struct svc *s);

@@ -71,6 +71,12 @@ check "which says why" grep -q 'exit code 1' "$TMP/ctl.err"
 touch "$R/test/good"
 check "good this time" ctl trigger by-hand
 check "it ran both times" runs by-hand -eq 2
+next=$(field missed status)
+check "PID 1 executes itself again" ctl re-exec
+check "plans are kept" [ "$(field missed status)" = "$next" ]
+rm "$R/test/often"
+check "and carried out" retry runs often -ge 2
+check "why the last run failed is still told" sh -c '"$CAIRN" service status long | grep -q "run-timeout"'
 ctl stop often
 times=$(wc -l <"$R/test/often")
 check "a stopped one refuses" sh -c '! "$CAIRN" service trigger often 2>/dev/null'
