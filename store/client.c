@@ -81,6 +81,7 @@ int client_connect(const char *path, int *ret, struct err *e)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 	char via[sizeof(sa.sun_path)];
+	const char *name = path;
 	auto_fd int dir = -1;
 	if (strlen(path) >= sizeof(sa.sun_path)) { /* too long: go through its directory */
 		char d[PATH_MAX];
@@ -97,8 +98,11 @@ int client_connect(const char *path, int *ret, struct err *e)
 	auto_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return err_sys(e, "cannot make a socket");
-	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
-		return err_sys(e, "cannot connect to the build daemon at %s", path);
+	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0) {
+		int r = err_sys(e, "cannot connect to the build daemon at %s", name);
+		bool none = r == -ENOENT || r == -ECONNREFUSED;
+		return none ? err_hint(e, r, "start cairn daemon, or give --root DIR") : r;
+	}
 	*ret = fd_take(&fd);
 	return 0;
 }

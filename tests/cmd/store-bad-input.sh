@@ -164,6 +164,11 @@ refused("a pipe", run("add", "--root", ROOT, TMP + "/fifo"), 65, ["fifo", "type"
 check(sorted(os.listdir(STORE)) == before, "nothing was left behind")
 check(os.listdir(ROOT + "/var/guix/temproots") == [], "no temporary roots are left")
 check(run("verify", "--root", ROOT).returncode == 0, "the store is sound")
+# ---- Daemons -------------------------------------------------------------------------------------
+far = TMP + "/" + 120 * "d"
+os.mkdir(far)
+for name in TMP + "/none", far + "/none":
+    refused("no daemon", run("roots", "--socket", name), 1, [name + ": No such file", "start cairn daemon"])
 print(f"1..{count}")
 sys.exit(failed > 0)
 EOF
