@@ -146,4 +146,5 @@ def lines(what, pair, goal, limit, per=1, limit_per=None):
 CAIRN = os.environ["CAIRN"]
 ROOT = os.environ["CAIRN_ROOT"]
 TMP = os.environ["TMP"]
+WORK = os.environ.get("WORK", TMP)  # where stores are; see run
 SRC = os.environ["SRC"]

@@ -149,7 +149,7 @@ class Daemon:
 class Ours(Daemon):
     """`cairn daemon` on a private root."""
 
-    def __init__(self, nix=False, root=f"{TMP}/ours", before=()):
+    def __init__(self, nix=False, root=f"{WORK}/ours", before=()):
         self.root, self.nix = root, nix
         self.store = root + (NIX_STORE if nix else "/gnu/store")
         self.state = root + ("/nix/var/nix" if nix else "/var/guix")
@@ -167,7 +167,7 @@ class Theirs(Daemon):
 
     nix = True
 
-    def __init__(self, root=f"{TMP}/theirs", before=()):
+    def __init__(self, root=f"{WORK}/theirs", before=()):
         self.root, self.store, self.state = root, root + NIX_STORE, f"{root}/nix/var/nix"
         env = nix_conf()
         socket = f"{TMP}/nix.socket"
