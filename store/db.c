@@ -519,10 +519,11 @@ int db_info(struct db *db, struct arena *a, const char *path, bool with_refs,
 		r = err_set(e, -ERR_NOTVALID, "path '%s' is not valid", path);
 	else if (r == 0)
 		r = info_of_row(db, a, path, st, &info, e);
-	sqlite3_reset(st);
-	sqlite3_clear_bindings(st);
+	/* Not reset before: both questions are of one state, and look for changes once. */
 	if (r == 0 && with_refs)
 		r = db_refs(db, a, path, &refs, e);
+	sqlite3_reset(st);
+	sqlite3_clear_bindings(st);
 	if (r < 0)
 		return r;
 	info->nrefs = refs.n;
