@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
@@ -25,10 +26,11 @@
 #define NS_FLAGS                                                                                   \
 	((uint64_t)CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS |      \
 	 KERNEL_CLONE_NEWCGROUP)
-#define DESCRIPTORS  1024
-#define PROCESSES    8192U /* and threads, of a build */
-#define SCRIPT_LINE  256   /* what the kernel reads of a program */
-#define SCRIPT_DEPTH 6
+#define DESCRIPTORS   1024
+#define PROCESSES     8192U /* and threads, of a build */
+#define SCRIPT_LINE   256   /* what the kernel reads of a program */
+#define SCRIPT_DEPTH  6
+#define BUILDER_STACK (64 << 10) /* until it executes */
 
 /* ---- Child: nothing here allocates, returns or touches the caller's state -------------------- */
 
@@ -368,23 +370,41 @@ __attribute__((noreturn)) static void reap(struct child *c, pid_t builder)
 	_exit(0);
 }
 
-/* This process stays as PID 1, out of reach of the builder, which is a child of it: it dies with
- * the daemon, and with it everything in the namespace. The child returns. */
-static void become_init(struct child *c)
+/* The builder's process, on a stack of its own: until it executes, its memory is that of PID 1,
+ * which waits. Everything else it has for itself. */
+static int builder_main(void *arg)
 {
-	cell_tie(&c->cell);
-	/* Neither traced nor looked into, and what is in its /proc belongs to root. */
+	struct child *c = arg;
+	const struct sandbox *s = c->s;
+	lock_mounts(c);
+	limit_descriptors(c);
+	limit_processes(c);
+	set_personality(c);
+	umask(022);
+	if (chdir(s->cwd) < 0)
+		cell_die(&c->cell, 'S', "cannot enter %s", s->cwd);
+	check_builder(c);
+	tie_down(c);
+	/* Of the memory, so it is PID 1 that can be neither traced nor looked into, before there is
+	 * anybody to do it; a program that was executed has memory of its own. */
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		cell_die(&c->cell, 'S', "cannot protect the first process");
-	pid_t pid = fork();
+	execve(s->builder, (char *const *)s->argv, (char *const *)s->envp);
+	cell_die(&c->cell, 'B', "cannot execute the builder '%.300s'", s->builder);
+}
+
+/* This process stays as PID 1, out of reach of the builder, which is a child of it: it dies with
+ * the daemon, and with it everything in the namespace. A fork would copy the daemon's memory a
+ * second time, to throw it away at once. */
+__attribute__((noreturn)) static void become_init(struct child *c)
+{
+	static _Alignas(16) char stack[BUILDER_STACK];
+	cell_tie(&c->cell);
+	hide_arguments(c);
+	pid_t pid = clone(builder_main, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | SIGCHLD, c);
 	if (pid < 0)
 		cell_die(&c->cell, 'S', "cannot make the builder's process");
-	if (pid > 0) {
-		hide_arguments(c);
-		reap(c, pid);
-	}
-	if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) < 0)
-		cell_die(&c->cell, 'S', "cannot become dumpable");
+	reap(c, pid);
 }
 
 __attribute__((noreturn)) static void child_main(struct child *c)
@@ -427,17 +447,6 @@ __attribute__((noreturn)) static void child_main(struct child *c)
 		cell_die(&c->cell, 'S', "cannot set the host name");
 	cell_enter_root(&c->cell);
 	become_init(c);
-	lock_mounts(c);
-	limit_descriptors(c);
-	limit_processes(c);
-	set_personality(c);
-	umask(022);
-	if (chdir(s->cwd) < 0)
-		cell_die(&c->cell, 'S', "cannot enter %s", s->cwd);
-	check_builder(c);
-	tie_down(c);
-	execve(s->builder, (char *const *)s->argv, (char *const *)s->envp);
-	cell_die(&c->cell, 'B', "cannot execute the builder '%.300s'", s->builder);
 }
 
 /* ---- Parent ---------------------------------------------------------------------------------- */
