@@ -6,8 +6,8 @@
 
 #include "lib/fd.h"
 #include "lib/path.h"
-#include "lib/size.h"
 #include "lib/text.h"
+#include "store/buildid.h"
 #include "store/cmd_store.h"
 #include "store/fetch.h"
 #include "store/limits.h"
@@ -89,63 +89,44 @@ static void print_hash(const char *who, const struct digest *d)
 
 /* ---- Files that differ ----------------------------------------------------------------------- */
 
-struct archive {
-	struct zip_input in;
-	struct nar_source source;
-	struct fetch_stream *stream;
-	struct unzipper *u;
-	uint64_t left; /* of the size that was stated */
-};
-
-static ssize_t archive_more(struct zip_input *in, void *p, size_t n, struct err *e)
+/* What the cache base has under the narinfo n, as an item of one file; strings in a. */
+static int choose_file(struct arena *a, const char *base, const struct narinfo *n,
+		       struct subst_file *file, struct subst_item *ret, struct err *e)
 {
-	return fetch_stream_read(CONTAINER_OF(in, struct archive, in)->stream, p, n, e);
-}
+	const struct narinfo_file *f = n->files, *end = f + n->nfiles;
 
-static int archive_read(struct nar_source *source, void *p, size_t n, struct err *e)
-{
-	struct archive *a = CONTAINER_OF(source, struct archive, source);
-	char *to = p;
-
-	if (n > a->left)
-		return err_set(e, -ERR_LIMIT, "the archive is longer than it should be");
-	a->left -= n;
-	while (n) {
-		ssize_t got = unzip_read(a->u, to, n, e);
-
-		if (got <= 0)
-			return got < 0 ? (int)got
-				       : err_set(e, -ERR_FETCH, "the archive is cut short");
-		to += got;
-		n -= (size_t)got;
-	}
+	while (f < end && !f->known)
+		f++;
+	file->url = f < end ? subst_join_url(a, base, f->url) : NULL;
+	if (!file->url)
+		return err_set(e, -ERR_FETCH, "%s has no archive of use", base);
+	file->kind = f->kind;
+	file->limit = n->info.nar_size + n->info.nar_size / 8 + 65536;
+	*ret = (struct subst_item){ .info = n->info, .files = file, .nfiles = 1 };
 	return 0;
 }
 
-/* Unpack what the cache base has under the narinfo n as dirfd/name. */
-static int fetch_item(const char *base, const struct narinfo *n, int dirfd, const char *name,
+/* Unpack what the cache base has as dirfd/"item"; a helper meets what it sends. */
+static int fetch_item(struct ctx *x, const char *base, const struct narinfo *n, int dirfd,
 		      struct err *e)
 {
-	auto_arena struct arena arena = ARENA_INIT;
-	struct archive a = { .in = { archive_more },
-			     .source = { archive_read },
-			     .left = n->info.nar_size };
-	const struct narinfo_file *f = n->files;
-	const char *url;
-	int r;
+	auto_arena struct arena a = ARENA_INIT;
+	struct build_id id = { .lock = -1 };
+	struct subst_cage c = { .id = &id, .root = dirfd, .urls = x->urls };
+	struct subst_item item;
+	struct subst_file file;
+	struct subst_archive from;
+	int r = choose_file(&a, base, n, &file, &item, e);
 
-	while (f < n->files + n->nfiles && !f->known)
-		f++;
-	url = f < n->files + n->nfiles ? subst_join_url(&arena, base, f->url) : NULL;
-	if (!url)
-		return err_set(e, -ERR_FETCH, "%s has no archive of use", base);
-	r = fetch_stream_open(url, n->info.nar_size + n->info.nar_size / 8 + 65536, &a.stream, e);
 	if (r == 0)
-		r = unzip_open(&a.in, f->kind, &a.u, e);
+		r = buildid_take(NULL, &id.uid, &id.gid, &id.lock, e);
 	if (r == 0)
-		r = nar_restore(&a.source, dirfd, name, e);
-	unzip_free(a.u);
-	fetch_stream_close(a.stream);
+		r = subst_archive_open(&c, &item, &file, STDERR_FILENO, true, &from, e);
+	if (r == 0) {
+		r = nar_restore(&from.source, dirfd, "item", e);
+		subst_archive_close(&from);
+	}
+	fd_close(&id.lock);
 	return r;
 }
 
@@ -170,7 +151,7 @@ static int print_diff(struct ctx *x, struct store_conn *c, const char *base,
 	if (!here || !mkdtemp(dir))
 		return err_sys(e, "cannot make a directory in /tmp");
 	auto_fd int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	r = fd < 0 ? err_sys(e, "cannot open %s", dir) : fetch_item(base, n, fd, "item", e);
+	r = fd < 0 ? err_sys(e, "cannot open %s", dir) : fetch_item(x, base, n, fd, e);
 	if (r == 0)
 		r = treediff(AT_FDCWD, here, fd, "item", print_place, x, e);
 	(void)file_delete_tree(AT_FDCWD, dir, NULL, NULL); /* the result counts */

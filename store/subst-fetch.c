@@ -52,41 +52,36 @@ static void run_job(void *arg)
 }
 
 /* What a child sees: as downloads do, and the caches that are directories. */
-static int list_paths(const struct session *s, struct arena *a, const char *paths[HELPER_PATHS_MAX],
-		      struct err *e)
+static void list_paths(const struct subst_cage *c, const char *paths[HELPER_PATHS_MAX])
 {
-	auto_vec struct vec urls = VEC_INIT;
 	const char *own[LIMIT_SUBST_URLS + 2] = { NULL };
 	size_t n = 0;
-	int r = subst_urls(s, a, &urls, e);
 
-	for (size_t i = 0; r == 0 && i < urls.n; i++)
-		if (!strncmp(urls.v[i], "file:///", 8))
-			own[n++] = (const char *)urls.v[i] + 7;
+	for (size_t i = 0; i < c->urls.n && n < LIMIT_SUBST_URLS; i++)
+		if (!strncmp(c->urls.v[i], "file:///", 8))
+			own[n++] = (const char *)c->urls.v[i] + 7;
 	own[n] = getenv("SSL_CERT_FILE");
 	helper_add_paths(paths, own);
 	helper_add_paths(paths, helper_system_paths);
 	helper_add_paths(paths, helper_network_paths);
-	return r;
 }
 
-static int start_helper(const struct session *s, const struct build_id *id, const int fds[4],
-			struct job *j, struct proc *ret, struct err *e)
+static int start_helper(const struct subst_cage *c, const int fds[4], struct job *j,
+			struct proc *ret, struct err *e)
 {
-	auto_arena struct arena a = ARENA_INIT;
 	auto_str struct str resolv = STR_INIT;
+	const struct build_id *id = c->id;
 	const char *paths[HELPER_PATHS_MAX] = { NULL };
 	struct filter_prog filter;
 	int r = filter_download(&filter, e);
 
-	if (r == 0)
-		r = list_paths(s, &a, paths, e);
 	if (r < 0)
 		return r;
+	list_paths(c, paths);
 	helper_read_resolv(&resolv);
 	const struct helper_file files[] = { { "/etc/resolv.conf", resolv.buf }, { NULL, NULL } };
 	struct helper h = { .id = { SANDBOX_UID, SANDBOX_GID, id->uid, id->gid, id->lock >= 0 },
-			    .root = s->l->state_fd,
+			    .root = c->root,
 			    .paths = paths,
 			    .files = files,
 			    .fds = fds,
@@ -97,9 +92,21 @@ static int start_helper(const struct session *s, const struct build_id *id, cons
 	return helper_start(&h, ret, e);
 }
 
-int subst_fork(const struct session *s, const struct build_id *id, int log,
-	       int (*fn)(void *arg, int out), void *arg, struct proc *ret, int *ret_out,
-	       struct err *e)
+int subst_cage_init(struct subst_cage *c, const struct session *s, const struct build_id *id,
+		    struct err *e)
+{
+	*c = (struct subst_cage){ .id = id, .root = s->l->state_fd };
+	return subst_urls(s, &c->a, &c->urls, e);
+}
+
+void subst_cage_done(struct subst_cage *c)
+{
+	vec_done(&c->urls);
+	arena_done(&c->a);
+}
+
+int subst_fork(const struct subst_cage *c, int log, int (*fn)(void *arg, int out), void *arg,
+	       struct proc *ret, int *ret_out, struct err *e)
 {
 	struct job j = { fn, arg };
 	auto_fd int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -108,7 +115,7 @@ int subst_fork(const struct session *s, const struct build_id *id, int log,
 	if (null < 0 || pipe2(p, O_CLOEXEC) < 0)
 		return err_sys(e, "cannot make a pipe");
 	const int fds[4] = { null, log < 0 ? null : log, log < 0 ? null : log, p[1] };
-	r = start_helper(s, id, fds, &j, ret, e);
+	r = start_helper(c, fds, &j, ret, e);
 	close(p[1]);
 	if (r < 0)
 		close(p[0]);
@@ -124,6 +131,7 @@ struct fetcher {
 	struct fetch_stream *stream;
 	const struct subst_item *item;
 	const struct subst_file *file;
+	bool quiet; /* only what goes wrong is told */
 	uint64_t got, told;
 };
 
@@ -146,7 +154,7 @@ static ssize_t fetcher_read(struct zip_input *in, void *p, size_t n, struct err 
 	uint64_t now = loop_now();
 
 	f->got += got > 0 ? (uint64_t)got : 0;
-	if (got > 0 && now - f->told > PROGRESS_NS) {
+	if (got > 0 && !f->quiet && now - f->told > PROGRESS_NS) {
 		f->told = now;
 		print_line("@ download-progress %s %s %llu %llu", f->item->info.path, f->file->url,
 			   (unsigned long long)f->item->download, (unsigned long long)f->got);
@@ -190,48 +198,59 @@ static int fetch_child(void *arg, int out)
 	return r < 0 ? 1 : 0;
 }
 
-/* ---- The worker ------------------------------------------------------------------------------ */
-
-struct pipe_source {
-	struct nar_source source;
-	int fd;
-	uint64_t left;
-};
+/* ---- Its archive ----------------------------------------------------------------------------- */
 
 static int pipe_read(struct nar_source *src, void *p, size_t n, struct err *e)
 {
-	struct pipe_source *s = CONTAINER_OF(src, struct pipe_source, source);
+	struct subst_archive *a = CONTAINER_OF(src, struct subst_archive, source);
 	int r;
 
-	if (n > s->left)
+	if (n > a->left)
 		return err_set(e, -ERR_LIMIT, "the archive is longer than it should be");
-	r = fd_read_full(s->fd, p, n);
-	s->left -= n;
+	r = fd_read_full(a->fd, p, n);
+	a->left -= n;
 	return r == -ENODATA ? err_set(e, -ERR_FETCH, "the archive is cut short")
 	       : r < 0	     ? err_num(e, r, "cannot read the archive")
 			     : 0;
 }
 
-static int try_file(struct session *s, const struct subst_item *item, const struct subst_file *file,
-		    const struct build_id *id, struct err *e)
+int subst_archive_open(const struct subst_cage *c, const struct subst_item *item,
+		       const struct subst_file *file, int log, bool quiet,
+		       struct subst_archive *ret, struct err *e)
 {
-	struct fetcher f = { .item = item, .file = file };
-	struct pipe_source from = { .source = { pipe_read }, .left = item->info.nar_size };
-	struct proc child;
-	int status, r;
+	struct fetcher f = { .item = item, .file = file, .quiet = quiet };
+
+	*ret = (struct subst_archive){ .source = { pipe_read }, .left = item->info.nar_size };
+	return subst_fork(c, log, fetch_child, &f, &ret->child, &ret->fd, e);
+}
+
+void subst_archive_close(struct subst_archive *a)
+{
+	int status;
+
+	fd_close(&a->fd);
+	(void)proc_kill(&a->child,
+			SIGKILL); /* of no use any more: a server could hold it for long */
+	(void)proc_wait(&a->child, &status);
+}
+
+/* ---- The worker ------------------------------------------------------------------------------ */
+
+static int try_file(struct session *s, const struct subst_item *item, const struct subst_file *file,
+		    const struct subst_cage *c, struct err *e)
+{
+	struct subst_archive from;
+	int r;
 
 	print_line("@ download-started %s %s %llu", item->info.path, file->url,
 		   (unsigned long long)item->download);
-	r = subst_fork(s, id, 1, fetch_child, &f, &child, &from.fd, e);
+	r = subst_archive_open(c, item, file, 1, false, &from, e);
 	if (r < 0)
 		return r;
-	r = item->mend ? local_mend(s->l, &item->info, &from.source, e)
-		       : local_add_known(s->l, &item->info, &from.source, e);
+	r = local_add_known(s->l, &item->info, &from.source, e);
 	if (r == 0 && from.left)
 		r = err_set(e, -ERR_INTERNAL, "an archive was taken that is too short");
-	fd_close(&from.fd);
-	(void)proc_kill(&child, SIGKILL); /* of no use any more: a server could hold it for long */
-	(void)proc_wait(&child, &status);
+	subst_archive_close(&from);
 	if (r == 0)
 		print_line("@ download-succeeded %s %s %llu", item->info.path, file->url,
 			   (unsigned long long)item->download);
@@ -242,18 +261,20 @@ static int try_file(struct session *s, const struct subst_item *item, const stru
 static int try_files(struct session *s, const struct subst_item *item, const struct build_id *id,
 		     struct err *e)
 {
-	int r = -ERR_FETCH;
+	struct subst_cage c;
+	struct err why = ERR_INIT;
+	int r = subst_cage_init(&c, s, id, &why);
+	bool over = r < 0;
 
-	for (size_t i = 0; r < 0 && i < item->nfiles; i++) {
-		struct err why = ERR_INIT;
-
-		r = try_file(s, item, &item->files[i], id, &why);
+	for (size_t i = 0; !over && i < item->nfiles; i++) {
+		why = (struct err)ERR_INIT;
+		r = try_file(s, item, &item->files[i], &c, &why);
 		if (r < 0)
 			print_line("substitute %s: %s", item->files[i].url, why.msg);
-		if (r < 0 && (why.code == -ENOSPC || why.code == -EDQUOT || i + 1 == item->nfiles))
-			return err_set(e, r, "%s", why.msg);
+		over = r == 0 || why.code == -ENOSPC || why.code == -EDQUOT;
 	}
-	return r;
+	subst_cage_done(&c);
+	return r < 0 ? err_set(e, r, "%s", why.msg) : 0;
 }
 
 /* Whether there is something to do, with the lock of the path held. */

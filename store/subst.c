@@ -338,6 +338,7 @@ static int read_answers(const struct asking *q, int fd, struct arena *a, struct 
 static int ask_network(struct session *s, struct arena *a, const struct asking *q, struct err *e)
 {
 	struct build_id id;
+	struct subst_cage c;
 	struct proc child;
 	int fd, status;
 	int r = session_take_id(s, &id, e);
@@ -345,7 +346,10 @@ static int ask_network(struct session *s, struct arena *a, const struct asking *
 	if (r < 0)
 		return r;
 	fetch_hosts_share();
-	r = subst_fork(s, &id, -1, ask_child, (void *)(uintptr_t)q, &child, &fd, e);
+	r = subst_cage_init(&c, s, &id, e);
+	if (r == 0)
+		r = subst_fork(&c, -1, ask_child, (void *)(uintptr_t)q, &child, &fd, e);
+	subst_cage_done(&c);
 	if (r == 0) {
 		r = read_answers(q, fd, a, e);
 		(void)proc_kill(&child, SIGKILL); /* done, or not to be waited for */

@@ -80,11 +80,39 @@ bool subst_output(struct session *s, struct subst_item *item);
 int subst_finish(struct session *s, struct subst_item *item, struct err *e);
 void subst_abort(struct subst_item *item);
 
-/* Start a helper (store/helper.h) as id that writes to *ret_out; log (-1: none) gets what it
- * prints. In it fn(arg, out) is called, and it ends. */
-int subst_fork(const struct session *s, const struct build_id *id, int log,
-	       int (*fn)(void *arg, int out), void *arg, struct proc *ret, int *ret_out,
-	       struct err *e);
+/* ---- Helpers that meet what caches send (store/subst-fetch.c) ---------------------------------
+ */
+
+/* Who a helper is, and what it sees of the machine. */
+struct subst_cage {
+	const struct build_id *id; /* borrowed */
+	int root;		   /* borrowed: any directory of the caller's */
+	struct vec urls;	   /* caches; those of file: are directories it sees */
+	struct arena a;		   /* of urls, when a session has made it */
+};
+
+/* Of a session; done also after a failure. */
+int subst_cage_init(struct subst_cage *c, const struct session *s, const struct build_id *id,
+		    struct err *e);
+void subst_cage_done(struct subst_cage *c);
+/* Start a helper (store/helper.h) that writes to *ret_out; log (-1: none) gets what it prints. In
+ * it fn(arg, out) is called, and it ends. */
+int subst_fork(const struct subst_cage *c, int log, int (*fn)(void *arg, int out), void *arg,
+	       struct proc *ret, int *ret_out, struct err *e);
+
+/* An archive that a helper fetches and decompresses: item->info.nar_size bytes, and no more. */
+struct subst_archive {
+	struct nar_source source;
+	int fd; /* owned */
+	uint64_t left;
+	struct proc child;
+};
+
+/* log: for what goes wrong in the helper and, unless quiet, how it gets on. */
+int subst_archive_open(const struct subst_cage *c, const struct subst_item *item,
+		       const struct subst_file *file, int log, bool quiet,
+		       struct subst_archive *ret, struct err *e);
+void subst_archive_close(struct subst_archive *a);
 
 /* ---- Plans (store/subst-plan.c) -------------------------------------------------------------- */
 

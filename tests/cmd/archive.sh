@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Keys, bundles and challenges: `cairn archive`, `cairn challenge`.
 set -u
+command -v python3 >/dev/null || { echo "skip: no python3"; exit 77; }
 unset CAIRN_ROOT http_proxy https_proxy all_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY
 . "$SRC/tests/tap.inc"
 export HOME="$TMP"
@@ -100,14 +101,41 @@ Compression: none
 E
 "$CAIRN" challenge --root "$two" --substitute-urls "$url file://$TMP/files" "$tree" >"$TMP/out"
 is "a difference" $? 2
+result "is shown" "$(grep -q "contents differ" "$TMP/out"; echo $?)"
 sed -i 's/^NarSize: .*/NarSize: '"$(cp -r "$TMP/tree" "$TMP/other" && cd "$TMP/other" && echo else >file && echo new >more && store dump . | tee "$TMP/files/x" | wc -c)"'/' "$TMP/files"/*.narinfo
 "$CAIRN" challenge --diff=simple --root "$two" --substitute-urls "file://$TMP/files" "$tree" >"$TMP/diff"
 is "the files that differ" "$(sed -n 's/^    //p' "$TMP/diff" | tr '\n' ',')" "/file: contents differ,/more: only there,"
+# the same from a server, which looks at who asks it for the archive
+cat >"$TMP/server.py" <<'END'
+import http.server, os, sys
+sys.path.insert(0, os.environ["SRC"] + "/tests/cmd")
+from peer import look
+class Handler(http.server.SimpleHTTPRequestHandler):
+    def do_GET(self):
+        if self.path == "/x":
+            with open(os.environ["TMP"] + "/look", "w") as f:
+                f.write("\n".join(look(self.client_address[1])) + "\n")
+        super().do_GET()
+    def log_message(self, *args):
+        pass
+os.chdir(os.environ["TMP"] + "/files")
+server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+print(server.server_port, flush=True)
+server.serve_forever()
+END
+python3 "$TMP/server.py" >"$TMP/port" &
+looker=$!
+trap 'kill $server $looker' EXIT
+retry [ -s "$TMP/port" ]
+"$CAIRN" challenge --diff=simple --root "$two" --substitute-urls "http://127.0.0.1:$(cat "$TMP/port")" "$tree" >"$TMP/diff"
+is "the files that differ from a server's" "$(sed -n 's/^    //p' "$TMP/diff" | tr '\n' ',')" "/file: contents differ,/more: only there,"
+for x in "CapPrm 0000000000000000" "CapEff 0000000000000000" "NoNewPrivs 1" "Seccomp 2" "user own" "mnt own" "pid own" "home "; do
+	check "of who fetches it: $x" grep -qx "$x" "$TMP/look"
+done
 rm "$TMP/files/x"
 "$CAIRN" challenge --diff=simple --root "$two" --substitute-urls "file://$TMP/files" "$tree" >"$TMP/diff"
 is "an archive that is not there" $? 2
 result "is told" "$(grep -q "cannot be compared" "$TMP/diff"; echo $?)" "$TMP/diff"
-result "is shown" "$(grep -q "contents differ" "$TMP/out"; echo $?)"
 "$CAIRN" challenge --json --root "$two" --substitute-urls "$url file://$TMP/files" >"$TMP/out" 2>"$TMP/err"
 is "a difference for programs" $? 2
 json='

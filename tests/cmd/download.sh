@@ -13,24 +13,9 @@ show="$TMP/err $TMP/requests"
 # (a redirection), /file/X (what is in files), /round (to itself), /look/X (what the process that asks is like).
 cat >"$TMP/server.py" <<'END'
 import http.server, os, ssl, sys, threading
+sys.path.insert(0, os.environ["SRC"] + "/tests/cmd")
+from peer import look
 seen = {}
-
-def look(port):
-    """The process at the other end of a connection."""
-    inode = next(l.split()[9] for l in open("/proc/net/tcp") if l.split()[1].endswith(":%04X" % port))
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            if any(os.readlink(f"/proc/{pid}/fd/{fd}") == f"socket:[{inode}]" for fd in os.listdir(f"/proc/{pid}/fd")):
-                break
-        except OSError:
-            pass
-    for line in open(f"/proc/{pid}/status"):
-        if line.split(":")[0] in ("CapPrm", "CapEff", "NoNewPrivs", "Seccomp", "Uid"):
-            yield " ".join(line.replace(":", "").split())
-    for name in ("user", "mnt", "pid", "ipc", "uts"):
-        own = os.readlink(f"/proc/self/ns/{name}") == os.readlink(f"/proc/{pid}/ns/{name}")
-        yield f"{name} {'shared' if own else 'own'}"
-    yield "home " + " ".join(d for d in ("root", "home", "tmp", "var", "run", "proc") if os.path.exists(f"/proc/{pid}/root/{d}"))
 
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
