@@ -10,7 +10,7 @@
 
 struct member {
 	int fd; /* owned */
-	uid_t uid;
+	uint64_t client;
 	unsigned held;
 	bool wants;
 	uint64_t served; /* turn of the last grant */
@@ -43,7 +43,7 @@ void broker_free(struct broker *b)
 	free(b);
 }
 
-int broker_join(struct broker *b, uid_t uid, int *ret_fd, struct err *e)
+int broker_join(struct broker *b, uint64_t client, int *ret_fd, struct err *e)
 {
 	int pair[2];
 	struct member *v = reallocarray(b->v, b->n + 1, sizeof(*v));
@@ -52,7 +52,7 @@ int broker_join(struct broker *b, uid_t uid, int *ret_fd, struct err *e)
 	b->v = v;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
 		return err_sys(e, "cannot make a socket pair");
-	b->v[b->n++] = (struct member){ .fd = pair[0], .uid = uid };
+	b->v[b->n++] = (struct member){ .fd = pair[0], .client = client };
 	*ret_fd = pair[1];
 	return 0;
 }
@@ -64,39 +64,40 @@ size_t broker_fds(const struct broker *b, int *fds, size_t max)
 	return b->n;
 }
 
-size_t broker_count(const struct broker *b, uid_t uid, size_t *ret_all)
+size_t broker_count(const struct broker *b, uint64_t client, size_t *ret_all)
 {
 	size_t n = 0;
 	for (size_t i = 0; i < b->n; i++)
-		n += b->v[i].uid == uid;
+		n += b->v[i].client == client;
 	*ret_all = b->n;
 	return n;
 }
 
-/* When uid was last given a slot. */
-static uint64_t uid_served(const struct broker *b, uid_t uid)
+/* When client was last given a slot. */
+static uint64_t client_served(const struct broker *b, uint64_t client)
 {
 	uint64_t t = 0;
 	for (size_t i = 0; i < b->n; i++)
-		if (b->v[i].uid == uid)
+		if (b->v[i].client == client)
 			t = MAX_OF(t, b->v[i].served);
 	return t;
 }
 
-/* Round robin over users, then over the connections of the user. */
+/* Round robin over clients, then over the connections of one. */
 static struct member *next_member(struct broker *b)
 {
 	struct member *best = NULL;
-	uint64_t best_uid = 0;
+	uint64_t best_client = 0;
 	for (size_t i = 0; i < b->n; i++) {
 		struct member *m = &b->v[i];
 		if (!m->wants)
 			continue;
-		uint64_t u = uid_served(b, m->uid);
-		bool better = !best || u < best_uid || (u == best_uid && m->served < best->served);
+		uint64_t u = client_served(b, m->client);
+		bool better =
+			!best || u < best_client || (u == best_client && m->served < best->served);
 		if (better) {
 			best = m;
-			best_uid = u;
+			best_client = u;
 		}
 	}
 	return best;

@@ -9,22 +9,22 @@
 
 struct child_entry {
 	pid_t pid;
-	uid_t uid;
+	uint64_t client;
 };
 
 struct crash_entry {
-	uid_t uid;
+	uint64_t client;
 	unsigned n;
 	uint64_t last;
 };
 
-void children_add(struct children *c, pid_t pid, uid_t uid)
+void children_add(struct children *c, pid_t pid, uint64_t client)
 {
 	struct child_entry *v = reallocarray(c->live, c->nlive + 1, sizeof(*v));
 	if (!v)
 		return;
 	c->live = v;
-	v[c->nlive++] = (struct child_entry){ pid, uid };
+	v[c->nlive++] = (struct child_entry){ pid, client };
 }
 
 /* What a program does not do by itself when all is well; the kernel's SIGKILL may be for others. */
@@ -46,10 +46,10 @@ static bool is_crash(int status)
 	}
 }
 
-static struct crash_entry *find_crashes(const struct children *c, uid_t uid)
+static struct crash_entry *find_crashes(const struct children *c, uint64_t client)
 {
 	for (size_t i = 0; i < c->ncrashes; i++)
-		if (c->crashes[i].uid == uid)
+		if (c->crashes[i].client == client)
 			return &c->crashes[i];
 	return NULL;
 }
@@ -59,46 +59,51 @@ static bool is_over(const struct crash_entry *x, uint64_t now)
 	return now - x->last > CHILDREN_PAUSE_S * 1000000000ull;
 }
 
-/* The entry of uid, in place of one that is over when it has none; NULL: no memory. */
-static struct crash_entry *crashes_of(struct children *c, uid_t uid, uint64_t now)
+/* The entry of client, in place of the oldest one when that is over or there are many; NULL: no
+ * memory. */
+static struct crash_entry *crashes_of(struct children *c, uint64_t client, uint64_t now)
 {
-	struct crash_entry *x = find_crashes(c, uid);
-	for (size_t i = 0; !x && i < c->ncrashes; i++)
-		if (is_over(&c->crashes[i], now))
-			x = &c->crashes[i];
+	struct crash_entry *x = find_crashes(c, client), *oldest = NULL;
+	for (size_t i = 0; i < c->ncrashes; i++)
+		if (!oldest || c->crashes[i].last < oldest->last)
+			oldest = &c->crashes[i];
+	if (!x && oldest && (is_over(oldest, now) || c->ncrashes == CHILDREN_CLIENTS)) {
+		x = oldest;
+		*x = (struct crash_entry){ .client = client };
+	}
 	if (!x) {
 		struct crash_entry *v = reallocarray(c->crashes, c->ncrashes + 1, sizeof(*v));
 		if (!v)
 			return NULL;
 		c->crashes = v;
 		x = &v[c->ncrashes++];
-		x->uid = (uid_t)~uid;
+		*x = (struct crash_entry){ .client = client };
 	}
-	if (x->uid != uid || is_over(x, now))
-		*x = (struct crash_entry){ .uid = uid };
+	if (is_over(x, now))
+		x->n = 0;
 	return x;
 }
 
-bool children_ended(struct children *c, pid_t pid, int status, uint64_t now, uid_t *ret_uid)
+bool children_ended(struct children *c, pid_t pid, int status, uint64_t now, uint64_t *ret_client)
 {
 	size_t i = 0;
 	while (i < c->nlive && c->live[i].pid != pid)
 		i++;
 	if (i == c->nlive)
 		return false;
-	uid_t uid = c->live[i].uid;
-	*ret_uid = uid;
+	uint64_t client = c->live[i].client;
+	*ret_client = client;
 	c->live[i] = c->live[--c->nlive];
-	struct crash_entry *x = is_crash(status) && uid != 0 ? crashes_of(c, uid, now) : NULL;
+	struct crash_entry *x = is_crash(status) && client != 0 ? crashes_of(c, client, now) : NULL;
 	if (!x)
 		return false;
 	x->last = now;
 	return ++x->n == CHILDREN_CRASHES;
 }
 
-bool children_paused(const struct children *c, uid_t uid, uint64_t now)
+bool children_paused(const struct children *c, uint64_t client, uint64_t now)
 {
-	const struct crash_entry *x = find_crashes(c, uid);
+	const struct crash_entry *x = find_crashes(c, client);
 	return x && x->n >= CHILDREN_CRASHES && !is_over(x, now);
 }
 

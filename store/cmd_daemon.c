@@ -10,6 +10,7 @@
 #include "lib/size.h"
 #include "lib/text.h"
 #include "store/daemon.h"
+#include "store/listen.h"
 #include "store/stdio.h"
 #include "store/store.h"
 #include "store/subst.h"
@@ -100,10 +101,11 @@ static void say_ready(void *arg)
 		log_info("daemon: listening socket=%s", (char *)v->v[i]);
 }
 
-static void say_paused(uid_t uid)
+static void say_paused(uint64_t client)
 {
-	log_warn("daemon: connections crashed too often, not served for a while uid=%u",
-		 (unsigned)uid);
+	char text[LISTEN_CLIENT_TEXT];
+	listen_client_text(client, text);
+	log_warn("daemon: connections crashed too often, not served for a while %s", text);
 }
 
 /* A number that was given as text, so that 0 and nothing can be told apart. */

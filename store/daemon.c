@@ -26,7 +26,7 @@
 #include "store/slots.h"
 
 #define CONNECTIONS_MAX	 512
-#define CONNECTIONS_USER 64 /* of one user other than root */
+#define CONNECTIONS_USER 64 /* of one client other than root */
 #define ROOT_RESERVE	 16
 #define FIRST_FD	 3
 
@@ -60,12 +60,12 @@ static void tell_ready(void)
 
 /* ---- Connections ----------------------------------------------------------------------------- */
 
-static bool admit(const struct listener *l, uid_t uid)
+static bool admit(const struct listener *l, uint64_t client)
 {
-	if (children_paused(&l->children, uid, loop_now()))
+	if (children_paused(&l->children, client, loop_now()))
 		return false;
-	size_t all, own = broker_count(l->broker, uid, &all);
-	if (uid == 0)
+	size_t all, own = broker_count(l->broker, client, &all);
+	if (client == 0)
 		return all < CONNECTIONS_MAX;
 	return own < CONNECTIONS_USER && all < CONNECTIONS_MAX - ROOT_RESERVE;
 }
@@ -93,24 +93,29 @@ static void child(struct listener *l, int conn, int slots, const struct ucred *p
 
 /* Who is at the other end, as the kernel says; over TCP it cannot, and a connection that hangs is
  * found out by its own means. */
-static bool identify(int conn, struct ucred *ret)
+static bool identify(int conn, const struct sockaddr_storage *sa, struct ucred *ret,
+		     uint64_t *ret_client)
 {
-	int domain, one = 1;
-	socklen_t len = sizeof(domain);
-	if (getsockopt(conn, SOL_SOCKET, SO_DOMAIN, &domain, &len) < 0)
-		return false;
-	if (domain == AF_UNIX) {
-		len = sizeof(*ret);
-		return getsockopt(conn, SOL_SOCKET, SO_PEERCRED, ret, &len) == 0;
+	int one = 1;
+	socklen_t len = sizeof(*ret);
+	if (sa->ss_family == AF_UNIX) {
+		bool known = getsockopt(conn, SOL_SOCKET, SO_PEERCRED, ret, &len) == 0;
+		*ret_client = known ? ret->uid : 0;
+		return known;
 	}
+	if (sa->ss_family != AF_INET && sa->ss_family != AF_INET6)
+		return false;
 	*ret = (struct ucred){ .uid = (uid_t)-1, .gid = (gid_t)-1 };
+	*ret_client = listen_client(sa);
 	return setsockopt(conn, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one)) == 0 &&
 	       setsockopt(conn, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) == 0;
 }
 
 static void accept_one(struct listener *l, int sock)
 {
-	auto_fd int conn = accept4(sock, NULL, NULL, SOCK_CLOEXEC);
+	struct sockaddr_storage sa = { .ss_family = AF_UNSPEC };
+	socklen_t len = sizeof(sa);
+	auto_fd int conn = accept4(sock, (struct sockaddr *)&sa, &len, SOCK_CLOEXEC);
 	if (conn < 0) {
 		struct timespec pause = { 0, 100000000 };
 		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM)
@@ -118,16 +123,17 @@ static void accept_one(struct listener *l, int sock)
 		return;
 	}
 	struct ucred peer;
-	if (!identify(conn, &peer) || !admit(l, peer.uid))
+	uint64_t client;
+	if (!identify(conn, &sa, &peer, &client) || !admit(l, client))
 		return;
 	int slots;
-	if (broker_join(l->broker, peer.uid, &slots, NULL))
+	if (broker_join(l->broker, client, &slots, NULL))
 		return;
 	pid_t pid = fork();
 	if (pid == 0)
 		child(l, conn, slots, &peer);
 	if (pid > 0)
-		children_add(&l->children, pid, peer.uid);
+		children_add(&l->children, pid, client);
 	close(slots); /* a failed fork ends the membership at once */
 }
 
@@ -138,10 +144,10 @@ static void on_signal(struct listener *l)
 		if (si.ssi_signo != SIGCHLD)
 			l->stop = true;
 	int status;
-	uid_t uid;
+	uint64_t client;
 	for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;)
-		if (children_ended(&l->children, pid, status, loop_now(), &uid))
-			l->o->paused(uid);
+		if (children_ended(&l->children, pid, status, loop_now(), &client))
+			l->o->paused(client);
 }
 
 static int turn(struct listener *l, struct err *e)

@@ -11,7 +11,8 @@ struct daemon_opts {
 	const struct vec *listen; /* as for listen_open() */
 	void (*ready)(void *arg); /* called once connections are accepted; may be NULL */
 	void *arg;
-	void (*paused)(uid_t uid); /* called when a user's connections crashed too often */
+	/* Called when the connections of a client (listen_client()) crashed too often. */
+	void (*paused)(uint64_t client);
 };
 
 /* Serve until SIGTERM or SIGINT. Connections that are open then go on by themselves. Sockets come

@@ -22,6 +22,7 @@
 #include "lib/fd.h"
 #include "lib/proc.h"
 #include "lib/size.h"
+#include "store/listen.h"
 
 #define BACKLOG		 128
 #define CONNECTIONS_MAX	 512
@@ -30,7 +31,7 @@
 
 struct peer {
 	pid_t pid; /* 0: free */
-	uint8_t address[16];
+	uint64_t client;
 };
 
 struct httpd {
@@ -119,20 +120,8 @@ static int become(const char *user, struct err *e)
 
 /* ---- Connections ----------------------------------------------------------------------------- */
 
-/* What counts as one client. */
-static void address_of(const struct sockaddr_storage *sa, uint8_t out[16])
-{
-	memset(out, 0, 16);
-	if (sa->ss_family == AF_INET) {
-		memcpy(out + 12, &((const struct sockaddr_in *)sa)->sin_addr, 4);
-		return;
-	}
-	const struct in6_addr *a = &((const struct sockaddr_in6 *)sa)->sin6_addr;
-	memcpy(out, a, IN6_IS_ADDR_V4MAPPED(a) ? 16 : 8);
-}
-
 /* A free place, unless the client has its share. */
-static struct peer *admit(struct httpd *h, const uint8_t address[16])
+static struct peer *admit(struct httpd *h, uint64_t client)
 {
 	struct peer *free = NULL;
 	size_t own = 0;
@@ -141,7 +130,7 @@ static struct peer *admit(struct httpd *h, const uint8_t address[16])
 		if (!h->peers[i].pid)
 			free = &h->peers[i];
 		else
-			own += !memcmp(h->peers[i].address, address, 16);
+			own += h->peers[i].client == client;
 	}
 	return own < CONNECTIONS_HOST ? free : NULL;
 }
@@ -167,22 +156,19 @@ static void accept_one(struct httpd *h)
 	socklen_t len = sizeof(sa);
 	auto_fd int conn = accept4(h->sock, (struct sockaddr *)&sa, &len, SOCK_CLOEXEC);
 	struct timespec pause = { 0, 100000000 };
-	uint8_t address[16];
 
 	if (conn < 0) {
 		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM)
 			nanosleep(&pause, NULL); /* until something is freed: do not spin */
 		return;
 	}
-	address_of(&sa, address);
-	struct peer *p = admit(h, address);
+	uint64_t client = listen_client(&sa);
+	struct peer *p = admit(h, client);
 	pid_t pid = p ? fork() : -1;
 	if (pid == 0)
 		child(h, conn);
-	if (pid > 0) {
-		p->pid = pid;
-		memcpy(p->address, address, 16);
-	}
+	if (pid > 0)
+		*p = (struct peer){ pid, client };
 }
 
 static void on_signal(struct httpd *h)

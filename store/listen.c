@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "store/listen.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -127,6 +129,46 @@ static int listen_tcp(const char *name, int *ret, struct err *e)
 	if (!r)
 		*ret = fd_take(&fd);
 	return r;
+}
+
+/* ---- Clients --------------------------------------------------------------------------------- */
+
+static uint64_t number(const uint8_t *p, size_t n)
+{
+	uint64_t v = 0;
+	while (n--)
+		v = v << 8 | *p++;
+	return v;
+}
+
+uint64_t listen_client(const struct sockaddr_storage *sa)
+{
+	if (sa->ss_family == AF_INET)
+		return LISTEN_FAR | ntohl(((const struct sockaddr_in *)sa)->sin_addr.s_addr);
+	const struct in6_addr *a = &((const struct sockaddr_in6 *)sa)->sin6_addr;
+	if (IN6_IS_ADDR_V4MAPPED(a))
+		return LISTEN_FAR | number(a->s6_addr + 12, 4);
+	if (IN6_IS_ADDR_LOOPBACK(a))
+		return LISTEN_FAR | INADDR_LOOPBACK;
+	return LISTEN_FAR | number(a->s6_addr, 8);
+}
+
+void listen_client_text(uint64_t client, char out[LISTEN_CLIENT_TEXT])
+{
+	char text[INET6_ADDRSTRLEN] = "";
+	uint64_t number = client & ~LISTEN_FAR;
+	struct in_addr v4 = { htonl((uint32_t)number) };
+	struct in6_addr v6 = { .s6_addr = { 0 } };
+	for (unsigned i = 0; i < 8; i++)
+		v6.s6_addr[i] = (uint8_t)(number >> (56 - 8 * i));
+	if (!(client & LISTEN_FAR))
+		snprintf(out, LISTEN_CLIENT_TEXT, "uid=%llu", (unsigned long long)client);
+	else if (number >> 32 == 0)
+		snprintf(out, LISTEN_CLIENT_TEXT, "address=%s",
+			 inet_ntop(AF_INET, &v4, text, sizeof(text)));
+	else
+		snprintf(out, LISTEN_CLIENT_TEXT, "network=%s/64",
+			 inet_ntop(AF_INET6, &v6, text, sizeof(text)));
 }
 
 /* ---- All ------------------------------------------------------------------------------------- */

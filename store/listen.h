@@ -3,6 +3,8 @@
 #pragma once
 
 #include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
 
 #include "lib/err.h"
 #include "lib/vec.h"
@@ -16,3 +18,13 @@
  * the caller also after a failure.
  */
 int listen_open(const struct vec *names, int fds[LISTEN_MAX], size_t *n, struct err *e);
+
+/*
+ * A client as a number, for shares and limits: a user of this machine is his uid, who comes over
+ * TCP is his IPv4 address, or the /64 network of his IPv6 address, with the highest bit set.
+ */
+#define LISTEN_FAR	   ((uint64_t)1 << 63)
+#define LISTEN_CLIENT_TEXT 80
+uint64_t listen_client(const struct sockaddr_storage *sa); /* of an address of the Internet */
+/* "uid=1000", "address=192.0.2.1", "network=2001:db8::/64" */
+void listen_client_text(uint64_t client, char out[LISTEN_CLIENT_TEXT]);

@@ -34,10 +34,10 @@ struct broker;
 
 int broker_new(unsigned max, struct broker **ret);
 void broker_free(struct broker *b);
-/* A new connection of uid; *ret_fd is its end of the socket pair. */
-int broker_join(struct broker *b, uid_t uid, int *ret_fd, struct err *e);
+/* A new connection of client (listen_client()); *ret_fd is its end of the socket pair. */
+int broker_join(struct broker *b, uint64_t client, int *ret_fd, struct err *e);
 /* Descriptors to poll for input: fills at most max, returns how many there are. */
 size_t broker_fds(const struct broker *b, int *fds, size_t max);
 /* fd is readable. */
 void broker_event(struct broker *b, int fd);
-size_t broker_count(const struct broker *b, uid_t uid, size_t *ret_all);
+size_t broker_count(const struct broker *b, uint64_t client, size_t *ret_all);

@@ -252,23 +252,51 @@ ok("WP-22 a listener without descriptors lives", until(lambda: low_served()) and
 low.stop()
 
 # ---- crashes ----
+def crashes(d, connect):
+    """How many connections can be made to crash before none is served."""
+    for n in range(80):
+        try:
+            x = connect()
+        except (Closed, OSError, AssertionError):
+            return n
+        uid = os.geteuid()
+        os.setreuid(-1, os.getuid())
+        for kid in d.children():
+            os.kill(int(kid), signal.SIGSEGV)
+        d.children_down_to(0)
+        os.setreuid(-1, uid)
+    return 80
+
+
+def is_served(**kw):
+    try:
+        return Conn(tcp, **kw).ask(u64(23)) is None
+    except (Closed, OSError, AssertionError):
+        return False
+
+
 if root_user:
     with somebody():
-        crashes, x = 0, None
-        for _ in range(80):
-            try:
-                x = d.conn()
-            except (Closed, OSError, AssertionError):
-                break
-            os.seteuid(0)
-            for kid in d.children():
-                os.kill(int(kid), signal.SIGSEGV)
-            d.children_down_to(0)
-            os.seteuid(pwd.getpwnam("nobody").pw_uid)
-            crashes += 1
-    ok("WP-18 who crashes connections again and again is not served", crashes == 64, crashes)
+        n = crashes(d, d.conn)
+    ok("WP-18 who crashes connections again and again is not served", n == 64, n)
     ok("WP-18 which is said", "crashed too often" in open(d.log).read())
     ok("WP-18 others are", served())
+tcp = tcp_address()
+far = Daemon(tmp + "/far", "--listen", "127.0.0.1:%d" % tcp[1]).wait(tcp)
+n = crashes(far, lambda: Conn(tcp))
+ok("WP-18 over TCP nor is an address", n == 64 and not is_served() and "address=127.0.0.1" in open(far.log).read(), n)
+ok("WP-18 other addresses are", is_served(source="127.0.0.2"))
+many = []
+for _ in range(80):
+    try:
+        many.append(Conn(tcp, source="127.0.0.2"))
+    except (Closed, OSError, AssertionError):
+        break
+ok("an address has its share of connections", len(many) == 64, len(many))
+ok("and leaves others theirs", is_served(source="127.0.0.3"))
+for x in many:
+    x.close()
+far.stop()
 
 d.children_down_to(0)
 ok("the listener is as it was", until(lambda: fds(d.p.pid) == base_fds, 10) and rss(d.p.pid) - base_rss < 512, (base_fds, fds(d.p.pid), base_rss, rss(d.p.pid)))

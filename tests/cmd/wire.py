@@ -60,10 +60,12 @@ class Closed(Exception):
 
 
 class Conn:
-    """A connection, after the greeting; address: a path, or (host, port); version: 0x115 for Nix's dialect."""
+    """A connection, after the greeting; address: a path, or (host, port); version: 0x115 for Nix's dialect; source: our address."""
 
-    def __init__(self, address, hello=True, version=0x164):
+    def __init__(self, address, hello=True, version=0x164, source=None):
         self.c = socket.socket(socket.AF_UNIX if isinstance(address, str) else socket.AF_INET)
+        if source:
+            self.c.bind((source, 0))
         self.c.connect(address)  # waits; with a time limit it would not, when others are in front
         self.c.settimeout(60)
         self.said = b""  # messages of the last request
