@@ -217,7 +217,7 @@ const struct cmd store_cmd_publish = {
 	.summary = "serve the store by HTTP, as a binary cache",
 	.help = "Everything valid in the store can then be read by who reaches the port, signed "
 		"with\n"
-		"the key of 'cairn archive --generate-key'. SIGTERM ends it.",
+		"the key of 'cairn archive --generate-key'. SIGTERM ends it and its connections.",
 	CMD_OPTS(options),
 	.context_size = sizeof(struct ctx),
 	.run = run,

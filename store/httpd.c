@@ -135,12 +135,14 @@ static struct peer *admit(struct httpd *h, uint64_t client)
 	return own < CONNECTIONS_HOST ? free : NULL;
 }
 
-__attribute__((noreturn)) static void child(const struct httpd *h, int conn)
+/* Ends with the listener, however that ends. */
+__attribute__((noreturn)) static void child(const struct httpd *h, int conn, pid_t parent)
 {
 	sigset_t none;
 	int one = 1, fd = fcntl(conn, F_DUPFD_CLOEXEC, 100);
 
-	if (fd < 0 || dup3(fd, FIRST_FD, O_CLOEXEC) < 0)
+	if (fd < 0 || dup3(fd, FIRST_FD, O_CLOEXEC) < 0 || prctl(PR_SET_PDEATHSIG, SIGTERM) < 0 ||
+	    getppid() != parent)
 		_exit(1);
 	syscall(SYS_close_range, FIRST_FD + 1U, ~0U, 0U);
 	sigemptyset(&none);
@@ -164,9 +166,9 @@ static void accept_one(struct httpd *h)
 	}
 	uint64_t client = listen_client(&sa);
 	struct peer *p = admit(h, client);
-	pid_t pid = p ? fork() : -1;
+	pid_t parent = getpid(), pid = p ? fork() : -1;
 	if (pid == 0)
-		child(h, conn);
+		child(h, conn, parent);
 	if (pid > 0)
 		*p = (struct peer){ pid, client };
 }

@@ -16,6 +16,6 @@ struct httpd_opts {
 	void *arg;
 };
 
-/* Until SIGTERM or SIGINT; connections that are open go on. Beyond a number of connections in all,
- * and of one address, a connection is closed at once. Sockets of LISTEN_FDS are not taken. */
+/* Until SIGTERM or SIGINT; connections that are open end with it. Beyond a number of connections in
+ * all, and of one address, a connection is closed at once. Sockets of LISTEN_FDS are not taken. */
 int httpd_run(const struct httpd_opts *o, struct err *e);

@@ -75,6 +75,27 @@ check "is its end" sh -c 'tail -c 1000 "$1" | cmp - "$2"' - "$TMP/big" "$TMP/out
 get -r 3000000- "$url/file/big/sha256/$(sha256sum "$TMP/big" | cut -d ' ' -f 1)"
 is "beyond its end" "$(status)" 416
 
+# ---- The end of a publisher ------------------------------------------------------------------------------------------------
+# without anybody at its other end a connection is closed after a minute
+cat >"$TMP/idle.py" <<'E'
+import os, signal, socket, sys
+c = socket.create_connection(("127.0.0.1", int(sys.argv[3])), 30)
+c.sendall(b"GET /nix-cache-info HTTP/1.1\r\nHost: x\r\n\r\n")
+assert c.recv(4096)
+os.kill(int(sys.argv[2]), getattr(signal, "SIG" + sys.argv[1]))
+try:
+    while c.recv(4096):
+        pass
+except ConnectionResetError:
+    pass
+E
+first=$url kept=$pids
+for sig in TERM KILL; do
+	publish "$sig" --root "$root"
+	check "SIG$sig ends its connections" python3 "$TMP/idle.py" "$sig" "${pids##* }" "${url##*:}"
+done
+url=$first pids=$kept
+
 # ---- What is refused -------------------------------------------------------------------------------------------------------
 refused() {
 	wanted=$1 label=$2
