@@ -765,8 +765,8 @@ static int check_ca(struct local_tree *u, const struct store_info *info, struct 
 }
 
 /* A tree that is what info says, or nothing. */
-static int unpack_known(struct local *l, const struct store_info *info, struct nar_source *in,
-			struct local_tree *u, struct err *e)
+int local_unpack_known(struct local *l, const struct store_info *info, struct nar_source *in,
+		       struct local_tree *u, struct err *e)
 {
 	char want[DIGEST_TEXT_MAX], got[DIGEST_TEXT_MAX];
 	int r = unpack(l, in, DIGEST_SHA256, u, e);
@@ -787,28 +787,33 @@ static int unpack_known(struct local *l, const struct store_info *info, struct n
 	return r;
 }
 
+int local_place_known(struct local *l, const struct store_info *info, struct local_tree *u,
+		      struct err *e)
+{
+	int r = local_move_in(l, u->dirfd, u->name, info->path, e);
+
+	if (r == 0)
+		r = local_deduplicate(l, info->path, u->file ? &u->nar_hash : NULL, e);
+	if (r == 0)
+		r = local_register(l, &info, 1, e);
+	if (r < 0)
+		local_tree_drop(u);
+	return r;
+}
+
 int local_add_known(struct local *l, const struct store_info *info, struct nar_source *in,
 		    struct err *e)
 {
 	struct local_tree u;
-	int r = unpack_known(l, info, in, &u, e);
+	int r = local_unpack_known(l, info, in, &u, e);
 
-	if (r < 0)
-		return r;
-	r = local_move_in(l, u.dirfd, u.name, info->path, e);
-	if (r == 0)
-		r = local_deduplicate(l, info->path, u.file ? &u.nar_hash : NULL, e);
-	if (r == 0)
-		r = local_register(l, &info, 1, e);
-	if (r < 0)
-		local_tree_drop(&u);
-	return r;
+	return r < 0 ? r : local_place_known(l, info, &u, e);
 }
 
 int local_mend(struct local *l, const struct store_info *info, struct nar_source *in, struct err *e)
 {
 	struct local_tree u;
-	int r = unpack_known(l, info, in, &u, e);
+	int r = local_unpack_known(l, info, in, &u, e);
 
 	if (r < 0)
 		return r;

@@ -178,6 +178,12 @@ struct local_tree {
 };
 
 int local_unpack(struct local *l, struct nar_source *in, struct local_tree *ret, struct err *e);
+/* The halves of local_add_known: the first takes as long as whoever sends, and needs no lock; the
+ * second takes the tree. */
+int local_unpack_known(struct local *l, const struct store_info *info, struct nar_source *in,
+		       struct local_tree *ret, struct err *e);
+int local_place_known(struct local *l, const struct store_info *info, struct local_tree *t,
+		      struct err *e);
 void local_tree_drop(struct local_tree *t);
 /* Give the tree its name, unless that is valid already; fills in hash and size. Takes the tree. */
 int local_add_tree(struct local *l, struct store_info *info, struct local_tree *t, struct err *e);

@@ -100,26 +100,42 @@ static int check_info(struct req *q, struct store_info *info, const struct vec *
 	return r;
 }
 
-static int add_known(struct req *q, struct store_info *info)
+/* Give a tree that was checked its name, unless somebody else made the same meanwhile. */
+static int place_known(struct req *q, const struct store_info *info, struct local_tree *tree)
 {
 	struct local *l = q->s->l;
 	struct local_locks locks = LOCAL_LOCKS_INIT;
+	bool valid = false;
+	int r = local_lock_paths(l, &info->path, 1, true, &locks, &q->e);
+	if (!r)
+		r = local_is_valid(l, info->path, &valid, &q->e);
+	if (!r && !valid)
+		r = local_place_known(l, info, tree, &q->e);
+	else
+		local_tree_drop(tree);
+	local_unlock(l, &locks, true);
+	return r;
+}
+
+/* No lock is held while the client is waited for: it may take its time. */
+static int add_known(struct req *q, struct store_info *info)
+{
+	struct local *l = q->s->l;
+	struct local_tree tree;
 	struct asked from;
 	asked_init(&from, q->in);
 	bool valid = false;
 	int r = local_temp_root(l, info->path, &q->e);
 	if (!r)
-		r = local_lock_paths(l, &info->path, 1, true, &locks, &q->e);
-	if (!r)
-		r = local_is_valid(l, info->path, &valid, &q->e);
+		r = local_await_valid(l, info->path, &valid, &q->e);
 	for (size_t i = 0; !r && !valid && i < info->nrefs; i++)
 		if (strcmp(info->refs[i], info->path) != 0)
 			r = request_need_valid(q, info->refs[i]);
-	if (!r && !valid)
-		r = local_add_known(l, info, &from.source, &q->e);
+	if (r || valid)
+		return r;
+	r = local_unpack_known(l, info, &from.source, &tree, &q->e);
 	asked_finish(&from);
-	local_unlock(l, &locks, true);
-	return r;
+	return r ? r : place_known(q, info, &tree);
 }
 
 static int op_add_to_store_nar(struct req *q)

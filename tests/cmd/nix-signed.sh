@@ -7,6 +7,7 @@ cd "$SRC/tests/cmd" || exit 1
 PYTHONDONTWRITEBYTECODE=1 exec python3 - "$TMP" <<'EOF'
 import hashlib, sys
 sys.path.insert(0, ".")
+import wire
 from wire import *
 
 tmp = sys.argv[1]
@@ -57,6 +58,25 @@ for name, sig in ("a line end", "other-1:AAAA\nURL: x"), ("a blank", "other-1:AA
 c = Conn(("127.0.0.1", port), version=0x115)
 e = add(sigs=("other-1:AAAA", SIG))
 ok("what is signed is added", e is None and valid(REF), e)
+
+# What anybody may add, as its path follows from the contents; who begins with it and goes no further keeps nobody waiting.
+nar = file_nar(b"anybody's\n")
+hashed = hashlib.sha256(nar)
+ca = "fixed:r:sha256:" + base32(hashed.digest())
+wire.STORE = "/nix/store"
+path = store_path("source", hashed.hexdigest(), "anybody")
+slow = Conn(("127.0.0.1", port), version=0x115)
+slow.send(u64(39) + s(path) + s("") + s(hashed.hexdigest()) + strings([]) + u64(0, len(nar), 0) + strings([]) + s(ca) + u64(0, 0))
+assert slow.num() == READ and slow.num() > 40
+slow.send(s(nar[:40]))
+c.c.settimeout(50)  # before the daemon gives the silent one up
+try:
+    e = add(path=path, hash=hashed.hexdigest(), refs=(), size=len(nar), sigs=(), ca=ca, data=nar)
+except OSError as x:
+    e = x
+ok("WP-10 an addition that pauses keeps nobody waiting", e is None and valid(path), e)
+e = slow.end(nar[40:])
+ok("WP-10 and can go on", e is None, e)
 d.stop()
 finish()
 EOF
