@@ -3,7 +3,7 @@
 # Clients that mean harm, by the names of their attacks. Nothing they do may reach other clients or the listener.
 command -v python3 >/dev/null || { echo "skip: no python3"; exit 77; }
 exec python3 - <<'E'
-import array, os, pwd, resource, signal, socket, struct, sys, time
+import array, fcntl, os, pwd, resource, signal, socket, stat, struct, subprocess, sys, termios, time
 
 sys.path.insert(0, os.environ["SRC"] + "/tests/cmd")
 from daemon_load import fds, rss
@@ -59,6 +59,12 @@ def until(f, seconds=60):
     return True
 
 
+def settled(c, pid):
+    """It has read all that was sent, and waits for more."""
+    return until(lambda: struct.unpack("i", fcntl.ioctl(c.c, termios.TIOCOUTQ, b"    "))[0] == 0
+                 and open("/proc/%d/stat" % pid).read().rsplit(")", 1)[1].split()[0] == "S")
+
+
 def cpu(pid):
     f = open("/proc/%d/stat" % pid).read().rsplit(")", 1)[1].split()
     return (int(f[11]) + int(f[12])) / os.sysconf("SC_CLK_TCK")
@@ -76,9 +82,8 @@ for req in (u64(8) + s("x") + u64(60 << 20), u64(8, 4095), u64(31, 1 << 20), u64
     c.ask(u64(1), s(none)), c.num()
     before = rss(pid)
     c.send(req)
-    # it is waiting for the rest when it sleeps in poll
-    until(lambda: open("/proc/%d/wchan" % pid).read() in ("0", "") or "poll" in open("/proc/%d/wchan" % pid).read(), 5)
-    grown.append(rss(pid) - before)
+    waits = settled(c, pid)
+    grown.append(rss(pid) - before if waits else 1 << 30)
     c.close()
 ok("WP-01 an announced length takes no memory", max(grown) < 1024, grown)
 bad = []
@@ -113,6 +118,17 @@ c.close()
 c = d.conn()
 e = c.ask(u64(31, 2**32 - 1) + u64(0) * 1000)
 ok("WP-05 a count beyond all", e and c.closed(), e)
+c, sent = d.conn(), 0
+c.send(u64(31, 1 << 20))
+piece = s("x" * 4088) * 512
+try:
+    while sent < 1 << 30:
+        c.c.sendall(piece)
+        sent += len(piece)
+except OSError:
+    pass  # it hung up
+ok("WP-05 a long list of long strings ends at 256 MiB", 250 << 20 < sent < 300 << 20 and served(), sent)
+c.close()
 for op in (0, 2, 15, 17, 36, 47, 79, 82, 255, 2**31, 2**63):
     c = d.conn()
     e = c.ask(u64(op) + s("x") * 20)
@@ -250,6 +266,150 @@ for x in many:
 low.children_down_to(0)
 ok("WP-22 a listener without descriptors lives", until(lambda: low_served()) and low.p.poll() is None and cpu(low.p.pid) - before < 3, cpu(low.p.pid) - before)
 low.stop()
+
+# ---- answers to what it asks for ----
+nix = Daemon(tmp + "/nix", "--dialect=nix").wait()
+target = "/nix/store/" + "3" * 32 + "-asked"
+inside = u64(8) + s("smuggled") + s("x") + strings([])  # an operation, where an archive should be
+nar = file_nar(b"asked" * 30000)
+
+
+def upload(*pieces, hash=None, then=b""):
+    """The error of an addition whose data are these pieces, each sent when it asks; and the connection."""
+    x = nix.conn()
+    digest = hash or hashlib.sha256(nar).hexdigest()
+    x.send(u64(39) + s(target) + s("") + s(digest) + strings([]) + u64(0, len(nar), 0) + strings([]) + s("") + u64(0, 1))
+    pieces = list(pieces)
+    while True:
+        tag = x.num()
+        if tag == READ:
+            x.num()
+            x.send(pieces.pop(0) if pieces else s(""))
+        elif tag == NEXT:
+            x.str()
+        elif tag == ERROR:
+            e = x.str().decode()
+            x.num()
+            return e, x
+        else:
+            return None, x
+
+
+def pieces_of(data):
+    return [s(data[i:i + 60000]) for i in range(0, len(data), 60000)]
+
+
+def in_step(x):
+    return x.ask(u64(1), s(target)) is None and x.num() == 0
+
+
+def smuggled(where):
+    return [n for n in os.listdir(where) if "smuggled" in n]
+
+
+third = len(nar) // 3 // 8 * 8
+e, x = upload(s(nar[:third]), s(""))
+ok("WP-21 an end that comes early", e and "less than it announced" in e and in_step(x), e)
+e, x = upload(u64(1 << 20) + nar[:1 << 20])
+ok("WP-21 a piece larger than was asked for", e and x.closed(), e)
+e, x = upload(u64(2**64 - 1))
+ok("WP-21 one of all bytes there are", e and x.closed(), e)
+e, x = upload(*pieces_of(nar[:third] + inside * 20 + nar[third:]))
+ok("WP-21 an operation inside", e and in_step(x) and not smuggled(nix.root + "/nix/store"), e)
+e, x = upload(*pieces_of(nar + inside), hash="0" * 64)
+ok("WP-21 one behind an archive that is refused", e and in_step(x) and not smuggled(nix.root + "/nix/store"), e)
+x = d.conn()
+broken = bytearray(file_nar(b"12345"))
+broken[-17] = 1  # of the padding of the contents
+x.send(u64(7) + s("broken") + u64(1, 1) + s("sha256") + bytes(broken) + inside * 3)
+e = x.end()
+ok("WP-21 one behind an archive without frames", e and x.closed() and not smuggled(d.root + STORE), e)
+x = nix.conn()
+x.send(u64(39) + s(target) + s("") + s(hashlib.sha256(nar).hexdigest()) + strings([]) + u64(0, len(nar), 0) + strings([]) + s("") + u64(0, 1))
+assert x.num() == READ
+x.send(u64(60000) + nar[:30000])
+x.close()
+nix.children_down_to(0)
+ok("WP-21 an upload that ends with its connection leaves nothing", [n for n in os.listdir(nix.root + "/nix/store") if n[0] != "."] == [],
+   os.listdir(nix.root + "/nix/store"))
+e, x = upload(*pieces_of(nar))
+ok("WP-21 and the right one is taken", e is None, e)
+nix.stop()
+
+# ---- where it listens ----
+def start(socket_path):
+    """How a daemon that is to listen there ends, or "listens"."""
+    told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    told.bind("\0cairn-test-%d" % os.getpid())
+    told.settimeout(0.05)
+    p = subprocess.Popen([os.environ["CAIRN"], "daemon", "--root", tmp + "/listen", "--listen", socket_path], stderr=subprocess.PIPE,
+                         text=True, env={**os.environ, "NOTIFY_SOCKET": "@cairn-test-%d" % os.getpid()})
+    e = None
+    while e is None and p.poll() is None:
+        try:
+            e = "listens" if told.recv(100) == b"READY=1" else None
+        except socket.timeout:
+            pass
+    told.close()
+    p.terminate()
+    said = p.communicate(timeout=60)[1]
+    return e or said
+
+
+os.mkdir(tmp + "/open", 0o755)
+os.chmod(tmp + "/open", 0o775)
+e = start(tmp + "/open/s")
+ok("WP-16 a directory that a group may write to", "is writable by others" in e and not os.path.exists(tmp + "/open/s"), e)
+os.chmod(tmp + "/open", 0o757)
+e = start(tmp + "/open/s")
+ok("WP-16 one that everybody may write to", "is writable by others" in e, e)
+os.chmod(tmp + "/open", 0o755)
+os.symlink("open", tmp + "/alias")
+e = start(tmp + "/alias/s")
+ok("WP-16 a directory that is a link", "cannot open the directory" in e and not os.path.exists(tmp + "/open/s"), e)
+if root_user:
+    os.chown(tmp + "/open", 65534, 65534)
+    e = start(tmp + "/open/s")
+    ok("WP-16 somebody else's directory", "belongs to somebody else" in e, e)
+    os.chown(tmp + "/open", 0, 0)
+x = socket.socket(socket.AF_UNIX)
+x.bind(tmp + "/open/s")
+x.close()
+ok("WP-16 a socket that nobody serves is replaced", start(tmp + "/open/s") == "listens")
+e = start(d.path)
+ok("WP-16 one that somebody serves is not", "is listening at" in e and served(), e)
+os.mkdir(tmp + "/open/dir")
+e = start(tmp + "/open/dir")
+ok("WP-16 what is no socket stays", "cannot remove the old socket" in e and os.path.isdir(tmp + "/open/dir"), e)
+deep = tmp + "/open/" + "/".join(["d" * 60] * 3)
+os.umask(0)
+e = start(deep + "/s")
+os.umask(0o022)
+modes = [stat.S_IMODE(os.stat(p).st_mode) for p in (os.path.dirname(deep), deep, deep + "/s")] if e == "listens" else e
+ok("WP-16 a long path, and no umask", modes == [0o755, 0o755, 0o666], modes)
+
+# ---- many descriptors ----
+soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+if hard >= 4000:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(20000, hard), hard))
+    null = os.open("/dev/null", os.O_RDONLY)
+    more = [os.dup(null) for _ in range(1500)]
+    for fd in more:
+        os.set_inheritable(fd, True)
+    full = Daemon(tmp + "/full", close_fds=False).wait()
+    good = max(int(n) for n in os.listdir("/proc/%d/fd" % full.p.pid)) > 1500
+    ok("WP-17 a daemon with 1500 descriptors more", good and served(full.conn()))
+    held = [full.conn() for _ in range(60)]
+    ok("WP-17 and with sixty connections", all(served(x) for x in held) and full.p.poll() is None)
+    with open(tmp + "/many", "w") as f:
+        f.write("many\n")
+    for args in ["--socket", full.path], ["--root", tmp + "/alone"]:
+        p = subprocess.run([os.environ["CAIRN"], "store", "add", *args, tmp + "/many"], close_fds=False, capture_output=True, text=True)
+        ok("WP-17 a client with as many (%s)" % args[0], p.returncode == 0 and p.stdout.endswith("-many\n"), p.stderr)
+    for fd in more:
+        os.close(fd)
+    ok("WP-17 and it ends", full.stop() == 0)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 # ---- crashes ----
 def crashes(d, connect):
