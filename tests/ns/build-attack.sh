@@ -5,7 +5,7 @@ command -v python3 >/dev/null || { echo "skip: no python3"; exit 77; }
 command -v busybox >/dev/null || { echo "skip: no busybox"; exit 77; }
 unshare -U -r true 2>/dev/null || { echo "skip: no user namespaces"; exit 77; }
 exec python3 - <<'E'
-import glob, os, pwd, random, shutil, signal, subprocess, sys, time
+import ctypes, glob, os, pwd, random, shutil, signal, stat, subprocess, sys, threading, time
 
 sys.path.insert(0, os.environ["SRC"] + "/tests/cmd")
 from daemon_load import rss
@@ -271,6 +271,105 @@ if root_user:
     ok("SBX-18 what has other links keeps its owner", stats and stats["file"].st_uid not in (0, nobody.pw_uid) or stats["file"].st_nlink == 1, stats)
     ok("SBX-18 nothing else changes hands", untouched())
     y.close()
+
+# ---- what can be seen of an item before it is one ----
+class watcher(threading.Thread):
+    """Looks at what appears in the store, at once and all of it; as somebody else if we are root."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.libc = ctypes.CDLL(None, use_errno=True)
+        self.fd = self.libc.inotify_init()
+        # what is made, moved in, or gets another mode
+        assert self.libc.inotify_add_watch(self.fd, (d.root + STORE).encode(), 0x100 | 0x80 | 0x4) >= 0
+        self.seen, self.bad, self.end = 0, [], False
+
+    def look(self, path):
+        try:
+            st = os.lstat(path)
+            self.seen += 1
+            if not stat.S_ISLNK(st.st_mode) and st.st_mode & 0o7022:
+                self.bad.append((path[-60:], oct(st.st_mode)))
+            if stat.S_ISDIR(st.st_mode):
+                for n in os.listdir(path):
+                    self.look(path + "/" + n)
+        except OSError:
+            pass  # gone, or not for us
+
+    def run(self):
+        if root_user:  # this thread alone
+            self.libc.syscall(119, 65534, 65534, 65534)
+            self.libc.syscall(117, 65534, 65534, 65534)
+        while not self.end:
+            data = os.read(self.fd, 65536)
+            while data:
+                n = int.from_bytes(data[12:16], "little")
+                name = data[16:16 + n].rstrip(b"\0").decode()
+                data = data[16 + n:]
+                if name and not name.endswith(".lock"):
+                    self.look(d.root + STORE + "/" + name)
+
+
+if os.uname().machine == "x86_64":
+    w = watcher()
+    w.start()
+    show = "i=0; while [ $i -lt 60 ]; do $b mkdir $out/d$i; echo $i >$out/d$i/f; $b chmod 666 $out/d$i/f; $b chmod 777 $out/d$i; i=$((i + 1)); done"
+    errors = [build(sh.drv("shown%d" % i, "$b mkdir $out; " + show)) for i in range(6)]
+    errors += [build(sh.drv("open%d" % i, "$b mkdir $out; $b chmod 777 $out; " + show)) is None for i in range(2)]
+    for i in range(4):
+        errors.append(c.ask(u64(7), s("added%d" % i), u64(1, 1), s("sha256"), dir_nar("x", file_node(b"x" * i, True))))
+        c.str()
+    fixed = hashlib.sha256(dir_nar("f", file_node(b"x\n"))).hexdigest()
+    errors.append(build(sh.drv("fixeddir", "$b mkdir $out; echo x >$out/f; $b chmod 777 $out; $b chmod 666 $out/f; $b chmod 755 $out", fixed=("r:sha256", fixed))))
+    w.end = True
+    assert c.ask(u64(8), s("end"), s("end"), strings([])) is None and c.str()
+    w.join(60)
+    ok("OUT-03 nothing is writable from the moment that it is seen", not w.bad and w.seen > 300 and not any(errors), (w.seen, w.bad[:5], errors))
+
+
+# ---- a build's directory that is another each time one looks ----
+class swapper(threading.Thread):
+    """Exchanges every directory of a build with a link to the canaries, again and again."""
+
+    def __init__(self, to):
+        super().__init__(daemon=True)
+        self.libc, self.to, self.end, self.n = ctypes.CDLL(None), to, False, 0
+        self.link = d.root + "/var/guix/swap"
+
+    def run(self):
+        while not self.end:
+            for p in glob.glob(d.root + "/var/guix/builds/*/*.drv") + glob.glob(d.root + "/var/guix/builds/*/*.drv/*"):
+                link = self.link + str(self.n)
+                os.symlink(self.to, link)
+                for _ in range(40):
+                    self.n += self.libc.renameat2(-100, p.encode(), -100, link.encode(), 2) == 0
+                if not self.n % 40:  # a link stays in its place
+                    self.n += self.libc.renameat2(-100, p.encode(), -100, link.encode(), 2) == 0
+
+
+# The harness is the owner: nobody else could do it.
+nest = tmp + "/nest"
+os.makedirs(nest + "/sub")
+for n in ("egg", "sub/egg"):
+    open(nest + "/" + n, "w").write("egg\n")
+os.symlink("egg", nest + "/way")
+facts = lambda: [(p, os.lstat(p).st_mode, os.lstat(p).st_uid, os.lstat(p).st_nlink, os.lstat(p).st_mtime_ns) for p in
+                 (nest, nest + "/egg", nest + "/sub", nest + "/sub/egg", nest + "/way")]
+before = facts()
+x = swapper(nest)
+x.start()
+y = d.conn()
+y.ask(options(keep_failed=1))
+for i in range(16):
+    one = sh.drv("swapped%d" % i, "$b mkdir -p a/b/c; echo >a/b/c/d; echo >$out" + ("; exit 1" if i % 2 else ""), c=y)
+    build(one, conn=y)  # what comes of it is of no matter
+y.close()
+x.end = True
+x.join(60)
+for p in glob.glob(d.root + "/var/guix/swap*"):
+    os.unlink(p) if os.path.islink(p) else shutil.rmtree(p)
+ok("SBX-17 directories that are exchanged meanwhile lead nowhere", facts() == before and x.n > 100, (x.n, facts(), before))
+ok("SBX-17 and the daemon goes on", build(sh.drv("after", "echo >$out")) is None)
 
 # ---- a machine without ----
 with open(tmp + "/x.lua", "w") as f:
