@@ -17,8 +17,8 @@
 #include "store/localfile.h"
 #include "store/mirror.h"
 
-#define CONNECT_SECONDS 8L /* the C library asks a name server again after 5 */
-#define SLOW_SECONDS	30L
+#define CONNECT_SECONDS 8L  /* the C library asks a name server again after 5 */
+#define SLOW_SECONDS	30L /* in the beginning */
 #define SLOW_BYTES	1024L
 #define REDIRECTS	10L
 #define HOSTS_MAX	64
@@ -285,6 +285,36 @@ static int prepare(struct err *e)
 	return 0;
 }
 
+static long patience = SLOW_SECONDS;
+
+void fetch_set_patience(long seconds)
+{
+	patience = seconds;
+}
+
+/* Why a transfer failed. Of certificates that are refused many are so for the date alone. */
+static void describe(CURLcode code, const char *errbuf, struct str *out)
+{
+	time_t now = time(NULL);
+	struct tm tm;
+	char day[32];
+
+	str_add(out, errbuf[0] ? errbuf : curl_easy_strerror(code));
+	if (code == CURLE_PEER_FAILED_VERIFICATION && gmtime_r(&now, &tm) &&
+	    strftime(day, sizeof(day), "%Y-%m-%d", &tm))
+		str_addf(out, " [the clock says %s: is that right?]", day);
+	(void)str_err(out); /* a message without its end is one */
+}
+
+/* -ERR_FETCH of url, "" for none. */
+static int fail_with(struct err *e, CURLcode code, const char *errbuf, const char *url)
+{
+	auto_str struct str why = STR_INIT;
+
+	describe(code, errbuf, &why);
+	return err_set(e, -ERR_FETCH, "%s%s%s", url, *url ? ": " : "", why.buf);
+}
+
 /* Whom to believe over TLS, for how long to wait. A redirection never leaves TLS. */
 static void set_common(CURL *c, const char *url, bool ftp)
 {
@@ -297,7 +327,7 @@ static void set_common(CURL *c, const char *url, bool ftp)
 	curl_easy_setopt(c, CURLOPT_FAILONERROR, 1L);
 	curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS);
 	curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, SLOW_BYTES);
-	curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, SLOW_SECONDS);
+	curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, patience);
 	curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(c, CURLOPT_USERAGENT, "cairn");
 #if LIBCURL_VERSION_NUM >= 0x075500
@@ -452,7 +482,7 @@ static int transfer(struct transfer *t, const char *proxy, struct err *e)
 		t->passing = may_pass(code, http);
 		if (unreachable(code) && got == 0 && !host_bad(host, time(NULL)))
 			host_set_bad(host, time(NULL) + HOST_FORGET);
-		return err_set(e, -ERR_FETCH, "%s", errbuf[0] ? errbuf : curl_easy_strerror(code));
+		return fail_with(e, code, errbuf, "");
 	}
 	return t->f->nar || t->f->unchecked ? 0 : judge_hash(t->f, d, e);
 }
@@ -642,6 +672,7 @@ struct question {
 	struct fetch_answer *a;
 	CURL *c; /* owned; NULL: free place */
 	size_t limit, headers;
+	char errbuf[CURL_ERROR_SIZE];
 };
 
 static size_t on_answer(char *p, size_t size, size_t n, void *arg)
@@ -696,6 +727,7 @@ static void ask(CURLM *m, struct question *q)
 	if (!q->c)
 		return;
 	set_cache(q->c, q->a->url);
+	curl_easy_setopt(q->c, CURLOPT_ERRORBUFFER, q->errbuf);
 	curl_easy_setopt(q->c, CURLOPT_WRITEFUNCTION, on_answer);
 	curl_easy_setopt(q->c, CURLOPT_WRITEDATA, q);
 	curl_easy_setopt(q->c, CURLOPT_HEADERFUNCTION, on_header);
@@ -716,6 +748,11 @@ static void take_answer(CURLM *m, struct question *q, CURLcode code)
 		host_set_bad(host, time(NULL) + CACHE_FORGET);
 	if (code != CURLE_OK)
 		str_cut(&q->a->body, 0);
+	if (!q->a->status) {
+		auto_str struct str why = STR_INIT;
+		describe(code, q->errbuf, &why);
+		snprintf(q->a->why, sizeof(q->a->why), "%s", why.buf);
+	}
 	curl_multi_remove_handle(m, q->c);
 	curl_easy_cleanup(q->c);
 	q->c = NULL;
@@ -761,6 +798,7 @@ int fetch_answers(struct fetch_answer *v, size_t n, size_t limit, struct err *e)
 	for (size_t i = 0; i < n; i++) {
 		v[i].status = 0;
 		v[i].max_age = -1;
+		v[i].why[0] = 0;
 	}
 	ask_all(m, v, n, limit);
 	curl_multi_cleanup(m);
@@ -857,8 +895,7 @@ static int judge_end(struct fetch_stream *s, struct err *e)
 		return 0;
 	curl_easy_getinfo(s->c, CURLINFO_RESPONSE_CODE, &http);
 	if (!may_pass(s->code, http) || s->resumes++ >= RESUMES)
-		return err_set(e, -ERR_FETCH, "%s: %s", safe.buf,
-			       s->errbuf[0] ? s->errbuf : curl_easy_strerror(s->code));
+		return fail_with(e, s->code, s->errbuf, safe.buf);
 	stop_stream(s);
 	nanosleep(&(struct timespec){ .tv_sec = s->resumes - 1 }, NULL);
 	return start_stream(s, e);

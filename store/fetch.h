@@ -31,6 +31,9 @@ int fetch_run(const struct fetch *f, struct err *e);
 /* Hosts that could not be reached are asked last for some minutes. What this process and its
  * children (after fetch_hosts_share) found out can be kept in dirfd/unreachable. */
 void fetch_hosts_share(void);
+/* For how many seconds a transfer may be slower than a kilobyte a second, from now on in this
+ * process; 30 in the beginning. */
+void fetch_set_patience(long seconds);
 void fetch_hosts_load(int dirfd);
 void fetch_hosts_save(int dirfd);
 
@@ -40,12 +43,15 @@ void fetch_hosts_save(int dirfd);
 /* http, https; file, which is no link, where the caller allows it. */
 bool fetch_url_ok(const char *url, bool file);
 
+#define FETCH_WHY 160
+
 struct fetch_answer {
 	const char *url;
 	/* what came of it */
-	int status;	 /* of HTTP; 200 for a file; 0: no answer */
-	int64_t max_age; /* seconds it may be remembered; -1: not told */
-	struct str body; /* owned; of a status of 200 */
+	int status;	     /* of HTTP; 200 for a file; 0: no answer */
+	int64_t max_age;     /* seconds it may be remembered; -1: not told */
+	char why[FETCH_WHY]; /* no answer came; "" when nobody was asked */
+	struct str body;     /* owned; of a status of 200 */
 };
 
 /* Ask for all at once, some at the same time; none may be larger than limit. A host that cannot be

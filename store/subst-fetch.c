@@ -21,6 +21,7 @@
 #include "store/limits.h"
 #include "store/sandbox.h"
 #include "store/subst.h"
+#include "store/testing.h"
 
 #define FILES_MAX    128
 #define LINE_MAX_OUT 4096
@@ -95,7 +96,9 @@ static int start_helper(const struct subst_cage *c, const int fds[4], struct job
 int subst_cage_init(struct subst_cage *c, const struct session *s, const struct build_id *id,
 		    struct err *e)
 {
-	*c = (struct subst_cage){ .id = id, .root = s->l->state_fd };
+	*c = (struct subst_cage){ .id = id,
+				  .root = s->l->state_fd,
+				  .patience = testing_patience(s->l, 0) };
 	return subst_urls(s, &c->a, &c->urls, e);
 }
 
@@ -131,7 +134,8 @@ struct fetcher {
 	struct fetch_stream *stream;
 	const struct subst_item *item;
 	const struct subst_file *file;
-	bool quiet; /* only what goes wrong is told */
+	bool quiet;    /* only what goes wrong is told */
+	long patience; /* seconds; 0: the usual */
 	uint64_t got, told;
 };
 
@@ -185,6 +189,9 @@ static int fetch_child(void *arg, int out)
 	struct fetcher *f = arg;
 	struct unzipper *u = NULL;
 	struct err e = ERR_INIT;
+
+	if (f->patience)
+		fetch_set_patience(f->patience);
 	int r = fetch_stream_open(f->file->url, f->file->limit, &f->stream, &e);
 
 	f->in.read = fetcher_read;
@@ -218,7 +225,7 @@ int subst_archive_open(const struct subst_cage *c, const struct subst_item *item
 		       const struct subst_file *file, int log, bool quiet,
 		       struct subst_archive *ret, struct err *e)
 {
-	struct fetcher f = { .item = item, .file = file, .quiet = quiet };
+	struct fetcher f = { .item = item, .file = file, .quiet = quiet, .patience = c->patience };
 
 	*ret = (struct subst_archive){ .source = { pipe_read }, .left = item->info.nar_size };
 	return subst_fork(c, log, fetch_child, &f, &ret->child, &ret->fd, e);

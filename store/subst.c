@@ -17,16 +17,18 @@
 #include "store/fetch.h"
 #include "store/limits.h"
 #include "store/nar.h"
+#include "store/testing.h"
 
-#define TTL_HIT	   (36 * 3600) /* seconds, where the server says nothing */
-#define TTL_MISS   120
-#define TTL_MAX	   (60 * 86400)
-#define STALL_NS   (120ull * 1000000000)
-#define CHUNK	   256
-#define CACHE_DIR  "substitute/cache"
-#define CACHE_WORD "cairn-narinfo"
-#define CACHE_DAYS 14 /* after which an answer is not kept, whatever the server said */
-#define CLEANED	   "cleaned"
+#define TTL_HIT	     (36 * 3600) /* seconds, where the server says nothing */
+#define TTL_MISS     120
+#define TTL_MAX	     (60 * 86400)
+#define SLOW_SECONDS 30
+#define STALL_NS     (120ull * 1000000000)
+#define CHUNK	     256
+#define CACHE_DIR    "substitute/cache"
+#define CACHE_WORD   "cairn-narinfo"
+#define CACHE_DAYS   14 /* after which an answer is not kept, whatever the server said */
+#define CLEANED	     "cleaned"
 
 /* ---- Settings -------------------------------------------------------------------------------- */
 
@@ -147,6 +149,7 @@ struct word {
 	int status;
 	int64_t max_age;
 	struct slice body;
+	const char *why; /* there is no answer; NULL: nobody was asked */
 };
 
 /* Where an answer is kept. That something is not there can be asked about any number of paths: for
@@ -276,7 +279,8 @@ static void clean_cache(struct session *s)
 struct asking {
 	struct word **words;
 	size_t n;
-	size_t left; /* bytes that the answers may have */
+	size_t left;   /* bytes that the answers may have */
+	long patience; /* seconds; see fetch_set_patience */
 };
 
 static int send_answers(const struct fetch_answer *v, size_t n, int out)
@@ -287,6 +291,7 @@ static int send_answers(const struct fetch_answer *v, size_t n, int out)
 		wr_u64(&text, (uint64_t)v[i].status);
 		wr_u64(&text, (uint64_t)(v[i].max_age + 1));
 		wr_str(&text, str_slice(&v[i].body));
+		wr_cstr(&text, v[i].why);
 	}
 	return str_err(&text) ? -ENOMEM : fd_write_full(out, text.buf, text.len);
 }
@@ -298,6 +303,7 @@ static int ask_child(void *arg, int out)
 	const struct asking *q = arg;
 	int r = 0;
 
+	fetch_set_patience(q->patience);
 	for (size_t at = 0; r == 0 && at < q->n; at += CHUNK) {
 		size_t n = MIN_OF(q->n - at, (size_t)CHUNK);
 
@@ -319,7 +325,7 @@ static int read_answers(const struct asking *q, int fd, struct arena *a, struct 
 
 	if (stream_init(&in, fd))
 		return err_set(e, -ENOMEM, "out of memory");
-	in.stall_ns = STALL_NS;
+	in.stall_ns = MIN_OF(STALL_NS, (uint64_t)q->patience * 4000000000ull);
 	in.left = q->left;
 	for (size_t i = 0; i < q->n && !in.err; i++) {
 		struct word *w = q->words[i];
@@ -327,6 +333,7 @@ static int read_answers(const struct asking *q, int fd, struct arena *a, struct 
 		w->status = (int)stream_max(&in, 999);
 		w->max_age = (int64_t)stream_max(&in, INT32_MAX) - 1;
 		w->body = stream_str(&in, a, LIMIT_NARINFO);
+		w->why = stream_cstr(&in, a, FETCH_WHY);
 	}
 	int code = in.err;
 	stream_done(&in);
@@ -507,8 +514,11 @@ static void say_silent(struct session *s, const struct vec *urls, const struct a
 	for (size_t u = 0; u < urls->n; u++)
 		for (size_t i = 0; i < q->n; i++)
 			if (!q->words[i]->status && q->words[i]->base == urls->v[u]) {
-				session_say(s, "substitutes: %s does not answer",
-					    (const char *)urls->v[u]);
+				const char *why = q->words[i]->why;
+
+				session_say(s, "substitutes: %s does not answer%s%s",
+					    (const char *)urls->v[u], why && *why ? ": " : "",
+					    why ? why : "");
 				break;
 			}
 }
@@ -517,7 +527,8 @@ static int look_up(struct session *s, struct arena *a, const struct vec *urls,
 		   const struct vec *paths, struct word *words, struct err *e)
 {
 	struct asking q = { .words = arena_array(a, paths->n * urls->n, sizeof(*q.words)),
-			    .left = LIMIT_NARINFOS };
+			    .left = LIMIT_NARINFOS,
+			    .patience = testing_patience(s->l, SLOW_SECONDS) };
 	struct err why = ERR_INIT;
 	int r = q.words ? fill_words(s, a, urls, paths, words, &q, e)
 			: err_set(e, -ENOMEM, "out of memory");

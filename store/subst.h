@@ -89,6 +89,7 @@ struct subst_cage {
 	int root;		   /* borrowed: any directory of the caller's */
 	struct vec urls;	   /* caches; those of file: are directories it sees */
 	struct arena a;		   /* of urls, when a session has made it */
+	long patience;		   /* seconds that a transfer may be slow; 0: the usual */
 };
 
 /* Of a session; done also after a failure. */
