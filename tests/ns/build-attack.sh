@@ -333,18 +333,33 @@ class swapper(threading.Thread):
 
     def __init__(self, to):
         super().__init__(daemon=True)
-        self.libc, self.to, self.end, self.n = ctypes.CDLL(None), to, False, 0
-        self.link = d.root + "/var/guix/swap"
+        self.libc, self.to, self.end, self.n, self.links = ctypes.CDLL(None), to, False, 0, 0
+
+    def exchange(self, fd, name):
+        self.links += 1
+        link = d.root + "/var/guix/swap%d" % self.links
+        os.symlink(self.to, link)
+        for _ in range(40 + self.links % 2):  # of every other the link stays in the place of the directory
+            self.n += self.libc.renameat2(fd, name.encode(), -100, link.encode(), 2) == 0
+
+    def each(self, fd, depth):
+        """What is in a directory, which is never a link itself: else the canaries would be exchanged."""
+        for name in os.listdir(fd):
+            try:
+                sub = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=fd)
+            except OSError:
+                continue
+            if depth:
+                self.each(sub, depth - 1)
+            if depth < 2:
+                self.exchange(fd, name)
+            os.close(sub)
 
     def run(self):
+        builds = os.open(d.root + "/var/guix/builds", os.O_RDONLY | os.O_DIRECTORY)
         while not self.end:
-            for p in glob.glob(d.root + "/var/guix/builds/*/*.drv") + glob.glob(d.root + "/var/guix/builds/*/*.drv/*"):
-                link = self.link + str(self.n)
-                os.symlink(self.to, link)
-                for _ in range(40):
-                    self.n += self.libc.renameat2(-100, p.encode(), -100, link.encode(), 2) == 0
-                if not self.n % 40:  # a link stays in its place
-                    self.n += self.libc.renameat2(-100, p.encode(), -100, link.encode(), 2) == 0
+            self.each(builds, 2)
+        os.close(builds)
 
 
 # The harness is the owner: nobody else could do it.
@@ -360,15 +375,17 @@ x = swapper(nest)
 x.start()
 y = d.conn()
 y.ask(options(keep_failed=1))
-for i in range(16):
-    one = sh.drv("swapped%d" % i, "$b mkdir -p a/b/c; echo >a/b/c/d; echo >$out" + ("; exit 1" if i % 2 else ""), c=y)
+i, late = 0, time.monotonic() + 60
+while (i < 8 or x.n < 400) and time.monotonic() < late:
+    one = sh.drv("swapped%d" % i, "$b mkdir -p a/b/c; echo >a/b/c/d; $b usleep 10000; echo >$out" + ("; exit 1" if i % 2 else ""), c=y)
     build(one, conn=y)  # what comes of it is of no matter
+    i += 1
 y.close()
 x.end = True
 x.join(60)
 for p in glob.glob(d.root + "/var/guix/swap*"):
-    os.unlink(p) if os.path.islink(p) else shutil.rmtree(p)
-ok("SBX-17 directories that are exchanged meanwhile lead nowhere", facts() == before and x.n > 100, (x.n, facts(), before))
+    shutil.rmtree(p) if os.path.isdir(p) and not os.path.islink(p) else os.unlink(p)
+ok("SBX-17 directories that are exchanged meanwhile lead nowhere", facts() == before and x.n >= 400, (x.n, facts(), before))
 ok("SBX-17 and the daemon goes on", build(sh.drv("after", "echo >$out")) is None)
 
 # ---- a machine without ----
