@@ -254,7 +254,8 @@ static int try_file(struct session *s, const struct subst_item *item, const stru
 	r = subst_archive_open(c, item, file, 1, false, &from, e);
 	if (r < 0)
 		return r;
-	r = local_add_known(s->l, &item->info, &from.source, e);
+	r = item->mend ? local_mend(s->l, &item->info, &from.source, e)
+		       : local_add_known(s->l, &item->info, &from.source, e);
 	if (r == 0 && from.left)
 		r = err_set(e, -ERR_INTERNAL, "an archive was taken that is too short");
 	subst_archive_close(&from);
