@@ -98,6 +98,11 @@ static int check_roots(struct gc *g, const struct vec *roots)
 	return 0;
 }
 
+static bool is_valid(void *arg, struct slice item)
+{
+	return tab_has(&((struct gc *)arg)->graph.by_path, item);
+}
+
 static int find_live(struct gc *g, const struct vec *temp)
 {
 	auto_vec struct vec roots = VEC_INIT;
@@ -112,7 +117,7 @@ static int find_live(struct gc *g, const struct vec *temp)
 	if (r == 0 && g->req->action >= STORE_GC_DELETE)
 		r = check_roots(g, &roots);
 	if (r == 0)
-		r = roots_runtime(g->l, g->a, &roots, g->e);
+		r = roots_runtime(g->l, g->a, is_valid, g, &roots, g->e);
 	if (r == 0)
 		r = mark_roots(g, &roots);
 	return r == 0 ? mark_roots(g, temp) : r;

@@ -14,7 +14,6 @@
 #define LIMIT_MARKS	  4096		/* a mark of the store, the list of marks */
 #define LIMIT_DOWNLOAD	  (16ULL << 30) /* a file fetched from a server */
 #define LIMIT_DEB_MEMBER  (4ULL << 30)	/* a file taken out of a Debian package */
-#define LIMIT_PROC_FILE	  (16U << 20)	/* environ, maps of a process looked at for roots */
 
 /* Data of a process that decompresses what a server sent, windows and dictionaries included. */
 #define LIMIT_UNPACK_MEMORY (512U << 20)

@@ -9,6 +9,7 @@
 #include "lib/mem.h"
 #include "lib/path.h"
 #include "lib/size.h"
+#include "lib/tab.h"
 #include "lib/text.h"
 #include "store/base32.h"
 #include "store/guard.h"
@@ -16,6 +17,7 @@
 #include "store/nar.h"
 
 #define AUTO_DIR "gcroots/auto"
+#define PIECE	 65536 /* of a file of /proc */
 
 int roots_add_indirect(struct local *l, const char *link, struct err *e)
 {
@@ -48,6 +50,10 @@ struct finder {
 	struct err *e;
 	bool locked;	/* nobody can add a root meanwhile */
 	struct path at; /* of the entry, below the state directory */
+	/* of what runs */
+	roots_wanted_fn *wanted;
+	void *arg;
+	struct tab seen; /* items that were told */
 };
 
 static int add_root(struct finder *f, const char *link, struct slice item)
@@ -309,14 +315,31 @@ static size_t item_length(const char *p, size_t n)
 	return i > STORE_HASH_CHARS + 1 ? i : 0;
 }
 
-/* Every item named anywhere in text, logically or physically. */
-static int add_named(struct finder *f, const char *link, struct slice text)
+/* Once each of those that are wanted: who runs can name any number of others, and one often. */
+static int add_wanted(struct finder *f, const char *link, struct slice item)
 {
-	const char *dir = f->l->store_dir, *p;
+	struct root *added;
+	int r;
+
+	if (tab_has(&f->seen, item) || !f->wanted(f->arg, item))
+		return 0;
+	r = add_root(f, link, item);
+	if (r < 0)
+		return r;
+	added = f->ret->v[f->ret->n - 1];
+	return tab_put(&f->seen, slice_of(added->target), NULL) ? 0
+								: err_num(f->e, -ENOMEM, "roots");
+}
+
+/* Every item named anywhere in text, logically or physically, from before its byte end on. */
+static int add_named_before(struct finder *f, const char *link, struct slice text, size_t end)
+{
+	const char *dir = f->l->store_dir, *start = text.p, *p;
 	size_t n = strlen(dir), len;
 	int r = 0;
 
-	while (r == 0 && text.n && (p = memmem(text.p, text.n, dir, n))) {
+	while (r == 0 && text.n && (p = memmem(text.p, text.n, dir, n)) &&
+	       (size_t)(p - start) < end) {
 		size_t skip = (size_t)(p - text.p) + n;
 
 		text.p += skip;
@@ -325,8 +348,35 @@ static int add_named(struct finder *f, const char *link, struct slice text)
 			continue;
 		len = item_length(text.p + 1, text.n - 1);
 		if (len)
-			r = add_root(f, link, (struct slice){ p, n + 1 + len });
+			r = add_wanted(f, link, (struct slice){ p, n + 1 + len });
 	}
+	return r;
+}
+
+static int add_named(struct finder *f, const char *link, struct slice text)
+{
+	return add_named_before(f, link, text, text.n);
+}
+
+/* Every item named in a file of any size. What may be cut at the end of a piece, a directory and a
+ * name, is looked at again with the next one. */
+static int add_named_in(struct finder *f, const char *link, int fd)
+{
+	static char buf[PIECE];
+	size_t have = 0, done, keep = strlen(f->l->store_dir) + 1 + LIMIT_NAR_NAME;
+	ssize_t n;
+	int r = 0;
+
+	do {
+		n = fd_read_some(fd, buf + have, sizeof(buf) - have);
+		if (n < 0)
+			return (int)n;
+		have += (size_t)n;
+		done = n == 0 ? have : have > keep ? have - keep : 0;
+		r = add_named_before(f, link, (struct slice){ buf, have }, done);
+		have -= done;
+		memmove(buf, buf + done, have);
+	} while (r == 0 && n > 0);
 	return r;
 }
 
@@ -349,14 +399,13 @@ static bool is_ours(int code)
 
 static int add_proc_file(struct finder *f, int fd, const char *pid, const char *name)
 {
-	auto_str struct str text = STR_INIT;
+	auto_fd int file = openat(fd, name, O_RDONLY | O_CLOEXEC);
 	char link[64];
-	int r = file_read(fd, name, &text, LIMIT_PROC_FILE, NULL);
+	int r;
 
-	if (r < 0)
-		return is_ours(r) ? err_num(f->e, r, "read /proc/%s/%s", pid, name) : 0;
 	snprintf(link, sizeof(link), "{/proc/%.16s/%.24s}", pid, name);
-	return add_named(f, link, str_slice(&text));
+	r = file < 0 ? -errno : add_named_in(f, link, file);
+	return is_ours(r) ? err_num(f->e, r, "read /proc/%s/%s", pid, name) : 0;
 }
 
 static int look_at_process(struct finder *f, int proc_fd, const char *pid)
@@ -410,19 +459,23 @@ static int look_at_machine(struct finder *f)
 				    : err_num(f->e, r, "read the root %s", links[i]);
 	}
 	for (size_t i = 0; r == 0 && i < ARRAY_LEN(files); i++) {
-		auto_str struct str text = STR_INIT;
 		char path[64];
 
 		snprintf(path, sizeof(path), "/proc/%s", files[i]);
-		if (file_read(AT_FDCWD, path, &text, LIMIT_PROC_FILE, NULL) == 0)
-			r = add_named(f, path, str_slice(&text));
+		auto_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd >= 0 && is_ours(r = add_named_in(f, path, fd)))
+			return err_num(f->e, r, "read %s", path);
+		r = 0; /* what this kernel does not have holds nothing */
 	}
 	return r;
 }
 
-int roots_runtime(struct local *l, struct arena *a, struct vec *ret, struct err *e)
+int roots_runtime(struct local *l, struct arena *a, roots_wanted_fn *wanted, void *arg,
+		  struct vec *ret, struct err *e)
 {
-	struct finder f = { .l = l, .a = a, .ret = ret, .e = e };
+	struct finder f = {
+		.l = l, .a = a, .ret = ret, .e = e, .wanted = wanted, .arg = arg, .seen = TAB_INIT
+	};
 	auto_fd int fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	auto_vec struct vec names = VEC_INIT;
 	uint64_t pid;
@@ -437,5 +490,6 @@ int roots_runtime(struct local *l, struct arena *a, struct vec *ret, struct err 
 	for (size_t i = 0; r == 0 && i < names.n; i++)
 		if (text_u64(slice_of(names.v[i]), INT32_MAX, &pid) == 0)
 			r = look_at_process(&f, fd, names.v[i]);
+	tab_done(&f.seen);
 	return r;
 }

@@ -15,9 +15,11 @@ int roots_add_indirect(struct local *l, const char *link, struct err *e);
 /* All direct and indirect roots; struct root * in ret. locked: the caller has the collector's lock
  * to itself; then stale entries of gcroots/auto go. */
 int roots_find(struct local *l, bool locked, struct arena *a, struct vec *ret, struct err *e);
-/* Items that running processes name in exe, cwd, root, fd, maps, environ. Unreadable ones are
- * skipped. */
-int roots_runtime(struct local *l, struct arena *a, struct vec *ret, struct err *e);
+/* Items that running processes name in exe, cwd, root, fd, maps, environ, of those that are wanted,
+ * each once. Unreadable ones are skipped. */
+typedef bool roots_wanted_fn(void *arg, struct slice item);
+int roots_runtime(struct local *l, struct arena *a, roots_wanted_fn *wanted, void *arg,
+		  struct vec *ret, struct err *e);
 /* Items of the temporary root files; files of dead processes go. The descriptors kept in *ret_fds
  * hold off their owners until roots_temp_done. */
 struct roots_temp {
