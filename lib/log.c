@@ -14,13 +14,14 @@
 static const char *const level_names[LOG_LVL_MAX] = { "error", "warn", "info", "debug" };
 
 static struct {
+	struct slice module; /* borrowed from the environment */
+	enum log_level level;
+} rules[LIMIT_MODULES];
+
+static struct {
 	const char *program; /* borrowed */
 	log_sink *sink;
 	enum log_level level; /* of modules without a rule */
-	struct {
-		struct slice module; /* borrowed from the environment */
-		enum log_level level;
-	} rules[LIMIT_MODULES];
 	unsigned nrules;
 } state = { .program = "cairn", .level = LOG_LVL_INFO };
 
@@ -59,8 +60,8 @@ static void add_rule(struct slice rule)
 	}
 	if (!level_parse(level, &parsed) || state.nrules == LIMIT_MODULES)
 		return;
-	state.rules[state.nrules].module = module;
-	state.rules[state.nrules++].level = parsed;
+	rules[state.nrules].module = module;
+	rules[state.nrules++].level = parsed;
 }
 
 void log_init(const char *program)
@@ -86,8 +87,8 @@ void log_set_level(enum log_level level)
 bool log_enabled(enum log_level level, const char *module)
 {
 	for (unsigned i = 0; i < state.nrules; i++)
-		if (slice_is(state.rules[i].module, module))
-			return level <= state.rules[i].level;
+		if (slice_is(rules[i].module, module))
+			return level <= rules[i].level;
 	return level <= state.level;
 }
 
