@@ -7,11 +7,13 @@
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 
 #include "lib/fd.h"
 #include "lib/log.h"
 #include "lib/size.h"
+#include "lib/slice.h"
 
 #define CGROUP2_MAGIC 0x63677270
 #define MOUNT	      "/sys/fs/cgroup"
@@ -87,6 +89,39 @@ static void write_limit(int dir, const struct svc_def *d, const char *file, cons
 			 strerror(-r));
 }
 
+/* Every group costs the kernel more with it, so it comes with the first service that asks. */
+static void write_cpu_set(int dir, const struct svc_def *d)
+{
+	int root = open(MOUNT, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (root >= 0)
+		(void)write_at(root, "cgroup.subtree_control", "+cpuset");
+	(void)write_at(base, "cgroup.subtree_control", "+cpuset"); /* the limit says it */
+	fd_close(&root);
+	write_limit(dir, d, "cpuset.cpus", d->cgroup.cpu_set);
+}
+
+/* "/dev/x KEY=VALUE…", where the kernel wants the numbers of the device. */
+static void write_io_max(int dir, const struct svc_def *d, const char *limit)
+{
+	char text[256], device[128];
+	size_t n = strcspn(limit, " ");
+	struct stat st;
+
+	if (limit[0] != '/') {
+		write_limit(dir, d, "io.max", limit);
+		return;
+	}
+	snprintf(device, sizeof(device), "%.*s", (int)n, limit);
+	if (stat(device, &st) < 0 || !S_ISBLK(st.st_mode)) {
+		log_warn("cgroup: limit not set name=%s file=io.max why=\"%s is no disk\"", d->name,
+			 device);
+		return;
+	}
+	snprintf(text, sizeof(text), "%u:%u%s", major(st.st_rdev), minor(st.st_rdev), limit + n);
+	write_limit(dir, d, "io.max", text);
+}
+
 static void write_limits(int dir, const struct svc_def *d)
 {
 	const struct svc_cgroup *c = &d->cgroup;
@@ -108,6 +143,10 @@ static void write_limits(int dir, const struct svc_def *d)
 	}
 	if (c->cpu_max)
 		write_limit(dir, d, "cpu.max", c->cpu_max);
+	if (c->cpu_set)
+		write_cpu_set(dir, d);
+	for (size_t i = 0; i < c->io_max.n; i++)
+		write_io_max(dir, d, c->io_max.v[i]);
 }
 
 /* The group belongs to uid; its processes start in the sub-group main. Takes dir. */
@@ -197,7 +236,11 @@ bool cgroup_populated(const char *name)
 	ssize_t n = fd < 0 ? -1 : fd_read_some(fd, buf, sizeof(buf) - 1);
 
 	fd_close(&fd);
-	return n > 0 && strstr(buf, "populated 1");
+	struct slice rest = { buf, n > 0 ? (size_t)n : 0 }, line;
+	while (slice_cut(&rest, '\n', &line))
+		if (slice_is(line, "populated 1"))
+			return true;
+	return false;
 }
 
 /* rmdir of a tree of groups, deepest first. */
@@ -247,11 +290,15 @@ bool cgroup_service_of(pid_t pid, char name[LIMIT_SVC_NAME + 1])
 	if (n <= 0)
 		return false;
 	buf[n] = '\0';
-	at = strstr(buf, "0::");
-	at = at ? strstr(at, "/service/") : NULL;
-	if (!at)
-		return false;
-	at += strlen("/service/");
+	struct slice rest = { buf, (size_t)n }, line;
+	do {
+		if (!slice_cut(&rest, '\n', &line))
+			return false;
+	} while (!slice_starts(line, "0::"));
+	for (; !slice_starts(line, "/service/"); line.p++, line.n--)
+		if (line.n == 0)
+			return false;
+	at = line.p + strlen("/service/");
 	end = at + strcspn(at, "/\n");
 	if (end == at || end - at > LIMIT_SVC_NAME)
 		return false;

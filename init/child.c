@@ -14,7 +14,9 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "init/box.h"
 #include "init/cgroup.h"
+#include "init/pidns.h"
 #include "init/state.h"
 #include "init/user.h"
 #include "lib/fd.h"
@@ -39,43 +41,16 @@
 	"PATH=/run/current-system/profile/bin:/run/current-system/profile/sbin:"                   \
 	"/bin:/sbin:/usr/bin:/usr/sbin"
 
-enum step {
-	STEP_NONE,
-	STEP_SESSION,
-	STEP_CGROUP,
-	STEP_TERMINAL,
-	STEP_FDS,
-	STEP_LIMIT,
-	STEP_NICE,
-	STEP_OOM,
-	STEP_GROUPS,
-	STEP_GROUP,
-	STEP_USER,
-	STEP_DIRECTORY,
-	STEP_PRIVILEGES,
-	STEP_EXEC,
-	STEP_MAX
-};
+#define WHAT_SIZE 200
 
-static const char *const step_names[STEP_MAX] = {
-	[STEP_NONE] = "clone",
-	[STEP_SESSION] = "setsid",
-	[STEP_CGROUP] = "cgroup",
-	[STEP_TERMINAL] = "terminal",
-	[STEP_FDS] = "descriptors",
-	[STEP_LIMIT] = "limit",
-	[STEP_NICE] = "nice",
-	[STEP_OOM] = "oom-adjust",
-	[STEP_GROUPS] = "groups",
-	[STEP_GROUP] = "group",
-	[STEP_USER] = "user",
-	[STEP_DIRECTORY] = "working-directory",
-	[STEP_PRIVILEGES] = "no-new-privileges",
-	[STEP_EXEC] = "exec",
+struct shared {
+	struct child_cell cell, reaper;
+	char what[WHAT_SIZE];
 };
 
 static struct {
-	volatile struct child_cell *cell;
+	volatile struct child_cell *cell, *reaper;
+	char *what;	      /* shared with children, too: the step that failed, and on what */
 	struct rlimit nofile; /* as it was given to PID 1 */
 	const char *notify_path;
 	int clone3_missing;
@@ -95,6 +70,7 @@ static struct plan {
 	char text[1024]; /* of variables made here */
 	size_t used;
 	char *listen_pid;
+	char files[LIMIT_ENV_FILES]; /* of variables read in the child: PID 1 never touches it */
 } plan;
 
 int child_init(const char *notify_path, struct child_cell *cell)
@@ -102,19 +78,22 @@ int child_init(const char *notify_path, struct child_cell *cell)
 	struct rlimit want;
 
 	state.notify_path = notify_path;
-	state.cell = cell;
-	if (!cell)
-		state.cell =
-			mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (state.cell == MAP_FAILED)
+	struct shared *shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
+				     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (shared == MAP_FAILED)
 		return -errno;
+	state.cell = cell ? cell : &shared->cell;
+	state.reaper = &shared->reaper;
+	state.what = shared->what;
+	if (state_adopts())
+		pidns_come_home();
 	if (!state_keep(STATE_LIMITS, &state.nofile, sizeof(state.nofile)) &&
-	    getrlimit(RLIMIT_NOFILE, &state.nofile) == 0) {
+	    prlimit(0, RLIMIT_NOFILE, NULL, &state.nofile) == 0) {
 		want = state.nofile;
 		want.rlim_cur = want.rlim_max;
 		if (want.rlim_cur > 65536)
 			want.rlim_cur = 65536;
-		(void)setrlimit(RLIMIT_NOFILE, &want); /* fewer services then */
+		(void)prlimit(0, RLIMIT_NOFILE, &want, NULL); /* fewer services then */
 	}
 	return 0;
 }
@@ -228,38 +207,48 @@ void child_reset(void)
 		(void)sigaction(i, &dfl, NULL); /* KILL and STOP refuse */
 	sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-	(void)setrlimit(RLIMIT_NOFILE, &state.nofile);
+	(void)prlimit(0, RLIMIT_NOFILE, &state.nofile, NULL);
 }
 
-__attribute__((noreturn)) static void give_up(enum step step, int err)
+__attribute__((noreturn)) static void give_up(const char *step, const char *object, int err)
 {
-	state.cell->step = (int)step;
-	state.cell->error = err;
+	bool exec = strcmp(step, "exec") == 0;
+
+	snprintf(state.what, WHAT_SIZE, "%s%s%s%s", exec ? "" : "set-up: ", step, object ? " " : "",
+		 object ? object : "");
+	state.cell->error = err ? err : EINVAL;
 	_exit(127);
 }
 
-static void must(bool ok, enum step step)
+static void must(bool ok, const char *step)
 {
 	if (!ok)
-		give_up(step, errno);
+		give_up(step, NULL, errno);
+}
+
+static void must_box(int r, const struct box_fail *f)
+{
+	if (r < 0)
+		give_up(f->step, f->object, -r);
 }
 
 static void set_terminal(const char *path)
 {
 	int fd = open(path, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
 
-	must(fd >= 0, STEP_TERMINAL);
+	if (fd < 0)
+		give_up("terminal", path, errno);
 	(void)fd_set_nonblock(fd, false);
-	must(ioctl(fd, TIOCSCTTY, 1) == 0 || errno == EPERM, STEP_TERMINAL);
+	must(ioctl(fd, TIOCSCTTY, 1) == 0 || errno == EPERM, "terminal");
 	for (int i = 0; i < 3; i++)
-		must(dup2(fd, i) >= 0, STEP_TERMINAL);
+		must(dup2(fd, i) >= 0, "terminal");
 }
 
 static void set_output(int out)
 {
 	int in = open("/dev/null", O_RDWR | O_CLOEXEC);
 
-	must(in >= 0, STEP_FDS);
+	must(in >= 0, "descriptors");
 	if (out == -1)
 		out = in;
 	if (out == -2) {
@@ -269,7 +258,7 @@ static void set_output(int out)
 		else
 			out = in;
 	}
-	must(dup2(in, 0) >= 0 && dup2(out, 1) >= 0 && dup2(out, 2) >= 0, STEP_FDS);
+	must(dup2(in, 0) >= 0 && dup2(out, 1) >= 0 && dup2(out, 2) >= 0, "descriptors");
 }
 
 /* First all to high numbers, then to their places: no order can clobber a source. */
@@ -279,40 +268,115 @@ static void set_fds(const struct child_spec *spec)
 
 	for (size_t i = 0; i < spec->nfds; i++) {
 		high[i] = fcntl(spec->fds[i].from, F_DUPFD_CLOEXEC, HIGH_FD);
-		must(high[i] >= 0, STEP_FDS);
+		must(high[i] >= 0, "descriptors");
 	}
 	for (size_t i = 0; i < spec->nfds; i++)
-		must(dup2(high[i], spec->fds[i].to) >= 0, STEP_FDS);
+		must(dup2(high[i], spec->fds[i].to) >= 0, "descriptors");
 }
 
 static void set_limits(const struct svc_def *d)
 {
-	must(setrlimit(RLIMIT_NOFILE, &state.nofile) == 0, STEP_LIMIT);
+	must(prlimit(0, RLIMIT_NOFILE, &state.nofile, NULL) == 0, "limit");
 	for (size_t i = 0; i < d->nlimits; i++) {
 		const struct svc_limit *l = &d->limits[i];
 		struct rlimit r = {
 			.rlim_cur = l->soft == UINT64_MAX ? RLIM_INFINITY : l->soft,
 			.rlim_max = l->hard == UINT64_MAX ? RLIM_INFINITY : l->hard,
 		};
-		must(setrlimit(l->resource, &r) == 0, STEP_LIMIT);
+		must(prlimit(0, l->resource, &r, NULL) == 0, "limit");
 	}
+	if (d->ioprio)
+		must(syscall(SYS_ioprio_set, 1 /* a process */, 0, d->ioprio) == 0, "ioprio");
+	if (d->cpus)
+		must(syscall(SYS_sched_setaffinity, 0, LIMIT_SVC_CPUS / 8, d->cpus) == 0,
+		     "cpu-affinity");
 	if (d->nice)
-		must(setpriority(PRIO_PROCESS, 0, d->nice) == 0, STEP_NICE);
+		must(setpriority(PRIO_PROCESS, 0, d->nice) == 0, "nice");
 	if (d->oom_adjust) {
 		char text[16];
 		int n = snprintf(text, sizeof(text), "%d", d->oom_adjust);
 		int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-		must(fd >= 0 && write(fd, text, (size_t)n) == n, STEP_OOM);
+		must(fd >= 0 && write(fd, text, (size_t)n) == n, "oom-adjust");
 	}
 }
 
+/* The calls themselves, as there is one thread: a C library would ask all of them, which costs more
+ * than this file. */
 static void set_ids(void)
 {
 	if (!plan.change_ids)
 		return;
-	must(setgroups(plan.user.ngroups, plan.user.groups) == 0, STEP_GROUPS);
-	must(setresgid(plan.gid, plan.gid, plan.gid) == 0, STEP_GROUP);
-	must(setresuid(plan.user.uid, plan.user.uid, plan.user.uid) == 0, STEP_USER);
+	must(syscall(SYS_setgroups, plan.user.ngroups, plan.user.groups) == 0, "groups");
+	must(syscall(SYS_setresgid, plan.gid, plan.gid, plan.gid) == 0, "group");
+	must(syscall(SYS_setresuid, plan.user.uid, plan.user.uid, plan.user.uid) == 0, "user");
+	/* -1 would have meant "leave it". */
+	must(getuid() == plan.user.uid && geteuid() == plan.user.uid && getgid() == plan.gid,
+	     "user");
+}
+
+/* ---- variables from files: the child reads them, whose memory is its own ----------------------*/
+
+/* What PID 1 says about descriptors and sockets is not for files to change. */
+static bool is_ours(const char *assignment)
+{
+	return strncmp(assignment, "LISTEN_", 7) == 0 ||
+	       strncmp(assignment, "NOTIFY_SOCKET=", 14) == 0;
+}
+
+/* NAME=VALUE, the value as it stands or in quotes that fall off. */
+static bool take_line(char *line)
+{
+	char *value = strchr(line, '=');
+	size_t n = value ? strlen(++value) : 0;
+
+	if (!value || value == line + 1 || strcspn(line, " \t") < (size_t)(value - line))
+		return false;
+	if (n >= 2 && (*value == '"' || *value == '\'') && value[n - 1] == *value) {
+		value[n - 1] = '\0';
+		memmove(value, value + 1, n - 1);
+	}
+	if (!is_ours(line))
+		env_put(line);
+	return true;
+}
+
+static void read_variables(const char *path, size_t *used)
+{
+	bool optional = *path == '-';
+	struct stat st;
+	int fd = open(path + optional, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+
+	if (fd < 0 && optional && errno == ENOENT)
+		return;
+	if (fd < 0 || fstat(fd, &st) < 0)
+		give_up("environment-file", path + optional, errno);
+	if (!S_ISREG(st.st_mode))
+		give_up("environment-file", path + optional, EINVAL);
+	size_t room = sizeof(plan.files) - *used;
+	ssize_t n =
+		st.st_size < (off_t)room ? fd_read_some(fd, plan.files + *used, room - 1) : -EFBIG;
+	if (n < 0)
+		give_up("environment-file", path + optional, (int)-n);
+	struct slice rest = { plan.files + *used, (size_t)n }, line;
+	*used += (size_t)n + 1;
+	while (slice_cut(&rest, '\n', &line)) {
+		line = slice_trim(line);
+		((char *)line.p)[line.n] = '\0';
+		if (line.n && line.p[0] != '#' && !take_line((char *)line.p))
+			give_up("environment-file", path + optional, EINVAL);
+	}
+	fd_close(&fd);
+}
+
+static void read_environment(const struct svc_def *d)
+{
+	size_t used = 0;
+
+	for (size_t i = 0; i < d->environment_files.n; i++)
+		read_variables(d->environment_files.v[i], &used);
+	if (plan.env_full)
+		give_up("environment-file", d->environment_files.v[0], E2BIG);
+	plan.envp[plan.nenv] = NULL;
 }
 
 __attribute__((noreturn)) static void child(void)
@@ -320,15 +384,16 @@ __attribute__((noreturn)) static void child(void)
 	const struct child_spec *spec = plan.spec;
 	const struct svc_def *d = spec->def;
 	struct sigaction dfl = { .sa_handler = SIG_DFL };
+	struct box_fail f = { NULL, NULL };
 	sigset_t none;
 
 	if (state.clone3_missing)
 		for (int i = 1; i < NSIG; i++)
 			(void)sigaction(i, &dfl, NULL);
-	must(setsid() >= 0, STEP_SESSION);
+	must(setsid() >= 0, "setsid");
 	if (plan.cgroup >= 0 && !plan.born_there) {
 		int fd = openat(plan.cgroup, "cgroup.procs", O_WRONLY | O_CLOEXEC);
-		must(fd >= 0 && write(fd, "0", 1) == 1, STEP_CGROUP);
+		must(fd >= 0 && write(fd, "0", 1) == 1, "cgroup");
 	}
 	if (d->terminal && spec->main)
 		set_terminal(d->terminal);
@@ -336,18 +401,28 @@ __attribute__((noreturn)) static void child(void)
 		set_output(spec->out);
 	set_fds(spec);
 	set_limits(d);
+	if (d->environment_files.n)
+		read_environment(d);
+	if (d->box.any) {
+		must_box(box_find_filter(&d->box, &f), &f);
+		must_box(box_enter(d, spec->join, spec->join_pid, &f), &f);
+		must_box(box_bound(&d->box, plan.change_ids, &f), &f);
+	}
 	(void)umask((mode_t)d->umask);
 	set_ids();
-	must(chdir(d->cwd) == 0, STEP_DIRECTORY);
-	if (d->no_new_privileges)
-		must(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0, STEP_PRIVILEGES);
+	must_box(d->box.any ? box_raise(&d->box, plan.change_ids, &f) : 0, &f);
+	if (chdir(d->cwd) < 0)
+		give_up("working-directory", d->cwd, errno);
+	if (svc_box_on(&d->box, SVC_BOX_PRIVILEGES))
+		must(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0, "no-new-privileges");
 	if (plan.listen_pid)
 		snprintf(plan.listen_pid, sizeof("LISTEN_PID=0000000000"), "LISTEN_PID=%d",
 			 (int)getpid());
 	sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	must_box(box_load_filter(&d->box, &f), &f);
 	execve(spec->argv[0], (char *const *)spec->argv, (char *const *)plan.envp);
-	give_up(STEP_EXEC, errno);
+	give_up("exec", spec->argv[0], errno);
 }
 
 /* ---- the clone -------------------------------------------------------------------------------*/
@@ -402,48 +477,87 @@ static long clone_child(uint64_t flags, int cgroup, bool *ret_born)
 	return pid;
 }
 
+/* Not in the cell: a next life would take it for the service's own. */
+static pid_t clone_reaper(uint64_t flags, int *pidfd)
+{
+	volatile struct child_cell *cell = state.cell;
+	bool born;
+
+	state.cell = state.reaper;
+	long pid = clone_child(flags, plan.cgroup, &born);
+	if (pid > 0)
+		*pidfd = state.cell->pidfd;
+	state.cell = cell;
+	return (pid_t)pid;
+}
+
+/* The process itself, and before it what makes process numbers of its own. */
+static int clone_service(const struct child_spec *spec, pid_t *ret_pid, int *ret_pidfd)
+{
+	bool numbers = svc_box_on(&spec->def->box, SVC_BOX_PIDS);
+	int reaper = -1, r = pidns_end();
+
+	snprintf(state.what, WHAT_SIZE, "set-up: private-pids");
+	if (r == 0 && numbers)
+		r = spec->join >= 0 ? pidns_join(spec->join)
+				    : pidns_begin(clone_reaper, spec->exe, &reaper);
+	if (r < 0)
+		return r;
+	snprintf(state.what, WHAT_SIZE, "clone");
+	long pid = clone_child(CLONE_VFORK, plan.cgroup, &plan.born_there);
+	if (pid == 0)
+		child();
+	int pidfd = state.cell->pidfd;
+	r = pid < 0 ? -errno : -state.cell->error;
+	(void)pidns_end(); /* else the next start says so */
+	pidns_tell(&reaper, r == 0);
+	if (pid > 0 && r < 0) {
+		(void)waitpid((pid_t)pid, NULL, 0); /* it has exited or is about to */
+		fd_close(&pidfd);
+	}
+	*ret_pid = (pid_t)pid;
+	*ret_pidfd = pidfd;
+	return r;
+}
+
+static int open_group(const struct svc_def *d, char *why, size_t why_size)
+{
+	plan.cgroup = -1;
+	if (!cgroup_on() || !d->cgroup.use)
+		return 0;
+	plan.cgroup =
+		cgroup_open(d, plan.change_ids ? plan.user.uid : 0, plan.change_ids ? plan.gid : 0);
+	if (plan.cgroup >= 0)
+		return 0;
+	snprintf(why, why_size, "cgroup: %s", strerror(-plan.cgroup));
+	return plan.cgroup;
+}
+
 int child_start(const struct child_spec *spec, pid_t *ret_pid, int *ret_pidfd, char *why,
 		size_t why_size)
 {
 	const struct svc_def *d = spec->def;
-	int r = find_ids(d, why, why_size);
+	int pidfd = -1, r = find_ids(d, why, why_size);
+	pid_t pid = -1;
 
 	if (r < 0)
 		return r;
 	plan.spec = spec;
-	plan.cgroup = -1;
 	build_environment(spec);
 	if (plan.env_full) {
 		snprintf(why, why_size, "environment: more than %d variables", ENV_MAX);
 		return -E2BIG;
 	}
-	if (cgroup_on() && d->cgroup.use) {
-		plan.cgroup = cgroup_open(d, plan.change_ids ? plan.user.uid : 0,
-					  plan.change_ids ? plan.gid : 0);
-		if (plan.cgroup < 0) {
-			snprintf(why, why_size, "cgroup: %s", strerror(-plan.cgroup));
-			return plan.cgroup;
-		}
-	}
-	long pid = clone_child(CLONE_VFORK, plan.cgroup, &plan.born_there);
-	if (pid == 0)
-		child();
-	r = pid < 0 ? -errno : 0;
+	r = open_group(d, why, why_size);
+	if (r < 0)
+		return r;
+	r = clone_service(spec, &pid, &pidfd);
 	fd_close(&plan.cgroup);
-	int pidfd = state.cell->pidfd;
-	if (r == 0 && state.cell->error) {
-		r = -state.cell->error;
-		(void)waitpid((pid_t)pid, NULL, 0); /* it has exited or is about to */
-		fd_close(&pidfd);
-	}
 	if (r < 0) {
-		int step = state.cell->step;
-		bool exec = step == STEP_EXEC;
-		snprintf(why, why_size, "%s%s%s: %s", step_names[step < STEP_MAX ? step : 0],
-			 exec ? " " : "", exec ? spec->argv[0] : "", strerror(-r));
+		snprintf(why, why_size, "%s: %s", state.what, strerror(-r));
 		return r;
 	}
-	*ret_pid = (pid_t)pid;
+	*ret_pid = pid;
 	*ret_pidfd = pidfd;
 	return 0;
 }

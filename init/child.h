@@ -10,7 +10,7 @@
 
 #include "init/set.h"
 
-#define CHILD_FDS (LIMIT_SVC_LISTEN + 4)
+#define CHILD_FDS (LIMIT_SVC_LISTEN + 1)
 
 struct child_fd {
 	int from, to;
@@ -25,6 +25,9 @@ struct child_spec {
 	size_t nfds;
 	size_t nlisten; /* of the fds, the first ones; they are 3, 4, … */
 	bool notify_socket;
+	int join; /* a helper command enters the namespaces of this pidfd; -1: own ones */
+	pid_t join_pid;
+	int exe;   /* this program, for the reaper of process numbers */
 	bool main; /* not a helper command: terminal, cgroup limits apply */
 };
 

@@ -9,13 +9,13 @@
 #include "init/proto.h"
 #include "init/set.h"
 #include "lib/fd.h"
+#include "lib/size.h"
 #include "lib/wire.h"
 
 struct request {
 	enum ctl_op op;
 	unsigned flags;
 	const char *name;
-	const int *fds; /* three that go along; NULL: none */
 	/* Called for each packet before the end, past version and kind. */
 	int (*packet)(void *arg, enum ctl_kind kind, struct rd *r);
 	void *arg;
@@ -49,26 +49,6 @@ static int connect_to(int *ret, struct err *e)
 	return 0;
 }
 
-static ssize_t send_with(int sock, const struct str *msg, const int *fds)
-{
-	union {
-		struct cmsghdr h;
-		char space[CMSG_SPACE(3 * sizeof(int))];
-	} c = { 0 };
-	struct iovec iov = { msg->buf, msg->len };
-	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
-
-	if (fds) {
-		m.msg_control = &c;
-		m.msg_controllen = sizeof(c);
-		c.h.cmsg_level = SOL_SOCKET;
-		c.h.cmsg_type = SCM_RIGHTS;
-		c.h.cmsg_len = CMSG_LEN(3 * sizeof(int));
-		memcpy(CMSG_DATA(&c.h), fds, 3 * sizeof(int));
-	}
-	return sendmsg(sock, &m, MSG_NOSIGNAL);
-}
-
 static int send_request(int fd, const struct request *q, struct err *e)
 {
 	auto_str struct str msg = STR_INIT;
@@ -82,7 +62,7 @@ static int send_request(int fd, const struct request *q, struct err *e)
 	if (msg.len > LIMIT_CTL_MSG)
 		return err_set(e, -ERR_LIMIT, "name is too long");
 	/* A refused peer may have been told so already: then its answer is read below. */
-	if (send_with(fd, &msg, q->fds) < 0 && errno != EPIPE)
+	if (send(fd, msg.buf, msg.len, MSG_NOSIGNAL) < 0 && errno != EPIPE)
 		return err_sys(e, "request to cairn-init");
 	return 0;
 }
@@ -144,6 +124,40 @@ bool init_client_running(void)
 
 /* ---- services --------------------------------------------------------------------------------*/
 
+/* "none", or what it is shut into, and what of the profile it is not. */
+static void sandbox_text(uint64_t bits, char *out, size_t size)
+{
+	static const struct {
+		const char *name;
+		uint64_t bit;
+		bool profile; /* belongs to it */
+	} rows[] = {
+		{ "no-new-privileges", 1 << SVC_BOX_PRIVILEGES, true },
+		{ "private-tmp", 1 << SVC_BOX_TMP, true },
+		{ "protect-kernel", 1 << SVC_BOX_KERNEL, true },
+		{ "capabilities", CTL_BOX_CAPS, true },
+		{ "private-dev", 1 << SVC_BOX_DEV, false },
+		{ "private-network", 1 << SVC_BOX_NETWORK, false },
+		{ "private-pids", 1 << SVC_BOX_PIDS, false },
+		{ "root-directory", CTL_BOX_ROOT, false },
+		{ "paths", CTL_BOX_PATHS, false },
+		{ "seccomp", CTL_BOX_SECCOMP, false },
+	};
+	bool profile = bits & CTL_BOX_PROFILE;
+	size_t n = (size_t)snprintf(out, size, "%s", profile ? "default:" : bits ? "own:" : "none");
+
+	for (int on = 1; on >= 0; on--) {
+		const char *before = on ? "" : "; without";
+		for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+			bool has = bits & rows[i].bit;
+			if (on ? !has : has || !profile || !rows[i].profile)
+				continue;
+			n += (size_t)snprintf(out + n, size - n, "%s %s", before, rows[i].name);
+			before = "";
+		}
+	}
+}
+
 struct row_walk {
 	init_service_fn *fn;
 	void *arg;
@@ -155,7 +169,7 @@ static int take_row(void *arg, enum ctl_kind kind, struct rd *r)
 	struct init_service s = { 0 };
 	const char **fields[] = { &s.name,   &s.type,	     &s.state, &s.why,
 				  &s.status, &s.description, &s.log,   &s.id };
-	char text[8][1200];
+	char text[8][1200], sandbox[400];
 
 	if (kind != CTL_ROW)
 		return -ERR_PROTO;
@@ -172,6 +186,8 @@ static int take_row(void *arg, enum ctl_kind kind, struct rd *r)
 	s.exit_status = (int)(unsigned)rd_max(r, UINT32_MAX);
 	if (rd_done(r) < 0)
 		return -ERR_PROTO;
+	sandbox_text(flags >> CTL_BOX_SHIFT, sandbox, sizeof(sandbox));
+	s.sandbox = sandbox;
 	s.wanted = flags & CTL_WISH;
 	s.barred = flags & CTL_BARRED;
 	s.stale = flags & CTL_STALE;
@@ -179,7 +195,6 @@ static int take_row(void *arg, enum ctl_kind kind, struct rd *r)
 	s.listening = flags & CTL_LISTENING;
 	s.enabled = flags & CTL_ENABLED;
 	s.critical = flags & CTL_CRITICAL;
-	s.masked = flags & CTL_MASKED;
 	s.ended = flags & CTL_ENDED;
 	return w->fn(w->arg, &s);
 }
@@ -215,31 +230,6 @@ int init_client_action(enum init_action what, const char *name, bool wait, struc
 int init_client_reexec(const char *path, struct err *e)
 {
 	return ask(&(struct request){ .op = CTL_REEXEC, .flags = CTL_WAIT, .name = path }, e);
-}
-
-int init_client_run(const char *section, bool to_end, const int stdio[3], struct err *e)
-{
-	return ask(&(struct request){ .op = CTL_RUN,
-				      .flags = to_end ? CTL_WAIT : 0,
-				      .name = section,
-				      .fds = stdio },
-		   e);
-}
-
-static int take_text(void *arg, enum ctl_kind kind, struct rd *r)
-{
-	struct slice text = rd_str(r, LIMIT_PATH - 1);
-
-	if (kind != CTL_TEXT || rd_done(r) < 0)
-		return -ERR_PROTO;
-	memcpy(arg, text.n ? text.p : "", text.n);
-	((char *)arg)[text.n] = '\0';
-	return 0;
-}
-
-int init_client_override(char *path, struct err *e)
-{
-	return ask(&(struct request){ .op = CTL_OVERRIDE, .packet = take_text, .arg = path }, e);
 }
 
 int init_client_shutdown(const char *kind, struct err *e)

@@ -6,7 +6,6 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include "init/commands.h"
 #include "init/init.h"
 #include "lib/fd.h"
 #include "lib/proc.h"
@@ -34,8 +33,6 @@ static void format_age(uint64_t ns, char out[24])
 
 static const char *state_text(const struct init_service *s)
 {
-	if (strcmp(s->state, "down") == 0 && s->masked)
-		return "masked";
 	if (strcmp(s->state, "up") != 0)
 		return s->state;
 	return s->skipped ? "skipped" : s->listening ? "listening" : "up";
@@ -70,6 +67,7 @@ static void format_json(struct str *out, const struct init_service *s)
 	json_field(out, "log", s->log);
 	json_field(out, "definition", s->id);
 	json_field(out, "exit", exit_text);
+	json_field(out, "sandbox", s->sandbox);
 	json_flag(out, "wanted", s->wanted);
 	json_flag(out, "barred", s->barred);
 	json_flag(out, "stale", s->stale);
@@ -77,7 +75,6 @@ static void format_json(struct str *out, const struct init_service *s)
 	json_flag(out, "listening", s->listening);
 	json_flag(out, "enabled", s->enabled);
 	json_flag(out, "critical", s->critical);
-	json_flag(out, "masked", s->masked);
 	str_addf(out, "\"pid\":%llu,\"since_ms\":%llu,\"restarts\":%llu}",
 		 (unsigned long long)s->pid, (unsigned long long)(s->since / 1000000),
 		 (unsigned long long)s->restarts);
@@ -134,6 +131,7 @@ static void format_full(struct str *out, const struct init_service *s)
 	str_addf(out, "  restarts  %llu\n  wanted    %s%s%s\n", (unsigned long long)s->restarts,
 		 s->wanted ? "yes" : "no", s->barred ? ", stopped by hand" : "",
 		 s->stale ? ", runs with an older definition" : "");
+	str_addf(out, "  sandbox   %s\n", s->sandbox);
 	if (s->log[0])
 		str_addf(out, "  log       %s\n", s->log);
 }
@@ -662,24 +660,8 @@ static const struct cmd cmd_trigger = {
 };
 
 static const struct cmd *const service_subs[] = {
-	&cmd_check,
-	&cmd_compare,
-	&service_cmd_disable,
-	&service_cmd_enable,
-	&cmd_list,
-	&cmd_load,
-	&cmd_log,
-	&service_cmd_mask,
-	&cmd_reexec,
-	&cmd_reload,
-	&cmd_restart,
-	&service_cmd_run,
-	&cmd_start,
-	&cmd_status,
-	&cmd_stop,
-	&cmd_trigger,
-	&service_cmd_unmask,
-	NULL,
+	&cmd_check,   &cmd_compare, &cmd_list,	 &cmd_load, &cmd_log,	  &cmd_reexec, &cmd_reload,
+	&cmd_restart, &cmd_start,   &cmd_status, &cmd_stop, &cmd_trigger, NULL,
 };
 
 const struct cmd init_cmd_service = {

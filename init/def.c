@@ -163,6 +163,37 @@ static int parse_environment(struct conf_ctx *c, struct slice v, void *place)
 	return r;
 }
 
+/* "-PATH": need not be there. */
+static int parse_files(struct conf_ctx *c, struct slice v, void *place)
+{
+	struct svc_list *list = place;
+	size_t old = list->n;
+	int r = list_append(c, v, list);
+
+	for (size_t i = old; r == 0 && i < list->n; i++)
+		if (list->v[i][list->v[i][0] == '-'] != '/')
+			r = conf_error(c, "%s: '%s' is not an absolute path", c->key, list->v[i]);
+	return r;
+}
+
+/* One limit a line, kept as the kernel will read it. */
+static int parse_io_max(struct conf_ctx *c, struct slice v, void *place)
+{
+	struct svc_list *list = place;
+	int r = svc_check_io_max(c, v);
+	const char **all = arena_array(c->arena, list->n + 1, sizeof(*all));
+
+	if (r == 0 && !all)
+		return conf_error(c, "out of memory");
+	if (r < 0)
+		return r;
+	if (list->n)
+		memcpy(all, list->v, list->n * sizeof(*all));
+	all[list->n] = arena_slice(c->arena, v);
+	*list = (struct svc_list){ all, list->n + 1 };
+	return 0;
+}
+
 static int parse_conditions(struct conf_ctx *c, struct slice v, void *place)
 {
 	static const char *const kinds[] = { "exists:/", "not-exists:/",
@@ -438,24 +469,31 @@ static int parse_listen(struct conf_ctx *c, struct slice v, void *place)
 
 #define AT(field) offsetof(struct svc_def, field)
 
-/* Default and meaning are for who reads this: PID 1 carries no text that it never prints. */
-#define KEY(name, parse, at, def, doc, repeat)                                                     \
+/* Defaults and words are for readers of this table: PID 1 is to be small. */
+#define KEY(name, parse, offset, def, doc, repeat)                                                 \
 	{                                                                                          \
-		name, parse, at, NULL, NULL, repeat                                                \
+		name, parse, offset, NULL, NULL, repeat                                            \
 	}
 
 const struct conf_key svc_keys[] = {
 	KEY("activate", conf_parse_bool, AT(activate), "no", "start at the first connection",
 	    false),
 	KEY("after", parse_list, AT(after), NULL, "start after these", true),
+	KEY("ambient-capabilities", svc_parse_caps, AT(box.ambient), NULL, "kept by users", false),
 	KEY("before", parse_list, AT(before), NULL, "start before these", true),
+	KEY("bind-paths", svc_parse_mounts, 0, NULL, "SRC[:DST], mounted there", true),
+	KEY("bind-read-only-paths", svc_parse_mounts, 0, NULL, "the same, read-only", true),
 	KEY("binds", parse_list, AT(binds), NULL, "must be up, and its end is the end", true),
 	KEY("calendar", parse_calendar, 0, NULL, "runs at these times", true),
+	KEY("capabilities", svc_parse_caps, AT(box.bounding), "all", "bounding set", false),
 	KEY("catch-up", conf_parse_bool, AT(catch_up), "no", "make up for missed runs", false),
 	KEY("cgroup", conf_parse_bool, AT(cgroup.use), "yes", "a control group of its own", false),
 	KEY("condition", parse_conditions, AT(conditions), NULL, "run only when these hold", true),
 	KEY("conflicts", parse_list, AT(conflicts), NULL, "never together with these", true),
+	KEY("cpu-affinity", svc_parse_cpus, AT(cpus), NULL, "processors it may run on", false),
 	KEY("cpu-max", conf_parse_str, AT(cgroup.cpu_max), NULL, "quota and period", false),
+	KEY("cpu-set", svc_parse_cpu_set, AT(cgroup.cpu_set), NULL, "processors of the group",
+	    false),
 	KEY("cpu-weight", parse_weight, AT(cgroup.cpu_weight), NULL, "share of the CPU", false),
 	KEY("critical", conf_parse_bool, AT(critical), "no", "no boot without it", false),
 	KEY("ctrl-alt-del", parse_cad, AT(ctrl_alt_del), "reboot", "what the keys do", false),
@@ -463,6 +501,8 @@ const struct conf_key svc_keys[] = {
 	KEY("description", conf_parse_str, AT(description), NULL, "one line", false),
 	KEY("enabled", conf_parse_bool, AT(enabled), "yes", "start at boot", false),
 	KEY("environment", parse_environment, AT(environment), NULL, "variables", true),
+	KEY("environment-file", parse_files, AT(environment_files), NULL, "variables from files",
+	    true),
 	KEY("every", conf_parse_duration, AT(every), "0", "runs so often", false),
 	KEY("exec", parse_command, AT(exec), NULL, "program and arguments", false),
 	KEY("first-run", conf_parse_duration, AT(first_run), NULL, "after it came up", false),
@@ -471,8 +511,11 @@ const struct conf_key svc_keys[] = {
 	KEY("group", conf_parse_str, AT(group), NULL, "group", false),
 	KEY("groups", parse_groups, AT(groups), NULL, "supplementary groups", false),
 	KEY("hostname", conf_parse_str, AT(hostname), NULL, "host name", false),
-	KEY("instances", parse_list, AT(instances), NULL, "of a template", true),
+	KEY("inaccessible-paths", svc_parse_mounts, 0, NULL, "empty for it", true),
+	KEY("inheritable-capabilities", svc_parse_caps, AT(box.inheritable), NULL, "mask", false),
+	KEY("io-max", parse_io_max, AT(cgroup.io_max), NULL, "limits of a disk", true),
 	KEY("io-weight", parse_weight, AT(cgroup.io_weight), NULL, "share of the disks", false),
+	KEY("ioprio", svc_parse_ioprio, AT(ioprio), NULL, "priority at the disks", false),
 	KEY("limit", parse_limit, 0, NULL, "resource limit", true),
 	KEY("listen", parse_listen, 0, NULL, "socket", true),
 	KEY("log-directory", parse_path, AT(log_directory), "/var/log/cairn", "logs", false),
@@ -482,14 +525,24 @@ const struct conf_key svc_keys[] = {
 	KEY("memory-max", conf_parse_size, AT(cgroup.memory_max), NULL, "memory limit", false),
 	KEY("milestones", parse_list, AT(milestones), NULL, "must come up before", true),
 	KEY("nice", parse_nice, AT(nice), "0", "priority", false),
-	KEY("no-new-privileges", conf_parse_bool, AT(no_new_privileges), "no", "no set-uid", false),
+	KEY("no-new-privileges", svc_parse_box_flag, AT(box.flags[SVC_BOX_PRIVILEGES]), "no",
+	    "no set-uid", false),
 	KEY("notify", parse_notify, AT(notify_fd), "socket", "how it says it is ready", false),
 	KEY("on-change", parse_on_change, AT(later), "restart", "what a load does", false),
 	KEY("oom-adjust", parse_oom, AT(oom_adjust), "0", "OOM preference", false),
 	KEY("output", parse_output, AT(output), "log", "where 1 and 2 go", false),
 	KEY("pid-file", parse_path, AT(pid_file), NULL, "of a forking daemon", false),
 	KEY("pids-max", conf_parse_u64, AT(cgroup.pids_max), NULL, "number of tasks", false),
+	KEY("private-dev", svc_parse_box_flag, AT(box.flags[SVC_BOX_DEV]), "no", "own /dev", false),
+	KEY("private-network", svc_parse_box_flag, AT(box.flags[SVC_BOX_NETWORK]), "no", "none",
+	    false),
+	KEY("private-pids", svc_parse_box_flag, AT(box.flags[SVC_BOX_PIDS]), "no", "alone", false),
+	KEY("private-tmp", svc_parse_box_flag, AT(box.flags[SVC_BOX_TMP]), "no", "own /tmp", false),
+	KEY("protect-kernel", svc_parse_box_flag, AT(box.flags[SVC_BOX_KERNEL]), "no", "settings",
+	    false),
 	KEY("random-delay", conf_parse_duration, AT(random_delay), "0", "at most", false),
+	KEY("read-only-paths", svc_parse_mounts, 0, NULL, "not written by it", true),
+	KEY("read-write-paths", svc_parse_mounts, 0, NULL, "written all the same", true),
 	KEY("reload-exec", parse_command, AT(reload_exec), NULL, "reload command", false),
 	KEY("reload-signal", parse_signal, AT(reload_signal), "HUP", "reload signal", false),
 	KEY("remain", conf_parse_bool, AT(remain), "yes", "oneshot stays up", false),
@@ -500,7 +553,11 @@ const struct conf_key svc_keys[] = {
 	KEY("restart-delay-max", conf_parse_duration, AT(restart_delay_max), "30s", "most", false),
 	KEY("restart-limit", conf_parse_u64, AT(restart_limit), "10", "restarts allowed", false),
 	KEY("restart-window", conf_parse_duration, AT(restart_window), "60s", "within", false),
+	KEY("root-directory", parse_path, AT(box.root), "/", "all it sees", false),
 	KEY("run-timeout", conf_parse_duration, AT(run_timeout), "0", "of a timed run", false),
+	KEY("sandbox", svc_parse_sandbox, AT(box.profile), "none", "profile: default or none",
+	    false),
+	KEY("seccomp", parse_path, AT(box.seccomp), NULL, "compiled filter of calls", false),
 	KEY("shutdown-timeout", conf_parse_duration, AT(shutdown_timeout), "90s", "bound", false),
 	KEY("smooth-recovery", conf_parse_bool, AT(smooth), "no", "restart alone", false),
 	KEY("start-timeout", conf_parse_duration, AT(start_timeout), "60s", "until up", false),

@@ -10,3 +10,10 @@ extern const size_t svc_nkeys;
 
 void svc_def_defaults(struct svc_def *d);
 uint64_t svc_hash(uint64_t h, const void *p, size_t n);
+
+/* box-def.c */
+conf_parse_fn svc_parse_caps, svc_parse_box_flag, svc_parse_sandbox, svc_parse_mounts;
+conf_parse_fn svc_parse_ioprio, svc_parse_cpus, svc_parse_cpu_set;
+int svc_check_io_max(struct conf_ctx *c, struct slice v);
+/* When all keys were read: what the profile adds. NULL, or what does not go together. */
+const char *svc_box_finish(struct svc_def *d);

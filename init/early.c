@@ -100,6 +100,10 @@ void early_mounts(void)
 		    errno != EBUSY)
 			log_info("mount: failed path=%s why=\"%s\"", rows[i].path, strerror(errno));
 	}
+	/* What is mounted and unmounted later is so for services with mounts of their own as well.
+	 */
+	if (mount(NULL, "/", NULL, MS_REC | MS_SHARED, NULL) < 0)
+		log_debug("init", "mounts are not shared why=\"%s\"", strerror(errno));
 }
 
 /* What everybody may open: it gives rights only in network namespaces that one has rights in. */

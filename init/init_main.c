@@ -15,6 +15,7 @@
 #include "init/early.h"
 #include "init/inherit.h"
 #include "init/logger.h"
+#include "init/pidns.h"
 #include "init/rescue-shell.h"
 #include "init/state.h"
 #include "init/world.h"
@@ -200,6 +201,8 @@ int main(int argc, char **argv)
 
 	if (argc == 2 && strcmp(argv[1], "--logger") == 0)
 		return logger_main() < 0;
+	if (argc == 2 && strcmp(argv[1], "--reaper") == 0)
+		return pidns_main();
 	world.exe = world.next_exe = -1; /* not zeros, which would be kilobytes of the program */
 	crash_init(argv, -1);
 	parse_options(argc, argv, &o);

@@ -12,9 +12,11 @@
 #define LIMIT_SVC_RLIMITS  16
 #define LIMIT_SVC_GROUPS   64
 #define LIMIT_SVC_NOTIFYFD 63
+#define LIMIT_SVC_MOUNTS   64
+#define LIMIT_SVC_CPUS	   1024
+#define LIMIT_ENV_FILES	   16384 /* bytes, of all that a service reads */
 #define LIMIT_CTL_CLIENTS  32
 #define LIMIT_CTL_MSG	   4096 /* one packet, either way */
 #define LIMIT_PATH	   3000 /* a path or text in a packet */
-#define LIMIT_OVERRIDES	   65536
 #define LIMIT_NOTIFY_MSG   2048
 #define LIMIT_REAP_TURN	   4096

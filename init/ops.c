@@ -7,7 +7,6 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-#include "init/added.h"
 #include "init/cgroup.h"
 #include "init/child.h"
 #include "init/early.h"
@@ -121,13 +120,12 @@ static int op_launch(struct svc *s)
 				   .argv = d->exec,
 				   .base_environment = &world.mgr.set->init.environment,
 				   .out = output_of(s),
+				   .join = -1,
+				   .exe = world.exe,
 				   .main = true };
 	auto_fd int ready = -1;
-	int r, stdio[3] = { -1, -1, -1 };
+	int r;
 
-	if (added_take_stdio(s, stdio))
-		for (int i = 0; i < 3; i++)
-			spec.fds[spec.nfds++] = (struct child_fd){ stdio[i], i };
 	for (size_t i = 0; i < s->nlisten; i++)
 		spec.fds[spec.nfds++] = (struct child_fd){ s->listen_fd[i], 3 + (int)i };
 	spec.nlisten = s->nlisten;
@@ -143,8 +141,6 @@ static int op_launch(struct svc *s)
 	state_launch(LAUNCH_MAIN, s);
 	r = child_start(&spec, &s->pid, &s->pidfd, s->why, sizeof(s->why));
 	state_launch(LAUNCH_NONE, s);
-	for (size_t i = 0; i < 3; i++)
-		fd_close(&stdio[i]);
 	if (r < 0) {
 		close_ready(s);
 		log_warn("svc: start failed name=%s why=\"%s\"", s->name, s->why);
@@ -160,7 +156,10 @@ static int op_run_aux(struct svc *s, const char *const *argv)
 	struct child_spec spec = { .def = s->def,
 				   .argv = argv,
 				   .base_environment = &world.mgr.set->init.environment,
-				   .out = output_of(s) };
+				   .out = output_of(s),
+				   .join = s->pidfd,
+				   .join_pid = s->pid,
+				   .exe = world.exe };
 	char why[120];
 	state_launch(LAUNCH_AUX, s);
 	int r = child_start(&spec, &s->aux, &s->auxfd, why, sizeof(why));

@@ -15,7 +15,6 @@
 #include "lib/err.h"
 #include "lib/slice.h"
 #include "lib/str.h"
-#include "lib/str.h"
 
 enum svc_type { SVC_SIMPLE, SVC_NOTIFY, SVC_ONESHOT, SVC_FORKING, SVC_GROUP, SVC_TYPE_MAX };
 enum svc_restart { SVC_RESTART_DEFAULT, SVC_ALWAYS, SVC_ON_FAILURE, SVC_NEVER };
@@ -42,18 +41,60 @@ struct svc_limit {
 struct svc_cgroup {
 	uint64_t memory_max, memory_high, pids_max; /* 0: not set */
 	uint64_t cpu_weight, io_weight;
-	const char *cpu_max;
+	const char *cpu_max, *cpu_set;
+	struct svc_list io_max; /* DEVICE KEY=VALUE… */
 	bool use, delegate;
 };
+
+/* What a process is shut into: read by box-def.c, done by box.c. */
+enum svc_box_flag {
+	SVC_BOX_PRIVILEGES, /* no new ones */
+	SVC_BOX_TMP,
+	SVC_BOX_DEV,
+	SVC_BOX_NETWORK,
+	SVC_BOX_PIDS,
+	SVC_BOX_KERNEL,
+	SVC_BOX_FLAGS
+};
+enum svc_said { SVC_UNSAID, SVC_NO, SVC_YES };
+
+enum svc_mount_kind { /* in the order in which they are done */
+		      SVC_MOUNT_READ_ONLY,
+		      SVC_MOUNT_READ_WRITE,
+		      SVC_MOUNT_BIND,
+		      SVC_MOUNT_BIND_READ_ONLY,
+		      SVC_MOUNT_INACCESSIBLE,
+		      SVC_MOUNT_KINDS
+};
+
+struct svc_mount {
+	const char *from, *to; /* from: binds only */
+	enum svc_mount_kind kind;
+	bool optional; /* what is missing is no error */
+};
+
+struct svc_box {
+	uint8_t flags[SVC_BOX_FLAGS]; /* enum svc_said; the profile's once the set was parsed */
+	bool profile;		      /* sandbox = default */
+	bool bounded;		      /* bounding counts */
+	bool mount;		      /* needs mounts of its own */
+	bool any;		      /* there is something to do */
+	uint64_t bounding, ambient, inheritable; /* bit n: capability n */
+	const char *root, *seccomp;		 /* NULL: none */
+	struct svc_mount *mounts;
+	size_t nmounts;
+};
+
+static inline bool svc_box_on(const struct svc_box *b, enum svc_box_flag flag)
+{
+	return b->flags[flag] == SVC_YES;
+}
 
 /* All pointers are owned by the arena of the set. */
 struct svc_def {
 	const char *name; /* NULL: the [init] section */
 	unsigned line;
-	uint64_t id[2];		     /* identity of the definition */
-	const struct svc_def *of;    /* its template; NULL: none */
-	bool masked, enabled_by_set; /* by an override; before any */
-	struct svc_list instances;   /* of a template: those that are there from the beginning */
+	uint64_t id[2]; /* identity of the definition */
 
 	/* [init] */
 	const char *hostname, *log_directory, *state_directory;
@@ -67,10 +108,10 @@ struct svc_def {
 	const char *description;
 	const char *const *exec, *const *stop_exec, *const *reload_exec; /* NULL: none */
 	uint64_t reload_signal, stop_signal;
-	bool enabled, critical, remain, later, scope_main, activate, no_new_privileges;
+	bool enabled, critical, remain, later, scope_main, activate;
 	bool smooth; /* those that require it stay up while it restarts */
 	struct svc_list requires, binds, milestones, wants, after, before, conflicts, conditions;
-	struct svc_list environment;
+	struct svc_list environment, environment_files;
 
 	uint64_t notify_fd; /* 0: socket */
 	const char *pid_file;
@@ -91,6 +132,8 @@ struct svc_def {
 	const char *cwd, *terminal;
 	uint64_t umask;
 	int nice, oom_adjust;
+	int ioprio;	      /* class << 13 | level; 0: not set */
+	const uint64_t *cpus; /* LIMIT_SVC_CPUS bits; NULL: all */
 	enum svc_output output;
 	uint64_t log_size, log_keep;
 	struct svc_limit limits[LIMIT_SVC_RLIMITS];
@@ -99,12 +142,11 @@ struct svc_def {
 	size_t nlisten;
 	uint64_t listen_id; /* identity of the listen lines */
 	struct svc_cgroup cgroup;
+	struct svc_box box;
 };
 
 struct svc_set {
 	struct arena arena;
-	struct svc_def **templates; /* names end in '@' */
-	size_t ntemplates;
 	int text_fd; /* owned; a sealed copy of its text (state.h), -1: none */
 	struct svc_def init;
 	struct svc_def **v; /* in file order */
@@ -128,15 +170,6 @@ struct svc_edges {
  * (svc_set_free); errors are "FILE:LINE: …" and -ERR_SYNTAX, -ERR_INVALID or -ERR_LIMIT. */
 int svc_set_parse(struct slice text, const char *file, struct svc_set **ret, struct err *e);
 int svc_set_read(const char *path, struct str *text, struct err *e);
-/* As above; overrides (may be NULL) adds to out what is kept in the set's state directory: lines
- * "enable NAME", "disable NAME", "mask NAME". */
-typedef void svc_overrides_fn(const char *state_directory, struct str *out);
-int svc_set_parse_with(struct slice text, const char *file, svc_overrides_fn *overrides,
-		       struct svc_set **ret, struct err *e);
-/* Other overrides in place of those before. */
-void svc_set_override(struct svc_set *set, struct slice overrides);
-/* Is name that of an instance which the set has a template for? */
-bool svc_set_has_template(const struct svc_set *set, struct slice name);
 int svc_set_load(const char *path, struct svc_set **ret, struct err *e);
 /* A set with no service. NULL: no memory. */
 struct svc_set *svc_set_empty(void);

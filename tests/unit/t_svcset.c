@@ -79,6 +79,32 @@ TEST(keys)
 		{ "stop-scope = main", "hostname = h" },
 		{ "stop-timeout = 3", "gate-timeout = 3" },
 		{ "start-timeout = 3", "watchdog = 3" },
+		{ "environment-file = /a -/b", "environment-file = /a -b" },
+		{ "ioprio = best-effort 7", "ioprio = best-effort 8" },
+		{ "ioprio = idle", "ioprio = idle 1" },
+		{ "ioprio = realtime", "ioprio = real" },
+		{ "cpu-affinity = 0 2-3 1023", "cpu-affinity = 0 2-1024" },
+		{ "cpu-affinity = 3-3", "cpu-affinity = 3-2" },
+		{ "cpu-set = 0-3,6", "cpu-set = 0-3;6" },
+		{ "capabilities = chown cap_kill", "capabilities = chown cap_chill" },
+		{ "capabilities =", "capabilities = none" },
+		{ "capabilities = default net_admin", "capabilities = defaults" },
+		{ "ambient-capabilities = kill", "ambient-capabilities = CAP_KILL" },
+		{ "capabilities = kill\nambient-capabilities = kill",
+		  "capabilities = chown\nambient-capabilities = kill" },
+		{ "sandbox = default", "sandbox = yes" },
+		{ "sandbox = default\nambient-capabilities = chown",
+		  "sandbox = default\nambient-capabilities = sys_admin" },
+		{ "private-tmp = yes", "private-tmp = perhaps" },
+		{ "seccomp = /f", "seccomp = f" },
+		{ "seccomp = /f\nno-new-privileges = yes", "seccomp = /f\nno-new-privileges = no" },
+		{ "bind-paths = /a:/b -/c", "bind-paths = /a:b" },
+		{ "bind-read-only-paths = /a", "bind-read-only-paths = a" },
+		{ "read-only-paths = /", "read-only-paths = -" },
+		{ "inaccessible-paths = -/a", "inaccessible-paths = --/a" },
+		{ "root-directory = /r", "root-directory = r" },
+		{ "io-max = /dev/sda rbps=1048576  wiops=max", "io-max = /dev/sda rbs=1" },
+		{ "io-max = 8:0 wbps=1", "io-max = 8:0" },
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
@@ -120,109 +146,6 @@ TEST(values)
 	svc_set_free(set);
 }
 
-static const struct svc_def *find(const struct svc_set *set, const char *name)
-{
-	int i = svc_set_find(set, slice_of(name));
-
-	if (i < 0)
-		TEST_FAIL("no service %s", name);
-	return i < 0 ? set->v[0] : set->v[i];
-}
-
-static const char templates[] = "[service t@]\nexec = /x %i %n 100%% \\\n  more-%i\nrequires = "
-				"u@%i\ninstances = one two\nuser = u%i\n"
-				"[service u@]\nexec = /u %i\nrequires = base\n"
-				"[service base]\nexec = /b\n"
-				"[service t@own]\nuser = me\nenabled = no\n"
-				"[service plain@x]\nexec = /p\n";
-
-TEST(instances)
-{
-	struct svc_set *set = NULL;
-	struct err e = ERR_INIT;
-
-	CHECK_INT(parse(templates, &set, &e), 0);
-	if (!set) {
-		TEST_FAIL("%s", e.msg);
-		return;
-	}
-	CHECK_INT(set->n, 8); /* base t@own plain@x t@one t@two u@own u@one u@two */
-	CHECK_STR(find(set, "t@one")->exec[1], "one");
-	CHECK_STR(find(set, "t@one")->exec[2], "t@one");
-	CHECK_STR(find(set, "t@one")->exec[3], "100%");
-	CHECK_STR(find(set, "t@two")->exec[4], "more-two");
-	CHECK_STR(find(set, "t@two")->user, "utwo");
-	CHECK(find(set, "t@two")->enabled);
-	CHECK_STR(find(set, "t@own")->exec[1], "own");
-	CHECK_STR(find(set, "t@own")->user, "me"); /* what it says itself wins */
-	CHECK(!find(set, "t@own")->enabled);
-	CHECK_STR(find(set, "u@own")->exec[1], "own");
-	CHECK(!find(set, "u@own")->enabled); /* there for t@own only */
-	CHECK_STR(find(set, "plain@x")->exec[0], "/p");
-	CHECK(svc_set_has_template(set, SLICE("t@new")));
-	CHECK(!svc_set_has_template(set, SLICE("t@")));
-	CHECK(!svc_set_has_template(set, SLICE("plain@y")));
-	CHECK(!svc_set_has_template(set, SLICE("t@a b")));
-	svc_set_free(set);
-}
-
-TEST(instances_change_with_their_template)
-{
-	struct svc_set *a = NULL, *b = NULL;
-	struct err e = ERR_INIT;
-	auto_str struct str other = STR_INIT;
-	uint8_t old[16], new[16];
-
-	str_add(&other, templates);
-	*strstr(other.buf, "/u") = '!';
-	CHECK(parse(other.buf, &b, &e) < 0);
-	e = (struct err)ERR_INIT;
-	*strstr(other.buf, "!u") = '/';
-	*strstr(other.buf, "/u %i") = '/';
-	strstr(other.buf, "/u %i")[1] = 'v';
-	CHECK_INT(parse(templates, &a, &e), 0);
-	CHECK_INT(parse(other.buf, &b, &e), 0);
-	if (!a || !b)
-		return;
-	svc_set_compare(a, b, old, new);
-	for (size_t i = 0; i < b->n; i++) {
-		bool made_of_it = strchr("tu", b->v[i]->name[0]) != NULL; /* t requires u */
-		CHECK_INT(new[i], made_of_it ? SVC_RESTART : SVC_KEEP);
-	}
-	svc_set_free(a);
-	svc_set_free(b);
-}
-
-static void some_overrides(const char *dir, struct str *out)
-{
-	CHECK_STR(dir, "/state");
-	str_add(out, "mask a\nnonsense\nenable b\n  disable   c \nenable gone\nenable t@new\nmask\n"
-		     "enable ../x\n");
-}
-
-TEST(overrides)
-{
-	struct svc_set *set = NULL;
-	struct err e = ERR_INIT;
-	const char *text =
-		"[init]\nstate-directory = /state\n[service a]\nexec = /x\n[service b]\n"
-		"exec = /x\nenabled = no\n[service c]\nexec = /x\n[service t@]\nexec = /x\n"
-		"enabled = no\n";
-
-	CHECK_INT(svc_set_parse_with(slice_of(text), "f", some_overrides, &set, &e), 0);
-	if (!set) {
-		TEST_FAIL("%s", e.msg);
-		return;
-	}
-	CHECK_INT(set->n, 4);
-	CHECK(find(set, "a")->masked && !find(set, "a")->enabled);
-	CHECK(find(set, "b")->enabled && !find(set, "c")->enabled && find(set, "t@new")->enabled);
-	svc_set_override(set, SLICE("disable b\n"));
-	CHECK(!find(set, "a")->masked && find(set, "a")->enabled);
-	CHECK(!find(set, "b")->enabled && find(set, "c")->enabled);
-	svc_set_free(set);
-}
-
 static void refused(const char *text, const char *why)
 {
 	struct svc_set *set = NULL;
@@ -237,6 +160,8 @@ static void refused(const char *text, const char *why)
 
 TEST(structure)
 {
+	refused("[init]\nprivate-tmp = no\n", "key of [service]");
+	refused("[init]\nenvironment-file = /x\n", "key of [service]");
 	refused("exec = /x\n", "before any section");
 	refused("[service]\nexec = /x\n", "bad service name");
 	refused("[service a b]\nexec = /x\n", "bad service name");
@@ -259,18 +184,6 @@ TEST(structure)
 		"remain = no\n",
 		"does not remain");
 	refused("[service a]\nexec = /x\nrestrat = no\n", "restart");
-	refused("[service a@]\nexec = /x\n[service a@]\nexec = /x\n", "f:3: template 'a@'");
-	refused("[service @]\nexec = /x\n", "bad name");
-	refused("[service a@b@]\nexec = /x\n", "bad name");
-	refused("[service a@]\nexce = /x\n", "f:2: ");
-	refused("[service a@]\nexec = /x\ninstances = b\n[service c]\nexec = /y\nrequires = d@e\n",
-		"names 'd@e'");
-	refused("[service a@]\nexec = /x\numask = %i\n", "f:3: umask");
-	refused("# one\n[service a@]\nexec = /x\nrequires = b@%i\ninstances = c\n[service b@]\n"
-		"exec = /x\nrequires = a@%i\n",
-		"wait for each other");
-	refused("[service a@]\nexec = /x\ninstances = /\n", "bad instance '/'");
-	refused("[service a]\nexec = /x\ninstances = b\n", "instances is a key of templates");
 }
 
 TEST(cycles)
@@ -345,6 +258,40 @@ TEST(comparison)
 	svc_set_free(next);
 }
 
+/* What the profile says is what is not said otherwise. */
+TEST(sandbox)
+{
+	struct svc_set *set = NULL;
+	struct err e = ERR_INIT;
+
+	CHECK_INT(parse("[service a]\nexec = /x\nsandbox = default\n"
+			"[service b]\nexec = /x\nsandbox = default\nprivate-tmp = no\n"
+			"capabilities = default net_admin\n"
+			"[service c]\nexec = /x\n"
+			"[service d]\nexec = /x\ncapabilities = all\nseccomp = /f\n"
+			"cpu-affinity = 1 64-65\nbind-paths = /a:/b -/c\n",
+			&set, &e),
+		  0);
+	if (!set) {
+		TEST_FAIL("%s", e.msg);
+		return;
+	}
+	const struct svc_box *a = &set->v[0]->box, *b = &set->v[1]->box, *d = &set->v[3]->box;
+	CHECK(svc_box_on(a, SVC_BOX_TMP) && svc_box_on(a, SVC_BOX_KERNEL) && a->mount && a->any);
+	CHECK(svc_box_on(a, SVC_BOX_PRIVILEGES) && !svc_box_on(a, SVC_BOX_NETWORK));
+	CHECK(a->bounded && a->bounding == 0xb004adfb);
+	CHECK(!svc_box_on(b, SVC_BOX_TMP) && b->bounding == (a->bounding | 1 << 12));
+	CHECK(!set->v[2]->box.any && !set->v[2]->box.bounded);
+	CHECK(!d->bounded && svc_box_on(d, SVC_BOX_PRIVILEGES));
+	CHECK(set->v[3]->cpus[0] == 2 && set->v[3]->cpus[1] == 3);
+	CHECK_INT(d->nmounts, 2);
+	CHECK_STR(d->mounts[0].from, "/a");
+	CHECK_STR(d->mounts[0].to, "/b");
+	CHECK(d->mounts[1].optional);
+	CHECK_STR(d->mounts[1].to, "/c");
+	svc_set_free(set);
+}
+
 TEST(empty)
 {
 	struct svc_set *set = NULL;
@@ -356,5 +303,4 @@ TEST(empty)
 	svc_set_free(NULL);
 }
 
-TEST_MAIN(instances, instances_change_with_their_template, overrides, keys, values, structure,
-	  cycles, deep_chain, comparison, empty)
+TEST_MAIN(keys, values, structure, cycles, deep_chain, comparison, sandbox, empty)
