@@ -74,7 +74,7 @@ cc-flags = -std=gnu11 -D_GNU_SOURCE -I. -I$(O) -include lib/banned.h $(warnings)
 	-fno-strict-aliasing $(if $(STATIC),-fno-pie -fno-asynchronous-unwind-tables) \
 	$(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer) \
 	-DCAIRN_VERSION='"$(VERSION)"' $(if $(STATIC),,-DCAIRN_SOURCE_DIR='"$(CURDIR)"') $(CPPFLAGS) $(CFLAGS)
-ld-flags = $(CFLAGS) -Wl,--gc-sections -Wl,--as-needed $(if $(STATIC),-static -no-pie -Wl$(comma)-z$(comma)noseparate-code -Wl$(comma)-z$(comma)norelro -Wl$(comma)-z$(comma)common-page-size=512 -Wl$(comma)--build-id=none) \
+ld-flags = $(CFLAGS) -Wl,--gc-sections -Wl,--as-needed $(if $(STATIC),-static -no-pie -Wl$(comma)-z$(comma)noseparate-code -Wl$(comma)-z$(comma)norelro -Wl$(comma)-z$(comma)common-page-size=64 -Wl$(comma)--build-id=none) \
 	$(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS)
 
 # ---- Running commands ---------------------------------------------------------------------------

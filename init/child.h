@@ -10,7 +10,7 @@
 
 #include "init/set.h"
 
-#define CHILD_FDS (LIMIT_SVC_LISTEN + 1)
+#define CHILD_FDS (LIMIT_SVC_LISTEN + 4)
 
 struct child_fd {
 	int from, to;

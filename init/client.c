@@ -16,6 +16,7 @@ struct request {
 	enum ctl_op op;
 	unsigned flags;
 	const char *name;
+	const int *fds; /* three that go along; NULL: none */
 	/* Called for each packet before the end, past version and kind. */
 	int (*packet)(void *arg, enum ctl_kind kind, struct rd *r);
 	void *arg;
@@ -49,6 +50,26 @@ static int connect_to(int *ret, struct err *e)
 	return 0;
 }
 
+static ssize_t send_with(int sock, const struct str *msg, const int *fds)
+{
+	union {
+		struct cmsghdr h;
+		char space[CMSG_SPACE(3 * sizeof(int))];
+	} c = { 0 };
+	struct iovec iov = { msg->buf, msg->len };
+	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+	if (fds) {
+		m.msg_control = &c;
+		m.msg_controllen = sizeof(c);
+		c.h.cmsg_level = SOL_SOCKET;
+		c.h.cmsg_type = SCM_RIGHTS;
+		c.h.cmsg_len = CMSG_LEN(3 * sizeof(int));
+		memcpy(CMSG_DATA(&c.h), fds, 3 * sizeof(int));
+	}
+	return sendmsg(sock, &m, MSG_NOSIGNAL);
+}
+
 static int send_request(int fd, const struct request *q, struct err *e)
 {
 	auto_str struct str msg = STR_INIT;
@@ -62,7 +83,7 @@ static int send_request(int fd, const struct request *q, struct err *e)
 	if (msg.len > LIMIT_CTL_MSG)
 		return err_set(e, -ERR_LIMIT, "name is too long");
 	/* A refused peer may have been told so already: then its answer is read below. */
-	if (send(fd, msg.buf, msg.len, MSG_NOSIGNAL) < 0 && errno != EPIPE)
+	if (send_with(fd, &msg, q->fds) < 0 && errno != EPIPE)
 		return err_sys(e, "request to cairn-init");
 	return 0;
 }
@@ -195,6 +216,7 @@ static int take_row(void *arg, enum ctl_kind kind, struct rd *r)
 	s.listening = flags & CTL_LISTENING;
 	s.enabled = flags & CTL_ENABLED;
 	s.critical = flags & CTL_CRITICAL;
+	s.masked = flags & CTL_MASKED;
 	s.ended = flags & CTL_ENDED;
 	return w->fn(w->arg, &s);
 }
@@ -230,6 +252,31 @@ int init_client_action(enum init_action what, const char *name, bool wait, struc
 int init_client_reexec(const char *path, struct err *e)
 {
 	return ask(&(struct request){ .op = CTL_REEXEC, .flags = CTL_WAIT, .name = path }, e);
+}
+
+int init_client_run(const char *section, bool to_end, const int stdio[3], struct err *e)
+{
+	return ask(&(struct request){ .op = CTL_RUN,
+				      .flags = to_end ? CTL_WAIT : 0,
+				      .name = section,
+				      .fds = stdio },
+		   e);
+}
+
+static int take_text(void *arg, enum ctl_kind kind, struct rd *r)
+{
+	struct slice text = rd_str(r, LIMIT_PATH - 1);
+
+	if (kind != CTL_TEXT || rd_done(r) < 0)
+		return -ERR_PROTO;
+	memcpy(arg, text.n ? text.p : "", text.n);
+	((char *)arg)[text.n] = '\0';
+	return 0;
+}
+
+int init_client_override(char *path, struct err *e)
+{
+	return ask(&(struct request){ .op = CTL_OVERRIDE, .packet = take_text, .arg = path }, e);
 }
 
 int init_client_shutdown(const char *kind, struct err *e)

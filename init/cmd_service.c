@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "init/commands.h"
 #include "init/init.h"
 #include "lib/fd.h"
 #include "lib/proc.h"
@@ -33,6 +34,8 @@ static void format_age(uint64_t ns, char out[24])
 
 static const char *state_text(const struct init_service *s)
 {
+	if (strcmp(s->state, "down") == 0 && s->masked)
+		return "masked";
 	if (strcmp(s->state, "up") != 0)
 		return s->state;
 	return s->skipped ? "skipped" : s->listening ? "listening" : "up";
@@ -75,6 +78,7 @@ static void format_json(struct str *out, const struct init_service *s)
 	json_flag(out, "listening", s->listening);
 	json_flag(out, "enabled", s->enabled);
 	json_flag(out, "critical", s->critical);
+	json_flag(out, "masked", s->masked);
 	str_addf(out, "\"pid\":%llu,\"since_ms\":%llu,\"restarts\":%llu}",
 		 (unsigned long long)s->pid, (unsigned long long)(s->since / 1000000),
 		 (unsigned long long)s->restarts);
@@ -660,8 +664,24 @@ static const struct cmd cmd_trigger = {
 };
 
 static const struct cmd *const service_subs[] = {
-	&cmd_check,   &cmd_compare, &cmd_list,	 &cmd_load, &cmd_log,	  &cmd_reexec, &cmd_reload,
-	&cmd_restart, &cmd_start,   &cmd_status, &cmd_stop, &cmd_trigger, NULL,
+	&cmd_check,
+	&cmd_compare,
+	&service_cmd_disable,
+	&service_cmd_enable,
+	&cmd_list,
+	&cmd_load,
+	&cmd_log,
+	&service_cmd_mask,
+	&cmd_reexec,
+	&cmd_reload,
+	&cmd_restart,
+	&service_cmd_run,
+	&cmd_start,
+	&cmd_status,
+	&cmd_stop,
+	&cmd_trigger,
+	&service_cmd_unmask,
+	NULL,
 };
 
 const struct cmd init_cmd_service = {

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "init/inherit.h"
+#include "init/added.h"
 #include "init/proto.h"
 #include "init/state.h"
 #include "init/step.h"
@@ -153,7 +154,7 @@ static void put_row(const struct svc *s)
 			 (s->stale ? CTL_STALE : 0) | (s->skipped ? CTL_SKIPPED : 0) |
 			 (s->listening ? CTL_LISTENING : 0) | (d->enabled ? CTL_ENABLED : 0) |
 			 (d->critical ? CTL_CRITICAL : 0) | (s->ended ? CTL_ENDED : 0) |
-			 box_bits(&d->box);
+			 (d->masked ? CTL_MASKED : 0) | box_bits(&d->box);
 
 	begin(CTL_ROW);
 	wr_cstr(&ctl.out, s->name);
@@ -248,11 +249,12 @@ static int send_plan(struct client *c, const struct svc_set *next)
 
 static const char *refusal(int r)
 {
-	return r == -ESHUTDOWN	? "the machine is shutting down"
-	       : r == -EBUSY	? "a load is under way"
-	       : r == -ENODATA	? "it has no process for that, or is not up"
-	       : r == -EALREADY ? "it runs"
-				: strerror(-r);
+	return r == -EPERM	 ? "it is masked"
+	       : r == -ESHUTDOWN ? "the machine is shutting down"
+	       : r == -EBUSY	 ? "a load is under way"
+	       : r == -ENODATA	 ? "it has no process for that, or is not up"
+	       : r == -EALREADY	 ? "it runs"
+				 : strerror(-r);
 }
 
 static void do_load(struct client *c, const char *path, bool dry_run, bool wait)
@@ -292,12 +294,55 @@ static void do_shutdown(struct client *c, struct slice name)
 	end(c, -EINVAL, "unknown kind of shutdown");
 }
 
+/* Add a service, and wait for it: to be up, or for its end. */
+static void do_add(struct client *c, struct slice section, bool to_end, const int fds[3])
+{
+	struct slice name;
+	struct err e = ERR_INIT;
+	int r = added_put(section, &name, &e);
+
+	if (r < 0) {
+		end(c, r, e.msg);
+		return;
+	}
+	if (fds && fds[0] >= 0)
+		added_stdio(name, fds);
+	snprintf(c->name, sizeof(c->name), "%.*s", (int)name.n, name.p);
+	c->op = to_end ? CTL_RUN : CTL_START;
+	c->waiting = true;
+}
+
+static void do_instance(struct client *c, struct slice name)
+{
+	char section[LIMIT_SVC_NAME + 40];
+	int n = snprintf(section, sizeof(section), "[service %.*s]\nenabled = yes\n", (int)name.n,
+			 name.p);
+
+	do_add(c, (struct slice){ section, (size_t)n }, false, NULL);
+}
+
+static void do_override(struct client *c)
+{
+	char path[LIMIT_PATH];
+	int r = world_override(path);
+
+	begin(CTL_TEXT);
+	wr_cstr(&ctl.out, path);
+	if (flush(c) == 0)
+		end(c, r, r < 0 ? refusal(r) : "");
+}
+
 static void do_service(struct client *c, struct slice name, bool wait)
 {
 	struct svc *s = svc_mgr_find(&world.mgr, name);
 	char text[LIMIT_SVC_NAME + 64];
 	int r = 0;
 
+	if (!s && (c->op == CTL_START || c->op == CTL_RESTART) &&
+	    svc_set_has_template(world.mgr.set, name)) {
+		do_instance(c, name);
+		return;
+	}
 	if (!s) {
 		snprintf(text, sizeof(text), "no service '%.*s'",
 			 (int)MIN_OF(name.n, (size_t)LIMIT_SVC_NAME), name.p);
@@ -349,7 +394,7 @@ static void do_reexec(struct client *c, const char *path)
 		c->waiting = true;
 }
 
-static void dispatch(struct client *c, uint64_t flags, struct slice name)
+static void dispatch(struct client *c, uint64_t flags, struct slice name, const int fds[3])
 {
 	char path[LIMIT_PATH + 1];
 
@@ -379,10 +424,32 @@ static void dispatch(struct client *c, uint64_t flags, struct slice name)
 		snprintf(path, sizeof(path), "%.*s", (int)name.n, name.p);
 		do_reexec(c, path);
 		break;
+	case CTL_RUN:
+		do_add(c, name, flags & CTL_WAIT, fds);
+		break;
+	case CTL_OVERRIDE:
+		do_override(c);
+		break;
 	default:
 		do_service(c, name, flags & CTL_WAIT);
 		break;
 	}
+}
+
+/* The descriptors that came with a message: three, or none. Those of others are closed. */
+static void take_fds(struct msghdr *m, bool wanted, int fds[3])
+{
+	struct cmsghdr *h = CMSG_FIRSTHDR(m);
+	size_t n = 0;
+
+	fds[0] = fds[1] = fds[2] = -1;
+	if (!h || h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS)
+		return;
+	n = (h->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+	memcpy(fds, CMSG_DATA(h), (n > 3 ? 3 : n) * sizeof(int));
+	if (!wanted || n != 3)
+		for (size_t i = 0; i < 3; i++)
+			fd_close(&fds[i]);
 }
 
 static void on_client(struct loop_fd *src, uint32_t events)
@@ -398,17 +465,26 @@ static void on_client(struct loop_fd *src, uint32_t events)
 	if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
 		return;
 	struct iovec iov = { msg, sizeof(msg) };
-	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
+	union {
+		struct cmsghdr h;
+		char space[CMSG_SPACE(3 * sizeof(int))];
+	} fd_space;
+	int fds[3];
+	struct msghdr m = { .msg_iov = &iov,
+			    .msg_iovlen = 1,
+			    .msg_control = &fd_space,
+			    .msg_controllen = sizeof(fd_space) };
 	ssize_t n = recvmsg(src->fd, &m, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
+	struct rd r = rd_of(msg, n > 0 ? (size_t)n : 0);
+	uint64_t version = rd_u64(&r), op = rd_u64(&r), flags = rd_u64(&r);
+	struct slice name = rd_str(&r, LIMIT_PATH);
+	take_fds(&m, n > 0 && op == CTL_RUN && c->trusted && !c->rows && !c->waiting, fds);
 	if (n <= 0 || c->rows || c->waiting) { /* gone, or talking out of turn */
 		drop(c);
 		return;
 	}
-	struct rd r = rd_of(msg, (size_t)n);
-	uint64_t version = rd_u64(&r), op = rd_u64(&r), flags = rd_u64(&r);
-	struct slice name = rd_str(&r, LIMIT_PATH);
 	c->used = loop_now();
 	ctl.kept->current = (uint32_t)(c - ctl.clients);
 	ctl.kept->stage = STAGE_BEGUN;
@@ -421,11 +497,14 @@ static void on_client(struct loop_fd *src, uint32_t events)
 		drop(c);
 	} else {
 		c->op = (enum ctl_op)op;
-		dispatch(c, flags, name);
+		dispatch(c, flags, name, fds);
 	}
 	if (c->src.fd >= 0)
 		settle_request(c, 0);
 	ctl.kept->stage = STAGE_NONE;
+	if (fds[0] >= 0 && !added_has_stdio(fds))
+		for (size_t i = 0; i < 3; i++)
+			fd_close(&fds[i]);
 }
 
 /* ---- connections -----------------------------------------------------------------------------*/
@@ -587,6 +666,11 @@ static void answer_load_failed(struct client *c)
 	end(c, m->load_error, text);
 }
 
+static bool has_ended(const struct svc *s)
+{
+	return s->state == SVC_DONE || s->state == SVC_FAILED || (s->state == SVC_DOWN && !s->goal);
+}
+
 static void answer(struct client *c)
 {
 	struct svc *s;
@@ -608,10 +692,15 @@ static void answer(struct client *c)
 		return;
 	}
 	s = svc_mgr_find(&world.mgr, slice_of(c->name));
+	if (!s && world.mgr.pending)
+		return; /* it is about to come */
 	if (!s) {
 		end(c, -ERR_NOTFOUND, "the service was removed");
 	} else if (c->op != CTL_STOP && world.shutdown) {
 		end(c, -ESHUTDOWN, "the machine is shutting down");
+	} else if (c->op == CTL_RUN) {
+		if (has_ended(s))
+			end(c, 0, "");
 	} else if (!svc_is_settled(s) ||
 		   (c->op == CTL_TRIGGER && s->state == SVC_UP && s->pid >= 0)) {
 		return;

@@ -469,10 +469,10 @@ static int parse_listen(struct conf_ctx *c, struct slice v, void *place)
 
 #define AT(field) offsetof(struct svc_def, field)
 
-/* Defaults and words are for readers of this table: PID 1 is to be small. */
-#define KEY(name, parse, offset, def, doc, repeat)                                                 \
+/* Default and meaning are for who reads this: PID 1 carries no text that it never prints. */
+#define KEY(name, parse, at, def, doc, repeat)                                                     \
 	{                                                                                          \
-		name, parse, offset, NULL, NULL, repeat                                            \
+		name, parse, at, NULL, NULL, repeat                                                \
 	}
 
 const struct conf_key svc_keys[] = {
@@ -513,6 +513,7 @@ const struct conf_key svc_keys[] = {
 	KEY("hostname", conf_parse_str, AT(hostname), NULL, "host name", false),
 	KEY("inaccessible-paths", svc_parse_mounts, 0, NULL, "empty for it", true),
 	KEY("inheritable-capabilities", svc_parse_caps, AT(box.inheritable), NULL, "mask", false),
+	KEY("instances", parse_list, AT(instances), NULL, "of a template", true),
 	KEY("io-max", parse_io_max, AT(cgroup.io_max), NULL, "limits of a disk", true),
 	KEY("io-weight", parse_weight, AT(cgroup.io_weight), NULL, "share of the disks", false),
 	KEY("ioprio", svc_parse_ioprio, AT(ioprio), NULL, "priority at the disks", false),

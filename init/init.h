@@ -31,7 +31,7 @@ struct init_service {
 	bool stale;	     /* runs with an older definition */
 	bool skipped;	     /* up without running: a condition did not hold */
 	bool listening;	     /* waits for a connection */
-	bool enabled, critical;
+	bool enabled, critical, masked;
 	bool ended; /* exit_status is meaningful */
 	int exit_status;
 	uint64_t pid;	/* 0: none */
@@ -74,6 +74,12 @@ int init_client_load(const char *set_path, bool dry_run, bool wait, init_change_
 		     struct err *e);
 /* PID 1 executes path, NULL: its own binary, and goes on; returns when it does. */
 int init_client_reexec(const char *path, struct err *e);
+/* Add the service of one section "[service NAME]\n…" to those that run. to_end: return when it has
+ * ended, else when it is up or has failed (-ECANCELED). stdio: its descriptors 0, 1, 2; NULL: as it
+ * says itself. */
+int init_client_run(const char *section, bool to_end, const int stdio[3], struct err *e);
+/* Have PID 1 read what the administrator overrides; path (3000 bytes) is that of the file. */
+int init_client_override(char *path, struct err *e);
 int init_client_shutdown(const char *kind, struct err *e); /* reboot poweroff halt */
 
 /* Without PID 1: check a set, and compare two (what a load of the second would do when every

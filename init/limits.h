@@ -18,5 +18,6 @@
 #define LIMIT_CTL_CLIENTS  32
 #define LIMIT_CTL_MSG	   4096 /* one packet, either way */
 #define LIMIT_PATH	   3000 /* a path or text in a packet */
+#define LIMIT_OVERRIDES	   65536
 #define LIMIT_NOTIFY_MSG   2048
 #define LIMIT_REAP_TURN	   4096

@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "init/added.h"
 #include "init/cgroup.h"
 #include "init/child.h"
 #include "init/early.h"
@@ -124,8 +125,11 @@ static int op_launch(struct svc *s)
 				   .exe = world.exe,
 				   .main = true };
 	auto_fd int ready = -1;
-	int r;
+	int r, stdio[3] = { -1, -1, -1 };
 
+	if (added_take_stdio(s, stdio))
+		for (int i = 0; i < 3; i++)
+			spec.fds[spec.nfds++] = (struct child_fd){ stdio[i], i };
 	for (size_t i = 0; i < s->nlisten; i++)
 		spec.fds[spec.nfds++] = (struct child_fd){ s->listen_fd[i], 3 + (int)i };
 	spec.nlisten = s->nlisten;
@@ -141,6 +145,8 @@ static int op_launch(struct svc *s)
 	state_launch(LAUNCH_MAIN, s);
 	r = child_start(&spec, &s->pid, &s->pidfd, s->why, sizeof(s->why));
 	state_launch(LAUNCH_NONE, s);
+	for (size_t i = 0; i < 3; i++)
+		fd_close(&stdio[i]);
 	if (r < 0) {
 		close_ready(s);
 		log_warn("svc: start failed name=%s why=\"%s\"", s->name, s->why);

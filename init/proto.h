@@ -23,6 +23,9 @@ enum ctl_op {
 	CTL_INFO,
 	CTL_REEXEC,
 	CTL_TRIGGER, /* run a timed service now */
+	CTL_RUN,     /* name: text of one section, a service to add; CTL_WAIT: until it ended. Three
+			descriptors may come along: its 0, 1, 2 */
+	CTL_OVERRIDE, /* read the overrides again; a text, the path of their file, then end */
 	CTL_OP_MAX
 };
 
@@ -38,6 +41,7 @@ enum ctl_kind {
 	CTL_CHANGES,  /* (name change)… */
 	CTL_INFO_ROW, /* version set booted services failed */
 	CTL_END,      /* code message */
+	CTL_TEXT,     /* text */
 	CTL_KIND_MAX
 };
 
@@ -50,6 +54,7 @@ enum ctl_row_flag {
 	CTL_ENABLED = 1 << 5,
 	CTL_CRITICAL = 1 << 6,
 	CTL_ENDED = 1 << 7, /* exit is meaningful */
+	CTL_MASKED = 1 << 8,
 };
 
 /* In the upper half of a row's flags: what the service is shut into. */

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "init/def.h"
+#include "init/template.h"
 #include "lib/fd.h"
 #include "lib/size.h"
 #include "lib/tab.h"
@@ -19,8 +20,9 @@ const char *const svc_change_names[SVC_CHANGE_MAX] = { "keep", "start", "stop", 
 struct parse_state {
 	struct svc_set *set;
 	struct tab names; /* to index + 1 */
+	struct slice text;
+	const char *file;
 	unsigned init_line;
-	size_t cap;
 };
 
 static bool name_is_good(struct slice n)
@@ -37,10 +39,113 @@ static bool name_is_good(struct slice n)
 	return true;
 }
 
+/* An array in the arena with room for one more; NULL: no memory. cap doubles at powers of two. */
+static struct svc_def **room_for(struct arena *a, struct svc_def **v, size_t n)
+{
+	if (n && (n & (n - 1)))
+		return v;
+	struct svc_def **all = arena_array(a, n ? n * 2 : 1, sizeof(*all));
+	if (all && n)
+		memcpy(all, v, n * sizeof(*all));
+	return all;
+}
+
+static struct svc_def *find_template(const struct svc_set *set, struct slice name)
+{
+	size_t n = template_of(name);
+
+	for (size_t i = 0; n && i < set->ntemplates; i++)
+		if (slice_is((struct slice){ name.p, n }, set->templates[i]->name))
+			return set->templates[i];
+	return NULL;
+}
+
+bool svc_set_has_template(const struct svc_set *set, struct slice name)
+{
+	return name_is_good(name) && find_template(set, name);
+}
+
+static int begin_instance(void *arg, struct conf_ctx *c, struct slice kind, struct slice name)
+{
+	(void)kind;
+	(void)name;
+	c->object = arg;
+	return 0;
+}
+
+/* What the template says, before what the section of the instance says. */
+static int fill_instance(struct parse_state *st, struct svc_def *d, const struct svc_def *t,
+			 struct arena *a, struct err *e)
+{
+	auto_str struct str body = STR_INIT;
+
+	template_expand(st->text, t->line, slice_of(d->name), &body);
+	if (str_err(&body))
+		return err_num(e, str_err(&body), "%s", st->file);
+	d->of = t;
+	return conf_parse(str_slice(&body), st->file, svc_keys, svc_nkeys, begin_instance, d, a, e);
+}
+
+static int add_service(struct parse_state *st, struct conf_ctx *c, struct slice name,
+		       struct svc_def **ret)
+{
+	struct svc_set *set = st->set;
+
+	if (!name_is_good(name))
+		return conf_error(c, "bad service name '%.*s'", (int)name.n, name.p);
+	if (set->n == LIMIT_SVC_COUNT)
+		return conf_error(c, "more than %d services", LIMIT_SVC_COUNT);
+	struct svc_def *d = ARENA_NEW(c->arena, struct svc_def);
+	char *copy = arena_slice(c->arena, name);
+	struct svc_def **v = room_for(c->arena, set->v, set->n);
+	if (!d || !copy || !v)
+		return conf_error(c, "out of memory");
+	set->v = v;
+	svc_def_defaults(d);
+	d->name = copy;
+	d->line = c->line;
+	void **slot = tab_put(&st->names, slice_of(copy), NULL);
+	if (!slot)
+		return conf_error(c, "out of memory");
+	if (*slot)
+		return conf_error(c, "service '%s' stands twice, first in line %u", copy,
+				  set->v[(uintptr_t)*slot - 1]->line);
+	set->v[set->n++] = d;
+	*slot = (void *)(uintptr_t)set->n;
+	*ret = d;
+	const struct svc_def *t = find_template(set, name);
+	return t ? fill_instance(st, d, t, c->arena, c->err) : 0;
+}
+
+static int add_template(struct parse_state *st, struct conf_ctx *c, struct slice name)
+{
+	struct svc_set *set = st->set;
+	struct svc_def *d = ARENA_NEW(c->arena, struct svc_def);
+	struct svc_def **v = room_for(c->arena, set->templates, set->ntemplates);
+	char *copy = arena_slice(c->arena, name);
+
+	if (!name_is_good(name) || template_of(name))
+		return conf_error(c, "bad name of a template '%.*s'", (int)name.n, name.p);
+	for (size_t i = 0; i < set->ntemplates; i++)
+		if (slice_is(name, set->templates[i]->name))
+			return conf_error(c, "template '%s' stands twice, first in line %u",
+					  set->templates[i]->name, set->templates[i]->line);
+	if (!d || !v || !copy)
+		return conf_error(c, "out of memory");
+	svc_def_defaults(d);
+	d->name = copy;
+	d->line = c->line;
+	set->templates = v;
+	set->templates[set->ntemplates++] = d;
+	c->object = d;
+	return 0;
+}
+
 static int begin_section(void *arg, struct conf_ctx *c, struct slice kind, struct slice name)
 {
 	struct parse_state *st = arg;
 	struct svc_set *set = st->set;
+	struct svc_def *d = NULL;
 
 	if (slice_is(kind, "init") && name.n == 0) {
 		if (st->init_line)
@@ -51,38 +156,101 @@ static int begin_section(void *arg, struct conf_ctx *c, struct slice kind, struc
 	}
 	if (!slice_is(kind, "service"))
 		return conf_error(c, "unknown section [%.*s]", (int)kind.n, kind.p);
-	if (!name_is_good(name))
-		return conf_error(c, "bad service name '%.*s'", (int)name.n, name.p);
-	if (set->n == LIMIT_SVC_COUNT)
-		return conf_error(c, "more than %d services", LIMIT_SVC_COUNT);
-
-	struct svc_def *d = ARENA_NEW(c->arena, struct svc_def);
-	char *copy = arena_slice(c->arena, name);
-	if (!d || !copy)
-		return conf_error(c, "out of memory");
-	svc_def_defaults(d);
-	d->name = copy;
-	d->line = c->line;
-	void **slot = tab_put(&st->names, slice_of(copy), NULL);
-	if (!slot)
-		return conf_error(c, "out of memory");
-	if (*slot)
-		return conf_error(c, "service '%s' stands twice, first in line %u", copy,
-				  set->v[(uintptr_t)*slot - 1]->line);
-	if (set->n == st->cap) {
-		size_t cap = st->cap ? st->cap * 2 : 16;
-		struct svc_def **v = arena_array(c->arena, cap, sizeof(*v));
-		if (!v)
-			return conf_error(c, "out of memory");
-		if (set->n)
-			memcpy(v, set->v, set->n * sizeof(*v));
-		set->v = v;
-		st->cap = cap;
-	}
-	set->v[set->n++] = d;
-	*slot = (void *)(uintptr_t)set->n;
+	if (name.n && name.p[name.n - 1] == '@')
+		return add_template(st, c, name);
+	int r = add_service(st, c, name, &d);
 	c->object = d;
-	return 0;
+	return r;
+}
+
+/* ---- instances without a section -------------------------------------------------------------*/
+
+/* The instance name, unless it is there or nothing is known of it. */
+static int add_instance(struct parse_state *st, struct slice name, bool enabled, struct err *e)
+{
+	const struct svc_def *t = find_template(st->set, name);
+	struct svc_def *d = NULL;
+
+	if (!t || tab_find(&st->names, name))
+		return 0;
+	struct conf_ctx c = {
+		.file = st->file, .line = t->line, .arena = &st->set->arena, .err = e
+	};
+	int r = add_service(st, &c, name, &d);
+	if (r == 0 && !enabled)
+		d->enabled = false; /* only for the sake of others */
+	return r;
+}
+
+static int add_named(struct parse_state *st, const struct svc_def *t, struct err *e)
+{
+	char name[LIMIT_SVC_NAME + 2];
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < t->instances.n; i++) {
+		int n = snprintf(name, sizeof(name), "%s%s", t->name, t->instances.v[i]);
+		if (n < 0 || !name_is_good((struct slice){ name, (size_t)n }))
+			return err_set(e, -ERR_INVALID, "%s:%u: template '%s': bad instance '%s'",
+				       st->file, t->line, t->name, t->instances.v[i]);
+		r = add_instance(st, slice_of(name), true, e);
+	}
+	return r;
+}
+
+static int add_required(struct parse_state *st, const struct svc_def *d, struct err *e)
+{
+	const struct svc_list *lists[] = { &d->requires, &d->binds, &d->milestones, &d->wants };
+	int r = 0;
+
+	for (size_t k = 0; k < ARRAY_LEN(lists); k++)
+		for (size_t i = 0; r == 0 && i < lists[k]->n; i++)
+			r = add_instance(st, slice_of(lists[k]->v[i]), false, e);
+	return r;
+}
+
+/* One override; false: the line is none. */
+static bool read_override(struct slice line, struct slice *verb, struct slice *name)
+{
+	line = slice_trim(line);
+	slice_cut(&line, ' ', verb);
+	*name = line.p ? slice_trim(line) : (struct slice){ NULL, 0 };
+	return name_is_good(*name) &&
+	       (slice_is(*verb, "enable") || slice_is(*verb, "disable") || slice_is(*verb, "mask"));
+}
+
+static int add_instances(struct parse_state *st, struct slice overrides, struct err *e)
+{
+	struct slice line, verb, name;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < st->set->ntemplates; i++)
+		r = add_named(st, st->set->templates[i], e);
+	while (r == 0 && slice_cut(&overrides, '\n', &line))
+		if (read_override(line, &verb, &name) && slice_is(verb, "enable"))
+			r = add_instance(st, name, true, e);
+	/* What is added here may require further ones. */
+	for (size_t i = 0; r == 0 && i < st->set->n; i++)
+		r = add_required(st, st->set->v[i], e);
+	return r;
+}
+
+void svc_set_override(struct svc_set *set, struct slice overrides)
+{
+	struct slice line, verb, name;
+
+	for (size_t i = 0; i < set->n; i++) {
+		set->v[i]->enabled = set->v[i]->enabled_by_set;
+		set->v[i]->masked = false;
+	}
+	while (slice_cut(&overrides, '\n', &line)) {
+		if (!read_override(line, &verb, &name))
+			continue;
+		int i = svc_set_find(set, name);
+		if (i < 0)
+			continue;
+		set->v[i]->enabled = slice_is(verb, "enable");
+		set->v[i]->masked = slice_is(verb, "mask");
+	}
 }
 
 /* ---- checks ----------------------------------------------------------------------------------*/
@@ -185,6 +353,9 @@ static int check_service(struct svc_def *d, const char *file, struct err *e)
 {
 	int r = check_timed(d, file, e);
 
+	if (d->instances.n && !d->of)
+		return FAIL(d, "service '%s': instances is a key of templates", d->name);
+
 	if (r < 0)
 		return r;
 	if (d->type == SVC_GROUP && d->exec)
@@ -216,12 +387,32 @@ static int check_service(struct svc_def *d, const char *file, struct err *e)
 /* ---- identity --------------------------------------------------------------------------------*/
 
 /* One pass over the lines; the header lines were noted while parsing. */
-static void hash_definitions(struct svc_set *set, struct slice text)
+static struct svc_def *at_line(struct svc_def **v, size_t n, size_t *next, unsigned line)
+{
+	if (*next == n || v[*next]->line != line)
+		return NULL;
+	struct svc_def *d = v[(*next)++];
+	d->id[0] = 0xcbf29ce484222325ull;
+	d->id[1] = 0x6c62272e07bb0142ull;
+	return d;
+}
+
+/* What an instance is made of belongs to it. */
+static void hash_instances(struct svc_set *set)
+{
+	for (size_t i = 0; i < set->n; i++) {
+		struct svc_def *d = set->v[i];
+		for (int k = 0; d->of && k < 2; k++)
+			d->id[k] = svc_hash(d->id[k] + 1, d->of->id, sizeof(d->of->id));
+	}
+}
+
+static void hash_definitions(struct svc_set *set, struct slice text, size_t with_section)
 {
 	struct slice rest = text, line;
 	struct svc_def *d = NULL;
 	unsigned number = 0;
-	size_t next = 0;
+	size_t next = 0, next_template = 0;
 	bool continued = false;
 
 	while (slice_cut(&rest, '\n', &line)) {
@@ -229,12 +420,10 @@ static void hash_definitions(struct svc_set *set, struct slice text)
 		line = slice_trim(line);
 		bool cont = line.n > 0 && line.p[line.n - 1] == '\\';
 		if (!continued && line.n > 0 && line.p[0] == '[') {
-			d = NULL;
-			if (next < set->n && set->v[next]->line == number) {
-				d = set->v[next++];
-				d->id[0] = 0xcbf29ce484222325ull;
-				d->id[1] = 0x6c62272e07bb0142ull;
-			}
+			d = at_line(set->v, with_section, &next, number);
+			if (!d)
+				d = at_line(set->templates, set->ntemplates, &next_template,
+					    number);
 		} else if (d && (continued || (line.n > 0 && line.p[0] != '#'))) {
 			struct slice value = line, key;
 			if (!continued && slice_cut(&value, '=', &key) && value.p) {
@@ -251,6 +440,7 @@ static void hash_definitions(struct svc_set *set, struct slice text)
 		}
 		continued = cont;
 	}
+	hash_instances(set);
 }
 
 /* ---- edges -----------------------------------------------------------------------------------*/
@@ -489,7 +679,28 @@ void svc_set_free(struct svc_set *set)
 
 int svc_set_parse(struct slice text, const char *file, struct svc_set **ret, struct err *e)
 {
-	struct parse_state st = { .set = svc_set_empty(), .names = TAB_INIT };
+	return svc_set_parse_with(text, file, NULL, ret, e);
+}
+
+static int check_all(struct parse_state *st, struct err *e)
+{
+	int r = check_section_keys(st->set, st->init_line, st->file, e);
+
+	if (r == 0)
+		r = check_gate(st->set, st->init_line, st->file, e);
+	for (size_t i = 0; r == 0 && i < st->set->n; i++)
+		r = check_service(st->set->v[i], st->file, e);
+	return r;
+}
+
+int svc_set_parse_with(struct slice text, const char *file, svc_overrides_fn *overrides,
+		       struct svc_set **ret, struct err *e)
+{
+	struct parse_state st = {
+		.set = svc_set_empty(), .names = TAB_INIT, .text = text, .file = file
+	};
+	auto_str struct str kept = STR_INIT;
+	size_t with_section = 0;
 	int r;
 
 	if (!st.set)
@@ -499,18 +710,23 @@ int svc_set_parse(struct slice text, const char *file, struct svc_set **ret, str
 		goto out;
 	}
 	r = conf_parse(text, file, svc_keys, svc_nkeys, begin_section, &st, &st.set->arena, e);
+	with_section = st.set->n;
+	if (r == 0 && overrides)
+		overrides(st.set->init.state_directory, &kept);
 	if (r == 0)
-		r = check_section_keys(st.set, st.init_line, file, e);
+		r = add_instances(&st, str_slice(&kept), e);
 	if (r == 0)
-		r = check_gate(st.set, st.init_line, file, e);
-	for (size_t i = 0; r == 0 && i < st.set->n; i++)
-		r = check_service(st.set->v[i], file, e);
+		r = check_all(&st, e);
 	if (r == 0)
 		r = resolve(st.set, &st.names, file, e);
 	if (r == 0 && arena_err(&st.set->arena))
 		r = err_num(e, arena_err(&st.set->arena), "%s", file);
 	if (r == 0)
-		hash_definitions(st.set, text);
+		hash_definitions(st.set, text, with_section);
+	for (size_t i = 0; r == 0 && i < st.set->n; i++)
+		st.set->v[i]->enabled_by_set = st.set->v[i]->enabled;
+	if (r == 0)
+		svc_set_override(st.set, str_slice(&kept));
 out:
 	tab_done(&st.names);
 	if (r < 0)

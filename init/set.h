@@ -15,6 +15,7 @@
 #include "lib/err.h"
 #include "lib/slice.h"
 #include "lib/str.h"
+#include "lib/str.h"
 
 enum svc_type { SVC_SIMPLE, SVC_NOTIFY, SVC_ONESHOT, SVC_FORKING, SVC_GROUP, SVC_TYPE_MAX };
 enum svc_restart { SVC_RESTART_DEFAULT, SVC_ALWAYS, SVC_ON_FAILURE, SVC_NEVER };
@@ -94,7 +95,10 @@ static inline bool svc_box_on(const struct svc_box *b, enum svc_box_flag flag)
 struct svc_def {
 	const char *name; /* NULL: the [init] section */
 	unsigned line;
-	uint64_t id[2]; /* identity of the definition */
+	uint64_t id[2];		     /* identity of the definition */
+	const struct svc_def *of;    /* its template; NULL: none */
+	bool masked, enabled_by_set; /* by an override; before any */
+	struct svc_list instances;   /* of a template: those that are there from the beginning */
 
 	/* [init] */
 	const char *hostname, *log_directory, *state_directory;
@@ -147,6 +151,8 @@ struct svc_def {
 
 struct svc_set {
 	struct arena arena;
+	struct svc_def **templates; /* names end in '@' */
+	size_t ntemplates;
 	int text_fd; /* owned; a sealed copy of its text (state.h), -1: none */
 	struct svc_def init;
 	struct svc_def **v; /* in file order */
@@ -170,6 +176,15 @@ struct svc_edges {
  * (svc_set_free); errors are "FILE:LINE: …" and -ERR_SYNTAX, -ERR_INVALID or -ERR_LIMIT. */
 int svc_set_parse(struct slice text, const char *file, struct svc_set **ret, struct err *e);
 int svc_set_read(const char *path, struct str *text, struct err *e);
+/* As above; overrides (may be NULL) adds to out what is kept in the set's state directory: lines
+ * "enable NAME", "disable NAME", "mask NAME". */
+typedef void svc_overrides_fn(const char *state_directory, struct str *out);
+int svc_set_parse_with(struct slice text, const char *file, svc_overrides_fn *overrides,
+		       struct svc_set **ret, struct err *e);
+/* Other overrides in place of those before. */
+void svc_set_override(struct svc_set *set, struct slice overrides);
+/* Is name that of an instance which the set has a template for? */
+bool svc_set_has_template(const struct svc_set *set, struct slice name);
 int svc_set_load(const char *path, struct svc_set **ret, struct err *e);
 /* A set with no service. NULL: no memory. */
 struct svc_set *svc_set_empty(void);

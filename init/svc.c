@@ -236,6 +236,8 @@ int svc_start(struct svc_mgr *m, struct svc *s)
 {
 	int r = svc_refused(m);
 
+	if (r == 0 && s->def->masked)
+		r = -EPERM;
 	if (r < 0)
 		return r;
 	s->wish = true;
@@ -302,6 +304,12 @@ int svc_reload(struct svc_mgr *m, struct svc *s)
 	return m->ops->run_aux(s, s->def->reload_exec);
 }
 
+void svc_overridden(struct svc_mgr *m)
+{
+	for (size_t i = 0; i < m->set->n; i++)
+		svc_queue_goal(m, m->v[i]);
+}
+
 void svc_shutdown(struct svc_mgr *m)
 {
 	m->down = true;
@@ -324,7 +332,8 @@ static void bar_conflict(struct svc_mgr *m, struct svc *o)
 
 static void update_goal(struct svc_mgr *m, struct svc *s)
 {
-	bool goal = !m->down && !s->barred && !s->leaving && (s->wish || s->pulls > 0);
+	bool goal = !m->down && !s->barred && !s->leaving && !s->def->masked &&
+		    (s->wish || s->pulls > 0);
 	struct svc *o;
 
 	if (goal == s->goal)

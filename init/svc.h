@@ -141,13 +141,14 @@ int svc_mgr_init(struct svc_mgr *m, struct svc_set *set, const struct svc_ops *o
 void svc_mgr_done(struct svc_mgr *m);
 struct svc *svc_mgr_find(const struct svc_mgr *m, struct slice name);
 
-/* Requests. -EBUSY during a load, -ESHUTDOWN after svc_shutdown. */
+/* Requests. -EBUSY during a load, -ESHUTDOWN after svc_shutdown, -EPERM: masked. */
 int svc_start(struct svc_mgr *m, struct svc *s);
 int svc_stop(struct svc_mgr *m, struct svc *s);
 int svc_restart(struct svc_mgr *m, struct svc *s);
 int svc_reload(struct svc_mgr *m, struct svc *s);  /* -ENODATA: no process */
 int svc_trigger(struct svc_mgr *m, struct svc *s); /* run a timed one now; -ENODATA: is not timed
 						    * or not up, -EALREADY: runs */
+void svc_overridden(struct svc_mgr *m);		   /* masks may have changed */
 void svc_shutdown(struct svc_mgr *m);
 
 /* What a load of next would do to the services as they are; out has set->n then next->n places. */

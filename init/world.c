@@ -8,6 +8,7 @@
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 
+#include "init/added.h"
 #include "init/cgroup.h"
 #include "init/child.h"
 #include "init/control.h"
@@ -93,22 +94,68 @@ static void set_watchdog(void)
 
 /* ---- loading ---------------------------------------------------------------------------------*/
 
-int world_read_set(const char *path, struct svc_set **ret, struct err *e)
+/* What the administrator says in spite of the set. */
+static void overrides_path(const char *state_directory, char out[LIMIT_PATH])
+{
+	snprintf(out, LIMIT_PATH, "%.2900s/overrides", state_directory);
+}
+
+static void read_overrides(const char *state_directory, struct str *out)
+{
+	char path[LIMIT_PATH];
+	struct err e = ERR_INIT;
+
+	overrides_path(state_directory, path);
+	int r = file_read(AT_FDCWD, path, out, LIMIT_OVERRIDES, &e);
+	if (r < 0)
+		str_cut(out, 0);
+	if (r < 0 && r != -ENOENT)
+		log_warn("overrides: not read why=\"%s\"", e.msg);
+}
+
+int world_override(char path[LIMIT_PATH])
 {
 	auto_str struct str text = STR_INIT;
-	int r = svc_set_read(path, &text, e);
+	struct svc_mgr *m = &world.mgr;
 
-	if (r == 0)
-		r = svc_set_parse(str_slice(&text), path, ret, e);
+	overrides_path(m->set->init.state_directory, path);
+	if (m->pending)
+		return -EBUSY;
+	read_overrides(m->set->init.state_directory, &text);
+	svc_set_override(m->set, str_slice(&text));
+	svc_overridden(m);
+	return 0;
+}
+
+int world_parse(struct slice text, const char *path, struct svc_set **ret, struct err *e)
+{
+	int r = svc_set_parse_with(text, path, read_overrides, ret, e);
+
 	if (r < 0)
 		return r;
-	(*ret)->text_fd = state_text_new(path, str_slice(&text));
+	(*ret)->text_fd = state_text_new(path, text);
 	if ((*ret)->text_fd < 0) {
 		r = (*ret)->text_fd;
 		(*ret)->text_fd = -1;
 		log_warn("state: no copy of the set why=\"%s\"", strerror(-r));
 	}
 	return 0;
+}
+
+int world_read_set(const char *path, struct svc_set **ret, struct err *e)
+{
+	auto_str struct str text = STR_INIT, all = STR_INIT;
+	struct err ignored = ERR_INIT;
+	int r = svc_set_read(path, &text, e);
+
+	if (r < 0)
+		return r;
+	if (added_carry(str_slice(&text), &all) == 0 && all.len > text.len) {
+		if (world_parse(str_slice(&all), path, ret, &ignored) == 0)
+			return 0;
+		log_warn("load: what was added goes, it does not fit why=\"%s\"", ignored.msg);
+	}
+	return world_parse(str_slice(&text), path, ret, e);
 }
 
 /* ---- for a next life -------------------------------------------------------------------------*/
@@ -148,7 +195,7 @@ static int read_kept(int fd, char *path, size_t size, struct svc_set **ret)
 	if (r == 0)
 		snprintf(path, size, "%.*s", (int)name.n, name.p);
 	if (r == 0)
-		r = svc_set_parse(text, path, ret, &e);
+		r = svc_set_parse_with(text, path, read_overrides, ret, &e);
 	if (r == 0)
 		(*ret)->text_fd = fd_take(&own);
 	fd_close(&own);

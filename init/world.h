@@ -50,4 +50,9 @@ int world_recall(struct svc_set **ret_set, struct svc_set **ret_next, bool *ret_
 /* Execute path, "": the same again, when the turn is over. */
 int world_reexec(const char *path, struct err *e);
 int world_read_set(const char *path, struct svc_set **ret, struct err *e);
+/* Parse a text with what the administrator overrides, and keep a copy of it. */
+int world_parse(struct slice text, const char *path, struct svc_set **ret, struct err *e);
+/* Read the overrides again; path is that of their file, also when it was refused (-EBUSY: during a
+ * load). */
+int world_override(char path[LIMIT_PATH]);
 int world_load(const char *path, struct svc_set *next); /* owns next */

@@ -25,8 +25,11 @@ local function words()
 	return schema.list(schema.template {}, { optional = true })
 end
 
+-- In a template %i stands for the instance.
+local REFERENCE = { pattern = "^%w[%w._@%%-]*$", max = 64, what = "a service name (letters, digits, . _ @ -)" }
+
 local function names()
-	return schema.list(schema.string(NAME), { optional = true })
+	return schema.list(schema.string(REFERENCE), { optional = true })
 end
 
 local function flag()
@@ -58,6 +61,7 @@ local ROWS = {
 	{ "reload_signal", text(), "text" },
 	{ "enabled", flag(), "bool" },
 	{ "critical", flag(), "bool" },
+	{ "instances", schema.list(schema.string { pattern = "^[%w._-]+$", what = "an instance" }, { optional = true }), "words" },
 	{ "requires", names(), "words" },
 	{ "binds", names(), "words" },
 	{ "milestones", names(), "words" },
@@ -124,7 +128,7 @@ M.init_service = schema.record("init_service", fields, {
 	check = function(s)
 		if s.type == "group" and s.exec then
 			return "a group has no program", "exec"
-		elseif s.type ~= "group" and not s.exec then
+		elseif s.type ~= "group" and not s.exec and not s.name:find("@.") then
 			return "the program to run is missing", "exec"
 		elseif s.type == "forking" and not s.pid_file then
 			return "a forking service needs a pid_file", "pid_file"
@@ -186,7 +190,7 @@ local function check_graph(by_name, list)
 	for _, s in ipairs(list) do
 		for _, field in ipairs { "requires", "binds", "milestones", "wants", "conflicts", "after", "before" } do
 			for _, name in ipairs(s[field] or {}) do
-				local other = by_name[name]
+				local other = by_name[name] or by_name[name:match("^(.-@).") or ""]
 				if other == s then
 					schema.fail(s, "service '" .. s.name .. "' " .. field .. " itself", field)
 				elseif field == "before" and other then

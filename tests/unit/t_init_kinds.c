@@ -149,6 +149,33 @@ TEST(not_smooth_at_its_own_end)
 	svc_mgr_done(&m);
 }
 
+/* ---- Masks */
+
+TEST(masked)
+{
+	begin("[service a]\nexec = /x\n[service b]\nexec = /x\nrequires = a\n");
+	EVENTS("+a +b");
+	svc_set_override(m.set, SLICE("mask a\n"));
+	svc_overridden(&m);
+	svc_settle(&m);
+	EVENTS("-b");
+	dies("b", TERMED);
+	dies("a", TERMED);
+	STATE("a", "down");
+	STATE("b", "failed");
+	CHECK_INT(svc_start(&m, get("a")), -EPERM);
+	CHECK_INT(svc_start(&m, get("b")), 0); /* pulls, in vain */
+	svc_settle(&m);
+	STATE("a", "down");
+	STATE("b", "failed");
+	svc_set_override(m.set, SLICE(""));
+	svc_overridden(&m);
+	svc_settle(&m);
+	STATE("a", "up");
+	STATE("b", "up");
+	svc_mgr_done(&m);
+}
+
 /* ---- Timed services */
 
 TEST(timed)
@@ -257,6 +284,6 @@ TEST(timed_and_the_clock_is_set)
 	svc_mgr_done(&m);
 }
 
-TEST_MAIN(bound_to_another, milestone, smooth_recovery, smooth_recovery_times_out,
+TEST_MAIN(masked, bound_to_another, milestone, smooth_recovery, smooth_recovery_times_out,
 	  smooth_recovery_is_stopped, not_smooth_at_its_own_end, timed,
 	  timed_and_stopped_while_it_runs, timed_tries_again, timed_and_the_clock_is_set)

@@ -146,6 +146,109 @@ TEST(values)
 	svc_set_free(set);
 }
 
+static const struct svc_def *find(const struct svc_set *set, const char *name)
+{
+	int i = svc_set_find(set, slice_of(name));
+
+	if (i < 0)
+		TEST_FAIL("no service %s", name);
+	return i < 0 ? set->v[0] : set->v[i];
+}
+
+static const char templates[] = "[service t@]\nexec = /x %i %n 100%% \\\n  more-%i\nrequires = "
+				"u@%i\ninstances = one two\nuser = u%i\n"
+				"[service u@]\nexec = /u %i\nrequires = base\n"
+				"[service base]\nexec = /b\n"
+				"[service t@own]\nuser = me\nenabled = no\n"
+				"[service plain@x]\nexec = /p\n";
+
+TEST(instances)
+{
+	struct svc_set *set = NULL;
+	struct err e = ERR_INIT;
+
+	CHECK_INT(parse(templates, &set, &e), 0);
+	if (!set) {
+		TEST_FAIL("%s", e.msg);
+		return;
+	}
+	CHECK_INT(set->n, 8); /* base t@own plain@x t@one t@two u@own u@one u@two */
+	CHECK_STR(find(set, "t@one")->exec[1], "one");
+	CHECK_STR(find(set, "t@one")->exec[2], "t@one");
+	CHECK_STR(find(set, "t@one")->exec[3], "100%");
+	CHECK_STR(find(set, "t@two")->exec[4], "more-two");
+	CHECK_STR(find(set, "t@two")->user, "utwo");
+	CHECK(find(set, "t@two")->enabled);
+	CHECK_STR(find(set, "t@own")->exec[1], "own");
+	CHECK_STR(find(set, "t@own")->user, "me"); /* what it says itself wins */
+	CHECK(!find(set, "t@own")->enabled);
+	CHECK_STR(find(set, "u@own")->exec[1], "own");
+	CHECK(!find(set, "u@own")->enabled); /* there for t@own only */
+	CHECK_STR(find(set, "plain@x")->exec[0], "/p");
+	CHECK(svc_set_has_template(set, SLICE("t@new")));
+	CHECK(!svc_set_has_template(set, SLICE("t@")));
+	CHECK(!svc_set_has_template(set, SLICE("plain@y")));
+	CHECK(!svc_set_has_template(set, SLICE("t@a b")));
+	svc_set_free(set);
+}
+
+TEST(instances_change_with_their_template)
+{
+	struct svc_set *a = NULL, *b = NULL;
+	struct err e = ERR_INIT;
+	auto_str struct str other = STR_INIT;
+	uint8_t old[16], new[16];
+
+	str_add(&other, templates);
+	*strstr(other.buf, "/u") = '!';
+	CHECK(parse(other.buf, &b, &e) < 0);
+	e = (struct err)ERR_INIT;
+	*strstr(other.buf, "!u") = '/';
+	*strstr(other.buf, "/u %i") = '/';
+	strstr(other.buf, "/u %i")[1] = 'v';
+	CHECK_INT(parse(templates, &a, &e), 0);
+	CHECK_INT(parse(other.buf, &b, &e), 0);
+	if (!a || !b)
+		return;
+	svc_set_compare(a, b, old, new);
+	for (size_t i = 0; i < b->n; i++) {
+		bool made_of_it = strchr("tu", b->v[i]->name[0]) != NULL; /* t requires u */
+		CHECK_INT(new[i], made_of_it ? SVC_RESTART : SVC_KEEP);
+	}
+	svc_set_free(a);
+	svc_set_free(b);
+}
+
+static void some_overrides(const char *dir, struct str *out)
+{
+	CHECK_STR(dir, "/state");
+	str_add(out, "mask a\nnonsense\nenable b\n  disable   c \nenable gone\nenable t@new\nmask\n"
+		     "enable ../x\n");
+}
+
+TEST(overrides)
+{
+	struct svc_set *set = NULL;
+	struct err e = ERR_INIT;
+	const char *text =
+		"[init]\nstate-directory = /state\n[service a]\nexec = /x\n[service b]\n"
+		"exec = /x\nenabled = no\n[service c]\nexec = /x\n[service t@]\nexec = /x\n"
+		"enabled = no\n";
+
+	CHECK_INT(svc_set_parse_with(slice_of(text), "f", some_overrides, &set, &e), 0);
+	if (!set) {
+		TEST_FAIL("%s", e.msg);
+		return;
+	}
+	CHECK_INT(set->n, 4);
+	CHECK(find(set, "a")->masked && !find(set, "a")->enabled);
+	CHECK(find(set, "b")->enabled && !find(set, "c")->enabled && find(set, "t@new")->enabled);
+	svc_set_override(set, SLICE("disable b\n"));
+	CHECK(!find(set, "a")->masked && find(set, "a")->enabled);
+	CHECK(!find(set, "b")->enabled && find(set, "c")->enabled);
+	svc_set_free(set);
+}
+
 static void refused(const char *text, const char *why)
 {
 	struct svc_set *set = NULL;
@@ -184,6 +287,18 @@ TEST(structure)
 		"remain = no\n",
 		"does not remain");
 	refused("[service a]\nexec = /x\nrestrat = no\n", "restart");
+	refused("[service a@]\nexec = /x\n[service a@]\nexec = /x\n", "f:3: template 'a@'");
+	refused("[service @]\nexec = /x\n", "bad name");
+	refused("[service a@b@]\nexec = /x\n", "bad name");
+	refused("[service a@]\nexce = /x\n", "f:2: ");
+	refused("[service a@]\nexec = /x\ninstances = b\n[service c]\nexec = /y\nrequires = d@e\n",
+		"names 'd@e'");
+	refused("[service a@]\nexec = /x\numask = %i\n", "f:3: umask");
+	refused("# one\n[service a@]\nexec = /x\nrequires = b@%i\ninstances = c\n[service b@]\n"
+		"exec = /x\nrequires = a@%i\n",
+		"wait for each other");
+	refused("[service a@]\nexec = /x\ninstances = /\n", "bad instance '/'");
+	refused("[service a]\nexec = /x\ninstances = b\n", "instances is a key of templates");
 }
 
 TEST(cycles)
@@ -303,4 +418,5 @@ TEST(empty)
 	svc_set_free(NULL);
 }
 
-TEST_MAIN(keys, values, structure, cycles, deep_chain, comparison, sandbox, empty)
+TEST_MAIN(instances, instances_change_with_their_template, overrides, keys, values, structure,
+	  cycles, deep_chain, comparison, sandbox, empty)

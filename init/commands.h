@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Commands below "cairn service" that have a file of their own. */
+#pragma once
+
+#include "lib/cmd.h"
+
+extern const struct cmd service_cmd_run;
+extern const struct cmd service_cmd_enable;
+extern const struct cmd service_cmd_disable;
+extern const struct cmd service_cmd_mask;
+extern const struct cmd service_cmd_unmask;
