@@ -22,6 +22,9 @@
 #include "store/store.h"
 #include "store/stream.h"
 
+/* Questions on their way. Even with the longest names they fit a socket's buffer: else both sides
+ * could wait for the other to read. */
+#define AHEAD	    128
 #define TICK_MS	    1000
 #define PIECE_BYTES 65536
 #define VERSION	    (dialect_facts(DIALECT_GUIX)->version)
@@ -653,6 +656,46 @@ static int closure_add(struct tab *seen, struct vec *ret, char *path, struct err
 	return ret->err ? err_set(e, ret->err, "out of memory") : 0;
 }
 
+/* Answers to questions that were sent already, after one of them was an error. */
+static void closure_drain(struct store_conn *c, size_t n)
+{
+	for (; n && !c->s.err; n--) {
+		auto_arena struct arena a = ARENA_INIT;
+		auto_vec struct vec refs = VEC_INIT;
+		if (finish(c, NULL) == 0)
+			stream_list(&c->s, &a, &refs);
+	}
+}
+
+/* What the paths in ret from the n-th on refer to, appended to it, and so on. Questions go out in
+ * batches, so that neither side waits for the other between two of them. */
+static int closure_walk(struct store_conn *c, struct arena *a, size_t n, struct tab *seen,
+			struct vec *ret, struct err *e)
+{
+	int r = 0;
+	for (size_t asked = n; !r && n < ret->n; n++) {
+		auto_vec struct vec refs = VEC_INIT;
+		if (asked == n)
+			for (; !r && asked < ret->n && asked - n < AHEAD; asked++) {
+				r = begin(c, OP_REFERENCES, e);
+				stream_put_cstr(&c->s, ret->v[asked]);
+			}
+		if (!r)
+			r = finish(c, e);
+		if (!r) {
+			stream_list(&c->s, a, &refs);
+			r = done(c, e);
+		}
+		for (size_t k = 0; !r && k < refs.n; k++)
+			r = closure_add(seen, ret, refs.v[k], e);
+		if (r) {
+			closure_drain(c, asked - n - 1);
+			return name_invalid(c, ret->v[n], r, e);
+		}
+	}
+	return r;
+}
+
 int store_closure(struct store_conn *c, struct arena *a, const char *const *paths, size_t n,
 		  struct vec *ret, struct err *e)
 {
@@ -663,13 +706,8 @@ int store_closure(struct store_conn *c, struct arena *a, const char *const *path
 		char *path = arena_str(a, paths[i]);
 		r = path ? closure_add(&seen, ret, path, e) : err_set(e, -ENOMEM, "out of memory");
 	}
-	for (size_t i = start; !r && i < ret->n; i++) {
-		auto_vec struct vec refs = VEC_INIT;
-		const char *path = ret->v[i];
-		r = name_invalid(c, path, ask_list(c, a, OP_REFERENCES, path, &refs, e), e);
-		for (size_t k = 0; !r && k < refs.n; k++)
-			r = closure_add(&seen, ret, refs.v[k], e);
-	}
+	if (!r)
+		r = closure_walk(c, a, start, &seen, ret, e);
 	vec_sort_str(ret);
 	return r;
 }

@@ -62,6 +62,7 @@ enum statement {
 	Q_IS_VALID,
 	Q_INFO,
 	Q_INFO_NIX,
+	Q_REFS_OF_ID,
 	Q_REFS,
 	Q_REFERRERS,
 	Q_DERIVERS,
@@ -95,9 +96,12 @@ static const char *const statements[Q_MAX] = {
 	[Q_COMMIT] = "commit",
 	[Q_ROLLBACK] = "rollback",
 	[Q_IS_VALID] = "select 1 from ValidPaths where path = ?",
-	[Q_INFO] = "select hash, registrationTime, deriver, narSize from ValidPaths where path = ?",
-	[Q_INFO_NIX] = "select hash, registrationTime, deriver, narSize, ultimate, sigs, ca"
+	[Q_INFO] = "select id, hash, registrationTime, deriver, narSize"
+		   " from ValidPaths where path = ?",
+	[Q_INFO_NIX] = "select id, hash, registrationTime, deriver, narSize, ultimate, sigs, ca"
 		       " from ValidPaths where path = ?",
+	[Q_REFS_OF_ID] = "select path from Refs join ValidPaths on reference = id"
+			 " where referrer = ?",
 	[Q_REFS] = "select path from Refs join ValidPaths on reference = id"
 		   " where referrer = " ID_OF " order by path",
 	[Q_REFERRERS] = "select path from Refs join ValidPaths on referrer = id"
@@ -489,17 +493,34 @@ static int info_of_row(struct db *db, struct arena *a, const char *path, sqlite3
 	if (!info)
 		return err_num(e, -ENOMEM, "database %s", db->file);
 	info->path = arena_str(a, path);
-	info->registered = (uint64_t)sqlite3_column_int64(st, 1);
-	info->deriver = column(a, st, 2);
-	info->nar_size = (uint64_t)sqlite3_column_int64(st, 3);
+	info->registered = (uint64_t)sqlite3_column_int64(st, 2);
+	info->deriver = column(a, st, 3);
+	info->nar_size = (uint64_t)sqlite3_column_int64(st, 4);
 	if (db->dialect == DIALECT_NIX) {
-		info->ultimate = sqlite3_column_int64(st, 4) != 0;
-		info->sigs = column(a, st, 5);
-		info->ca = column(a, st, 6);
+		info->ultimate = sqlite3_column_int64(st, 5) != 0;
+		info->sigs = column(a, st, 6);
+		info->ca = column(a, st, 7);
 	}
 	*ret = info;
-	return parse_hash(db, path, slice_of((const char *)sqlite3_column_text(st, 0)),
+	return parse_hash(db, path, slice_of((const char *)sqlite3_column_text(st, 1)),
 			  &info->nar_hash, e);
+}
+
+/* Of a row that was found already; sorted. */
+static int refs_of_id(struct db *db, struct arena *a, sqlite3_int64 id, struct vec *ret,
+		      struct err *e)
+{
+	sqlite3_stmt *st = NULL;
+	bool row = false;
+	int r = prepare(db, Q_REFS_OF_ID, &st, e);
+
+	if (r < 0)
+		return r;
+	(void)sqlite3_bind_int64(st, 1, id);
+	while ((r = step(db, st, &row, e)) == 0 && row)
+		vec_add(ret, column(a, st, 0));
+	vec_sort_str(ret);
+	return r == 0 && ret->err ? err_num(e, ret->err, "database %s", db->file) : r;
 }
 
 int db_info(struct db *db, struct arena *a, const char *path, bool with_refs,
@@ -521,7 +542,7 @@ int db_info(struct db *db, struct arena *a, const char *path, bool with_refs,
 		r = info_of_row(db, a, path, st, &info, e);
 	/* Not reset before: both questions are of one state, and look for changes once. */
 	if (r == 0 && with_refs)
-		r = db_refs(db, a, path, &refs, e);
+		r = refs_of_id(db, a, sqlite3_column_int64(st, 0), &refs, e);
 	sqlite3_reset(st);
 	sqlite3_clear_bindings(st);
 	if (r < 0)

@@ -29,6 +29,15 @@ static const struct op *find_op(enum dialect d, uint64_t op)
 	return NULL;
 }
 
+/* Questions are answered at once, and change nothing. */
+static bool only_asks(const struct op *o)
+{
+	for (const struct op *x = ops_query; o && x->fn; x++)
+		if (x == o)
+			return true;
+	return false;
+}
+
 static void send_error(struct stream *st, const struct err *e, int status)
 {
 	stream_put_u64(st, PROTO_ERROR);
@@ -55,6 +64,9 @@ static bool answer(struct session *s)
 	st->left = PROTO_LIMIT_REQUEST;
 	int r = 0;
 	const struct op *o = st->err ? NULL : find_op(s->dialect, op);
+	bool asks = only_asks(o);
+	if (!asks)
+		(void)stream_flush(st); /* sticks in st->err */
 	if (o)
 		r = o->fn(&q);
 	else if (!st->err) {
@@ -79,7 +91,9 @@ static bool answer(struct session *s)
 	}
 	if (!r && q.nar)
 		send_nar(&q);
-	bool sent = stream_flush(st) == 0;
+	/* When more was asked already, the answers go out together. */
+	bool later = asks && !broken && st->pos < st->len;
+	bool sent = later || stream_flush(st) == 0;
 	str_done(&q.reply);
 	arena_done(&q.a);
 	return sent && !broken && !s->client_gone;

@@ -83,7 +83,7 @@ static ssize_t receive(struct stream *s, void *p, size_t n)
 
 static bool fill(struct stream *s)
 {
-	if (s->err)
+	if (s->err || stream_flush(s)) /* who waits for an answer sends nothing more */
 		return false;
 	ssize_t n = receive(s, s->in, IN_SIZE);
 	if (n <= 0) {

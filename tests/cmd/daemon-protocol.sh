@@ -3,7 +3,7 @@
 # The daemon's wire: what Guix's dialect asks for, and what it must refuse without harm to anybody.
 command -v python3 >/dev/null || { echo "skip: no python3"; exit 77; }
 exec python3 - <<'END'
-import os, random, signal, socket, sys, time
+import os, random, signal, socket, struct, subprocess, sys, threading, time
 
 sys.path.insert(0, os.environ["SRC"] + "/tests/cmd")
 from wire import *
@@ -57,6 +57,20 @@ ok("ensures", c.ask(u64(10), s(text)) is None and c.num() == 1)
 ok("builtins", c.ask(u64(80)) is None and c.list() == ["download", "git-download"])
 ok("substitute URLs", c.ask(u64(81)) is None and c.list() == [])
 pairs = [("print-extended-build-trace", "1"), ("multiplexed-build-output", "true"), ("build-max-jobs", "3"), ("locale", "C")]
+# Several questions at once: the answers come together, in order, and none waits for what is not complete.
+asked = b"".join([u64(5) + s(ref), u64(5) + s("/gnu/store/" + "1" * 32 + "-no"), u64(26) + s("/etc/passwd"), u64(5) + s(ref)])
+c.send(asked + u64(5) + s(text)[:20])
+got = [(c.end() or c.list()) for _ in range(4)]
+ok("answers what was asked before", got[0] == got[3] == [text] and "is not valid" in got[1] and "not lie in the store" in got[2], got)
+c.send(s(text)[20:])
+ok("and then the rest", c.end() is None and c.list() == [])
+c.send(u64(5) + s(ref) + u64(8) + s("late.txt") + s("late")[:9])  # the beginning of what changes something
+ok("also before a change", c.end() is None and c.list() == [text])
+c.send(s("late")[9:] + strings([]) + u64(5) + s(ref))
+late = [c.end() or c.str().decode(), c.end() or c.list()]
+ok("and after it", late[0].endswith("-late.txt") and late[1] == [text], late)
+ok("an error is told although more was sent", c.ask(u64(99) + u64(5) + s(ref)) == "invalid operation 99" and c.closed())
+c = Conn()
 ok("Guix's options", c.ask(u64(19, 1, 0, 0, 0, 1, 0, 0, 1, 0, len(pairs)), b"".join(s(a) + s(b) for a, b in pairs)) is None)
 ok("a bytewise split request", [c.send(bytes([b])) for b in u64(1) + s(text)] and c.end() is None and c.num() == 1)
 ok("requests sent ahead", c.ask((u64(1) + s(text)) * 50) is None and c.num() == 1 and all(c.end() is None and c.num() == 1 for _ in range(49)))
@@ -171,7 +185,7 @@ for _ in range(1200):  # its turn, after that in which their ends were seen
     time.sleep(0.05)
 ok("no descriptor is left of them", len(os.listdir("/proc/%d/fd" % daemon.pid)) < 10)
 left = sorted(x for x in os.listdir(root + "/gnu/store") if x != ".links")
-ok("only what was added is in the store", sorted("/gnu/store/" + x for x in left if "-tell" not in x and "-told" not in x) == sorted([text, flat, ref]), left)
+ok("only what was added is in the store", sorted("/gnu/store/" + x for x in left if "-tell" not in x and "-told" not in x) == sorted([text, flat, ref, late[0]]), left)
 
 # ---- a client that does not read what a collection tells it, while another goes on ----
 c, other = Conn(), Conn()
@@ -193,6 +207,39 @@ except socket.timeout:
 ok("a client that does not listen keeps nobody waiting", e[-6:] == b"-after", e)
 ok("and loses nothing", deaf.end() is None and len(deaf.list()) > 4000)
 deaf.c.close()
+
+# ---- a daemon whose answers to a closure's questions are an error between others ----
+def lie(listener):
+    x, _ = listener.accept()
+    f, paths = x.makefile("rb"), []
+    take = lambda: struct.unpack("<Q", f.read(8))[0]
+    text = lambda: (lambda n: f.read(n + -n % 8)[:n])(take())
+    take()
+    x.sendall(u64(0x6478696f, 0x164))
+    f.read(24)
+    x.sendall(u64(LAST))
+    assert take() == 5
+    paths.append(text())
+    x.sendall(u64(LAST) + strings(["/gnu/store/%s-%d" % (str(i) * 32, i) for i in range(1, 5)]))
+    for _ in range(4):
+        assert take() == 5
+        paths.append(text())
+    x.sendall(u64(LAST) + strings([]) + u64(ERROR) + s("no such thing") + u64(1) + u64(LAST) + strings([ref]) + u64(ERROR) + s("other") + u64(1))
+    paths.append((take(), text()))
+    x.sendall(u64(LAST, 0))
+    lies.append(paths)
+
+
+lies, listener = [], socket.socket(socket.AF_UNIX)
+listener.bind(tmp + "/lying")
+listener.listen()
+thread = threading.Thread(target=lie, args=[listener], daemon=True)
+thread.start()
+p = subprocess.run([os.environ["CAIRN"], "store", "query", "--requisites", "--socket", tmp + "/lying", "/gnu/store/" + "0" * 32 + "-0"],
+                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60)
+thread.join(60)
+ok("a closure that is not whole", p.returncode and not p.stdout and "`/gnu/store/%s-2' is not valid" % ("2" * 32) in p.stderr, p)
+ok("is asked about again after all answers came", lies and lies[0][5] == (1, b"/gnu/store/" + b"2" * 32 + b"-2"), lies)
 
 daemon.send_signal(signal.SIGTERM)
 ok("ends", daemon.wait(60) == 0)
