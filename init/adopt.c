@@ -29,6 +29,7 @@ static struct {
 	struct svc_set *next; /* owned until adopt_services() */
 	bool switching;
 	bool unknown[LIMIT_SVC_COUNT]; /* services of which nothing is kept */
+	bool ready[LIMIT_SVC_COUNT];   /* said so, and the life before had read it only */
 } st;
 
 int adopt_sets(struct svc_set **ret)
@@ -73,6 +74,10 @@ static void take_launch(struct svc *s)
 	if (cell->pid > 0 && cell->error == 0) {
 		*pid = cell->pid;
 		*(kind == LAUNCH_MAIN ? &s->pidfd : &s->auxfd) = cell->pidfd;
+		if (kind == LAUNCH_MAIN)
+			s->ended = false;
+		else if (!s->aux_is_stop)
+			control_acted();
 	} else if (kind == LAUNCH_AUX) {
 		s->aux_is_stop = false;
 	}
@@ -97,6 +102,7 @@ static void take_over(struct svc *s)
 {
 	int ready = inherit_take(s->ready_src.fd, S_IFIFO);
 	bool watched = s->main_src.fd >= 0;
+	const char *read = state_old_reading(s);
 
 	s->ready_src.fd = s->main_src.fd = -1;
 	if ((unsigned)s->state >= SVC_STATE_MAX)
@@ -109,6 +115,7 @@ static void take_over(struct svc *s)
 	s->log_write = inherit_take(s->log_write, S_IFIFO);
 	if (s->log_read < 0 || s->log_write < 0)
 		fd_close(s->log_read < 0 ? &s->log_write : &s->log_read);
+	st.ready[s->index] = ready >= 0 && read && memchr(read, '\n', STATE_READ);
 	ops_attach(s, ready, watched);
 }
 
@@ -256,7 +263,10 @@ void adopt_services(void)
 	}
 	if (seen)
 		adopt_seen();
-	m->pending = st.next;
+	if (world.shutdown)
+		svc_set_free(st.next);
+	else
+		m->pending = st.next;
 	st.next = NULL;
 	for (size_t i = 0; i < m->set->n; i++)
 		state_commit_svc(m->v[i]);
@@ -264,8 +274,11 @@ void adopt_services(void)
 	state_switch();
 	inherit_close_rest();
 	/* From here on this life's state counts. */
-	for (size_t i = 0; i < m->set->n; i++)
-		tell_lost(m->v[i]);
 	svc_resume(m, st.switching);
+	for (size_t i = 0; i < m->set->n; i++) {
+		if (st.ready[i])
+			svc_ready(m, m->v[i]);
+		tell_lost(m->v[i]);
+	}
 	control_resume();
 }

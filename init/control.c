@@ -26,6 +26,7 @@ struct client {
 	bool trusted;	    /* may do more than look */
 	bool rows;	    /* a list is being sent, next row is cursor */
 	bool waiting;
+	bool loads, waits; /* a load that was not refused; it is to be waited for */
 	enum ctl_op op;
 	size_t cursor;
 	uint64_t used; /* last time it said something */
@@ -34,7 +35,7 @@ struct client {
 
 /* How far the request of one client is: what a crash finds begun is still unread, and done anew;
  * what is done is consumed, and only its answer may be missing. */
-enum stage { STAGE_NONE, STAGE_BEGUN, STAGE_DONE, STAGE_CONSUMED };
+enum stage { STAGE_NONE, STAGE_BEGUN, STAGE_ACTED, STAGE_DONE, STAGE_CONSUMED };
 
 /* In memory that outlives this program. */
 struct kept {
@@ -59,7 +60,9 @@ static bool is_current(const struct client *c)
 /* What the request asked for is noted: keep that, then the request may go. */
 static void settle_request(struct client *c, int code)
 {
-	if (ctl.kept->stage != STAGE_BEGUN || !is_current(c))
+	uint32_t stage = ctl.kept->stage;
+
+	if ((stage != STAGE_BEGUN && stage != STAGE_ACTED) || !is_current(c))
 		return;
 	svc_commit_queued(&world.mgr);
 	world_commit();
@@ -191,13 +194,31 @@ static void send_rows(struct client *c)
 			return;
 		c->cursor++;
 	}
-	if (c->rows) {
-		(void)loop_mod(&c->src, EPOLLIN);
-		end(c, 0, "");
-	}
+	if (!c->rows)
+		return;
+	/* The end may be what does not fit, too. */
+	begin(CTL_END);
+	wr_u64(&ctl.out, 0);
+	wr_cstr(&ctl.out, "");
+	int r = flush(c);
+	if (r == -EAGAIN)
+		(void)loop_mod(&c->src, EPOLLIN | EPOLLOUT);
+	if (r < 0)
+		return;
+	c->rows = false;
+	(void)loop_mod(&c->src, EPOLLIN);
 }
 
 /* ---- requests --------------------------------------------------------------------------------*/
+
+void control_acted(void)
+{
+	if (ctl.kept->stage != STAGE_BEGUN ||
+	    ctl.clients[ctl.kept->current % LIMIT_CTL_CLIENTS].op != CTL_RELOAD)
+		return;
+	ctl.kept->code = 0;
+	ctl.kept->stage = STAGE_ACTED;
+}
 
 static int do_info(struct client *c)
 {
@@ -268,10 +289,13 @@ static void do_load(struct client *c, const char *path, bool dry_run, bool wait)
 		return;
 	}
 	r = send_plan(c, next);
-	if (dry_run || r < 0)
+	if (dry_run || r < 0) {
 		svc_set_free(next);
-	else
+	} else {
+		c->loads = !world.mgr.pending;
+		c->waits = wait;
 		r = world_load(path, next);
+	}
 	if (c->src.fd < 0)
 		return;
 	if (r < 0)
@@ -497,6 +521,7 @@ static void on_client(struct loop_fd *src, uint32_t events)
 		drop(c);
 	} else {
 		c->op = (enum ctl_op)op;
+		c->loads = false;
 		dispatch(c, flags, name, fds);
 	}
 	if (c->src.fd >= 0)
@@ -581,9 +606,14 @@ void control_resume(void)
 	ctl.kept->stage = STAGE_NONE;
 	if (stage == STAGE_BEGUN)
 		c->rows = c->waiting = false; /* it is unread yet */
-	if (c->src.fd < 0 || (stage != STAGE_DONE && stage != STAGE_CONSUMED))
+	if (stage == STAGE_BEGUN && c->op == CTL_LOAD && c->loads && world.mgr.pending) {
+		c->waiting = c->waits;
+		ctl.kept->code = 0;
+		stage = STAGE_ACTED;
+	}
+	if (c->src.fd < 0 || stage <= STAGE_BEGUN || stage > STAGE_CONSUMED)
 		return;
-	if (stage == STAGE_DONE)
+	if (stage != STAGE_CONSUMED)
 		(void)recv(c->src.fd, NULL, 0, MSG_DONTWAIT);
 	if (c->rows || c->waiting)
 		return;

@@ -6,6 +6,8 @@
 #include "lib/err.h"
 
 int control_open(const char *path, struct err *e);
+/* What is done only once, a reload, is done: whatever comes now, the request for it is over. */
+void control_acted(void);
 /* The services are there: go on with the request that a life before was at. */
 void control_resume(void);
 /* After svc_settle: answer those who wait for a result. */

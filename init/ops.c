@@ -10,6 +10,7 @@
 #include "init/added.h"
 #include "init/cgroup.h"
 #include "init/child.h"
+#include "init/control.h"
 #include "init/early.h"
 #include "init/listen.h"
 #include "init/logs.h"
@@ -66,8 +67,8 @@ static void close_ready(struct svc *s)
 static void on_ready(struct loop_fd *src, uint32_t events)
 {
 	struct svc *s = src->arg;
-	char buf[4096];
-	ssize_t n = fd_read_some(src->fd, buf, sizeof(buf));
+	char *buf = state_reading(s);
+	ssize_t n = fd_read_some(src->fd, buf, STATE_READ);
 
 	bool said = n > 0 && memchr(buf, '\n', (size_t)n);
 	bool closed = n <= 0 && n != -EAGAIN;
@@ -80,6 +81,7 @@ static void on_ready(struct loop_fd *src, uint32_t events)
 	else
 		svc_not_ready(&world.mgr, s);
 	state_commit_svc(s);
+	(void)state_reading(NULL);
 }
 
 /* The pipe for notify = fd:N. The write end is closed again after the start. */
@@ -144,6 +146,7 @@ static int op_launch(struct svc *s)
 	s->has_cgroup = cgroup_on() && d->cgroup.use;
 	state_launch(LAUNCH_MAIN, s);
 	r = child_start(&spec, &s->pid, &s->pidfd, s->why, sizeof(s->why));
+	s->ended &= r < 0;
 	state_launch(LAUNCH_NONE, s);
 	for (size_t i = 0; i < 3; i++)
 		fd_close(&stdio[i]);
@@ -152,7 +155,6 @@ static int op_launch(struct svc *s)
 		log_warn("svc: start failed name=%s why=\"%s\"", s->name, s->why);
 		return r;
 	}
-	s->ended = false;
 	reap_watch(&s->main_link, s->pid, s);
 	return 0;
 }
@@ -169,6 +171,8 @@ static int op_run_aux(struct svc *s, const char *const *argv)
 	char why[120];
 	state_launch(LAUNCH_AUX, s);
 	int r = child_start(&spec, &s->aux, &s->auxfd, why, sizeof(why));
+	if (r == 0)
+		control_acted();
 	state_launch(LAUNCH_NONE, s);
 
 	if (r < 0)
@@ -190,6 +194,7 @@ static void op_signal(struct svc *s, unsigned sig)
 	pidfd_signal(s->pidfd, sig);
 	if (sig == SIGTERM || sig == SIGHUP)
 		pidfd_signal(s->pidfd, SIGCONT); /* a stopped one could not hear it */
+	control_acted();
 }
 
 static void op_kill(struct svc *s)

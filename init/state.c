@@ -50,9 +50,12 @@ struct head {
 
 	/* Written in place. */
 	uint64_t crashes[STATE_CRASHES]; /* the latest first */
+	uint64_t last_crash;
 	uint32_t minimal;
 	volatile uint32_t launch_kind, launch_record;
 	struct child_cell cell;
+	volatile uint32_t read_record;
+	char read[STATE_READ];
 };
 
 struct file {
@@ -84,17 +87,51 @@ static const struct {
 	struct row row;
 	size_t at;
 } fields[] = {
-	ROW(1, state),	     ROW(2, fate),	    ROW(3, wish),	  ROW(4, barred),
-	ROW(5, bounce),	     ROW(6, leaving),	    ROW(7, broken),	  ROW(8, skipped),
-	ROW(9, stale),	     ROW(10, pid_wait),	    ROW(11, aux_is_stop), ROW(12, ended),
-	ROW(13, stuck),	     ROW(14, leaves),	    ROW(15, asked),	  ROW(16, pid),
-	ROW(17, aux),	     ROW(18, pidfd),	    ROW(19, auxfd),	  ROW(20, last_status),
-	ROW(21, since),	     ROW(22, started),	    ROW(23, deadline),	  ROW(24, kill_pause),
-	ROW(25, window),     ROW(26, restarts),	    ROW(27, streak),	  ROW(28, total_restarts),
-	ROW(29, timer.when), ROW(30, ready_src.fd), ROW(31, main_src.fd), ROW(32, listen_fd),
-	ROW(33, nlisten),    ROW(34, listen_id),    ROW(35, log_read),	  ROW(36, log_write),
-	ROW(37, log_sent),   ROW(38, has_cgroup),   ROW(50, recovers),	  ROW(51, due),
-	ROW(52, run_due),    ROW(53, planned),	    ROW(54, last_run),
+	/* clang-format off */
+	ROW(1, state),
+	ROW(2, fate),
+	ROW(3, wish),
+	ROW(4, barred),
+	ROW(5, bounce),
+	ROW(6, leaving),
+	ROW(7, broken),
+	ROW(8, skipped),
+	ROW(9, stale),
+	ROW(10, pid_wait),
+	ROW(11, aux_is_stop),
+	ROW(12, ended),
+	ROW(13, stuck),
+	ROW(14, leaves),
+	ROW(15, asked),
+	ROW(16, pid),
+	ROW(17, aux),
+	ROW(18, pidfd),
+	ROW(19, auxfd),
+	ROW(20, last_status),
+	ROW(21, since),
+	ROW(22, started),
+	ROW(23, deadline),
+	ROW(24, kill_pause),
+	ROW(25, window),
+	ROW(26, restarts),
+	ROW(27, streak),
+	ROW(28, total_restarts),
+	ROW(29, timer.when),
+	ROW(30, ready_src.fd),
+	ROW(31, main_src.fd),
+	ROW(32, listen_fd),
+	ROW(33, nlisten),
+	ROW(34, listen_id),
+	ROW(35, log_read),
+	ROW(36, log_write),
+	ROW(37, log_sent),
+	ROW(38, has_cgroup),
+	ROW(50, recovers),
+	ROW(51, due),
+	ROW(52, run_due),
+	ROW(53, planned),
+	ROW(54, last_run),
+	/* clang-format on */
 };
 
 /* ---- places and sums -------------------------------------------------------------------------*/
@@ -205,12 +242,23 @@ static void fill_head(struct head *h)
 	h->sum = sum_of(h, offsetof(struct head, sum), 1);
 }
 
+static size_t payload_of(const struct head *h)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < h->nrows; i++)
+		n += h->rows[i].size;
+	return n;
+}
+
 int state_new(void)
 {
 	struct head h;
 	int r;
 
 	fill_head(&h);
+	if (payload_of(&h) > PAYLOAD)
+		return -E2BIG;
 	size_t size = (size_t)file_size(&h);
 	auto_fd int low = memfd_create("cairn-init", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	/* Above what children get, as all that is kept for long. */
@@ -227,6 +275,7 @@ int state_new(void)
 	*cur.h = h;
 	if (old.h) {
 		memcpy(cur.h->crashes, old.h->crashes, sizeof(h.crashes));
+		cur.h->last_crash = old.h->last_crash;
 		cur.h->minimal = old.h->minimal ? MINIMAL_WAS : 0;
 	}
 	return 0;
@@ -296,8 +345,9 @@ bool state_crashed(uint64_t now)
 
 	if (!h)
 		return true;
-	if (h->crashes[0] && now - h->crashes[0] > CALM)
+	if (now - h->last_crash > CALM)
 		h->minimal = 0;
+	h->last_crash = now;
 	for (size_t i = STATE_CRASHES - 1; i > 0; i--)
 		h->crashes[i] = h->crashes[i - 1];
 	h->crashes[0] = now;
@@ -478,6 +528,12 @@ int state_find_svc(struct svc *s)
 
 /* ---- what is being started -------------------------------------------------------------------*/
 
+static bool is_record(unsigned record, const struct svc *s)
+{
+	return record > 0 && record <= old.h->nrecords &&
+	       strncmp(record_of(&old, record - 1)->name, s->name, sizeof(s->name)) == 0;
+}
+
 struct child_cell *state_cell(void)
 {
 	return cur.h ? &cur.h->cell : NULL;
@@ -493,24 +549,43 @@ void state_launch(enum state_launch kind, struct svc *s)
 		step_done();
 		return;
 	}
+	/* Before the record: one that says that a command was started needs this to tell whether
+	 * it was. */
 	cur.h->cell = (struct child_cell){ .pidfd = -1 };
-	state_commit_svc(s);
 	cur.h->launch_record = s->record;
 	atomic_signal_fence(memory_order_seq_cst);
 	cur.h->launch_kind = kind;
 	step_done();
+	state_commit_svc(s);
 }
 
 enum state_launch state_old_launch(const struct svc *s, const struct child_cell **ret)
 {
 	const struct head *h = old.h;
 
-	if (!h || h->launch_kind == LAUNCH_NONE || h->launch_record == 0 ||
-	    h->launch_record > h->nrecords ||
-	    strncmp(record_of(&old, h->launch_record - 1)->name, s->name, sizeof(s->name)) != 0)
+	if (!h || h->launch_kind == LAUNCH_NONE || !is_record(h->launch_record, s))
 		return LAUNCH_NONE;
 	*ret = &h->cell;
 	return (enum state_launch)h->launch_kind;
+}
+
+char *state_reading(struct svc *s)
+{
+	static char elsewhere[STATE_READ];
+
+	if (!cur.h)
+		return elsewhere;
+	cur.h->read_record = 0;
+	if (!s)
+		return NULL;
+	memset(cur.h->read, 0, sizeof(cur.h->read));
+	cur.h->read_record = s->record;
+	return cur.h->read;
+}
+
+const char *state_old_reading(const struct svc *s)
+{
+	return old.h && is_record(old.h->read_record, s) ? old.h->read : NULL;
 }
 
 /* ---- texts of sets ---------------------------------------------------------------------------*/

@@ -20,6 +20,7 @@
 #include "init/svc.h"
 
 #define STATE_CRASHES 16
+#define STATE_READ    512
 
 /* Kept structs; the numbers are part of the format. */
 enum state_id {
@@ -52,7 +53,7 @@ bool state_is_minimal(void);
 void state_switch(void);
 
 /* *p, of n bytes, is written with each state_commit() from here on. true: it was filled with what
- * the life before wrote. */
+ * the life before wrote: before state_switch() only. */
 bool state_keep(enum state_id id, void *p, size_t n);
 void state_commit(void);
 /* n bytes of shared memory, written by their owner as he goes; NULL: no memory. *ret_came: filled
@@ -69,6 +70,12 @@ struct child_cell *state_cell(void);
 void state_launch(enum state_launch kind, struct svc *s);
 /* What the life before was starting: kind, and cell and service when they are not NULL. */
 enum state_launch state_old_launch(const struct svc *s, const struct child_cell **ret);
+
+/* Memory of STATE_READ bytes for what s says that it is ready by: reading it consumes it, so it is
+ * read to where it outlives us. NULL: it is dealt with. */
+char *state_reading(struct svc *s);
+/* The life before had read for s. NULL: nothing. */
+const char *state_old_reading(const struct svc *s);
 
 /* In a handler of signals: note a crash. true: what is kept is to be trusted no more, and there was
  * a life without it already. */

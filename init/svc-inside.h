@@ -7,6 +7,7 @@
 void svc_queue_goal(struct svc_mgr *m, struct svc *s); /* svc_drain will look at its goal, */
 void svc_queue_act(struct svc_mgr *m, struct svc *s);  /* at what it has to do */
 void svc_drain(struct svc_mgr *m);		       /* both queues */
+void svc_drain_goals(struct svc_mgr *m);	       /* the first one */
 void svc_commit(struct svc_mgr *m, struct svc *s);
 void svc_resume_one(struct svc_mgr *m, struct svc *s);
 

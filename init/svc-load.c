@@ -196,6 +196,9 @@ void svc_resume(struct svc_mgr *m, bool switching)
 	for (size_t i = 0; i < m->set->n; i++) {
 		if (!m->pending)
 			m->v[i]->leaving = false;
-		svc_resume_one(m, m->v[i]);
+		svc_queue_goal(m, m->v[i]);
 	}
+	svc_drain_goals(m); /* what an event leads to depends on them */
+	for (size_t i = 0; i < m->set->n; i++)
+		svc_resume_one(m, m->v[i]);
 }

@@ -1105,7 +1105,6 @@ void svc_resume_one(struct svc_mgr *m, struct svc *s)
 	default:
 		break;
 	}
-	svc_queue_goal(m, s);
 	svc_queue_act(m, s);
 }
 
@@ -1157,19 +1156,26 @@ void svc_mgr_done(struct svc_mgr *m)
 	*m = (struct svc_mgr){ 0 };
 }
 
+void svc_drain_goals(struct svc_mgr *m)
+{
+	struct svc *s;
+
+	while ((s = m->goal_head)) {
+		m->goal_head = s->next_goal;
+		if (!m->goal_head)
+			m->goal_tail = NULL;
+		s->in_goal_queue = false;
+		update_goal(m, s);
+		svc_commit(m, s);
+	}
+}
+
 void svc_drain(struct svc_mgr *m)
 {
 	struct svc *s;
 
 	while (m->goal_head || m->act_head) {
-		while ((s = m->goal_head)) {
-			m->goal_head = s->next_goal;
-			if (!m->goal_head)
-				m->goal_tail = NULL;
-			s->in_goal_queue = false;
-			update_goal(m, s);
-			svc_commit(m, s);
-		}
+		svc_drain_goals(m);
 		s = m->act_head;
 		if (!s)
 			continue;

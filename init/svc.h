@@ -47,6 +47,7 @@ struct pid_link {
 	struct svc *svc;
 };
 
+/* A field that must survive another life of PID 1 has a row in state.c. */
 struct svc {
 	const struct svc_def *def; /* borrowed from the set */
 	char name[LIMIT_SVC_NAME + 1];

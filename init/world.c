@@ -33,6 +33,7 @@ struct world world;
 static struct {
 	struct loop_timer gate_timer, watchdog_timer;
 	struct gate gate;
+	bool gate_came; /* from a life before */
 	char notify_path[108];
 	/* As world and manager have it, for a next life. */
 	struct {
@@ -69,7 +70,7 @@ static void on_gate_timer(struct loop_timer *t)
 
 static void start_gate(void)
 {
-	if (!state_keep(STATE_GATE, &st.gate, sizeof(st.gate)))
+	if (!st.gate_came)
 		gate_init(&st.gate, &world.mgr.set->init, world.trial, loop_now());
 	st.gate_timer.fn = on_gate_timer;
 	if (st.gate.deadline)
@@ -347,9 +348,11 @@ int world_init(struct svc_set *set, const char *run_dir, struct err *e)
 	logs_init();
 	watchdog_init();
 	rescue_init();
+	st.gate_came = state_keep(STATE_GATE, &st.gate, sizeof(st.gate));
 	r = svc_mgr_init(&world.mgr, set, &world_ops);
 	if (r < 0)
 		return err_num(e, r, "service table");
+	shutdown_init();
 	r = notify_open(st.notify_path, e);
 	if (r < 0)
 		return r;
@@ -375,7 +378,6 @@ void world_run(void)
 	set_watchdog();
 	logs_start();
 	start_gate();
-	shutdown_init();
 	world_commit();
 	reap_soon(); /* children from before the signals were blocked */
 	for (;;) {
