@@ -323,6 +323,9 @@ static void do_add(struct client *c, struct slice section, bool to_end, const in
 {
 	struct slice name;
 	struct err e = ERR_INIT;
+
+	c->loads = !world.mgr.pending;
+	c->waits = true;
 	int r = added_put(section, &name, &e);
 
 	if (r < 0) {
@@ -606,7 +609,7 @@ void control_resume(void)
 	ctl.kept->stage = STAGE_NONE;
 	if (stage == STAGE_BEGUN)
 		c->rows = c->waiting = false; /* it is unread yet */
-	if (stage == STAGE_BEGUN && c->op == CTL_LOAD && c->loads && world.mgr.pending) {
+	if (stage == STAGE_BEGUN && c->loads && world.mgr.pending) {
 		c->waiting = c->waits;
 		ctl.kept->code = 0;
 		stage = STAGE_ACTED;
