@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-# CR-01, CR-02, CR-06: a sample of what tests/soak/store-calls.soak tries at every system call.
+# CR-01, CR-02, CR-06, DB-06: a sample of what tests/soak/store-calls.soak tries at every system call.
 # timeout: 120
 import os
 import random
@@ -27,5 +27,15 @@ for name in store_calls.OPERATIONS:
             print(f"{'not ok' if wrong else 'ok'} {n} - {name}, {fault} at call {number} of {calls}")
             if wrong:
                 print("#", wrong.replace("\n", "\n# "))
+for name in "add", "gc":
+    calls = world.calls(name, store_calls.DATABASE)
+    for fault in "error=ENOSPC", "error=EIO":
+        number = rnd.randrange(1, calls)
+        n += 1
+        wrong = world.trial(name, fault, number, store_calls.DATABASE)
+        bad += wrong is not None
+        print(f"{'not ok' if wrong else 'ok'} {n} - DB-06 {name}, {fault} at change {number} of {calls}")
+        if wrong:
+            print("#", wrong.replace("\n", "\n# "))
 print(f"1..{n}")
 sys.exit(bad > 0)

@@ -19,6 +19,7 @@ OPERATIONS = ("add", "gc", "verify")
 FAULTS = ("signal=KILL", "error=ENOSPC", "error=EIO", "error=ENOMEM")
 # The last calls of a process, and those that cannot fail.
 EXCEPT = "exit,exit_group,rt_sigreturn,munmap,brk,arch_prctl,rseq,set_robust_list,set_tid_address"
+DATABASE = "pwrite64,fsync,fdatasync,ftruncate"  # what changes the database, and little else
 
 
 def go_alone():
@@ -88,14 +89,14 @@ class World:
                 traces.append(t.read())
         return result, traces
 
-    def calls(self, name):
+    def calls(self, name, which=f"!{EXCEPT}"):
         """How many calls the process with the most of them makes."""
-        _, traces = self.traced(name, "-e", f"trace=!{EXCEPT}")
+        _, traces = self.traced(name, "-e", f"trace={which}")
         return max(t.count("\n") for t in traces)
 
-    def trial(self, name, fault, number):
+    def trial(self, name, fault, number, which=f"!{EXCEPT}"):
         """None, or what is wrong."""
-        r, traces = self.traced(name, "-e", f"inject=!{EXCEPT}:{fault}:when={number}")
+        r, traces = self.traced(name, "-e", f"inject={which}:{fault}:when={number}")
         crash = re.search(r"killed by (SIGSEGV|SIGABRT|SIGBUS|SIGILL|SIGFPE)", "".join(traces))
         if crash or r.returncode < 0 or r.returncode in (128 + signal.SIGSEGV, 128 + signal.SIGABRT):
             return f"{crash and crash[0]}, status {r.returncode}: {r.stderr.strip()}"

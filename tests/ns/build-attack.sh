@@ -112,6 +112,14 @@ x = sh.drv("open", "$b mkdir $out; $b chmod 777 $out")
 e = build(x)
 ok("OUT-11 one that others may write to", e and "suspicious" in e and clean(x), (e, left(x.name)))
 
+for n, (script, outputs) in enumerate([(":", ["out"]), ("echo >$out", ["out", "lib"]), ("echo >$NIX_STORE/other", ["out"])]):
+    x = sh.drv("missing%d" % n, script, outputs=outputs)
+    e = build(x)
+    ok("OUT-10 a missing output (%d)" % n, e and "failed to produce output path" in e and c.status == 100 and clean(x), e)
+x = sh.drv("more", "echo >$out; echo >$out-more; echo >$NIX_STORE/other")
+e = build(x)
+ok("OUT-10 what is no output goes", e is None and not left("more-more") and not os.path.exists(d.root + STORE + "/other"), e)
+
 deps, big = [], bytearray(b"." * (48 * 65536))
 for n in range(48):  # each across another border of 64 KiB, each at another place in it
     assert c.ask(u64(8), s("dep%d" % n), s("dep"), strings([])) is None
@@ -271,6 +279,36 @@ if root_user:
     ok("SBX-18 what has other links keeps its owner", stats and stats["file"].st_uid not in (0, nobody.pw_uid) or stats["file"].st_nlink == 1, stats)
     ok("SBX-18 nothing else changes hands", untouched())
     y.close()
+
+# ---- two that make the same, and three that wait for each other ----
+x, y = d.conn(), d.conn()
+x.ask(options()), y.ask(options())
+digest = hashlib.sha256(b"same\n").hexdigest()
+slow = sh.drv("same", go + "echo same >$out", c=x, fixed=("sha256", digest))
+fast = sh.drv("same", "echo other >$out", c=y, fixed=("sha256", digest))
+here = lambda: glob.glob(d.root + "/var/guix/builds/*/*-same.drv/*/here")
+send(x, slow)
+until(here)
+send(y, fast)
+while b"waiting" not in y.said:  # for the one that has the lock
+    assert y.num() == NEXT
+    y.said += y.str()
+open(here()[0][:-4] + "go", "w")
+e = end(x), end(y)
+ok("FOD-10 a good and a bad derivation of one output", slow.out == fast.out and e == (None, None) and open(d.root + slow.out).read() == "same\n", e)
+x.close(), y.close()
+three = [d.conn() for _ in range(3)]
+for x in three:
+    x.ask(options())
+for n in range(3):
+    fixed = [sh.drv("ring%d-%d" % (n, k), "$b usleep 20000; echo %d >$out" % k, c=three[0],
+                    fixed=("sha256", hashlib.sha256(b"%d\n" % k).hexdigest())) for k in range(3)]
+    for k, x in enumerate(three):
+        send(x, fixed[k], fixed[(k + 1) % 3])
+    e = [end(x) for x in three]
+    ok("FOD-10 three that wait for each other (%d)" % n, e == [None] * 3, e)
+for x in three:
+    x.close()
 
 # ---- what can be seen of an item before it is one ----
 class watcher(threading.Thread):

@@ -81,7 +81,8 @@ failed=0
 id_of() { # the name of the attack
 	case $1 in
 	umount-* | remount-* | nested-* | *-input) printf 'SBX-13 ' ;;
-	write-sysrq) printf 'SBX-10 ' ;;
+	write-sysrq | *-init | init-*) printf 'SBX-10 ' ;;
+	find-key | vsock | i386-socketcall) printf 'SBX-21 ' ;;
 	esac
 }
 check() { # NAME WANTED-LINE
@@ -134,11 +135,14 @@ facts_as() { # WHO COMMAND...
 		remount-input write-sysrq raw-socket nested-remount nested-umount nested-write; do
 		check "$(id_of "$x")$x is refused" "cannot $x"
 	done
-	for x in chmod fchmodat fchmodat2 open mknod x32-chmod x32-fchmodat2 i386-chmod i386-fchmodat i386-fchmodat2 i386-creat; do
+	for x in chmod fchmodat fchmodat2 open mknod; do
 		check "SBX-01 a set-id bit by $x" "cannot set-$x"
 	done
+	for x in x32-chmod x32-fchmodat2 i386-chmod i386-fchmodat i386-fchmodat2 i386-creat; do
+		check "SBX-20 a set-id bit by $x" "cannot set-$x"
+	done
 	for x in find-key vsock i386-socketcall peek-init trace-init init-exe init-fd init-environ kill-init; do
-		check "$x" "cannot $x"
+		check "$(id_of "$x")$x" "cannot $x"
 	done
 	check "tracing among themselves" "can trace-own"
 	check "sockets of their own" "can socket"

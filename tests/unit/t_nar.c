@@ -409,7 +409,7 @@ static void check_meta(int fd, const char *name, mode_t mode)
 	CHECK_INT(st.st_mtim.tv_nsec, 0);
 }
 
-TEST(canonical_metadata)
+TEST(out_06_odd_metadata)
 {
 	char dir[256];
 	auto_fd int fd = scratch(dir);
@@ -446,4 +446,4 @@ TEST(canonical_metadata)
 
 TEST_MAIN(known_bytes, restores_what_was_dumped, cut_archives, changed_archives, wrong_grammar,
 	  limits, filter_and_odd_types, finds_references_across_borders,
-	  scan_refuses_ambiguous_candidates, scans_a_tree, canonical_metadata)
+	  scan_refuses_ambiguous_candidates, scans_a_tree, out_06_odd_metadata)
