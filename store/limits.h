@@ -11,6 +11,7 @@
 #define LIMIT_LINK_TARGET 4096		/* symbolic links that are looked at as roots */
 #define LIMIT_TEMP_ROOTS  (64U << 20)	/* bytes of one temporary roots file */
 #define LIMIT_MACHINES	  (1U << 20)	/* list of machines that build */
+#define LIMIT_KNOWN_ROOTS (64U << 20)	/* what roots were when they could be read */
 #define LIMIT_MARKS	  4096		/* a mark of the store, the list of marks */
 #define LIMIT_DOWNLOAD	  (16ULL << 30) /* a file fetched from a server */
 #define LIMIT_DEB_MEMBER  (4ULL << 30)	/* a file taken out of a Debian package */

@@ -15,21 +15,99 @@
 #include "store/guard.h"
 #include "store/limits.h"
 #include "store/nar.h"
+#include "store/rootlink.h"
 
-#define AUTO_DIR "gcroots/auto"
-#define PIECE	 65536 /* of a file of /proc */
+#define AUTO_DIR   "gcroots/auto"
+#define KNOWN	   "db/known-roots"
+#define SILENT_MAX 16	 /* roots that do not answer: each holds a collection up */
+#define PIECE	   65536 /* of a file of /proc */
 
-int roots_add_indirect(struct local *l, const char *link, struct err *e)
+/* The store item that a link target lies in, given logically or physically; empty when none. */
+static struct slice target_item(const struct local *l, const char *target)
+{
+	size_t n = strlen(l->root);
+
+	if (n && !strncmp(target, l->root, n) && target[n] == '/')
+		target += n;
+	return store_path_item(l->store_dir, slice_of(target));
+}
+
+/* ---- What roots were ------------------------------------------------------------------------- */
+
+/* A root that cannot be read holds what it held when it was added, or last read: of each there is a
+ * line "ITEM ENTRY" in the file KNOWN, ENTRY being the link to it below the state directory. */
+
+static void add_known(struct str *text, struct slice item, const char *entry)
+{
+	if (!strchr(entry, '\n'))
+		str_addf(text, "%.*s %s\n", (int)item.n, item.p, entry);
+}
+
+/* One more line, while no collection can be on; the last line counts. */
+static void append_known(struct local *l, struct slice item, const char *entry)
+{
+	auto_str struct str line = STR_INIT;
+	auto_fd int fd = openat(l->state_fd, KNOWN,
+				O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+	add_known(&line, item, entry);
+	if (fd >= 0 && !str_err(&line))
+		(void)fd_write_full(fd, line.buf,
+				    line.len); /* without it the root is read or asked for */
+}
+
+/* The item that text says entry held; empty: it is not known. */
+static struct slice find_known(const struct local *l, struct slice text, const char *entry)
+{
+	struct slice line, item, found = { NULL, 0 };
+
+	while (text.n && slice_cut(&text, '\n', &line) && text.p)
+		if (slice_cut(&line, ' ', &item) && slice_is(line, entry))
+			found = item;
+	return found.n && slice_eq(store_path_item(l->store_dir, found), found)
+		       ? found
+		       : (struct slice){ NULL, 0 };
+}
+
+/* No link at all, or one that leads nowhere. */
+static bool is_no_link(int code)
+{
+	return code == -ENOENT || code == -EINVAL || code == -ENOTDIR || code == -ELOOP ||
+	       code == -ENAMETOOLONG;
+}
+
+/* As root first, then with the rights of who wants it, which reach where root's do not. */
+static int read_new_root(const char *link, uid_t uid, gid_t gid, struct str *target)
+{
+	struct rootlink own = ROOTLINK_INIT, his = ROOTLINK_INIT;
+	int r = rootlink_read(&own, link, target);
+
+	his.uid = uid;
+	his.gid = gid;
+	if (r < 0 && r != -ETIMEDOUT && !is_no_link(r) && uid != (uid_t)-1)
+		r = rootlink_read(&his, link, target);
+	rootlink_done(&own);
+	rootlink_done(&his);
+	return is_no_link(r) ? 0 : r;
+}
+
+int roots_add_indirect(struct local *l, const char *link, uid_t uid, gid_t gid, struct err *e)
 {
 	struct digest d = digest_of(DIGEST_SHA1, link, strlen(link));
 	char name[DIGEST_TEXT_MAX], path[sizeof(AUTO_DIR) + DIGEST_TEXT_MAX];
+	auto_str struct str target = STR_INIT;
 	auto_fd int lock = -1;
+	struct slice item;
 	int r;
 
 	if (link[0] != '/')
 		return err_set(e, -ERR_INVALID, "the root '%s' is not absolute", link);
 	digest_base32(&d, name);
 	snprintf(path, sizeof(path), AUTO_DIR "/%s", name);
+	/* No collection could be made beside one that was never to be read. */
+	r = read_new_root(link, uid, gid, &target);
+	if (r < 0)
+		return err_num(e, r, "cannot read the root %s, so it is not added", link);
 	/* The item must not be lost while the link that holds it survives. */
 	r = local_settle(l, e);
 	/* A collection that saw the link missing must not remove what we write. */
@@ -37,6 +115,9 @@ int roots_add_indirect(struct local *l, const char *link, struct err *e)
 		r = local_gc_lock(l, false, true, &lock, e);
 	if (r == 0)
 		r = file_symlink_atomic(l->state_fd, link, path, e);
+	item = target_item(l, target.len ? target.buf : "");
+	if (r == 0 && item.n)
+		append_known(l, item, path);
 	return r < 0 ? err_wrap(e, r, "add the root %s", link) : 0;
 }
 
@@ -50,6 +131,10 @@ struct finder {
 	struct err *e;
 	bool locked;	/* nobody can add a root meanwhile */
 	struct path at; /* of the entry, below the state directory */
+	struct rootlink links;
+	unsigned silent;  /* links that did not answer */
+	struct str known; /* what KNOWN says */
+	struct str now;	  /* what it should say */
 	/* of what runs */
 	roots_wanted_fn *wanted;
 	void *arg;
@@ -68,16 +153,6 @@ static int add_root(struct finder *f, const char *link, struct slice item)
 	return arena_err(f->a) < 0 || f->ret->err < 0 ? err_num(f->e, -ENOMEM, "roots") : 0;
 }
 
-/* The store item that a link target lies in, given logically or physically; empty when none. */
-static struct slice target_item(const struct local *l, const char *target)
-{
-	size_t n = strlen(l->root);
-
-	if (n && !strncmp(target, l->root, n) && target[n] == '/')
-		target += n;
-	return store_path_item(l->store_dir, slice_of(target));
-}
-
 /* Where a link target outside the store is to be found by us: what lies in the state directory by
  * its logical name is below the private root. */
 static char *physical_target(struct finder *f, const char *target)
@@ -94,6 +169,23 @@ static char *physical_target(struct finder *f, const char *target)
 	return arena_str(f->a, target);
 }
 
+/* What cannot be read may hold anything: it lives when it is known what it was. */
+static int unread_root(struct finder *f, const char *link, int code)
+{
+	struct slice item = find_known(f->l, str_slice(&f->known), f->at.buf);
+	int r;
+
+	f->silent += code == -ETIMEDOUT;
+	if (item.n && f->silent <= SILENT_MAX) {
+		add_known(&f->now, item, f->at.buf);
+		return add_root(f, link, item);
+	}
+	r = item.n ? err_set(f->e, -ETIMEDOUT, "%u roots do not answer, the last is %s", f->silent,
+			     link)
+		   : err_num(f->e, code, "read the root %s", link);
+	return err_hint(f->e, r, "if it is none any more, remove the link to it from gcroots/auto");
+}
+
 /* A link to a link into the store. */
 static int indirect_root(struct finder *f, const char *target)
 {
@@ -104,19 +196,20 @@ static int indirect_root(struct finder *f, const char *target)
 
 	if (!link)
 		return err_num(f->e, -ENOMEM, "roots");
-	r = file_readlink(AT_FDCWD, link, &next, NULL);
+	r = rootlink_read(&f->links, link, &next);
 	if (r == -ENOENT && path_is_below(f->at.buf, AUTO_DIR)) {
 		r = guard_mounted(link, f->e);
 		if (r == 0 && f->locked) /* stale; if it cannot be removed another run does */
 			(void)unlinkat(f->l->state_fd, f->at.buf, 0);
 		return r;
 	}
-	if (r == -ENOENT || r == -EINVAL || r == -ENOTDIR || r == -ELOOP || r == -ENAMETOOLONG)
-		return 0; /* no link */
-	if (r < 0)	  /* what cannot be read may hold anything */
-		return err_hint(f->e, err_num(f->e, r, "read the root %s", link),
-				"if it is none any more, remove the link to it from gcroots/auto");
+	if (is_no_link(r))
+		return 0;
+	if (r < 0)
+		return unread_root(f, link, r);
 	item = target_item(f->l, next.buf);
+	if (item.n)
+		add_known(&f->now, item, f->at.buf);
 	return item.n ? add_root(f, link, item) : 0;
 }
 
@@ -202,13 +295,29 @@ static int look_below(struct finder *f, int dirfd, const char *name, unsigned de
 int roots_find(struct local *l, bool locked, struct arena *a, struct vec *ret, struct err *e)
 {
 	static const char *const dirs[] = { "gcroots", "profiles", "manifests" };
-	struct finder f = { .l = l, .a = a, .ret = ret, .e = e, .locked = locked };
+	struct finder f = { .l = l,
+			    .a = a,
+			    .ret = ret,
+			    .e = e,
+			    .locked = locked,
+			    .links = ROOTLINK_INIT,
+			    .known = STR_INIT,
+			    .now = STR_INIT };
 	int r = 0;
 
+	if (file_read(l->state_fd, KNOWN, &f.known, LIMIT_KNOWN_ROOTS, NULL) < 0)
+		str_cut(&f.known, 0); /* nothing is known */
 	for (size_t i = 0; r == 0 && i < sizeof(dirs) / sizeof(dirs[0]); i++) {
 		path_init(&f.at, dirs[i]);
 		r = look_below(&f, l->state_fd, dirs[i], 0);
 	}
+	rootlink_done(&f.links);
+	/* Where it cannot be written roots are not known, and have to be read. */
+	if (r == 0 && locked && !str_err(&f.now) &&
+	    !slice_eq(str_slice(&f.now), str_slice(&f.known)))
+		(void)file_write_atomic(l->state_fd, KNOWN, f.now.buf, f.now.len, 0600, NULL);
+	str_done(&f.known);
+	str_done(&f.now);
 	return r;
 }
 

@@ -10,10 +10,12 @@ struct root {
 };
 
 /* Register link, an absolute path as the caller sees it (physical), as an indirect root:
- * gcroots/auto/NAME -> link. The link itself must exist already. */
-int roots_add_indirect(struct local *l, const char *link, struct err *e);
-/* All direct and indirect roots; struct root * in ret. locked: the caller has the collector's lock
- * to itself; then stale entries of gcroots/auto go. */
+ * gcroots/auto/NAME -> link. The link itself must exist already; one that cannot be read, by us or
+ * by uid ((uid_t)-1: nobody else), is not added. */
+int roots_add_indirect(struct local *l, const char *link, uid_t uid, gid_t gid, struct err *e);
+/* All direct and indirect roots; struct root * in ret. One that cannot be read, or not within
+ * ROOTLINK_SECONDS, is what it was before; when that is not known it is an error. locked: the
+ * caller has the collector's lock to itself; then stale entries of gcroots/auto go. */
 int roots_find(struct local *l, bool locked, struct arena *a, struct vec *ret, struct err *e);
 /* Items that running processes name in exe, cwd, root, fd, maps, environ, of those that are wanted,
  * each once. Unreadable ones are skipped. */

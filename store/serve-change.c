@@ -85,7 +85,7 @@ static int op_add_indirect_root(struct req *q)
 	if (!r && path[0] != '/')
 		r = err_set(&q->e, -ERR_INVALID, "the root `%s' is not an absolute path", path);
 	if (!r)
-		r = roots_add_indirect(q->s->l, path, &q->e);
+		r = roots_add_indirect(q->s->l, path, q->s->client_uid, q->s->client_gid, &q->e);
 	wr_u64(&q->reply, 1);
 	return r;
 }

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Roots that depend on the machine: what it started from, what runs, what /etc/fstab wants mounted.
-# timeout: 60
+# timeout: 120
 set -u
 unshare -rm true 2>"$TMP/err" || { echo "skip: no user namespaces ($(cat "$TMP/err"))"; exit 77; }
 if [ "${1-}" != inside ]; then
@@ -107,5 +107,27 @@ rm /run/current-system
 s gc >"$TMP/out"
 is "what nothing uses goes" "$(sort "$TMP/out" | tr '\n' ' ')" "$(printf '%s\n' "$current" "$used" "$mapped" $names | sort | tr '\n' ' ')"
 is "what the machine started from stays" "$(s query --all)" "$booted"
+# an indirect root on a file system that does not answer
+mkdir "$TMP/silent"
+echo silent >"$TMP/text"
+silent=$(s add "$TMP/text")
+s add-root "$TMP/silent/link" "$silent"
+if (exec 7<>/dev/fuse) 2>/dev/null && exec 7<>/dev/fuse &&
+	mount -i -t fuse -o fd=7,rootmode=40000,user_id=0,group_id=0 none "$TMP/silent" 2>"$TMP/err"; then
+	s gc >"$TMP/out"
+	is "a root that does not answer is what it was" "$? $(cat "$TMP/out") $(ls -d "$root$silent")" "0  $root$silent"
+	rm "$root/var/guix/db/known-roots"
+	s gc >"$TMP/out"
+	is "when that is not known nothing goes" "$? $(cat "$TMP/out")$(said "read the root $TMP/silent/link")" "1 yes"
+	umount -l "$TMP/silent"
+	exec 7>&-
+else
+	n=$((n + 1))
+	echo "ok $n - roots that do not answer # SKIP no FUSE ($(cat "$TMP/err"))"
+fi
+rm -f "$TMP/silent/link"
+s gc >"$TMP/out"
+is "it goes with its link" "$(cat "$TMP/out")" "$silent"
+
 echo "1..$n"
 exit "$status"

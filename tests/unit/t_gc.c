@@ -301,12 +301,47 @@ TEST(derivations_and_outputs)
 	end(&b);
 }
 
+/* A root that was added is known, and what it was read as last counts. */
+TEST(gc_03_known_roots)
+{
+	struct bench b;
+	auto_vec struct vec paths = VEC_INIT;
+	const char *one, *two, *link;
+
+	if (!begin(&b))
+		return;
+	one = add(&b, "one", slice_of("1"), NULL);
+	two = add(&b, "two", slice_of("2"), NULL);
+	reopen(&b);
+	CHECK_INT(symlinkat(one, b.fd, "held"), 0);
+	link = arena_fmt(&b.a, "%s/held", b.dir);
+	CHECK_INT(roots_add_indirect(b.l, link, -1, -1, &b.e), 0);
+	world.unreadable = "/held";
+	CHECK_INT(collect(&b, STORE_GC_LIVE, &paths), 0);
+	CHECK_INT(paths.n, 1);
+	CHECK_STR(paths.n ? paths.v[0] : NULL, one);
+	world.unreadable = NULL;
+	CHECK_INT(unlinkat(b.fd, "held", 0), 0);
+	CHECK_INT(symlinkat(two, b.fd, "held"), 0);
+	CHECK_INT(collect(&b, STORE_GC_LIVE, &paths), 0);
+	world.unreadable = "/held";
+	paths.n = 0;
+	CHECK_INT(collect(&b, STORE_GC_DELETE, &paths), 0);
+	CHECK(valid(&b, two) && !valid(&b, one));
+	/* gone and unreadable are two things */
+	world.unreadable = NULL;
+	CHECK_INT(unlinkat(b.fd, "held", 0), 0);
+	CHECK_INT(collect(&b, STORE_GC_DELETE, &paths), 0);
+	CHECK(!valid(&b, two));
+	end(&b);
+}
+
 /* GC-03: a root that cannot be read is no reason to delete what it may hold. */
 TEST(gc_03_unreadable_roots)
 {
 	struct bench b;
 	auto_vec struct vec paths = VEC_INIT;
-	const char *one;
+	const char *one, *link;
 
 	if (!begin(&b))
 		return;
@@ -317,13 +352,21 @@ TEST(gc_03_unreadable_roots)
 	CHECK_INT(collect(&b, STORE_GC_DELETE, &paths), -EIO);
 	CHECK_INT(unlinkat(b.fd, "var/guix/gcroots/direct", 0), 0);
 	CHECK_INT(symlinkat(one, b.fd, "held"), 0);
-	CHECK_INT(roots_add_indirect(b.l, arena_fmt(&b.a, "%s/held", b.dir), &b.e), 0);
+	link = arena_fmt(&b.a, "%s/held", b.dir);
 	world.unreadable = "/held";
+	CHECK_INT(roots_add_indirect(b.l, link, -1, -1, &b.e), -EIO);
+	CHECK(strstr(b.e.msg, link) != NULL);
+	CHECK_INT(symlinkat(link, b.fd, "var/guix/gcroots/auto/unknown"), 0);
 	CHECK_INT(collect(&b, STORE_GC_DELETE, &paths), -EIO);
+	CHECK(strstr(b.e.msg, link) != NULL);
 	world.unreadable = NULL;
 	CHECK(valid(&b, one) && exists(&b, one));
 	CHECK_INT(collect(&b, STORE_GC_DELETE, &paths), 0);
 	CHECK(valid(&b, one) && exists(&b, one));
+	world.unreadable = "/held"; /* now it is known what it was */
+	CHECK_INT(collect(&b, STORE_GC_DELETE, &paths), 0);
+	CHECK(valid(&b, one) && exists(&b, one));
+	world.unreadable = NULL;
 	end(&b);
 }
 
@@ -340,7 +383,7 @@ TEST(a_root_is_not_stale_while_it_is_added)
 	link = arena_fmt(&b.a, "%s/held", b.dir);
 	world.lock = openat(b.fd, "var/guix/gc.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	CHECK(world.lock > 0);
-	CHECK_INT(roots_add_indirect(b.l, link, &b.e), 0);
+	CHECK_INT(roots_add_indirect(b.l, link, -1, -1, &b.e), 0);
 	CHECK_INT(symlinkat("/nowhere", b.fd, stale), 0);
 	CHECK_INT(roots_find(b.l, false, &b.a, &roots, &b.e), 0);
 	CHECK_INT(faccessat(b.fd, stale, F_OK, AT_SYMLINK_NOFOLLOW), 0);
@@ -680,7 +723,7 @@ TEST(out_08_link_faults)
 }
 
 TEST_MAIN(derivations_and_outputs, long_chains_need_no_stack, stops_when_enough_is_freed,
-	  gc_03_unreadable_roots, a_root_is_not_stale_while_it_is_added, links_beside_collections,
-	  directories_of_builds, gc_04_missing_file_systems, gc_05_absurd_clock,
-	  gc_07_hostile_roots, gc_08_temporary_roots, gc_09_undeletable, interrupted,
-	  links_of_what_is_deleted, out_08_link_faults);
+	  gc_03_known_roots, gc_03_unreadable_roots, a_root_is_not_stale_while_it_is_added,
+	  links_beside_collections, directories_of_builds, gc_04_missing_file_systems,
+	  gc_05_absurd_clock, gc_07_hostile_roots, gc_08_temporary_roots, gc_09_undeletable,
+	  interrupted, links_of_what_is_deleted, out_08_link_faults);

@@ -103,7 +103,8 @@ static bool live(unsigned who, unsigned *seed, char *held, size_t max)
 		     is_whole(l, one) && is_whole(l, two);
 		if (ok && i == 7) {
 			snprintf(held, max, "%s", two);
-			ok = symlink(two, link) == 0 && roots_add_indirect(l, link, &err) == 0;
+			ok = symlink(two, link) == 0 &&
+			     roots_add_indirect(l, link, -1, -1, &err) == 0;
 		}
 	}
 	local_close(l);

@@ -596,7 +596,7 @@ TEST(collects_what_no_root_reaches)
 	reopen(&b);
 	link = arena_fmt(&b.a, "%s/link", b.dir);
 	CHECK_INT(symlinkat(two, b.fd, "link"), 0);
-	CHECK_INT(roots_add_indirect(b.l, link, &b.e), 0);
+	CHECK_INT(roots_add_indirect(b.l, link, -1, -1, &b.e), 0);
 	CHECK_INT(symlinkat("/nowhere", b.fd, "var/guix/gcroots/auto/stale"), 0);
 	CHECK_INT(roots_find(b.l, true, &b.a, &roots, &b.e), 0);
 	CHECK_INT(roots.n, 1);
