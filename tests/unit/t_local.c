@@ -727,7 +727,7 @@ TEST(work_of_others_is_left_alone)
 
 TEST_MAIN(texts_and_references, invalid_references_are_refused, derivations_are_checked,
 	  archives_and_links, known_items_must_match, cycles_are_refused, locks,
-	  a_forked_child_works_alone, sp_02_a_store_that_is_a_link, image_databases_are_reproducible,
-	  faults_are_found, collects_what_no_root_reaches, no_root_is_overlooked,
-	  rows_go_from_the_disk_before_files, work_of_others_is_left_alone,
+	  a_forked_child_works_alone, sp_02_a_store_that_is_a_link,
+	  image_databases_are_reproducible, faults_are_found, collects_what_no_root_reaches,
+	  no_root_is_overlooked, rows_go_from_the_disk_before_files, work_of_others_is_left_alone,
 	  what_is_collected_meanwhile_is_no_fault)
