@@ -323,6 +323,13 @@ static int parse_weight(struct conf_ctx *c, struct slice v, void *place)
 	return 0;
 }
 
+static int parse_connections(struct conf_ctx *c, struct slice v, void *place)
+{
+	if (text_u64(v, LIMIT_CONNECTIONS, place) < 0 || *(uint64_t *)place == 0)
+		return conf_error(c, "%s: must be 1 to %d", c->key, LIMIT_CONNECTIONS);
+	return 0;
+}
+
 static int parse_keep(struct conf_ctx *c, struct slice v, void *place)
 {
 	if (text_u64(v, 99, place) < 0)
@@ -476,6 +483,7 @@ static int parse_listen(struct conf_ctx *c, struct slice v, void *place)
 	}
 
 const struct conf_key svc_keys[] = {
+	KEY("accept", conf_parse_bool, AT(accept), "no", "a process a connection", false),
 	KEY("activate", conf_parse_bool, AT(activate), "no", "start at the first connection",
 	    false),
 	KEY("after", parse_list, AT(after), NULL, "start after these", true),
@@ -522,6 +530,7 @@ const struct conf_key svc_keys[] = {
 	KEY("log-directory", parse_path, AT(log_directory), "/var/log/cairn", "logs", false),
 	KEY("log-keep", parse_keep, AT(log_keep), "3", "rotated logs kept", false),
 	KEY("log-size", conf_parse_size, AT(log_size), "1M", "rotate beyond", false),
+	KEY("max-connections", parse_connections, AT(max_connections), "64", "at a time", false),
 	KEY("memory-high", conf_parse_size, AT(cgroup.memory_high), NULL, "throttle", false),
 	KEY("memory-max", conf_parse_size, AT(cgroup.memory_max), NULL, "memory limit", false),
 	KEY("milestones", parse_list, AT(milestones), NULL, "must come up before", true),
@@ -589,6 +598,7 @@ void svc_def_defaults(struct svc_def *d)
 		.log_directory = "/var/log/cairn",
 		.state_directory = "/var/lib/cairn/services",
 		.first_run = UINT64_MAX,
+		.max_connections = 64,
 		.reload_signal = SIGHUP,
 		.stop_signal = SIGTERM,
 		.enabled = true,

@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "init/accept.h"
 #include "init/added.h"
 #include "init/cgroup.h"
 #include "init/child.h"
@@ -182,7 +183,7 @@ static int op_run_aux(struct svc *s, const char *const *argv)
 	return r;
 }
 
-static void pidfd_signal(int pidfd, unsigned sig)
+void ops_pidfd_signal(int pidfd, unsigned sig)
 {
 	if (pidfd >= 0)
 		(void)syscall(SYS_pidfd_send_signal, pidfd, sig, NULL, 0); /* gone is fine */
@@ -191,9 +192,10 @@ static void pidfd_signal(int pidfd, unsigned sig)
 static void op_signal(struct svc *s, unsigned sig)
 {
 	state_commit_svc(s); /* from here on it is told twice rather than not */
-	pidfd_signal(s->pidfd, sig);
+	ops_pidfd_signal(s->pidfd, sig);
+	accept_signal(s, sig);
 	if (sig == SIGTERM || sig == SIGHUP)
-		pidfd_signal(s->pidfd, SIGCONT); /* a stopped one could not hear it */
+		ops_pidfd_signal(s->pidfd, SIGCONT); /* a stopped one could not hear it */
 	control_acted();
 }
 
@@ -205,15 +207,17 @@ static void op_kill(struct svc *s)
 		else if (s->pid > 1)
 			(void)kill(-s->pid, SIGKILL); /* not reaped yet, so the group is its own */
 	}
-	pidfd_signal(s->pidfd, SIGKILL);
-	pidfd_signal(s->auxfd, SIGKILL);
+	if (!s->def->scope_main || world.shutdown)
+		accept_signal(s, SIGKILL);
+	ops_pidfd_signal(s->pidfd, SIGKILL);
+	ops_pidfd_signal(s->auxfd, SIGKILL);
 }
 
 static void op_kill_aux(struct svc *s)
 {
 	if (s->aux > 1)
 		(void)kill(-s->aux, SIGKILL); /* not reaped yet, so the group is its own */
-	pidfd_signal(s->auxfd, SIGKILL);
+	ops_pidfd_signal(s->auxfd, SIGKILL);
 }
 
 static bool op_left_over(struct svc *s)
@@ -339,7 +343,10 @@ static void on_connection(struct loop_fd *src, uint32_t events)
 {
 	struct svc *s = src->arg;
 
-	svc_activated(&world.mgr, s);
+	if (s->def->accept)
+		accept_some(s, src->fd);
+	else
+		svc_activated(&world.mgr, s);
 	state_commit_svc(s);
 }
 
@@ -350,6 +357,8 @@ static void op_listen(struct svc *s, bool on)
 		if (on && !src->loop) {
 			src->fn = on_connection;
 			src->arg = s;
+			if (s->def->accept) /* whoever called may have gone again */
+				(void)fd_set_nonblock(s->listen_fd[i], true);
 			int r = loop_add(world.loop, src, s->listen_fd[i], EPOLLIN);
 			if (r < 0)
 				log_error("svc: cannot watch socket name=%s why=\"%s\"", s->name,
@@ -426,6 +435,7 @@ static void op_gone(struct svc *s)
 static void forget(struct svc *s)
 {
 	state_forget_svc(s);
+	accept_forget(s);
 	loop_disarm(world.loop, &s->timer);
 	close_ready(s);
 	close_sockets(s);

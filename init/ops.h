@@ -8,6 +8,7 @@
 
 extern const struct svc_ops world_ops;
 
+void ops_pidfd_signal(int pidfd, unsigned sig); /* -1: nobody */
 /* MAINPID=: another process of a notify service is its main one from now on. */
 void ops_set_main(struct svc *s, pid_t pid);
 /* The loop's part of a service that a life before has left: timer (s->timer.when), processes,

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+#include "init/accept.h"
 #include "init/cgroup.h"
 #include "init/logs.h"
 #include "init/rescue-shell.h"
@@ -76,6 +77,10 @@ void reap_tell(struct pid_link *l, int status)
 	struct svc *s = l->svc;
 	bool main = l == &s->main_link;
 
+	if (!main && l != &s->aux_link) {
+		accept_ended(l);
+		return;
+	}
 	int fd = fd_take(main ? &s->pidfd : &s->auxfd);
 
 	reap_forget(l);

@@ -349,10 +349,27 @@ static int check_timed(struct svc_def *d, const char *file, struct err *e)
 	return 0;
 }
 
+static int check_accept(struct svc_def *d, const char *file, struct err *e)
+{
+	for (size_t i = 0; d->accept && i < d->nlisten; i++)
+		if (d->listen[i].kind == SVC_DGRAM || d->listen[i].kind == SVC_UDP)
+			return FAIL(d, "service '%s': datagrams are no connections to accept",
+				    d->name);
+	if (d->accept &&
+	    (d->nlisten == 0 || d->type != SVC_SIMPLE || d->activate || d->timed || d->terminal))
+		return FAIL(d,
+			    "service '%s': accept is for simple services that listen, and "
+			    "nothing else starts",
+			    d->name);
+	return 0;
+}
+
 static int check_service(struct svc_def *d, const char *file, struct err *e)
 {
 	int r = check_timed(d, file, e);
 
+	if (r == 0)
+		r = check_accept(d, file, e);
 	if (d->instances.n && !d->of)
 		return FAIL(d, "service '%s': instances is a key of templates", d->name);
 

@@ -113,6 +113,8 @@ struct svc_def {
 	const char *const *exec, *const *stop_exec, *const *reload_exec; /* NULL: none */
 	uint64_t reload_signal, stop_signal;
 	bool enabled, critical, remain, later, scope_main, activate;
+	bool accept; /* a process for each connection */
+	uint64_t max_connections;
 	bool smooth; /* those that require it stay up while it restarts */
 	struct svc_list requires, binds, milestones, wants, after, before, conflicts, conditions;
 	struct svc_list environment, environment_files;

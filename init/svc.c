@@ -499,7 +499,7 @@ static void look_again(struct svc_mgr *m, struct svc *s)
 
 static bool has_processes(struct svc_mgr *m, struct svc *s)
 {
-	if (s->pid >= 0 || s->aux >= 0)
+	if (s->pid >= 0 || s->aux >= 0 || (s->nconns && !s->def->scope_main))
 		return true;
 	return !s->def->scope_main && m->ops->left_over(s);
 }
@@ -534,7 +534,9 @@ static void ask_to_stop(struct svc_mgr *m, struct svc *s)
 		m->ops->signal(s, (unsigned)d->stop_signal);
 		s->asked = true;
 	}
-	if (!command && s->pid < 0)
+	if (!command && s->pid < 0 && s->nconns && !s->def->scope_main)
+		m->ops->signal(s, (unsigned)d->stop_signal);
+	else if (!command && s->pid < 0)
 		begin_kill(m, s);
 }
 
@@ -577,7 +579,7 @@ static void launch(struct svc_mgr *m, struct svc *s)
 		fail(m, s, NULL);
 		return;
 	}
-	if (s->def->activate) {
+	if (s->def->activate || s->def->accept) {
 		come_up(m, s);
 		m->ops->listen(s, true);
 		return;
@@ -910,6 +912,15 @@ void svc_aux_exited(struct svc_mgr *m, struct svc *s, int status)
 	}
 }
 
+void svc_conn_ended(struct svc_mgr *m, struct svc *s)
+{
+	if (s->state == SVC_KILLING && !has_processes(m, s))
+		finish(m, s);
+	else if (s->state == SVC_STOPPING && !s->nconns && s->aux < 0)
+		begin_kill(m, s);
+	svc_queue_act(m, s);
+}
+
 void svc_ready(struct svc_mgr *m, struct svc *s)
 {
 	if (s->state == SVC_STARTING && s->def->type == SVC_NOTIFY)
@@ -1089,8 +1100,10 @@ void svc_resume_one(struct svc_mgr *m, struct svc *s)
 			set_deadline(m, s, s->def->start_timeout);
 		break;
 	case SVC_UP:
-		if (s->def->activate && s->pid < 0 && !s->timer.index)
+		if (s->def->accept || (s->def->activate && s->pid < 0 && !s->timer.index))
 			m->ops->listen(s, true);
+		else if (s->def->timed && s->pid < 0 && !s->timer.index)
+			rest_until_due(m, s);
 		break;
 	case SVC_BACKOFF:
 		if (!s->timer.index)

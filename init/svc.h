@@ -75,6 +75,7 @@ struct svc {
 
 	pid_t pid, aux; /* -1: none */
 	int pidfd, auxfd;
+	uint16_t nconns; /* processes of connections; of accept = yes */
 	int last_status; /* wait status of the last main program */
 	uint64_t since;	 /* of the state; CLOCK_BOOTTIME ns */
 	uint64_t started;
@@ -168,7 +169,8 @@ void svc_leaves(struct svc_mgr *m, struct svc *s);    /* it began to stop by its
 void svc_not_ready(struct svc_mgr *m, struct svc *s); /* closed its descriptor without a word */
 void svc_timeout(struct svc_mgr *m, struct svc *s);
 void svc_activated(struct svc_mgr *m, struct svc *s);
-void svc_clock_changed(struct svc_mgr *m); /* CLOCK_REALTIME was set */
+void svc_conn_ended(struct svc_mgr *m, struct svc *s); /* one of nconns, counted already */
+void svc_clock_changed(struct svc_mgr *m);	       /* CLOCK_REALTIME was set */
 
 void svc_settle(struct svc_mgr *m);
 

@@ -107,6 +107,8 @@ local ROWS = {
 	{ "run_timeout", duration {}, "text" },
 	{ "listen", schema.list(schema.template {}, { optional = true, max = 8 }), "repeat" },
 	{ "activate", flag(), "bool" },
+	{ "accept", flag(), "bool" },
+	{ "max_connections", number(1, 256), "text" },
 	{ "memory_max", size(), "text" },
 	{ "memory_high", size(), "text" },
 	{ "cpu_weight", number(1, 10000), "text" },

@@ -176,6 +176,35 @@ TEST(masked)
 	svc_mgr_done(&m);
 }
 
+/* ---- A process for each connection */
+
+TEST(accepts)
+{
+	begin("[service a]\nexec = /x\nlisten = stream /s\naccept = yes\n[service b]\nexec = /x\n"
+	      "listen = stream /s\naccept = yes\nstop-scope = main\n");
+	STATE("a", "up");
+	CHECK(get("a")->listening);
+	EVENTS("");
+	get("a")->nconns = get("b")->nconns = 2;
+	svc_stop(&m, get("a"));
+	svc_stop(&m, get("b"));
+	svc_settle(&m);
+	EVENTS("-a");
+	STATE("b", "down"); /* its connections drain */
+	CHECK(!get("a")->listening);
+	get("a")->nconns--;
+	svc_conn_ended(&m, get("a"));
+	svc_settle(&m);
+	STATE("a", "stopping");
+	(void)fire("a");
+	EVENTS("xa");
+	get("a")->nconns--;
+	svc_conn_ended(&m, get("a"));
+	svc_settle(&m);
+	STATE("a", "down");
+	svc_mgr_done(&m);
+}
+
 /* ---- Timed services */
 
 TEST(timed)
@@ -284,6 +313,6 @@ TEST(timed_and_the_clock_is_set)
 	svc_mgr_done(&m);
 }
 
-TEST_MAIN(masked, bound_to_another, milestone, smooth_recovery, smooth_recovery_times_out,
+TEST_MAIN(accepts, masked, bound_to_another, milestone, smooth_recovery, smooth_recovery_times_out,
 	  smooth_recovery_is_stopped, not_smooth_at_its_own_end, timed,
 	  timed_and_stopped_while_it_runs, timed_tries_again, timed_and_the_clock_is_set)
