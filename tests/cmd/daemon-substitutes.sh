@@ -4,9 +4,10 @@
 command -v python3 >/dev/null || { echo "skip: no python3"; exit 77; }
 unset http_proxy https_proxy all_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY
 exec python3 - <<'E'
-import os, re, socket, subprocess, sys, threading
+import os, subprocess, sys
 
 sys.path.insert(0, os.environ["SRC"] + "/tests/cmd")
+from publisher import publish
 from wire import *
 
 cairn, tmp = os.environ["CAIRN"], os.environ["TMP"]
@@ -28,14 +29,7 @@ with open(tmp + "/top", "w") as f:
     f.write("top " + low)
 top = run("store", "add", "--root", origin, "--text", "--reference", low, tmp + "/top")
 run("archive", "--generate-key", "--root", origin)
-publish = subprocess.Popen([cairn, "publish", "--root", origin, "--listen", "127.0.0.1", "--port", "0"], stderr=subprocess.PIPE,
-                           text=True)
-for line in publish.stderr:
-    port = re.search(r"port=(\d+)", line)
-    if port:
-        break
-threading.Thread(target=publish.stderr.read, daemon=True).start()
-url = "http://127.0.0.1:" + port[1]
+PUBLISHER, url = publish(origin)
 tcp = tcp_address()
 root = tmp + "/d"
 run("archive", "--authorize", "--root", root, input=open(origin + "/etc/guix/signing-key.pub").read())
@@ -83,7 +77,7 @@ f = Daemon(tmp + "/f", "--substitute-urls", url, "--no-substitutes").wait()
 c = f.conn()
 ok("--no-substitutes", c.ask(options()) is None and c.ask(u64(81)) is None and c.list() == [])
 f.stop()
-publish.terminate()
-publish.wait()
+PUBLISHER.terminate()
+PUBLISHER.wait()
 finish()
 E

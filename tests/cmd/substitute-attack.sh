@@ -20,7 +20,6 @@ exec python3 - "$TMP" "$CAIRN" "$clock" <<'EOF'
 import glob
 import http.server
 import os
-import re
 import signal
 import ssl
 import subprocess
@@ -28,6 +27,9 @@ import sys
 import threading
 import time
 import urllib.request
+
+sys.path.insert(0, os.environ["SRC"] + "/tests/cmd")
+from publisher import publish
 
 TMP, CAIRN, CLOCK = sys.argv[1:4]
 failed = count = 0
@@ -72,20 +74,14 @@ for name, size in ("big", 900000), ("small", 2000):
 out("archive", "--generate-key", "--root", ORIGIN)
 with open(ORIGIN + "/etc/guix/signing-key.pub", encoding="utf-8") as f:
     KEY = f.read()
-publish = subprocess.Popen([CAIRN, "publish", "--root", ORIGIN, "--listen", "127.0.0.1", "--port", "0", "-C", "zstd"],
-                           stderr=subprocess.PIPE, text=True)
-for line in publish.stderr:
-    port = re.search(r"port=(\d+)", line)
-    if port:
-        break
-threading.Thread(target=publish.stderr.read, daemon=True).start()
+PUBLISHER, UPSTREAM = publish(ORIGIN, "-C", "zstd")
 CACHE = {}
 for path in items.values():
     base = os.path.basename(path)
     for name in base[:32] + ".narinfo", "nar/zstd/" + base:
-        CACHE[name] = urllib.request.urlopen(f"http://127.0.0.1:{port[1]}/{name}").read()
-publish.terminate()
-publish.wait()
+        CACHE[name] = urllib.request.urlopen(f"{UPSTREAM}/{name}").read()
+PUBLISHER.terminate()
+PUBLISHER.wait()
 asked, over = [], threading.Event()
 BIG = "nar/zstd/" + os.path.basename(items["big"])
 

@@ -10,12 +10,13 @@ export HOME="$TMP"
 exec python3 - "$TMP" "$CAIRN" "${SUBSTITUTE_KILLS:-6}" <<'EOF'
 import os
 import random
-import re
 import signal
 import subprocess
 import sys
-import threading
 import time
+
+sys.path.insert(0, os.environ["SRC"] + "/tests/cmd")
+from publisher import publish
 
 TMP, CAIRN, ROUNDS = sys.argv[1], sys.argv[2], int(sys.argv[3])
 rnd = random.Random(int(os.environ.get("SEED", "11")))
@@ -53,14 +54,7 @@ top = store(ORIGIN, "add", "--text", *[x for p in items for x in ("--reference",
 run("archive", "--generate-key", "--root", ORIGIN)
 with open(ORIGIN + "/etc/guix/signing-key.pub") as f:
     KEY = f.read()
-publish = subprocess.Popen([CAIRN, "publish", "--root", ORIGIN, "--listen", "127.0.0.1", "--port", "0", "-C", "zstd"],
-                           stderr=subprocess.PIPE, text=True)
-for line in publish.stderr:
-    port = re.search(r"port=(\d+)", line)
-    if port:
-        break
-threading.Thread(target=publish.stderr.read, daemon=True).start()
-URL = "http://127.0.0.1:" + port[1]
+PUBLISHER, URL = publish(ORIGIN, "-C", "zstd")
 
 
 def children(pid):
@@ -130,8 +124,8 @@ while i < ROUNDS or (cut <= ROUNDS // 3 and i < 6 * ROUNDS):
     check(not left, "CR-01 a collection leaves nothing", left)
     i += 1
 check(cut > ROUNDS // 3, f"{cut} of {i} were still at work")
-publish.terminate()
-publish.wait()
+PUBLISHER.terminate()
+PUBLISHER.wait()
 print(f"1..{count}")
 sys.exit(failed > 0)
 EOF

@@ -23,6 +23,9 @@ import time
 import urllib.request
 import zlib
 
+sys.path.insert(0, os.environ["SRC"] + "/tests/cmd")
+from publisher import publish
+
 TMP, CAIRN, FLIPS = sys.argv[1], sys.argv[2], int(sys.argv[3])
 failed = count = 0
 
@@ -63,14 +66,7 @@ big = out("store", "add", "--root", ORIGIN, TMP + "/big")
 out("archive", "--generate-key", "--root", ORIGIN)
 with open(ORIGIN + "/etc/guix/signing-key.pub") as f:
     KEY = f.read()
-publish = subprocess.Popen([CAIRN, "publish", "--root", ORIGIN, "--listen", "127.0.0.1", "--port", "0", "-C", "zstd"],
-                           stderr=subprocess.PIPE, text=True)
-for line in publish.stderr:
-    port = re.search(r"port=(\d+)", line)
-    if port:
-        break
-threading.Thread(target=publish.stderr.read, daemon=True).start()
-UPSTREAM = "http://127.0.0.1:" + port[1]
+PUBLISHER, UPSTREAM = publish(ORIGIN, "-C", "zstd")
 
 
 def part(path):
@@ -404,8 +400,8 @@ new_store()
 p = realise("cycle", top)
 check(p.returncode == 100 and empty() and "refer to each other" in p.stderr, "signed items that refer to each other", p)
 
-publish.terminate()
-publish.wait()
+PUBLISHER.terminate()
+PUBLISHER.wait()
 print(f"1..{count}")
 sys.exit(failed > 0)
 EOF

@@ -163,6 +163,16 @@ static const char *add(struct bench *b, const char *name, struct slice text, con
 	return path ? path : "/";
 }
 
+/* As begin(), with an item that nothing holds; NULL: there is none. */
+static const char *begin_one(struct bench *b)
+{
+	const char *one = begin(b) ? add(b, "one", slice_of("1"), NULL) : NULL;
+
+	if (one)
+		reopen(b);
+	return one;
+}
+
 static int gc(struct bench *b, struct gc_request req, struct vec *ret)
 {
 	uint64_t bytes;
@@ -341,12 +351,10 @@ TEST(gc_03_unreadable_roots)
 {
 	struct bench b;
 	auto_vec struct vec paths = VEC_INIT;
-	const char *one, *link;
+	const char *one = begin_one(&b), *link;
 
-	if (!begin(&b))
+	if (!one)
 		return;
-	one = add(&b, "one", slice_of("1"), NULL);
-	reopen(&b);
 	CHECK_INT(symlinkat(one, b.fd, "var/guix/gcroots/direct"), 0);
 	world.unreadable = "gcroots/direct";
 	CHECK_INT(collect(&b, STORE_GC_DELETE, &paths), -EIO);
@@ -446,12 +454,10 @@ TEST(gc_04_missing_file_systems)
 {
 	struct bench b;
 	auto_vec struct vec paths = VEC_INIT;
-	const char *one;
+	const char *one = begin_one(&b);
 
-	if (!begin(&b))
+	if (!one)
 		return;
-	one = add(&b, "one", slice_of("1"), NULL);
-	reopen(&b);
 	CHECK_INT(symlinkat(one, b.fd, "var/guix/profiles/p"), 0);
 	CHECK_INT(collect(&b, STORE_GC_DELETE, &paths), 0);
 	CHECK_INT(renameat(b.fd, "var/guix/profiles", b.fd, "mounted"), 0);
@@ -494,12 +500,10 @@ TEST(gc_05_absurd_clock)
 {
 	struct bench b;
 	auto_vec struct vec paths = VEC_INIT;
-	const char *one;
+	const char *one = begin_one(&b);
 
-	if (!begin(&b))
+	if (!one)
 		return;
-	one = add(&b, "one", slice_of("1"), NULL);
-	reopen(&b);
 	world.now = 1000;
 	CHECK_INT(collect(&b, STORE_GC_DELETE, &paths), -ERR_INVALID);
 	world.now = 4083955200; /* 2099 */
@@ -517,12 +521,10 @@ TEST(gc_07_hostile_roots)
 {
 	struct bench b;
 	auto_vec struct vec paths = VEC_INIT;
-	const char *one;
+	const char *one = begin_one(&b);
 
-	if (!begin(&b))
+	if (!one)
 		return;
-	one = add(&b, "one", slice_of("1"), NULL);
-	reopen(&b);
 	CHECK_INT(mkfifoat(b.fd, "fifo", 0600), 0);
 	CHECK_INT(symlinkat(arena_fmt(&b.a, "%s/fifo", b.dir), b.fd, "var/guix/gcroots/fifo"), 0);
 	CHECK_INT(symlinkat("itself", b.fd, "var/guix/gcroots/itself"), 0);
