@@ -156,6 +156,10 @@ static void build_environment(const struct child_spec *spec)
 	env_list(&d->environment);
 	if (spec->notify_socket)
 		env_format("NOTIFY_SOCKET", state.notify_path);
+	if (spec->notify_socket && d->alive_timeout) {
+		snprintf(text, sizeof(text), "%llu", (unsigned long long)(d->alive_timeout / 1000));
+		env_format("WATCHDOG_USEC", text);
+	}
 	if (spec->nlisten) {
 		snprintf(text, sizeof(text), "%zu", spec->nlisten);
 		env_format("LISTEN_FDS", text);

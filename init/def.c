@@ -491,6 +491,7 @@ const struct conf_key svc_keys[] = {
 	KEY("before", parse_list, AT(before), NULL, "start before these", true),
 	KEY("bind-paths", svc_parse_mounts, 0, NULL, "SRC[:DST], mounted there", true),
 	KEY("bind-read-only-paths", svc_parse_mounts, 0, NULL, "the same, read-only", true),
+	KEY("alive-timeout", conf_parse_duration, AT(alive_timeout), "0", "says WATCHDOG=1", false),
 	KEY("binds", parse_list, AT(binds), NULL, "must be up, and its end is the end", true),
 	KEY("calendar", parse_calendar, 0, NULL, "runs at these times", true),
 	KEY("capabilities", svc_parse_caps, AT(box.bounding), "all", "bounding set", false),

@@ -15,7 +15,8 @@
 #include "lib/fd.h"
 #include "lib/text.h"
 
-#define BATCH 64 /* messages a turn */
+#define BATCH	   64		  /* messages a turn */
+#define EXTEND_MAX 86400000000ull /* a day in microseconds: more is a mistake */
 
 static struct loop_fd source = { .fd = -1 };
 static int kept = -1; /* its descriptor */
@@ -28,6 +29,11 @@ static void take_line(struct svc *s, struct slice line)
 		svc_ready(&world.mgr, s);
 	} else if (slice_is(line, "STOPPING=1")) {
 		svc_leaves(&world.mgr, s);
+	} else if (slice_is(line, "WATCHDOG=1")) {
+		svc_alive(&world.mgr, s);
+	} else if (slice_starts(line, "EXTEND_TIMEOUT_USEC=")) {
+		if (text_u64((struct slice){ line.p + 20, line.n - 20 }, EXTEND_MAX, &pid) == 0)
+			svc_extend(&world.mgr, s, pid * 1000);
 	} else if (slice_starts(line, "MAINPID=")) {
 		if (text_u64((struct slice){ line.p + 8, line.n - 8 }, 1 << 22, &pid) == 0)
 			ops_set_main(s, (pid_t)pid);

@@ -386,6 +386,9 @@ static int check_service(struct svc_def *d, const char *file, struct err *e)
 	if (d->type == SVC_NOTIFY && d->notify_fd && d->notify_fd < 3 + d->nlisten)
 		return FAIL(d, "service '%s': descriptor %u is that of a socket it listens on",
 			    d->name, (unsigned)d->notify_fd);
+	if (d->alive_timeout && (d->type != SVC_NOTIFY || d->notify_fd))
+		return FAIL(d, "service '%s': alive-timeout needs type notify and its socket",
+			    d->name);
 	if (d->stop_signal > 64 || d->reload_signal > 64)
 		return FAIL(d, "service '%s': no such signal", d->name);
 	if (d->restart == SVC_RESTART_DEFAULT)

@@ -124,7 +124,7 @@ struct svc_def {
 	enum svc_restart restart;
 	uint8_t success[32]; /* bit set of exit codes */
 	uint64_t restart_delay, restart_delay_max, restart_limit, restart_window; /* ns */
-	uint64_t start_timeout, stop_timeout;
+	uint64_t start_timeout, stop_timeout, alive_timeout;
 
 	/* Timed: runs when its time comes. */
 	bool timed, catch_up;

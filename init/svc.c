@@ -923,8 +923,30 @@ void svc_conn_ended(struct svc_mgr *m, struct svc *s)
 
 void svc_ready(struct svc_mgr *m, struct svc *s)
 {
-	if (s->state == SVC_STARTING && s->def->type == SVC_NOTIFY)
-		come_up(m, s);
+	if (s->state != SVC_STARTING || s->def->type != SVC_NOTIFY)
+		return;
+	come_up(m, s);
+	svc_alive(m, s);
+}
+
+void svc_alive(struct svc_mgr *m, struct svc *s)
+{
+	if (s->state == SVC_UP && s->def->alive_timeout && s->pid >= 0) {
+		set_deadline(m, s, s->def->alive_timeout);
+		svc_queue_act(m, s);
+	}
+}
+
+void svc_extend(struct svc_mgr *m, struct svc *s, uint64_t wait)
+{
+	uint64_t until = m->ops->now() + wait;
+
+	if ((s->state != SVC_STARTING && s->state != SVC_STOPPING) || !s->deadline ||
+	    until <= s->deadline)
+		return;
+	s->deadline = until;
+	m->ops->timer(s, until);
+	svc_queue_act(m, s);
 }
 
 /* What it requires may stop from now on, and who requires it does; nothing is sent to it. */
@@ -1005,6 +1027,9 @@ static void timeout_up(struct svc_mgr *m, struct svc *s)
 		if (s->due) /* else it is a second try */
 			s->run_due = s->due;
 		run_now(m, s);
+	} else if (s->def->alive_timeout && s->pid >= 0) {
+		snprintf(s->why, sizeof(s->why), "gave no sign of life");
+		begin_stop(m, s, SVC_FATE_FAILURE);
 	} else if (s->def->timed && s->pid >= 0) {
 		snprintf(s->why, sizeof(s->why), "ran longer than its run-timeout");
 		begin_stop(m, s, SVC_FATE_FAILURE);

@@ -169,6 +169,9 @@ void svc_leaves(struct svc_mgr *m, struct svc *s);    /* it began to stop by its
 void svc_not_ready(struct svc_mgr *m, struct svc *s); /* closed its descriptor without a word */
 void svc_timeout(struct svc_mgr *m, struct svc *s);
 void svc_activated(struct svc_mgr *m, struct svc *s);
+/* It asks for more time to start or stop: so long from now, if that is later than what it has. */
+void svc_extend(struct svc_mgr *m, struct svc *s, uint64_t wait);
+void svc_alive(struct svc_mgr *m, struct svc *s);      /* alive-timeout begins anew */
 void svc_conn_ended(struct svc_mgr *m, struct svc *s); /* one of nconns, counted already */
 void svc_clock_changed(struct svc_mgr *m);	       /* CLOCK_REALTIME was set */
 

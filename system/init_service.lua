@@ -80,6 +80,7 @@ local ROWS = {
 	{ "restart_window", duration {}, "text" },
 	{ "start_timeout", duration {}, "text" },
 	{ "stop_timeout", duration {}, "text" },
+	{ "alive_timeout", duration {}, "text" },
 	{ "stop_signal", text(), "text" },
 	{ "remain", flag(), "bool" },
 	{ "smooth_recovery", flag(), "bool" },

@@ -205,6 +205,49 @@ TEST(accepts)
 	svc_mgr_done(&m);
 }
 
+/* ---- What a service says */
+
+TEST(asks_for_time)
+{
+	begin("[service a]\nexec = /x\ntype = notify\nstart-timeout = 5s\nstop-timeout = 2s\n");
+	svc_extend(&m, get("a"), SECOND); /* less than it has */
+	now += 4 * SECOND;
+	svc_extend(&m, get("a"), 10 * SECOND);
+	svc_settle(&m);
+	CHECK_INT((timers[0] - now) / SECOND, 10);
+	svc_ready(&m, get("a"));
+	svc_settle(&m);
+	svc_extend(&m, get("a"), 10 * SECOND); /* nothing to extend */
+	CHECK_INT(timers[0], 0);
+	svc_stop(&m, get("a"));
+	svc_settle(&m);
+	svc_extend(&m, get("a"), 7 * SECOND);
+	CHECK_INT(fire("a") / SECOND, 7);
+	STATE("a", "killing");
+	dies("a", KILLED);
+	svc_mgr_done(&m);
+}
+
+TEST(signs_of_life)
+{
+	begin("[service a]\nexec = /x\ntype = notify\nalive-timeout = 3s\n");
+	svc_ready(&m, get("a"));
+	svc_settle(&m);
+	for (int i = 0; i < 3; i++) {
+		now += 2 * SECOND;
+		svc_alive(&m, get("a"));
+		CHECK_INT((timers[0] - now) / SECOND, 3);
+	}
+	events[0] = '\0';
+	(void)fire("a");
+	EVENTS("-a");
+	CHECK_STR(get("a")->why, "gave no sign of life");
+	svc_alive(&m, get("a")); /* too late */
+	dies("a", KILLED);
+	STATE("a", "starting"); /* a failure: it is restarted */
+	svc_mgr_done(&m);
+}
+
 /* ---- Timed services */
 
 TEST(timed)
@@ -313,6 +356,7 @@ TEST(timed_and_the_clock_is_set)
 	svc_mgr_done(&m);
 }
 
-TEST_MAIN(accepts, masked, bound_to_another, milestone, smooth_recovery, smooth_recovery_times_out,
-	  smooth_recovery_is_stopped, not_smooth_at_its_own_end, timed,
-	  timed_and_stopped_while_it_runs, timed_tries_again, timed_and_the_clock_is_set)
+TEST_MAIN(asks_for_time, signs_of_life, accepts, masked, bound_to_another, milestone,
+	  smooth_recovery, smooth_recovery_times_out, smooth_recovery_is_stopped,
+	  not_smooth_at_its_own_end, timed, timed_and_stopped_while_it_runs, timed_tries_again,
+	  timed_and_the_clock_is_set)

@@ -64,6 +64,7 @@ TEST(keys)
 		{ "after = b", "requires = b" },
 		{ "before = a2", "before = a" },
 		{ "binds =", "binds = b" },
+		{ "type = notify\nalive-timeout = 5s", "alive-timeout = 5s" },
 		{ "listen = stream /s\naccept = yes", "accept = yes" },
 		{ "listen = tcp 1.2.3.4:5\naccept = yes", "listen = udp 1.2.3.4:5\naccept = yes" },
 		{ "max-connections = 1", "max-connections = 0" },
