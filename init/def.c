@@ -235,6 +235,14 @@ static int parse_path(struct conf_ctx *c, struct slice v, void *place)
 	return conf_parse_str(c, v, place);
 }
 
+/* An empty one could match a line of a damaged file. */
+static int parse_account(struct conf_ctx *c, struct slice v, void *place)
+{
+	if (v.n == 0)
+		return conf_error(c, "%s: is empty", c->key);
+	return conf_parse_str(c, v, place);
+}
+
 static int parse_signal(struct conf_ctx *c, struct slice v, void *place)
 {
 	uint64_t n = svc_signal_number(v);
@@ -517,7 +525,7 @@ const struct conf_key svc_keys[] = {
 	KEY("first-run", conf_parse_duration, AT(first_run), NULL, "after it came up", false),
 	KEY("gate", conf_parse_str, AT(gate), NULL, "what a boot on trial must bring up", false),
 	KEY("gate-timeout", conf_parse_duration, AT(gate_timeout), "5min", "until it is up", false),
-	KEY("group", conf_parse_str, AT(group), NULL, "group", false),
+	KEY("group", parse_account, AT(group), NULL, "group", false),
 	KEY("groups", parse_groups, AT(groups), NULL, "supplementary groups", false),
 	KEY("hostname", conf_parse_str, AT(hostname), NULL, "host name", false),
 	KEY("inaccessible-paths", svc_parse_mounts, 0, NULL, "empty for it", true),
@@ -582,7 +590,7 @@ const struct conf_key svc_keys[] = {
 	KEY("terminal", parse_path, AT(terminal), NULL, "controlling terminal", false),
 	KEY("type", parse_type, AT(type), "simple", "kind of service", false),
 	KEY("umask", parse_octal, AT(umask), "022", "umask", false),
-	KEY("user", conf_parse_str, AT(user), "root", "user", false),
+	KEY("user", parse_account, AT(user), "root", "user", false),
 	KEY("wants", parse_list, AT(wants), NULL, "waited for, may fail", true),
 	KEY("watchdog", conf_parse_duration, AT(watchdog), "0", "time-out of the hardware's",
 	    false),
