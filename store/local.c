@@ -311,6 +311,21 @@ static int has_items(struct local *l, bool *ret, struct err *e)
 	return 0;
 }
 
+/* A new database is on the disk before an item is: else a power cut could leave items and no
+ * tables, which is refused from then on. */
+static int settle_new(struct local *l, struct err *e)
+{
+	int r = l->sync ? db_sync(l->db, e) : 0;
+
+	if (r == 0 && l->sync)
+		r = file_sync(l->state_fd, "db", e);
+	if (r < 0) {
+		db_close(l->db);
+		l->db = NULL;
+	}
+	return r;
+}
+
 /* A database without tables is that of a new store. Items get their names after it has them, so
  * where there are some it was lost, and in its place would come one that calls them rubbish. */
 static int open_db(struct local *l, const char *file, struct err *e)
@@ -326,6 +341,8 @@ static int open_db(struct local *l, const char *file, struct err *e)
 	if (r < 0 || l->db)
 		return r;
 	r = db_open(file, l->dialect, !items, &l->db, e); /* somebody else may have made it */
+	if (r == 0)
+		return settle_new(l, e);
 	return r == -ERR_NOTFOUND
 		       ? err_hint(e,
 				  err_set(e, -ERR_DB,
