@@ -813,6 +813,18 @@ int store_add_temp_root(struct store_conn *c, const char *path, struct err *e)
 	return done(c, e);
 }
 
+/* The item's row must not be lost while a link on the disk holds the item. */
+static int settle(struct store_conn *c, struct err *e)
+{
+	int r = begin(c, OP_SYNC_WITH_GC, e);
+	if (!r)
+		r = finish(c, e);
+	if (r)
+		return r;
+	(void)stream_u64(&c->s);
+	return done(c, e);
+}
+
 int store_add_root(struct store_conn *c, const char *link, const char *item, struct err *e)
 {
 	auto_arena struct arena a = ARENA_INIT;
@@ -821,6 +833,8 @@ int store_add_root(struct store_conn *c, const char *link, const char *item, str
 	if (!target || !path)
 		return err_set(e, -ENOMEM, "out of memory");
 	int r = store_add_temp_root(c, item, e);
+	if (!r)
+		r = settle(c, e);
 	if (!r)
 		r = file_symlink_atomic(AT_FDCWD, target, path, e);
 	if (!r)

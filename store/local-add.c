@@ -248,8 +248,10 @@ static int commit(struct local *l, const struct store_info *const *infos, size_t
 		r = insert(l, db, infos[i], e);
 	for (size_t i = 0; r == 0 && i < n; i++)
 		r = insert_refs(db, infos[i], e);
-	if (r == 0)
+	if (r == 0) {
+		l->state->unsettled = true;
 		return db_commit(db, e);
+	}
 	db_rollback(db);
 	return r;
 }
@@ -318,7 +320,16 @@ int local_settle(struct local *l, struct err *e)
 	struct db *db;
 	int r = local_begin(l, &db, e);
 
-	return r < 0 || !l->sync ? r : db_sync(db, e);
+	if (r == 0 && l->sync)
+		r = db_sync(db, e);
+	if (r == 0)
+		l->state->unsettled = false;
+	return r;
+}
+
+int local_settle_own(struct local *l, struct err *e)
+{
+	return local_pending(l) || l->state->unsettled ? local_settle(l, e) : 0;
 }
 
 static int pending_locks(struct pending *p, struct local_locks *locks)

@@ -32,6 +32,7 @@ struct local_state {
 	struct arena modulo_arena;
 	struct tab modulo;
 	struct pending pending;
+	bool unsettled; /* rows were written that a power cut may take back */
 };
 
 /* local-lock.c */

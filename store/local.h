@@ -150,6 +150,9 @@ int local_flush(struct local *l, struct err *e);
 bool local_pending(const struct local *l); /* whether local_flush has something to do */
 /* local_flush, and wait until the database is on disk, too: for what a boot or a root relies on. */
 int local_settle(struct local *l, struct err *e);
+/* The same where this process has registered something since: before a client is told of what it
+ * may make a link to that is a root. */
+int local_settle_own(struct local *l, struct err *e);
 
 /* Text item; refs must be valid. Nothing happens when it is valid already. */
 int local_add_text(struct local *l, struct arena *a, const char *name, struct slice contents,

@@ -158,6 +158,8 @@ static int op_build_derivation(struct req *q)
 		return r;
 	bool built = false;
 	r = goal_build_drv(q->s, path, &d, (enum proto_mode)mode, &built, &q->e);
+	if (!r)
+		r = local_settle_own(q->s->l, &q->e);
 	wr_u64(&q->reply, result_of(r, built));
 	wr_cstr(&q->reply, r ? q->e.msg : "");
 	return q->s->client_gone ? r : 0;

@@ -125,6 +125,8 @@ static int op_build_paths(struct req *q)
 		r = repair_build(q->s, &things, &q->status, &q->e);
 	else if (!r)
 		r = goal_build(q->s, &things, (enum proto_mode)mode, &q->status, &q->e);
+	if (!r)
+		r = local_settle_own(q->s->l, &q->e);
 	wr_u64(&q->reply, 1);
 	return r;
 }
@@ -158,6 +160,8 @@ static int op_ensure_path(struct req *q)
 	if (!r && !valid)
 		r = err_set(&q->e, -ERR_NOTVALID, "path `%s' does not exist and cannot be created",
 			    path);
+	if (!r)
+		r = local_settle_own(q->s->l, &q->e);
 	wr_u64(&q->reply, 1);
 	return r;
 }

@@ -101,6 +101,8 @@ static int op_import_paths(struct req *q)
 		r = trust_load(&trust, dir, &q->e);
 	if (!r)
 		r = export_read(q->s->l, &q->a, &from.source, &trust, &paths, &q->e);
+	if (!r)
+		r = local_settle_own(q->s->l, &q->e);
 	asked_finish(&from);
 	trust_done(&trust);
 	reply_list(q, &paths);

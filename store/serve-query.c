@@ -200,10 +200,13 @@ static int op_valid_paths(struct req *q)
 	return r;
 }
 
+/* A client asks this before it makes a root: then what it has is not lost, either. */
 static int op_sync_with_gc(struct req *q)
 {
 	int fd = -1;
 	int r = request_ready(q);
+	if (!r)
+		r = local_settle(q->s->l, &q->e);
 	if (!r)
 		r = local_gc_lock(q->s->l, false, true, &fd, &q->e);
 	fd_close(&fd);
