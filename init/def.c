@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "init/def.h"
 
+#include "init/condition.h"
+
 #include <signal.h>
 #include <sys/resource.h>
 
@@ -196,17 +198,12 @@ static int parse_io_max(struct conf_ctx *c, struct slice v, void *place)
 
 static int parse_conditions(struct conf_ctx *c, struct slice v, void *place)
 {
-	static const char *const kinds[] = { "exists:/", "not-exists:/",
-					     "kernel-arg:", "not-kernel-arg:", "writable:/" };
 	struct svc_list *list = place;
 	size_t old = list->n;
 	int r = list_append(c, v, list);
 
 	for (size_t i = old; r == 0 && i < list->n; i++) {
-		bool known = false;
-		for (size_t k = 0; k < ARRAY_LEN(kinds); k++)
-			known |= slice_starts(slice_of(list->v[i]), kinds[k]);
-		if (!known)
+		if (!condition_is_known(slice_of(list->v[i])))
 			r = conf_error(c, "condition: cannot read '%s'", list->v[i]);
 	}
 	return r;

@@ -12,7 +12,7 @@
 #include "init/cgroup.h"
 #include "init/child.h"
 #include "init/control.h"
-#include "init/early.h"
+#include "init/condition.h"
 #include "init/listen.h"
 #include "init/logs.h"
 #include "init/reap.h"
@@ -397,23 +397,6 @@ static int op_open_sockets(struct svc *s)
 	s->listen_id = d->listen_id;
 	state_commit_svc(s);
 	return 0;
-}
-
-static bool condition_holds(const char *text)
-{
-	struct slice rest = slice_of(text), kind;
-
-	slice_cut(&rest, ':', &kind);
-	const char *arg = rest.p;
-	if (slice_is(kind, "exists"))
-		return access(arg, F_OK) == 0;
-	if (slice_is(kind, "not-exists"))
-		return access(arg, F_OK) < 0;
-	if (slice_is(kind, "kernel-arg"))
-		return early_kernel_word(arg);
-	if (slice_is(kind, "not-kernel-arg"))
-		return !early_kernel_word(arg);
-	return access(arg, W_OK) == 0;
 }
 
 static bool op_condition(struct svc *s)

@@ -211,6 +211,7 @@ TEST(asks_for_time)
 {
 	begin("[service a]\nexec = /x\ntype = notify\nstart-timeout = 5s\nstop-timeout = 2s\n");
 	svc_extend(&m, get("a"), SECOND); /* less than it has */
+	CHECK_INT((timers[0] - now) / SECOND, 5);
 	now += 4 * SECOND;
 	svc_extend(&m, get("a"), 10 * SECOND);
 	svc_settle(&m);
