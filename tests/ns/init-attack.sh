@@ -40,9 +40,9 @@ notify = fd:9
 X
 } >"$TMP/set"
 cat >"$R/test/given" <<'X'
-cd /proc/$$
+cd "/proc/$$"
 {
-	grep -E '^(Sig(Blk|Ign|Cgt)|Cap(Inh|Amb)|NoNewPrivs|Umask|Seccomp):' status
+	grep -E '^(Sig(Blk|Ign|Cgt)|Cap(Inh|Amb)|NoNewPrivs|Umask|Seccomp):' /proc/self/status # not of the shell, which blocks signals while it forks
 	tr '\0' '\n' <environ | sort
 	echo "$OLDPWD"
 	ps -o sid= -p $$ | tr -d ' ' | sed "s/^$$\$/own session/"
