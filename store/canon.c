@@ -9,6 +9,7 @@
 #include "lib/fd.h"
 #include "lib/mem.h"
 #include "lib/tab.h"
+#include "store/kernel.h"
 #include "store/limits.h"
 #include "store/nar.h"
 
@@ -87,6 +88,16 @@ static int drop_xattrs(struct canon_walk *w, int dirfd, const char *name)
 	return 0;
 }
 
+/* One call where the kernel has it; the C library makes it of five. */
+static int set_mode(int dirfd, const char *name, mode_t mode)
+{
+	if (syscall(SYS_fchmodat2, dirfd, name, mode, AT_SYMLINK_NOFOLLOW) == 0)
+		return 0;
+	if (errno != ENOSYS && errno != EPERM) /* EPERM: a filter that does not know it */
+		return -1;
+	return fchmodat(dirfd, name, mode, AT_SYMLINK_NOFOLLOW);
+}
+
 /* Mode, owner and times of one node, as far as they differ. */
 static int fix_metadata(struct canon_walk *w, int dirfd, const char *name, const struct stat *st)
 {
@@ -100,7 +111,7 @@ static int fix_metadata(struct canon_walk *w, int dirfd, const char *name, const
 	if (r < 0)
 		return r;
 	if (!S_ISLNK(st->st_mode) && (st->st_mode & 07777) != mode &&
-	    fchmodat(dirfd, name, mode, AT_SYMLINK_NOFOLLOW) < 0)
+	    set_mode(dirfd, name, mode) < 0)
 		return err_sys(w->e, "%s: set the mode", w->path.buf);
 	if (owner && fchownat(dirfd, name, c->uid, c->gid, AT_SYMLINK_NOFOLLOW) < 0)
 		return err_sys(w->e, "%s: set the owner", w->path.buf);
