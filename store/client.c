@@ -310,6 +310,7 @@ static int begin(struct store_conn *c, enum proto_op op, struct err *e)
 	if (c->s.err)
 		return broken(c, e);
 	bool builds = op == OP_BUILD_PATHS || op == OP_VERIFY;
+	builds |= op == OP_FIND_ROOTS && c->opts.busy;
 	int r = builds ? send_options(c, e) : 0;
 	if (!r)
 		stream_put_u64(&c->s, op);
@@ -387,11 +388,12 @@ static int send_options(struct store_conn *c, struct err *e)
 	stream_put_u64(s, 0); /* log type */
 	stream_put_u64(s, 1); /* trace lines */
 	stream_put_u64(s, !o->no_substitutes);
-	stream_put_u64(s, 4 + (o->timeout ? 1 : 0) + (o->max_silent ? 1 : 0) +
+	stream_put_u64(s, 5 + (o->timeout ? 1 : 0) + (o->max_silent ? 1 : 0) +
 				  (o->substitute_urls ? 1 : 0));
 	put_pair_u64(c, "build-max-jobs", jobs);
 	put_pair_u64(c, "build-cores", cores);
 	put_pair_u64(c, PROTO_PAIR_PLAN, 1);
+	put_pair_u64(c, PROTO_PAIR_BUSY, o->busy);
 	stream_put_cstr(s, "multiplexed-build-output");
 	stream_put_cstr(s, "true");
 	if (o->timeout)

@@ -221,7 +221,7 @@ static const struct cmd cmd_add = {
 struct gc_ctx {
 	struct store_opts store;
 	const char *max_freed, *free;
-	bool dry_run, dead, live, roots, physical;
+	bool dry_run, dead, live, roots, busy, physical;
 };
 
 /* What was collected: paths on standard output, the sum on standard error. */
@@ -309,11 +309,11 @@ static int check_gc(const struct gc_ctx *x, uint64_t *ret_max, struct err *e)
 {
 	uint64_t size;
 
-	if (x->dry_run + x->dead + x->live + x->roots > 1)
+	if (x->dry_run + x->dead + x->live + x->roots + x->busy > 1)
 		return cmd_usage(e, "only one of --dry-run and --list-… can be given");
 	if (x->max_freed && x->free)
 		return cmd_usage(e, "--max-freed and --free do not go together");
-	if ((x->dry_run || x->dead || x->live || x->roots) && (x->max_freed || x->free))
+	if ((x->dry_run || x->dead || x->live || x->roots || x->busy) && (x->max_freed || x->free))
 		return cmd_usage(e, "nothing is freed with --dry-run and --list-…");
 	if (x->max_freed && text_size(slice_of(x->max_freed), ret_max) < 0)
 		return cmd_usage(e, "'%s' is no size [like 500M]", x->max_freed);
@@ -341,6 +341,22 @@ static int collect(struct store_conn *c, const struct gc_ctx *x, uint64_t max, s
 	return report_gc(c, x, &paths, bytes, x->dry_run ? "would be freed" : "freed", e);
 }
 
+/* What processes use: each item once. */
+static int print_busy(struct store_conn *c, const struct gc_ctx *x, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	auto_vec struct vec pairs = VEC_INIT, items = VEC_INIT;
+	int r = store_roots(c, &a, &pairs, e);
+
+	for (size_t i = 1; r == 0 && i < pairs.n; i += 2)
+		vec_add(&items, pairs.v[i]);
+	vec_sort_str(&items);
+	vec_uniq_str(&items);
+	if (r == 0 && items.err)
+		r = err_num(e, items.err, "gc");
+	return r == 0 ? print_paths(c, x, &items, e) : r;
+}
+
 static int run_gc(struct cmd_env *env, struct err *e)
 {
 	struct gc_ctx *x = env->ctx;
@@ -348,10 +364,13 @@ static int run_gc(struct cmd_env *env, struct err *e)
 	uint64_t max = UINT64_MAX;
 	int r = check_gc(x, &max, e);
 
+	x->store.busy = x->busy;
 	if (r == 0)
 		r = store_open(&x->store, &c, e);
 	if (r == 0)
-		r = x->roots ? print_roots(c, false, e) : collect(c, x, max, e);
+		r = x->busy    ? print_busy(c, x, e)
+		    : x->roots ? print_roots(c, false, e)
+			       : collect(c, x, max, e);
 	store_close(c);
 	return r;
 }
@@ -362,6 +381,8 @@ static const struct cmd_opt gc_options[] = {
 	  "only say what would go" },
 	{ "free", 'F', CMD_STR, offsetof(struct gc_ctx, free), "SIZE",
 	  "delete until about this much is free on the disk" },
+	{ "list-busy", 0, CMD_FLAG, offsetof(struct gc_ctx, busy), NULL,
+	  "print what running processes use" },
 	{ "list-dead", 0, CMD_FLAG, offsetof(struct gc_ctx, dead), NULL,
 	  "print what would go, without a sum" },
 	{ "list-live", 0, CMD_FLAG, offsetof(struct gc_ctx, live), NULL, "print what stays" },

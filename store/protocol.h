@@ -85,6 +85,8 @@ enum proto_result {
 
 /* Pair of SetOptions by which our client asks for "@ cairn-plan" lines. */
 #define PROTO_PAIR_PLAN "cairn-plan"
+/* Another, of clients that are trusted: FindRoots tells what processes use instead of the links. */
+#define PROTO_PAIR_BUSY "cairn-busy"
 
 #define PROTO_LIMIT_PATH    4096u
 #define PROTO_LIMIT_STRING  (1u << 20)

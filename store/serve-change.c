@@ -90,12 +90,30 @@ static int op_add_indirect_root(struct req *q)
 	return r;
 }
 
+static bool is_item(void *arg, struct slice path)
+{
+	auto_str struct str text = STR_INIT;
+	struct local *l = arg;
+	bool valid = false;
+	str_adds(&text, path);
+	return !str_err(&text) && local_is_valid(l, text.buf, &valid, NULL) == 0 && valid;
+}
+
+/* Whose processes use what is not everybody's to know. */
+static int find_busy(struct req *q, struct vec *ret)
+{
+	if (!q->s->trusted)
+		return err_set(&q->e, -EPERM,
+			       "you are not privileged to see what processes of others use");
+	return roots_runtime(q->s->l, &q->a, is_item, q->s->l, ret, &q->e);
+}
+
 static int op_find_roots(struct req *q)
 {
 	auto_vec struct vec v = VEC_INIT;
 	int r = request_ready(q);
 	if (!r)
-		r = roots_find(q->s->l, false, &q->a, &v, &q->e);
+		r = q->s->busy ? find_busy(q, &v) : roots_find(q->s->l, false, &q->a, &v, &q->e);
 	wr_u64(&q->reply, v.n);
 	for (size_t i = 0; i < v.n; i++) {
 		const struct root *root = v.v[i];

@@ -96,6 +96,8 @@ static int set_pair(struct req *q, const char *name, const char *value)
 		s->multiplexed = strcmp(value, "true") == 0;
 	if (s->dialect == DIALECT_GUIX && strcmp(name, PROTO_PAIR_PLAN) == 0)
 		s->plan = strcmp(value, "1") == 0;
+	if (s->dialect == DIALECT_GUIX && strcmp(name, PROTO_PAIR_BUSY) == 0)
+		s->busy = strcmp(value, "1") == 0;
 	return set_substitutes(q, name, value); /* the rest concerns what we do not have */
 }
 

@@ -40,7 +40,7 @@ struct session {
 	gid_t client_gid;
 	bool trusted;
 	/* settings, per connection */
-	bool keep_failed, keep_going, trace, multiplexed, plan;
+	bool keep_failed, keep_going, trace, multiplexed, plan, busy;
 	uint64_t verbosity, build_verbosity;
 	uint64_t max_jobs, cores, timeout, max_silent; /* 0: default, all, none, none */
 	uint64_t rounds;

@@ -174,6 +174,7 @@ struct store_opts {
 	bool raw;		      /* builder output as it is, in place of progress */
 	uint64_t timeout, max_silent; /* seconds; 0: none */
 	bool fallback, no_substitutes;
+	bool busy;		     /* store_roots tells what processes use, not the links */
 	const char *substitute_urls; /* NULL: those of the daemon */
 };
 #define STORE_OPTIONS_BASIC(type, f)                                                               \

@@ -225,6 +225,13 @@ if root_user:
     ok("WP-14 nor are credentials that are sent", e and "not allowed" in e, e)
     x.close()
 
+if root_user:
+    with somebody():
+        x = d.conn()
+    e = x.ask(options(more=[("cairn-busy", "1")])) or x.ask(u64(14))
+    ok("what processes use is not told to everybody", e and "not privileged" in e, e)
+    x.close()
+
 # ---- a flood of requests, unread answers ----
 c, pid = connect()
 c.c.setblocking(False)

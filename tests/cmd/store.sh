@@ -114,6 +114,14 @@ is "what does not" "$(s gc --list-dead | sort)" "$(sort dead)"
 is "and the roots" "$(s gc --list-roots)" "$(s roots)"
 s gc --list-live --list-dead >out
 is "not both at once" $? 2
+mkfifo ends
+USED=$src CALLED=$src$src TOO=/gnu/store/11111111111111111111111111111111-none sh -c 'read x <ends' &
+user=$!
+check "what a process uses" retry sh -c '[ "$("$1" store gc --list-busy --root "$2")" = "$3" ]' - "$CAIRN" "$root" "$src"
+is "it is no link" "$(s gc --list-roots)" "$(s roots)"
+echo >ends
+wait $user
+is "and nothing when it is gone" "$(s gc --list-busy)" ""
 s gc --free 1 >out
 is "enough is free: nothing goes" "$(cat out; ls "$root$hello")" "$root$hello"
 s gc --max-freed 0 >out
