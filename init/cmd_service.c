@@ -390,9 +390,13 @@ static int check_program(const char *path, struct err *e)
 	int r = proc_output(&spec, &out, 1 << 16, e);
 	if (r < 0)
 		return r;
-	return slice_starts(str_slice(&out), "cairn-init ")
-		       ? 0
-		       : err_set(e, -ERR_INVALID, "%s is no cairn-init", path);
+	if (!slice_starts(str_slice(&out), "cairn-init "))
+		return err_set(e, -ERR_INVALID, "%s is no cairn-init", path);
+	/* An earlier one would begin as at boot, beside what runs. */
+	if (!strstr(out.buf, "\nadopts 1\n"))
+		return err_set(e, -ERR_UNSUPPORTED,
+			       "%s cannot take over what runs [it will at the next boot]", path);
+	return 0;
 }
 
 static int run_reexec(struct cmd_env *env, struct err *e)

@@ -60,7 +60,7 @@ static void parse_options(int argc, char **argv, struct options *o)
 			if (text_u64(slice_of(argv[++i]), INHERIT_MAX, &fd) == 0)
 				o->adopt = (int)fd;
 		} else if (strcmp(argv[i], "--version") == 0) {
-			say("cairn-init " CAIRN_VERSION "\n");
+			say("cairn-init " CAIRN_VERSION "\nadopts 1\n"); /* a life before */
 			_exit(0);
 		} else if (strcmp(argv[i], "--help") == 0) {
 			say(USAGE);

@@ -73,6 +73,27 @@ int live_load(struct arena *a, const char *file, bool dry, struct vec *ret, stru
 	return rc < 0 ? err_wrap(e, rc, "while %s services", dry ? "planning" : "switching") : 0;
 }
 
+bool live_is_other_init(const char *program)
+{
+	struct stat now, next;
+
+	return stat("/proc/1/exe", &now) == 0 && stat(program, &next) == 0 &&
+	       S_ISREG(next.st_mode) && next.st_size > 0 && (next.st_mode & 0111) &&
+	       (now.st_dev != next.st_dev || now.st_ino != next.st_ino);
+}
+
+int live_renew(const char *program, struct err *e)
+{
+	const char *argv[] = { "cairn", "service", "re-exec", program, NULL };
+	struct proc_spec spec = PROC_SPEC_INIT;
+
+	spec.argv = argv;
+	spec.path = "/proc/self/exe";
+	spec.in = -2;
+	int rc = proc_run(&spec, e);
+	return rc < 0 ? err_wrap(e, rc, "while renewing PID 1") : 0;
+}
+
 int live_compare(struct arena *a, const char *program, const char *old, const char *new,
 		 struct vec *ret, struct err *e)
 {

@@ -27,6 +27,10 @@ bool live_is_running(void);
 /* Have PID 1 load the set in file, and wait until services have settled; dry: only ask.
  * -ERR_INVALID: it cannot read the set. */
 int live_load(struct arena *a, const char *file, bool dry, struct vec *ret, struct err *e);
+/* Is the program another one than PID 1 executes, and can it be executed? */
+bool live_is_other_init(const char *program);
+/* Have PID 1 execute it, and go on with all services as they are. */
+int live_renew(const char *program, struct err *e);
 /* What loading new does where old (NULL: nothing) is loaded and everything is up, as a cairn
  * program (NULL: this one) says. -ERR_INVALID: it cannot read a set. */
 int live_compare(struct arena *a, const char *program, const char *old, const char *new,

@@ -73,15 +73,21 @@ int switcher_activate(struct switcher *s, const char *system, bool services, str
 		      struct err *e)
 {
 	char *set = arena_fmt(&s->arena, "%s/services/set", system);
-	struct err first = ERR_INIT;
+	char *init = arena_fmt(&s->arena, "%s/init", system);
+	struct err first = ERR_INIT, ignored = ERR_INIT;
 	int rc = sys_activate(&s->root, system, &first);
 	int live = 0;
 
-	if (!set)
+	if (!set || !init)
 		return err_set(e, -ENOMEM, "out of memory");
 	/* A failed step of activation does not keep services from being what the generation says.
 	 */
-	if (services && sys_root_is_machine(&s->root) && live_is_running())
+	services = services && sys_root_is_machine(&s->root) && live_is_running();
+	/* First, as it may have to read what only it can. One that cannot take over waits for the
+	 * next boot, and the one that runs goes on. */
+	if (services && live_is_other_init(init))
+		(void)live_renew(init, &ignored);
+	if (services)
 		live = live_load(&s->arena, set, false, ret, rc < 0 ? NULL : &first);
 	if (rc == 0)
 		rc = live;

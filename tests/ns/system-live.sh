@@ -89,6 +89,27 @@ check "back" machine switch-generation 2
 check "the plan is PID 1's again" says 'keep 2 as they are$'
 check "nothing was restarted" [ "$(pid same)" = "$same" ]
 
+# A generation with another init: PID 1 becomes that one, and the services of it are loaded by it.
+system 4 <<'X'
+[service same]
+exec = /bin/sleep 2001
+[service fourth]
+exec = /bin/sleep 2004
+X
+rm "$g/init"
+cp "$OBJ/init/cairn-init" "$g/init"
+check "a generation with another init" machine switch-generation 4
+check "is the one of PID 1" [ "$(readlink "/proc/${inner% }/exe")" = "$g/init" ]
+check "that has taken over" grep -q 'init: goes on' "$TMP/console"
+check "its services run" is_state fourth up
+check "nothing else was restarted" [ "$(pid same)" = "$same" ]
+printf '#!/bin/sh\necho cairn-init 0.0.1\n' >"$R$two/init"
+chmod +x "$R$two/init"
+check "back to one that cannot take over" machine switch-generation 2
+check "PID 1 stays what it is" [ "$(readlink "/proc/${inner% }/exe")" = "$g/init" ]
+check "the services are switched all the same" [ -z "$(state fourth)" ]
+check "and nothing was restarted" [ "$(pid same)" = "$same" ]
+
 # PID 1 does not answer: what only concerns the next boot works all the same.
 mv "$R/run/cairn/init.sock" "$R/run/cairn/init.sock.away"
 python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$R/run/cairn/init.sock"
