@@ -82,18 +82,18 @@ ctl stop --no-wait stops
 check "one is stopping" retry is_state stops stopping
 retry test -s "$R/test/term"
 INNER=$(pgrep -P "$INIT")
-(ctl start starting; echo $? >"$TMP/started") & waiter=$!
-# How it stands, without what moves by itself.
-picture() { ctl list --json | sed 's/"since_ms":[0-9]*,//g' | sed 's/"restarts":[0-9]*//' ; }
-lives() { grep -c 'init: goes on' "$TMP/console"; }
-picture >"$TMP/before"
 # A client that left is a descriptor less one turn later: the least of some looks is how many there are.
 fds=9999
 for look in 1 2 3 4 5 6 7 8 9 10; do
 	now=$(ls "$R/proc/1/fd" | wc -l)
 	[ "$now" -ge $fds ] || fds=$now
 done
-few_fds() { [ "$(ls "$R/proc/1/fd" | wc -l)" -le "$fds" ]; }
+(ctl start starting; echo $? >"$TMP/started") & waiter=$!
+# How it stands, without what moves by itself.
+picture() { ctl list --json | sed 's/"since_ms":[0-9]*,//g' | sed 's/"restarts":[0-9]*//' ; }
+lives() { grep -c 'init: goes on' "$TMP/console"; }
+picture >"$TMP/before"
+few_fds() { [ "$(ls "$R/proc/1/fd" | wc -l)" -le $((fds + 1)) ]; } # and the client that waits
 
 same() {
 	retry ctl list >/dev/null
