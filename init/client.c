@@ -254,6 +254,16 @@ int init_client_reexec(const char *path, struct err *e)
 	return ask(&(struct request){ .op = CTL_REEXEC, .flags = CTL_WAIT, .name = path }, e);
 }
 
+int init_client_custom(const char *name, const char *action, struct err *e)
+{
+	auto_str struct str both = STR_INIT;
+
+	str_addf(&both, "%s %s", name, action);
+	if (str_err(&both))
+		return err_num(e, str_err(&both), "request");
+	return ask(&(struct request){ .op = CTL_ACTION, .name = both.buf }, e);
+}
+
 int init_client_run(const char *section, bool to_end, const int stdio[3], struct err *e)
 {
 	return ask(&(struct request){ .op = CTL_RUN,

@@ -656,6 +656,20 @@ static const struct cmd cmd_stop = {
 	.run = run_stop,
 };
 
+static int run_custom(struct cmd_env *env, struct err *e)
+{
+	return init_client_custom(env->args[0], env->args[1], e);
+}
+
+static const struct cmd cmd_action = {
+	.name = "action",
+	.synopsis = "SERVICE ACTION",
+	.summary = "run an action that a service has besides start and stop",
+	.min_args = 2,
+	.max_args = 2,
+	.run = run_custom,
+};
+
 static const struct cmd cmd_trigger = {
 	.name = "trigger",
 	.synopsis = "SERVICE...",
@@ -668,24 +682,11 @@ static const struct cmd cmd_trigger = {
 };
 
 static const struct cmd *const service_subs[] = {
-	&cmd_check,
-	&cmd_compare,
-	&service_cmd_disable,
-	&service_cmd_enable,
-	&cmd_list,
-	&cmd_load,
-	&cmd_log,
-	&service_cmd_mask,
-	&cmd_reexec,
-	&cmd_reload,
-	&cmd_restart,
-	&service_cmd_run,
-	&cmd_start,
-	&cmd_status,
-	&cmd_stop,
-	&cmd_trigger,
-	&service_cmd_unmask,
-	NULL,
+	&cmd_action,	     &cmd_check,	  &cmd_compare, &service_cmd_disable,
+	&service_cmd_enable, &cmd_list,		  &cmd_load,	&cmd_log,
+	&service_cmd_mask,   &cmd_reexec,	  &cmd_reload,	&cmd_restart,
+	&service_cmd_run,    &cmd_start,	  &cmd_status,	&cmd_stop,
+	&cmd_trigger,	     &service_cmd_unmask, NULL,
 };
 
 const struct cmd init_cmd_service = {

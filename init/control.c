@@ -16,6 +16,7 @@
 #include "init/world.h"
 #include "lib/fd.h"
 #include "lib/log.h"
+#include "lib/proc.h"
 #include "lib/size.h"
 #include "lib/wire.h"
 
@@ -348,6 +349,24 @@ static void do_instance(struct client *c, struct slice name)
 	do_add(c, (struct slice){ section, (size_t)n }, false, NULL);
 }
 
+static void do_action(struct client *c, struct slice name)
+{
+	struct slice service;
+
+	slice_cut(&name, ' ', &service);
+	struct svc *s = svc_mgr_find(&world.mgr, service);
+	int r = !s ? -ERR_NOTFOUND : svc_action(&world.mgr, s, name);
+	if (r < 0) {
+		end(c, r,
+		    r == -ERR_NOTFOUND ? "no such service"
+		    : r == -ENOENT     ? "it has no such action"
+				       : refusal(r));
+		return;
+	}
+	snprintf(c->name, sizeof(c->name), "%s", s->name);
+	c->waiting = true;
+}
+
 static void do_override(struct client *c)
 {
 	char path[LIMIT_PATH];
@@ -453,6 +472,9 @@ static void dispatch(struct client *c, uint64_t flags, struct slice name, const 
 		break;
 	case CTL_RUN:
 		do_add(c, name, flags & CTL_WAIT, fds);
+		break;
+	case CTL_ACTION:
+		do_action(c, name);
 		break;
 	case CTL_OVERRIDE:
 		do_override(c);
@@ -704,6 +726,16 @@ static bool has_ended(const struct svc *s)
 	return s->state == SVC_DONE || s->state == SVC_FAILED || (s->state == SVC_DOWN && !s->goal);
 }
 
+static void answer_action(struct client *c, const struct svc *s)
+{
+	char text[64];
+
+	if (s->aux >= 0)
+		return;
+	proc_status_text(s->aux_status, text);
+	end(c, s->aux_status ? -ECANCELED : 0, s->aux_status ? text : "");
+}
+
 static void answer(struct client *c)
 {
 	struct svc *s;
@@ -731,6 +763,8 @@ static void answer(struct client *c)
 		end(c, -ERR_NOTFOUND, "the service was removed");
 	} else if (c->op != CTL_STOP && world.shutdown) {
 		end(c, -ESHUTDOWN, "the machine is shutting down");
+	} else if (c->op == CTL_ACTION) {
+		answer_action(c, s);
 	} else if (c->op == CTL_RUN) {
 		if (has_ended(s))
 			end(c, 0, "");

@@ -321,25 +321,26 @@ static int parse_oom(struct conf_ctx *c, struct slice v, void *place)
 	return signed_in(c, v, -1000, 1000, place);
 }
 
+static int number_in(struct conf_ctx *c, struct slice v, uint64_t min, uint64_t max, void *place)
+{
+	if (text_u64(v, max, place) < 0 || *(uint64_t *)place < min)
+		return conf_error(c, "%s: must be %u to %u", c->key, (unsigned)min, (unsigned)max);
+	return 0;
+}
+
 static int parse_weight(struct conf_ctx *c, struct slice v, void *place)
 {
-	if (text_u64(v, 10000, place) < 0 || *(uint64_t *)place == 0)
-		return conf_error(c, "%s: must be 1 to 10000", c->key);
-	return 0;
+	return number_in(c, v, 1, 10000, place);
 }
 
 static int parse_connections(struct conf_ctx *c, struct slice v, void *place)
 {
-	if (text_u64(v, LIMIT_CONNECTIONS, place) < 0 || *(uint64_t *)place == 0)
-		return conf_error(c, "%s: must be 1 to %d", c->key, LIMIT_CONNECTIONS);
-	return 0;
+	return number_in(c, v, 1, LIMIT_CONNECTIONS, place);
 }
 
 static int parse_keep(struct conf_ctx *c, struct slice v, void *place)
 {
-	if (text_u64(v, 99, place) < 0)
-		return conf_error(c, "%s: must be 0 to 99", c->key);
-	return 0;
+	return number_in(c, v, 0, 99, place);
 }
 
 static int limit_value(struct slice v, uint64_t *ret)
@@ -349,6 +350,32 @@ static int limit_value(struct slice v, uint64_t *ret)
 		return 0;
 	}
 	return text_size(v, ret);
+}
+
+static int parse_action(struct conf_ctx *c, struct slice v, void *place)
+{
+	struct svc_def *d = c->object;
+	const char *const *words = NULL;
+	size_t n = d->nactions;
+	int r = conf_parse_words(c, v, &words);
+
+	(void)place; /* the array beside it */
+	if (r < 0)
+		return r;
+	if (!words[0] || !words[1] || words[1][0] != '/' || n == LIMIT_SVC_ACTIONS)
+		return conf_error(c,
+				  "action: expected NAME and the absolute path of a program, at "
+				  "most %d times",
+				  LIMIT_SVC_ACTIONS);
+	const char *const **all = arena_array(c->arena, n + 1, sizeof(*all));
+	if (!all)
+		return conf_error(c, "out of memory");
+	if (n)
+		memcpy(all, d->actions, n * sizeof(*all));
+	all[n] = words;
+	d->actions = all;
+	d->nactions = n + 1;
+	return 0;
 }
 
 static int parse_calendar(struct conf_ctx *c, struct slice v, void *place)
@@ -489,6 +516,7 @@ static int parse_listen(struct conf_ctx *c, struct slice v, void *place)
 
 const struct conf_key svc_keys[] = {
 	KEY("accept", conf_parse_bool, AT(accept), "no", "a process a connection", false),
+	KEY("action", parse_action, 0, NULL, "a command by name", true),
 	KEY("activate", conf_parse_bool, AT(activate), "no", "start at the first connection",
 	    false),
 	KEY("after", parse_list, AT(after), NULL, "start after these", true),

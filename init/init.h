@@ -74,6 +74,8 @@ int init_client_load(const char *set_path, bool dry_run, bool wait, init_change_
 		     struct err *e);
 /* PID 1 executes path, NULL: its own binary, and goes on; returns when it does. */
 int init_client_reexec(const char *path, struct err *e);
+/* Run a custom action of a service; -ECANCELED when it failed. */
+int init_client_custom(const char *name, const char *action, struct err *e);
 /* Add the service of one section "[service NAME]\n…" to those that run. to_end: return when it has
  * ended, else when it is up or has failed (-ECANCELED). stdio: its descriptors 0, 1, 2; NULL: as it
  * says itself. */

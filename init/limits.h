@@ -9,6 +9,7 @@
 #define LIMIT_SVC_LIST	   256 /* names in one dependency list, words in one command */
 #define LIMIT_SVC_LISTEN   8
 #define LIMIT_SVC_CALENDAR 16
+#define LIMIT_SVC_ACTIONS  16
 #define LIMIT_SVC_RLIMITS  16
 #define LIMIT_SVC_GROUPS   64
 #define LIMIT_SVC_NOTIFYFD 63

@@ -26,6 +26,7 @@ enum ctl_op {
 	CTL_RUN,     /* name: text of one section, a service to add; CTL_WAIT: until it ended. Three
 			descriptors may come along: its 0, 1, 2 */
 	CTL_OVERRIDE, /* read the overrides again; a text, the path of their file, then end */
+	CTL_ACTION,   /* name: service, blank, action; waits for its end */
 	CTL_OP_MAX
 };
 

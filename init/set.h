@@ -111,6 +111,8 @@ struct svc_def {
 	enum svc_type type;
 	const char *description;
 	const char *const *exec, *const *stop_exec, *const *reload_exec; /* NULL: none */
+	const char *const **actions; /* each: name, program, arguments, NULL */
+	size_t nactions;
 	uint64_t reload_signal, stop_signal;
 	bool enabled, critical, remain, later, scope_main, activate;
 	bool accept; /* a process for each connection */

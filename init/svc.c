@@ -304,6 +304,26 @@ int svc_reload(struct svc_mgr *m, struct svc *s)
 	return m->ops->run_aux(s, s->def->reload_exec);
 }
 
+int svc_action(struct svc_mgr *m, struct svc *s, struct slice action)
+{
+	const char *const *argv = NULL;
+	int r = svc_refused(m);
+
+	for (size_t i = 0; i < s->def->nactions; i++)
+		if (slice_is(action, s->def->actions[i][0]))
+			argv = s->def->actions[i] + 1;
+	if (r == 0 && !argv)
+		r = -ENOENT;
+	if (r == 0 && s->state != SVC_UP)
+		r = -ENODATA;
+	if (r == 0 && s->aux >= 0)
+		r = -EALREADY;
+	if (r < 0)
+		return r;
+	s->aux_is_stop = false;
+	return m->ops->run_aux(s, argv);
+}
+
 void svc_overridden(struct svc_mgr *m)
 {
 	for (size_t i = 0; i < m->set->n; i++)
@@ -901,7 +921,7 @@ static void after_command(struct svc_mgr *m, struct svc *s)
 
 void svc_aux_exited(struct svc_mgr *m, struct svc *s, int status)
 {
-	(void)status; /* a failed stop command changes nothing: the signal follows */
+	s->aux_status = status; /* of a stop command it changes nothing: the signal follows */
 	if (s->state == SVC_KILLING && !has_processes(m, s)) {
 		finish(m, s);
 	} else if (s->state == SVC_STOPPING && !s->aux_is_stop) {

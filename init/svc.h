@@ -76,6 +76,7 @@ struct svc {
 	pid_t pid, aux; /* -1: none */
 	int pidfd, auxfd;
 	uint16_t nconns; /* processes of connections; of accept = yes */
+	int aux_status;
 	int last_status; /* wait status of the last main program */
 	uint64_t since;	 /* of the state; CLOCK_BOOTTIME ns */
 	uint64_t started;
@@ -150,7 +151,10 @@ int svc_restart(struct svc_mgr *m, struct svc *s);
 int svc_reload(struct svc_mgr *m, struct svc *s);  /* -ENODATA: no process */
 int svc_trigger(struct svc_mgr *m, struct svc *s); /* run a timed one now; -ENODATA: is not timed
 						    * or not up, -EALREADY: runs */
-void svc_overridden(struct svc_mgr *m);		   /* masks may have changed */
+/* Run one of its actions; its wait status is in aux_status when aux is -1 again. -ENOENT: there is
+ * no such, -ENODATA: not up, -EALREADY: a command of it runs. */
+int svc_action(struct svc_mgr *m, struct svc *s, struct slice action);
+void svc_overridden(struct svc_mgr *m); /* masks may have changed */
 void svc_shutdown(struct svc_mgr *m);
 
 /* What a load of next would do to the services as they are; out has set->n then next->n places. */

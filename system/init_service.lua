@@ -58,6 +58,7 @@ local ROWS = {
 	{ "exec", words(), "words" },
 	{ "stop_exec", words(), "words" },
 	{ "reload_exec", words(), "words" },
+	{ "action", schema.list(schema.template {}, { optional = true, max = 16 }), "repeat" },
 	{ "reload_signal", text(), "text" },
 	{ "enabled", flag(), "bool" },
 	{ "critical", flag(), "bool" },

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-3.0-or-later
-# What a service says beyond READY=1: signs of life, more time, a barrier.
+# What a service says beyond READY=1: signs of life, more time, a barrier; and what it can be asked to do.
 . "$SRC/tests/ns/init.inc"
 make_root
 
@@ -45,6 +45,11 @@ exec = /usr/bin/python3 /test/notify.py slow
 start-timeout = 3s
 restart = never
 
+[service acts]
+exec = /bin/sleep 1000
+action = note /bin/sh -c "sleep 0.1; echo as $SERVICE_NAME >/test/acted"
+action = fail /bin/sh -c "exit 4"
+
 [service barrier]
 type = notify
 exec = /usr/bin/python3 /test/notify.py barrier
@@ -60,6 +65,12 @@ check "it comes up" retry is_state slow up
 alive_long() { [ "$(field alive since_ms)" -gt 6000 ]; }
 check "who gives signs of life stays" retry alive_long
 check "up" is_state alive up
+check "an action" ctl action acts note
+check "did it" grep -qx 'as acts' "$R/test/acted"
+check "one that fails" sh -c '! "$CAIRN" service action acts fail 2>"$TMP/e"'
+check "says how" grep -q 'exit code 4' "$TMP/e"
+check "one that is not there" sh -c '! "$CAIRN" service action acts dance 2>"$TMP/e"'
+check "is said so" grep -q 'no such action' "$TMP/e"
 touch "$R/test/hang"
 check "who stops doing so is ended" retry is_state alive failed
 check "for that" [ "$(field alive why)" = "gave no sign of life" ]

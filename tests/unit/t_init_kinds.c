@@ -249,6 +249,29 @@ TEST(signs_of_life)
 	svc_mgr_done(&m);
 }
 
+TEST(actions)
+{
+	begin("[service a]\nexec = /x\naction = backup /b all\naction = purge /p\n[service "
+	      "b]\nexec = /x\n");
+	struct svc *a = get("a");
+
+	events[0] = '\0';
+	CHECK_INT(svc_action(&m, a, SLICE("back")), -ENOENT);
+	CHECK_INT(svc_action(&m, get("b"), SLICE("backup")), -ENOENT);
+	CHECK_INT(svc_action(&m, a, SLICE("backup")), 0);
+	EVENTS("!a");
+	CHECK_INT(svc_action(&m, a, SLICE("purge")), -EALREADY);
+	a->aux = -1;
+	svc_aux_exited(&m, a, EXIT(3));
+	svc_settle(&m);
+	CHECK_INT(a->aux_status, EXIT(3));
+	STATE("a", "up");
+	svc_stop(&m, a);
+	svc_settle(&m);
+	CHECK_INT(svc_action(&m, a, SLICE("purge")), -ENODATA);
+	svc_mgr_done(&m);
+}
+
 /* ---- Timed services */
 
 TEST(timed)
@@ -357,7 +380,7 @@ TEST(timed_and_the_clock_is_set)
 	svc_mgr_done(&m);
 }
 
-TEST_MAIN(asks_for_time, signs_of_life, accepts, masked, bound_to_another, milestone,
+TEST_MAIN(actions, asks_for_time, signs_of_life, accepts, masked, bound_to_another, milestone,
 	  smooth_recovery, smooth_recovery_times_out, smooth_recovery_is_stopped,
 	  not_smooth_at_its_own_end, timed, timed_and_stopped_while_it_runs, timed_tries_again,
 	  timed_and_the_clock_is_set)

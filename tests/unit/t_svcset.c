@@ -64,6 +64,8 @@ TEST(keys)
 		{ "after = b", "requires = b" },
 		{ "before = a2", "before = a" },
 		{ "binds =", "binds = b" },
+		{ "action = x /y z", "action = x y" },
+		{ "action = x /y", "action = x" },
 		{ "condition = not-directory:/x", "condition = not-not-directory:/x" },
 		{ "condition = executable:/x not-file:/y", "condition = executable:x" },
 		{ "condition = virtual:container", "condition = virtual:moon" },
