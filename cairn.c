@@ -20,6 +20,7 @@ static const struct cmd *const builder_commands[] = {
 	&image_cmd_builder_image_qcow2,
 	&image_cmd_builder_image_raw,
 	&image_cmd_builder_image_tarball,
+	&sys_cmd_builder_seccomp,
 	&sys_cmd_builder_tree,
 	NULL,
 };

@@ -50,6 +50,7 @@ return service.service_type {
 					start_timeout = "5min",
 					activate = s.activate, delegate = true, stop_scope = "main",
 					requires = { "base" },
+					sandbox = "none", -- it makes mounts, namespaces and control groups for builds
 				},
 			},
 		}

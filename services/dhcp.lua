@@ -80,6 +80,7 @@ return service.service_type {
 						script("dhcp-event", SCRIPT) },
 					requires = { "activation" }, wants = { "loopback", "file-systems" }, after = { "syslogd" },
 					restart = "on-failure", restart_limit = 0,
+					capabilities = { "default", "net_admin" }, seccomp = "service-packet",
 				},
 			},
 		}

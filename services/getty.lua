@@ -40,6 +40,7 @@ return service.service_type {
 					requires = { "activation" }, wants = { "base" },
 					restart_limit = 0, restart_delay_max = "5s", stop_signal = "HUP", -- a shell ignores TERM
 					output = "console", on_change = "later",
+					sandbox = "none", -- users' sessions are its children
 				},
 			},
 		}

@@ -79,6 +79,7 @@ return service.service_type {
 				name = "install-answers", type = "oneshot", description = "installation without questions",
 				exec = { script("install-answers", UNATTENDED) }, output = "console",
 				requires = { "base" }, after = { "cairn-daemon" }, start_timeout = "60min",
+				sandbox = "none", -- it partitions and mounts disks
 			},
 		}
 		for _, terminal in ipairs(s.terminals) do
@@ -88,7 +89,7 @@ return service.service_type {
 				condition = { "exists:/dev/" .. terminal }, terminal = "/dev/" .. terminal,
 				requires = { "base" }, after = { "cairn-daemon", "install-answers" },
 				restart_limit = 0, restart_delay_max = "5s", stop_signal = "HUP",
-				on_change = "later",
+				on_change = "later", sandbox = "none",
 			}
 		end
 		return {

@@ -18,6 +18,7 @@ return service.service_type {
 					name = "klogd", description = "kernel log",
 					exec = { tools.busybox .. "/bin/busybox", "klogd", "-n", "-c", tostring(s.level) },
 					requires = { "activation" }, after = { "syslogd" },
+					capabilities = { "syslog" }, private_network = true,
 				},
 			},
 		}

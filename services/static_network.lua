@@ -61,6 +61,7 @@ return service.service_type {
 					exec = { script("network-start", START), s.interface or "-", s.address, s.gateway or "-" },
 					stop_exec = { script("network-stop", STOP), s.interface or "-", s.address },
 					requires = { "activation" }, wants = { "loopback", "file-systems" },
+					capabilities = { "default", "net_admin" },
 				},
 			},
 		}

@@ -21,6 +21,7 @@ return service.service_type {
 					exec = { tools.busybox .. "/bin/busybox", "syslogd", "-n", "-O", s.file,
 						"-s", tostring(s.size), "-b", tostring(s.keep) },
 					requires = { "activation", "file-systems" },
+					capabilities = { "chown", "dac_override", "fowner" },
 				},
 			},
 		}

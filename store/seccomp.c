@@ -13,6 +13,7 @@
 
 #include "lib/fd.h"
 #include "lib/size.h"
+#include "store/store.h"
 
 #define SECCOMP_MODE_FILTER_NR 2
 #define FAMILIES_MAX	       64
@@ -325,6 +326,94 @@ static int slirp_rules(scmp_filter_ctx ctx)
 	return rule_ok(r) ? 0 : r;
 }
 
+/* What a service has no business with: the machine's mounts, modules, kernels, clocks and swap,
+ * other processes, programs in the kernel, keys, and families of sockets that few know. */
+static int service_rules(scmp_filter_ctx ctx, bool packet)
+{
+	static const char *const names[] = {
+		"_sysctl",
+		"acct",
+		"add_key",
+		"adjtimex",
+		"bpf",
+		"clock_adjtime",
+		"clock_settime",
+		"create_module",
+		"delete_module",
+		"finit_module",
+		"fsconfig",
+		"fsmount",
+		"fsopen",
+		"fspick",
+		"get_kernel_syms",
+		"init_module",
+		"ioperm",
+		"iopl",
+		"kexec_file_load",
+		"kexec_load",
+		"keyctl",
+		"lookup_dcookie",
+		"mount",
+		"mount_setattr",
+		"move_mount",
+		"move_pages",
+		"nfsservctl",
+		"open_by_handle_at",
+		"open_tree",
+		"perf_event_open",
+		"pivot_root",
+		"process_vm_readv",
+		"process_vm_writev",
+		"ptrace",
+		"query_module",
+		"quotactl",
+		"quotactl_fd",
+		"reboot",
+		"request_key",
+		"setns",
+		"settimeofday",
+		"stime",
+		"swapoff",
+		"swapon",
+		"sysfs",
+		"umount",
+		"umount2",
+		"unshare",
+		"uselib",
+		"userfaultfd",
+		"vhangup",
+		"vm86",
+		"vm86old",
+	};
+	int r = add_tables(ctx);
+	for (size_t i = 0; !r && i < ARRAY_LEN(names); i++) {
+		int nr = seccomp_syscall_resolve_name(names[i]);
+		if (nr == __NR_SCMP_ERROR)
+			continue;
+		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), nr, 0);
+		r = rule_ok(r) ? 0 : r;
+	}
+	for (int family = 0; !r && family < FAMILIES_MAX; family++) {
+		if (family == AF_UNIX || family == AF_INET || family == AF_INET6 ||
+		    family == AF_NETLINK || (packet && family == AF_PACKET))
+			continue;
+		struct scmp_arg_cmp is = SCMP_CMP(0, SCMP_CMP_EQ, (scmp_datum_t)family);
+		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 1, is);
+		r = rule_ok(r) ? 0 : r;
+	}
+	return r;
+}
+
+static int plain_service_rules(scmp_filter_ctx ctx)
+{
+	return service_rules(ctx, false);
+}
+
+static int packet_service_rules(scmp_filter_ctx ctx)
+{
+	return service_rules(ctx, true);
+}
+
 /* Compile once: *prog is kept for the next time. */
 static int make_filter(struct filter_prog *prog, uint32_t rest, int (*rules)(scmp_filter_ctx),
 		       struct filter_prog *ret, struct err *e)
@@ -362,6 +451,25 @@ int filter_slirp(struct filter_prog *ret, struct err *e)
 {
 	static struct filter_prog prog;
 	return make_filter(&prog, SCMP_ACT_ERRNO(ENOSYS), slirp_rules, ret, e);
+}
+
+int store_service_filter(const char *profile, struct str *out, struct err *e)
+{
+	static const struct {
+		const char *name;
+		int (*rules)(scmp_filter_ctx);
+	} profiles[] = { { "service", plain_service_rules },
+			 { "service-packet", packet_service_rules } };
+	struct filter_prog prog = { 0 }, filter;
+	for (size_t i = 0; i < ARRAY_LEN(profiles); i++) {
+		if (strcmp(profile, profiles[i].name) != 0)
+			continue;
+		int r = make_filter(&prog, SCMP_ACT_ALLOW, profiles[i].rules, &filter, e);
+		if (r == 0)
+			str_addn(out, filter.filter, (size_t)filter.len * 8);
+		return r < 0 ? r : str_err(out) ? err_num(e, str_err(out), "filter") : 0;
+	}
+	return err_set(e, -ERR_INVALID, "there is no profile of system calls '%s'", profile);
 }
 
 /* Calls younger than libraries know, which then refuse them or take them for those of one table:

@@ -348,6 +348,13 @@ int fetch_file(const char *const *urls, size_t nurls, const struct digest *want,
 int unpack_deb_member(int deb_fd, const char *member, int dirfd, const char *name, unsigned mode,
 		      struct err *e);
 
+/* ---- Filters of system calls (store/seccomp.c, libseccomp)
+ * --------------------------------------- */
+
+/* The compiled filter for a service, instructions as the kernel takes them. profile: "service", or
+ * "service-packet", which has raw sockets of network cards, too. */
+int store_service_filter(const char *profile, struct str *out, struct err *e);
+
 /* ---- Commands
  * ---------------------------------------------------------------------------------------- */
 

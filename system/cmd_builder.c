@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* cairn builder tree|cpio: what the derivations of a system run (system/tree.h). */
+/* cairn builder tree|cpio|seccomp: what the derivations of a system run (system/tree.h). */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "lib/fd.h"
+#include "store/store.h"
 #include "system/system.h"
 #include "system/tree.h"
 
@@ -60,6 +63,27 @@ static int run_cpio(struct cmd_env *env, struct err *e)
 	tree_done(&t);
 	return rc;
 }
+
+static int run_seccomp(struct cmd_env *env, struct err *e)
+{
+	auto_str struct str filter = STR_INIT;
+	const char *profile = getenv("profile"), *out = getenv("out");
+	int rc;
+
+	if (!profile || !out || out[0] != '/')
+		return err_set(e, -ERR_USAGE, "the variables 'profile' and 'out' are not set");
+	rc = store_service_filter(profile, &filter, e);
+	if (rc == 0)
+		rc = file_write_atomic(AT_FDCWD, out, filter.buf, filter.len, 0444, e);
+	return rc;
+}
+
+const struct cmd sys_cmd_builder_seccomp = {
+	.name = "seccomp",
+	.summary = "write the filter of system calls that $profile names as $out",
+	.run = run_seccomp,
+	.hidden = true,
+};
 
 const struct cmd sys_cmd_builder_tree = {
 	.name = "tree",

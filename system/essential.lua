@@ -257,6 +257,12 @@ function M.services(os, all)
 		requires = { "activation", "file-systems" }, wants = base,
 	}
 	gate(os, all, out)
+	-- They make the machine what it is: mounts, modules, settings, accounts.
+	for _, s in ipairs(out) do
+		if s.type ~= "group" then
+			s.sandbox = "none"
+		end
+	end
 	return out
 end
 

@@ -4,6 +4,7 @@
 -- means). A field left out is left out of the file: PID 1's defaults are not repeated here.
 
 local conf = require "system.conf"
+local tools = require "system.tools"
 
 local M = {}
 
@@ -51,6 +52,16 @@ local function choice(list)
 	return schema.enum(list, { optional = true })
 end
 
+local function capabilities()
+	return schema.list(schema.string { pattern = "^[a-z_]+$", what = "the name of a capability such as 'net_admin'" },
+		{ optional = true })
+end
+
+-- Paths of a store item are templates.
+local function paths()
+	return schema.list(schema.template { pattern = "^%-?[/\1]", what = "an absolute path" }, { optional = true })
+end
+
 -- { field, type, how it is written }; the key in the file has '-' where the field has '_'.
 local ROWS = {
 	{ "type", choice { "simple", "notify", "oneshot", "forking", "group" }, "text" },
@@ -96,7 +107,26 @@ local ROWS = {
 	{ "limit", schema.list(schema.string {}, { optional = true }), "repeat" },
 	{ "nice", number(-20, 19), "text" },
 	{ "oom_adjust", number(-1000, 1000), "text" },
+	{ "environment_file", words(), "words" },
+	{ "ioprio", schema.string { pattern = "^[a-z-]+ ?[0-7]?$", what = "'idle', 'best-effort 0…7' or 'realtime 0…7'", optional = true }, "text" },
+	{ "cpu_affinity", schema.list(schema.string { pattern = "^%d+%-?%d*$", what = "a processor or a range such as '0-3'" }, { optional = true }), "words" },
+	{ "sandbox", choice { "default", "none" }, "text" },
+	{ "capabilities", capabilities(), "words" },
+	{ "ambient_capabilities", capabilities(), "words" },
+	{ "inheritable_capabilities", capabilities(), "words" },
+	{ "seccomp", schema.template { optional = true, doc = "a profile (service, service-packet), 'none', or the file of a compiled filter" }, "seccomp" },
 	{ "no_new_privileges", flag(), "bool" },
+	{ "private_tmp", flag(), "bool" },
+	{ "private_dev", flag(), "bool" },
+	{ "private_network", flag(), "bool" },
+	{ "private_pids", flag(), "bool" },
+	{ "protect_kernel", flag(), "bool" },
+	{ "read_only_paths", paths(), "words" },
+	{ "read_write_paths", paths(), "words" },
+	{ "inaccessible_paths", paths(), "words" },
+	{ "bind_paths", paths(), "words" },
+	{ "bind_read_only_paths", paths(), "words" },
+	{ "root_directory", schema.path { optional = true }, "text" },
 	{ "terminal", text(), "text" },
 	{ "output", choice { "log", "null", "console" }, "text" },
 	{ "log_size", size(), "text" },
@@ -117,6 +147,9 @@ local ROWS = {
 	{ "cpu_max", text(), "text" },
 	{ "pids_max", number(1, 4194304), "text" },
 	{ "io_weight", number(1, 10000), "text" },
+	{ "io_max", schema.list(schema.string { pattern = "^[/%d]%S+ [rw]%l+=%S+", what = "a disk and its limits such as '/dev/sda rbps=1048576'" },
+		{ optional = true }), "repeat" },
+	{ "cpu_set", schema.string { pattern = "^[%d,-]+$", what = "a list of processors such as '0-3,6'", optional = true }, "text" },
 	{ "delegate", flag(), "bool" },
 	{ "cgroup", flag(), "bool" },
 }
@@ -125,6 +158,8 @@ local fields = { name = schema.string(NAME) }
 for _, row in ipairs(ROWS) do
 	fields[row[1]] = row[2]
 end
+
+local PROFILES = { service = true, ["service-packet"] = true }
 
 M.fields = fields
 M.init_service = schema.record("init_service", fields, {
@@ -136,13 +171,33 @@ M.init_service = schema.record("init_service", fields, {
 			return "the program to run is missing", "exec"
 		elseif s.type == "forking" and not s.pid_file then
 			return "a forking service needs a pid_file", "pid_file"
+		elseif s.seccomp and not (s.seccomp == "none" or PROFILES[s.seccomp] or s.seccomp:find("^[/\1]")) then
+			return "there is no profile '" .. s.seccomp .. "' (service, service-packet, none, or the file of a filter)", "seccomp"
 		elseif s.activate and not s.listen then
 			return "activation needs something to listen on", "listen"
 		end
 	end,
 })
 
+local filters = {}
+
+-- A profile of system calls, compiled when the system is built: PID 1 only loads it.
+local function filter(profile)
+	if not filters[profile] then
+		local env = { cairn = tools.cairn .. "/bin/cairn", profile = profile }
+		filters[profile] = derivation {
+			name = "seccomp-" .. profile, builder = env.cairn, args = { "builder", "seccomp" }, env = env,
+		}
+	end
+	return filters[profile]
+end
+
 local WRITERS = {
+	seccomp = function(rows, key, v)
+		if v ~= "none" then
+			rows[#rows + 1] = { key, PROFILES[v] and tostring(filter(v)) or v }
+		end
+	end,
 	text = function(rows, key, v)
 		rows[#rows + 1] = { key, tostring(v) }
 	end,
@@ -164,10 +219,21 @@ local WRITERS = {
 	end,
 }
 
+-- Whoever says nothing is shut in.
+local function given(s, field)
+	local boxed = s.sandbox ~= "none" and s.type ~= "group"
+	if field == "sandbox" then
+		return boxed and "default" or s.sandbox
+	elseif field == "seccomp" and boxed and s.no_new_privileges ~= false then
+		return s.seccomp or "service"
+	end
+	return s[field]
+end
+
 local function section(s)
 	local rows = {}
 	for _, row in ipairs(ROWS) do
-		local v = s[row[1]]
+		local v = given(s, row[1])
 		if v ~= nil then
 			WRITERS[row[3]](rows, (row[1]:gsub("_", "-")), v)
 		end

@@ -26,4 +26,5 @@ extern const struct cmd sys_cmd_switch_generation;
 
 /* cairn builder …, hidden: run inside derivations. */
 extern const struct cmd sys_cmd_builder_cpio;
+extern const struct cmd sys_cmd_builder_seccomp;
 extern const struct cmd sys_cmd_builder_tree;

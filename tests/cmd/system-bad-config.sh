@@ -66,6 +66,12 @@ wrong "two services of one name" "there are two services 'a'" \
 	'services = { services.simple { name = "a", exec = { "/bin/a" } }, services.simple { name = "a", exec = { "/bin/b" } } }'
 wrong "a second of what there is one of" "there is a second syslogd service" \
 	'services = { services.syslogd {}, services.syslogd {} }'
+simple() { echo "services = { services.simple { name = \"a\", exec = { \"/bin/a\" }, $1 } }"; }
+wrong "a capability in capitals" "the name of a capability" "$(simple 'capabilities = { "CAP_KILL" }')"
+wrong "a profile of calls that is unknown" "there is no profile 'servce'" "$(simple 'seccomp = "servce"')"
+wrong "a sandbox that is unknown" "is not one of" "$(simple 'sandbox = "strict"')"
+wrong "a path that is not absolute" "is not an absolute path" "$(simple 'bind_paths = { "srv:/srv" }')"
+wrong "processors by name" "a processor or a range" "$(simple 'cpu_affinity = { "all" }')"
 wrong "root= by hand" "is written by Cairn" 'kernel_arguments = { "root=/dev/vda2" }'
 wrong "arguments in one string" "holds blanks" 'kernel_arguments = { "quiet panic=10" }'
 wrong "package that is text" "expected package" 'packages = { "hello" }'
@@ -86,4 +92,25 @@ echo ')' >>"$TMP/c/set.lua"
 status=$?
 [ $status = 100 ] && grep -q 'set:[0-9]*: exec: needs the absolute path' "$TMP/err"
 result "a set that PID 1 would refuse is not built ($status)" $?
+
+# Everything is shut in, but what says otherwise or makes the machine; filters are compiled.
+sed -e 's|"httpd"|"/bin/a"|; s|services.simple|services.syslogd {}, services.dhcp {}, services.daemon {}, services.simple|' \
+	-e 's|name = "a",|name = "a", private_tmp = false, capabilities = { "default", "sys_time" }, read_only_paths = { "/srv" },|' \
+	"$TMP/c/set.lua" >"$TMP/c/boxes.lua"
+system=$("$CAIRN" system build --root "$R" --modules "$TMP/world" --physical "$TMP/c/boxes.lua" 2>"$TMP/err")
+result "a set with boxes is built" $?
+set=$R$(readlink "$system/services")/set
+key() { sed -n "/^\[service $1\]/,/^\[/s/^$2 = //p" "$set"; }
+is "the profile by default" "$(key syslogd sandbox)" default
+is "capabilities of a type" "$(key syslogd capabilities)" "chown dac_override fowner"
+is "the daemon opts out" "$(key cairn-daemon sandbox)" none
+is "what makes the machine, too" "$(key activation sandbox)$(key activation seccomp)" none
+is "one part left out" "$(key a private-tmp)" no
+is "paths" "$(key a read-only-paths)" /srv
+filter=$R$(key a seccomp)
+size=$(wc -c <"$filter")
+check "a compiled filter" [ "$size" -gt 800 -a $((size % 8)) = 0 ]
+check "another for raw sockets" [ "$(key dhcp seccomp)" != "$(key a seccomp)" ]
+"$CAIRN" service check "$set" >"$TMP/out" 2>&1
+result "PID 1 takes it" $?
 finish

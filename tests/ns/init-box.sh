@@ -34,6 +34,29 @@ open(sys.argv[1] + "/cut.bpf", "wb").write(b"1234567")
 open(sys.argv[1] + "/wrong.bpf", "wb").write(ins(0x20, 0, 0, 0))
 X
 
+profile=service out=$R/test/service.bpf "$CAIRN" builder seccomp && profile=service-packet out=$R/test/packet.bpf "$CAIRN" builder seccomp ||
+	exit 1
+cat >"$R/test/calls.py" <<'X'
+import ctypes, os, socket
+libc = ctypes.CDLL(None, use_errno=True)
+def call(name, *args):
+    ctypes.set_errno(0)
+    getattr(libc, name)(*args)
+    print(name, os.strerror(ctypes.get_errno()))
+def family(name):
+    try:
+        socket.socket(getattr(socket, name), socket.SOCK_DGRAM).close()
+        print(name, "works")
+    except OSError as e:
+        print(name, e.strerror)
+call("mount", b"x", b"/tmp", b"tmpfs", 0, None)
+call("unshare", 0x20000)
+call("ptrace", 0, 0, 0, 0)
+call("swapoff", b"/not/there")
+for f in "AF_UNIX", "AF_INET", "AF_NETLINK", "AF_PACKET", "AF_VSOCK":
+    family(f)
+X
+
 # service NAME "SCRIPT" KEY…: a oneshot that writes to /test/out/NAME.
 service() {
 	printf '[service %s]\ntype = oneshot\noutput = null\n' "$1"
@@ -54,6 +77,9 @@ service() {
 		'ambient-capabilities = chown' 'capabilities = chown kill'
 	service inheritable 'cat /proc/self/status' 'user = dd' 'inheritable-capabilities = kill'
 	service filter 'uname || echo refused; cat /proc/self/status' 'seccomp = /test/uname.bpf'
+	service calls 'python3 /test/calls.py' 'seccomp = /test/service.bpf'
+	service packet 'python3 /test/calls.py' 'seccomp = /test/packet.bpf'
+	service open-calls 'python3 /test/calls.py'
 	service tmp 'ls /tmp /var/tmp; touch /tmp/mine; echo ok; stat -c %a /tmp' 'private-tmp = yes'
 	service dev 'ls /dev; echo x >/dev/null; head -c 3 /dev/zero | wc -c; ls /dev/fd/ >/dev/null && echo fds; ls /dev/pts' 'private-dev = yes'
 	service network 'cat /proc/net/dev; ls /proc/net' 'private-network = yes'
@@ -142,6 +168,12 @@ is "inheritable: not in effect" "$(status inheritable CapEff)" 0000000000000000
 
 check "a filter refuses its call" has filter '^refused$'
 check "and nothing is gained any more" has filter 'NoNewPrivs:.1'
+is "the filter of services" "$(retry is_state calls up; tr '\n' ' ' <"$out/calls")" "mount Operation not permitted \
+unshare Operation not permitted ptrace Operation not permitted swapoff Operation not permitted AF_UNIX works AF_INET works AF_NETLINK works \
+AF_PACKET Address family not supported by protocol AF_VSOCK Address family not supported by protocol "
+check "with raw sockets" has packet '^AF_PACKET [^A]'
+check "but nothing else" has packet '^AF_VSOCK Address family not'
+check "without a filter they are let through" has open-calls '^unshare Success$'
 check "its own /tmp: empty" hasnt tmp '^host$'
 check "its own /tmp: usable" has tmp '^ok$'
 check "its own /tmp: for all" has tmp '^1777$'

@@ -15,8 +15,8 @@ BUSYBOX = 'require "packages.busybox" .. "/bin/busybox"'
 
 
 def shell(name, command, more=""):
-    """A service that runs a command before anything else."""
-    return f'services.simple {{ name = "{name}", type = "oneshot", requires = {{}}, {more}' \
+    """A service that runs a command before anything else, and may do harm."""
+    return f'services.simple {{ name = "{name}", type = "oneshot", requires = {{}}, sandbox = "none", {more}' \
            f'exec = {{ {BUSYBOX}, "sh", "-c", "{command}" }} }}'
 
 
