@@ -52,7 +52,7 @@ $(foreach p,$(prog-y),$(eval $(1).prog.$(p) := $(patsubst ./%,%,$(addprefix $(1)
 $(foreach f,$(filter CFLAGS_%.o,$(.VARIABLES)),$(if $($(f)),$(eval $(1).$(f) := $($(f)))$(eval $(f) :=)))
 $(foreach g,$(gen-y),$(eval gen.$(patsubst ./%,%,$(1)/$(g)) = $(value cmd_gen_$(g))))
 endef
-$(foreach d,$(all-modules) $(filter-out $(all-modules),$(dirs)),$(call load,$(d)))
+$(foreach d,$(patsubst %/Kbuild,%,$(wildcard $(addsuffix /Kbuild,$(all-modules)))) $(filter-out $(all-modules),$(dirs)),$(call load,$(d)))
 
 # $(call closure,DIR): DIR and everything below it that it uses. What M names is linked with the
 # archives of modules that it does not name.
