@@ -101,22 +101,37 @@ def root_replayed(disk, raw):
 
 
 class Root:
-    """The root file system of a disk after a replay of its journal, as a tree."""
+    """The root file system of a disk after a replay of its journal, as a tree, or the parts of it that are wanted. keep: more
+    can be extracted."""
 
-    def __init__(self, disk, directory):
+    def __init__(self, disk, directory, wanted=("/",), keep=False):
         shutil.rmtree(directory, ignore_errors=True)
         os.makedirs(directory)
         self.tree = os.path.join(directory, "tree")
         os.mkdir(self.tree)
-        raw = os.path.join(directory, "root.ext4")
-        root_replayed(disk, raw)
+        self.raw = os.path.join(directory, "root.ext4")
+        root_replayed(disk, self.raw)
         # The kernel does as much when it mounts: files that were open and had no name any more.
-        said = tool("e2fsck", "-fy", raw, statuses=(0, 1))
+        said = tool("e2fsck", "-fy", self.raw, statuses=(0, 1))
         bad = [line for line in said.splitlines() if line.endswith("? yes") and "orphan" not in line.lower()
                and "count wrong" not in line]
         need(f"the file system is damaged: {bad[:5]}", not bad)
-        tool("debugfs", "-R", f"rdump / {self.tree}", raw)
-        os.unlink(raw)
+        self.extract(wanted)
+        if not keep:
+            os.unlink(self.raw)
+
+    def extract(self, paths):
+        """What is not there is left out."""
+        lines = []
+        for path in paths:
+            into = self.tree + os.path.dirname(path)
+            os.makedirs(into, exist_ok=True)
+            lines.append(f"rdump {path} {into}\n")
+        commands = self.raw + ".commands"
+        with open(commands, "w", encoding="utf-8") as f:
+            f.writelines(lines)
+        tool("debugfs", "-f", commands, self.raw)
+        os.unlink(commands)
 
     def link(self, path):
         try:
@@ -422,13 +437,13 @@ class Recording:
     def _now(self, disk=0):
         return len(powercut.Log(self.logs[disk]).entries)
 
-    def record(self, image=False):
+    def record(self, image=False, guest=None):
         """Switch to a second generation, and back; delete it; write a menu as one should not; install on the second disk. image: write an
-        image there, too."""
+        image there, too; guest: has a disk (drive()) and more to do (run())."""
         target = os.path.join(self.directory, "target.raw")
         powercut.copy(self.empty, target)
         with vm.VM(self.image, os.path.join(self.directory, "vm"), write_log=self.logs[0],
-                   extra=vm.logged_drive("d1", target, "raw", self.logs[1], addr="0x1a")) as m:
+                   extra=vm.logged_drive("d1", target, "raw", self.logs[1], addr="0x1a") + (guest.drive() if guest else [])) as m:
             m.start()
             m.login()
             m.wait_for("cairn system status | grep -qx 'last good    generation 1'")
@@ -449,6 +464,8 @@ class Recording:
             self.found = {"begin": begin, "marks": marks, "naive": naive, "done": done}
             if image:
                 self._record_image(m)
+            if guest:
+                guest.run(m, self._now)
         os.unlink(target)
 
     def _record_image(self, m):
