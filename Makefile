@@ -227,7 +227,7 @@ fuzz-programs: $(fuzzers)
 
 # ---- Checks of the source -----------------------------------------------------------------------
 
-headers := $(patsubst ./%,%,$(wildcard $(addsuffix /*.h,$(modules) tests/unit)))
+headers := $(patsubst ./%,%,$(wildcard $(foreach d,$(modules) tests/unit,$(d)/*.h $(d)/*/*.h)))
 .PHONY: check-layers check-headers check-static check-fmt fmt stats
 check-layers: ## includes follow the module table; Kbuild files use only the grammar
 	@tests/lint/layers
@@ -249,7 +249,7 @@ check-headers: $(hdr-oks) ## every header compiles alone
 check-static: ## static programs have no interpreter, no NEEDED, and keep to configs/size-budget
 	@tests/lint/static $(O)
 
-c-files = $(sort $(wildcard *.c $(foreach d,$(modules) tests tests/unit tests/ns tests/fuzz,$(d)/*.c $(d)/*.h)))
+c-files = $(sort $(wildcard *.c $(foreach d,$(modules) tests tests/unit tests/ns tests/fuzz,$(d)/*.c $(d)/*.h) $(foreach d,$(modules),$(d)/*/*.c $(d)/*/*.h)))
 fmt: ## clang-format all C files in place
 	@clang-format -i $(c-files)
 check-fmt: ## fail when clang-format would change something

@@ -7,9 +7,9 @@
 #include "lib/path.h"
 #include "lib/tab.h"
 #include "lib/wire.h"
-#include "store/client.h"
+#include "store/remote/client.h"
 #include "store/cmd_store.h"
-#include "store/keys.h"
+#include "store/subst/keys.h"
 
 #define LIMIT_PATHS (64U << 20)
 

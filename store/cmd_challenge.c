@@ -7,13 +7,13 @@
 #include "lib/fd.h"
 #include "lib/path.h"
 #include "lib/text.h"
-#include "store/buildid.h"
+#include "store/format/buildid.h"
 #include "store/cmd_store.h"
-#include "store/fetch.h"
+#include "store/build/fetch.h"
 #include "store/limits.h"
-#include "store/narinfo.h"
-#include "store/subst.h"
-#include "store/treediff.h"
+#include "store/format/narinfo.h"
+#include "store/subst/subst.h"
+#include "store/local/treediff.h"
 
 #define EXIT_DIFFERS 2
 #define URLS_MAX     16

@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 #include "store/cmd_store.h"
-#include "store/copy.h"
+#include "store/remote/copy.h"
 
 struct ctx {
 	struct store_opts store;

@@ -9,11 +9,11 @@
 #include "lib/path.h"
 #include "lib/size.h"
 #include "lib/text.h"
-#include "store/daemon.h"
-#include "store/listen.h"
-#include "store/stdio.h"
+#include "store/daemon/daemon.h"
+#include "store/daemon/listen.h"
+#include "store/remote/stdio.h"
 #include "store/store.h"
-#include "store/subst.h"
+#include "store/subst/subst.h"
 
 #define ROUNDS_MAX 100
 

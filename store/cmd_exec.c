@@ -18,7 +18,7 @@
 #include "lib/text.h"
 #include "store/cmd_store.h"
 #include "store/kernel.h"
-#include "store/nar.h"
+#include "store/format/nar.h"
 
 #define EXIT_NOT_FOUND 127
 #define EXIT_NOT_RUN   126

@@ -9,10 +9,10 @@
 #include "lib/path.h"
 #include "lib/text.h"
 #include "store/cmd_store.h"
-#include "store/httpd.h"
-#include "store/local.h"
-#include "store/publish.h"
-#include "store/serve.h"
+#include "store/subst/httpd.h"
+#include "store/local/local.h"
+#include "store/subst/publish.h"
+#include "store/daemon/serve.h"
 
 #define DURATION_MAX ((uint64_t)1 << 31) /* seconds */
 

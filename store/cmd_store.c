@@ -12,9 +12,9 @@
 #include "lib/log.h"
 #include "lib/path.h"
 #include "lib/text.h"
-#include "store/buildlog.h"
+#include "store/build/buildlog.h"
 #include "store/limits.h"
-#include "store/nar.h"
+#include "store/format/nar.h"
 
 #define LIMIT_LOG (256U << 20)
 

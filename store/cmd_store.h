@@ -2,7 +2,7 @@
 /* What the commands of "cairn store" share. */
 #pragma once
 
-#include "store/dialect.h"
+#include "store/format/dialect.h"
 #include "store/store.h"
 
 /* What the user means by text: a logical or physical path at or below a store item, or a symbolic

@@ -2,7 +2,7 @@
 /* Fuzz entry: apt's source lists, in both forms. */
 #include <stdint.h>
 
-#include "store/mirror.h"
+#include "store/build/mirror.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

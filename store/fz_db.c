@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "lib/fd.h"
-#include "store/db.h"
+#include "store/local/db.h"
 
 #define INPUT_MAX (256U << 10)
 #define PATHS_MAX 16 /* of those in it, asked about one by one */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Fuzz entry: heads of HTTP requests. What is accepted has a path of printable bytes. */
-#include "store/http.h"
+#include "store/build/http.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -7,7 +7,7 @@
 
 #include "lib/fd.h"
 #include "lib/size.h"
-#include "store/nar.h"
+#include "store/format/nar.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

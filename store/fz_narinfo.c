@@ -2,7 +2,7 @@
 /* Fuzz entry: narinfos of both forms (the first byte says which). Of what is accepted every path is
  * one of the store. One key of each form is trusted, of which one signature is known: what is
  * believed says what was signed. */
-#include "store/narinfo.h"
+#include "store/format/narinfo.h"
 
 #include <errno.h>
 #include <fcntl.h>

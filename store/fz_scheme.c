@@ -2,7 +2,7 @@
 /* Fuzz entry: the URLs of downloads. What is accepted has at least one string. */
 #include <stdint.h>
 
-#include "store/scheme.h"
+#include "store/format/scheme.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 
 #include "lib/fd.h"
-#include "store/serve.h"
+#include "store/daemon/serve.h"
 
 #define INPUT_MAX  (64U << 10)
 #define BUFFER_MAX (8 << 20) /* for all answers: nobody reads them before the end */

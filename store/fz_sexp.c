@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Fuzz entry: s-expressions of signatures and keys. The canonical form of a canonical form is
  * itself, and nobody's signature is believed. */
-#include "store/crypto.h"
-#include "store/keys.h"
+#include "store/format/crypto.h"
+#include "store/subst/keys.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

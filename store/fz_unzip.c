@@ -2,7 +2,7 @@
 /* Fuzz entry: compressed streams; the first byte says which kind. What comes out is bounded by
  * whoever reads, as here. */
 #include "lib/size.h"
-#include "store/zip.h"
+#include "store/format/zip.h"
 
 #define OUT_MAX (1u << 20)
 

@@ -21,7 +21,8 @@
 #include "lib/str.h"
 #include "lib/vec.h"
 
-/* ---- Hashes (store/digest.c, libgcrypt) ------------------------------------------------------ */
+/* ---- Hashes (store/format/digest.c, libgcrypt)
+ * ------------------------------------------------------ */
 
 enum digest_algo { DIGEST_MD5, DIGEST_SHA1, DIGEST_SHA256, DIGEST_SHA512, DIGEST_MAX };
 #define DIGEST_BYTES_MAX 64
@@ -50,7 +51,8 @@ void hasher_add(struct hasher *h, const void *p, size_t n);
 struct digest hasher_end(struct hasher *h); /* frees h */
 void hasher_free(struct hasher *h);	    /* NULL allowed */
 
-/* ---- Store paths (store/storepath.c) ----------------------------------------------------------
+/* ---- Store paths (store/format/storepath.c)
+ * ----------------------------------------------------------
  */
 
 #define STORE_DIR_DEFAULT   "/gnu/store"
@@ -81,7 +83,8 @@ char *store_path_fixed(struct arena *a, const char *store_dir, struct slice name
 char *store_path_output(struct arena *a, const char *store_dir, struct slice drv_name,
 			const char *output, const struct digest *modulo, struct err *e);
 
-/* ---- Derivations (store/drv.c) -----------------------------------------------------------------
+/* ---- Derivations (store/format/drv.c)
+ * -----------------------------------------------------------------
  */
 
 struct drv_output {
@@ -131,7 +134,8 @@ int drv_check_outputs(const char *store_dir, const struct drv *d, drv_modulo_fn 
 /* STORE/<hash>-<name>.drv for the derivation as formatted. */
 char *drv_path(struct arena *a, const char *store_dir, const struct drv *d, struct err *e);
 
-/* ---- NAR (store/nar.c) --------------------------------------------------------------------------
+/* ---- NAR (store/format/nar.c)
+ * --------------------------------------------------------------------------
  */
 
 /* Byte sinks and sources; return 0 or negative with e filled. */
@@ -156,7 +160,7 @@ int nar_hash(int dirfd, const char *path, enum digest_algo algo, nar_filter_fn *
 struct nar_sink *nar_sink_fd(struct arena *a, int fd);
 struct nar_source *nar_source_fd(struct arena *a, int fd);
 
-/* ---- Connection (store/client.c)
+/* ---- Connection (store/remote/client.c)
  * ------------------------------------------------------------------ */
 
 /* Settings of a connection; embed in a command's context with STORE_OPTIONS(type, field). */
@@ -167,7 +171,7 @@ struct store_opts {
 	const char *socket; /* of a running daemon */
 	const char *remote; /* ssh://…: of another machine; all of the above is not looked at */
 	bool fresh;	    /* root, store_dir and state_dir by a process that is no fork of ours */
-	const char *known_hosts, *host_alias, *identity; /* for ssh; see store/remote.h */
+	const char *known_hosts, *host_alias, *identity; /* for ssh; see store/remote/remote.h */
 	uint64_t max_jobs, cores; /* 0: default (number of processors; all) */
 	bool keep_failed, keep_going, check, repair;
 	bool quiet, verbose;	      /* progress: none, builder output */
@@ -306,7 +310,7 @@ int store_gc(struct store_conn *c, struct arena *a, enum store_gc action, const 
 /* Pairs link, target in ret. */
 int store_roots(struct store_conn *c, struct arena *a, struct vec *ret, struct err *e);
 
-/* ---- Database for images (store/db.c)
+/* ---- Database for images (store/local/db.c)
  * ------------------------------------------------------------- */
 
 /* Write a fresh database file (physical path) that holds exactly these items, sorted, registration
@@ -314,7 +318,8 @@ int store_roots(struct store_conn *c, struct arena *a, struct vec *ret, struct e
 int store_db_create(const char *file, const struct store_info *const *items, size_t n,
 		    struct err *e);
 
-/* ---- Tar files (store/archive.c) ------------------------------------------------------------- */
+/* ---- Tar files (store/format/archive.c)
+ * ------------------------------------------------------------- */
 
 struct tar_entry {
 	const char *path; /* relative, without a trailing '/'; "." for the top */
@@ -337,7 +342,7 @@ int tar_data(struct tar *t, const void *p, size_t n, struct err *e);
 int tar_close(struct tar *t, struct err *e); /* writes the end; frees t, also on failure */
 void tar_free(struct tar *t);		     /* gives up; NULL allowed */
 
-/* ---- Downloads (store/fetch.c, store/archive.c)
+/* ---- Downloads (store/build/fetch.c, store/format/archive.c)
  * ------------------------------------------------------ */
 
 /* Fetch one of urls (tried in order; mirror://NAME/… from settings) into dirfd/name; checks the
@@ -348,7 +353,7 @@ int fetch_file(const char *const *urls, size_t nurls, const struct digest *want,
 int unpack_deb_member(int deb_fd, const char *member, int dirfd, const char *name, unsigned mode,
 		      struct err *e);
 
-/* ---- Filters of system calls (store/seccomp.c, libseccomp)
+/* ---- Filters of system calls (store/build/seccomp.c, libseccomp)
  * --------------------------------------- */
 
 /* The compiled filter for a service, instructions as the kernel takes them. profile: "service", or

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "lib/text.h"
-#include "store/local.h"
+#include "store/local/local.h"
 
 /* Whether the daemon's own environment names the defence in CAIRN_TEST_WITHOUT: "netns", "scope",
  * "copy", blank separated. Never for the machine's store. */

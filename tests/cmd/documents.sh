@@ -24,7 +24,7 @@ done >"$TMP/bad"
 [ ! -s "$TMP/bad" ] || { cat "$TMP/bad"; exit 1; }
 
 # doc/protocol.md has the operations that the daemon has, in the dialects in which it has them …
-cat store/protocol.h store/serve-*.c | sed -n \
+cat store/format/protocol.h store/daemon/serve-*.c | sed -n \
 	-e 's/^[[:space:]]*\(OP_[A-Z_]*\) = \([0-9]*\),.*/number \1 \2/p' \
 	-e 's/^[[:space:]]*{ \(OP_[A-Z_]*\), OP_\([A-Z]*\), .*/in \1 \2/p' |
 	awk '$1 == "number" { number[$2] = $3 }
@@ -34,7 +34,7 @@ sed -n 's/^| \([0-9][0-9]*\) | [A-Z][A-Za-z]* | \([GN ]*\) |.*/\1 \2/p' doc/prot
 diff "$TMP/code" "$TMP/page" >"$TMP/bad" || { echo "operations: < the code, > doc/protocol.md"; cat "$TMP/bad"; exit 1; }
 
 # … and the variables that mean something to it.
-sed -n 's/^[[:space:]]*\[KEY_[A-Z_]*\] = { "\([A-Za-z]*\)", IN_\([A-Z]*\) },.*/\1 \2/p' store/dialect.c | sort >"$TMP/code"
+sed -n 's/^[[:space:]]*\[KEY_[A-Z_]*\] = { "\([A-Za-z]*\)", IN_\([A-Z]*\) },.*/\1 \2/p' store/format/dialect.c | sort >"$TMP/code"
 awk -F '|' '/^### Variables/ { on = 1 } on && NF == 6 && ($3 ~ /x/ || $4 ~ /x/) {
 	n = split($2, name, "`")
 	for (i = 2; i <= n; i += 2) print name[i], $3 ~ /x/ ? $4 ~ /x/ ? "BOTH" : "GUIX" : "NIX" }' doc/protocol.md | sort >"$TMP/page"

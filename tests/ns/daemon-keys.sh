@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Variables of derivations that mean something to the daemon: each row of the table in store/dialect.c, in both dialects.
+# Variables of derivations that mean something to the daemon: each row of the table in store/format/dialect.c, in both dialects.
 command -v python3 >/dev/null || { echo "skip: no python3"; exit 77; }
 command -v busybox >/dev/null || { echo "skip: no busybox"; exit 77; }
 unshare -U -r true 2>/dev/null || { echo "skip: no user namespaces"; exit 77; }
@@ -100,7 +100,7 @@ for dialect in ("guix", "nix"):
         ok("%s: %s changes nothing" % (st.dialect, key), got == "[1]\n", got)
     ok(st.dialect + ": the daemon ends", st.d.stop() == 0)
 
-rows = set(re.findall(r'\[KEY_\w+\] = \{ "(\w+)"', open(os.environ["SRC"] + "/store/dialect.c").read()))
+rows = set(re.findall(r'\[KEY_\w+\] = \{ "(\w+)"', open(os.environ["SRC"] + "/store/format/dialect.c").read()))
 ok("every row has its test", rows and rows <= tested, rows - tested)
 finish()
 E

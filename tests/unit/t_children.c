@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Whose connections crash too often. */
-#include "store/children.h"
+#include "store/build/children.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <signal.h>
 
-#include "store/listen.h"
+#include "store/daemon/listen.h"
 #include "tests/unit/test.h"
 
 #define SECOND 1000000000ull

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Trees copied and handed over: a directory that cannot be read to its end is an error, not a
  * smaller tree. */
-#include "store/copytree.h"
+#include "store/build/copytree.h"
 
 #include <dirent.h>
 #include <dlfcn.h>
@@ -10,7 +10,7 @@
 #include <stdlib.h>
 
 #include "lib/fd.h"
-#include "store/workdir.h"
+#include "store/build/workdir.h"
 #include "tests/unit/test.h"
 
 static int entries = -1; /* that can be read before an error; -1: all */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* What differs between the families of stores: names, variables of derivations, content addresses.
  */
-#include "store/ca.h"
-#include "store/dialect.h"
+#include "store/format/ca.h"
+#include "store/format/dialect.h"
 #include "tests/unit/test.h"
 
 #define NIX   "/nix/store/"

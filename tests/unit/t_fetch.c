@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* How much a download may bring, whatever a server says or keeps to itself of its length. */
-#include "store/fetch.h"
+#include "store/build/fetch.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The collector: what it keeps, what it refuses, what it does when things go wrong. */
-#include "store/gc.h"
+#include "store/local/gc.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,13 +12,13 @@
 
 #include "lib/fd.h"
 #include "lib/size.h"
-#include "store/db.h"
-#include "store/guard.h"
-#include "store/links.h"
-#include "store/local-state.h"
-#include "store/nar.h"
-#include "store/roots.h"
-#include "store/workdir.h"
+#include "store/local/db.h"
+#include "store/local/guard.h"
+#include "store/local/links.h"
+#include "store/local/local-state.h"
+#include "store/format/nar.h"
+#include "store/local/roots.h"
+#include "store/build/workdir.h"
 #include "tests/unit/test.h"
 
 /* Stand in front of the C library's. */

@@ -4,7 +4,7 @@
  * temporary root was taken, is there with its contents until the root ends; so is what a link
  * holds. Collectors are killed now and then. GC_ROUNDS: how many collections (default 80).
  */
-#include "store/gc.h"
+#include "store/local/gc.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +15,7 @@
 
 #include "lib/fd.h"
 #include "lib/text.h"
-#include "store/roots.h"
+#include "store/local/roots.h"
 #include "tests/unit/test.h"
 
 #define ADDERS 3

@@ -8,9 +8,9 @@
 #include <unistd.h>
 
 #include "lib/fd.h"
-#include "store/base64.h"
-#include "store/crypto.h"
-#include "store/keys.h"
+#include "store/format/base64.h"
+#include "store/format/crypto.h"
+#include "store/subst/keys.h"
 #include "tests/unit/test.h"
 
 #define CROWD 8 /* processes */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The local store: adding, asking, locking, collecting, checking. */
-#include "store/local.h"
+#include "store/local/local.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,10 +12,10 @@
 #include <unistd.h>
 
 #include "lib/fd.h"
-#include "store/db.h"
-#include "store/gc.h"
-#include "store/nar.h"
-#include "store/roots.h"
+#include "store/local/db.h"
+#include "store/local/gc.h"
+#include "store/format/nar.h"
+#include "store/local/roots.h"
 #include "tests/unit/test.h"
 
 /* Stands in front of the C library's: whether the log was made durable while a file was there. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "store/mirror.h"
+#include "store/build/mirror.h"
 
 #include <stdlib.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Archives: known bytes, every way to be wrong, reference scanning, canonical metadata. */
-#include "store/nar.h"
+#include "store/format/nar.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,8 +9,8 @@
 #include "lib/fd.h"
 #include "lib/size.h"
 #include "lib/wire.h"
-#include "store/canon.h"
-#include "store/scan.h"
+#include "store/format/canon.h"
+#include "store/local/scan.h"
 #include "tests/unit/test.h"
 
 /* A scratch directory of the test. */

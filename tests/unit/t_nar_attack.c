@@ -8,12 +8,12 @@
 #include "lib/fd.h"
 #include "lib/size.h"
 #include "lib/wire.h"
-#include "store/canon.h"
-#include "store/copytree.h"
+#include "store/format/canon.h"
+#include "store/build/copytree.h"
 #include "store/limits.h"
-#include "store/nar.h"
-#include "store/scan.h"
-#include "store/unpack.h"
+#include "store/format/nar.h"
+#include "store/local/scan.h"
+#include "store/build/unpack.h"
 #include "tests/unit/test.h"
 
 /* A directory of the test with a file that nothing may touch. */

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Narinfos: known ones, and everything that must not pass for a signed one. */
-#include "store/narinfo.h"
+#include "store/format/narinfo.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
 
 #include "lib/fd.h"
 #include "lib/size.h"
-#include "store/base64.h"
+#include "store/format/base64.h"
 #include "tests/unit/test.h"
 
 /* Keys and signatures made by libgcrypt by way of Guile, and by nix 2.8. */

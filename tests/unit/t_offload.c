@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Which machine gets a build. */
-#include "store/offload.h"
+#include "store/remote/offload.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 
 #include "lib/fd.h"
-#include "store/remote.h"
+#include "store/remote/remote.h"
 #include "tests/unit/test.h"
 
 struct bench {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "store/scheme.h"
+#include "store/format/scheme.h"
 
 #include "tests/unit/test.h"
 

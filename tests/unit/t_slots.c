@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Job slots: how many there are, whose turn it is, and that none is lost. */
-#include "store/slots.h"
+#include "store/build/slots.h"
 
 #include <errno.h>
 #include <fcntl.h>

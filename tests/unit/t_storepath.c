@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Hashes, base32 and store paths against vectors made with other implementations. */
-#include "store/base32.h"
+#include "store/format/base32.h"
 #include "store/store.h"
 #include "tests/unit/test.h"
 

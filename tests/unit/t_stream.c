@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "store/stream.h"
+#include "store/format/stream.h"
 
 #include <errno.h>
 #include <sys/socket.h>
 
 #include "lib/fd.h"
-#include "store/protocol.h"
+#include "store/format/protocol.h"
 #include "tests/unit/test.h"
 
 /* A stream that reads exactly these bytes and then the end. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Compressed streams: there and back, and what is cut short, wrong or compressed twice. */
-#include "store/zip.h"
+#include "store/format/zip.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "store/build/buildenv.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "lib/fd.h"
+#include "lib/path.h"
+#include "lib/size.h"
+#include "lib/tab.h"
+
+struct vars {
+	struct arena *a;
+	struct tab seen; /* name -> index + 1 */
+	struct vec v;
+};
+
+static void set(struct vars *x, struct slice name, struct slice value)
+{
+	char *text = arena_alloc(x->a, name.n + value.n + 2);
+	if (!text)
+		return;
+	memcpy(text, name.p, name.n);
+	text[name.n] = '=';
+	memcpy(text + name.n + 1, value.p, value.n);
+	bool fresh;
+	void **slot = tab_put(&x->seen, (struct slice){ text, name.n }, &fresh);
+	if (!slot)
+		return;
+	if (fresh) {
+		vec_add(&x->v, text);
+		*slot = (void *)(uintptr_t)x->v.n;
+	} else {
+		x->v.v[(uintptr_t)*slot - 1] = text;
+	}
+}
+
+static void set_text(struct vars *x, const char *name, const char *value)
+{
+	set(x, slice_of(name), slice_of(value));
+}
+
+static bool blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+/* Next word of a white-space list; empty at the end. */
+static struct slice next_word(struct slice *list)
+{
+	while (list->n && blank(*list->p)) {
+		list->p++;
+		list->n--;
+	}
+	struct slice w = { list->p, 0 };
+	while (w.n < list->n && !blank(w.p[w.n]))
+		w.n++;
+	list->p += w.n;
+	list->n -= w.n;
+	return w;
+}
+
+/* Names of the daemon's environment that no derivation may have: they steer loaders and tools. */
+static bool may_inherit(const char *name)
+{
+	return strncmp(name, "LD_", 3) != 0 && strncmp(name, "BASH_FUNC", 9) != 0;
+}
+
+/* The value of a variable that has its meaning here; empty when it is not set, or has none. */
+static struct slice key_value(const struct session *s, const struct drv *d, enum drv_key which)
+{
+	const char *key = dialect_key(s->l->dialect, which);
+	bool found;
+	return key ? drv_env(d, key, &found) : SLICE("");
+}
+
+static bool has_word(struct slice list, struct slice word)
+{
+	for (struct slice w; (w = next_word(&list)).n;)
+		if (slice_eq(w, word))
+			return true;
+	return false;
+}
+
+/* Where a variable that is passed as a file lies in the build directory. */
+static void file_name(struct slice variable, char out[DIGEST_TEXT_MAX + 8])
+{
+	struct digest d = digest_of(DIGEST_SHA256, variable.p, variable.n);
+	char text[DIGEST_TEXT_MAX];
+	digest_base32(&d, text);
+	snprintf(out, DIGEST_TEXT_MAX + 8, ".attr-%s", text);
+}
+
+/* "NAMEPath": the file's place, instead of the value. */
+static void set_file(struct vars *x, struct slice name, const char *cwd)
+{
+	char file[DIGEST_TEXT_MAX + 8];
+	file_name(name, file);
+	const char *path = arena_fmt(x->a, "%s/%s", cwd, file);
+	const char *variable = arena_fmt(x->a, "%.*sPath", (int)name.n, name.p);
+	if (path && variable)
+		set_text(x, variable, path);
+}
+
+static int set_derivation(struct vars *x, const struct drv *d, struct slice files, const char *cwd,
+			  struct err *e)
+{
+	for (size_t i = 0; i < d->nenv; i++) {
+		const struct drv_env *v = &d->env[i];
+		bool bad = !v->name.n || memchr(v->name.p, '=', v->name.n) ||
+			   memchr(v->name.p, 0, v->name.n) ||
+			   (v->value.n && memchr(v->value.p, 0, v->value.n));
+		if (bad)
+			return err_set(e, -ERR_BUILD,
+				       "the environment of derivation `%s' has a malformed entry",
+				       d->name);
+		if (has_word(files, v->name))
+			set_file(x, v->name, cwd);
+		else
+			set(x, v->name, v->value);
+	}
+	return 0;
+}
+
+int buildenv_vars(struct session *s, struct arena *a, const struct drv *d, const char *cwd,
+		  const char *const **ret, struct err *e)
+{
+	static const char *const tops[] = { "NIX_BUILD_TOP", "TMPDIR", "TEMPDIR",
+					    "TMP",	     "TEMP",   "PWD" };
+	struct vars x = { .a = a, .seen = TAB_INIT, .v = VEC_INIT };
+	char cores[24];
+	snprintf(cores, sizeof(cores), "%llu", (unsigned long long)s->cores);
+	set_text(&x, "PATH", "/path-not-set");
+	set_text(&x, "HOME", "/homeless-shelter");
+	set_text(&x, "NIX_STORE", s->l->store_dir);
+	set_text(&x, "NIX_BUILD_CORES", cores);
+	int r = set_derivation(&x, d, key_value(s, d, KEY_PASS_AS_FILE), cwd, e);
+	for (size_t i = 0; i < sizeof(tops) / sizeof(tops[0]); i++)
+		set_text(&x, tops[i], cwd);
+	struct slice names = key_value(s, d, KEY_IMPURE_ENV_VARS), w;
+	if (s->l->dialect == DIALECT_NIX && drv_is_fixed(d))
+		set_text(&x, "NIX_OUTPUT_CHECKED", "1");
+	while (drv_is_fixed(d) && (w = next_word(&names)).n) {
+		const char *name = arena_slice(a, w);
+		const char *value = name && may_inherit(name) ? getenv(name) : NULL;
+		set(&x, w, slice_of(value ? value : ""));
+	}
+	if (s->l->dialect == DIALECT_NIX) {
+		set_text(&x, "NIX_LOG_FD", "2");
+		set_text(&x, "TERM", "xterm-256color");
+	}
+	vec_add(&x.v, NULL);
+	const char **list = arena_dup(a, x.v.v, x.v.n * sizeof(void *));
+	if (!r && (!list || x.v.err || x.seen.err || arena_err(a)))
+		r = err_set(e, -ENOMEM, "out of memory");
+	vec_done(&x.v);
+	tab_done(&x.seen);
+	if (!r)
+		*ret = list;
+	return r;
+}
+
+/* ---- exportReferencesGraph ------------------------------------------------------------------- */
+
+/* Closure of path, and of the outputs of every derivation in it. */
+static int graph_closure(struct session *s, struct arena *a, const char *path, struct vec *ret,
+			 struct err *e)
+{
+	int r = local_closure(s->l, a, &path, 1, ret, e);
+	size_t n = ret->n;
+	for (size_t i = 0; !r && i < n; i++) {
+		if (!slice_ends(slice_of(ret->v[i]), ".drv"))
+			continue;
+		auto_vec struct vec outs = VEC_INIT;
+		r = local_drv_outputs(s->l, a, ret->v[i], NULL, &outs, e);
+		for (size_t k = 0; !r && k < outs.n; k++) {
+			bool valid;
+			const char *out = outs.v[k];
+			r = local_is_valid(s->l, out, &valid, e);
+			if (!r && valid)
+				r = local_closure(s->l, a, &out, 1, ret, e);
+		}
+	}
+	vec_sort_str(ret);
+	vec_uniq_str(ret);
+	return r;
+}
+
+static int graph_text(struct session *s, const char *path, struct str *out, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	auto_vec struct vec all = VEC_INIT;
+	int r = graph_closure(s, &a, path, &all, e);
+	for (size_t i = 0; !r && i < all.n; i++) {
+		struct store_info *info;
+		r = local_info(s->l, &a, all.v[i], &info, e);
+		if (r)
+			break;
+		str_addf(out, "%s\n\n%zu\n", info->path, info->nrefs);
+		for (size_t k = 0; k < info->nrefs; k++)
+			str_addf(out, "%s\n", info->refs[k]);
+	}
+	return r ? r : str_err(out) ? err_set(e, -ENOMEM, "out of memory") : 0;
+}
+
+/* A file of the build directory, the builder's own. */
+static int write_file(int dirfd, const char *name, struct slice text, uid_t uid, gid_t gid,
+		      struct err *e)
+{
+	auto_fd int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	if (fd < 0)
+		return err_sys(e, "cannot write the file %s of the build directory", name);
+	int r = fd_write_full(fd, text.p, text.n);
+	if (r)
+		return err_num(e, r, "cannot write the file %s of the build directory", name);
+	if (fchown(fd, uid, gid) < 0)
+		return err_sys(e, "cannot give away the file %s of the build directory", name);
+	return 0;
+}
+
+static int write_graph(struct session *s, const struct vec *inputs, const char *name,
+		       const char *path, int dirfd, uid_t uid, gid_t gid, struct err *e)
+{
+	if (!*name || strchr(name, '/') || name[0] == '.')
+		return err_set(e, -ERR_BUILD, "bad file name `%s' in exportReferencesGraph", name);
+	if (!vec_has_str(inputs, path))
+		return err_set(e, -ERR_BUILD,
+			       "exportReferencesGraph: path `%s' is not in the input closure",
+			       path);
+	auto_str struct str text = STR_INIT;
+	int r = graph_text(s, path, &text, e);
+	return r ? r : write_file(dirfd, name, str_slice(&text), uid, gid, e);
+}
+
+static int write_graphs(struct session *s, const struct drv *d, const struct vec *inputs, int dirfd,
+			uid_t uid, gid_t gid, struct err *e)
+{
+	struct slice list = key_value(s, d, KEY_EXPORT_REFERENCES_GRAPH), w;
+	auto_arena struct arena a = ARENA_INIT;
+	while ((w = next_word(&list)).n) {
+		struct slice p = next_word(&list);
+		if (!p.n)
+			return err_set(e, -ERR_BUILD,
+				       "odd number of words in exportReferencesGraph of `%s'",
+				       d->name);
+		const char *name = arena_slice(&a, w);
+		struct slice item = store_path_item(s->l->store_dir, p);
+		const char *path = arena_slice(&a, item);
+		if (!name || !path)
+			return err_set(e, -ENOMEM, "out of memory");
+		int r = write_graph(s, inputs, name, path, dirfd, uid, gid, e);
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+int buildenv_files(struct session *s, const struct drv *d, const struct vec *inputs, int dirfd,
+		   uid_t uid, gid_t gid, struct err *e)
+{
+	struct slice names = key_value(s, d, KEY_PASS_AS_FILE);
+	char file[DIGEST_TEXT_MAX + 8];
+	int r = write_graphs(s, d, inputs, dirfd, uid, gid, e);
+	for (size_t i = 0; !r && i < d->nenv; i++) {
+		if (!has_word(names, d->env[i].name))
+			continue;
+		file_name(d->env[i].name, file);
+		r = write_file(dirfd, file, d->env[i].value, uid, gid, e);
+	}
+	return r;
+}
+
+/* ---- requiredSystemFeatures ------------------------------------------------------------------ */
+
+int buildenv_features(struct session *s, const char *drv_path, const struct drv *d, struct err *e)
+{
+	/* What every machine of Nix offers unless told otherwise. */
+	static const char ours[] = "benchmark big-parallel nixos-test";
+	struct slice list = key_value(s, d, KEY_REQUIRED_SYSTEM_FEATURES), w;
+	while ((w = next_word(&list)).n)
+		if (!has_word(SLICE(ours), w))
+			return err_set(e, -ERR_BUILD,
+				       "a machine with the feature `%.*s' is required to build "
+				       "`%s', but this one has only {%s}",
+				       (int)MIN_OF(w.n, (size_t)60), w.p, drv_path, ours);
+	return 0;
+}
