@@ -76,13 +76,14 @@ static void on_ready(struct loop_fd *src, uint32_t events)
 
 	if (!said && !closed)
 		return;
-	auto_fd int fd = drop_ready(s);
+	int fd = drop_ready(s);
 	if (said)
 		svc_ready(&world.mgr, s);
 	else
 		svc_not_ready(&world.mgr, s);
 	state_commit_svc(s);
 	(void)state_reading(NULL);
+	fd_close(&fd); /* until here a next life would read it again */
 }
 
 /* The pipe for notify = fd:N. The write end is closed again after the start. */

@@ -511,7 +511,7 @@ local SELF = {
 	"Makefile", "Kbuild", "cairn.c", "configs/*_defconfig", "configs/*.mk",
 }
 for _, dir in ipairs { "lib", "store", "init", "services", "bootloader", "system", "image" } do
-	for _, file in ipairs { "Kbuild", "*.c", "*.h", "*.lds" } do
+	for _, file in ipairs { "Kbuild", "**.c", "**.h", "**.lds" } do
 		SELF[#SELF + 1] = dir .. "/" .. file
 	end
 end
