@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-3.0-or-later
-# timeout: 240
+# timeout: 900
 # Caches that are slow, helpers that die or hang, and clocks that are wrong, by the names of their attacks. The patience of the
 # daemon is made short; what is waited for are events.
 set -u

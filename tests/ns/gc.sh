@@ -1,7 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Roots that depend on the machine: what it started from, what runs, what /etc/fstab wants mounted.
-# timeout: 120
 set -u
 unshare -rm true 2>"$TMP/err" || { echo "skip: no user namespaces ($(cat "$TMP/err"))"; exit 77; }
 if [ "${1-}" != inside ]; then

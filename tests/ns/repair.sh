@@ -1,7 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-3.0-or-later
 # What is damaged is found, told, and made again from its derivation; nothing else is put in its place.
-# timeout: 120
 set -u
 busybox=$(command -v busybox) || { echo "skip: no busybox"; exit 77; }
 unshare -U -r true 2>/dev/null || { echo "skip: no user namespaces"; exit 77; }

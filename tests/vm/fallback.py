@@ -179,7 +179,7 @@ def kernel_line(m, image):
     m.type("cairn poweroff\n")
     m.wait_off()
     private = os.environ.get("CAIRN_ROOT") or os.path.expanduser("~/.local/state/cairn")
-    line = "root=LABEL=cairn-root rootfstype=ext4 rw console=ttyS0,115200 quiet cairn.system=/gnu/store/none "
+    line = "root=LABEL=cairn-root rootfstype=ext4 rw console=ttyS0,115200 quiet no_timer_check cairn.system=/gnu/store/none "
     start = m.extra + ["-kernel", private + files[0], "-initrd", private + files[1], "-append"]
     m.reboots = False
     m.extra = start + [line + "generation=1"]

@@ -507,13 +507,37 @@ def scratch(name):
     return path
 
 
+def timer_was_lost():
+    """A kernel ended because the emulator gave it no timer interrupts while it tested them: the host had no processor for it.
+    Tests ask their kernels not to test, but installed ones have the words of their own configurations."""
+    for at, _dirs, files in os.walk(os.environ["TMP"]):
+        if "console.log" in files:
+            with open(os.path.join(at, "console.log"), "rb") as f:
+                if b"IO-APIC + timer doesn't work" in f.read():
+                    return True
+    return False
+
+
+def clear_scratch():
+    for entry in os.scandir(os.environ["TMP"]):
+        if entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry.path)
+        else:
+            os.unlink(entry.path)
+
+
 def main(test):
-    """Run test(); exit status 0 or 1, with the reason on standard output; 77 without QEMU."""
+    """Run test(); exit status 0 or 1, with the reason on standard output; 77 without QEMU. It is run again, twice at most, when
+    what ended it was the emulator's timer."""
     if not shutil.which(QEMU):
         print("skip: no " + QEMU)
         raise SystemExit(77)
-    try:
-        test()
-    except Failure as why:
-        print(f"FAILED: {why}", flush=True)
-        raise SystemExit(1)
+    for tries in range(3):
+        try:
+            return test()
+        except Failure as why:
+            if tries == 2 or not timer_was_lost():
+                print(f"FAILED: {why}", flush=True)
+                raise SystemExit(1)
+            log(f"the emulator's timer was lost; once more: {why}".replace("\n", "\n# "))
+            clear_scratch()
