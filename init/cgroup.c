@@ -6,10 +6,10 @@
 #include <stdint.h>
 #include <signal.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
 
+#include "init/numbers.h"
 #include "lib/fd.h"
 #include "lib/log.h"
 #include "lib/size.h"
@@ -243,32 +243,30 @@ bool cgroup_populated(const char *name)
 	return false;
 }
 
+struct group {
+	int dir, depth;
+};
+
+static void remove_tree(int parent, const char *name, int depth);
+
+static void remove_below(const char *name, unsigned char type, void *arg)
+{
+	const struct group *g = arg;
+
+	if (type == 4 /* DT_DIR */ && name[0] != '.')
+		remove_tree(g->dir, name, g->depth + 1);
+}
+
 /* rmdir of a tree of groups, deepest first. */
 static void remove_tree(int parent, const char *name, int depth)
 {
-	struct entry {
-		uint64_t ino;
-		int64_t off;
-		unsigned short len;
-		unsigned char type;
-		char name[];
-	};
-	_Alignas(8) char buf[1024];
-	int dir;
-	long n;
-
 	if (unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT || depth == DEPTH_MAX)
 		return;
-	dir = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	while (dir >= 0 && (n = syscall(SYS_getdents64, dir, buf, sizeof(buf))) > 0) {
-		for (long i = 0; i < n;) {
-			const struct entry *e = (const void *)(buf + i);
-			if (e->type == 4 /* DT_DIR */ && e->name[0] != '.')
-				remove_tree(dir, e->name, depth + 1);
-			i += e->len;
-		}
-	}
-	fd_close(&dir);
+	struct group g = { openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW),
+			   depth };
+	if (g.dir >= 0)
+		(void)numbers_names(g.dir, remove_below, &g);
+	fd_close(&g.dir);
 	(void)unlinkat(parent, name, AT_REMOVEDIR); /* busy: somebody still drains there */
 }
 

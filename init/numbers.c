@@ -19,7 +19,7 @@ static int number_of(const char *name)
 	return *name ? -1 : n;
 }
 
-bool numbers_each(const char *path, void (*fn)(int number, void *arg), void *arg)
+bool numbers_names(int dir, void (*fn)(const char *name, unsigned char type, void *arg), void *arg)
 {
 	struct entry {
 		uint64_t ino;
@@ -29,20 +29,40 @@ bool numbers_each(const char *path, void (*fn)(int number, void *arg), void *arg
 		char name[];
 	};
 	_Alignas(8) char buf[1024];
-	int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	long n;
 
-	if (dir < 0)
-		return false;
 	while ((n = syscall(SYS_getdents64, dir, buf, sizeof(buf))) > 0) {
 		for (long i = 0; i < n;) {
 			const struct entry *e = (const void *)(buf + i);
-			int number = number_of(e->name);
-			if (number >= 0)
-				fn(number, arg);
+			fn(e->name, e->type, arg);
 			i += e->len;
 		}
 	}
-	(void)close(dir);
 	return n == 0;
+}
+
+struct each {
+	void (*fn)(int number, void *arg);
+	void *arg;
+};
+
+static void each_number(const char *name, unsigned char type, void *arg)
+{
+	const struct each *x = arg;
+	int number = number_of(name);
+
+	if (number >= 0)
+		x->fn(number, x->arg);
+}
+
+bool numbers_each(const char *path, void (*fn)(int number, void *arg), void *arg)
+{
+	struct each x = { fn, arg };
+	int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (dir < 0)
+		return false;
+	bool whole = numbers_names(dir, each_number, &x);
+	(void)close(dir);
+	return whole;
 }

@@ -355,6 +355,19 @@ static int ask_list(struct store_conn *c, struct arena *a, enum proto_op op, con
 	return done(c, e);
 }
 
+/* A question about the whole store. */
+static int ask_all(struct store_conn *c, struct arena *a, enum proto_op op, struct vec *ret,
+		   struct err *e)
+{
+	int r = begin(c, op, e);
+	if (!r)
+		r = finish(c, e);
+	if (r)
+		return r;
+	stream_list(&c->s, a, ret);
+	return done(c, e);
+}
+
 static void put_strings(struct store_conn *c, const char *const *v, size_t n)
 {
 	stream_put_u64(&c->s, n);
@@ -609,13 +622,7 @@ int store_derivers(struct store_conn *c, struct arena *a, const char *path, stru
 
 int store_failures(struct store_conn *c, struct arena *a, struct vec *ret, struct err *e)
 {
-	int r = begin(c, OP_FAILED_PATHS, e);
-	if (!r)
-		r = finish(c, e);
-	if (r)
-		return r;
-	stream_list(&c->s, a, ret);
-	return done(c, e);
+	return ask_all(c, a, OP_FAILED_PATHS, ret, e);
 }
 
 int store_failures_forget(struct store_conn *c, const char *const *paths, size_t n, struct err *e)
@@ -638,14 +645,10 @@ int store_drv_outputs(struct store_conn *c, struct arena *a, const char *drv, st
 
 int store_all_valid(struct store_conn *c, struct arena *a, struct vec *ret, struct err *e)
 {
-	int r = begin(c, OP_ALL_VALID, e);
+	int r = ask_all(c, a, OP_ALL_VALID, ret, e);
 	if (!r)
-		r = finish(c, e);
-	if (r)
-		return r;
-	stream_list(&c->s, a, ret);
-	vec_sort_str(ret);
-	return done(c, e);
+		vec_sort_str(ret);
+	return r;
 }
 
 static int closure_add(struct tab *seen, struct vec *ret, char *path, struct err *e)
