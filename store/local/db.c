@@ -4,11 +4,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <math.h>
 #include <sqlite3.h>
 #include <sys/stat.h>
 
 #include "lib/fd.h"
 #include "lib/mem.h"
+#include "lib/size.h"
 
 #define BUSY_MS (3600 * 1000)
 
@@ -85,6 +88,7 @@ enum statement {
 	Q_FAILED,
 	Q_FORGIVE,
 	Q_FORGIVE_ALL,
+	Q_JSON,
 	Q_MAX
 };
 
@@ -134,6 +138,7 @@ static const char *const statements[Q_MAX] = {
 	[Q_FAILED] = "select path from FailedPaths order by path",
 	[Q_FORGIVE] = "delete from FailedPaths where path = ?",
 	[Q_FORGIVE_ALL] = "delete from FailedPaths",
+	[Q_JSON] = "select key, type, value from json_each(?) order by key",
 };
 
 struct db {
@@ -821,4 +826,67 @@ int store_db_create(const char *file, const struct store_info *const *items, siz
 out:
 	free(sorted);
 	return r;
+}
+
+/* ---- JSON -------------------------------------------------------------------------------------
+ */
+
+static struct slice json_real(struct arena *a, double value)
+{
+	/* Digits enough for the same number again; JSON has no infinity. */
+	return slice_of(isfinite(value) ? arena_fmt(a, "%.17g", value) : "null");
+}
+
+static struct json_value *json_value(struct arena *a, sqlite3_stmt *st)
+{
+	static const char *const types[] = {
+		[JSON_NULL] = "null",	    [JSON_TRUE] = "true",     [JSON_FALSE] = "false",
+		[JSON_INTEGER] = "integer", [JSON_REAL] = "real",     [JSON_TEXT] = "text",
+		[JSON_ARRAY] = "array",	    [JSON_OBJECT] = "object",
+	};
+	struct json_value *v = ARENA_NEW(a, struct json_value);
+	const char *type = (const char *)sqlite3_column_text(st, 1);
+
+	if (!v || !type)
+		return NULL;
+	while (v->type < JSON_OBJECT && strcmp(type, types[v->type]) != 0)
+		v->type++;
+	v->key = sqlite3_column_type(st, 0) == SQLITE_TEXT ? column(a, st, 0) : "";
+	if (v->type < JSON_INTEGER) {
+		v->text = slice_of(types[v->type]);
+	} else if (v->type == JSON_REAL) {
+		v->text = json_real(a, sqlite3_column_double(st, 2));
+	} else {
+		const void *text = sqlite3_column_text(st, 2);
+
+		v->text.n = text ? (size_t)sqlite3_column_bytes(st, 2) : 0;
+		v->text.p = arena_strn(a, text ? text : "", v->text.n);
+	}
+	return v->key && v->text.p ? v : NULL;
+}
+
+int db_json(struct db *db, struct arena *a, struct slice json, struct vec *ret, struct err *e)
+{
+	sqlite3_stmt *st = NULL;
+	bool row = false;
+	int r = prepare(db, Q_JSON, &st, e);
+
+	if (r < 0)
+		return r;
+	(void)sqlite3_bind_text(st, 1, json.p, (int)MIN_OF(json.n, (size_t)INT_MAX), SQLITE_STATIC);
+	while ((r = step(db, st, &row, e)) == 0 && row) {
+		struct json_value *v = json_value(a, st);
+
+		if (!v) {
+			sqlite3_reset(st);
+			r = err_num(e, -ENOMEM, "JSON");
+			break;
+		}
+		vec_add(ret, v);
+	}
+	/* No table is read: what fails and is not for want of memory is the text. */
+	if (r == -ERR_DB)
+		r = err_set(e, -ERR_SYNTAX, "malformed JSON");
+	sqlite3_clear_bindings(st);
+	return r == 0 && ret->err ? err_num(e, -ENOMEM, "JSON") : r;
 }

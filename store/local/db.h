@@ -75,6 +75,28 @@ int db_add_ref(struct db *db, const char *referrer, const char *reference, struc
 int db_add_output(struct db *db, const char *drv, const char *id, const char *path, struct err *e);
 int db_delete(struct db *db, const char *path, struct err *e); /* referrers: -ERR_IN_USE */
 
+/*
+ * SQLite is our reader of JSON, too. A member of an object, or an element of an array; all in the
+ * arena of the call.
+ */
+struct json_value {
+	const char *key; /* "" of an element */
+	enum json_type {
+		JSON_NULL,
+		JSON_TRUE,
+		JSON_FALSE,
+		JSON_INTEGER,
+		JSON_REAL,
+		JSON_TEXT,
+		JSON_ARRAY,
+		JSON_OBJECT,
+	} type;
+	struct slice text; /* of JSON_TEXT what it says, of all others JSON */
+};
+/* struct json_value * of an object, by key, or of an array, in order. -ERR_SYNTAX: it is no JSON.
+ */
+int db_json(struct db *db, struct arena *a, struct slice json, struct vec *ret, struct err *e);
+
 /* Guix's schema alone: paths whose build has failed. Those that change it inside db_begin. */
 int db_fail_add(struct db *db, const char *path, struct err *e);
 int db_fail_has(struct db *db, const char *path, bool *ret, struct err *e);

@@ -458,6 +458,49 @@ TEST(image_databases_are_reproducible)
 	end(&b);
 }
 
+/* "KEY=TYPE:TEXT " of each value, or an error code. */
+static const char *json_told(struct db *db, struct arena *a, const char *json)
+{
+	auto_vec struct vec v = VEC_INIT;
+	auto_str struct str out = STR_INIT;
+	int r = db_json(db, a, slice_of(json), &v, NULL);
+
+	for (size_t i = 0; i < v.n; i++) {
+		const struct json_value *x = v.v[i];
+
+		str_addf(&out, "%s=%d:%.*s ", x->key, x->type, (int)x->text.n, x->text.p);
+	}
+	return r ? arena_fmt(a, "%d", r) : arena_slice(a, str_slice(&out));
+}
+
+TEST(json)
+{
+	struct bench b;
+	struct db *db = NULL;
+	auto_str struct str deep = STR_INIT;
+
+	if (!begin(&b))
+		return;
+	CHECK_INT(db_open(arena_fmt(&b.a, "%s/j.db", b.dir), DIALECT_NIX, true, &db, &b.e), 0);
+	CHECK_STR(json_told(db, &b.a,
+			    "{\"b\":[1, {\"x\":\"\\u00e9\"}],\"a\":\"\\u00e9\\n\\\"\",\"c\":{}}"),
+		  "a=5:\xc3\xa9\n\" b=6:[1,{\"x\":\"\\u00e9\"}] c=7:{} ");
+	CHECK_STR(
+		json_told(db, &b.a, "[true,false,null,-7,9223372036854775807,0.1,1e300,2.0,\"\"]"),
+		"=1:true =2:false =0:null =3:-7 =3:9223372036854775807 =4:0.10000000000000001 "
+		"=4:1.0000000000000001e+300 =4:2 =5: ");
+	CHECK_STR(json_told(db, &b.a, "[1e999]"), "=4:null ");
+	static const char *const bad[] = { "", "{", "[1", "{\"a\"}", "[1]]", "nonsense" };
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		CHECK_STR(json_told(db, &b.a, bad[i]), arena_fmt(&b.a, "%d", -ERR_SYNTAX));
+	for (int i = 0; i < 100000; i++)
+		str_addc(&deep, '[');
+	CHECK_STR(json_told(db, &b.a, deep.buf), arena_fmt(&b.a, "%d", -ERR_SYNTAX));
+	CHECK_STR(json_told(db, &b.a, "[1]"), "=3:1 "); /* an error leaves nothing behind */
+	db_close(db);
+	end(&b);
+}
+
 struct reports {
 	unsigned n;
 	char last[300];
@@ -728,6 +771,6 @@ TEST(work_of_others_is_left_alone)
 TEST_MAIN(texts_and_references, invalid_references_are_refused, derivations_are_checked,
 	  archives_and_links, known_items_must_match, cycles_are_refused, locks,
 	  a_forked_child_works_alone, sp_02_a_store_that_is_a_link,
-	  image_databases_are_reproducible, faults_are_found, collects_what_no_root_reaches,
+	  image_databases_are_reproducible, json, faults_are_found, collects_what_no_root_reaches,
 	  no_root_is_overlooked, rows_go_from_the_disk_before_files, work_of_others_is_left_alone,
 	  what_is_collected_meanwhile_is_no_fault)
