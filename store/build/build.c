@@ -18,6 +18,7 @@
 #include "store/build/buildlog.h"
 #include "store/build/download.h"
 #include "store/build/fetch.h"
+#include "store/build/placeholder.h"
 #include "store/remote/offload.h"
 #include "store/local/outputs.h"
 #include "store/build/sandbox.h"
@@ -204,8 +205,12 @@ static int list_words(const struct build *b, struct arena *a, struct sandbox *bo
 	if (!argv || !bases)
 		return err_set(e, -ENOMEM, "out of memory");
 	argv[0] = path_base(d->builder);
-	for (size_t i = 0; i < d->nargs; i++)
-		argv[i + 1] = arena_slice(a, d->args[i]);
+	for (size_t i = 0; i < d->nargs; i++) {
+		struct slice arg = d->args[i];
+		if (b->s->l->dialect == DIALECT_NIX)
+			arg = placeholder_fill(a, d, arg);
+		argv[i + 1] = arg.p ? arena_slice(a, arg) : NULL;
+	}
 	for (size_t i = 0; i < b->inputs->n; i++)
 		bases[i] = local_base(b->s->l, b->inputs->v[i]);
 	box->argv = argv;

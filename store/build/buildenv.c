@@ -10,6 +10,9 @@
 #include "lib/path.h"
 #include "lib/size.h"
 #include "lib/tab.h"
+#include "store/build/attrs.h"
+#include "store/build/placeholder.h"
+#include "store/build/refexport.h"
 
 struct vars {
 	struct arena *a;
@@ -68,14 +71,6 @@ static bool may_inherit(const char *name)
 	return strncmp(name, "LD_", 3) != 0 && strncmp(name, "BASH_FUNC", 9) != 0;
 }
 
-/* The value of a variable that has its meaning here; empty when it is not set, or has none. */
-static struct slice key_value(const struct session *s, const struct drv *d, enum drv_key which)
-{
-	const char *key = dialect_key(s->l->dialect, which);
-	bool found;
-	return key ? drv_env(d, key, &found) : SLICE("");
-}
-
 static bool has_word(struct slice list, struct slice word)
 {
 	for (struct slice w; (w = next_word(&list)).n;)
@@ -104,8 +99,9 @@ static void set_file(struct vars *x, struct slice name, const char *cwd)
 		set_text(x, variable, path);
 }
 
-static int set_derivation(struct vars *x, const struct drv *d, struct slice files, const char *cwd,
-			  struct err *e)
+/* The derivation's own variables, but for those that are passed as files. */
+static int set_derivation(struct vars *x, const struct local *l, const struct drv *d,
+			  struct slice files, const char *cwd, struct err *e)
 {
 	for (size_t i = 0; i < d->nenv; i++) {
 		const struct drv_env *v = &d->env[i];
@@ -118,10 +114,47 @@ static int set_derivation(struct vars *x, const struct drv *d, struct slice file
 				       d->name);
 		if (has_word(files, v->name))
 			set_file(x, v->name, cwd);
+		else if (l->dialect == DIALECT_NIX)
+			set(x, v->name, placeholder_fill(x->a, d, v->value));
 		else
 			set(x, v->name, v->value);
 	}
 	return 0;
+}
+
+static void set_structured(struct vars *x, const char *cwd)
+{
+	const char *json = arena_fmt(x->a, "%s/" ATTRS_JSON, cwd);
+	const char *sh = arena_fmt(x->a, "%s/" ATTRS_SH, cwd);
+	if (!json || !sh)
+		return;
+	set_text(x, "NIX_ATTRS_JSON_FILE", json);
+	set_text(x, "NIX_ATTRS_SH_FILE", sh);
+}
+
+static int set_own(struct vars *x, struct local *l, const struct drv *d, const char *cwd,
+		   struct err *e)
+{
+	struct attr files;
+	if (attrs_structured(l, d)) {
+		set_structured(x, cwd);
+		return 0;
+	}
+	int r = attrs_get(l, x->a, d, KEY_PASS_AS_FILE, &files, e);
+	return r ? r : set_derivation(x, l, d, files.words, cwd, e);
+}
+
+/* Of fixed outputs: variables of the daemon's. */
+static int set_impure(struct vars *x, struct local *l, const struct drv *d, struct err *e)
+{
+	struct attr names;
+	int r = attrs_get(l, x->a, d, KEY_IMPURE_ENV_VARS, &names, e);
+	for (struct slice w; !r && drv_is_fixed(d) && (w = next_word(&names.words)).n;) {
+		const char *name = arena_slice(x->a, w);
+		const char *value = name && may_inherit(name) ? getenv(name) : NULL;
+		set(x, w, slice_of(value ? value : ""));
+	}
+	return r;
 }
 
 int buildenv_vars(struct session *s, struct arena *a, const struct drv *d, const char *cwd,
@@ -136,17 +169,13 @@ int buildenv_vars(struct session *s, struct arena *a, const struct drv *d, const
 	set_text(&x, "HOME", "/homeless-shelter");
 	set_text(&x, "NIX_STORE", s->l->store_dir);
 	set_text(&x, "NIX_BUILD_CORES", cores);
-	int r = set_derivation(&x, d, key_value(s, d, KEY_PASS_AS_FILE), cwd, e);
+	int r = set_own(&x, s->l, d, cwd, e);
 	for (size_t i = 0; i < sizeof(tops) / sizeof(tops[0]); i++)
 		set_text(&x, tops[i], cwd);
-	struct slice names = key_value(s, d, KEY_IMPURE_ENV_VARS), w;
 	if (s->l->dialect == DIALECT_NIX && drv_is_fixed(d))
 		set_text(&x, "NIX_OUTPUT_CHECKED", "1");
-	while (drv_is_fixed(d) && (w = next_word(&names)).n) {
-		const char *name = arena_slice(a, w);
-		const char *value = name && may_inherit(name) ? getenv(name) : NULL;
-		set(&x, w, slice_of(value ? value : ""));
-	}
+	if (!r)
+		r = set_impure(&x, s->l, d, e);
 	if (s->l->dialect == DIALECT_NIX) {
 		set_text(&x, "NIX_LOG_FD", "2");
 		set_text(&x, "TERM", "xterm-256color");
@@ -162,114 +191,101 @@ int buildenv_vars(struct session *s, struct arena *a, const struct drv *d, const
 	return r;
 }
 
-/* ---- exportReferencesGraph ------------------------------------------------------------------- */
+/* ---- Files ----------------------------------------------------------------------------------- */
 
-/* Closure of path, and of the outputs of every derivation in it. */
-static int graph_closure(struct session *s, struct arena *a, const char *path, struct vec *ret,
-			 struct err *e)
-{
-	int r = local_closure(s->l, a, &path, 1, ret, e);
-	size_t n = ret->n;
-	for (size_t i = 0; !r && i < n; i++) {
-		if (!slice_ends(slice_of(ret->v[i]), ".drv"))
-			continue;
-		auto_vec struct vec outs = VEC_INIT;
-		r = local_drv_outputs(s->l, a, ret->v[i], NULL, &outs, e);
-		for (size_t k = 0; !r && k < outs.n; k++) {
-			bool valid;
-			const char *out = outs.v[k];
-			r = local_is_valid(s->l, out, &valid, e);
-			if (!r && valid)
-				r = local_closure(s->l, a, &out, 1, ret, e);
-		}
-	}
-	vec_sort_str(ret);
-	vec_uniq_str(ret);
-	return r;
-}
-
-static int graph_text(struct session *s, const char *path, struct str *out, struct err *e)
-{
-	auto_arena struct arena a = ARENA_INIT;
-	auto_vec struct vec all = VEC_INIT;
-	int r = graph_closure(s, &a, path, &all, e);
-	for (size_t i = 0; !r && i < all.n; i++) {
-		struct store_info *info;
-		r = local_info(s->l, &a, all.v[i], &info, e);
-		if (r)
-			break;
-		str_addf(out, "%s\n\n%zu\n", info->path, info->nrefs);
-		for (size_t k = 0; k < info->nrefs; k++)
-			str_addf(out, "%s\n", info->refs[k]);
-	}
-	return r ? r : str_err(out) ? err_set(e, -ENOMEM, "out of memory") : 0;
-}
+/* Where the files go, and whose they are. */
+struct place {
+	int dirfd;
+	uid_t uid;
+	gid_t gid;
+};
 
 /* A file of the build directory, the builder's own. */
-static int write_file(int dirfd, const char *name, struct slice text, uid_t uid, gid_t gid,
-		      struct err *e)
+static int write_file(const struct place *to, const char *name, struct slice text, struct err *e)
 {
-	auto_fd int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	auto_fd int fd = openat(to->dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
 	if (fd < 0)
 		return err_sys(e, "cannot write the file %s of the build directory", name);
 	int r = fd_write_full(fd, text.p, text.n);
 	if (r)
 		return err_num(e, r, "cannot write the file %s of the build directory", name);
-	if (fchown(fd, uid, gid) < 0)
+	if (fchown(fd, to->uid, to->gid) < 0)
 		return err_sys(e, "cannot give away the file %s of the build directory", name);
 	return 0;
 }
 
-static int write_graph(struct session *s, const struct vec *inputs, const char *name,
-		       const char *path, int dirfd, uid_t uid, gid_t gid, struct err *e)
+static int write_graph(struct local *l, const struct vec *inputs, const char *name,
+		       const char *path, const struct place *to, struct err *e)
 {
 	if (!*name || strchr(name, '/') || name[0] == '.')
 		return err_set(e, -ERR_BUILD, "bad file name `%s' in exportReferencesGraph", name);
-	if (!vec_has_str(inputs, path))
-		return err_set(e, -ERR_BUILD,
-			       "exportReferencesGraph: path `%s' is not in the input closure",
-			       path);
 	auto_str struct str text = STR_INIT;
-	int r = graph_text(s, path, &text, e);
-	return r ? r : write_file(dirfd, name, str_slice(&text), uid, gid, e);
+	int r = refexport_text(l, inputs, path, &text, e);
+	return r ? r : write_file(to, name, str_slice(&text), e);
 }
 
-static int write_graphs(struct session *s, const struct drv *d, const struct vec *inputs, int dirfd,
-			uid_t uid, gid_t gid, struct err *e)
+static int write_graphs(struct local *l, const struct drv *d, const struct vec *inputs,
+			const struct place *to, struct err *e)
 {
-	struct slice list = key_value(s, d, KEY_EXPORT_REFERENCES_GRAPH), w;
 	auto_arena struct arena a = ARENA_INIT;
-	while ((w = next_word(&list)).n) {
-		struct slice p = next_word(&list);
+	struct attr list;
+	int r = attrs_get(l, &a, d, KEY_EXPORT_REFERENCES_GRAPH, &list, e);
+	for (struct slice w; !r && (w = next_word(&list.words)).n;) {
+		struct slice p = next_word(&list.words);
 		if (!p.n)
 			return err_set(e, -ERR_BUILD,
 				       "odd number of words in exportReferencesGraph of `%s'",
 				       d->name);
 		const char *name = arena_slice(&a, w);
-		struct slice item = store_path_item(s->l->store_dir, p);
+		struct slice item = store_path_item(l->store_dir, p);
 		const char *path = arena_slice(&a, item);
 		if (!name || !path)
 			return err_set(e, -ENOMEM, "out of memory");
-		int r = write_graph(s, inputs, name, path, dirfd, uid, gid, e);
-		if (r)
-			return r;
+		r = write_graph(l, inputs, name, path, to, e);
 	}
-	return 0;
+	return r;
+}
+
+static int write_passed(struct local *l, const struct drv *d, const struct place *to, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	struct attr names;
+	char file[DIGEST_TEXT_MAX + 8];
+	int r = attrs_get(l, &a, d, KEY_PASS_AS_FILE, &names, e);
+	for (size_t i = 0; !r && i < d->nenv; i++) {
+		if (!has_word(names.words, d->env[i].name))
+			continue;
+		struct slice text = placeholder_fill(&a, d, d->env[i].value);
+		file_name(d->env[i].name, file);
+		r = text.p ? write_file(to, file, text, e) : err_set(e, -ENOMEM, "out of memory");
+	}
+	return r;
+}
+
+static int write_structured(struct local *l, const struct drv *d, const struct vec *inputs,
+			    const struct place *to, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	auto_str struct str json = STR_INIT, sh = STR_INIT;
+	int r = attrs_format(l, d, inputs, &json, &sh, e);
+	if (r)
+		return r;
+	struct slice text = placeholder_fill(&a, d, str_slice(&json));
+	struct slice script = placeholder_fill(&a, d, str_slice(&sh));
+	if (!text.p || !script.p)
+		return err_set(e, -ENOMEM, "out of memory");
+	r = write_file(to, ATTRS_JSON, text, e);
+	return r ? r : write_file(to, ATTRS_SH, script, e);
 }
 
 int buildenv_files(struct session *s, const struct drv *d, const struct vec *inputs, int dirfd,
 		   uid_t uid, gid_t gid, struct err *e)
 {
-	struct slice names = key_value(s, d, KEY_PASS_AS_FILE);
-	char file[DIGEST_TEXT_MAX + 8];
-	int r = write_graphs(s, d, inputs, dirfd, uid, gid, e);
-	for (size_t i = 0; !r && i < d->nenv; i++) {
-		if (!has_word(names, d->env[i].name))
-			continue;
-		file_name(d->env[i].name, file);
-		r = write_file(dirfd, file, d->env[i].value, uid, gid, e);
-	}
-	return r;
+	struct place to = { dirfd, uid, gid };
+	if (attrs_structured(s->l, d))
+		return write_structured(s->l, d, inputs, &to, e);
+	int r = write_graphs(s->l, d, inputs, &to, e);
+	return r ? r : write_passed(s->l, d, &to, e);
 }
 
 /* ---- requiredSystemFeatures ------------------------------------------------------------------ */
@@ -278,12 +294,14 @@ int buildenv_features(struct session *s, const char *drv_path, const struct drv 
 {
 	/* What every machine of Nix offers unless told otherwise. */
 	static const char ours[] = "benchmark big-parallel nixos-test";
-	struct slice list = key_value(s, d, KEY_REQUIRED_SYSTEM_FEATURES), w;
-	while ((w = next_word(&list)).n)
+	auto_arena struct arena a = ARENA_INIT;
+	struct attr list;
+	int r = attrs_get(s->l, &a, d, KEY_REQUIRED_SYSTEM_FEATURES, &list, e);
+	for (struct slice w; !r && (w = next_word(&list.words)).n;)
 		if (!has_word(SLICE(ours), w))
 			return err_set(e, -ERR_BUILD,
 				       "a machine with the feature `%.*s' is required to build "
 				       "`%s', but this one has only {%s}",
 				       (int)MIN_OF(w.n, (size_t)60), w.p, drv_path, ours);
-	return 0;
+	return r;
 }

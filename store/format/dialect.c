@@ -49,6 +49,7 @@ static const struct {
 	[KEY_PASS_AS_FILE] = { "passAsFile", IN_NIX },
 	[KEY_PREFER_LOCAL_BUILD] = { "preferLocalBuild", IN_BOTH },
 	[KEY_REQUIRED_SYSTEM_FEATURES] = { "requiredSystemFeatures", IN_NIX },
+	[KEY_STRUCTURED_ATTRS] = { "__json", IN_NIX },
 };
 
 const struct dialect_facts *dialect_facts(enum dialect d)

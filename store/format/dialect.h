@@ -45,6 +45,7 @@ enum drv_key {
 	KEY_PASS_AS_FILE,
 	KEY_PREFER_LOCAL_BUILD,
 	KEY_REQUIRED_SYSTEM_FEATURES,
+	KEY_STRUCTURED_ATTRS, /* all others are members of it; store/build/attrs.h */
 	KEY_MAX
 };
 

@@ -8,6 +8,7 @@
 
 #include "lib/fd.h"
 #include "lib/size.h"
+#include "store/build/attrs.h"
 #include "store/format/ca.h"
 #include "store/format/canon.h"
 #include "store/build/copytree.h"
@@ -233,15 +234,17 @@ static int requisites(struct outputs *o, const struct output *out, struct vec *r
 static int check_list(struct outputs *o, struct output *out, enum drv_key which, bool allowed,
 		      bool closure, struct err *e)
 {
-	const char *key = dialect_key(o->b->s->l->dialect, which);
-	bool found;
-	struct slice list = drv_env(o->b->drv, key, &found);
-	if (!found)
-		return 0;
+	struct local *l = o->b->s->l;
+	struct attr list;
+	int r = attrs_get_check(l, &o->arena, o->b->drv, out->o->id, which, &list, e);
+	if (r || !list.found)
+		return r;
 	auto_vec struct vec specs = VEC_INIT, all = VEC_INIT;
-	int r = parse_specs(o, list, &specs, e);
+	r = parse_specs(o, list.words, &specs, e);
 	if (!r && closure)
 		r = requisites(o, out, &all, e);
+	if (closure && attrs_structured(l, o->b->drv)) /* the variables do not mean itself */
+		vec_add(&all, (char *)(uintptr_t)out->o->path);
 	if (r)
 		return r;
 	const struct vec *used = closure ? &all : &out->refs;
@@ -249,8 +252,44 @@ static int check_list(struct outputs *o, struct output *out, enum drv_key which,
 		if (vec_has_str(&specs, used->v[i]) != allowed)
 			return err_set(e, -ERR_BUILD,
 				       "output `%s' is not allowed to refer to path `%s' (%s)",
-				       out->o->path, (char *)used->v[i], key);
-	return 0;
+				       out->o->path, (char *)used->v[i],
+				       dialect_key(l->dialect, which));
+	return all.err ? err_set(e, all.err, "out of memory") : 0;
+}
+
+static int closure_size(struct outputs *o, const struct output *out, uint64_t *ret, struct err *e)
+{
+	auto_vec struct vec all = VEC_INIT;
+	int r = requisites(o, out, &all, e);
+	*ret = out->info.nar_size;
+	for (size_t i = 0; !r && i < all.n; i++) {
+		const struct output *own = find_output(o, all.v[i]);
+		struct store_info *info;
+		r = own ? 0 : local_info(o->b->s->l, &o->arena, all.v[i], &info, e);
+		if (!r)
+			*ret += own ? own->info.nar_size : info->nar_size;
+	}
+	return r;
+}
+
+static int check_sizes(struct outputs *o, struct output *out, struct err *e)
+{
+	struct attrs_limits max;
+	uint64_t size = 0;
+	int r = attrs_get_limits(o->b->s->l, &o->arena, o->b->drv, out->o->id, &max, e);
+	if (!r && out->info.nar_size > max.size)
+		r = err_set(e, -ERR_BUILD, "output `%s' has %llu bytes; its maxSize is %llu",
+			    out->o->path, (unsigned long long)out->info.nar_size,
+			    (unsigned long long)max.size);
+	if (!r && max.closure != UINT64_MAX)
+		r = closure_size(o, out, &size, e);
+	if (!r && size > max.closure)
+		r = err_set(e, -ERR_BUILD,
+			    "output `%s' has with all that it needs %llu bytes; its "
+			    "maxClosureSize is %llu",
+			    out->o->path, (unsigned long long)size,
+			    (unsigned long long)max.closure);
+	return r;
 }
 
 static int check_refs(struct outputs *o, struct output *out, struct err *e)
@@ -262,6 +301,8 @@ static int check_refs(struct outputs *o, struct output *out, struct err *e)
 		r = check_list(o, out, KEY_ALLOWED_REQUISITES, true, true, e);
 	if (!r)
 		r = check_list(o, out, KEY_DISALLOWED_REQUISITES, false, true, e);
+	if (!r)
+		r = check_sizes(o, out, e);
 	return r;
 }
 

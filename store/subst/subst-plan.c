@@ -5,6 +5,7 @@
 
 #include "lib/fd.h"
 #include "lib/size.h"
+#include "store/build/attrs.h"
 #include "store/subst/subst.h"
 
 #define WORKERS_MAX 8
@@ -113,13 +114,14 @@ static bool is_wanted(const struct need *n, const char *id)
 	return wanted;
 }
 
-/* Whoever wrote the derivation can have it built here only. */
-static bool is_allowed(const struct drv *d)
+/* Whoever wrote the derivation can have it built here only. What does not say so legibly fails when
+ * it is built. */
+static bool is_allowed(struct subst_plan *p, const struct drv *d)
 {
-	bool found;
-	struct slice v = drv_env(d, dialect_key_name(KEY_ALLOW_SUBSTITUTES), &found);
+	struct attr v;
 
-	return !found || slice_is(v, "1");
+	return attrs_get(p->s->l, &p->a, d, KEY_ALLOW_SUBSTITUTES, &v, NULL) == 0 &&
+	       (!v.found || slice_is(v.words, "1"));
 }
 
 static int add_need(struct graph *g, struct vec *to, const char *path, const char *const *outputs,
@@ -161,7 +163,7 @@ static int missing_outputs(struct graph *g, const struct need *n, struct vec *re
 static int decide(struct graph *g, const struct need *n, struct err *e)
 {
 	auto_vec struct vec missing = VEC_INIT;
-	bool fetch = is_allowed(n->drv), new = false;
+	bool fetch = is_allowed(g->p, n->drv), new = false;
 	int r = missing_outputs(g, n, &missing, e);
 
 	for (size_t i = 0; i < missing.n; i++)
@@ -189,7 +191,7 @@ static int walk(struct graph *g, struct err *e)
 		for (size_t i = 0; r == 0 && i < g->now.n; i++) {
 			const struct need *n = g->now.v[i];
 
-			if (is_allowed(n->drv))
+			if (is_allowed(g->p, n->drv))
 				r = missing_outputs(g, n, &ask, e);
 		}
 		if (r == 0)

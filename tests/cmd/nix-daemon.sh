@@ -84,6 +84,24 @@ in rec {
   quantum = make "quantum" "echo > $out" { requiredSystemFeatures = [ "quantum" ]; };
   graph = make "graph" "cat refs > $out" { exportReferencesGraph = [ "refs" second ]; };
   allowed = make "allowed" "echo ${first} > $out" { allowedReferences = [ ]; };
+  held = make "held" "echo ${placeholder "out"} $x $1 > $out; cat $yPath >> $out" { x = placeholder "out"; y = "y ${placeholder "out"}"; passAsFile = [ "y" ]; };
+  # Structured attributes: the builder has no variables but those that say where the two files are.
+  st = name: script: more: make name "out=${placeholder "out"}\n${script}" ({ __structuredAttrs = true; } // more);
+  attrs = st "attrs" "cat $NIX_ATTRS_JSON_FILE $NIX_ATTRS_SH_FILE > $out; env; echo > ${placeholder "lib"}" {
+    outputs = [ "out" "lib" ]; text = "it's \"é\"\n\ttab\\"; int = 1234567890123; real = 1.5; t = true; f = false; nul = null;
+    list = [ "x y" 1 null true ]; table = { "k'" = "v"; b = 2; }; none = [ ]; empty = { }; nested = [ [ 1 ] ]; "bad-name" = 1;
+    where = "${placeholder "lib"}/x"; exportReferencesGraph = { closure = [ second ]; }; outputChecks.out.maxSize = 10000; };
+  kept = {
+    size = st "size" "echo hi > $out" { outputChecks.out.maxSize = 10; };
+    closure = st "closure" "echo ${first} > $out" { outputChecks.out = { maxSize = 200; maxClosureSize = 200; }; };
+    reference = st "reference" "echo ${first} > $out" { outputChecks.out.allowedReferences = [ ]; };
+    itself = st "itself" "echo hi > $out" { outputChecks.out.allowedRequisites = [ ]; };
+    word = st "word" "echo hi > $out" { outputChecks.out.allowedReferences = [ "nonsense" ]; };
+    feature = st "feature" "echo hi > $out" { requiredSystemFeatures = [ "quantum" ]; };
+    input = st "input" "echo hi > $out" { exportReferencesGraph.g = [ "/nix/store/00000000000000000000000000000000-no" ]; };
+    malformed = make "malformed" "echo hi > $out" { __json = "{"; };
+  };
+  free = st "free" "echo ${first} > $out" { allowedReferences = [ ]; outputChecks.out.allowedReferences = [ first ]; outputChecks.lib = 1; };
   many = builtins.foldl' (all: i: all ++ [ (make "n${toString i}" "echo ${toString i} ${toString (if i < 3 then [ ] else [ (builtins.elemAt all (i - 2)) (builtins.elemAt all (i / 2)) ])} > $out" { }) ]) [ ] (builtins.genList (i: i) 100);
 }
 E
@@ -117,6 +135,45 @@ check "exportReferencesGraph" build -A graph
 check "lists the closure" grep -q -- "-first-lib" "$TMP/one$(out)"
 check "allowedReferences" fails nix-build "$TMP/d.nix" -A allowed -o "$TMP/r"
 check "says what is not allowed" says "not allowed to refer"
+build -A held
+held=$(out)
+is "placeholders" "$(cat "$TMP/one$held")" "$held $held
+y $held"
+check "structured attributes" build -A attrs
+check "as the two files" python3 - "$TMP/one" "$TMP/err" "$(out)" <<'E'
+import json, subprocess, sys
+root, err, out = sys.argv[1:]
+text = open(root + out).read()
+got, end = json.JSONDecoder().raw_decode(text)
+script, lib = text[end:], got["outputs"]["lib"]
+assert text.startswith('{"bad-name":1,"builder":'), text[:30]
+assert [got[k] for k in ("text", "int", "real", "t", "f", "nul")] == ["it's \"é\"\n\ttab\\", 1234567890123, 1.5, True, False, None], got
+assert got["list"] == ["x y", 1, None, True] and got["table"] == {"k'": "v", "b": 2} and got["nested"] == [[1]], got
+assert got["outputs"] == {"out": out, "lib": lib} and lib.endswith("-attrs-lib") and got["where"] == lib + "/x", got
+graph = {i["path"].split("-", 1)[1]: i for i in got["closure"]}
+assert sorted(graph) == ["first", "first-lib", "second"], graph
+assert graph["second"]["references"] == sorted(graph[n]["path"] for n in ("first", "first-lib")), graph
+assert graph["second"]["closureSize"] == sum(i["narSize"] for i in graph.values()) and len(graph["first"]["narHash"]) == 59, graph
+say = 'printf "<%s>" "$text" "$int" "$t" "$f" "$nul" "${list[@]}" "${table["k\'"]}" "${table[b]}" "${#none[@]}" "${outputs[lib]}" "${real-no}" "${nested-no}" "${closure-no}"'
+told = subprocess.run(["bash", "-eu", "-c", script + say], capture_output=True, text=True)
+want = ["it's \"é\"\n\ttab\\", "1234567890123", "1", "", "", "x y", "1", "", "1", "v", "2", "0", lib, "no", "no", "no"]
+assert told.stdout == "".join("<%s>" % w for w in want), (told, script)
+env = open(err).read()
+assert "NIX_ATTRS_JSON_FILE=/build/.attrs.json\n" in env and "\ntext=" not in env and "__json" not in env, env
+E
+kept() {
+	nix-build "$TMP/d.nix" -A kept.$1 -o "$TMP/r" >"$TMP/out" 2>"$TMP/err"
+	[ $? = 100 ] && says "$2"
+}
+check "maxSize" kept size "maxSize is 10"
+check "maxClosureSize" kept closure "maxClosureSize is 200"
+check "outputChecks" kept reference "not allowed to refer"
+check "a closure has the output itself" kept itself "not allowed to refer"
+check "a word that is none" kept word "invalid reference"
+check "a structured feature" kept feature quantum
+check "a graph of what is no input" kept input "not in the input closure"
+check "malformed attributes" kept malformed "are no JSON"
+check "each output has its own checks" build -A free
 check "a hundred derivations" build -A many
 is "all of them" "$(wc -l <"$TMP/out")" 100
 check "a dry run" run nix-build "$TMP/d.nix" --dry-run -A bad

@@ -92,6 +92,10 @@ for dialect in ("guix", "nix"):
     st.row("requiredSystemFeatures", "one that is not" if nix else "a variable like others",
            error(got, "quantum") if nix else got == "[quantum]\n", got)
 
+    # The placeholder of the language, for a builder without $out.
+    got = st.build("json", "echo \"[$x][$__json]\" >${out-/1rz4g4znpzjwh1xymhjpm42vipw92pr73vdgl6xs1hycac8kf2n9}", {"__json": '{"x":1}', "x": "2"})
+    st.row("__json", "instead of all variables" if nix else "a variable like others", got == ("[][]\n" if nix else '[2][{"x":1}]\n'), got)
+
     for key in ("preferLocalBuild", "allowSubstitutes"):  # what they keep off is in tests of other machines and of substitutes
         got = st.build(key, "echo \"[$%s]\" >$out" % key, {key: "1" if key[0] == "p" else ""})
         st.row(key, "is built here", got == ("[1]\n" if key[0] == "p" else "[]\n"), got)

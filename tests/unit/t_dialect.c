@@ -40,6 +40,7 @@ TEST(keys_of_each_dialect)
 		{ KEY_PASS_AS_FILE, "passAsFile", false, true },
 		{ KEY_PREFER_LOCAL_BUILD, "preferLocalBuild", true, true },
 		{ KEY_REQUIRED_SYSTEM_FEATURES, "requiredSystemFeatures", false, true },
+		{ KEY_STRUCTURED_ATTRS, "__json", false, true },
 	};
 
 	CHECK_INT(sizeof(rows) / sizeof(rows[0]), KEY_MAX);
