@@ -214,6 +214,14 @@ check "it arrived" run env NIX_REMOTE="$two" nix-store --query --hash "$hello"
 dump=$(NIX_REMOTE=$two nix-store --dump-db)
 is "dump-db lists the items" "$(echo "$dump" | grep -c "^/nix/store/.*-hello.txt$")" 1
 check "verify" run nix-store --verify --check-contents
+chmod u+w "$TMP/one$second"
+echo damaged >"$TMP/one$second"
+check "finds what was changed" fails nix-store --verify --check-contents
+check "and names it" says "$second"
+check "repair" run nix-store --verify --check-contents --repair
+check "makes it as it was" cmp "$TMP/one$second" "$TMP/two$second"
+check "repair-path" fails nix-store --repair-path "$second"
+check "is refused by nix itself, for any daemon" says "'repairPath' is not supported by store"
 check "optimise" run nix-store --optimise
 
 # ---- Deleting --------------------------------------------------------------------------------------------------------------
