@@ -44,6 +44,7 @@ static const struct cmd *const system_commands[] = {
 	&image_cmd_init,
 	&sys_cmd_list_generations,
 	&sys_cmd_mark_good,
+	&sys_cmd_random_seed,
 	&sys_cmd_reconfigure,
 	&sys_cmd_roll_back,
 	&sys_cmd_status,

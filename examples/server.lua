@@ -44,7 +44,13 @@ return system.operating_system {
 		{ device = "LABEL=data", mount_point = "/srv", may_fail = true },
 		{ mount_point = "/tmp", type = "tmpfs", options = { "nosuid", "nodev", "size=256M", "mode=1777" } },
 	},
-	swap = { { device = "LABEL=swap", priority = 5 } },
+	swap = {
+		{ device = "LABEL=swap", priority = 5 },
+		{ device = "/var/swap", size = "64M" },
+	},
+	directories = { { path = "/srv/upload", mode = "2770", user = "web", group = "staff", clean = true } },
+	power_button = "reboot",
+	ctrl_alt_del = "ignore",
 
 	groups = { { name = "staff", gid = 900 } },
 	users = {

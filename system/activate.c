@@ -14,8 +14,10 @@
 #include "lib/size.h"
 #include "store/store.h"
 #include "system/accounts.h"
+#include "system/directory.h"
 #include "system/etc.h"
 #include "system/generation.h"
+#include "system/machine-id.h"
 
 #define LIMIT_ACTIVATION (1 << 20)
 #define LIMIT_STEPS	 4096
@@ -30,6 +32,7 @@ struct step {
 	const char *name; /* path, or name of the command */
 	const char *host_name, *target, *mode, *user, *group;
 	const char *const *exec;
+	bool clean;
 };
 
 #define AT(f) offsetof(struct step, f)
@@ -39,6 +42,7 @@ static const struct conf_key step_keys[] = {
 	{ "mode", conf_parse_str, AT(mode), "0755", "of a directory", false },
 	{ "user", conf_parse_str, AT(user), "root", "owner of a directory", false },
 	{ "group", conf_parse_str, AT(group), "that of user", "group of a directory", false },
+	{ "clean", conf_parse_bool, AT(clean), "no", "empty a directory at boot", false },
 	{ "exec", conf_parse_words, AT(exec), NULL, "command to run", false },
 };
 
@@ -134,15 +138,15 @@ static int parse_mode(const char *text, mode_t *ret)
 	return 0;
 }
 
-static int put_directory(const struct sys_root *r, const struct step *s, struct err *e)
+static int put_directory(const struct sys_root *r, const struct step *s, bool clean, struct err *e)
 {
 	auto_arena struct arena a = ARENA_INIT;
-	char *path = sys_root_path(r, &a, s->name);
+	struct sys_directory d = { .path = sys_root_path(r, &a, s->name),
+				   .clean = clean && s->clean };
 	uint64_t uid = 0, gid = 0;
-	mode_t mode;
-	int rc = parse_mode(s->mode, &mode);
+	int rc = parse_mode(s->mode, &d.mode);
 
-	if (!path)
+	if (!d.path)
 		return err_set(e, -ENOMEM, "out of memory");
 	if (rc < 0)
 		return err_set(e, rc, "%s: bad mode '%s'", s->name, s->mode);
@@ -150,18 +154,11 @@ static int put_directory(const struct sys_root *r, const struct step *s, struct 
 		rc = accounts_user(r, s->user, &uid, &gid, e);
 	if (rc == 0 && s->group)
 		rc = accounts_group(r, s->group, &gid, e);
-	if (rc == 0)
-		rc = file_mkdir_p(AT_FDCWD, path, mode, e);
 	if (rc < 0)
 		return rc;
-	/* Its parent may belong to a service: a link there is not for us to follow. */
-	auto_fd int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return err_sys(e, "%s", path);
-	/* Without privilege (a scratch root of an ordinary user) it stays the user's. */
-	if (fchown(fd, (uid_t)uid, (gid_t)gid) < 0 && errno != EPERM && errno != EINVAL)
-		return err_sys(e, "%s", path);
-	return fchmod(fd, mode) < 0 ? err_sys(e, "%s", path) : 0;
+	d.uid = (uid_t)uid;
+	d.gid = (gid_t)gid;
+	return sys_directory_put(&d, e);
 }
 
 static int run_command(const struct sys_root *r, const struct step *s, struct err *e)
@@ -195,7 +192,7 @@ static int do_step(const struct sys_root *r, const struct step *s, struct err *e
 	case STEP_SYSTEM:
 		return put_host_name(r, s, e);
 	case STEP_DIRECTORY:
-		return put_directory(r, s, e);
+		return put_directory(r, s, false, e);
 	case STEP_LINK:
 		return put_link(r, s->name, s->target ? s->target : "", e);
 	default:
@@ -306,6 +303,7 @@ static void do_all(const struct sys_root *r, struct arena *a, const char *system
 	sys_root_clean(r, "/var/lib/cairn");
 	note(other, base_directories(r, &e), &e);
 	put_accounts(r, a, system, vital);
+	note(other, sys_machine_id_put(r, &e), &e);
 	note(vital, etc_apply(r, system, &e), &e);
 	note(vital, put_run_links(r, system, &e), &e);
 	for (size_t i = 0; i < steps->n; i++)
@@ -342,6 +340,26 @@ int sys_activate_boot(const struct sys_root *r, const char *system, struct err *
 	do_all(r, &a, system, &steps, &vital, &other);
 	(void)fails_end(&other, system, ret_other);
 	return fails_end(&vital, system, e);
+}
+
+int sys_activate_directories(const struct sys_root *r, const char *system, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	auto_vec struct vec steps = VEC_INIT;
+	struct fails f = FAILS_INIT;
+	struct err one = ERR_INIT;
+	int rc = gen_check(r, system, e);
+
+	if (rc == 0)
+		rc = load_steps(r, &a, system, &steps, e);
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; i < steps.n; i++) {
+		const struct step *s = steps.v[i];
+		if (s->kind == STEP_DIRECTORY)
+			note(&f, put_directory(r, s, true, &one), &one);
+	}
+	return fails_end(&f, system, e);
 }
 
 int sys_activate_check(const struct sys_root *r, const char *system, struct err *e)

@@ -7,6 +7,7 @@
  *	/etc/passwd group shadow, home directories
  *	directories and links that services ask for
  *	/run/current-system, and on the running machine the host name
+ *	/etc/machine-id, made by the running machine when it has none
  *	commands that services ask for
  *
  * A step that fails does not stop the others; the error at the end names all that failed.
@@ -20,6 +21,9 @@ int sys_activate(const struct sys_root *r, const char *system, struct err *e);
  * another step is in *ret_other (empty: none), and the machine comes up. */
 int sys_activate_boot(const struct sys_root *r, const char *system, struct err *ret_other,
 		      struct err *e);
+/* The directories once more, at boot when everything is mounted that may hold them; those that are to be empty are
+ * emptied. */
+int sys_activate_directories(const struct sys_root *r, const char *system, struct err *e);
 /* What can be known to fail before a switch: unreadable files, contradictions of accounts. Changes
  * nothing. */
 int sys_activate_check(const struct sys_root *r, const char *system, struct err *e);

@@ -18,7 +18,7 @@ struct ctx {
 	struct switcher_opts sw;
 	struct sys_eval_opts eval;
 	const char *link;
-	bool derivation, physical, boot;
+	bool derivation, physical, boot, directories;
 };
 
 /* ---- Evaluate and build -----------------------------------------------------------------------
@@ -343,12 +343,17 @@ static int run_activate(struct cmd_env *env, struct err *e)
 	auto_switcher struct switcher s = SWITCHER_INIT;
 	int rc;
 
-	if (c->boot == (env->nargs == 1))
-		return cmd_usage(e, "give either a system or --boot");
+	if ((c->boot || c->directories) == (env->nargs == 1))
+		return cmd_usage(e, "give either a system, --boot or --directories");
 	if (c->boot)
 		return activate_booted(c, e);
 	rc = switcher_open(&s, &c->sw, "activate", false, e);
-	return rc < 0 ? rc : sys_activate(&s.root, env->args[0], e);
+	if (rc < 0)
+		return rc;
+	if (!c->directories)
+		return sys_activate(&s.root, env->args[0], e);
+	return s.booted ? sys_activate_directories(&s.root, s.booted, e)
+			: err_set(e, -ERR_NOTFOUND, "%s is missing", GEN_BOOTED_LINK);
 }
 
 /* ---- Tables -----------------------------------------------------------------------------------
@@ -444,6 +449,8 @@ static const struct cmd_opt activate_opts[] = {
 	ROOT_OPTION,
 	SWITCHER_OPTIONS(struct ctx, sw),
 	{ "boot", 0, CMD_FLAG, offsetof(struct ctx, boot), NULL, "activate what was booted" },
+	{ "directories", 0, CMD_FLAG, offsetof(struct ctx, directories), NULL,
+	  "the directories of what was booted only, emptied where they are to be" },
 };
 
 const struct cmd sys_cmd_activate = {

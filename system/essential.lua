@@ -1,17 +1,19 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 --
 -- The services that every system has, made from the fields of operating_system: activation, mounts,
--- swap, kernel modules and settings, the loopback, the random seed. They are not for configurations to
+-- swap, kernel modules and settings, the loopback, the random seed, clock, directories, power button. They are not for configurations to
 -- name; services wait for the group "base" (all of it) or "file-systems".
 
 local file_systems = require "system.file_systems"
 local tools = require "system.tools"
+local tree = require "system.tree"
 
 local M = {}
 
 M.GATE = "boot-good"
 
 local SEED = "/var/lib/cairn/random-seed"
+local STAMP = "/var/lib/cairn/clock"
 
 local function script(name, contents)
 	local busybox = tools.busybox .. "/bin/busybox"
@@ -36,14 +38,30 @@ local LOOPBACK = [[
 exec @busybox@ ip link set dev lo up
 ]]
 
--- The old seed goes in, a new one takes its place at once: no seed is ever used twice.
-local RANDOM = [[
+-- The clock is never before the day that this was written, nor before the last time that was seen. Where the kernel did not
+-- read the hardware's clock (its driver is a module) that is done first.
+local CLOCK = [[
 #!@busybox@ sh
 b=@busybox@
-seed=$2
-umask 077
-[ "$1" = stop ] || [ ! -f "$seed" ] || $b cat "$seed" >/dev/urandom
-$b dd if=/dev/urandom of="$seed.new" bs=512 count=1 2>/dev/null && $b fsync "$seed.new" && $b mv "$seed.new" "$seed"
+stamp=$2
+rtc=/sys/class/rtc/rtc0
+floor=1767225600
+case $1 in
+start)
+	[ ! -e $rtc/hctosys ] || [ "$($b cat $rtc/hctosys)" = 1 ] || $b hwclock -s -u
+	seen=$($b stat -c %Y "$stamp" 2>/dev/null) && [ "$seen" -gt $floor ] && floor=$seen
+	now=$($b date +%s)
+	if [ "$now" -lt "$floor" ]; then
+		echo "the clock said $($b date -u -d "@$now" '+%Y-%m-%d %H:%M:%S'), which is in the past"
+		$b date -u -s "@$floor" || exit 1
+	fi ;;
+stop)
+	if hardware=$($b cat $rtc/since_epoch 2>/dev/null); then
+		off=$(($($b date +%s) - hardware))
+		[ $off -ge -2 ] && [ $off -le 2 ] || $b hwclock -w -u
+	fi ;;
+esac
+exec $b touch "$stamp"
 ]]
 
 local MOUNT = [[
@@ -57,6 +75,19 @@ esac
 [ "$check" = - ] || { "$check" -p "$device"; [ $? -lt 2 ] || exit 1; }
 $b mkdir -p "$where"
 exec $b mount -t "$type" -o "$options" "$device" "$where"
+]]
+
+-- A file of its own is made anew when it has another size; where the file system cannot give it room at once, with zeros.
+local SWAP_FILE = [[
+#!@busybox@ sh
+b=@busybox@
+file=$1 size=$2
+[ "$($b stat -c %F:%s "$file" 2>/dev/null)" != "regular file:$size" ] || exit 0
+umask 077
+$b mkdir -p "${file%/*}" && $b rm -f "$file" "$file.new" || exit 1
+$b fallocate -l "$size" "$file.new" 2>/dev/null ||
+	$b dd if=/dev/zero of="$file.new" bs=1048576 count=$((size / 1048576)) 2>/dev/null || exit 1
+$b mkswap "$file.new" >/dev/null && $b sync "$file.new" && $b mv "$file.new" "$file"
 ]]
 
 -- On and off: the device is found as those of file systems are.
@@ -79,6 +110,40 @@ exec @busybox@ loadkmap <"$1"
 local function slug(s)
 	local out = s:gsub("^/", ""):gsub("[^%w._]", "-")
 	return out
+end
+
+-- The services of the file systems that path lies on; they are no others than those of out.
+local function mounts_of(os, path)
+	local out = {}
+	for _, fs in ipairs(os.file_systems) do
+		if not fs.needed_for_boot and path:sub(1, #fs.mount_point + 1) == fs.mount_point .. "/" then
+			out[#out + 1] = "mount@" .. slug(fs.mount_point)
+		end
+	end
+	return #out > 0 and out or nil
+end
+
+-- The service swap@i, and where its file is made one for that.
+local function swap(os, i, s, out)
+	local program, cairn = script("swap", SWAP), tools.cairn .. "/bin/cairn"
+	local exec, requires = { program, cairn, "swapon", s.device }, { "devices" }
+	if s.priority then
+		exec[#exec + 1] = "-p"
+		exec[#exec + 1] = tostring(s.priority)
+	end
+	if s.size then
+		requires = { "swap-file@" .. i }
+		out[#out + 1] = {
+			name = requires[1], type = "oneshot", description = "file for swap space " .. s.device,
+			exec = { script("swap-file", SWAP_FILE), s.device, tostring(file_systems.bytes(s.size)) },
+			requires = { "devices" }, wants = mounts_of(os, s.device), on_change = "later", start_timeout = "30min",
+		}
+	end
+	out[#out + 1] = {
+		name = "swap@" .. i, type = "oneshot", description = "swap space " .. s.device, exec = exec,
+		stop_exec = { program, cairn, "swapoff", s.device }, start_timeout = "1min", stop_timeout = "1min",
+		requires = requires, on_change = "later",
+	}
 end
 
 local function mounts(os, out)
@@ -108,19 +173,8 @@ local function mounts(os, out)
 		end
 	end
 	for i, s in ipairs(os.swap) do
-		local name = "swap@" .. i
-		local program, cairn = script("swap", SWAP), tools.cairn .. "/bin/cairn"
-		local exec = { program, cairn, "swapon", s.device }
-		wanted[#wanted + 1] = name
-		if s.priority then
-			exec[#exec + 1] = "-p"
-			exec[#exec + 1] = tostring(s.priority)
-		end
-		out[#out + 1] = {
-			name = name, type = "oneshot", description = "swap space " .. s.device, exec = exec,
-			stop_exec = { program, cairn, "swapoff", s.device }, start_timeout = "1min",
-			requires = { "devices" }, on_change = "later",
-		}
+		swap(os, i, s, out)
+		wanted[#wanted + 1] = "swap@" .. i
 	end
 	table.insert(required, 1, "devices")
 	table.insert(required, 1, "activation")
@@ -129,6 +183,11 @@ local function mounts(os, out)
 		requires = required, wants = #wanted > 0 and wanted or nil,
 	}
 end
+
+-- Nobody is tricked by links, pipes and files that others put into /tmp.
+local SETTINGS = {
+	["fs.protected_fifos"] = 1, ["fs.protected_hardlinks"] = 1, ["fs.protected_regular"] = 2, ["fs.protected_symlinks"] = 1,
+}
 
 local function sysctl(settings, out, base)
 	local lines = {}
@@ -155,6 +214,49 @@ local function keyboard(name, out, base)
 		requires = { "devices" }, condition = { "exists:/dev/tty0" },
 	}
 	base[#base + 1] = "keyboard"
+end
+
+-- A container's clock is its machine's.
+local function clock(out, base)
+	local program = script("clock", CLOCK)
+	out[#out + 1] = {
+		name = "clock", type = "oneshot", description = "the time", exec = { program, "start", STAMP },
+		stop_exec = { program, "stop", STAMP }, requires = { "file-systems" }, condition = { "not-virtual:container" },
+		on_change = "later",
+	}
+	out[#out + 1] = {
+		name = "clock-stamp", type = "oneshot", description = "keeps the time, should the power fail",
+		exec = { program, "keep", STAMP }, every = "1h", requires = { "clock" }, condition = { "not-virtual:container" },
+	}
+	base[#base + 1] = "clock"
+end
+
+local function power_button(os, out)
+	local command = ({ poweroff = "poweroff", reboot = "reboot" })[os.power_button]
+	if not command then
+		return
+	end
+	local handlers = tree.derivation("power-button", {
+		tree.file("PWRF/00000080", "#!" .. tools.busybox .. "/bin/busybox sh\nexec " .. tools.cairn .. "/bin/cairn " .. command .. "\n",
+			{ executable = true }),
+	})
+	out[#out + 1] = {
+		name = "power-button", description = "the power button: " .. command,
+		exec = { tools.busybox .. "/bin/busybox", "acpid", "-d", "-c", handlers, "-p", "/run/power-button.pid" },
+		requires = { "devices" }, after = { "base" }, condition = { "exists:/dev/input/event0" },
+	}
+end
+
+local function font(file, out, base)
+	if not file then
+		return
+	end
+	out[#out + 1] = {
+		name = "console-font", type = "oneshot", description = "font of the console",
+		exec = { tools.busybox .. "/bin/busybox", "setfont", file },
+		requires = { "devices" }, condition = { "exists:/dev/tty0" },
+	}
+	base[#base + 1] = "console-font"
 end
 
 local function modules(names, out, base)
@@ -203,7 +305,7 @@ end
 
 -- all: the fold of the configured services (their sysctl and kernel_modules count).
 function M.services(os, all)
-	local out, base = {}, { "loopback", "random-seed" }
+	local out, base = {}, { "directories", "loopback", "random-seed" }
 	out[#out + 1] = {
 		name = "activation", type = "oneshot", description = "accounts, /etc, links of this system",
 		exec = { tools.cairn .. "/bin/cairn", "system", "activate", "--boot" },
@@ -219,10 +321,18 @@ function M.services(os, all)
 	}
 	out[#out + 1] = {
 		name = "random-seed", type = "oneshot", description = "randomness kept over reboots",
-		exec = { script("random-seed", RANDOM), "start", SEED },
-		stop_exec = { script("random-seed", RANDOM), "stop", SEED },
+		exec = { tools.cairn .. "/bin/cairn", "system", "random-seed", "load", SEED },
+		stop_exec = { tools.cairn .. "/bin/cairn", "system", "random-seed", "save", SEED },
 		requires = { "file-systems" }, on_change = "later",
 	}
+	out[#out + 1] = {
+		name = "directories", type = "oneshot", description = "directories that the configuration asks for",
+		exec = { tools.cairn .. "/bin/cairn", "system", "activate", "--directories" },
+		requires = { "file-systems" }, on_change = "later", start_timeout = "10min",
+	}
+	clock(out, base)
+	power_button(os, out)
+	font(os.console_font, out, base)
 	mounts(os, out)
 	-- Nobody writes there but by the build daemon or a command that does its work, which have a mount of
 	-- their own. A container may not be allowed to.
@@ -235,7 +345,7 @@ function M.services(os, all)
 		base[#base + 1] = "store"
 	end
 	local settings, names, seen = {}, {}, {}
-	for _, map in ipairs { all.sysctl, os.sysctl } do
+	for _, map in ipairs { SETTINGS, all.sysctl, os.sysctl } do
 		for k, v in pairs(map) do
 			settings[k] = v
 		end

@@ -65,7 +65,8 @@ local function files(os, extra, environment)
 	return out
 end
 
-local RESERVED = { passwd = true, group = true, shadow = true, static = true, cairn = true }
+local RESERVED = { passwd = true, group = true, shadow = true, static = true, cairn = true,
+	["machine-id"] = true }
 
 function M.derivation(os, extra, environment)
 	local sections = { tree.link("mtab", "/proc/self/mounts") }

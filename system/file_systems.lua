@@ -63,7 +63,23 @@ M.file_system = schema.record("file_system", {
 M.swap = schema.record("swap", {
 	device = schema.string { check = check_device, doc = "LABEL=…, UUID=…, PARTUUID=…, or a path" },
 	priority = schema.integer { min = 0, max = 32767, optional = true },
-}, { doc = "swap space" })
+	size = schema.string {
+		pattern = "^[1-9]%d*[MG]$", what = "a size such as '512M' or '2G'", optional = true,
+		doc = "device is a file, which is made when it is not there or has another size",
+	},
+}, {
+	doc = "swap space",
+	check = function(s)
+		if s.size and (s.device:sub(1, 1) ~= "/" or s.device:find("^/dev/") or not s.device:find("^[%w/._+-]+$")) then
+			return "only a file of a plain path has a size, not '" .. s.device .. "'", "size"
+		end
+	end,
+})
+
+-- Of a size that was checked.
+function M.bytes(size)
+	return math.tointeger(size:match("%d+")) * (size:find("G") and 1 << 30 or 1 << 20)
+end
 
 function M.virtual(fs)
 	return VIRTUAL[fs.type] == true

@@ -92,6 +92,11 @@ local function activation(os, all)
 		conf.section("link", "/usr/bin/env", { { "target", "/run/current-system/profile/bin/env" } }),
 		conf.section("link", "/lib/modules", { { "target", "/run/booted-system/kernel-modules" } }),
 	}
+	for _, d in ipairs(os.directories) do
+		out[#out + 1] = conf.section("directory", d.path, {
+			{ "mode", d.mode }, { "user", d.user }, { "group", d.group }, { "clean", d.clean and "yes" or nil },
+		})
+	end
 	for _, a in ipairs(all.activation) do
 		if a.directory then
 			out[#out + 1] = conf.section("directory", a.directory, {
@@ -113,6 +118,7 @@ local function service_set(os, all, environment)
 		{ "hostname", os.host_name },
 		-- Not /bin/sh: that link is made by activation, whose failure is what rescue is for.
 		{ "rescue", conf.words { tools.busybox .. "/bin/busybox", "sh" } },
+		{ "ctrl-alt-del", os.ctrl_alt_del },
 		{ "gate", essential.GATE },
 		{ "gate-timeout", os.health_gate.timeout },
 		{ "watchdog", os.watchdog and os.watchdog.timeout },

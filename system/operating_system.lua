@@ -125,6 +125,26 @@ local watchdog = schema.record("watchdog", {
 	},
 }, { doc = "the hardware watchdog" })
 
+local NAME = { pattern = "^[%w_][%w._-]*$", max = 32, what = "the name of an account" }
+
+local directory = schema.record("directory", {
+	path = schema.path {},
+	mode = schema.string { default = "0755", pattern = "^[0-7][0-7][0-7][0-7]?$", what = "an octal mode" },
+	user = schema.string { default = "root", pattern = NAME.pattern, max = NAME.max, what = NAME.what },
+	group = schema.string { optional = true, pattern = NAME.pattern, max = NAME.max, what = NAME.what },
+	clean = schema.boolean { default = false, doc = "emptied at boot, but for file systems that are mounted in it" },
+}, {
+	doc = "a directory that is there when services start",
+	check = function(d)
+		for _, kept in ipairs { "/", "/bin", "/boot", "/dev", "/etc", "/gnu", "/gnu/store", "/home", "/proc", "/root", "/run",
+			"/sys", "/usr", "/var", "/var/guix", "/var/lib", "/var/lib/cairn" } do
+			if d.clean and d.path == kept then
+				return "'" .. d.path .. "' must not be emptied", "clean"
+			end
+		end
+	end,
+})
+
 local function argument(v)
 	if v:find("[%s\1-\31\127]") then
 		return "'" .. v .. "' holds blanks; give each argument as an element of its own"
@@ -199,6 +219,9 @@ return schema.record("operating_system", {
 	keyboard = schema.string {
 		optional = true, check = keyboards.check, doc = "layout of the console, such as de-latin1; left out: us",
 	},
+	console_font = schema.template {
+		optional = true, pattern = "^[/\1]", what = "an absolute path, or a file of a package", doc = "font of the console, a PSF file; left out: the kernel's",
+	},
 	locale = schema.string { default = "C.UTF-8", pattern = "^[%w_.@-]+$", what = "the name of a locale" },
 	kernel = schema.target {
 		default = function()
@@ -213,6 +236,7 @@ return schema.record("operating_system", {
 	initrd_rescue = schema.boolean { default = true, doc = "a shell in the initramfs" },
 	file_systems = schema.list(schema.of(file_systems.file_system), { min = 1 }),
 	swap = schema.list(schema.of(file_systems.swap), { default = {} }),
+	directories = schema.list(schema.of(directory), { default = {}, doc = "made at boot" }),
 	users = schema.list(schema.of(accounts.user), { default = {} }),
 	groups = schema.list(schema.of(accounts.group), { default = {} }),
 	packages = schema.list(schema.target(), { default = {}, doc = "besides the base packages" }),
@@ -232,6 +256,8 @@ return schema.record("operating_system", {
 		end,
 	}),
 	read_only_store = schema.boolean { default = true, doc = "/gnu/store is mounted read-only for all but the build daemon" },
+	power_button = schema.enum({ "poweroff", "reboot", "ignore" }, { default = "poweroff" }),
+	ctrl_alt_del = schema.enum({ "reboot", "poweroff", "ignore" }, { default = "reboot", doc = "the keys on the console" }),
 	watchdog = schema.of(watchdog, { optional = true, doc = "left out: none is used" }),
 	issue = schema.string { default = "Cairn \\n (\\l)\n\n", min = 0, multiline = true, doc = "text before the login" },
 	motd = schema.string { default = "", min = 0, multiline = true, doc = "text after the login" },
@@ -265,6 +291,10 @@ return schema.record("operating_system", {
 		local twice = repeated(os.file_systems, "mount_point")
 		if twice then
 			return "two file systems are mounted at '" .. twice .. "'", "file_systems"
+		end
+		twice = repeated(os.directories, "path")
+		if twice then
+			return "the directory '" .. twice .. "' is given twice", "directories"
 		end
 		twice = repeated(os.users, "name")
 		if twice then

@@ -113,8 +113,65 @@ check "a service type of its own" grep -q '^exec = .* httpd -f -p 8080 -u web ' 
 check "a keyboard layout" grep -q '^exec = .*/share/keymaps/de-latin1.bmap$' "$set"
 check "what is left out" [ "$(grep -c 'service klogd' "$set")" = 0 ]
 check "environment of a service" grep -qx 'environment = TZ=UTC' "$set"
-check "a mount that may fail is only wanted" grep -qx 'wants = mount@srv swap@1' "$set"
+check "a mount that may fail is only wanted" grep -qx 'wants = mount@srv swap@1 swap@2' "$set"
 check "swap by its label" grep -q '^exec = /gnu/store/[a-z0-9]*-swap /gnu/store/[a-z0-9]*-cairn[^ ]* swapon LABEL=' "$set"
+check "a swap file is made before it is used" grep -qx 'requires = swap-file@2' "$set"
+check "a directory" grep -qx '\[directory /srv/upload\]' "$s/activation"
+check "that is emptied at boot" [ "$(sed -n '/srv.upload/,/^clean/p' "$s/activation" | tr '\n' ' ')" = "[directory /srv/upload] mode = 2770 user = web group = staff clean = yes " ]
+check "the keys" grep -qx 'ctrl-alt-del = ignore' "$set"
+check "links in /tmp" grep -qx 'fs.protected_symlinks = 1' "$R$(sed -n 's/.* sysctl -e -p //p' "$set")"
+
+# Its scripts, run here: the paths in them are those of a machine.
+script_of() { # NAME: the text
+	sed "s|/gnu/store|$R/gnu/store|g" "$R$(grep -o "/gnu/store/[a-z0-9]*-$1 " "$set" | head -1 | tr -d ' ')"
+}
+script_of swap-file >"$TMP/swap-file"
+check "a swap file" sh "$TMP/swap-file" "$TMP/swap" 1048576
+check "of that size, nobody else's" [ "$(stat -c '%a %s' "$TMP/swap")" = "600 1048576" ]
+check "with the mark of one" [ "$(tail -c +4087 "$TMP/swap" | head -c 10)" = SWAPSPACE2 ]
+inode=$(stat -c %i "$TMP/swap")
+check "once more" sh "$TMP/swap-file" "$TMP/swap" 1048576
+check "it stays" [ "$(stat -c %i "$TMP/swap")" = "$inode" ]
+check "with another size" sh "$TMP/swap-file" "$TMP/swap" 2097152
+check "it is another one" [ "$(stat -c %s "$TMP/swap")" = 2097152 ]
+check "a file that cannot be made is an error" sh -c '! sh "$0" /proc/none/swap 1048576 2>/dev/null' "$TMP/swap-file"
+
+cat >"$TMP/b" <<'X'
+#!/bin/sh
+# Stands for busybox in the script of the clock: tells the time that it is told, and what is asked of it.
+case $1 in
+cat) echo "$HARDWARE" ;;
+date) case " $* " in *" -s "*) echo "$*" >>"$TMP/asked" ;; *) echo "$NOW" ;; esac ;;
+hwclock) echo "$*" >>"$TMP/asked" ;;
+*) exec "$@" ;;
+esac
+X
+chmod +x "$TMP/b"
+script_of clock | sed "s|^b=.*|b=$TMP/b|; s|^exec [^ ]* touch|exec touch|; s|/sys/class/rtc/rtc0|$TMP/rtc|" >"$TMP/clock"
+mkdir "$TMP/rtc"
+clock() { # WHAT NOW HARDWARE
+	: >"$TMP/asked"
+	TMP=$TMP NOW=$2 HARDWARE=$3 sh "$TMP/clock" "$1" "$TMP/stamp" >"$TMP/out"
+}
+check "no time seen yet" clock start 0 0
+check "never before Cairn was written" grep -qx 'date -u -s @1767225600' "$TMP/asked"
+touch -d @1800000000 "$TMP/stamp"
+check "a clock that went back" clock start 1799999999 0
+check "goes on from what was seen" grep -qx 'date -u -s @1800000000' "$TMP/asked"
+check "and says so" grep -q 'the clock said' "$TMP/out"
+touch -d @1800000000 "$TMP/stamp"
+check "a clock that is right" clock start 1800000001 0
+check "is left alone" [ ! -s "$TMP/asked" ]
+check "the time is kept" [ "$(stat -c %Y "$TMP/stamp")" != 1800000000 ]
+touch "$TMP/rtc/hctosys"
+check "hardware that the kernel did not read" clock start 1900000000 0
+check "is read" grep -qx 'hwclock -s -u' "$TMP/asked"
+check "hardware that is right at the end" clock stop 1900000000 1900000002
+check "is not written" [ ! -s "$TMP/asked" ]
+check "hardware that is wrong" clock stop 1900000000 1900000007
+check "is set" grep -qx 'hwclock -w -u' "$TMP/asked"
+handlers=$(sed -n 's/^exec = .* acpid -d -c \([^ ]*\) .*/\1/p' "$set")
+check "the power button" grep -q '/bin/cairn reboot$' "$R$handlers/PWRF/00000080"
 check "its file" [ "$(head -1 "$(part etc)/httpd.conf")" = "H:/srv/www" ]
 check "its account" grep -qx '\[user web\]' "$s/accounts"
 check "fstab" grep -q "^LABEL=cairn-root	/	ext4	noatime	0	1$" "$(part etc)/fstab"
@@ -182,6 +239,18 @@ sed 's/^	host_name/	bootloader = { type = "none" }, host_name/' "$SRC/examples/s
 check "a machine that is started some other way" build "$TMP/direct.lua"
 check "has a gate: stage 1 may count" grep -qx 'gate = boot-good' "$set"
 
+# fields TEXT: a machine with these fields
+fields() {
+	text=$1 awk '/^	host_name/ { print "	" ENVIRON["text"] "," } !/^	directories = .*},$/' "$SRC/examples/server.lua" >"$TMP/fields.lua"
+	build "$TMP/fields.lua"
+}
+wrong() { # NAME FIELDS REASON
+	fields "$2"
+	check "$1" grep -q "fields.lua:[0-9]*: .*$3" "$TMP/err"
+}
+wrong "a directory that must stay" 'directories = { { path = "/etc", clean = true } }' "must not be emptied"
+wrong "a directory given twice" 'directories = { { path = "/x" }, { path = "/x" } }' "'/x' is given twice"
+wrong "a mode that is none" 'directories = { { path = "/x", mode = "rwx" } }' "an octal mode"
 
 # ---- Caches
 sed 's|services = services.base {},|services = services.base { without = { "daemon" }, services.daemon { substitute_urls = { "http://a.example", "https://b.example/x" } }, services.publish { port = 81, compression = { "zstd:9", "gzip" }, ttl = "30d" } },|' "$SRC/examples/minimal.lua" >"$TMP/caches.lua"
