@@ -282,30 +282,28 @@ static int parse_key(struct conf_ctx *c, struct slice v, void *place)
 	return r;
 }
 
-#define KEY(name, doc)                                                                             \
-	{                                                                                          \
-		name, parse_row, 0, NULL, doc, false                                               \
-	}
+#define KEY(name, doc) CONF_KEY(name, parse_row, 0, NULL, doc, false)
+
 static const struct conf_key keys[] = {
 	KEY("address", "with prefix, of a static network"),
 	KEY("bios-partition", "number of one for GRUB's core"),
 	KEY("boot-loader", "grub or efi"),
 	KEY("disk", "to install on"),
 	KEY("disk-serial", "that it must have"),
-	{ "disk-size", parse_size, 0, NULL, "that it must have", false },
+	CONF_KEY("disk-size", parse_size, 0, NULL, "that it must have", false),
 	KEY("esp-partition", "number of the EFI system partition to share"),
 	KEY("gateway", "of a static network"),
 	KEY("host-name", "of the machine"),
 	KEY("interface", "network card; else the first"),
-	{ "key", parse_key, 0, NULL, "SSH key of a user", true },
+	CONF_KEY("key", parse_key, 0, NULL, "SSH key of a user", true),
 	KEY("keyboard", "layout of the console"),
 	KEY("name-servers", "of a static network"),
 	KEY("network", "dhcp, static or none"),
 	KEY("page", "where the installer was"),
-	{ "password", parse_password, 0, NULL, "of a user, as crypt(3) makes it", false },
+	CONF_KEY("password", parse_password, 0, NULL, "of a user, as crypt(3) makes it", false),
 	KEY("root-partition", "number of the one to format; else the whole disk"),
 	KEY("root-uuid", "of the root file system"),
-	{ "ssh", parse_ssh, 0, NULL, "no, keys or passwords", false },
+	CONF_KEY("ssh", parse_ssh, 0, NULL, "no, keys or passwords", false),
 	KEY("swap-partition", "number of one for swap space"),
 	KEY("timezone", "name of a zone"),
 };

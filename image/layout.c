@@ -84,17 +84,18 @@ static int parse_flags(struct conf_ctx *c, struct slice v, void *place)
 
 #define AT(f) offsetof(struct part_spec, f)
 static const struct conf_key keys[] = {
-	{ "content", parse_content, AT(content), NULL,
-	  "bios-boot, esp, root, boot, ext4, swap or empty", false },
-	{ "file-system", parse_fs, AT(file_system), "ext4", "of a root", false },
-	{ "flags", parse_flags, AT(attributes), "", "attributes of the partition", false },
-	{ "free", conf_parse_size, AT(free), "0", "left free in a root without size", false },
-	{ "label", conf_parse_str, AT(label), "", "of the file system", false },
-	{ "part-label", conf_parse_str, AT(part_label), "", "name of the partition", false },
-	{ "part-type", parse_guid, AT(part_type), "", "else that of the content", false },
-	{ "part-uuid", parse_guid, AT(part_uuid), "", "of the partition; else derived", false },
-	{ "size", conf_parse_size, AT(size), "0", "0: as large as the content needs", false },
-	{ "uuid", parse_guid, AT(uuid), "", "of the file system; else derived", false },
+	CONF_KEY("content", parse_content, AT(content), NULL,
+		 "bios-boot, esp, root, boot, ext4, swap or empty", false),
+	CONF_KEY("file-system", parse_fs, AT(file_system), "ext4", "of a root", false),
+	CONF_KEY("flags", parse_flags, AT(attributes), "", "attributes of the partition", false),
+	CONF_KEY("free", conf_parse_size, AT(free), "0", "left free in a root without size", false),
+	CONF_KEY("label", conf_parse_str, AT(label), "", "of the file system", false),
+	CONF_KEY("part-label", conf_parse_str, AT(part_label), "", "name of the partition", false),
+	CONF_KEY("part-type", parse_guid, AT(part_type), "", "else that of the content", false),
+	CONF_KEY("part-uuid", parse_guid, AT(part_uuid), "", "of the partition; else derived",
+		 false),
+	CONF_KEY("size", conf_parse_size, AT(size), "0", "0: as large as the content needs", false),
+	CONF_KEY("uuid", parse_guid, AT(uuid), "", "of the file system; else derived", false),
 };
 
 /* ---- Whole layouts --------------------------------------------------------------------------- */

@@ -508,11 +508,7 @@ static int parse_listen(struct conf_ctx *c, struct slice v, void *place)
 
 #define AT(field) offsetof(struct svc_def, field)
 
-/* Default and meaning are for who reads this: PID 1 carries no text that it never prints. */
-#define KEY(name, parse, at, def, doc, repeat)                                                     \
-	{                                                                                          \
-		name, parse, at, NULL, NULL, repeat                                                \
-	}
+#define KEY CONF_KEY
 
 const struct conf_key svc_keys[] = {
 	KEY("accept", conf_parse_bool, AT(accept), "no", "a process a connection", false),

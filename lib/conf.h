@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Configuration text to structs by table: one row per key holds name, parser, place, default and
- * documentation. "[section NAME]" headers, "key = value" lines, '#' comments; a line that ends in a
- * backslash continues. The same rows parse, explain and suggest.
+ * Configuration text to structs by table: one row per key holds name, parser and place.
+ * "[section NAME]" headers, "key = value" lines, '#' comments; a line that ends in a backslash
+ * continues. The same rows parse and suggest.
  */
 #pragma once
 
@@ -27,11 +27,16 @@ typedef int conf_parse_fn(struct conf_ctx *c, struct slice value, void *place);
 struct conf_key {
 	const char *name;
 	conf_parse_fn *parse;
-	size_t offset;
-	const char *def; /* text of the default, for --explain; NULL: none */
-	const char *doc;
+	unsigned offset;
 	bool repeat; /* may stand more than once */
 };
+
+/* A row. Default (NULL: none) and meaning are for who reads the table: no program prints them, so
+ * none carries them. */
+#define CONF_KEY(name, parse, offset, def, doc, repeat)                                            \
+	{                                                                                          \
+		name, parse, offset, repeat                                                        \
+	}
 
 int conf_parse_str(struct conf_ctx *c, struct slice v, void *place);	  /* const char * */
 int conf_parse_bool(struct conf_ctx *c, struct slice v, void *place);	  /* bool: yes no */

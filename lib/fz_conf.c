@@ -14,12 +14,12 @@ struct item {
 };
 
 static const struct conf_key keys[] = {
-	{ "text", conf_parse_str, offsetof(struct item, text), NULL, "", true },
-	{ "on", conf_parse_bool, offsetof(struct item, on), NULL, "", false },
-	{ "number", conf_parse_u64, offsetof(struct item, number), NULL, "", false },
-	{ "wait", conf_parse_duration, offsetof(struct item, wait), NULL, "", false },
-	{ "size", conf_parse_size, offsetof(struct item, size), NULL, "", false },
-	{ "words", conf_parse_words, offsetof(struct item, words), NULL, "", true },
+	CONF_KEY("text", conf_parse_str, offsetof(struct item, text), NULL, "", true),
+	CONF_KEY("on", conf_parse_bool, offsetof(struct item, on), NULL, "", false),
+	CONF_KEY("number", conf_parse_u64, offsetof(struct item, number), NULL, "", false),
+	CONF_KEY("wait", conf_parse_duration, offsetof(struct item, wait), NULL, "", false),
+	CONF_KEY("size", conf_parse_size, offsetof(struct item, size), NULL, "", false),
+	CONF_KEY("words", conf_parse_words, offsetof(struct item, words), NULL, "", true),
 };
 
 static int section(void *arg, struct conf_ctx *c, struct slice kind, struct slice name)

@@ -21,16 +21,16 @@
 
 #define AT(f) offsetof(struct account, f)
 static const struct conf_key account_keys[] = {
-	{ "id", conf_parse_u64, AT(id), NULL, "fixed number", false },
-	{ "system", conf_parse_bool, AT(system), "no", "account of a program", false },
-	{ "group", conf_parse_str, AT(group), NULL, "primary group", false },
-	{ "groups", conf_parse_words, AT(groups), "", "supplementary groups", false },
-	{ "comment", conf_parse_str, AT(comment), "", "name for people", false },
-	{ "home", conf_parse_str, AT(home), "/", "home directory", false },
-	{ "shell", conf_parse_str, AT(shell), "/bin/sh", "login shell", false },
-	{ "password", conf_parse_str, AT(password), "!", "first password, crypt(3)", false },
-	{ "password-file", conf_parse_str, AT(password_file), "", "file that has it", false },
-	{ "create-home", conf_parse_bool, AT(create_home), "no", "make the home", false },
+	CONF_KEY("id", conf_parse_u64, AT(id), NULL, "fixed number", false),
+	CONF_KEY("system", conf_parse_bool, AT(system), "no", "account of a program", false),
+	CONF_KEY("group", conf_parse_str, AT(group), NULL, "primary group", false),
+	CONF_KEY("groups", conf_parse_words, AT(groups), "", "supplementary groups", false),
+	CONF_KEY("comment", conf_parse_str, AT(comment), "", "name for people", false),
+	CONF_KEY("home", conf_parse_str, AT(home), "/", "home directory", false),
+	CONF_KEY("shell", conf_parse_str, AT(shell), "/bin/sh", "login shell", false),
+	CONF_KEY("password", conf_parse_str, AT(password), "!", "first password, crypt(3)", false),
+	CONF_KEY("password-file", conf_parse_str, AT(password_file), "", "file that has it", false),
+	CONF_KEY("create-home", conf_parse_bool, AT(create_home), "no", "make the home", false),
 };
 
 /* A field of /etc/passwd: no colon, no control byte. */

@@ -37,13 +37,13 @@ struct step {
 
 #define AT(f) offsetof(struct step, f)
 static const struct conf_key step_keys[] = {
-	{ "host-name", conf_parse_str, AT(host_name), NULL, "set at once", false },
-	{ "target", conf_parse_str, AT(target), NULL, "of a link", false },
-	{ "mode", conf_parse_str, AT(mode), "0755", "of a directory", false },
-	{ "user", conf_parse_str, AT(user), "root", "owner of a directory", false },
-	{ "group", conf_parse_str, AT(group), "that of user", "group of a directory", false },
-	{ "clean", conf_parse_bool, AT(clean), "no", "empty a directory at boot", false },
-	{ "exec", conf_parse_words, AT(exec), NULL, "command to run", false },
+	CONF_KEY("host-name", conf_parse_str, AT(host_name), NULL, "set at once", false),
+	CONF_KEY("target", conf_parse_str, AT(target), NULL, "of a link", false),
+	CONF_KEY("mode", conf_parse_str, AT(mode), "0755", "of a directory", false),
+	CONF_KEY("user", conf_parse_str, AT(user), "root", "owner of a directory", false),
+	CONF_KEY("group", conf_parse_str, AT(group), "that of user", "group of a directory", false),
+	CONF_KEY("clean", conf_parse_bool, AT(clean), "no", "empty a directory at boot", false),
+	CONF_KEY("exec", conf_parse_words, AT(exec), NULL, "command to run", false),
 };
 
 static int step_section(void *arg, struct conf_ctx *c, struct slice kind, struct slice name)

@@ -239,13 +239,18 @@ int gen_running(const struct sys_root *r, const char *link, struct arena *a, con
 }
 
 static const struct conf_key facts_keys[] = {
-	{ "label", conf_parse_str, offsetof(struct gen_facts, label), "", "text of the menu", 0 },
-	{ "host-name", conf_parse_str, offsetof(struct gen_facts, host_name), "", "host name", 0 },
-	{ "kernel", conf_parse_str, offsetof(struct gen_facts, kernel), "", "name and version", 0 },
-	{ "kernel-path", conf_parse_str, offsetof(struct gen_facts, kernel_path), "", "kernel", 0 },
-	{ "initrd-path", conf_parse_str, offsetof(struct gen_facts, initrd_path), "", "initrd", 0 },
-	{ "configuration", conf_parse_str, offsetof(struct gen_facts, configuration), "",
-	  "file below config/", 0 },
+	CONF_KEY("label", conf_parse_str, offsetof(struct gen_facts, label), "", "text of the menu",
+		 0),
+	CONF_KEY("host-name", conf_parse_str, offsetof(struct gen_facts, host_name), "",
+		 "host name", 0),
+	CONF_KEY("kernel", conf_parse_str, offsetof(struct gen_facts, kernel), "",
+		 "name and version", 0),
+	CONF_KEY("kernel-path", conf_parse_str, offsetof(struct gen_facts, kernel_path), "",
+		 "kernel", 0),
+	CONF_KEY("initrd-path", conf_parse_str, offsetof(struct gen_facts, initrd_path), "",
+		 "initrd", 0),
+	CONF_KEY("configuration", conf_parse_str, offsetof(struct gen_facts, configuration), "",
+		 "file below config/", 0),
 };
 
 static int facts_section(void *arg, struct conf_ctx *c, struct slice kind, struct slice name)

@@ -48,20 +48,23 @@ struct file {
 #define AT(f)	 offsetof(struct section, menu.f)
 #define EXTRA(f) offsetof(struct section, extra.f)
 static const struct conf_key menu_keys[] = {
-	{ "loader", parse_loader, AT(type), "grub", "boot loader", false },
-	{ "timeout", conf_parse_u64, AT(timeout), "5", "seconds the menu waits", false },
-	{ "hidden", conf_parse_bool, AT(hidden), "no", "wait without showing the menu", false },
-	{ "serial", conf_parse_bool, AT(serial), "no", "menu on the serial line too", false },
-	{ "serial-unit", conf_parse_u64, AT(serial_unit), "0", "0 is COM1", false },
-	{ "serial-speed", conf_parse_u64, AT(serial_speed), "115200", "baud", false },
-	{ "directory", conf_parse_str, AT(dir), "", "mount point of the boot partition", false },
-	{ "default", parse_quoted, AT(default_title), "", "title of the entry to start", false },
-	{ "title", parse_quoted, EXTRA(title), NULL, "of an entry", false },
-	{ "device", parse_quoted, EXTRA(device), "", "where its files are", false },
-	{ "chain", parse_quoted, EXTRA(chain), "", "another boot loader", false },
-	{ "kernel", parse_quoted, EXTRA(kernel), "", "path", false },
-	{ "initrd", parse_quoted, EXTRA(initrd), "", "path", false },
-	{ "parameters", parse_quoted, EXTRA(parameters), "", "command line", false },
+	CONF_KEY("loader", parse_loader, AT(type), "grub", "boot loader", false),
+	CONF_KEY("timeout", conf_parse_u64, AT(timeout), "5", "seconds the menu waits", false),
+	CONF_KEY("hidden", conf_parse_bool, AT(hidden), "no", "wait without showing the menu",
+		 false),
+	CONF_KEY("serial", conf_parse_bool, AT(serial), "no", "menu on the serial line too", false),
+	CONF_KEY("serial-unit", conf_parse_u64, AT(serial_unit), "0", "0 is COM1", false),
+	CONF_KEY("serial-speed", conf_parse_u64, AT(serial_speed), "115200", "baud", false),
+	CONF_KEY("directory", conf_parse_str, AT(dir), "", "mount point of the boot partition",
+		 false),
+	CONF_KEY("default", parse_quoted, AT(default_title), "", "title of the entry to start",
+		 false),
+	CONF_KEY("title", parse_quoted, EXTRA(title), NULL, "of an entry", false),
+	CONF_KEY("device", parse_quoted, EXTRA(device), "", "where its files are", false),
+	CONF_KEY("chain", parse_quoted, EXTRA(chain), "", "another boot loader", false),
+	CONF_KEY("kernel", parse_quoted, EXTRA(kernel), "", "path", false),
+	CONF_KEY("initrd", parse_quoted, EXTRA(initrd), "", "path", false),
+	CONF_KEY("parameters", parse_quoted, EXTRA(parameters), "", "command line", false),
 };
 
 static int menu_section(void *arg, struct conf_ctx *c, struct slice kind, struct slice name)

@@ -20,10 +20,13 @@ struct note {
 };
 
 static const struct conf_key note_keys[] = {
-	{ "from", conf_parse_u64, offsetof(struct note, from), NULL, "old generation", false },
-	{ "to", conf_parse_u64, offsetof(struct note, to), NULL, "new generation", false },
-	{ "fresh", conf_parse_bool, offsetof(struct note, fresh), NULL, "made for it", false },
-	{ "path", conf_parse_str, offsetof(struct note, path), NULL, "item of the new one", false },
+	CONF_KEY("from", conf_parse_u64, offsetof(struct note, from), NULL, "old generation",
+		 false),
+	CONF_KEY("to", conf_parse_u64, offsetof(struct note, to), NULL, "new generation", false),
+	CONF_KEY("fresh", conf_parse_bool, offsetof(struct note, fresh), NULL, "made for it",
+		 false),
+	CONF_KEY("path", conf_parse_str, offsetof(struct note, path), NULL, "item of the new one",
+		 false),
 };
 
 static int note_section(void *arg, struct conf_ctx *c, struct slice kind, struct slice name)

@@ -65,22 +65,22 @@ static int parse_mode(struct conf_ctx *c, struct slice v, void *place)
 
 #define AT(f) offsetof(struct spec, f)
 static const struct conf_key spec_keys[] = {
-	{ "target", conf_parse_str, AT(target), NULL, "of a link", false },
-	{ "text", conf_parse_words, AT(text), NULL, "contents, one quoted word", false },
-	{ "hex", conf_parse_str, AT(hex), NULL, "contents in hex", false },
-	{ "mode", parse_mode, AT(mode), "0755", "of a directory", false },
-	{ "executable", conf_parse_bool, AT(executable), "no", "mode 0555", false },
-	{ "self", conf_parse_bool, AT(self), "no", "@out@ is the output's path", false },
-	{ "from", conf_parse_words, AT(from), NULL, "sources", false },
-	{ "parts", conf_parse_words, AT(parts), NULL, "directories of a union", false },
-	{ "names", conf_parse_words, AT(names), NULL, "kernel modules", false },
-	{ "major", conf_parse_u64, AT(major), "0", "of a device node", false },
-	{ "minor", conf_parse_u64, AT(minor), "0", "of a device node", false },
-	{ "label", conf_parse_words, AT(label), NULL, "of a boot entry", false },
-	{ "version", conf_parse_str, AT(version), NULL, "of a boot entry", false },
-	{ "kernel", conf_parse_str, AT(kernel), NULL, "of a boot entry", false },
-	{ "initrd", conf_parse_str, AT(initrd), NULL, "of a boot entry", false },
-	{ "parameters", conf_parse_words, AT(parameters), NULL, "of a boot entry", false },
+	CONF_KEY("target", conf_parse_str, AT(target), NULL, "of a link", false),
+	CONF_KEY("text", conf_parse_words, AT(text), NULL, "contents, one quoted word", false),
+	CONF_KEY("hex", conf_parse_str, AT(hex), NULL, "contents in hex", false),
+	CONF_KEY("mode", parse_mode, AT(mode), "0755", "of a directory", false),
+	CONF_KEY("executable", conf_parse_bool, AT(executable), "no", "mode 0555", false),
+	CONF_KEY("self", conf_parse_bool, AT(self), "no", "@out@ is the output's path", false),
+	CONF_KEY("from", conf_parse_words, AT(from), NULL, "sources", false),
+	CONF_KEY("parts", conf_parse_words, AT(parts), NULL, "directories of a union", false),
+	CONF_KEY("names", conf_parse_words, AT(names), NULL, "kernel modules", false),
+	CONF_KEY("major", conf_parse_u64, AT(major), "0", "of a device node", false),
+	CONF_KEY("minor", conf_parse_u64, AT(minor), "0", "of a device node", false),
+	CONF_KEY("label", conf_parse_words, AT(label), NULL, "of a boot entry", false),
+	CONF_KEY("version", conf_parse_str, AT(version), NULL, "of a boot entry", false),
+	CONF_KEY("kernel", conf_parse_str, AT(kernel), NULL, "of a boot entry", false),
+	CONF_KEY("initrd", conf_parse_str, AT(initrd), NULL, "of a boot entry", false),
+	CONF_KEY("parameters", conf_parse_words, AT(parameters), NULL, "of a boot entry", false),
 };
 
 static int spec_section(void *arg, struct conf_ctx *c, struct slice kind, struct slice name)

@@ -18,13 +18,13 @@ static struct item items[8];
 static size_t nitems;
 
 static const struct conf_key keys[] = {
-	{ "name", conf_parse_str, offsetof(struct item, name), NULL, "the name", false },
-	{ "on", conf_parse_bool, offsetof(struct item, on), "no", "whether", false },
-	{ "count", conf_parse_u64, offsetof(struct item, n), "0", "how many", false },
-	{ "wait", conf_parse_duration, offsetof(struct item, wait), NULL, "how long", false },
-	{ "size", conf_parse_size, offsetof(struct item, size), NULL, "how big", false },
-	{ "words", conf_parse_words, offsetof(struct item, words), NULL, "a list", false },
-	{ "note", conf_parse_str, offsetof(struct item, text), NULL, "may repeat", true },
+	CONF_KEY("name", conf_parse_str, offsetof(struct item, name), NULL, "the name", false),
+	CONF_KEY("on", conf_parse_bool, offsetof(struct item, on), "no", "whether", false),
+	CONF_KEY("count", conf_parse_u64, offsetof(struct item, n), "0", "how many", false),
+	CONF_KEY("wait", conf_parse_duration, offsetof(struct item, wait), NULL, "how long", false),
+	CONF_KEY("size", conf_parse_size, offsetof(struct item, size), NULL, "how big", false),
+	CONF_KEY("words", conf_parse_words, offsetof(struct item, words), NULL, "a list", false),
+	CONF_KEY("note", conf_parse_str, offsetof(struct item, text), NULL, "may repeat", true),
 };
 
 static int section(void *arg, struct conf_ctx *c, struct slice kind, struct slice name)
