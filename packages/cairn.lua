@@ -19,8 +19,9 @@ return package {
 		configure = "",
 		build = [[make -j"$cores" O=/build/obj STATIC=1 CC=cc CFLAGS=-O2 all]],
 		install = [[
-			mkdir -p "$out/bin"
+			mkdir -p "$out/bin" "$out/share/man/man8"
 			cp /build/obj/cairn /build/obj/init/cairn-init /build/obj/init/cairn-boot "$out/bin/"
+			cp doc/cairn-daemon.8 "$out/share/man/man8/"
 		]],
 	},
 	synopsis = "Init system and builder of systems",

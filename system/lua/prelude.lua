@@ -506,9 +506,9 @@ fixed_source = raw.located(function(loc, chunk, t)
 	})
 end, true)
 
--- What compiles, and what is evaluated: patterns, so that stray files stay out.
+-- What compiles or is installed, and what is evaluated: patterns, so that stray files stay out.
 local SELF = {
-	"Makefile", "Kbuild", "cairn.c", "configs/*_defconfig", "configs/*.mk",
+	"Makefile", "Kbuild", "cairn.c", "configs/*_defconfig", "configs/*.mk", "doc/*.8",
 }
 for _, dir in ipairs { "lib", "store", "init", "services", "bootloader", "system", "image" } do
 	for _, file in ipairs { "Kbuild", "**.c", "**.h", "**.lds" } do

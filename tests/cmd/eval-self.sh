@@ -61,8 +61,11 @@ CAIRN_MIRROR_DEBIAN=http://127.0.0.1:9/ "$CAIRN" build --root "$TMP/empty" --mod
 	-e 'require("packages.seed").busybox' >"$TMP/out" 2>"$TMP/err" &&
 	ok "the seed needs no network" || { no "the seed needs no network"; sed 's/^/# /' "$TMP/err"; }
 
-# What compiles is complete: the same tree without anything else configures and lists its objects.
 src=$("$CAIRN" build --root "$TMP/drvs" --modules "$here" --physical -e 'cairn_source()')
+cmp "$src/doc/cairn-daemon.8" "$SRC/doc/cairn-daemon.8" && [ "$(ls "$src/doc")" = cairn-daemon.8 ] &&
+	ok "of the documents the manual page is there" || no "of the documents the manual page is there"
+
+# What compiles is complete: the same tree without anything else configures and lists its objects.
 make -s -C "$src" O="$TMP/obj" -n all >"$TMP/plan" 2>"$TMP/err" && grep -q 'cairn.o' "$TMP/plan" &&
 	ok "the source can be built" || { no "the source can be built"; sed 's/^/# /' "$TMP/err"; }
 finish

@@ -72,6 +72,8 @@ for name in $packages; do
 	for file in "$CAIRN_ROOT$logical"/lib/modules/*/modules.dep; do
 		[ ! -e "$file" ] || LC_ALL=C sort -c "$file" 2>>"$TMP/why"
 	done
+	page=share/man/man8/cairn-daemon.8
+	[ "$name" != cairn ] || cmp "$CAIRN_ROOT$logical/$page" "$SRC/doc/cairn-daemon.8" 2>>"$TMP/why"
 	result "$name" "$(wc -l <"$TMP/count")"
 done
 echo "1..$n"
