@@ -9,7 +9,7 @@
 #include "lib/text.h"
 #include "store/format/buildid.h"
 #include "store/cmd_store.h"
-#include "store/build/fetch.h"
+#include "store/build/transfer.h"
 #include "store/limits.h"
 #include "store/format/narinfo.h"
 #include "store/subst/subst.h"
@@ -54,7 +54,7 @@ static int split_urls(struct ctx *x, struct arena *a, struct err *e)
 			url[--word.n] = 0;
 		if (!word.n)
 			continue;
-		if (!fetch_url_ok(url, true))
+		if (!transfer_url_ok(url, true))
 			return cmd_usage(e, "'%s' is no URL of a cache [http, https, file]", url);
 		vec_add(&x->urls, url);
 	}
@@ -65,7 +65,7 @@ static int split_urls(struct ctx *x, struct arena *a, struct err *e)
 }
 
 /* The hash that one answer states; false when it states none for path. */
-static bool stated_hash(struct ctx *x, const struct fetch_answer *f, const char *path,
+static bool stated_hash(struct ctx *x, const struct transfer_answer *f, const char *path,
 			struct digest *ret)
 {
 	auto_arena struct arena a = ARENA_INIT;
@@ -180,7 +180,7 @@ static void tell_diff(struct ctx *x, struct store_conn *c, const char *base, str
 /* One item, and what each cache states of it. */
 struct comparison {
 	const struct store_info *info;
-	const struct fetch_answer *f; /* one answer for each cache */
+	const struct transfer_answer *f; /* one answer for each cache */
 	struct digest theirs[URLS_MAX];
 	bool have[URLS_MAX], differ, any;
 };
@@ -235,7 +235,7 @@ static void print_json(struct ctx *x, const struct comparison *k)
 }
 
 static void compare(struct ctx *x, struct store_conn *c, const struct store_info *info,
-		    const struct fetch_answer *f)
+		    const struct transfer_answer *f)
 {
 	struct comparison k = { .info = info, .f = f };
 
@@ -252,7 +252,7 @@ static void compare(struct ctx *x, struct store_conn *c, const struct store_info
 }
 
 /* A cache that says nothing is another matter than one that has nothing. */
-static int check_answers(struct ctx *x, const struct fetch_answer *v, size_t n, struct err *e)
+static int check_answers(struct ctx *x, const struct transfer_answer *v, size_t n, struct err *e)
 {
 	size_t silent = 0;
 
@@ -275,17 +275,17 @@ static int challenge_all(struct ctx *x, struct store_conn *c, const struct vec *
 {
 	auto_arena struct arena a = ARENA_INIT;
 	size_t n = paths->n * x->urls.n;
-	struct fetch_answer *v = arena_array(&a, n, sizeof(*v));
+	struct transfer_answer *v = arena_array(&a, n, sizeof(*v));
 	int r = v ? 0 : err_set(e, -ENOMEM, "out of memory");
 
 	for (size_t i = 0; r == 0 && i < n; i++) {
-		v[i] = (struct fetch_answer){ .body = STR_INIT };
+		v[i] = (struct transfer_answer){ .body = STR_INIT };
 		v[i].url = arena_fmt(&a, "%s/%.32s.narinfo", (char *)x->urls.v[i % x->urls.n],
 				     path_base(paths->v[i / x->urls.n]));
 		r = v[i].url ? 0 : err_set(e, -ENOMEM, "out of memory");
 	}
 	if (r == 0)
-		r = fetch_answers(v, n, LIMIT_NARINFO, e);
+		r = transfer_answers(v, n, LIMIT_NARINFO, e);
 	if (r == 0)
 		r = check_answers(x, v, n, e);
 	if (r == 0 && x->json)

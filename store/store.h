@@ -160,7 +160,7 @@ int nar_hash(int dirfd, const char *path, enum digest_algo algo, nar_filter_fn *
 struct nar_sink *nar_sink_fd(struct arena *a, int fd);
 struct nar_source *nar_source_fd(struct arena *a, int fd);
 
-/* ---- Connection (store/remote/client.c)
+/* ---- Connection (store/remote/client*.c)
  * ------------------------------------------------------------------ */
 
 /* Settings of a connection; embed in a command's context with STORE_OPTIONS(type, field). */

@@ -17,7 +17,7 @@
 #include "store/format/buildid.h"
 #include "store/build/buildlog.h"
 #include "store/build/download.h"
-#include "store/build/fetch.h"
+#include "store/build/hosts.h"
 #include "store/build/placeholder.h"
 #include "store/remote/offload.h"
 #include "store/local/outputs.h"
@@ -122,9 +122,9 @@ static int start_builtin(struct build *b, int write_end, struct err *e)
 	int r = nix ? 0 : read_mirrors(b, &mirrors, e);
 	if (r)
 		return r;
-	fetch_hosts_share();
+	hosts_share();
 	if (!b->s->hosts_loaded)
-		fetch_hosts_load(b->s->l->state_fd);
+		hosts_load(b->s->l->state_fd);
 	b->s->hosts_loaded = true;
 	struct download d = { .drv = b->drv,
 			      .id = { SANDBOX_UID, SANDBOX_GID, b->id.uid, b->id.gid,

@@ -20,7 +20,7 @@
 #include "lib/loop.h"
 #include "lib/size.h"
 #include "store/build/children.h"
-#include "store/build/fetch.h"
+#include "store/build/hosts.h"
 #include "store/kernel.h"
 #include "store/daemon/listen.h"
 #include "store/build/slots.h"
@@ -190,7 +190,7 @@ int daemon_run(const struct daemon_opts *o, struct err *e)
 	if (!r)
 		r = listen_open(o->listen, l.fds, &l.n, e);
 	if (!r) {
-		fetch_hosts_share();
+		hosts_share();
 		tell_ready();
 		if (o->ready)
 			o->ready(o->arg);

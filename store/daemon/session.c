@@ -7,7 +7,7 @@
 
 #include "lib/fd.h"
 #include "lib/size.h"
-#include "store/build/fetch.h"
+#include "store/build/hosts.h"
 #include "store/format/protocol.h"
 #include "store/subst/subst.h"
 #include "store/format/buildid.h"
@@ -100,7 +100,7 @@ void session_done(struct session *s)
 	slots_free(s->slots);
 	s->slots = NULL;
 	if (s->l && s->hosts_loaded)
-		fetch_hosts_save(s->l->state_fd);
+		hosts_save(s->l->state_fd);
 	if (s->l)
 		workdir_remove(&s->work, s->l);
 	stream_done(&s->stream);

@@ -6,6 +6,8 @@
 
 #include "store/store.h"
 
+/* dir, or what it means in the working directory; NULL: there is none, or no memory. */
+char *client_absolute(struct arena *a, const char *dir);
 /* A connection to the daemon's socket at path, however long it is. */
 int client_connect(const char *path, int *ret, struct err *e);
 

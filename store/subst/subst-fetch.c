@@ -15,7 +15,7 @@
 #include "lib/fd.h"
 #include "lib/loop.h"
 #include "lib/size.h"
-#include "store/build/fetch.h"
+#include "store/build/transfer.h"
 #include "store/build/helper.h"
 #include "store/kernel.h"
 #include "store/limits.h"
@@ -131,7 +131,7 @@ int subst_fork(const struct subst_cage *c, int log, int (*fn)(void *arg, int out
 
 struct fetcher {
 	struct zip_input in;
-	struct fetch_stream *stream;
+	struct transfer_stream *stream;
 	const struct subst_item *item;
 	const struct subst_file *file;
 	bool quiet;    /* only what goes wrong is told */
@@ -154,7 +154,7 @@ __attribute__((format(printf, 1, 2))) static void print_line(const char *fmt, ..
 static ssize_t fetcher_read(struct zip_input *in, void *p, size_t n, struct err *e)
 {
 	struct fetcher *f = CONTAINER_OF(in, struct fetcher, in);
-	ssize_t got = fetch_stream_read(f->stream, p, n, e);
+	ssize_t got = transfer_stream_read(f->stream, p, n, e);
 	uint64_t now = loop_now();
 
 	f->got += got > 0 ? (uint64_t)got : 0;
@@ -191,8 +191,8 @@ static int fetch_child(void *arg, int out)
 	struct err e = ERR_INIT;
 
 	if (f->patience)
-		fetch_set_patience(f->patience);
-	int r = fetch_stream_open(f->file->url, f->file->limit, &f->stream, &e);
+		transfer_set_patience(f->patience);
+	int r = transfer_stream_open(f->file->url, f->file->limit, &f->stream, &e);
 
 	f->in.read = fetcher_read;
 	f->told = loop_now();

@@ -14,7 +14,8 @@
 #include "lib/text.h"
 #include "lib/wire.h"
 #include "store/format/base32.h"
-#include "store/build/fetch.h"
+#include "store/build/hosts.h"
+#include "store/build/transfer.h"
 #include "store/limits.h"
 #include "store/format/nar.h"
 #include "store/testing.h"
@@ -70,7 +71,7 @@ static int split_urls(const char *text, bool file, struct arena *a, struct vec *
 		if (!url || ret->n >= LIMIT_SUBST_URLS)
 			return err_set(e, -ERR_LIMIT, "at most %d URLs of substitutes",
 				       LIMIT_SUBST_URLS);
-		if (!fetch_url_ok(url, file))
+		if (!transfer_url_ok(url, file))
 			return err_set(e, -ERR_INVALID,
 				       "'%.200s' is no URL of substitutes [http, https%s]", url,
 				       file ? ", file" : "");
@@ -280,10 +281,10 @@ struct asking {
 	struct word **words;
 	size_t n;
 	size_t left;   /* bytes that the answers may have */
-	long patience; /* seconds; see fetch_set_patience */
+	long patience; /* seconds; see transfer_set_patience */
 };
 
-static int send_answers(const struct fetch_answer *v, size_t n, int out)
+static int send_answers(const struct transfer_answer *v, size_t n, int out)
 {
 	auto_str struct str text = STR_INIT;
 
@@ -299,20 +300,20 @@ static int send_answers(const struct fetch_answer *v, size_t n, int out)
 /* In the helper: ask in chunks, so that something is heard now and then. */
 static int ask_child(void *arg, int out)
 {
-	static struct fetch_answer v[CHUNK];
+	static struct transfer_answer v[CHUNK];
 	const struct asking *q = arg;
 	int r = 0;
 
-	fetch_set_patience(q->patience);
+	transfer_set_patience(q->patience);
 	for (size_t at = 0; r == 0 && at < q->n; at += CHUNK) {
 		size_t n = MIN_OF(q->n - at, (size_t)CHUNK);
 
 		for (size_t i = 0; i < n; i++) {
 			str_done(&v[i].body);
-			v[i] = (struct fetch_answer){ .url = q->words[at + i]->url,
+			v[i] = (struct transfer_answer){ .url = q->words[at + i]->url,
 						      .body = STR_INIT };
 		}
-		r = fetch_answers(v, n, LIMIT_NARINFO, NULL);
+		r = transfer_answers(v, n, LIMIT_NARINFO, NULL);
 		if (r == 0)
 			r = send_answers(v, n, out);
 	}
@@ -333,7 +334,7 @@ static int read_answers(const struct asking *q, int fd, struct arena *a, struct 
 		w->status = (int)stream_max(&in, 999);
 		w->max_age = (int64_t)stream_max(&in, INT32_MAX) - 1;
 		w->body = stream_str(&in, a, LIMIT_NARINFO);
-		w->why = stream_cstr(&in, a, FETCH_WHY);
+		w->why = stream_cstr(&in, a, TRANSFER_WHY);
 	}
 	int code = in.err;
 	stream_done(&in);
@@ -352,7 +353,7 @@ static int ask_network(struct session *s, struct arena *a, const struct asking *
 
 	if (r < 0)
 		return r;
-	fetch_hosts_share();
+	hosts_share();
 	r = subst_cage_init(&c, s, &id, e);
 	if (r == 0)
 		r = subst_fork(&c, -1, ask_child, (void *)(uintptr_t)q, &child, &fd, e);
