@@ -34,7 +34,7 @@ sed -n 's/^| \([0-9][0-9]*\) | [A-Z][A-Za-z]* | \([GN ]*\) |.*/\1 \2/p' doc/prot
 diff "$TMP/code" "$TMP/page" >"$TMP/bad" || { echo "operations: < the code, > doc/protocol.md"; cat "$TMP/bad"; exit 1; }
 
 # … and the variables that mean something to it.
-sed -n 's/^[[:space:]]*\[KEY_[A-Z_]*\] = { "\([A-Za-z]*\)", IN_\([A-Z]*\) },.*/\1 \2/p' store/format/dialect.c | sort >"$TMP/code"
+sed -n 's/^[[:space:]]*\[KEY_[A-Z_]*\] = { "\([A-Za-z_]*\)", IN_\([A-Z]*\) },.*/\1 \2/p' store/format/dialect.c | sort >"$TMP/code"
 awk -F '|' '/^### Variables/ { on = 1 } on && NF == 6 && ($3 ~ /x/ || $4 ~ /x/) {
 	n = split($2, name, "`")
 	for (i = 2; i <= n; i += 2) print name[i], $3 ~ /x/ ? $4 ~ /x/ ? "BOTH" : "GUIX" : "NIX" }' doc/protocol.md | sort >"$TMP/page"
