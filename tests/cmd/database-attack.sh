@@ -7,7 +7,7 @@ set -u
 command -v python3 >/dev/null || { echo "skip: no python3"; exit 77; }
 unset CAIRN_ROOT XDG_STATE_HOME
 export HOME="$TMP"
-exec python3 - "$TMP" "$CAIRN" "${DATABASE_DAMAGES:-12}" "${SEED:-1}" <<'EOF'
+exec python3 - "${DATABASE_DAMAGES:-12}" "${SEED:-1}" <<'EOF'
 import os
 import random
 import shutil
@@ -15,23 +15,16 @@ import sqlite3
 import subprocess
 import sys
 
-TMP, CAIRN, DAMAGES, SEED = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+sys.path.insert(0, os.environ["SRC"] + "/tests/cmd")
+import session
+from session import CAIRN, TMP, check, finish
+
+DAMAGES, SEED = int(sys.argv[1]), int(sys.argv[2])
 PAGE = 4096
-failed = count = 0
-
-
-def check(ok, what, note=""):
-    global failed, count
-    count += 1
-    print(("ok " if ok else "not ok ") + f"{count} - {what}", flush=True)
-    failed += not ok
-    if not ok and note:
-        print("# " + str(note).replace("\n", "\n# "), flush=True)
 
 
 def run(*argv, root, before=()):
-    return subprocess.run([*before, CAIRN, "store", *argv, "--root", root], capture_output=True, text=True, errors="replace",
-                          timeout=120, check=False)
+    return session.run("store", *argv, "--root", root, before=before, timeout=120)
 
 
 def crashed(p):
@@ -292,6 +285,5 @@ p = run("query", "--all", root=root)
 check(p.returncode == 0 and len(p.stdout.split()) == 30, "DB-08 who only asks does not wait for a writer", p.stderr)
 db.execute("rollback")
 db.close()
-print(f"1..{count}")
-sys.exit(failed > 0)
+finish()
 EOF

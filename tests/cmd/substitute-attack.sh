@@ -16,7 +16,7 @@ if gcc -shared -fPIC -O1 -o "$TMP/clock.so" "$SRC/tests/cmd/clock.c" &&
 	LD_PRELOAD=$TMP/clock.so "$CAIRN" --version >/dev/null 2>&1 && grep -q ld-linux "$CAIRN"; then
 	clock=$TMP/clock.so
 fi
-exec python3 - "$TMP" "$CAIRN" "$clock" <<'EOF'
+exec python3 - "$clock" <<'EOF'
 import glob
 import http.server
 import os
@@ -30,39 +30,9 @@ import urllib.request
 
 sys.path.insert(0, os.environ["SRC"] + "/tests/cmd")
 from publisher import publish
+from session import CAIRN, TMP, check, finish, out, run, until
 
-TMP, CAIRN, CLOCK = sys.argv[1:4]
-failed = count = 0
-
-
-def check(ok, what, note=""):
-    global failed, count
-    count += 1
-    print(("ok " if ok else "not ok ") + f"{count} - {what}", flush=True)
-    failed += not ok
-    if not ok and note:
-        print("# " + str(note).replace("\n", "\n# "), flush=True)
-
-
-def run(*argv, **kw):
-    return subprocess.run([CAIRN, *argv], capture_output=True, text=True, timeout=200, check=False, **kw)
-
-
-def out(*argv, **kw):
-    p = run(*argv, **kw)
-    if p.returncode:
-        sys.exit(f"{argv}: {p.stderr}")
-    return p.stdout.strip()
-
-
-def until(f, seconds=60):
-    end = time.monotonic() + seconds
-    while not f():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.02)
-    return True
-
+CLOCK = sys.argv[1]
 
 # ---- The cache ----------------------------------------------------------------------------------------------------------
 ORIGIN = TMP + "/origin"
@@ -283,6 +253,5 @@ if CLOCK:
 else:
     print("# SUB-18 needs a program that libraries can be preloaded to")
 over.set()
-print(f"1..{count}")
-sys.exit(failed > 0)
+finish()
 EOF

@@ -7,7 +7,7 @@ set -u
 command -v python3 >/dev/null || { echo "skip: no python3"; exit 77; }
 unset CAIRN_ROOT XDG_STATE_HOME http_proxy https_proxy all_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY
 export HOME="$TMP"
-exec python3 - "$TMP" "$CAIRN" "${SUBSTITUTE_KILLS:-6}" <<'EOF'
+exec python3 - "${SUBSTITUTE_KILLS:-6}" <<'EOF'
 import os
 import random
 import signal
@@ -17,23 +17,10 @@ import time
 
 sys.path.insert(0, os.environ["SRC"] + "/tests/cmd")
 from publisher import publish
+from session import CAIRN, TMP, check, finish, run
 
-TMP, CAIRN, ROUNDS = sys.argv[1], sys.argv[2], int(sys.argv[3])
+ROUNDS = int(sys.argv[1])
 rnd = random.Random(int(os.environ.get("SEED", "11")))
-failed = count = 0
-
-
-def check(ok, what, note=""):
-    global failed, count
-    count += 1
-    print(("ok " if ok else "not ok ") + f"{count} - {what}", flush=True)
-    failed += not ok
-    if not ok and note:
-        print(f"# {note!r}")
-
-
-def run(*argv, **kw):
-    return subprocess.run([CAIRN, *argv], capture_output=True, text=True, timeout=120, **kw)
 
 
 def store(root, *argv):
@@ -126,6 +113,5 @@ while i < ROUNDS or (cut <= ROUNDS // 3 and i < 6 * ROUNDS):
 check(cut > ROUNDS // 3, f"{cut} of {i} were still at work")
 PUBLISHER.terminate()
 PUBLISHER.wait()
-print(f"1..{count}")
-sys.exit(failed > 0)
+finish()
 EOF

@@ -8,9 +8,9 @@
 
 #include "lib/fd.h"
 #include "lib/size.h"
-#include "lib/wire.h"
 #include "store/format/canon.h"
 #include "store/local/scan.h"
+#include "tests/unit/narmem.h"
 #include "tests/unit/test.h"
 
 /* A scratch directory of the test. */
@@ -48,7 +48,7 @@ static void make_tree(int dirfd)
 	make_file(dirfd, "t/sub/empty", "", 0644);
 }
 
-/* Memory as sink and source. */
+/* Memory as a sink. */
 struct mem_sink {
 	struct nar_sink sink;
 	struct str bytes;
@@ -60,23 +60,6 @@ static int mem_write(struct nar_sink *sink, const void *p, size_t n, struct err 
 
 	(void)e;
 	str_addn(&s->bytes, p, n);
-	return 0;
-}
-
-struct mem_source {
-	struct nar_source source;
-	struct slice left;
-};
-
-static int mem_read(struct nar_source *source, void *p, size_t n, struct err *e)
-{
-	struct mem_source *s = CONTAINER_OF(source, struct mem_source, source);
-
-	if (n > s->left.n)
-		return err_set(e, -ERR_SYNTAX, "the archive ends early");
-	memcpy(p, s->left.p, n);
-	s->left.p += n;
-	s->left.n -= n;
 	return 0;
 }
 
@@ -190,12 +173,6 @@ TEST(changed_archives)
 	scratch_done(&fd, dir);
 }
 
-/* An archive from words: each string of the list is a token. */
-static void tokens(struct str *out, const char *const *words)
-{
-	for (; *words; words++)
-		wr_cstr(out, *words);
-}
 #define M "nix-archive-1"
 #define F "(", "type", "regular", "contents", "x", ")"
 
@@ -252,7 +229,7 @@ TEST(wrong_grammar)
 		struct err e = ERR_INIT;
 		int r;
 
-		tokens(&nar, rows[i].words);
+		add_words(&nar, rows[i].words);
 		r = restore(str_slice(&nar), fd, &e);
 		if (r != rows[i].want)
 			TEST_FAIL("row %zu: %d, expected %d: %s", i, r, rows[i].want, e.msg);
@@ -271,16 +248,16 @@ TEST(limits)
 
 	wr_cstr(&deep, M);
 	for (int i = 0; i < 2000; i++)
-		tokens(&deep, (const char *const[]){ "(", "type", "directory", "entry", "(", "name",
-						     "d", "node", NULL });
+		add_words(&deep, (const char *const[]){ "(", "type", "directory", "entry", "(",
+							"name", "d", "node", NULL });
 	CHECK_INT(restore(str_slice(&deep), fd, &e), -ERR_LIMIT);
 	memset(long_name, 'n', 256);
-	tokens(&name, (const char *const[]){ M, "(", "type", "directory", "entry", "(", "name",
-					     long_name, "node", F, ")", ")", NULL });
+	add_words(&name, (const char *const[]){ M, "(", "type", "directory", "entry", "(", "name",
+						long_name, "node", F, ")", ")", NULL });
 	CHECK_INT(restore(str_slice(&name), fd, &e), -ERR_LIMIT);
 	memset(long_target, 't', 4096);
-	tokens(&target, (const char *const[]){ M, "(", "type", "symlink", "target", long_target,
-					       ")", NULL });
+	add_words(&target, (const char *const[]){ M, "(", "type", "symlink", "target", long_target,
+						  ")", NULL });
 	CHECK_INT(restore(str_slice(&target), fd, &e), -ERR_LIMIT);
 	wr_cstr(&huge, M);
 	wr_u64(&huge, UINT64_MAX);

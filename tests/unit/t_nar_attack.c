@@ -7,13 +7,13 @@
 
 #include "lib/fd.h"
 #include "lib/size.h"
-#include "lib/wire.h"
 #include "store/format/canon.h"
 #include "store/build/copytree.h"
 #include "store/limits.h"
 #include "store/format/nar.h"
 #include "store/local/scan.h"
 #include "store/build/unpack.h"
+#include "tests/unit/narmem.h"
 #include "tests/unit/test.h"
 
 /* A directory of the test with a file that nothing may touch. */
@@ -70,23 +70,6 @@ static void put(struct place *p, const char *name, struct slice bytes)
 
 /* ---- Archives in memory ---------------------------------------------------------------------- */
 
-struct mem_source {
-	struct nar_source source;
-	struct slice left;
-};
-
-static int mem_read(struct nar_source *source, void *p, size_t n, struct err *e)
-{
-	struct mem_source *s = CONTAINER_OF(source, struct mem_source, source);
-
-	if (n > s->left.n)
-		return err_set(e, -ERR_SYNTAX, "the archive ends early");
-	memcpy(p, s->left.p, n);
-	s->left.p += n;
-	s->left.n -= n;
-	return 0;
-}
-
 static int restore(struct place *p, const struct str *nar, struct err *e)
 {
 	struct mem_source s = { { mem_read }, str_slice(nar) };
@@ -94,19 +77,6 @@ static int restore(struct place *p, const struct str *nar, struct err *e)
 
 	return r == 0 && s.left.n ? 1 : r;
 }
-
-static void add_words(struct str *out, const char *const *words)
-{
-	for (; *words; words++)
-		wr_cstr(out, *words);
-}
-#define WORDS(out, ...)	 add_words(out, (const char *const[]){ __VA_ARGS__, NULL })
-#define MAGIC		 "nix-archive-1"
-#define FILE_OF(x)	 "(", "type", "regular", "contents", x, ")"
-#define DIR_OF(...)	 "(", "type", "directory", __VA_ARGS__, ")"
-#define EMPTY_DIR	 "(", "type", "directory", ")"
-#define LINK_TO(x)	 "(", "type", "symlink", "target", x, ")"
-#define ENTRY(name, ...) "entry", "(", "name", name, "node", __VA_ARGS__, ")"
 
 /* An archive of words ends with want, and leaves nothing when it is refused. */
 static void check_words(const char *what, int want, const char *const *words)
