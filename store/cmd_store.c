@@ -723,6 +723,7 @@ static const struct cmd *const subs[] = {
 	&store_cmd_failures,
 	&cmd_gc,
 	&cmd_log,
+	&store_cmd_optimise,
 	&store_cmd_protect,
 	&store_cmd_query,
 	&store_cmd_realise,

@@ -18,6 +18,7 @@ void store_print_path(struct store_conn *c, const char *path, bool physical);
 int store_finish_output(struct err *e);
 
 extern const struct cmd store_cmd_failures;
+extern const struct cmd store_cmd_optimise;
 extern const struct cmd store_cmd_protect; /* hidden */
 /* Fill in the places of a store of that family. The machine's own of Nix's family is opened
  * directly: its daemon does not speak our dialect. */

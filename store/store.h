@@ -303,6 +303,9 @@ int store_add_root(struct store_conn *c, const char *link, const char *item, str
 int store_verify(struct store_conn *c, bool contents, bool repair, uint64_t *ret_errors,
 		 struct err *e);
 
+/* Make equal files links to one; the daemon says what that saved. */
+int store_optimise(struct store_conn *c, struct err *e);
+
 enum store_gc { STORE_GC_LIVE, STORE_GC_DEAD, STORE_GC_DELETE, STORE_GC_DELETE_THESE };
 int store_gc(struct store_conn *c, struct arena *a, enum store_gc action, const char *const *paths,
 	     size_t n, uint64_t max_freed, struct vec *ret_paths, uint64_t *ret_bytes,

@@ -2,6 +2,7 @@
 /* Operations that add, build, collect and check. */
 #include <errno.h>
 
+#include "lib/text.h"
 #include "lib/wire.h"
 #include "store/local/gc.h"
 #include "store/build/goal.h"
@@ -258,11 +259,18 @@ static int op_verify(struct req *q)
 static int op_optimise(struct req *q)
 {
 	auto_vec struct vec v = VEC_INIT;
+	char size[16];
 	int r = request_ready(q);
 	if (!r)
 		r = local_all_valid(q->s->l, &q->a, &v, &q->e);
-	for (size_t i = 0; !r && i < v.n && !session_client_left(q->s); i++)
-		r = local_optimise(q->s->l, v.v[i], NULL, &q->e);
+	uint64_t saved = 0, one = 0;
+	for (size_t i = 0; !r && i < v.n && !session_client_left(q->s); i++) {
+		r = local_optimise(q->s->l, v.v[i], &one, &q->e);
+		saved += r ? 0 : one;
+	}
+	text_human(saved, size);
+	if (!r)
+		session_say(q->s, "%s freed by links between equal files", size);
 	wr_u64(&q->reply, 1);
 	return r;
 }

@@ -149,6 +149,24 @@ int store_verify(struct store_conn *c, bool contents, bool repair, uint64_t *ret
 	return conn_done(c, e);
 }
 
+int store_optimise(struct store_conn *c, struct err *e)
+{
+	int r = conn_begin(c, OP_OPTIMISE, e);
+	if (r)
+		return r;
+	struct progress_opts po = { .quiet = c->opts.quiet,
+				    .root = c->root,
+				    .what = "comparing files" };
+	c->progress = progress_new(&po);
+	r = conn_finish(c, e);
+	progress_free(c->progress);
+	c->progress = NULL;
+	if (r)
+		return r;
+	(void)stream_u64(&c->s);
+	return conn_done(c, e);
+}
+
 int store_gc(struct store_conn *c, struct arena *a, enum store_gc action, const char *const *paths,
 	     size_t n, uint64_t max_freed, struct vec *ret_paths, uint64_t *ret_bytes,
 	     struct err *e)

@@ -121,7 +121,16 @@ d.children_down_to(0)
 ok("what a client that is gone asked for is not gone on with", not os.path.exists(d.root + STORE + "/.links") or len(links()) < 2)
 c = d.conn()
 ok("OptimiseStore", c.ask(u64(34)) is None and c.num() == 1 and len(links()) == 2)
+assert c.ask(u64(7) + s("three") + u64(1, 1) + s("sha256") + file_nar("one" * 10000)) is None
+three = c.str().decode()
 c.close()
+d.children_down_to(0)
+optimise = lambda: subprocess.run([cairn, "store", "optimise", "--socket", d.root + "/var/guix/daemon-socket/socket"], capture_output=True, text=True)
+ok("an item of its own", os.stat(d.root + three).st_nlink == 1)
+p = optimise()
+ok("cairn store optimise", p.returncode == 0 and re.fullmatch(r"[1-9][0-9]*\.[0-9] KiB freed .*\n", p.stderr) and os.stat(d.root + three).st_nlink == 3 and not p.stdout, p)
+p = optimise()
+ok("has nothing to do then", p.returncode == 0 and "0 B freed" in p.stderr, p)
 d.stop()
 
 # ---- sockets that somebody else opened ----
