@@ -311,7 +311,7 @@ static int ask_child(void *arg, int out)
 		for (size_t i = 0; i < n; i++) {
 			str_done(&v[i].body);
 			v[i] = (struct transfer_answer){ .url = q->words[at + i]->url,
-						      .body = STR_INIT };
+							 .body = STR_INIT };
 		}
 		r = transfer_answers(v, n, LIMIT_NARINFO, NULL);
 		if (r == 0)
