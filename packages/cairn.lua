@@ -24,6 +24,7 @@ return package {
 			cp doc/cairn-daemon.8 "$out/share/man/man8/"
 		]],
 	},
+	prune = false, -- its manual page stays
 	synopsis = "Init system and builder of systems",
 	license = "GPL-3.0-or-later",
 }
