@@ -98,7 +98,7 @@ static int add_mount(struct conf_ctx *c, enum svc_mount_kind kind, const char *w
 	m.from = bind ? arena_slice(c->arena, from) : NULL;
 	m.to = arena_slice(c->arena, to);
 	if (!b->mounts || !m.to)
-		return conf_error(c, "out of memory");
+		return conf_no_memory(c);
 	if (b->nmounts == LIMIT_SVC_MOUNTS)
 		return conf_error(c, "%s: more than %d paths", c->key, LIMIT_SVC_MOUNTS);
 	b->mounts[b->nmounts++] = m;
@@ -186,7 +186,7 @@ int svc_parse_cpus(struct conf_ctx *c, struct slice v, void *place)
 	int r = conf_parse_words(c, v, &w);
 
 	if (!mask)
-		return conf_error(c, "out of memory");
+		return conf_no_memory(c);
 	for (size_t i = 0; r == 0 && w[i]; i++) {
 		struct slice last = slice_of(w[i]), first;
 		uint64_t a, b;

@@ -133,7 +133,7 @@ static int list_append(struct conf_ctx *c, struct slice v, struct svc_list *list
 		return conf_error(c, "%s: more than %d entries", c->key, LIMIT_SVC_LIST);
 	const char **all = arena_array(c->arena, list->n + n + 1, sizeof(*all));
 	if (!all)
-		return conf_error(c, "out of memory");
+		return conf_no_memory(c);
 	if (list->n)
 		memcpy(all, list->v, list->n * sizeof(*all));
 	if (n)
@@ -186,7 +186,7 @@ static int parse_io_max(struct conf_ctx *c, struct slice v, void *place)
 	const char **all = arena_array(c->arena, list->n + 1, sizeof(*all));
 
 	if (r == 0 && !all)
-		return conf_error(c, "out of memory");
+		return conf_no_memory(c);
 	if (r < 0)
 		return r;
 	if (list->n)
@@ -369,7 +369,7 @@ static int parse_action(struct conf_ctx *c, struct slice v, void *place)
 				  LIMIT_SVC_ACTIONS);
 	const char *const **all = arena_array(c->arena, n + 1, sizeof(*all));
 	if (!all)
-		return conf_error(c, "out of memory");
+		return conf_no_memory(c);
 	if (n)
 		memcpy(all, d->actions, n * sizeof(*all));
 	all[n] = words;
@@ -388,7 +388,7 @@ static int parse_calendar(struct conf_ctx *c, struct slice v, void *place)
 		return conf_error(c, "calendar: more than %d", LIMIT_SVC_CALENDAR);
 	struct calendar *all = arena_array(c->arena, n + 1, sizeof(*all));
 	if (!all)
-		return conf_error(c, "out of memory");
+		return conf_no_memory(c);
 	if (n)
 		memcpy(all, d->calendars, n * sizeof(*all));
 	const char *bad = calendar_parse(v, &all[n]);

@@ -99,14 +99,14 @@ static int add_service(struct parse_state *st, struct conf_ctx *c, struct slice 
 	char *copy = arena_slice(c->arena, name);
 	struct svc_def **v = room_for(c->arena, set->v, set->n);
 	if (!d || !copy || !v)
-		return conf_error(c, "out of memory");
+		return conf_no_memory(c);
 	set->v = v;
 	svc_def_defaults(d);
 	d->name = copy;
 	d->line = c->line;
 	void **slot = tab_put(&st->names, slice_of(copy), NULL);
 	if (!slot)
-		return conf_error(c, "out of memory");
+		return conf_no_memory(c);
 	if (*slot)
 		return conf_error(c, "service '%s' stands twice, first in line %u", copy,
 				  set->v[(uintptr_t)*slot - 1]->line);
@@ -131,7 +131,7 @@ static int add_template(struct parse_state *st, struct conf_ctx *c, struct slice
 			return conf_error(c, "template '%s' stands twice, first in line %u",
 					  set->templates[i]->name, set->templates[i]->line);
 	if (!d || !v || !copy)
-		return conf_error(c, "out of memory");
+		return conf_no_memory(c);
 	svc_def_defaults(d);
 	d->name = copy;
 	d->line = c->line;

@@ -22,6 +22,13 @@ int conf_error(struct conf_ctx *c, const char *fmt, ...)
 	return err_set(c->err, -ERR_SYNTAX, "%s:%u: %s", c->file, c->line, text.msg);
 }
 
+int conf_no_memory(struct conf_ctx *c)
+{
+	int r = arena_err(c->arena);
+
+	return err_num(c->err, r ? r : -ENOMEM, "%s:%u", c->file, c->line);
+}
+
 /* ---- Values ------------------------------------------------------------------------------------
  */
 
@@ -40,7 +47,7 @@ int conf_parse_str(struct conf_ctx *c, struct slice v, void *place)
 	if (v.n && memchr(v.p, '\0', v.n))
 		return bad_value(c, v, "text without NUL bytes");
 	if (!copy)
-		return err_num(c->err, arena_err(c->arena), "%s:%u", c->file, c->line);
+		return conf_no_memory(c);
 	*(const char **)place = copy;
 	return 0;
 }

@@ -56,3 +56,4 @@ int conf_parse(struct slice text, const char *file, const struct conf_key *keys,
 	       conf_section_fn *section, void *arg, struct arena *arena, struct err *e);
 /* Error at the current line. */
 int conf_error(struct conf_ctx *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+int conf_no_memory(struct conf_ctx *c); /* what the arena says, else -ENOMEM; at that line */
