@@ -9,11 +9,13 @@
 #include "init/logs.h"
 #include "init/ops.h"
 #include "init/reap.h"
+#include "init/spare.h"
 #include "init/world.h"
 #include "lib/fd.h"
 #include "lib/log.h"
 
-#define BATCH 8 /* connections a turn */
+#define BATCH	    8		 /* connections a turn */
+#define SHORT_PAUSE 200000000ull /* when there is no descriptor for one */
 
 static struct conn {
 	struct pid_link link; /* pid 0: free */
@@ -58,6 +60,10 @@ void accept_some(struct svc *s, int listener)
 			return;
 		}
 		auto_fd int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+		if (fd < 0 && spare_is_short(errno)) { /* svc_timeout() listens again */
+			world_ops.listen(s, false);
+			world_ops.timer(s, loop_now() + SHORT_PAUSE);
+		}
 		if (fd < 0)
 			return;
 		serve(s, c, fd);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "init/spare.h"
 #include "init/state.h"
 #include "init/svc-inside.h"
 #include "init/template.h"
@@ -81,8 +82,9 @@ int added_carry(struct slice base, struct str *out)
 	struct slice text, rest, section, name;
 
 	str_adds(out, base);
-	if (read_text(&buf, &text) < 0)
-		return str_err(out); /* nothing was added */
+	int r = read_text(&buf, &text);
+	if (r < 0)
+		return spare_is_short(-r) ? r : str_err(out); /* nothing was added */
 	rest = after_mark(text);
 	bool any = false;
 	while (next_section(&rest, &section, &name)) {

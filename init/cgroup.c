@@ -10,6 +10,7 @@
 #include <sys/vfs.h>
 
 #include "init/numbers.h"
+#include "init/spare.h"
 #include "lib/fd.h"
 #include "lib/log.h"
 #include "lib/size.h"
@@ -195,7 +196,8 @@ static int open_file(const char *name, const char *file, int flags)
 	if (base < 0)
 		return -1;
 	snprintf(path, sizeof(path), "%s/%s", name, file);
-	return openat(base, path, flags | O_CLOEXEC);
+	int fd = openat(base, path, flags | O_CLOEXEC);
+	return fd < 0 && spare_lend(errno, 0) ? openat(base, path, flags | O_CLOEXEC) : fd;
 }
 
 static void kill_each(const char *name)
@@ -233,8 +235,10 @@ bool cgroup_populated(const char *name)
 {
 	char buf[128] = "";
 	int fd = open_file(name, "cgroup.events", O_RDONLY);
-	ssize_t n = fd < 0 ? -1 : fd_read_some(fd, buf, sizeof(buf) - 1);
 
+	if (fd < 0)
+		return spare_is_short(errno); /* who asks looks again */
+	ssize_t n = fd_read_some(fd, buf, sizeof(buf) - 1);
 	fd_close(&fd);
 	struct slice rest = { buf, n > 0 ? (size_t)n : 0 }, line;
 	while (slice_cut(&rest, '\n', &line))

@@ -11,6 +11,7 @@
 #include "init/inherit.h"
 #include "init/added.h"
 #include "init/proto.h"
+#include "init/spare.h"
 #include "init/state.h"
 #include "init/step.h"
 #include "init/world.h"
@@ -21,6 +22,7 @@
 #include "lib/wire.h"
 
 #define ACCEPT_TURN 8
+#define SHORT_PAUSE 200000000ull
 
 struct client {
 	struct loop_fd src; /* fd owned */
@@ -48,6 +50,7 @@ struct kept {
 
 static struct {
 	struct loop_fd src;
+	struct loop_timer pause;
 	struct kept *kept;
 	struct client *clients;
 	struct str out; /* memory reserved at the start */
@@ -559,31 +562,66 @@ static void on_client(struct loop_fd *src, uint32_t events)
 
 /* ---- connections -----------------------------------------------------------------------------*/
 
-/* A free slot; when there is none, that of the client silent for longest, strangers first. */
-static struct client *find_slot(bool trusted)
+/* The client silent for longest, strangers first; those that are trusted only for one that is. */
+static struct client *find_idle(bool trusted)
 {
 	struct client *best = NULL;
 
 	for (size_t i = 0; i < LIMIT_CTL_CLIENTS; i++) {
 		struct client *c = &ctl.clients[i];
-		if (c->src.fd < 0)
-			return c;
-		if (c->waiting || (c->trusted && !trusted))
+		if (c->src.fd < 0 || c->waiting || (c->trusted && !trusted))
 			continue;
 		if (!best || c->trusted < best->trusted ||
 		    (c->trusted == best->trusted && c->used < best->used))
 			best = c;
 	}
-	if (best)
-		drop(best);
 	return best;
+}
+
+/* A free slot, or that of an idle client. */
+static struct client *find_slot(bool trusted)
+{
+	struct client *c;
+
+	for (size_t i = 0; i < LIMIT_CTL_CLIENTS; i++)
+		if (ctl.clients[i].src.fd < 0)
+			return &ctl.clients[i];
+	c = find_idle(trusted);
+	if (c)
+		drop(c);
+	return c;
+}
+
+static void on_pause(struct loop_timer *t)
+{
+	if (loop_add(world.loop, &ctl.src, ctl.kept->listener, EPOLLIN) < 0)
+		(void)loop_arm(world.loop, t, loop_now() + SHORT_PAUSE);
+}
+
+/* With a spare descriptor or that of an idle client when there is none; when there are none of
+ * these either, nobody is listened to for a moment, for the socket would be ready all the time. */
+static int accept_client(int listener)
+{
+	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	struct client *idle;
+
+	if (fd >= 0 || !spare_is_short(errno))
+		return fd;
+	if (!spare_lend(errno, SPARE_FOR_CLIENTS) && (idle = find_idle(true)))
+		drop(idle);
+	fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd < 0 && spare_is_short(errno)) {
+		loop_del(&ctl.src);
+		(void)loop_arm(world.loop, &ctl.pause, loop_now() + SHORT_PAUSE);
+	}
+	return fd;
 }
 
 static bool accept_one(int listener)
 {
 	struct ucred cred = { .uid = (uid_t)-1 };
 	socklen_t len = sizeof(cred);
-	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int fd = accept_client(listener);
 
 	if (fd < 0)
 		return false;
@@ -671,6 +709,7 @@ int control_open(const char *path, struct err *e)
 	bool came;
 
 	ctl.src.fn = on_listen;
+	ctl.pause.fn = on_pause;
 	ctl.kept = state_area(sizeof(*ctl.kept), &came);
 	if (!ctl.kept || !str_room(&ctl.out, LIMIT_CTL_MSG))
 		return err_num(e, -ENOMEM, "%s", path);
@@ -759,7 +798,9 @@ static void answer(struct client *c)
 	s = svc_mgr_find(&world.mgr, slice_of(c->name));
 	if (!s && world.mgr.pending)
 		return; /* it is about to come */
-	if (!s) {
+	if (!s && world.mgr.load_error) {
+		answer_load_failed(c);
+	} else if (!s) {
 		end(c, -ERR_NOTFOUND, "the service was removed");
 	} else if (c->op != CTL_STOP && world.shutdown) {
 		end(c, -ESHUTDOWN, "the machine is shutting down");

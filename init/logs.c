@@ -135,8 +135,10 @@ int logs_end(struct svc *s)
 
 	if (s->log_write < 0) {
 		if (pipe2(p, O_CLOEXEC) < 0) {
-			log_warn("svc: output is lost, no pipe name=%s why=\"%s\"", s->name,
-				 strerror(errno));
+			int error = errno;
+			log_warn("svc: no pipe for its output name=%s why=\"%s\"", s->name,
+				 strerror(error));
+			errno = error;
 			return -1;
 		}
 		s->log_read = p[0];

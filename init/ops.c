@@ -16,6 +16,7 @@
 #include "init/listen.h"
 #include "init/logs.h"
 #include "init/reap.h"
+#include "init/spare.h"
 #include "init/rescue-shell.h"
 #include "init/state.h"
 #include "init/timing.h"
@@ -131,6 +132,11 @@ static int op_launch(struct svc *s)
 	auto_fd int ready = -1;
 	int r, stdio[3] = { -1, -1, -1 };
 
+	if (spec.out == -1 && d->output == SVC_OUT_LOG && !d->terminal) {
+		snprintf(s->why, sizeof(s->why), "log: %s", strerror(errno));
+		return -errno;
+	}
+
 	if (added_take_stdio(s, stdio))
 		for (int i = 0; i < 3; i++)
 			spec.fds[spec.nfds++] = (struct child_fd){ stdio[i], i };
@@ -173,6 +179,9 @@ static int op_run_aux(struct svc *s, const char *const *argv)
 	char why[120];
 	state_launch(LAUNCH_AUX, s);
 	int r = child_start(&spec, &s->aux, &s->auxfd, why, sizeof(why));
+	if (r < 0 &&
+	    spare_lend(-r, 0)) /* a service that has to stop may not go without its command */
+		r = child_start(&spec, &s->aux, &s->auxfd, why, sizeof(why));
 	if (r == 0)
 		control_acted();
 	state_launch(LAUNCH_NONE, s);

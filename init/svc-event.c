@@ -182,7 +182,7 @@ static void look_stuck(struct svc_mgr *m, struct svc *s)
 
 static void timeout_up(struct svc_mgr *m, struct svc *s)
 {
-	if (s->def->activate && s->pid < 0) {
+	if ((s->def->activate || s->def->accept) && s->pid < 0) {
 		m->ops->listen(s, true);
 	} else if (s->def->timed && s->pid < 0 && s->goal) {
 		if (s->due) /* else it is a second try */

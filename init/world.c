@@ -21,6 +21,7 @@
 #include "init/ops.h"
 #include "init/reap.h"
 #include "init/rescue-shell.h"
+#include "init/spare.h"
 #include "init/state.h"
 #include "init/watchdog.h"
 #include "lib/fd.h"
@@ -35,6 +36,7 @@ static struct {
 	struct gate gate;
 	bool gate_came; /* from a life before */
 	char notify_path[108];
+	int overrides_error; /* of reading them last */
 	/* As world and manager have it, for a next life. */
 	struct {
 		int set, next; /* texts of the sets */
@@ -108,6 +110,7 @@ static void read_overrides(const char *state_directory, struct str *out)
 
 	overrides_path(state_directory, path);
 	int r = file_read(AT_FDCWD, path, out, LIMIT_OVERRIDES, &e);
+	st.overrides_error = r;
 	if (r < 0)
 		str_cut(out, 0);
 	if (r < 0 && r != -ENOENT)
@@ -123,6 +126,8 @@ int world_override(char path[LIMIT_PATH])
 	if (m->pending)
 		return -EBUSY;
 	read_overrides(m->set->init.state_directory, &text);
+	if (spare_is_short(-st.overrides_error))
+		return st.overrides_error;
 	svc_set_override(m->set, str_slice(&text));
 	svc_overridden(m);
 	return 0;
@@ -130,14 +135,21 @@ int world_override(char path[LIMIT_PATH])
 
 int world_parse(struct slice text, const char *path, struct svc_set **ret, struct err *e)
 {
-	int r = svc_set_parse_with(text, path, read_overrides, ret, e);
+	struct svc_set *set;
+	int r = svc_set_parse_with(text, path, read_overrides, &set, e);
 
 	if (r < 0)
 		return r;
-	(*ret)->text_fd = state_text_new(path, text);
-	if ((*ret)->text_fd < 0) {
-		r = (*ret)->text_fd;
-		(*ret)->text_fd = -1;
+	/* What somebody masked must not start because it could not be read that he did. */
+	if (spare_is_short(-st.overrides_error)) {
+		svc_set_free(set);
+		return err_num(e, st.overrides_error, "overrides");
+	}
+	*ret = set;
+	set->text_fd = state_text_new(path, text);
+	if (set->text_fd < 0) {
+		r = set->text_fd;
+		set->text_fd = -1;
 		log_warn("state: no copy of the set why=\"%s\"", strerror(-r));
 	}
 	return 0;
@@ -151,9 +163,15 @@ int world_read_set(const char *path, struct svc_set **ret, struct err *e)
 
 	if (r < 0)
 		return r;
-	if (added_carry(str_slice(&text), &all) == 0 && all.len > text.len) {
-		if (world_parse(str_slice(&all), path, ret, &ignored) == 0)
+	r = added_carry(str_slice(&text), &all);
+	if (r < 0)
+		return err_num(e, r, "what was added");
+	if (all.len > text.len) {
+		r = world_parse(str_slice(&all), path, ret, &ignored);
+		if (r == 0)
 			return 0;
+		if (spare_is_short(-r))
+			return err_set(e, r, "%s", ignored.msg);
 		log_warn("load: what was added goes, it does not fit why=\"%s\"", ignored.msg);
 	}
 	return world_parse(str_slice(&text), path, ret, e);
@@ -323,6 +341,8 @@ static int block_signals(void)
 int world_init(struct svc_set *set, const char *run_dir, struct err *e)
 {
 	char path[108];
+
+	spare_keep(); /* the first ones, below any limit that somebody sets later */
 	int r = loop_new(LIMIT_SVC_COUNT * 2 + 16, &world.loop);
 
 	world.run_dir = run_dir;
@@ -394,6 +414,7 @@ void world_run(void)
 			reexec();
 		if (shutdown_is_due())
 			shutdown_finish();
+		spare_keep();
 		int r = loop_turn(world.loop, reap_is_due() ? 0 : UINT64_MAX);
 		if (r < 0)
 			log_error("loop: turn failed why=\"%s\"", strerror(-r));

@@ -165,6 +165,7 @@ class Machine:
             if kind == END:
                 s.settimeout(0)
                 code = r.u64()
+                self.message = r.text()
                 s.close()
                 return code, found
             while r.more():
@@ -345,7 +346,7 @@ def storm_in(m, services, crashes, deadline):
         return len(os.listdir(f"/proc/{inner}/fd"))
 
     # A process and two ends of a pipe for each, and the few of PID 1. A client that left is noticed a turn later.
-    bound = 3 * (services + 2) + 14
+    bound = 3 * (services + 2) + 18
     m.wait_for("few descriptors", lambda: fds() <= bound)
     few = fds()
     for k in range(crashes):
