@@ -42,6 +42,7 @@ static const struct cmd *const system_commands[] = {
 	&sys_cmd_find_device,
 	&image_cmd_image,
 	&image_cmd_init,
+	&sys_cmd_kexec,
 	&sys_cmd_list_generations,
 	&sys_cmd_mark_good,
 	&sys_cmd_random_seed,

@@ -16,6 +16,7 @@
 #include "init/ops.h"
 #include "init/reap.h"
 #include "init/state.h"
+#include "init/sweep.h"
 #include "init/world.h"
 #include "lib/fd.h"
 #include "lib/log.h"
@@ -131,19 +132,6 @@ static void tell_lost(struct svc *s)
 
 /* ---- by what runs ----------------------------------------------------------------------------*/
 
-static ssize_t read_proc(int pid, const char *file, char *buf, size_t size)
-{
-	char path[48];
-
-	snprintf(path, sizeof(path), "/proc/%d/%s", pid, file);
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : fd_read_some(fd, buf, size - 1);
-	fd_close(&fd);
-	if (n >= 0)
-		buf[n] = '\0';
-	return n;
-}
-
 /* A child of ours that leads its session: what child.c made, or a daemon that came to us. */
 static bool leads(int pid)
 {
@@ -151,7 +139,7 @@ static bool leads(int pid)
 	uint64_t parent = 0, session = 0;
 	struct slice state, word;
 
-	if (read_proc(pid, "stat", buf, sizeof(buf)) <= 0)
+	if (sweep_read(pid, "stat", buf, sizeof(buf)) <= 0)
 		return false;
 	const char *end = strrchr(buf, ')'); /* of the program's name, which may be anything */
 	struct slice rest = slice_of(end && end[1] ? end + 2 : "");
@@ -160,23 +148,6 @@ static bool leads(int pid)
 	       slice_cut(&rest, ' ', &word) && slice_cut(&rest, ' ', &word) &&
 	       text_u64(word, INT32_MAX, &session) == 0 && parent == (uint64_t)getpid() &&
 	       session == (uint64_t)pid;
-}
-
-static bool name_by_environment(int pid, char name[LIMIT_SVC_NAME + 1])
-{
-	static const char key[] = "SERVICE_NAME=";
-	static char buf[16384];
-	ssize_t n = read_proc(pid, "environ", buf, sizeof(buf));
-	struct slice rest = { buf, n > 0 ? (size_t)n : 0 }, word;
-
-	while (slice_cut(&rest, '\0', &word)) {
-		if (!slice_starts(word, key) || word.n - sizeof(key) + 1 > LIMIT_SVC_NAME)
-			continue;
-		snprintf(name, LIMIT_SVC_NAME + 1, "%.*s", (int)(word.n - sizeof(key) + 1),
-			 word.p + sizeof(key) - 1);
-		return true;
-	}
-	return false;
 }
 
 /* The pipe that the process writes to is opened at both ends again. */
@@ -207,7 +178,7 @@ static void see(int pid, void *arg)
 	if (pid < 2 || !leads(pid) || reap_knows(pid))
 		return;
 	bool grouped = cgroup_on() && cgroup_service_of(pid, name);
-	if (!grouped && !name_by_environment(pid, name))
+	if (!grouped && !sweep_service_of(pid, name))
 		return;
 	struct svc *s = svc_mgr_find(&world.mgr, slice_of(name));
 	if (!s || !st.unknown[s->index] || s->pid >= 0)

@@ -6,15 +6,21 @@
 #include <stdint.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
 
 #include "init/numbers.h"
+#include "init/ops.h"
 #include "init/spare.h"
 #include "lib/fd.h"
 #include "lib/log.h"
 #include "lib/size.h"
 #include "lib/slice.h"
+
+#ifndef SYS_pidfd_open
+#define SYS_pidfd_open 434
+#endif
 
 #define CGROUP2_MAGIC 0x63677270
 #define MOUNT	      "/sys/fs/cgroup"
@@ -79,6 +85,22 @@ void cgroup_init(void)
 bool cgroup_on(void)
 {
 	return base >= 0;
+}
+
+/* A group with controllers for those below it takes no processes, so what the service made of its group the last time, and
+ * somebody still drains in, is undone as far as that goes. */
+static void disable_controllers(int dir)
+{
+	char buf[256], text[64];
+	int fd = openat(dir, "cgroup.subtree_control", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? 0 : fd_read_some(fd, buf, sizeof(buf));
+	struct slice rest = slice_trim((struct slice){ buf, n > 0 ? (size_t)n : 0 }), word;
+
+	fd_close(&fd);
+	while (rest.n && slice_cut(&rest, ' ', &word)) {
+		snprintf(text, sizeof(text), "-%.*s", (int)word.n, word.p);
+		(void)write_at(dir, "cgroup.subtree_control", text); /* the start says it */
+	}
 }
 
 static void write_limit(int dir, const struct svc_def *d, const char *file, const char *text)
@@ -162,6 +184,8 @@ static int delegate(int dir, uid_t uid, gid_t gid)
 	sub = openat(dir, "main", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (sub < 0)
 		r = -errno;
+	else
+		disable_controllers(sub);
 	for (int k = 0; r == 0 && k < 2; k++) {
 		int g = k ? sub : dir;
 		if (fchown(g, uid, gid) < 0)
@@ -186,6 +210,8 @@ int cgroup_open(const struct svc_def *d, uid_t uid, gid_t gid)
 		return -errno;
 	if (made)
 		write_limits(dir, d);
+	else if (!d->cgroup.delegate)
+		disable_controllers(dir);
 	return d->cgroup.delegate ? delegate(dir, uid, gid) : dir;
 }
 
@@ -200,19 +226,30 @@ static int open_file(const char *name, const char *file, int flags)
 	return fd < 0 && spare_lend(errno, 0) ? openat(base, path, flags | O_CLOEXEC) : fd;
 }
 
+/* The number may be another's by the time it is used; what its descriptor names may not. */
+static void kill_one(const char *name, pid_t pid)
+{
+	char of[LIMIT_SVC_NAME + 1];
+	int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+
+	if (cgroup_service_of(pid, of) && strcmp(of, name) == 0)
+		ops_pidfd_signal(fd, SIGKILL);
+	fd_close(&fd);
+}
+
 static void kill_each(const char *name)
 {
 	char buf[2048];
 	int fd = open_file(name, "cgroup.procs", O_RDONLY);
+	pid_t pid = 0;
 	ssize_t n;
 
 	while (fd >= 0 && (n = fd_read_some(fd, buf, sizeof(buf))) > 0) {
-		long pid = 0;
 		for (ssize_t i = 0; i < n; i++) {
 			if (buf[i] >= '0' && buf[i] <= '9') {
 				pid = pid * 10 + (buf[i] - '0');
 			} else if (pid > 1) {
-				(void)kill((pid_t)pid, 9);
+				kill_one(name, pid);
 				pid = 0;
 			}
 		}

@@ -695,9 +695,28 @@ const struct cmd init_cmd_service = {
 	.subs = service_subs,
 };
 
+struct power_ctx {
+	bool kexec;
+};
+
 static int run_power(struct cmd_env *env, struct err *e)
 {
 	return init_client_shutdown(env->cmd->name, e);
+}
+
+/* Told now, while there is a machine to load one. */
+static int run_reboot(struct cmd_env *env, struct err *e)
+{
+	const struct power_ctx *c = env->ctx;
+	char loaded = '0';
+
+	if (!c->kexec)
+		return run_power(env, e);
+	auto_fd int fd = open("/sys/kernel/kexec_loaded", O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fd_read_some(fd, &loaded, 1) != 1 || loaded != '1')
+		return err_hint(e, err_set(e, -ERR_NOTFOUND, "no kernel is loaded"),
+				"'cairn system kexec' loads that of the current generation");
+	return init_client_shutdown("kexec", e);
 }
 
 const struct cmd init_cmd_halt = {
@@ -712,8 +731,15 @@ const struct cmd init_cmd_poweroff = {
 	.run = run_power,
 };
 
+static const struct cmd_opt reboot_opts[] = {
+	{ "kexec", 0, CMD_FLAG, offsetof(struct power_ctx, kexec), NULL,
+	  "start the kernel that was loaded, without the firmware" },
+};
+
 const struct cmd init_cmd_reboot = {
 	.name = "reboot",
 	.summary = "stop all services and reboot the machine",
-	.run = run_power,
+	CMD_OPTS(reboot_opts),
+	.context_size = sizeof(struct power_ctx),
+	.run = run_reboot,
 };

@@ -3,20 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <sys/mount.h>
-#include <sys/reboot.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
-#include "init/child.h"
 #include "lib/fd.h"
 #include "lib/log.h"
 #include "lib/path.h"
 #include "lib/size.h"
-
-#define UNMOUNT_MS 10000
-#define MOUNTS_MAX 256
 
 static int kmsg = -1, log_pipe = -1;
 
@@ -174,92 +167,4 @@ void early_booted_system(const char *system)
 	(void)unlink("/run/booted-system");
 	if (symlink(system, "/run/booted-system") < 0)
 		log_warn("booted-system: no link why=\"%s\"", strerror(errno));
-}
-
-/* ---- the end ---------------------------------------------------------------------------------*/
-
-/* Mount points in the order of mountinfo; escapes (\040) are undone. */
-static size_t read_mounts(char *buf, size_t size, char **paths)
-{
-	int fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
-	size_t used = 0, n = 0;
-	ssize_t got;
-
-	while (fd >= 0 && used < size - 1 &&
-	       (got = fd_read_some(fd, buf + used, size - 1 - used)) > 0)
-		used += (size_t)got;
-	fd_close(&fd);
-	struct slice rest = { buf, used }, line, field = { 0 };
-	while (n < MOUNTS_MAX && slice_cut(&rest, '\n', &line) && line.n > 0) {
-		for (int i = 0; i < 5; i++)
-			if (!slice_cut(&line, ' ', &field))
-				field = (struct slice){ 0 };
-		char *out = (char *)field.p, *path = out;
-		for (size_t i = 0; i < field.n; i++) {
-			const char *p = field.p + i;
-			if (*p == '\\' && i + 3 < field.n) {
-				*out++ = (char)((p[1] - '0') * 64 + (p[2] - '0') * 8 + p[3] - '0');
-				i += 3;
-			} else {
-				*out++ = *p;
-			}
-		}
-		if (path) {
-			*out = '\0'; /* at most the blank after the field */
-			paths[n++] = path;
-		}
-	}
-	return n;
-}
-
-static int unmount_all(void *arg)
-{
-	static char buf[65536];
-	static char *paths[MOUNTS_MAX];
-	bool pid1 = *(bool *)arg;
-
-	sync();
-	if (!pid1)
-		return 0;
-	size_t n = read_mounts(buf, sizeof(buf), paths);
-	for (size_t i = n; i-- > 0;) {
-		const char *p = paths[i];
-		if (strcmp(p, "/") == 0 || strcmp(p, "/proc") == 0 || strcmp(p, "/sys") == 0 ||
-		    strcmp(p, "/dev") == 0)
-			continue;
-		if (umount2(p, UMOUNT_NOFOLLOW) == 0)
-			continue;
-		/* In use or a file system that must not be written: read-only, then aside. */
-		(void)mount(NULL, p, NULL, MS_REMOUNT | MS_RDONLY, NULL);
-		if (umount2(p, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 && errno != EINVAL)
-			log_warn("unmount: stays path=%s why=\"%s\"", p, strerror(errno));
-	}
-	if (mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY, NULL) < 0)
-		log_warn("unmount: root stays writable why=\"%s\"", strerror(errno));
-	sync();
-	return 0;
-}
-
-void final_unmount(void)
-{
-	bool pid1 = getpid() == 1;
-	int pidfd = -1;
-	pid_t pid;
-
-	if (child_fork(unmount_all, &pid1, &pid, &pidfd) < 0) {
-		(void)unmount_all(&pid1);
-		return;
-	}
-	struct pollfd p = { .fd = pidfd, .events = POLLIN };
-	if (poll(&p, 1, UNMOUNT_MS) != 1)
-		log_warn("unmount: takes too long, going on");
-	else
-		(void)waitpid(pid, NULL, 0);
-	fd_close(&pidfd);
-}
-
-void final_reboot(int cmd)
-{
-	if (reboot(cmd) < 0)
-		log_info("reboot: not allowed why=\"%s\"", strerror(errno));
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What PID 1 does to the kernel at the very beginning and the very end. */
+/* What PID 1 does to the kernel at the very beginning. */
 #pragma once
 
 #include <stdbool.h>
@@ -20,8 +20,3 @@ bool early_on_trial(void);
 bool early_kernel_word(const char *word);
 void early_hostname(const char *name); /* NULL: nothing */
 void early_booted_system(const char *system);
-
-/* Unmount everything, remount the root read-only, sync: in a child, bounded in time. */
-void final_unmount(void);
-/* reboot(2); returns where that is not allowed (containers). cmd is RB_…. */
-void final_reboot(int cmd);

@@ -104,6 +104,11 @@ static void on_timer(struct loop_timer *t)
 		(void)loop_arm(world.loop, t, loop_now() + 100 * MS);
 }
 
+pid_t logs_pid(void)
+{
+	return st.logger;
+}
+
 bool logs_ended(pid_t pid)
 {
 	if (pid != st.logger)

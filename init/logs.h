@@ -23,5 +23,6 @@ void logs_stamp(const char *path, uint64_t seconds);
 void logs_resend(void);
 /* A child has ended: was it the logger? Then another one is started, at once or soon. */
 bool logs_ended(pid_t pid);
+pid_t logs_pid(void); /* of the logger; -1 or 0: none */
 /* At the end of the shutdown: the logger drains and ends when this has closed everything. */
 void logs_close(void);

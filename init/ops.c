@@ -19,6 +19,7 @@
 #include "init/spare.h"
 #include "init/rescue-shell.h"
 #include "init/state.h"
+#include "init/sweep.h"
 #include "init/timing.h"
 #include "init/world.h"
 #include "lib/fd.h"
@@ -216,6 +217,8 @@ static void op_kill(struct svc *s)
 			cgroup_kill(s->name);
 		else if (s->pid > 1)
 			(void)kill(-s->pid, SIGKILL); /* not reaped yet, so the group is its own */
+		if (!s->has_cgroup)
+			sweep_kill(s->name);
 	}
 	if (!s->def->scope_main || world.shutdown)
 		accept_signal(s, SIGKILL);
@@ -232,7 +235,7 @@ static void op_kill_aux(struct svc *s)
 
 static bool op_left_over(struct svc *s)
 {
-	return s->has_cgroup && cgroup_populated(s->name);
+	return s->has_cgroup ? cgroup_populated(s->name) : sweep_finds(s->name);
 }
 
 /* Is pid a process of the service that nobody else owns? */

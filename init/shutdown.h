@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-enum shutdown { SHUT_NONE, SHUT_REBOOT, SHUT_POWEROFF, SHUT_HALT, SHUT_MAX };
+enum shutdown { SHUT_NONE, SHUT_REBOOT, SHUT_POWEROFF, SHUT_HALT, SHUT_KEXEC, SHUT_MAX };
 extern const char *const shutdown_names[SHUT_MAX];
 
 /* Go on with that of a life before. */

@@ -11,6 +11,7 @@
 #include "init/added.h"
 #include "init/cgroup.h"
 #include "init/child.h"
+#include "init/condition.h"
 #include "init/control.h"
 #include "init/crash.h"
 #include "init/early.h"
@@ -373,6 +374,7 @@ int world_init(struct svc_set *set, const char *run_dir, struct err *e)
 	if (r < 0)
 		return err_num(e, r, "service table");
 	shutdown_init();
+	(void)condition_holds("first-boot:yes"); /* before activation makes the identity */
 	r = notify_open(st.notify_path, e);
 	if (r < 0)
 		return r;

@@ -17,6 +17,7 @@ extern const struct cmd sys_cmd_system_build;
 extern const struct cmd sys_cmd_delete_generations;
 extern const struct cmd sys_cmd_describe;
 extern const struct cmd sys_cmd_find_device; /* hidden: what services that mount run */
+extern const struct cmd sys_cmd_kexec;
 extern const struct cmd sys_cmd_list_generations;
 extern const struct cmd sys_cmd_mark_good; /* hidden: what the health gate runs */
 extern const struct cmd sys_cmd_random_seed; /* hidden: what the service random-seed runs */

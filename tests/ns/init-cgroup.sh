@@ -56,6 +56,12 @@ exec = /bin/sh -c "setsid sleep 4731 & echo $! >/test/drains; exec sleep 1000"
 delegate = yes
 stop-scope = main
 
+[service nests]
+exec = /bin/sh -c "g=/sys/fs/cgroup/service/nests/main; mkdir -p $g/x; setsid sleep 4751 & echo $! >$g/x/cgroup.procs; setsid sleep 4752 & echo $! >$g/x/cgroup.procs; echo $$ >$g/x/cgroup.procs; read -r c <$g/cgroup.controllers; echo +\"${c%% *}\" >$g/cgroup.subtree_control; exec sleep 4753"
+delegate = yes
+stop-scope = main
+enabled = no
+
 [service plain]
 exec = /bin/sleep 4741
 cgroup = no
@@ -85,6 +91,29 @@ ctl stop drains
 check "stop-scope = main leaves the others alone" running 4731
 check "the service is down all the same" is_state drains down
 check "and starts again beside them" ctl start drains
+
+# A group with controllers for those below it takes no processes; what is left there must not keep the service from
+# starting again.
+C=$R/sys/fs/cgroup
+mkdir "$C/outside"
+for p in $(cat "$C/cgroup.procs"); do
+	echo "$p" >"$C/outside/cgroup.procs" # some are gone by now
+done 2>/dev/null
+enable() { c=$(sed "s, .*,," "$1/cgroup.controllers") && [ -n "$c" ] && echo "+$c" >"$1/cgroup.subtree_control"; }
+if enable "$C" && enable "$G" && grep -q . "$G/cgroup.subtree_control"; then
+	ctl start nests
+	enable "$G/nests"
+	ctl restart nests
+	inner() { grep -q . "$G/nests/main/cgroup.subtree_control"; }
+	check "a service enables controllers below itself" retry inner
+	ctl stop nests
+	check "somebody drains there" running 4751
+	check "it starts again all the same" ctl start nests
+	again() { has service/nests/main/x "$(pid nests)"; }
+	check "and runs" retry again
+else
+	echo "# no controllers to hand down: groups with controllers below them are not tried"
+fi
 "$CAIRN" poweroff
 wait $INIT
 finish

@@ -1,0 +1,83 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Nothing escapes and nothing holds up the end: processes that left their service where there are no control groups, and
+# a shutdown with a service that does not stop, a process that does not listen, mounts that are in use.
+. "$SRC/tests/ns/init.inc"
+make_root
+mkdir "$R/mnt"
+boot <<'S'
+[init]
+shutdown-timeout = 1s
+
+[service hider]
+exec = /bin/sh -c "setsid sh -c 'setsid sleep 4811 & exec sleep 4812' & exec sleep 4813"
+
+[service crasher]
+exec = /bin/sh -c "echo run >>/test/crasher; (setsid sh -c 'setsid sleep 4821 & exec sleep 4822' &); until [ -e /test/crash ]; do sleep 0.05; done; pgrep -c -f '^sleep 482' >>/test/seen; exit 1"
+restart-limit = 1
+restart-delay = 10ms
+
+[service other]
+exec = /bin/sh -c "setsid sleep 4831 & exec sleep 4832"
+
+[service drains]
+exec = /bin/sh -c "setsid sh -c \"trap '' TERM; echo >/test/deaf; while :; do sleep 1; done\" & exec sleep 4841"
+stop-scope = main
+
+[service identity]
+type = oneshot
+exec = /bin/sh -c "echo 0123456789abcdef0123456789abcdef >/etc/machine-id"
+
+[service first]
+type = oneshot
+exec = /bin/touch /test/first
+requires = identity
+condition = first-boot:yes
+
+[service hangs]
+exec = /bin/sh -c "trap '' TERM; while :; do sleep 1; done"
+stop-timeout = 1h
+S
+running() { cat "$R"/proc/[0-9]*/cmdline 2>/dev/null | tr '\0' ' ' | grep -q "sleep $1"; }
+gone() { ! running "$1"; }
+all_hidden() { running 4811 && running 4812 && running 4813; }
+check "hidden processes run" retry all_hidden
+check "their service is stopped" ctl stop hider
+check "none of them is left" gone 481
+retry running 4831
+retry running 4821
+check "a first boot is one until its end, whoever makes the identity" retry [ -e "$R/test/first" ]
+touch "$R/test/crash"
+check "a crash loop ends" retry is_state crasher failed
+check "and leaves nobody" gone 482
+check "it ran twice" [ "$(wc -l <"$R/test/crasher")" = 2 ]
+check "each run met its own processes only" awk '$1 > 2 { bad = 1 } END { exit bad || NR != 2 }' "$R/test/seen"
+check "the processes of others are left alone" running 4831
+check "what may drain drains" sh -c 'until [ -e "$0/test/deaf" ]; do sleep 0.02; done' "$R"
+ctl stop drains
+
+# A file system that somebody is in, and one below it.
+mount -t tmpfs tmpfs "$R/mnt"
+mkdir "$R/mnt/below" "$R/mnt/used"
+mount -t tmpfs tmpfs "$R/mnt/below"
+mount -t tmpfs tmpfs "$R/mnt/used"
+exec 9>"$R/mnt/used/file"
+check "no kernel to start" sh -c '! "$CAIRN" reboot --kexec 2>"$0"' "$TMP/kexec"
+check "is told with what to do" grep -q 'no kernel is loaded .*cairn system kexec' "$TMP/kexec"
+begin=$(date +%s)
+"$CAIRN" poweroff
+wait $INIT
+took=$(($(date +%s) - begin))
+exec 9>&-
+check "the end comes" [ $took -lt 60 ]
+log=$R/var/log/cairn/init.log
+said() { grep -q "$1" "$TMP/console"; }
+check "the service that holds it up is named" said 'out of time name=hangs'
+check "in the log, too" grep -q 'out of time name=hangs' "$log"
+check "the process that does not listen is named" said 'shutdown: does not end pid=[0-9]* program=sh name=drains'
+check "in the log, too" grep -q 'shutdown: does not end pid=[0-9]* program=sh name=drains' "$log"
+check "a file system in use is named" said 'unmount: in use, put aside path=/mnt/used'
+check "and gone" sh -c '! grep -q "/root/mnt/used " /proc/self/mountinfo'
+check "the one below as well" sh -c '! grep -q "/root/mnt/below " /proc/self/mountinfo'
+check "in reverse order: nothing else was in use below /mnt" [ "$(grep -c 'put aside path=/mnt' "$TMP/console")" = 2 ]
+finish
