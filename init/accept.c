@@ -3,13 +3,17 @@
 
 #include <errno.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 
 #include "init/cgroup.h"
 #include "init/child.h"
+#include "init/def.h"
+#include "init/inherit.h"
 #include "init/logs.h"
 #include "init/ops.h"
 #include "init/reap.h"
 #include "init/spare.h"
+#include "init/state.h"
 #include "init/world.h"
 #include "lib/fd.h"
 #include "lib/log.h"
@@ -17,20 +21,39 @@
 #define BATCH	    8		 /* connections a turn */
 #define SHORT_PAUSE 200000000ull /* when there is no descriptor for one */
 
-static struct conn {
-	struct pid_link link; /* pid 0: free */
-	int pidfd;
-} conns[LIMIT_CONNECTIONS];
+static struct pid_link links[LIMIT_CONNECTIONS]; /* pid 0: free */
 
-static struct conn *free_conn(void)
+/* The process of each, in memory that outlives this program. */
+static struct kept {
+	int32_t pid, pidfd; /* pid 0: none */
+	uint32_t service;
+} * kept;
+
+static uint32_t hash_of(const struct svc *s)
 {
-	for (size_t i = 0; i < LIMIT_CONNECTIONS; i++)
-		if (!conns[i].link.pid)
-			return &conns[i];
-	return NULL;
+	return (uint32_t)svc_hash(0, s->name, strlen(s->name));
 }
 
-static void serve(struct svc *s, struct conn *c, int fd)
+static int free_place(void)
+{
+	for (int i = 0; i < LIMIT_CONNECTIONS; i++)
+		if (!links[i].pid)
+			return i;
+	return -1;
+}
+
+static void release(int i)
+{
+	struct svc *s = links[i].svc;
+	int fd = kept[i].pidfd;
+
+	reap_forget(&links[i]);
+	kept[i].pid = 0;
+	fd_close(&fd);
+	s->nconns--;
+}
+
+static void serve(struct svc *s, int place, int fd)
 {
 	struct child_spec spec = { .def = s->def,
 				   .argv = s->def->exec,
@@ -39,23 +62,25 @@ static void serve(struct svc *s, struct conn *c, int fd)
 				   .main = true };
 	char why[120];
 	pid_t pid;
+	int pidfd;
 
 	spec.fds[spec.nfds++] = (struct child_fd){ fd, 0 };
 	spec.fds[spec.nfds++] = (struct child_fd){ fd, 1 };
 	s->has_cgroup = cgroup_on() && s->def->cgroup.use;
-	if (child_start(&spec, &pid, &c->pidfd, why, sizeof(why)) < 0) {
+	if (child_start(&spec, &pid, &pidfd, why, sizeof(why)) < 0) {
 		log_warn("svc: connection refused name=%s why=\"%s\"", s->name, why);
 		return;
 	}
-	reap_watch(&c->link, pid, s);
+	kept[place] = (struct kept){ .pid = pid, .pidfd = pidfd, .service = hash_of(s) };
+	reap_watch(&links[place], pid, s);
 	s->nconns++;
 }
 
 void accept_some(struct svc *s, int listener)
 {
 	for (int i = 0; i < BATCH; i++) {
-		struct conn *c = s->nconns < s->def->max_connections ? free_conn() : NULL;
-		if (!c) { /* the others wait in the kernel's queue until one ends */
+		int place = s->nconns < s->def->max_connections ? free_place() : -1;
+		if (place < 0) { /* the others wait in the kernel's queue until one ends */
 			world_ops.listen(s, false);
 			return;
 		}
@@ -66,18 +91,15 @@ void accept_some(struct svc *s, int listener)
 		}
 		if (fd < 0)
 			return;
-		serve(s, c, fd);
+		serve(s, place, fd);
 	}
 }
 
 void accept_ended(struct pid_link *l)
 {
 	struct svc *s = l->svc;
-	struct conn *c = (struct conn *)((char *)l - offsetof(struct conn, link));
 
-	reap_forget(l);
-	fd_close(&c->pidfd);
-	s->nconns--;
+	release((int)(l - links));
 	if (s->state == SVC_UP && !s->listening)
 		world_ops.listen(s, true);
 	/* Others may have found no place. */
@@ -92,18 +114,52 @@ void accept_ended(struct pid_link *l)
 
 void accept_forget(struct svc *s)
 {
-	for (size_t i = 0; s->nconns && i < LIMIT_CONNECTIONS; i++) {
-		if (!conns[i].link.pid || conns[i].link.svc != s)
-			continue;
-		reap_forget(&conns[i].link);
-		fd_close(&conns[i].pidfd);
-		s->nconns--;
-	}
+	for (int i = 0; s->nconns && i < LIMIT_CONNECTIONS; i++)
+		if (links[i].pid && links[i].svc == s)
+			release(i);
 }
 
 void accept_signal(const struct svc *s, unsigned sig)
 {
 	for (size_t i = 0; s->nconns && i < LIMIT_CONNECTIONS; i++)
-		if (conns[i].link.pid && conns[i].link.svc == s)
-			ops_pidfd_signal(conns[i].pidfd, sig);
+		if (links[i].pid && links[i].svc == s)
+			ops_pidfd_signal(kept[i].pidfd, sig);
+}
+
+/* ---- after a life before ---------------------------------------------------------------------*/
+
+int accept_init(void)
+{
+	bool came;
+
+	kept = state_area(LIMIT_CONNECTIONS * sizeof(*kept), &came);
+	return kept ? 0 : -ENOMEM;
+}
+
+static void take_over(int i, struct svc *s)
+{
+	siginfo_t si;
+	int fd = inherit_take(kept[i].pidfd, 0);
+
+	/* Not our child: the life before has reaped it. */
+	if (fd < 0 || waitid(P_PID, (id_t)kept[i].pid, &si, WEXITED | WNOHANG | WNOWAIT) < 0) {
+		fd_close(&fd);
+		return;
+	}
+	kept[i].pidfd = fd;
+	reap_watch(&links[i], kept[i].pid, s);
+	s->nconns++;
+}
+
+void accept_resume(void)
+{
+	for (size_t k = 0; k < world.mgr.set->n; k++) {
+		struct svc *s = world.mgr.v[k];
+		for (int i = 0; s->def->accept && i < LIMIT_CONNECTIONS; i++)
+			if (kept[i].pid && !links[i].pid && kept[i].service == hash_of(s))
+				take_over(i, s);
+	}
+	for (int i = 0; i < LIMIT_CONNECTIONS; i++)
+		if (!links[i].pid)
+			kept[i].pid = 0;
 }

@@ -4,6 +4,9 @@
 
 #include "init/svc.h"
 
+int accept_init(void); /* -ENOMEM */
+/* The processes of a life before that are there still. All services were taken over. */
+void accept_resume(void);
 /* A listening socket of s has connections: start a process for each, as far as the limits go. */
 void accept_some(struct svc *s, int listener);
 /* One of its processes has ended. */

@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "init/accept.h"
 #include "init/cgroup.h"
 #include "init/control.h"
 #include "init/inherit.h"
@@ -232,6 +233,8 @@ void adopt_services(void)
 		if (r == -EBADMSG)
 			log_warn("adopt: its record does not check name=%s", m->v[i]->name);
 	}
+	if (!minimal)
+		accept_resume();
 	if (seen)
 		adopt_seen();
 	if (world.shutdown)

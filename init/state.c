@@ -419,18 +419,23 @@ void state_commit(void)
 
 void *state_area(size_t n, bool *ret_came)
 {
+	static size_t used;
+	size_t bytes = sizeof(uint64_t) + padded(n);
+
 	*ret_came = false;
-	if (n > AREA)
+	if (bytes > AREA - used)
 		return NULL;
 	if (!cur.h)
 		return calloc(1, n);
 	/* The first word tells the size, which stands for the layout. */
-	uint64_t *size = area_of(&cur), *before = old.h ? area_of(&old) : NULL;
+	uint64_t *size = (void *)((uint8_t *)area_of(&cur) + used);
+	uint64_t *before = old.h ? (void *)((uint8_t *)area_of(&old) + used) : NULL;
 	*size = n;
 	if (before && old.h->area == AREA && *before == n) {
-		memcpy(size, before, AREA);
+		memcpy(size, before, bytes);
 		*ret_came = true;
 	}
+	used += bytes;
 	return size + 1;
 }
 

@@ -8,6 +8,7 @@
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 
+#include "init/accept.h"
 #include "init/added.h"
 #include "init/cgroup.h"
 #include "init/child.h"
@@ -379,7 +380,11 @@ int world_init(struct svc_set *set, const char *run_dir, struct err *e)
 	if (r < 0)
 		return r;
 	snprintf(path, sizeof(path), "%.90s/init.sock", run_dir);
-	return control_open(path, e);
+	r = control_open(path, e);
+	if (r < 0)
+		return r;
+	r = accept_init();
+	return r < 0 ? err_num(e, r, "connections") : 0;
 }
 
 static void look_booted(void)

@@ -23,6 +23,12 @@ listen = stream /run/stubborn.sock
 accept = yes
 stop-timeout = 200ms
 
+[service few]
+exec = /bin/sh -c "echo $$; read line"
+listen = stream /run/few.sock
+accept = yes
+max-connections = 1
+
 [service broken]
 exec = /does/not/exist
 listen = stream /run/broken.sock
@@ -94,6 +100,44 @@ wait $CLIENT
 check "start again" ctl start each
 check "PID 1 executes itself again" ctl re-exec
 check "it listens on" python3 "$TMP/one.py" "$R"
+# One is served, PID 1 executes itself again: the next waits still.
+cat >"$TMP/few.py" <<'X'
+import os, socket, sys
+os.chdir(sys.argv[1] + "/run")
+def dial():
+    s = socket.socket(socket.AF_UNIX); s.settimeout(60); s.connect("few.sock"); return s
+a = dial()
+print("first", len(a.recv(10)) > 0, flush=True)
+sys.stdin.readline()
+b, beside = dial(), socket.socket(socket.AF_UNIX)
+beside.settimeout(60); beside.connect("each.sock"); beside.recv(10) # PID 1 has looked by now
+b.settimeout(0.3)
+try:
+    b.recv(10)
+    print("second served", flush=True)
+except TimeoutError:
+    print("second waits", flush=True)
+b.settimeout(60)
+a.close()
+print("second", len(b.recv(10)) > 0, flush=True)
+sys.stdin.readline()
+print("stopped", repr(b.recv(10)), flush=True)
+X
+mkfifo "$TMP/go2"
+timeout 120 python3 "$TMP/few.py" "$R" <"$TMP/go2" >"$TMP/out2" 2>&1 &
+CLIENT=$!
+exec 8>"$TMP/go2"
+show="$TMP/console $TMP/out2"
+check "one is served" retry grep -qx 'first True' "$TMP/out2"
+check "PID 1 executes itself again" ctl re-exec
+echo >&8
+check "and counts it still" retry grep -qx 'second waits' "$TMP/out2"
+check "until it ends" retry grep -qx 'second True' "$TMP/out2"
+check "PID 1 executes itself again" ctl re-exec
+check "a stop" ctl stop few
+echo >&8
+check "ends it" retry grep -qx "stopped b''" "$TMP/out2"
+wait $CLIENT
 check "names of sockets" retry grep -qx '2 first:names 1' "$R/test/names"
 "$CAIRN" poweroff
 wait $INIT
