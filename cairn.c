@@ -37,6 +37,7 @@ static const struct cmd builder = {
 static const struct cmd *const system_commands[] = {
 	&sys_cmd_activate,
 	&sys_cmd_system_build,
+	&sys_cmd_confirm,
 	&sys_cmd_delete_generations,
 	&sys_cmd_describe,
 	&sys_cmd_find_device,
@@ -47,6 +48,7 @@ static const struct cmd *const system_commands[] = {
 	&sys_cmd_mark_good,
 	&sys_cmd_random_seed,
 	&sys_cmd_reconfigure,
+	&sys_cmd_revert,
 	&sys_cmd_roll_back,
 	&sys_cmd_status,
 	&sys_cmd_switch_generation,

@@ -201,6 +201,9 @@ static const char *needed_as(const struct switcher *s, const struct boot_count *
 		return "the current one";
 	if (s->booted && strcmp(s->booted, g->path) == 0)
 		return "the one that runs";
+	if (s->unconfirmed && (g->number == s->confirm.to || g->number == s->confirm.from))
+		return g->number == s->confirm.to ? "the one that is tried out"
+						  : "the one to go back to";
 	return g->number == c->good ? "the one that the boot loader falls back to" : NULL;
 }
 

@@ -21,9 +21,22 @@ struct status {
 	unsigned next; /* what the next boot starts: def, or the good one when its tries are used up
 			*/
 	bool fell_back;	    /* and that has happened */
+	bool armed;	    /* what is tried out goes away by itself */
+	struct vec stale;   /* services that run with an older definition; strings */
 	bool reboot_known;  /* whether what runs differs from what the next boot starts */
 	struct plan differ; /* its list "reboot" says in what */
 };
+
+#define STATUS_INIT                                                                                \
+	{                                                                                          \
+		.stale = VEC_INIT, .differ = PLAN_INIT                                             \
+	}
+
+static void status_done(struct status *x)
+{
+	vec_done(&x->stale);
+	plan_done(&x->differ);
+}
 
 static bool has_path(const struct gen *g, const char *path)
 {
@@ -70,6 +83,16 @@ static void compare(struct switcher *s, struct status *x)
 	x->reboot_known = s->booted && next &&
 			  plan_reboot_reasons(&s->root, &s->arena, s->booted, next->path,
 					      &x->differ, &ignored) == 0;
+}
+
+/* What the machine's own PID 1 says, if it answers. */
+static void ask_init(struct switcher *s, struct status *x)
+{
+	struct err ignored = ERR_INIT;
+
+	x->armed = s->unconfirmed && confirm_is_armed(&s->confirm);
+	if (sys_root_is_machine(&s->root) && live_is_running())
+		(void)live_stale(&s->arena, &x->stale, &ignored);
 }
 
 static int status_load(struct switcher *s, struct status *x, struct err *e)
@@ -130,6 +153,16 @@ static void show_text(struct str *out, const struct switcher *s, const struct st
 	else
 		str_addf(out, "%-12s %s, which is no generation\n", "booted", s->booted);
 	line(out, "current", x->current, "none");
+	if (s->unconfirmed && x->armed)
+		str_addf(out, "%-12s generation %u, back to generation %u in %llu s\n",
+			 "unconfirmed", (unsigned)s->confirm.to, (unsigned)s->confirm.from,
+			 (unsigned long long)confirm_left(&s->confirm));
+	else if (s->unconfirmed)
+		str_addf(out, "%-12s generation %u; PID 1 does not go back by itself any more\n",
+			 "unconfirmed", (unsigned)s->confirm.to);
+	for (size_t i = 0; i < x->stale.n; i++)
+		str_addf(out, "%-12s %s runs with an older definition until it is restarted\n",
+			 i ? "" : "services", (const char *)x->stale.v[i]);
 	if (x->none)
 		str_addf(out, "%-12s %s: boots are not counted\n", "boot loader",
 			 boot_type_name(x->place.type));
@@ -168,7 +201,19 @@ static void show_json(struct str *out, const struct switcher *s, const struct st
 	json_number(out, "trial", x->count.trial);
 	str_add(out, ",\"tries_left\":");
 	str_addf(out, x->count.trial ? "%u" : "null", x->count.left);
-	str_addf(out, ",\"fell_back\":%s,\"reboot\":", x->fell_back ? "true" : "false");
+	json_number(out, "unconfirmed", s->unconfirmed ? (unsigned)s->confirm.to : 0);
+	json_number(out, "revert_to", x->armed ? (unsigned)s->confirm.from : 0);
+	str_add(out, ",\"revert_in\":");
+	if (x->armed)
+		str_addf(out, "%llu", (unsigned long long)confirm_left(&s->confirm));
+	else
+		str_add(out, "null");
+	str_add(out, ",\"stale_services\":[");
+	for (size_t i = 0; i < x->stale.n; i++) {
+		str_add(out, i ? "," : "");
+		text_json(out, slice_of(x->stale.v[i]));
+	}
+	str_addf(out, "],\"fell_back\":%s,\"reboot\":", x->fell_back ? "true" : "false");
 	str_add(out, x->reboot_known ? "[" : "null");
 	for (size_t i = 0; x->reboot_known && i < x->differ.reboot.n; i++) {
 		str_add(out, i ? "," : "");
@@ -182,16 +227,18 @@ static int run_status(struct cmd_env *env, struct err *e)
 	struct ctx *c = env->ctx;
 	auto_switcher struct switcher s = SWITCHER_INIT;
 	auto_str struct str out = STR_INIT;
-	struct status x = { .differ = PLAN_INIT };
+	struct status x = STATUS_INIT;
 	int rc = switcher_open(&s, &c->sw, "status", false, e);
 
 	if (rc == 0)
 		rc = status_load(&s, &x, e);
+	if (rc == 0)
+		ask_init(&s, &x);
 	if (rc == 0 && c->sw.json)
 		show_json(&out, &s, &x);
 	else if (rc == 0)
 		show_text(&out, &s, &x);
-	plan_done(&x.differ);
+	status_done(&x);
 	if (rc < 0)
 		return rc;
 	if (str_err(&out))
@@ -205,10 +252,10 @@ static int run_status(struct cmd_env *env, struct err *e)
 
 static int mark_good(struct switcher *s, struct err *e)
 {
-	struct status x = { .differ = PLAN_INIT };
+	struct status x = STATUS_INIT;
 	int rc = status_load(s, &x, e);
 
-	plan_done(&x.differ);
+	status_done(&x);
 	if (rc < 0)
 		return rc;
 	if (x.none || !x.def) {

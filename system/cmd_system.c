@@ -13,11 +13,13 @@
 #include "system/system.h"
 
 #define CONFIGURATION "/etc/cairn/system.lua"
+#define SECOND	      1000000000ull
 
 struct ctx {
 	struct switcher_opts sw;
 	struct sys_eval_opts eval;
-	const char *link;
+	const char *link, *confirm;
+	uint64_t seconds; /* of confirm; 0: it was not given */
 	bool derivation, physical, boot, directories;
 };
 
@@ -111,43 +113,6 @@ static int show_plan(const struct ctx *c, const struct plan *p, const char *titl
 	return fflush(stdout) == EOF ? err_sys(e, "standard output") : 0;
 }
 
-static void report_recovery(const struct switcher *s)
-{
-	if (s->recovered == SYS_SWITCH_UNDONE)
-		fprintf(stderr,
-			"an interrupted switch was undone: generation %u is the current one\n",
-			s->list.current);
-	if (s->recovered == SYS_SWITCH_DONE)
-		fprintf(stderr,
-			"an interrupted switch was finished: generation %u is the current one\n",
-			s->list.current);
-}
-
-static void report_services(const struct vec *changes)
-{
-	for (size_t i = 0; i < changes->n; i++) {
-		const struct live_change *x = changes->v[i];
-
-		if (x->action != LIVE_KEEP)
-			fprintf(stderr, "service %s: %s\n", x->name, live_action_names[x->action]);
-	}
-}
-
-/* A switch writes the menu of the loader that its generation names, but installs no loader. */
-static void report_loader(struct switcher *s, unsigned number, const char *path)
-{
-	struct err ignored = ERR_INIT;
-	struct sys_menu now, next;
-
-	if (!s->booted || sys_menu_load(&s->root, &s->arena, s->booted, &now, &ignored) < 0 ||
-	    sys_menu_load(&s->root, &s->arena, path, &next, &ignored) < 0 || now.type == next.type)
-		return;
-	fprintf(stderr,
-		"warning: the boot loader of generation %u is '%s', but '%s' started this machine: "
-		"it starts that generation only when its disk has that boot loader\n",
-		number, boot_type_name(next.type), boot_type_name(now.type));
-}
-
 /* Activation and services (not those that wait for the next boot) after the switch is done; what
  * fails here is said as such. */
 static int after_switch(struct ctx *c, struct switcher *s, unsigned number, const char *path,
@@ -161,8 +126,39 @@ static int after_switch(struct ctx *c, struct switcher *s, unsigned number, cons
 		return 0;
 	}
 	rc = switcher_activate(s, path, services, &changes, e);
-	report_services(&changes);
+	switcher_report_services(&changes);
 	return rc < 0 ? err_wrap(e, rc, "generation %u is the current one, but", number) : 0;
+}
+
+static bool is_active(struct switcher *s, unsigned number)
+{
+	struct err ignored = ERR_INIT;
+	unsigned active = 0;
+
+	return switcher_find_active(s, &active, &ignored) == 0 && active == number;
+}
+
+/* Activation and services, but no switch, until somebody confirms it. */
+static int try_out(struct ctx *c, struct switcher *s, unsigned number, const char *path, bool fresh,
+		   struct err *e)
+{
+	auto_vec struct vec changes = VEC_INIT;
+	bool begun = false;
+	int rc = switcher_try(s, number, path, fresh, c->seconds, &begun, &changes, e);
+
+	switcher_report_services(&changes);
+	if (!begun)
+		return rc;
+	if (confirm_is_armed(&s->confirm))
+		fprintf(stderr,
+			"generation %u is tried out: in %llu s this machine goes back to "
+			"generation "
+			"%u, unless you say\n    cairn system confirm\n",
+			number, (unsigned long long)confirm_left(&s->confirm),
+			(unsigned)s->confirm.from);
+	else
+		fprintf(stderr, "warning: PID 1 lost the way back [cairn system revert goes it]\n");
+	return rc < 0 ? err_wrap(e, rc, "generation %u is tried out, but", number) : 0;
 }
 
 /* Switch to generation number (made now from path when fresh), with plan and report. */
@@ -186,11 +182,23 @@ static int go(struct ctx *c, struct switcher *s, unsigned number, const char *pa
 	plan_done(&p);
 	if (rc < 0 || c->sw.dry_run)
 		return rc;
+	if (c->seconds && is_active(s, number)) {
+		fprintf(stderr, "generation %u is active already: there is nothing to confirm\n",
+			number);
+		c->seconds = 0;
+	}
+	if (c->seconds && !services)
+		return err_set(e, -ERR_UNSUPPORTED,
+			       "--confirm: generation %u cannot be tried out, as its services wait "
+			       "for the next boot",
+			       number);
+	if (c->seconds)
+		return try_out(c, s, number, path, fresh, e);
 	rc = sys_switch(&s->root, number, fresh ? path : NULL, e);
 	if (rc < 0)
 		return rc;
 	fprintf(stderr, "switched to generation %u\n", number);
-	report_loader(s, number, path);
+	switcher_report_loader(s, number, path);
 	return after_switch(c, s, number, path, services, e);
 }
 
@@ -206,6 +214,28 @@ static int check_store(const struct switcher *s, struct store_conn *conn, struct
 			       "daemon running?]",
 			       store_conn_root(conn));
 	return 0;
+}
+
+/* What the options of a switch say, and that nothing is tried out. */
+static int open_switch(struct ctx *c, struct switcher *s, const char *verb, struct err *e)
+{
+	uint64_t ns = 0;
+	int rc;
+
+	if (c->confirm && (text_duration(slice_of(c->confirm), &ns) < 0 || ns < SECOND ||
+			   ns > CONFIRM_MAX * SECOND))
+		return cmd_usage(e,
+				 "--confirm: '%s' is not a time such as 60 or 5min, a day at most",
+				 c->confirm);
+	if (c->confirm && (c->sw.boot_only || c->sw.target))
+		return cmd_usage(e, "--confirm is for the running system: not with --boot or "
+				    "--target-root");
+	c->seconds = ns / SECOND;
+	rc = switcher_open(s, &c->sw, verb, true, e);
+	if (rc < 0)
+		return rc;
+	switcher_report_recovery(s);
+	return c->sw.dry_run ? 0 : switcher_check_decided(s, e);
 }
 
 static int reconfigure(struct ctx *c, struct switcher *s, const char *file, struct store_conn *conn,
@@ -240,11 +270,10 @@ static int run_reconfigure(struct cmd_env *env, struct err *e)
 	struct ctx *c = env->ctx;
 	auto_switcher struct switcher s = SWITCHER_INIT;
 	struct store_conn *conn = NULL;
-	int rc = switcher_open(&s, &c->sw, "reconfigure", true, e);
+	int rc = open_switch(c, &s, "reconfigure", e);
 
 	if (rc < 0)
 		return rc;
-	report_recovery(&s);
 	if (!c->sw.store.root && s.root.store[0])
 		c->sw.store.root = s.root.store;
 	rc = store_open(&c->sw.store, &conn, e);
@@ -277,10 +306,9 @@ static int run_switch(struct cmd_env *env, struct err *e)
 
 	if (text_u64(slice_of(env->args[0]), GEN_NUMBER_MAX, &number) < 0 || number == 0)
 		return cmd_usage(e, "'%s' is not the number of a generation", env->args[0]);
-	rc = switcher_open(&s, &c->sw, "switch-generation", true, e);
+	rc = open_switch(c, &s, "switch-generation", e);
 	if (rc < 0)
 		return rc;
-	report_recovery(&s);
 	return switch_stored(c, &s, (unsigned)number, e);
 }
 
@@ -289,11 +317,10 @@ static int run_roll_back(struct cmd_env *env, struct err *e)
 	struct ctx *c = env->ctx;
 	auto_switcher struct switcher s = SWITCHER_INIT;
 	unsigned before = 0;
-	int rc = switcher_open(&s, &c->sw, "roll-back", true, e);
+	int rc = open_switch(c, &s, "roll-back", e);
 
 	if (rc < 0)
 		return rc;
-	report_recovery(&s);
 	for (size_t i = 0; i < s.list.n && s.list.v[i].number < s.list.current; i++)
 		before = s.list.v[i].number;
 	if (!before)
@@ -316,7 +343,7 @@ static int open_booted(struct switcher *s, const struct ctx *c, struct err *e)
 		log_warn("%s", tmp.msg);
 		return switcher_open(s, &c->sw, "activate", false, e);
 	}
-	report_recovery(s);
+	switcher_report_recovery(s);
 	return 0;
 }
 
@@ -371,6 +398,11 @@ static int run_activate(struct cmd_env *env, struct err *e)
 	{                                                                                          \
 		"json", 0, CMD_FLAG, offsetof(struct ctx, sw.json), NULL, "the plan as JSON"       \
 	}
+#define CONFIRM                                                                                    \
+	{                                                                                          \
+		"confirm", 0, CMD_STR, offsetof(struct ctx, confirm), "SECONDS",                   \
+			"go back, unless 'cairn system confirm' is said in this time"              \
+	}
 #define BOOT_ONLY                                                                                  \
 	{                                                                                          \
 		"boot", 0, CMD_FLAG, offsetof(struct ctx, sw.boot_only), NULL,                     \
@@ -381,6 +413,11 @@ static int run_activate(struct cmd_env *env, struct err *e)
 		"root", 0, CMD_STR, offsetof(struct ctx, sw.store.root), "DIR",                    \
 			"private root: store at DIR/gnu/store"                                     \
 	}
+
+#define CONFIRM_HELP                                                                               \
+	"With --confirm it is only tried out: services and /etc are switched, and PID 1\n"         \
+	"switches them back after SECONDS (60, or 5min) unless 'cairn system confirm' is\n"        \
+	"said before. The next boot starts the old generation until then."
 
 static const struct cmd_opt build_opts[] = {
 	STORE_OPTS,
@@ -403,7 +440,7 @@ const struct cmd sys_cmd_system_build = {
 };
 
 static const struct cmd_opt reconfigure_opts[] = {
-	STORE_OPTS, SWITCHER_OPTIONS(struct ctx, sw), DRY_RUN, JSON, BOOT_ONLY,
+	STORE_OPTS, SWITCHER_OPTIONS(struct ctx, sw), DRY_RUN, JSON, BOOT_ONLY, CONFIRM,
 };
 
 const struct cmd sys_cmd_reconfigure = {
@@ -413,7 +450,7 @@ const struct cmd sys_cmd_reconfigure = {
 	.help = "Builds everything first, prints what will change, makes a new generation with "
 		"its\n"
 		"boot menu entry, then switches. Until the switch a failure changes nothing.\n"
-		"Without CONFIGURATION it is " CONFIGURATION ".",
+		"Without CONFIGURATION it is " CONFIGURATION ".\n" CONFIRM_HELP,
 	CMD_OPTS(reconfigure_opts),
 	.context_size = sizeof(struct ctx),
 	.max_args = 1,
@@ -421,13 +458,13 @@ const struct cmd sys_cmd_reconfigure = {
 };
 
 static const struct cmd_opt switch_opts[] = {
-	ROOT_OPTION, SWITCHER_OPTIONS(struct ctx, sw), DRY_RUN, JSON, BOOT_ONLY,
+	ROOT_OPTION, SWITCHER_OPTIONS(struct ctx, sw), DRY_RUN, JSON, BOOT_ONLY, CONFIRM,
 };
 
 const struct cmd sys_cmd_roll_back = {
 	.name = "roll-back",
 	.summary = "switch to the generation before the current one",
-	.help = "Needs no evaluation, no build daemon and no network.",
+	.help = "Needs no evaluation, no build daemon and no network.\n" CONFIRM_HELP,
 	CMD_OPTS(switch_opts),
 	.context_size = sizeof(struct ctx),
 	.run = run_roll_back,
@@ -437,7 +474,7 @@ const struct cmd sys_cmd_switch_generation = {
 	.name = "switch-generation",
 	.synopsis = "NUMBER",
 	.summary = "switch to another generation",
-	.help = "Needs no evaluation, no build daemon and no network.",
+	.help = "Needs no evaluation, no build daemon and no network.\n" CONFIRM_HELP,
 	CMD_OPTS(switch_opts),
 	.context_size = sizeof(struct ctx),
 	.min_args = 1,

@@ -71,6 +71,7 @@ local ROWS = {
 	{ "reload_exec", words(), "words" },
 	{ "action", schema.list(schema.template {}, { optional = true, max = 16 }), "repeat" },
 	{ "reload_signal", text(), "text" },
+	{ "reload_triggers", words(), "words" },
 	{ "enabled", flag(), "bool" },
 	{ "critical", flag(), "bool" },
 	{ "instances", schema.list(schema.string { pattern = "^[%w._-]+$", what = "an instance" }, { optional = true }), "words" },

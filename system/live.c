@@ -12,8 +12,8 @@
 #define LIMIT_ANSWERS (1 << 20)
 #define STATUS_DATA   65 /* of a command that could not read its input */
 
-const char *const live_action_names[LIVE_ACTION_MAX] = { "keep", "later", "start", "stop",
-							 "restart" };
+const char *const live_action_names[LIVE_ACTION_MAX] = { "keep",  "later", "reload",
+							 "start", "stop",  "restart" };
 
 bool live_is_running(void)
 {
@@ -71,6 +71,35 @@ int live_load(struct arena *a, const char *file, bool dry, struct vec *ret, stru
 	int rc = ask(a, NULL, argv, ret, e);
 
 	return rc < 0 ? err_wrap(e, rc, "while %s services", dry ? "planning" : "switching") : 0;
+}
+
+/* One row of the list a line; a quote inside of a string is escaped, so the keys are found nowhere
+ * else. */
+int live_stale(struct arena *a, struct vec *ret, struct err *e)
+{
+	static const char key[] = "{\"name\":\"", mark[] = "\"stale\":true";
+	const char *argv[] = { "cairn", "service", "list", "--json", NULL };
+	struct proc_spec spec = PROC_SPEC_INIT;
+	auto_str struct str text = STR_INIT;
+	struct slice rest, line, name;
+
+	spec.argv = argv;
+	spec.path = "/proc/self/exe";
+	spec.in = -2;
+	int rc = proc_output(&spec, &text, LIMIT_ANSWERS, e);
+	if (rc < 0)
+		return rc;
+	rest = str_slice(&text);
+	while (rest.n && slice_cut(&rest, '\n', &line)) {
+		const char *at = memmem(line.p, line.n, key, sizeof(key) - 1);
+		if (!at || !memmem(line.p, line.n, mark, sizeof(mark) - 1))
+			continue;
+		at += sizeof(key) - 1;
+		line = (struct slice){ at, (size_t)(line.p + line.n - at) };
+		slice_cut(&line, '"', &name);
+		vec_add(ret, arena_slice(a, name));
+	}
+	return ret->err || arena_err(a) ? err_set(e, -ENOMEM, "out of memory") : 0;
 }
 
 bool live_is_other_init(const char *program)

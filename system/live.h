@@ -12,7 +12,15 @@
 #include "lib/err.h"
 #include "lib/vec.h"
 
-enum live_action { LIVE_KEEP, LIVE_LATER, LIVE_START, LIVE_STOP, LIVE_RESTART, LIVE_ACTION_MAX };
+enum live_action {
+	LIVE_KEEP,
+	LIVE_LATER,
+	LIVE_RELOAD,
+	LIVE_START,
+	LIVE_STOP,
+	LIVE_RESTART,
+	LIVE_ACTION_MAX
+};
 extern const char *const live_action_names[LIVE_ACTION_MAX];
 
 struct live_change {
@@ -27,6 +35,9 @@ bool live_is_running(void);
 /* Have PID 1 load the set in file, and wait until services have settled; dry: only ask.
  * -ERR_INVALID: it cannot read the set. */
 int live_load(struct arena *a, const char *file, bool dry, struct vec *ret, struct err *e);
+/* Names of the services that run with an older definition than the loaded set has: strings in
+ * arena. */
+int live_stale(struct arena *a, struct vec *ret, struct err *e);
 /* Is the program another one than PID 1 executes, and can it be executed? */
 bool live_is_other_init(const char *program);
 /* Have PID 1 execute it, and go on with all services as they are. */

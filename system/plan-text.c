@@ -45,7 +45,8 @@ static void text_items(struct str *out, const char *title, const struct vec *ite
 
 static void text_services(struct str *out, const struct plan *p)
 {
-	static const enum live_action shown[] = { LIVE_START, LIVE_RESTART, LIVE_STOP, LIVE_LATER };
+	static const enum live_action shown[] = { LIVE_START, LIVE_RESTART, LIVE_RELOAD, LIVE_STOP,
+						  LIVE_LATER };
 	bool first = true;
 
 	for (size_t k = 0; k < ARRAY_LEN(shown); k++) {

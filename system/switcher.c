@@ -3,11 +3,14 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "system/activate.h"
 #include "system/live.h"
+#include "system/menu.h"
 
 /* "" for "/", else without a slash at the end; absolute, so that a later chdir does not matter. */
 static int normal_root(struct arena *a, const char *dir, const char **ret, struct err *e)
@@ -42,6 +45,19 @@ static int find_machine(struct switcher *s, const struct switcher_opts *o, struc
 	return rc;
 }
 
+/* A command that was killed before it did anything but leave a note. */
+static void drop_stale_note(struct switcher *s)
+{
+	const struct gen *to = gen_find(&s->list, (unsigned)s->confirm.to);
+	const char *active = NULL;
+	struct err ignored = ERR_INIT;
+
+	if (gen_running(&s->root, GEN_CURRENT_LINK, &s->arena, &active, &ignored) == 0 &&
+	    !(to && active && strcmp(to->path, active) == 0) && !confirm_is_armed(&s->confirm) &&
+	    confirm_end(&s->confirm, &ignored) == 0)
+		s->unconfirmed = false;
+}
+
 int switcher_open(struct switcher *s, const struct switcher_opts *o, const char *verb, bool change,
 		  struct err *e)
 {
@@ -53,7 +69,13 @@ int switcher_open(struct switcher *s, const struct switcher_opts *o, const char 
 		rc = gen_lock(&s->root, verb, &s->lock, e);
 	if (rc == 0 && change)
 		rc = sys_switch_recover(&s->root, s->booted, &s->recovered, e);
-	return rc < 0 ? rc : gen_list_load(&s->root, &s->arena, &s->list, e);
+	if (rc == 0)
+		rc = gen_list_load(&s->root, &s->arena, &s->list, e);
+	if (rc == 0)
+		rc = confirm_load(&s->root, &s->arena, &s->confirm, &s->unconfirmed, e);
+	if (rc == 0 && change && s->unconfirmed)
+		drop_stale_note(s);
+	return rc;
 }
 
 void switcher_done(struct switcher *s)
@@ -89,6 +111,150 @@ int switcher_activate(struct switcher *s, const char *system, bool services, str
 		(void)live_renew(init, &ignored);
 	if (services)
 		live = live_load(&s->arena, set, false, ret, rc < 0 ? NULL : &first);
+	if (rc == 0)
+		rc = live;
+	if (rc < 0)
+		*e = first;
+	return rc;
+}
+
+/* ---- Reports ----------------------------------------------------------------------------------
+ */
+
+void switcher_report_recovery(const struct switcher *s)
+{
+	if (s->recovered == SYS_SWITCH_UNDONE)
+		fprintf(stderr,
+			"an interrupted switch was undone: generation %u is the current one\n",
+			s->list.current);
+	if (s->recovered == SYS_SWITCH_DONE)
+		fprintf(stderr,
+			"an interrupted switch was finished: generation %u is the current one\n",
+			s->list.current);
+}
+
+void switcher_report_services(const struct vec *changes)
+{
+	for (size_t i = 0; i < changes->n; i++) {
+		const struct live_change *x = changes->v[i];
+
+		if (x->action != LIVE_KEEP)
+			fprintf(stderr, "service %s: %s\n", x->name, live_action_names[x->action]);
+	}
+}
+
+void switcher_report_loader(struct switcher *s, unsigned number, const char *path)
+{
+	struct err ignored = ERR_INIT;
+	struct sys_menu now, next;
+
+	if (!s->booted || sys_menu_load(&s->root, &s->arena, s->booted, &now, &ignored) < 0 ||
+	    sys_menu_load(&s->root, &s->arena, path, &next, &ignored) < 0 || now.type == next.type)
+		return;
+	fprintf(stderr,
+		"warning: the boot loader of generation %u is '%s', but '%s' started this machine: "
+		"it starts that generation only when its disk has that boot loader\n",
+		number, boot_type_name(next.type), boot_type_name(now.type));
+}
+
+/* ---- Trying out ------------------------------------------------------------------------------ */
+
+int switcher_check_decided(const struct switcher *s, struct err *e)
+{
+	if (!s->unconfirmed)
+		return 0;
+	return err_hint(e,
+			err_set(e, -ERR_IN_USE, "generation %u waits to be confirmed",
+				(unsigned)s->confirm.to),
+			"cairn system confirm keeps it, cairn system revert goes back to "
+			"generation %u",
+			(unsigned)s->confirm.from);
+}
+
+int switcher_find_active(struct switcher *s, unsigned *ret, struct err *e)
+{
+	const char *path = NULL;
+	int rc = gen_running(&s->root, GEN_CURRENT_LINK, &s->arena, &path, e);
+
+	*ret = 0;
+	for (size_t i = s->list.n; rc == 0 && path && i-- > 0;) {
+		const struct gen *g = &s->list.v[i];
+		if (strcmp(g->path, path) == 0 && (!*ret || g->number == s->list.current))
+			*ret = g->number;
+	}
+	return rc;
+}
+
+/* The program that goes back belongs to what it goes back to. */
+static int find_program(struct switcher *s, unsigned number, char **ret, struct err *e)
+{
+	const struct gen *g = gen_find(&s->list, number);
+	char *dir = g ? gen_part(&s->root, &s->arena, g->path, "cairn") : NULL;
+	char *program = dir ? arena_fmt(&s->arena, "%s/bin/cairn", dir) : NULL;
+
+	if (!g)
+		return err_set(e, -ERR_NOTFOUND,
+			       "what runs is no generation of this machine: there is no way back");
+	if (!program)
+		return err_set(e, -ENOMEM, "out of memory");
+	if (access(program, X_OK) < 0)
+		return err_sys(e, "generation %u has no program to go back with: %s", number,
+			       program);
+	*ret = program;
+	return 0;
+}
+
+int switcher_try(struct switcher *s, unsigned number, const char *path, bool fresh,
+		 uint64_t seconds, bool *ret_begun, struct vec *ret, struct err *e)
+{
+	struct err ignored = ERR_INIT;
+	char *program = NULL;
+	unsigned from = 0;
+	int rc = 0;
+
+	*ret_begun = false;
+	if (!sys_root_is_machine(&s->root) || !live_is_running())
+		rc = err_set(e, -ERR_UNSUPPORTED, "there is no PID 1 here that could go back");
+	if (rc == 0)
+		rc = switcher_find_active(s, &from, e);
+	if (rc == 0)
+		rc = find_program(s, from, &program, e);
+	if (rc == 0) /* what would keep it from being confirmed */
+		rc = sys_menu_check(&s->root, path, e);
+	if (rc == 0 && fresh)
+		rc = gen_link_make(&s->root, number, path, e);
+	if (rc < 0)
+		return rc;
+	s->confirm = (struct confirm){ .to = number, .from = from };
+	rc = confirm_begin(&s->arena, program, seconds, &s->confirm, e);
+	if (rc < 0) {
+		if (fresh)
+			(void)gen_link_remove(&s->root, number, &ignored);
+		return rc;
+	}
+	*ret_begun = s->unconfirmed = true;
+	return switcher_activate(s, path, true, ret, e);
+}
+
+int switcher_revert(struct switcher *s, struct vec *ret, struct err *e)
+{
+	const struct confirm *c = &s->confirm;
+	const struct gen *g = gen_find(&s->list, (unsigned)c->from);
+	struct err first = ERR_INIT, second = ERR_INIT;
+	int rc = 0;
+
+	if (!g)
+		return err_set(e, -ERR_NOTFOUND, "there is no generation %u any more",
+			       (unsigned)c->from);
+	/* A confirmation that was cut off after its switch. */
+	if (s->list.current == c->to && c->from != c->to)
+		rc = sys_switch(&s->root, g->number, NULL, &first);
+	/* Whatever became of that: the services are what somebody waits for. */
+	int live = switcher_activate(s, g->path, true, ret, rc < 0 ? &second : &first);
+	/* Services that fail are no reason to do it again: the load took place. */
+	bool loaded = live == 0 || ret->n;
+	if (rc == 0 && loaded)
+		rc = confirm_end(c, live < 0 ? &second : &first);
 	if (rc == 0)
 		rc = live;
 	if (rc < 0)

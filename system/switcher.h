@@ -10,6 +10,7 @@
 #include "lib/cmd.h"
 #include "lib/fd.h"
 #include "store/store.h"
+#include "system/confirm.h"
 #include "system/generation.h"
 #include "system/plan.h"
 #include "system/switch.h"
@@ -33,6 +34,8 @@ struct switcher {
 	struct gen_list list;
 	const char *booted; /* NULL: not known */
 	enum sys_switch_end recovered;
+	bool unconfirmed; /* a generation is tried out: */
+	struct confirm confirm;
 };
 
 #define SWITCHER_INIT                                                                              \
@@ -41,7 +44,7 @@ struct switcher {
 	}
 
 /* Find the machine and read its generations. change: also take the lock, and end an interrupted
- * switch. verb is for the lock's text. */
+ * switch, or the beginning of one to be tried out. verb is for the lock's text. */
 int switcher_open(struct switcher *s, const struct switcher_opts *o, const char *verb, bool change,
 		  struct err *e);
 void switcher_done(struct switcher *s);
@@ -57,3 +60,23 @@ const char *switcher_current(const struct switcher *s);
  */
 int switcher_activate(struct switcher *s, const char *system, bool services, struct vec *ret,
 		      struct err *e);
+
+/* Number of the generation that is active; of several with the same item the current one, or the
+ * newest. 0: none. */
+int switcher_find_active(struct switcher *s, unsigned *ret, struct err *e);
+/* -ERR_IN_USE while a generation is tried out: first that is to be decided. */
+int switcher_check_decided(const struct switcher *s, struct err *e);
+/* Try out generation number, whose item is at path (fresh: its link is to be made): no switch takes
+ * place, it is only activated, and PID 1 goes back after so many seconds. *ret_begun: it runs,
+ * maybe in part, and PID 1 will go back also when this fails. ret as above. */
+int switcher_try(struct switcher *s, unsigned number, const char *path, bool fresh,
+		 uint64_t seconds, bool *ret_begun, struct vec *ret, struct err *e);
+/* Back to what ran before it. May be done again when it failed. */
+int switcher_revert(struct switcher *s, struct vec *ret, struct err *e);
+
+/* To standard error: what became of an interrupted switch; what happened to services; that
+ * generation number names another boot loader than the one that started this machine: a switch
+ * writes its menu, but installs no loader. */
+void switcher_report_recovery(const struct switcher *s);
+void switcher_report_services(const struct vec *changes);
+void switcher_report_loader(struct switcher *s, unsigned number, const char *path);

@@ -14,6 +14,7 @@
 /* cairn system …; cairn.c puts them into one group together with image's. */
 extern const struct cmd sys_cmd_activate; /* hidden: what boot and switches run */
 extern const struct cmd sys_cmd_system_build;
+extern const struct cmd sys_cmd_confirm;
 extern const struct cmd sys_cmd_delete_generations;
 extern const struct cmd sys_cmd_describe;
 extern const struct cmd sys_cmd_find_device; /* hidden: what services that mount run */
@@ -22,6 +23,7 @@ extern const struct cmd sys_cmd_list_generations;
 extern const struct cmd sys_cmd_mark_good; /* hidden: what the health gate runs */
 extern const struct cmd sys_cmd_random_seed; /* hidden: what the service random-seed runs */
 extern const struct cmd sys_cmd_reconfigure;
+extern const struct cmd sys_cmd_revert; /* also what PID 1 runs */
 extern const struct cmd sys_cmd_roll_back;
 extern const struct cmd sys_cmd_status;
 extern const struct cmd sys_cmd_switch_generation;

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Switching a machine whose PID 1 cannot read the new services, or does not answer at all.
+# Switching a machine that runs: to what is confirmed or not, to what its PID 1 cannot read, and when that does not answer.
 INIT_TEST_UNSHARE=--uts
 . "$SRC/tests/ns/init.inc"
 make_root
@@ -10,7 +10,8 @@ cp "$CAIRN" "$R/cairn"
 system() {
 	item=/gnu/store/$(printf '%032d' "$1")-system
 	g=$R$item
-	mkdir -p "$g/boot" "$g/services" "$g/etc"
+	mkdir -p "$g/boot" "$g/services" "$g/etc" "$g/cairn/bin"
+	ln "$R/cairn" "$g/cairn/bin/cairn"
 	: >"$g/accounts" >"$g/activation" >"$g/facts" >"$g/init" >"$g/kernel" >"$g/initrd" >"$g/packages"
 	printf 'cairn-boot-entry 1\nlabel System %s\nkernel %s/kernel\nparameters quiet\n' "$1" "$item" >"$g/boot/entry"
 	printf '[system]\nlabel = System %s\n' "$1" >"$g/facts"
@@ -25,6 +26,9 @@ environment = LANG=C
 environment = "OLD=a b"
 [service same]
 exec = /bin/sleep 2001
+[service old]
+exec = /bin/sleep 2011
+on-change = later
 X
 one=$item
 ln -s system-1-link "$R/var/guix/profiles/system"
@@ -37,8 +41,18 @@ environment = "NEW=a b"
 exec = /bin/sleep 2001
 [service more]
 exec = /bin/sleep 2002
+[service old]
+exec = /bin/sleep 2012
+on-change = later
 X
 two=$item
+system 5 <<'X'
+[service same]
+exec = /bin/sleep 2001
+[service slow]
+type = oneshot
+exec = /bin/sleep 2005
+X
 # As a later version writes it; only its own program can read it.
 system 3 <<'X'
 [service same]
@@ -48,7 +62,7 @@ colour = green
 exec = /bin/sleep 2003
 X
 three=$item
-mkdir -p "$g/cairn/bin"
+rm "$g/cairn/bin/cairn"
 cat >"$g/cairn/bin/cairn" <<'X'
 #!/bin/sh
 for a in "$3" "$4"; do grep -v ^colour "$a" >"/tmp/${a#/gnu/store/*-system/services/}.$((n = n + 1))"; done
@@ -59,6 +73,7 @@ chmod +x "$g/cairn/bin/cairn"
 boot <"$R$one/services/set"
 retry is_state same up
 same=$(pid same)
+export R
 inner=$(cat "/proc/$INIT/task/$INIT/children")
 # Inside the machine: its processes, its files.
 inside() { nsenter --pid="/proc/${inner% }/ns/pid" chroot "$R" env -u CAIRN_INIT_SOCKET -u CAIRN_ROOT "$@" </dev/null >"$TMP/out" 2>"$TMP/err"; }
@@ -74,6 +89,98 @@ check "plan: who sees it" says 'services that run keep theirs until they are res
 check "plan: the label" says 'label +System 1 -> System 2'
 check "plan: a setting of the menu" says 'menu timeout +1 -> 2'
 check "the new service runs" is_state more up
+machine status
+check "what runs with its old definition is named" says '^services +old runs with an older definition'
+
+# Tried out, and gone back from.
+way_back() { ctl list | sed -n 's/^\(revert-[^ ]*\) *up.*/\1/p'; }
+menu() { sed -n "s/.*set default='\(gen-[0-9]*\)'.*/\1/p" "$R/boot/grub/grub.cfg"; }
+lives() { grep -c 'init: goes on' "$TMP/console"; }
+refused() {
+	wanted=$1
+	shift
+	machine "$@"
+	[ $? = "$wanted" ]
+}
+menu_before=$(menu)
+check "no time is no time" refused 2 switch-generation --confirm 0 1
+check "a year is none" refused 2 roll-back --confirm 365d
+check "not for the next boot" refused 2 roll-back --confirm 60 --boot
+check "nothing to confirm" refused 66 confirm
+check "nothing to go back from" refused 66 revert
+mv "$R$two/cairn" "$R$two/cairn.away"
+check "no way back" refused 1 switch-generation --confirm 60 1
+check "is said" grep -q 'generation 2 has no program to go back with' "$TMP/err"
+mv "$R$two/cairn.away" "$R$two/cairn"
+check "nothing was begun" is_state more up
+
+check "trying out" machine switch-generation --confirm 5min 1
+check "says how it is kept" grep -q 'cairn system confirm' "$TMP/err"
+check "its services run" [ -z "$(state more)" ]
+check "the profile is the old one" [ "$(current)" = system-2-link ]
+check "the menu, too" [ "$(menu)" = "$menu_before" ]
+check "PID 1 holds the way back" [ "$(way_back | wc -l)" = 1 ]
+machine status
+check "status says what waits, and how long" says '^unconfirmed +generation 1, back to generation 2 in [23][0-9][0-9] s'
+machine status --json
+check "as data" says '"unconfirmed":1,"revert_to":2,"revert_in":[23][0-9][0-9],'
+check "another switch is refused" refused 69 switch-generation 2
+check "with what is to be said first" grep -q 'cairn system confirm keeps it, cairn system revert' "$TMP/err"
+check "what is tried out cannot be deleted" refused 69 delete-generations 1
+check "nor what ran before" refused 69 delete-generations 2
+check "confirmed" machine confirm
+check "it is the current one" [ "$(current)" = system-1-link ]
+check "the next boot starts it" [ "$(menu)" = gen-1 ]
+check "the way back is gone" [ -z "$(way_back)" ]
+check "nothing waits any more" refused 66 confirm
+machine status
+check "as status says" sh -c '! grep -q unconfirmed "$TMP/out"'
+
+# PID 1 crashes and executes itself again; then its time comes.
+began=$(lives)
+check "trying out another one" machine switch-generation --confirm 8 2
+check "runs it" is_state more up
+kill -SEGV "${inner% }"
+another() { [ "$(lives)" -gt "$began" ]; }
+check "PID 1 crashes" retry another
+check "and executes itself again" ctl re-exec
+check "its time comes all the same" retry is_state more ""
+check "which is noted as over" retry sh -c '! [ -e "$R/run/cairn/confirm" ]'
+check "the profile is that of before" [ "$(current) $(menu)" = "system-1-link gen-1" ]
+check "after the crash" [ "$(grep -n 'init: goes on' "$TMP/console" | tail -n 1 | cut -d: -f1)" -lt \
+	"$(grep -n 'load: begins' "$TMP/console" | tail -n 1 | cut -d: -f1)" ]
+gone() { [ -z "$(way_back)" ]; }
+check "the way back is used up" retry gone
+check "with a log of what it did" grep -q 'generation 2 was not confirmed: back to generation 1' "$R"/var/log/cairn/revert-*.log
+check "nothing was restarted" [ "$(pid same)" = "$same" ]
+
+# The command is gone, and what it began is not done.
+inside /cairn system switch-generation --confirm 1 5 & command=$!
+check "a switch is under way" retry is_state slow starting
+kill -9 $(pgrep -P "$(pgrep -P $command)") $(pgrep -P $command) $command 2>/dev/null
+wait $command 2>/dev/null
+check "PID 1 goes back without it" retry is_state slow ""
+check "to the end" retry sh -c '! [ -e "$R/run/cairn/confirm" ]'
+
+check "by hand, too" machine switch-generation --confirm 5min 2
+check "at once" machine revert
+check "with its services" [ -z "$(state more)" ]
+check "and no way back is left" gone
+# A confirmation that was cut off in the middle.
+check "trying out" machine switch-generation --confirm 5min 2
+ln -sfn system-2-link "$R/var/guix/profiles/system"
+check "what was confirmed by half" machine revert
+check "is not the current one" [ "$(current)" = system-1-link ]
+# The command was killed before PID 1 knew.
+printf '[confirm]\nto = 2\nfrom = 1\nuntil = 1\nservice = revert-0\n' >"$R/run/cairn/confirm"
+machine status
+check "a note of nothing" says 'PID 1 does not go back'
+check "keeps nobody" machine switch-generation 2
+check "from switching" [ "$(current)" = system-2-link ]
+check "and is gone" sh -c '! [ -e "$R/run/cairn/confirm" ]'
+check "what is active needs no confirmation" machine switch-generation --confirm 60 2
+check "as it says" grep -q 'nothing to confirm' "$TMP/err"
+check "and has no way back" gone
 
 check "a set that the running init cannot read is planned" machine switch-generation --dry-run 3
 check "from the sets" says 'start other'
@@ -86,7 +193,7 @@ check "the profile names it" [ "$(current)" = system-3-link ]
 check "the services are as they were" is_state more up
 check "none of the new" [ -z "$(state other)" ]
 check "back" machine switch-generation 2
-check "the plan is PID 1's again" says 'keep 2 as they are$'
+check "the plan is PID 1's again" says 'keep [0-9]+ as they are$'
 check "nothing was restarted" [ "$(pid same)" = "$same" ]
 
 # A generation with another init: PID 1 becomes that one, and the services of it are loaded by it.

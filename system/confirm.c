@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "system/confirm.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lib/conf.h"
+#include "lib/fd.h"
+#include "lib/proc.h"
+#include "lib/size.h"
+#include "lib/text.h"
+#include "system/generation.h"
+
+/* In memory: what was not confirmed is over with a boot, which starts what the profile names. */
+#define NOTE	   "/run/cairn/confirm"
+#define LIMIT_NOTE 4096
+#define SERVICE                                                                                    \
+	"revert-" /* and a number, as names of services that ended stay taken for a while          \
+		   */
+
+static const struct conf_key note_keys[] = {
+	CONF_KEY("to", conf_parse_u64, offsetof(struct confirm, to), NULL, "tried out", false),
+	CONF_KEY("from", conf_parse_u64, offsetof(struct confirm, from), NULL, "ran before", false),
+	CONF_KEY("until", conf_parse_u64, offsetof(struct confirm, until), NULL, "boot time",
+		 false),
+	CONF_KEY("service", conf_parse_str, offsetof(struct confirm, service), NULL, "PID 1's",
+		 false),
+};
+
+static int note_section(void *arg, struct conf_ctx *c, struct slice kind, struct slice name)
+{
+	if (!slice_is(kind, "confirm") || name.n)
+		return conf_error(c, "unknown section");
+	c->object = arg;
+	return 0;
+}
+
+int confirm_load(const struct sys_root *r, struct arena *a, struct confirm *ret, bool *ret_found,
+		 struct err *e)
+{
+	struct confirm c = { 0, 0, 0, "" };
+	auto_str struct str text = STR_INIT;
+	struct err tmp = ERR_INIT;
+	int rc;
+
+	*ret_found = false;
+	if (!sys_root_is_machine(r)) /* what is below a directory does not run */
+		return 0;
+	rc = file_read(AT_FDCWD, NOTE, &text, LIMIT_NOTE, &tmp);
+	if (rc == -ENOENT)
+		return 0;
+	if (rc < 0)
+		return err_set(e, rc, "%s", tmp.msg);
+	rc = conf_parse(str_slice(&text), NOTE, note_keys, ARRAY_LEN(note_keys), note_section, &c,
+			a, e);
+	if (rc < 0)
+		return rc;
+	if (!c.to || c.to > GEN_NUMBER_MAX || !c.from || c.from > GEN_NUMBER_MAX ||
+	    !slice_starts(slice_of(c.service), SERVICE))
+		return err_set(e, -ERR_INVALID, "%s: not a note of what is tried out", NOTE);
+	*ret = c;
+	*ret_found = true;
+	return 0;
+}
+
+static uint64_t boot_time(void)
+{
+	struct timespec ts = { 0 };
+
+	(void)clock_gettime(CLOCK_BOOTTIME, &ts);
+	return (uint64_t)ts.tv_sec;
+}
+
+uint64_t confirm_left(const struct confirm *c)
+{
+	uint64_t now = boot_time();
+
+	return c->until > now ? c->until - now : 0;
+}
+
+/* cairn service WORDS…; quiet: its output is nobody's business. */
+static int ask(const char *const *argv, bool quiet, struct err *e)
+{
+	struct proc_spec spec = PROC_SPEC_INIT;
+	auto_fd int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+	spec.argv = argv;
+	spec.path = "/proc/self/exe";
+	spec.in = -2;
+	spec.out = null;
+	spec.err = quiet ? null : -1;
+	return proc_run(&spec, e);
+}
+
+bool confirm_is_armed(const struct confirm *c)
+{
+	const char *argv[] = { "cairn", "service", "status", c->service, NULL };
+	struct err ignored = ERR_INIT;
+
+	return ask(argv, true, &ignored) == 0;
+}
+
+/* A timed service with one run. It fails as long as somebody else changes the system, or a load is
+ * under way, and is tried again: there is no number of failures after which it gives up. */
+static int arm(const struct confirm *c, const char *program, uint64_t seconds, struct err *e)
+{
+	char first[48], text[96];
+	const char *argv[] = { "cairn",
+			       "service",
+			       "run",
+			       "--name",
+			       c->service,
+			       "--property",
+			       text,
+			       "--property",
+			       first,
+			       "--property=every=365d",
+			       "--property=restart=on-failure",
+			       "--property=restart-limit=0",
+			       "--property=restart-delay=1s",
+			       "--",
+			       program,
+			       "system",
+			       "revert",
+			       NULL };
+
+	snprintf(first, sizeof(first), "first-run=%llus", (unsigned long long)seconds);
+	snprintf(text, sizeof(text), "description=back to generation %u, unless %u is confirmed",
+		 (unsigned)c->from, (unsigned)c->to);
+	int rc = ask(argv, false, e);
+	return rc < 0 ? err_wrap(e, rc, "while asking PID 1 to go back by itself") : 0;
+}
+
+int confirm_begin(struct arena *a, const char *program, uint64_t seconds, struct confirm *c,
+		  struct err *e)
+{
+	uint64_t now = boot_time();
+	char *note;
+	int rc;
+
+	c->until = now + seconds;
+	c->service = arena_fmt(a, SERVICE "%u-%u", (unsigned)now, (unsigned)getpid());
+	note = arena_fmt(a, "[confirm]\nto = %u\nfrom = %u\nuntil = %u\nservice = %s\n",
+			 (unsigned)c->to, (unsigned)c->from, (unsigned)c->until, c->service);
+	if (!c->service || !note)
+		return err_set(e, -ENOMEM, "out of memory");
+	/* A note without the service harms nobody; the service without the note would not know what
+	 * to do. */
+	rc = file_write_atomic(AT_FDCWD, NOTE, note, strlen(note), 0644, e);
+	if (rc == 0)
+		rc = arm(c, program, seconds, e);
+	if (rc < 0)
+		(void)unlink(NOTE);
+	return rc;
+}
+
+int confirm_end(const struct confirm *c, struct err *e)
+{
+	const char *own = getenv("SERVICE_NAME");
+	bool is_own = own && strcmp(own, c->service) == 0;
+	const char *argv[] = { "cairn", "service", "stop", c->service, is_own ? "--no-wait" : NULL,
+			       NULL };
+	int rc = 0;
+
+	if (is_own) /* it ends with the next step */
+		rc = unlink(NOTE) < 0 && errno != ENOENT ? err_sys(e, "%s", NOTE) : 0;
+	if (rc == 0 && confirm_is_armed(c))
+		rc = ask(argv, false, e);
+	if (rc < 0)
+		return err_wrap(e, rc, "while telling PID 1 not to go back any more");
+	if (unlink(NOTE) < 0 && errno != ENOENT)
+		return err_sys(e, "%s", NOTE);
+	return 0;
+}
