@@ -379,8 +379,10 @@ int init_set_compare(const char *old_path, const char *new_path, init_change_fn 
 		r = svc_set_load(new_path, &next, e);
 	if (r == 0 && !(plan = calloc(old->n + next->n + 1, 1)))
 		r = err_num(e, -ENOMEM, "service set");
-	if (r == 0)
+	if (r == 0) {
 		svc_set_compare(old, next, plan, plan + old->n);
+		svc_set_spread(old, next, plan, plan + old->n);
+	}
 	for (size_t i = 0; r == 0 && i < old->n; i++)
 		if (plan[i] == SVC_STOP)
 			r = fn(arg, old->v[i]->name, svc_change_names[SVC_STOP]);

@@ -147,6 +147,15 @@ static int parse_list(struct conf_ctx *c, struct slice v, void *place)
 	return list_append(c, v, place);
 }
 
+/* All that counts is whether it is another one (set.c). */
+static int parse_trigger(struct conf_ctx *c, struct slice v, void *place)
+{
+	(void)c;
+	(void)v;
+	(void)place;
+	return 0;
+}
+
 static int parse_groups(struct conf_ctx *c, struct slice v, void *place)
 {
 	((struct svc_def *)c->object)->groups_given = true;
@@ -585,6 +594,7 @@ const struct conf_key svc_keys[] = {
 	KEY("read-write-paths", svc_parse_mounts, 0, NULL, "written all the same", true),
 	KEY("reload-exec", parse_command, AT(reload_exec), NULL, "reload command", false),
 	KEY("reload-signal", parse_signal, AT(reload_signal), "HUP", "reload signal", false),
+	KEY("reload-triggers", parse_trigger, 0, NULL, "reloads when it changes", true),
 	KEY("remain", conf_parse_bool, AT(remain), "yes", "oneshot stays up", false),
 	KEY("requires", parse_list, AT(requires), NULL, "must be up", true),
 	KEY("rescue", parse_command, AT(rescue), "/bin/sh", "program of last resort", false),

@@ -12,8 +12,8 @@
 #include "lib/tab.h"
 #include "lib/text.h"
 
-const char *const svc_change_names[SVC_CHANGE_MAX] = { "keep", "start", "stop", "restart",
-						       "later" };
+const char *const svc_change_names[SVC_CHANGE_MAX] = { "keep",	"later", "reload",
+						       "start", "stop",	 "restart" };
 
 /* ---- sections --------------------------------------------------------------------------------*/
 
@@ -424,6 +424,8 @@ static void hash_instances(struct svc_set *set)
 		struct svc_def *d = set->v[i];
 		for (int k = 0; d->of && k < 2; k++)
 			d->id[k] = svc_hash(d->id[k] + 1, d->of->id, sizeof(d->of->id));
+		if (d->of)
+			d->plain_id += d->of->plain_id;
 	}
 }
 
@@ -433,7 +435,7 @@ static void hash_definitions(struct svc_set *set, struct slice text, size_t with
 	struct svc_def *d = NULL;
 	unsigned number = 0;
 	size_t next = 0, next_template = 0;
-	bool continued = false;
+	bool continued = false, trigger = false;
 
 	while (slice_cut(&rest, '\n', &line)) {
 		number++;
@@ -448,6 +450,9 @@ static void hash_definitions(struct svc_set *set, struct slice text, size_t with
 			struct slice value = line, key;
 			if (!continued && slice_cut(&value, '=', &key) && value.p) {
 				key = slice_trim(key);
+				trigger = slice_is(key, "reload-triggers");
+				if (!trigger)
+					d->plain_id = svc_hash(d->plain_id, key.p, key.n);
 				value = slice_trim(value);
 				d->id[0] = svc_hash(d->id[0], key.p, key.n);
 				d->id[1] = svc_hash(d->id[1] + 7, key.p, key.n);
@@ -457,6 +462,8 @@ static void hash_definitions(struct svc_set *set, struct slice text, size_t with
 			for (int k = 0; k < 2; k++)
 				d->id[k] = svc_hash(svc_hash(d->id[k], "=", 1), value.p, value.n) +
 					   (uint64_t)k * value.n;
+			if (!trigger)
+				d->plain_id = svc_hash(d->plain_id + value.n, value.p, value.n);
 		}
 		continued = cont;
 	}
@@ -789,19 +796,36 @@ int svc_set_find(const struct svc_set *set, struct slice name)
 	return -1;
 }
 
-/* A service that requires a restarted one restarts too: repeat until nothing changes. */
-static void spread_restarts(const struct svc_set *set, uint8_t *change)
+/* Is one that service i requires not up all the time? */
+static bool loses_required(const struct svc_set *set, size_t i, const uint8_t *change)
+{
+	const struct svc_edges *g = &set->edges[i];
+
+	for (size_t k = 0; k < g->nto[SVC_REQ]; k++)
+		if (change[g->to[SVC_REQ][k]] > SVC_RELOAD)
+			return true;
+	return false;
+}
+
+void svc_set_spread(const struct svc_set *old, const struct svc_set *new, uint8_t *out_old,
+		    uint8_t *out_new)
 {
 	for (bool again = true; again;) {
 		again = false;
-		for (size_t i = 0; i < set->n; i++) {
-			const struct svc_edges *g = &set->edges[i];
-			if (change[i] != SVC_KEEP && change[i] != SVC_LATER)
+		for (size_t i = 0; i < new->n; i++) {
+			bool stops = out_new[i] == SVC_STOP;
+			bool loses = !stops && loses_required(new, i, out_new);
+			/* What is kept or reloaded requires the same as before. */
+			if (!stops && !loses && out_new[i] != SVC_LATER)
 				continue;
-			for (size_t k = 0; k < g->nto[SVC_REQ]; k++)
-				if (change[g->to[SVC_REQ][k]] == SVC_RESTART)
-					change[i] = SVC_RESTART;
-			again |= change[i] == SVC_RESTART;
+			int j = svc_set_find(old, slice_of(new->v[i]->name));
+			if (j < 0 || out_old[j] > SVC_RELOAD ||
+			    (!loses && !loses_required(old, (size_t)j, out_old)))
+				continue;
+			if (!stops)
+				out_new[i] = SVC_RESTART;
+			out_old[j] = out_new[i];
+			again = true;
 		}
 	}
 }
@@ -809,8 +833,7 @@ static void spread_restarts(const struct svc_set *set, uint8_t *change)
 void svc_set_compare(const struct svc_set *old, const struct svc_set *new, uint8_t *out_old,
 		     uint8_t *out_new)
 {
-	for (size_t j = 0; j < old->n; j++)
-		out_old[j] = SVC_STOP;
+	memset(out_old, SVC_STOP, old->n);
 	for (size_t i = 0; i < new->n; i++) {
 		const struct svc_def *d = new->v[i];
 		int j = svc_set_find(old, slice_of(d->name));
@@ -818,12 +841,10 @@ void svc_set_compare(const struct svc_set *old, const struct svc_set *new, uint8
 			out_new[i] = d->enabled ? SVC_START : SVC_LATER;
 		else if (memcmp(d->id, old->v[j]->id, sizeof(d->id)) == 0)
 			out_new[i] = SVC_KEEP;
+		else if (d->plain_id == old->v[j]->plain_id)
+			out_new[i] = SVC_RELOAD;
 		else
 			out_new[i] = d->later ? SVC_LATER : SVC_RESTART;
-	}
-	spread_restarts(new, out_new);
-	for (size_t i = 0; i < new->n; i++) {
-		int j = svc_set_find(old, slice_of(new->v[i]->name));
 		if (j >= 0)
 			out_old[j] = out_new[i];
 	}

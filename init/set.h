@@ -96,6 +96,7 @@ struct svc_def {
 	const char *name; /* NULL: the [init] section */
 	unsigned line;
 	uint64_t id[2];		     /* identity of the definition */
+	uint64_t plain_id;	     /* of what is not reload-triggers */
 	const struct svc_def *of;    /* its template; NULL: none */
 	bool masked, enabled_by_set; /* by an override; before any */
 	struct svc_list instances;   /* of a template: those that are there from the beginning */
@@ -196,14 +197,26 @@ void svc_set_free(struct svc_set *set); /* NULL allowed */
 /* Index of a name, or -1. */
 int svc_set_find(const struct svc_set *set, struct slice name);
 
-enum svc_change { SVC_KEEP, SVC_START, SVC_STOP, SVC_RESTART, SVC_LATER, SVC_CHANGE_MAX };
+/* Up to SVC_RELOAD its process goes on. */
+enum svc_change {
+	SVC_KEEP,
+	SVC_LATER,
+	SVC_RELOAD,
+	SVC_START,
+	SVC_STOP,
+	SVC_RESTART,
+	SVC_CHANGE_MAX
+};
 extern const char *const svc_change_names[SVC_CHANGE_MAX];
 
-/* What a load does to service i of the old set (of_old) or of the new one: the definitions alone
- * decide; a service that requires a restarted one is restarted too. out_old has old->n entries,
- * out_new new->n. Entries of services in both sets are equal. */
+/* What a load does to service i of the old set (of_old) or of the new one, by its definition alone.
+ * out_old has old->n entries, out_new new->n. Entries of services in both sets are equal. */
 void svc_set_compare(const struct svc_set *old, const struct svc_set *new, uint8_t *out_old,
 		     uint8_t *out_new);
+/* And then: what requires one that is not up all the time, by its new definition or by the one that
+ * it runs with, restarts too. */
+void svc_set_spread(const struct svc_set *old, const struct svc_set *new, uint8_t *out_old,
+		    uint8_t *out_new);
 
 /* "TERM", "SIGTERM" or "15" to a number; 0: unknown. */
 unsigned svc_signal_number(struct slice name);

@@ -131,6 +131,7 @@ static const struct {
 	ROW(52, run_due),
 	ROW(53, planned),
 	ROW(54, last_run),
+	ROW(70, reloads),
 	/* clang-format on */
 };
 

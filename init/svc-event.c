@@ -93,6 +93,7 @@ void svc_aux_exited(struct svc_mgr *m, struct svc *s, int status)
 	} else if (s->state == SVC_STOPPING) {
 		svc_after_command(m, s);
 	}
+	svc_queue_act(m, s);
 }
 
 void svc_conn_ended(struct svc_mgr *m, struct svc *s)

@@ -173,8 +173,11 @@ static void bar_conflict(struct svc_mgr *m, struct svc *o)
 
 void svc_update_goal(struct svc_mgr *m, struct svc *s)
 {
+	/* Before a switch to another set only what leaves is let go: who is not wanted any more is
+	 * seen after it. */
+	bool stays = m->pending && (s->state == SVC_STARTING || s->state == SVC_UP);
 	bool goal = !m->down && !s->barred && !s->leaving && !s->def->masked &&
-		    (s->wish || s->pulls > 0);
+		    (s->wish || s->pulls > 0 || stays);
 	struct svc *o;
 
 	if (goal == s->goal)

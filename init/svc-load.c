@@ -7,20 +7,106 @@
 
 #include "init/svc-inside.h"
 
+/* ---- what it will do -------------------------------------------------------------------------*/
+
+static bool is_changed(const struct svc_def *old, const struct svc_def *next)
+{
+	return memcmp(old->id, next->id, sizeof(old->id)) != 0;
+}
+
+/* Whether s is wished for by its next definition. */
+static bool wish_by(const struct svc *s, const struct svc_def *next)
+{
+	if (!is_changed(s->def, next))
+		return s->wish;
+	if (next->enabled)
+		return s->wish || !s->barred;
+	return s->wish && !s->def->enabled;
+}
+
+/* What becomes of a service: it is wanted; nobody can want it; it cannot be up. */
+enum { WANTED = 1, BARRED = 2, DEAD = 4 };
+
+static uint8_t outlook(const struct svc *s, const struct svc_def *next)
+{
+	if (next->masked || (s && s->barred))
+		return BARRED | DEAD;
+	if (!s)
+		return next->enabled ? WANTED : 0;
+	bool over = (s->state == SVC_FAILED && !s->broken) || s->state == SVC_DONE;
+	return (wish_by(s, next) ? WANTED : 0) | (over && !is_changed(s->def, next) ? DEAD : 0);
+}
+
+/* Who wants or requires one pulls it in; what requires a dead one is dead. */
+static bool spread(const struct svc_edges *g, uint8_t *own, uint8_t *all)
+{
+	uint8_t before = *own;
+	bool again = false;
+
+	for (int kind = SVC_REQ; kind <= SVC_MILESTONE; kind++) {
+		for (size_t k = 0; k < g->nto[kind]; k++) {
+			uint8_t *o = &all[g->to[kind][k]];
+			if (kind == SVC_REQ)
+				*own |= *o & DEAD;
+			if (!(*own & WANTED) || (*o & (WANTED | BARRED)))
+				continue;
+			*o |= WANTED;
+			again = true;
+		}
+	}
+	return again || *own != before;
+}
+
+/* What does not run is not stopped or restarted, but at most started. */
+static uint8_t change_at_rest(const struct svc *s, const struct svc_def *next, bool goal)
+{
+	bool changed = !s || is_changed(s->def, next);
+
+	if (goal && (changed || s->state == SVC_DOWN || s->broken))
+		return SVC_START;
+	return changed ? SVC_LATER : SVC_KEEP;
+}
+
+/* What does not run, and what will not be wanted. */
+static void look(const struct svc_mgr *m, const struct svc_set *next, const uint8_t *all,
+		 uint8_t *out_old, uint8_t *out_new)
+{
+	for (size_t i = 0; i < next->n; i++) {
+		const struct svc *s = svc_mgr_find(m, slice_of(next->v[i]->name));
+		bool rests = !s || (!svc_is_active(s) && s->state != SVC_BACKOFF);
+		if (rests)
+			out_new[i] = change_at_rest(s, next->v[i], all[i] == WANTED);
+		else if (all[i] != WANTED)
+			out_new[i] = SVC_STOP;
+		else
+			continue;
+		/* One whose process would have gone on stops by the order of the new set, and so
+		 * takes nobody along who does not require it any more. */
+		if (s && (rests || out_old[s->index] <= SVC_RELOAD))
+			out_old[s->index] = rests ? out_new[i] : SVC_KEEP;
+	}
+}
+
 void svc_load_plan(const struct svc_mgr *m, const struct svc_set *next, uint8_t *out_old,
 		   uint8_t *out_new)
 {
+	uint8_t all[LIMIT_SVC_COUNT];
+	bool again = true;
+
 	svc_set_compare(m->set, next, out_old, out_new);
-	/* What does not run is not stopped, and is not restarted but at most started. */
-	for (size_t i = 0; i < next->n; i++) {
-		int j = svc_set_find(m->set, slice_of(next->v[i]->name));
-		if (j < 0 || out_new[i] != SVC_RESTART || svc_is_active(m->v[j]) ||
-		    m->v[j]->state == SVC_BACKOFF)
-			continue;
-		bool wish = m->v[j]->barred ? false : m->v[j]->wish || next->v[i]->enabled;
-		out_new[i] = out_old[j] = wish ? SVC_START : SVC_LATER;
+	for (size_t i = 0; i < next->n; i++)
+		all[i] = outlook(svc_mgr_find(m, slice_of(next->v[i]->name)), next->v[i]);
+	while (again) {
+		again = false;
+		for (size_t i = 0; i < next->n; i++)
+			again |= spread(&next->edges[i], &all[i], all);
 	}
+	look(m, next, all, out_old, out_new);
+	svc_set_spread(m->set, next, out_old, out_new);
+	look(m, next, all, out_old, out_new); /* what does not run does not restart */
 }
+
+/* ---- doing it --------------------------------------------------------------------------------*/
 
 int svc_load(struct svc_mgr *m, struct svc_set *next)
 {
@@ -48,20 +134,18 @@ int svc_load(struct svc_mgr *m, struct svc_set *next)
 }
 
 /* A service in both sets: wishes and failures after its definition changed. */
-static void carry_over(struct svc *s, const struct svc_def *next, bool changed)
+static void carry_over(struct svc *s, const struct svc_def *next)
 {
 	const struct svc_def *old = s->def;
 
-	if (changed) {
-		if (old->enabled && !next->enabled)
-			s->wish = false;
-		else if (next->enabled && !s->barred)
-			s->wish = true;
+	s->wish = wish_by(s, next);
+	if (is_changed(old, next)) {
 		if (s->state == SVC_FAILED || s->state == SVC_DONE) {
 			s->state = SVC_DOWN;
 			svc_rest(s);
 		}
-		s->stale = svc_is_active(s);
+		s->reloads = old->plain_id == next->plain_id && svc_is_active(s);
+		s->stale |= svc_is_active(s) && !s->reloads;
 	}
 	s->leaving = false;
 	s->def = next;
@@ -99,8 +183,7 @@ static int switch_sets(struct svc_mgr *m)
 		if (fresh[i])
 			s->wish = next->v[i]->enabled;
 		else
-			carry_over(s, next->v[i],
-				   memcmp(s->def->id, next->v[i]->id, sizeof(s->def->id)) != 0);
+			carry_over(s, next->v[i]);
 		if (!fresh[i])
 			old_v[s->index] = NULL;
 		s->index = (uint16_t)i;
@@ -162,6 +245,7 @@ static void abandon_load(struct svc_mgr *m, int why)
 	for (size_t j = 0; j < m->set->n; j++) {
 		m->v[j]->leaving = false;
 		svc_queue_goal(m, m->v[j]);
+		svc_queue_act(m, m->v[j]);
 	}
 }
 

@@ -14,7 +14,7 @@ void svc_come_up(struct svc_mgr *m, struct svc *s)
 
 void svc_launch(struct svc_mgr *m, struct svc *s)
 {
-	s->stale = false;
+	s->stale = s->reloads = false;
 	s->fate = SVC_FATE_DOWN;
 	s->deadline = 0;
 	s->started = m->ops->now();

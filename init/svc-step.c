@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The next step of one service towards its goal, and whether others are in the way. */
+#include <errno.h>
+
 #include "init/svc-inside.h"
 
 /* It will not be up by itself. */
@@ -143,6 +145,13 @@ static bool is_conflict(const struct svc_mgr *m, const struct svc *s, const stru
 	return false;
 }
 
+/* Twice after a crash in between rather than never. */
+static void reload_due(struct svc_mgr *m, struct svc *s)
+{
+	if (s->reloads && s->state == SVC_UP && s->aux < 0)
+		s->reloads = svc_reload(m, s) == -EBUSY;
+}
+
 void svc_step(struct svc_mgr *m, struct svc *s)
 {
 	struct svc *dead = NULL;
@@ -169,8 +178,10 @@ void svc_step(struct svc_mgr *m, struct svc *s)
 		break;
 	case SVC_STARTING:
 	case SVC_UP:
-		if (s->goal && !s->bounce && requirements_up(m, s))
+		if (s->goal && !s->bounce && requirements_up(m, s)) {
+			reload_due(m, s);
 			break;
+		}
 		if (s->goal)
 			look_bound(m, s);
 		svc_set_state(m, s, SVC_HOLDING);

@@ -63,6 +63,7 @@ struct svc {
 	bool broken;  /* failed only because of what it requires */
 	bool skipped; /* up without running: a condition did not hold */
 	bool stale;   /* runs with an older definition */
+	bool reloads; /* is to be told that its reload-triggers changed */
 	/* died and will restart: for those that require it as good as up */
 	bool recovers;
 	bool listening, pid_wait, aux_is_stop, ended;

@@ -6,6 +6,7 @@
 #include "init/svc.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 
 #include "lib/str.h"
@@ -62,7 +63,7 @@ static void f_kill_aux(struct svc *s)
 
 static void f_signal(struct svc *s, unsigned sig)
 {
-	note("-", s->name);
+	note(sig == SIGHUP ? "h" : "-", s->name);
 }
 
 static void f_kill(struct svc *s)

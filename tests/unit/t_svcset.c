@@ -221,6 +221,7 @@ TEST(instances_change_with_their_template)
 	if (!a || !b)
 		return;
 	svc_set_compare(a, b, old, new);
+	svc_set_spread(a, b, old, new);
 	for (size_t i = 0; i < b->n; i++) {
 		bool made_of_it = strchr("tu", b->v[i]->name[0]) != NULL; /* t requires u */
 		CHECK_INT(new[i], made_of_it ? SVC_RESTART : SVC_KEEP);
@@ -370,6 +371,7 @@ TEST(comparison)
 		  0);
 	if (old && next) {
 		svc_set_compare(old, next, po, pn);
+		svc_set_spread(old, next, po, pn);
 		CHECK_INT(change_of(next, pn, "a"), SVC_RESTART);
 		CHECK_INT(change_of(next, pn, "b"), SVC_RESTART);
 		CHECK_INT(change_of(next, pn, "c"), SVC_KEEP);
