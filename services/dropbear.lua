@@ -89,6 +89,7 @@ return service.service_type {
 				{
 					name = "dropbear", description = "logins by SSH", exec = exec,
 					requires = { "base" }, after = { "dhcp", "network" },
+					stop_scope = "main", -- a restart ends nobody's session
 					sandbox = "none", -- those it lets in are its children, and do what users do
 				},
 			},
