@@ -20,7 +20,7 @@ extern const struct cmd sys_cmd_describe;
 extern const struct cmd sys_cmd_find_device; /* hidden: what services that mount run */
 extern const struct cmd sys_cmd_kexec;
 extern const struct cmd sys_cmd_list_generations;
-extern const struct cmd sys_cmd_mark_good; /* hidden: what the health gate runs */
+extern const struct cmd sys_cmd_mark_good;   /* hidden: what the health gate runs */
 extern const struct cmd sys_cmd_random_seed; /* hidden: what the service random-seed runs */
 extern const struct cmd sys_cmd_reconfigure;
 extern const struct cmd sys_cmd_revert; /* also what PID 1 runs */
