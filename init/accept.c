@@ -2,6 +2,7 @@
 #include "init/accept.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -76,6 +77,16 @@ static void serve(struct svc *s, int place, int fd)
 	s->nconns++;
 }
 
+/* A connection, only when there is room, too, for what its process takes: that of its pid, and for
+ * a moment that of its group. What is accepted cannot be put back. */
+static int accept_with_room(int listener)
+{
+	auto_fd int a = fcntl(listener, F_DUPFD_CLOEXEC, 3);
+	auto_fd int b = a < 0 ? -1 : fcntl(listener, F_DUPFD_CLOEXEC, 3);
+
+	return b < 0 ? -1 : accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+}
+
 void accept_some(struct svc *s, int listener)
 {
 	for (int i = 0; i < BATCH; i++) {
@@ -84,7 +95,7 @@ void accept_some(struct svc *s, int listener)
 			world_ops.listen(s, false);
 			return;
 		}
-		auto_fd int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+		auto_fd int fd = accept_with_room(listener);
 		if (fd < 0 && spare_is_short(errno)) { /* svc_timeout() listens again */
 			world_ops.listen(s, false);
 			world_ops.timer(s, loop_now() + SHORT_PAUSE);

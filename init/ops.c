@@ -180,8 +180,8 @@ static int op_run_aux(struct svc *s, const char *const *argv)
 	char why[120];
 	state_launch(LAUNCH_AUX, s);
 	int r = child_start(&spec, &s->aux, &s->auxfd, why, sizeof(why));
-	if (r < 0 &&
-	    spare_lend(-r, 0)) /* a service that has to stop may not go without its command */
+	/* One that has to stop may not go without its command. */
+	if (r < 0 && spare_lend(-r, 0))
 		r = child_start(&spec, &s->aux, &s->auxfd, why, sizeof(why));
 	if (r == 0)
 		control_acted();

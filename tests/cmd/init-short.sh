@@ -11,7 +11,7 @@ sys.path.insert(0, os.path.join(os.environ["SRC"], "tests/cmd"))
 import init_lives as lives, init_short as short
 
 program = os.path.join(os.environ["OBJ"], "tests/init-faults")
-for name in "descriptors", "processes", "memory":
+for name in "descriptors", "shutdown", "processes", "memory":
     m = None
     try:
         m = short.Machine(program, os.path.join(os.environ["TMP"], name))
@@ -24,6 +24,7 @@ for name in "descriptors", "processes", "memory":
         m.end()
 X
 check "SUP-05 without descriptors" grep -q '^descriptors well' "$TMP/out"
+check "SUP-05 and it shuts down" grep -q '^shutdown well' "$TMP/out"
 check "SUP-04 without processes" grep -q '^processes well' "$TMP/out"
 check "SUP-03 without memory, from each allocation on" grep -q '^memory well [0-9][0-9]' "$TMP/out"
 grep '^memory well' "$TMP/out" | sed 's/^/# /'
