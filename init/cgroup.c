@@ -27,6 +27,7 @@
 #define DEPTH_MAX     8
 
 static int base = -1; /* <mount>/service */
+static bool may_stay; /* PID 1 is in the root group, where it may be for now */
 
 static int write_at(int dir, const char *name, const char *text)
 {
@@ -65,7 +66,10 @@ void cgroup_init(void)
 	}
 	if (mkdirat(root, "init", 0755) < 0 && errno != EEXIST)
 		r = -errno;
-	if (r == 0)
+	/* A move waits until all processors have passed a quiet state, ten milliseconds and more.
+	 * Only the root of the hierarchy has no type, and may have processes beside groups. */
+	may_stay = faccessat(root, "cgroup.type", F_OK, 0) < 0;
+	if (r == 0 && !may_stay)
 		r = write_at(root, "init/cgroup.procs", "0");
 	enable_controllers(root);
 	if (r == 0 && mkdirat(root, "service", 0755) < 0 && errno != EEXIST)
@@ -79,6 +83,21 @@ void cgroup_init(void)
 	}
 	if (r < 0)
 		log_warn("cgroup: none, killing by process group why=\"%s\"", strerror(-r));
+	fd_close(&root);
+}
+
+void cgroup_leave_root(pid_t logger)
+{
+	char number[16];
+	int root = may_stay && cgroup_on() ? open(MOUNT, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+
+	if (root < 0)
+		return;
+	may_stay = false;
+	(void)write_at(root, "init/cgroup.procs", "0");
+	snprintf(number, sizeof(number), "%d", (int)logger);
+	if (logger > 0)
+		(void)write_at(root, "init/cgroup.procs", number);
 	fd_close(&root);
 }
 

@@ -11,8 +11,11 @@
 #include "init/set.h"
 
 /* Move PID 1 to its own leaf, enable controllers. Logs why when it cannot; who is not PID 1 does
- * not try. */
+ * not try. At the root of the hierarchy the move is left to cgroup_leave_root(). */
 void cgroup_init(void);
+/* Move PID 1 and its logger out of the root group, if they are there; once. It takes so long that a
+ * boot should not wait for it. */
+void cgroup_leave_root(pid_t logger);
 bool cgroup_on(void);
 /* Make the group of a service, write its limits, and open the group its processes start in.
  * Descriptor, or -errno. uid and gid own a delegated one. */

@@ -398,6 +398,7 @@ static void look_booted(void)
 		failed += world.mgr.v[i]->state == SVC_FAILED;
 	log_info("boot: settled services=%zu failed=%u ms=%llu", world.mgr.set->n, failed,
 		 (unsigned long long)((loop_now() - world.start) / MS));
+	cgroup_leave_root(logs_pid());
 }
 
 void world_run(void)
