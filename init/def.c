@@ -408,6 +408,22 @@ static int parse_calendar(struct conf_ctx *c, struct slice v, void *place)
 	return 0;
 }
 
+/* An array in the arena, copied with room for one more: that one, NULL without memory. What a
+ * template has stays as it is. */
+static void *one_more(struct conf_ctx *c, void *array, size_t n, size_t size)
+{
+	const void *before;
+	char *all = arena_array(c->arena, n + 1, size);
+
+	if (!all)
+		return NULL;
+	memcpy(&before, array, sizeof(before));
+	if (n)
+		memcpy(all, before, n * size);
+	memcpy(array, &all, sizeof(all));
+	return all + n * size;
+}
+
 static int parse_limit(struct conf_ctx *c, struct slice v, void *place)
 {
 	static const struct {
@@ -435,7 +451,9 @@ static int parse_limit(struct conf_ctx *c, struct slice v, void *place)
 	(void)place; /* fills the array below it */
 	if (d->nlimits == LIMIT_SVC_RLIMITS)
 		return conf_error(c, "limit: more than %d", LIMIT_SVC_RLIMITS);
-	struct svc_limit *l = &d->limits[d->nlimits];
+	struct svc_limit *l = one_more(c, &d->limits, d->nlimits, sizeof(*l));
+	if (!l)
+		return conf_no_memory(c);
 	slice_cut(&rest, ' ', &name);
 	rest = slice_trim(rest);
 	l->resource = -1;
@@ -495,7 +513,9 @@ static int parse_listen(struct conf_ctx *c, struct slice v, void *place)
 	r = parse_choice(c, slice_of(w[0]), &kind, kinds, ARRAY_LEN(kinds));
 	if (r < 0)
 		return r;
-	struct svc_listen *l = &d->listen[d->nlisten];
+	struct svc_listen *l = one_more(c, &d->listen, d->nlisten, sizeof(*l));
+	if (!l)
+		return conf_no_memory(c);
 	*l = (struct svc_listen){ .kind = (enum svc_socket)kind, .address = w[1], .mode = 0666 };
 	if (kind <= SVC_SEQPACKET) {
 		if (w[1][0] != '/' || strlen(w[1]) > 100)

@@ -145,9 +145,9 @@ struct svc_def {
 	const uint64_t *cpus; /* LIMIT_SVC_CPUS bits; NULL: all */
 	enum svc_output output;
 	uint64_t log_size, log_keep;
-	struct svc_limit limits[LIMIT_SVC_RLIMITS];
+	struct svc_limit *limits;
 	size_t nlimits;
-	struct svc_listen listen[LIMIT_SVC_LISTEN];
+	struct svc_listen *listen;
 	size_t nlisten;
 	uint64_t listen_id; /* identity of the listen lines */
 	struct svc_cgroup cgroup;
