@@ -106,8 +106,8 @@ bool cgroup_on(void)
 	return base >= 0;
 }
 
-/* A group with controllers for those below it takes no processes, so what the service made of its group the last time, and
- * somebody still drains in, is undone as far as that goes. */
+/* A group with controllers for those below it takes no processes, so what the service made of its
+ * group the last time, and somebody still drains in, is undone as far as that goes. */
 static void disable_controllers(int dir)
 {
 	char buf[256], text[64];

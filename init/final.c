@@ -19,7 +19,7 @@
 #include "lib/path.h"
 #include "lib/size.h"
 
-#define STEP_MS	   5000 /* an unmount that takes longer hangs, and is left out */
+#define STEP_MS	   5000	 /* an unmount that takes longer hangs, and is left out */
 #define SYNC_MS	   10000 /* without any progress */
 #define HANGS_MAX  3
 #define MOUNTS_MAX 256
@@ -86,6 +86,7 @@ static char *path_of(struct slice field)
 
 struct mounted {
 	const char *path;
+	struct slice device; /* its numbers; major 0: none behind it */
 	bool network;
 };
 
@@ -108,9 +109,12 @@ static size_t read_mounts(char *buf, size_t size, struct mounted *out)
 
 	while (n < MOUNTS_MAX && slice_cut(&rest, '\n', &line) && line.n > 0) {
 		path = field = (struct slice){ 0 };
-		for (int i = 0; i < 5; i++)
+		for (int i = 0; i < 5; i++) {
 			if (!slice_cut(&line, ' ', &path))
 				path = (struct slice){ 0 };
+			if (i == 2)
+				out[n].device = path;
+		}
 		while (slice_cut(&line, ' ', &field) && !slice_is(field, "-"))
 			;
 		if (!path.p || !slice_cut(&line, ' ', &field))
@@ -161,19 +165,28 @@ static bool is_kept(const char *p)
 	       strcmp(p, "/dev") == 0;
 }
 
-/* In use or not to be written: read-only, then aside. Of a network's nothing is asked that its server would have to answer. */
-static void put_aside(const struct mounted *m)
+/* In use or not to be written: read-only, then aside. Of a network's nothing is asked that its
+ * server would have to answer. */
+static void put_aside(const struct mounted *m, const struct mounted *root)
 {
+	/* PID 1 itself is in some, and what has no device of its own loses nothing. */
+	bool harmless =
+		!m->network && (slice_starts(m->device, "0:") || slice_eq(m->device, root->device));
 	const char *how = "";
 
 	if (!begin(m->path))
 		return; /* that it hangs was said */
 	if (!m->network && mount(NULL, m->path, NULL, MS_REMOUNT | MS_RDONLY, NULL) == 0)
 		how = " read-only=yes";
-	if (umount2(m->path, MNT_DETACH | UMOUNT_NOFOLLOW | (m->network ? MNT_FORCE : 0)) == 0)
+	if (umount2(m->path, MNT_DETACH | UMOUNT_NOFOLLOW | (m->network ? MNT_FORCE : 0)) < 0) {
+		if (errno != EINVAL) /* it went with the one below it */
+			log_error("unmount: stays path=%s why=\"%s\"%s", m->path, strerror(errno),
+				  how);
+	} else if (harmless) {
+		log_info("unmount: put aside path=%s%s", m->path, how);
+	} else {
 		log_error("unmount: in use, put aside path=%s%s", m->path, how);
-	else if (errno != EINVAL) /* it went with the one below it */
-		log_error("unmount: stays path=%s why=\"%s\"%s", m->path, strerror(errno), how);
+	}
 }
 
 /* true: something went, so another round may find more. */
@@ -182,13 +195,17 @@ static bool unmount_round(bool last)
 	static char buf[65536];
 	static struct mounted mounts[MOUNTS_MAX];
 	size_t n = read_mounts(buf, sizeof(buf), mounts);
+	const struct mounted none = { .path = "" }, *root = &none;
 	bool some = false;
 
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(mounts[i].path, "/") == 0)
+			root = &mounts[i];
 	for (size_t i = n; i-- > 0;) {
 		if (is_kept(mounts[i].path))
 			continue;
 		if (last)
-			put_aside(&mounts[i]);
+			put_aside(&mounts[i], root);
 		else if (begin(mounts[i].path))
 			some |= umount2(mounts[i].path, UMOUNT_NOFOLLOW) == 0;
 	}

@@ -44,7 +44,7 @@ static void on_shutdown_timer(struct loop_timer *t)
 	for (size_t i = 0; i < world.mgr.set->n; i++)
 		if (svc_is_active(world.mgr.v[i]))
 			log_error("shutdown: out of time name=%s state=%s", world.mgr.v[i]->name,
-				 svc_state_names[world.mgr.v[i]->state]);
+				  svc_state_names[world.mgr.v[i]->state]);
 }
 
 void shutdown_begin(enum shutdown kind)
@@ -130,8 +130,8 @@ static void see_left(int pid, void *arg)
 		(void)sweep_read(pid, "comm", comm, sizeof(comm));
 		comm[strcspn(comm, "\n")] = '\0';
 		(void)sweep_service_of(pid, name);
-		log_error("shutdown: %s pid=%d program=%s%s%s", l->what, pid,
-			  comm, name[0] ? " name=" : "", name);
+		log_error("shutdown: %s pid=%d program=%s%s%s", l->what, pid, comm,
+			  name[0] ? " name=" : "", name);
 	}
 	l->n++;
 }
@@ -183,7 +183,8 @@ static void wait_while(bool (*there)(void), uint64_t limit)
 		 loop_turn(world.loop, MIN_OF(until - loop_now(), LOOK)) >= 0);
 }
 
-/* Everything that is left: ask, tell who does not listen while there is a log to say it in, kill. */
+/* Everything that is left: ask, tell who does not listen while there is a log to say it in, kill.
+ */
 static void kill_rest(void)
 {
 	signal_all(SIGTERM);

@@ -76,7 +76,7 @@ check "the service that holds it up is named" said 'out of time name=hangs'
 check "in the log, too" grep -q 'out of time name=hangs' "$log"
 check "the process that does not listen is named" said 'shutdown: does not end pid=[0-9]* program=sh name=drains'
 check "in the log, too" grep -q 'shutdown: does not end pid=[0-9]* program=sh name=drains' "$log"
-check "a file system in use is named" said 'unmount: in use, put aside path=/mnt/used'
+check "a file system in use is named" said 'unmount: put aside path=/mnt/used'
 check "and gone" sh -c '! grep -q "/root/mnt/used " /proc/self/mountinfo'
 check "the one below as well" sh -c '! grep -q "/root/mnt/below " /proc/self/mountinfo'
 check "in reverse order: nothing else was in use below /mnt" [ "$(grep -c 'put aside path=/mnt' "$TMP/console")" = 2 ]
