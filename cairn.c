@@ -41,6 +41,7 @@ static const struct cmd *const system_commands[] = {
 	&sys_cmd_delete_generations,
 	&sys_cmd_describe,
 	&sys_cmd_find_device,
+	&sys_cmd_hotplug,
 	&image_cmd_image,
 	&image_cmd_init,
 	&sys_cmd_kexec,

@@ -49,6 +49,7 @@ return system.operating_system {
 		{ device = "/var/swap", size = "64M" },
 	},
 	directories = { { path = "/srv/upload", mode = "2770", user = "web", group = "staff", clean = true } },
+	device_rules = { { subsystem = "video4linux", name = "video0", mode = "660", group = "web" } },
 	power_button = "reboot",
 	ctrl_alt_del = "ignore",
 

@@ -80,6 +80,9 @@ M.base_groups = {
 	M.group { name = "disk", gid = 6, system = true },
 	M.group { name = "kmem", gid = 9, system = true },
 	M.group { name = "dialout", gid = 20, system = true },
+	M.group { name = "cdrom", gid = 24, system = true },
+	M.group { name = "audio", gid = 29, system = true },
+	M.group { name = "video", gid = 44, system = true },
 	M.group { name = "users", gid = 50, system = true },
 	M.group { name = "nobody", gid = 65534, system = true },
 }

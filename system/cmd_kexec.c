@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* cairn system kexec: the current generation's kernel without the firmware's and the boot loader's time. */
+/* cairn system kexec: the current generation's kernel without the firmware's and the boot loader's
+ * time. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/syscall.h>
@@ -70,8 +71,10 @@ static int load(struct switcher *s, const char *path, struct err *e)
 	if (syscall(SYS_kexec_file_load, kernel, initrd, line.len + 1, line.buf, 0ul) == 0)
 		return 0;
 	rc = err_sys(e, "the kernel that runs does not take %s/kernel", path);
-	return rc == -EPERM ? err_hint(e, rc, "only root may load one, and a locked down kernel takes none")
-			    : rc;
+	return rc == -EPERM
+		       ? err_hint(e, rc,
+				  "only root may load one, and a locked down kernel takes none")
+		       : rc;
 }
 
 static int run(struct cmd_env *env, struct err *e)
@@ -103,7 +106,8 @@ static const struct cmd_opt opts[] = {
 const struct cmd sys_cmd_kexec = {
 	.name = "kexec",
 	.summary = "stop all services and start the kernel of the current generation directly",
-	.help = "As 'cairn reboot', without the firmware and the boot loader. A generation on trial is\n"
+	.help = "As 'cairn reboot', without the firmware and the boot loader. A generation on "
+		"trial is\n"
 		"refused: its boots are counted by the boot loader.",
 	CMD_OPTS(opts),
 	.context_size = sizeof(struct ctx),

@@ -2,9 +2,9 @@
 /*
  * cairn system random-seed, for the service of that name: randomness kept over reboots.
  *
- * A seed is credited to the kernel only once: its file is gone, for good, before the kernel hears of it, and a new one is
- * written at once, so that a machine that loses power has one, too. A seed is only written when the kernel has enough
- * randomness itself.
+ * A seed is credited to the kernel only once: its file is gone, for good, before the kernel hears
+ * of it, and a new one is written at once, so that a machine that loses power has one, too. A seed
+ * is only written when the kernel has enough randomness itself.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -101,7 +101,8 @@ static int go(struct way *w, mode_t mode)
 
 /* ---- Cleaning -------------------------------------------------------------------------------- */
 
-/* dir/name as mountinfo writes it, with blanks and backslashes as \ooo; false when it is too long. */
+/* dir/name as mountinfo writes it, with blanks and backslashes as \ooo; false when it is too long.
+ */
 static bool mount_name(int dir, const char *name, struct str *out)
 {
 	char self[32], at[PATH_MAX];
@@ -180,7 +181,8 @@ static int give(int dir, const struct sys_directory *d, struct err *e)
 
 int sys_directory_put(const struct sys_directory *d, struct err *e)
 {
-	struct way w = { .dir = open(d->path[0] == '/' ? "/" : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) };
+	struct way w = { .dir = open(d->path[0] == '/' ? "/" : ".",
+				     O_RDONLY | O_DIRECTORY | O_CLOEXEC) };
 	size_t n = strlen(d->path);
 	int r = w.dir < 0 ? -errno : n >= PATH_MAX ? -ENAMETOOLONG : 0;
 
@@ -189,7 +191,9 @@ int sys_directory_put(const struct sys_directory *d, struct err *e)
 		r = go(&w, d->mode);
 	}
 	if (r == -ELOOP)
-		err_set(e, r, "%s: it, or a directory on the way that others than root own, is a link", d->path);
+		err_set(e, r,
+			"%s: it, or a directory on the way that others than root own, is a link",
+			d->path);
 	else if (r < 0)
 		err_num(e, r, "%s", d->path);
 	if (r == 0 && d->clean && (r = clean(w.dir, e)) < 0)

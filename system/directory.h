@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Directories that the configuration asks for. Those who own a directory on the way are not trusted: they may put links
- * where they like, and root follows none of them.
+ * Directories that the configuration asks for. Those who own a directory on the way are not
+ * trusted: they may put links where they like, and root follows none of them.
  */
 #pragma once
 
@@ -18,6 +18,7 @@ struct sys_directory {
 	bool clean; /* what is in there goes, but for file systems that are mounted there */
 };
 
-/* Makes the directory with those above it (0755, root's), and gives it mode and owner. It must not be
- * a link; one on the way is followed only when nobody but root, or who runs this, can have put it. Else -ELOOP. */
+/* Makes the directory with those above it (0755, root's), and gives it mode and owner. It must not
+ * be a link; one on the way is followed only when nobody but root, or who runs this, can have put
+ * it. Else -ELOOP. */
 int sys_directory_put(const struct sys_directory *d, struct err *e);

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 --
 -- The services that every system has, made from the fields of operating_system: activation, mounts,
--- swap, kernel modules and settings, the loopback, the random seed, clock, directories, power button. They are not for configurations to
+-- swap, kernel modules and settings, the loopback, the random seed, clock, directories, devices, power button. They are not for configurations to
 -- name; services wait for the group "base" (all of it) or "file-systems".
 
 local file_systems = require "system.file_systems"
@@ -231,6 +231,38 @@ local function clock(out, base)
 	base[#base + 1] = "clock"
 end
 
+-- Who may use which devices; the kernel makes their nodes for root alone, but for those that everybody may use.
+local DEVICE_RULES = [[
+block sr* 660 cdrom
+block * 660 disk
+drm renderD* 666 root
+drm * 660 video
+video4linux * 660 video
+graphics fb* 660 video
+sound * 660 audio
+tty ttyS* 660 dialout
+tty ttyUSB* 660 dialout
+tty ttyACM* 660 dialout
+misc kvm 666 root
+misc fuse 666 root
+]]
+
+local function hotplug(os, out, base)
+	local lines = {}
+	for i, r in ipairs(os.device_rules) do
+		lines[i] = table.concat({ r.subsystem, r.name, r.mode, r.group }, " ") .. "\n"
+	end
+	out[#out + 1] = {
+		name = "hotplug", type = "notify", notify = "fd:3", description = "devices as they come",
+		exec = {
+			tools.cairn .. "/bin/cairn", "system", "hotplug", "--ready", "--modprobe=" .. tools.busybox .. "/bin/modprobe",
+			text("device-rules", table.concat(lines) .. DEVICE_RULES),
+		},
+		requires = { "activation" }, condition = { "not-virtual:container" }, restart_limit = 0, restart_delay_max = "5s",
+	}
+	base[#base + 1] = "hotplug"
+end
+
 local function power_button(os, out)
 	local command = ({ poweroff = "poweroff", reboot = "reboot" })[os.power_button]
 	if not command then
@@ -243,7 +275,7 @@ local function power_button(os, out)
 	out[#out + 1] = {
 		name = "power-button", description = "the power button: " .. command,
 		exec = { tools.busybox .. "/bin/busybox", "acpid", "-d", "-c", handlers, "-p", "/run/power-button.pid" },
-		requires = { "devices" }, after = { "base" }, condition = { "exists:/dev/input/event0" },
+		requires = { "devices" }, after = { "base", "hotplug" }, condition = { "exists:/dev/input/event0" },
 	}
 end
 
@@ -331,6 +363,7 @@ function M.services(os, all)
 		requires = { "file-systems" }, on_change = "later", start_timeout = "10min",
 	}
 	clock(out, base)
+	hotplug(os, out, base)
 	power_button(os, out)
 	font(os.console_font, out, base)
 	mounts(os, out)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * /etc/machine-id: 32 hexadecimal digits that tell this machine from all others. Made at its first boot and never
- * again; no image, installation medium or generation holds one.
+ * /etc/machine-id: 32 hexadecimal digits that tell this machine from all others. Made at its first
+ * boot and never again; no image, installation medium or generation holds one.
  */
 #pragma once
 

@@ -145,6 +145,15 @@ local directory = schema.record("directory", {
 	end,
 })
 
+local PATTERN = { pattern = "^[^%s%c]+$", max = 120, what = "a pattern without blanks" }
+
+local device_rule = schema.record("device_rule", {
+	subsystem = schema.string { pattern = PATTERN.pattern, max = PATTERN.max, what = PATTERN.what },
+	name = schema.string { default = "*", pattern = PATTERN.pattern, max = PATTERN.max, what = PATTERN.what, doc = "below /dev" },
+	mode = schema.string { pattern = "^0?[0-7][0-7][0-7]$", what = "an octal mode" },
+	group = schema.string { default = "root", pattern = NAME.pattern, max = NAME.max, what = NAME.what },
+}, { doc = "mode and group of devices" })
+
 local function argument(v)
 	if v:find("[%s\1-\31\127]") then
 		return "'" .. v .. "' holds blanks; give each argument as an element of its own"
@@ -236,6 +245,7 @@ return schema.record("operating_system", {
 	initrd_rescue = schema.boolean { default = true, doc = "a shell in the initramfs" },
 	file_systems = schema.list(schema.of(file_systems.file_system), { min = 1 }),
 	swap = schema.list(schema.of(file_systems.swap), { default = {} }),
+	device_rules = schema.list(schema.of(device_rule), { default = {}, doc = "before the usual ones; the first that matches counts" }),
 	directories = schema.list(schema.of(directory), { default = {}, doc = "made at boot" }),
 	users = schema.list(schema.of(accounts.user), { default = {} }),
 	groups = schema.list(schema.of(accounts.group), { default = {} }),

@@ -18,6 +18,7 @@ extern const struct cmd sys_cmd_confirm;
 extern const struct cmd sys_cmd_delete_generations;
 extern const struct cmd sys_cmd_describe;
 extern const struct cmd sys_cmd_find_device; /* hidden: what services that mount run */
+extern const struct cmd sys_cmd_hotplug;     /* hidden: the service of that name */
 extern const struct cmd sys_cmd_kexec;
 extern const struct cmd sys_cmd_list_generations;
 extern const struct cmd sys_cmd_mark_good;   /* hidden: what the health gate runs */

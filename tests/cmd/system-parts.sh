@@ -170,6 +170,10 @@ check "hardware that is right at the end" clock stop 1900000000 1900000002
 check "is not written" [ ! -s "$TMP/asked" ]
 check "hardware that is wrong" clock stop 1900000000 1900000007
 check "is set" grep -qx 'hwclock -w -u' "$TMP/asked"
+check "devices as they come" grep -q '^exec = .*/cairn system hotplug --ready --modprobe=/gnu/store/[^ ]*/bin/modprobe /gnu/store/[a-z0-9]*-device-rules$' "$set"
+rules=$R$(grep -o '/gnu/store/[a-z0-9]*-device-rules' "$set")
+check "the rules of the configuration come first" [ "$(head -1 "$rules")" = "video4linux video0 660 web" ]
+check "then the usual ones" grep -qx 'block \* 660 disk' "$rules"
 handlers=$(sed -n 's/^exec = .* acpid -d -c \([^ ]*\) .*/\1/p' "$set")
 check "the power button" grep -q '/bin/cairn reboot$' "$R$handlers/PWRF/00000080"
 check "its file" [ "$(head -1 "$(part etc)/httpd.conf")" = "H:/srv/www" ]
@@ -241,7 +245,7 @@ check "has a gate: stage 1 may count" grep -qx 'gate = boot-good' "$set"
 
 # fields TEXT: a machine with these fields
 fields() {
-	text=$1 awk '/^	host_name/ { print "	" ENVIRON["text"] "," } !/^	directories = .*},$/' "$SRC/examples/server.lua" >"$TMP/fields.lua"
+	text=$1 awk '/^	host_name/ { print "	" ENVIRON["text"] "," } !/^	(directories|device_rules) = .*},$/' "$SRC/examples/server.lua" >"$TMP/fields.lua"
 	build "$TMP/fields.lua"
 }
 wrong() { # NAME FIELDS REASON
@@ -250,6 +254,7 @@ wrong() { # NAME FIELDS REASON
 }
 wrong "a directory that must stay" 'directories = { { path = "/etc", clean = true } }' "must not be emptied"
 wrong "a directory given twice" 'directories = { { path = "/x" }, { path = "/x" } }' "'/x' is given twice"
+wrong "a device rule of two words" 'device_rules = { { subsystem = "a b", mode = "660" } }' "a pattern without blanks"
 wrong "a mode that is none" 'directories = { { path = "/x", mode = "rwx" } }' "an octal mode"
 
 # ---- Caches
