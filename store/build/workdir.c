@@ -103,13 +103,26 @@ struct heir {
 
 static int hand_over(int fd, const struct heir *h, unsigned depth);
 
+/* By what was looked at, whatever its name leads to by now: in directories that the builder opened
+ * to others, somebody might exchange them. */
+static int change_hands(int fd, mode_t mode, const struct heir *h)
+{
+	char path[32];
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (!S_ISLNK(mode) && (mode & 07000) && chmod(path, mode & 0777) < 0)
+		return -errno;
+	return h->uid != (uid_t)-1 && fchownat(fd, "", h->uid, h->gid, AT_EMPTY_PATH) < 0 ? -errno
+											  : 0;
+}
+
 static int hand_over_entry(int dirfd, const char *name, const struct heir *h, unsigned depth)
 {
 	struct stat st;
-	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+	auto_fd int fd = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0)
 		return errno == ENOENT ? 0 : -errno;
 	if (S_ISDIR(st.st_mode)) {
-		auto_fd int sub = open_dir(dirfd, name);
+		auto_fd int sub = open_dir(fd, ".");
 		/* root can: who is not allowed to has built as himself, and nothing changes hands
 		 */
 		if (sub < 0 && errno != EACCES)
@@ -119,14 +132,7 @@ static int hand_over_entry(int dirfd, const char *name, const struct heir *h, un
 			return r;
 	}
 	bool shared = !S_ISDIR(st.st_mode) && st.st_nlink > 1;
-	if (shared || st.st_uid != h->from)
-		return 0;
-	if (!S_ISLNK(st.st_mode) && (st.st_mode & 07000) &&
-	    fchmodat(dirfd, name, st.st_mode & 0777, 0) < 0)
-		return -errno;
-	return h->uid != (uid_t)-1 && fchownat(dirfd, name, h->uid, h->gid, AT_SYMLINK_NOFOLLOW) < 0
-		       ? -errno
-		       : 0;
+	return shared || st.st_uid != h->from ? 0 : change_hands(fd, st.st_mode, h);
 }
 
 /* Strip set-id bits and change the owner of what the builder owned, without following anything.

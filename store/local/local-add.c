@@ -429,8 +429,8 @@ static int move_dir(int fromfd, const char *name, int store_fd, const char *base
 {
 	static const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = 1 } };
 
-	if (fchmodat(fromfd, name, 0755, 0) < 0 || renameat(fromfd, name, store_fd, base) < 0 ||
-	    fchmodat(store_fd, base, 0555, 0) < 0 ||
+	if (fchmodat(fromfd, name, 0755, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    renameat(fromfd, name, store_fd, base) < 0 || fchmodat(store_fd, base, 0555, 0) < 0 ||
 	    utimensat(store_fd, base, times, AT_SYMLINK_NOFOLLOW) < 0)
 		return -errno;
 	return 0;

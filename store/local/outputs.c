@@ -355,7 +355,8 @@ static void keep_result(struct outputs *o, struct output *out, const char *suffi
 	(void)file_delete_tree(store, to, NULL, NULL);
 	struct stat st;
 	if (fstatat(out->dirfd, out->name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode))
-		(void)fchmodat(out->dirfd, out->name, 0755, 0); /* else it cannot be moved */
+		(void)fchmodat(out->dirfd, out->name, 0755,
+			       AT_SYMLINK_NOFOLLOW); /* else it cannot be moved */
 	if (renameat(out->dirfd, out->name, store, to) == 0)
 		(void)err_hint(e, -ERR_DIFFERS, "kept as %s/%s", o->b->s->l->store_phys, to);
 }
