@@ -3,7 +3,7 @@
 # Clients that mean harm, by the names of their attacks. Nothing they do may reach other clients or the listener.
 command -v python3 >/dev/null || { echo "skip: no python3"; exit 77; }
 exec python3 - <<'E'
-import array, fcntl, os, pwd, resource, signal, socket, stat, struct, subprocess, sys, termios, time
+import array, fcntl, os, pwd, re, resource, signal, socket, stat, struct, subprocess, sys, termios, time
 
 sys.path.insert(0, os.environ["SRC"] + "/tests/cmd")
 from daemon_load import fds, rss
@@ -43,6 +43,19 @@ def served(c=None):
         return False
 
 
+def refused(req):
+    """The error of a request that is refused at once, and ends its connection; None: it is waited for the rest."""
+    c = d.conn()
+    c.c.settimeout(20)
+    try:
+        e = c.ask(req)
+        return e if c.closed() else None
+    except OSError:
+        return None
+    finally:
+        c.close()
+
+
 def connect():
     """A connection and the process that serves it."""
     d.children_down_to(0)
@@ -65,6 +78,11 @@ def settled(c, pid):
                  and open("/proc/%d/stat" % pid).read().rsplit(")", 1)[1].split()[0] == "S")
 
 
+def claimed(pid):
+    """Memory in KiB that it asked for, used or not."""
+    return int([x for x in open("/proc/%d/status" % pid) if x.startswith("VmData:")][0].split()[1])
+
+
 def cpu(pid):
     f = open("/proc/%d/stat" % pid).read().rsplit(")", 1)[1].split()
     return (int(f[11]) + int(f[12])) / os.sysconf("SC_CLK_TCK")
@@ -80,20 +98,20 @@ for req in (u64(8) + s("x") + u64(60 << 20), u64(8, 4095), u64(31, 1 << 20), u64
             u64(7) + s("x") + u64(1, 1) + s("sha256") + s("nix-archive-1") + s("(") + s("type") + s("regular") + s("contents") + u64(2**62)):
     c, pid = connect()
     c.ask(u64(1), s(none)), c.num()
-    before = rss(pid)
+    before = rss(pid), claimed(pid)
     c.send(req)
     waits = settled(c, pid)
-    grown.append(rss(pid) - before if waits else 1 << 30)
+    grown.append(max(rss(pid) - before[0], claimed(pid) - before[1]) if waits else 1 << 30)
     c.close()
+for name, req in ("path", u64(1) + s("x" * 4097)), ("list", u64(31, 1) + s("x" * 4097)):
+    e = refused(req)
+    ok("WP-01 a %s has its own limit" % name, e and "too large" in e, e)
 ok("WP-01 an announced length takes no memory", max(grown) < 1024, grown)
-bad = []
+bad = None
 for n in (0xFFFFFFFF, 2**64 - 1, 2**64 - 7, 2**64 - 8, 2**63, 2**32, 2**32 + 1):
     for req in (u64(1), u64(8), u64(8) + s("x"), u64(31), u64(31, 1), u64(9), u64(19, 0, 0, 0, 0, 0, 0, 0, 0, 0), u64(29), u64(25), u64(20, 0)):
-        c = d.conn()
-        e = c.ask(req + u64(n))
-        if not e or not c.closed():
-            bad.append((hex(n), req, e))
-        c.close()
+        if not bad and not refused(req + u64(n)):
+            bad = hex(n), req
 ok("WP-02 lengths that wrap", not bad, bad)
 bad = []
 for n in range(1, 8):
@@ -115,9 +133,17 @@ except OSError as x:
     e = repr(x)
 ok("WP-05 a long list of empty strings", e is not None and rss(pid) < 64 << 10 and served(), (e, rss(pid)))
 c.close()
-c = d.conn()
-e = c.ask(u64(31, 2**32 - 1) + u64(0) * 1000)
-ok("WP-05 a count beyond all", e and c.closed(), e)
+ok("WP-05 a count beyond all", refused(u64(31, 2**32 - 1) + u64(0) * 1000))
+c, sent = d.conn(), 0
+c.send(u64(31, 2**32 - 1))
+try:
+    while sent < 128 << 20:
+        c.c.sendall(u64(0) * 65536)
+        sent += 8 * 65536
+except OSError:
+    pass  # it hung up
+ok("WP-05 empty strings without end", sent < 128 << 20 and served(), sent)
+c.close()
 c, sent = d.conn(), 0
 c.send(u64(31, 1 << 20))
 piece = s("x" * 4088) * 512
@@ -148,10 +174,46 @@ for name, pair in [("cores 2^31", ("build-cores", str(2**31))), ("jobs", ("build
     e = c.ask(options(more=[pair]))
     ok("WP-08 " + name, e and served(c), e)
 
+# ---- names ----
+c = d.conn()
+assert c.ask(u64(8), s("named"), s("x"), strings([])) is None
+named = c.str().decode()
+part = named[len(STORE) + 1:][:32]
+for text in "", "%", "_", "%" * 32, "_" * 32, part[:31] + "%", part[:31] + "_", part[:31], part + "-", part[:16], part.upper(), part[:31] + "\n", part[:31] + "'":
+    e = c.ask(u64(29), s(text))
+    got = None if e else c.str().decode()
+    ok("SP-04 the hash part '%s'" % text.strip(), e or not got, got)
+ok("SP-04 and the right one", c.ask(u64(29), s(part)) is None and c.str().decode() == named)
+os.mkdir(tmp + "/round")
+for n, to in ("a", "b"), ("b", "a"), ("deep", "a/x"):
+    os.symlink(to, tmp + "/round/" + n)
+for argv in ["query"], ["realise"], ["delete"], ["add-root", tmp + "/round/a/root"], ["add-root", tmp + "/round/deep/root"]:
+    what = [named] if "add-root" in argv else [tmp + "/round/a"]
+    try:
+        p = subprocess.run([os.environ["CAIRN"], "store", *argv, *what, "--root", d.root, "--socket", d.path], capture_output=True, text=True, timeout=100)
+        e = p.returncode, p.stderr
+    except subprocess.TimeoutExpired:
+        e = 0, "it does not end"
+    ok("SP-03 %s by way of links in a circle" % " ".join(argv).replace(tmp, ""), e[0] in (1, 65) and e[1], e)
+e = c.ask(u64(12), s(tmp + "/round/a")) or c.num()
+e = c.ask(u64(14)) or [(c.str(), c.str()) for _ in range(c.num())]
+ok("SP-03 a root that is one", isinstance(e, list), e)
+e = c.ask(u64(20, 2) + strings([]) + u64(0, 0, 0, 0, 0)) or (c.list(), c.num(), c.num())
+ok("SP-03 and a collection", not isinstance(e, str) and served(), e)
+c.close()
+
 # ---- crowds ----
+def tell_children(sig):
+    for kid in d.children():
+        try:
+            os.kill(int(kid), sig)
+        except ProcessLookupError:
+            pass  # it ended meanwhile
+
+
 d.children_down_to(0)
 soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-resource.setrlimit(resource.RLIMIT_NOFILE, (min(1500, hard), hard))
+resource.setrlimit(resource.RLIMIT_NOFILE, (min(2000, hard), hard))
 held, before = [], cpu(d.p.pid)
 with somebody():
     for _ in range(1000):
@@ -165,6 +227,21 @@ if root_user:
     with somebody("daemon"):
         good = served()
     ok("WP-09 and another user", good)
+    crowd = []
+    for uid in range(61000, 61008):  # as many as have a place all together; stopped, so that none reaches its deadline
+        os.seteuid(uid)
+        for _ in range(64):
+            x = socket.socket(socket.AF_UNIX)
+            x.connect(d.path)
+            crowd.append(x)
+        os.seteuid(0)
+        tell_children(signal.SIGSTOP)
+    good = served()
+    alive = len(d.children())
+    tell_children(signal.SIGCONT)
+    for x in crowd:
+        x.close()
+    ok("WP-09 and root beside as many of many users as there may be", good and 450 < alive < 512, (good, alive))
 ok("WP-09 the greeting has a deadline", until(lambda: len(d.children()) == 0, 30), len(d.children()))
 ok("WP-09 the listener does not spin", cpu(d.p.pid) - before < 3, cpu(d.p.pid) - before)
 for x in held:
@@ -271,8 +348,54 @@ until(lambda: len(low.children()) >= 60, 5)
 for x in many:
     x.close()
 low.children_down_to(0)
-ok("WP-22 a listener without descriptors lives", until(lambda: low_served()) and low.p.poll() is None and cpu(low.p.pid) - before < 3, cpu(low.p.pid) - before)
+ok("WP-22 a listener with few descriptors lives", until(lambda: low_served()) and low.p.poll() is None and cpu(low.p.pid) - before < 3, cpu(low.p.pid) - before)
+low.children_down_to(0)
+taken = {int(n) for n in os.listdir("/proc/%d/fd" % low.p.pid)}
+free = next(n for n in range(1000) if n not in taken)
+
+
+def rests():
+    """How often it slept of its own accord."""
+    return int([x for x in open("/proc/%d/status" % low.p.pid) if x.startswith("voluntary_")][0].split()[1])
+
+
+resource.prlimit(low.p.pid, resource.RLIMIT_NOFILE, (free, 120))
+x = socket.socket(socket.AF_UNIX)
+x.connect(low.path)  # which it now sees again and again, and cannot take
+slept, before = rests(), cpu(low.p.pid)
+until(lambda: rests() - slept >= 20 or cpu(low.p.pid) - before >= 3)
+ok("WP-22 one with none waits until there are", rests() - slept >= 20 and cpu(low.p.pid) - before < 3, (rests() - slept, cpu(low.p.pid) - before))
+resource.prlimit(low.p.pid, resource.RLIMIT_NOFILE, (120, 120))
+x.settimeout(60)
+x.sendall(u64(0x6e697863))
+ok("WP-22 and goes on", x.recv(8) == u64(0x6478696f) and low_served())
+x.close()
 low.stop()
+if root_user:  # whom no limit of processes holds
+    user = 61000 + os.getpid() % 1000
+    os.mkdir(tmp + "/poor")
+    os.chown(tmp + "/poor", user, user)
+    become = ["setpriv", "--reuid=%d" % user, "--regid=%d" % user, "--clear-groups"]
+    poor = Daemon(tmp + "/poor", before=become).wait()
+    poor.children_down_to(0)
+    before = fds(poor.p.pid)
+    allow = lambda n: subprocess.run([*become, "prlimit", "--pid=%d" % poor.p.pid, "--nproc=%d:" % n], check=True)
+    allow(0)
+
+    def ends():
+        with socket.socket(socket.AF_UNIX) as x:
+            x.settimeout(60)
+            try:
+                x.connect(poor.path)
+                return x.recv(1) == b""
+            except OSError:
+                return False
+
+    ok("WP-22 without processes connections end", all([ends() for _ in range(20)]) and poor.p.poll() is None)
+    ok("WP-22 and leave no descriptors", until(lambda: fds(poor.p.pid) == before), (fds(poor.p.pid), before))
+    allow(1000)
+    ok("WP-22 until there are some again", served(poor.conn()))
+    poor.stop()
 
 # ---- answers to what it asks for ----
 nix = Daemon(tmp + "/nix", "--dialect=nix").wait()
@@ -286,12 +409,14 @@ def upload(*pieces, hash=None, then=b""):
     x = nix.conn()
     digest = hash or hashlib.sha256(nar).hexdigest()
     x.send(u64(39) + s(target) + s("") + s(digest) + strings([]) + u64(0, len(nar), 0) + strings([]) + s("") + u64(0, 1))
-    pieces = list(pieces)
+    pieces = [*pieces, s(""), s("")]
     while True:
         tag = x.num()
         if tag == READ:
             x.num()
-            x.send(pieces.pop(0) if pieces else s(""))
+            if not pieces:
+                return None, x  # it asks on and on
+            x.send(pieces.pop(0))
         elif tag == NEXT:
             x.str()
         elif tag == ERROR:
@@ -317,10 +442,12 @@ def smuggled(where):
 third = len(nar) // 3 // 8 * 8
 e, x = upload(s(nar[:third]), s(""))
 ok("WP-21 an end that comes early", e and "less than it announced" in e and in_step(x), e)
-e, x = upload(u64(1 << 20) + nar[:1 << 20])
+e, x = upload(u64(1 << 20) + nar + b"\0" * ((1 << 20) - len(nar)))
 ok("WP-21 a piece larger than was asked for", e and x.closed(), e)
 e, x = upload(u64(2**64 - 1))
 ok("WP-21 one of all bytes there are", e and x.closed(), e)
+e, x = upload(u64(5) + nar[:5] + b"\0\0\1", *pieces_of(nar[5:]))
+ok("WP-21 padding of a piece", e and x.closed(), e)
 e, x = upload(*pieces_of(nar[:third] + inside * 20 + nar[third:]))
 ok("WP-21 an operation inside", e and in_step(x) and not smuggled(nix.root + "/nix/store"), e)
 e, x = upload(*pieces_of(nar + inside), hash="0" * 64)
@@ -416,6 +543,9 @@ if hard >= 4000:
     for fd in more:
         os.close(fd)
     ok("WP-17 and it ends", full.stop() == 0)
+    p = subprocess.run(["nm", "-D", "--undefined-only", os.environ["CAIRN"]], capture_output=True, text=True)
+    if re.search(r"\bpoll\b", p.stdout):  # a static program names nothing
+        ok("WP-17 nothing of ours keeps descriptors in sets", not re.search(r"\b(p?select|__fdelt_chk)\b", p.stdout), p.stdout)
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 # ---- crashes ----
