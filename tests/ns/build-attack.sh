@@ -39,7 +39,10 @@ def send(conn, *drvs):
 
 
 def end(conn):
-    return conn.end() or (conn.num() != 1) or None
+    try:
+        return conn.end() or (conn.num() != 1) or None
+    except (OSError, Closed) as x:
+        return "no answer: %r" % x
 
 
 def build(*drvs, conn=None):
@@ -72,13 +75,38 @@ def left(name):
     return [x for x in os.listdir(d.root + STORE) if x.endswith("-" + name) or x.endswith("-" + name + ".lock")]
 
 
+def rubbish():
+    """What builds left where they are made, or before they have a name; other than the connections' own, empty directories."""
+    return [p for p in glob.glob(d.root + STORE + "/.tmp-*/*") + glob.glob(d.root + "/var/guix/builds/*/*") if not p.endswith("/lock")]
+
+
 def clean(drv):
-    return not left(drv.name) and c.ask(u64(1), s(drv.out)) is None and c.num() == 0
+    return not left(drv.name) and not rubbish() and c.ask(u64(1), s(drv.out)) is None and c.num() == 0
 
 
 def untouched():
     st = os.stat(canary)
     return st.st_mode & 0o7777 == 0o600 and st.st_uid == os.getuid() and open(canary).read() == "canary\n" and st.st_nlink == 1
+
+
+go = "until [ -e go ]; do echo >here; $b usleep 20000; done; "
+
+
+class traced:
+    """Inside: strace meddles with the system calls of a process, if none is named of the daemon and of what it starts from now on."""
+
+    def __init__(self, *inject, pid=None):
+        calls = ",".join(x.split(":")[0] for x in inject)
+        self.argv = ["strace", *(["-p", str(pid)] if pid else ["-f", "-p", str(d.p.pid)]), "-o", tmp + "/trace", "-e", "trace=" + calls,
+                     *(y for x in inject for y in ("-e", "inject=" + x))]
+
+    def __enter__(self):
+        self.p = subprocess.Popen(self.argv, stderr=subprocess.PIPE, text=True)
+        self.p.stderr.readline()  # it is attached
+
+    def __exit__(self, *_):
+        self.p.terminate()
+        self.p.communicate()
 
 
 # ---- outputs ----
@@ -105,12 +133,13 @@ x = sh.drv("modes", "$b mkdir -p $out/d; echo >$out/d/f; echo >$out/x; $b chmod 
 e = build(x)
 modes = [os.stat(d.root + x.out + p).st_mode & 0o7777 for p in ("", "/d", "/d/f", "/x")]
 ok("OUT-07 the modes that an item has", e is None and modes == [0o555, 0o555, 0o444, 0o555], (e, modes))
-x = sh.drv("failed", "$b mkdir -m 777 $out; echo >$out/x; $b chmod 777 $out/x; exit 1")
-e = build(x)
-ok("OUT-11 a failed output", e and clean(x), (e, left(x.name)))
+for n, mode in enumerate(["777", "755"]):
+    x = sh.drv("failed%d" % n, "$b mkdir -m %s $out; echo >$out/x; $b chmod 777 $out/x; exit 1" % mode)
+    e = build(x)
+    ok("OUT-11 a failed output of mode " + mode, e and "exit code 1" in e and clean(x), (e, left(x.name), rubbish()))
 x = sh.drv("open", "$b mkdir $out; $b chmod 777 $out")
 e = build(x)
-ok("OUT-11 one that others may write to", e and "suspicious" in e and clean(x), (e, left(x.name)))
+ok("OUT-11 one that others may write to", e and "suspicious" in e and clean(x), (e, left(x.name), rubbish()))
 
 for n, (script, outputs) in enumerate([(":", ["out"]), ("echo >$out", ["out", "lib"]), ("echo >$NIX_STORE/other", ["out"])]):
     x = sh.drv("missing%d" % n, script, outputs=outputs)
@@ -118,21 +147,23 @@ for n, (script, outputs) in enumerate([(":", ["out"]), ("echo >$out", ["out", "l
     ok("OUT-10 a missing output (%d)" % n, e and "failed to produce output path" in e and c.status == 100 and clean(x), e)
 x = sh.drv("more", "echo >$out; echo >$out-more; echo >$NIX_STORE/other")
 e = build(x)
-ok("OUT-10 what is no output goes", e is None and not left("more-more") and not os.path.exists(d.root + STORE + "/other"), e)
+ok("OUT-10 what is no output goes", e is None and not left("more-more") and not os.path.exists(d.root + STORE + "/other") and not rubbish(), (e, rubbish()))
 
-deps, big = [], bytearray(b"." * (48 * 65536))
-for n in range(48):  # each across another border of 64 KiB, each at another place in it
+# Across each border of what is read at once, at each place: of 64 KiB of the file, and of 256 KiB of its archive.
+chunk, head = 1 << 18, len(dir_nar("file", file_node(b""))) - len(s(")")) * 3
+places = [65536 * (n + 1) - 40 + n for n in range(46)] + [chunk * (n + 1) - head - 31 + n for n in range(31)]
+deps, big = [], bytearray(b"." * (chunk * 32))
+for n, at in enumerate(places + [len(big)] * 2):  # of the last two one is in a name, one in the target of a link
     assert c.ask(u64(8), s("dep%d" % n), s("dep"), strings([])) is None
     deps.append(c.str().decode())
-    at = 65536 * (n + 1) - 40 + n if n < 46 else len(big)
     big[at : at + 32] = deps[-1][11:43].encode()[: len(big) - at]
 assert c.ask(u64(7), s("big"), u64(1, 1), s("sha256"), file_nar(bytes(big))) is None
 big = c.str().decode()
-name, target = deps[46][11:43], deps[47]
+name, target = deps[-2][11:43], deps[-1]
 x = sh.drv("scanned", "$b mkdir $out; $b cat %s >$out/file; echo >$out/x-%s-x; $b ln -s %s/none $out/link" % (big, name, target), sources=[big, *deps])
 e = build(x)
 refs = c.list() if e is None and c.ask(u64(5), s(x.out)) is None else e
-ok("OUT-04 references across borders, in names and in targets", refs == sorted(deps), len(refs or []))
+ok("OUT-04 references across borders, in names and in targets", refs == sorted(deps), [n for n, p in enumerate(deps) if p not in (refs or [])])
 
 # ---- derivations ----
 for n, (kw, want) in enumerate([
@@ -200,7 +231,6 @@ for n in range(12):
     bad += not until(lambda: len(d.children()) <= 1) or not until(lambda: not processes()) or bool(left("killed%d" % (n % 3)))
 ok("WP-12 a client that is gone takes its builders along", bad == 0, bad)
 ok("WP-12 and their directories", until(lambda: not glob.glob(d.root + "/var/guix/builds/*/*.drv")), glob.glob(d.root + "/var/guix/builds/*/*.drv"))
-go = "until [ -e go ]; do echo >here; $b usleep 20000; done; "
 x, y = d.conn(), d.conn()
 x.ask(options()), y.ask(options())
 both = sh.drv("both", go + "echo >$out", c=x)
@@ -249,8 +279,8 @@ if root_user:
     here = glob.glob(d.root + "/var/guix/builds/*/*/*/here")
     nobody = pwd.getpwnam("nobody")
     seen = subprocess.run(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "sh", "-c", "ls %s" % " ".join(
-        set(os.path.dirname(h) for h in here) | set(glob.glob(d.root + "/gnu/store/.*"))) + "; :"], capture_output=True, text=True).stdout
-    ok("SBX-16 nobody sees their directories", len(here) == 3 and "here" not in seen and "uid" not in seen, seen)
+        set(os.path.dirname(h) for h in here) | set(glob.glob(d.root + "/gnu/store/.tmp-*"))) + "; :"], capture_output=True, text=True).stdout
+    ok("SBX-16 nobody sees their directories", len(here) == 3 and not seen, seen)
     for h in here:
         open(h[:-4] + "go", "w")
     e = end(x)
@@ -290,12 +320,14 @@ here = lambda: glob.glob(d.root + "/var/guix/builds/*/*-same.drv/*/here")
 send(x, slow)
 until(here)
 send(y, fast)
-while b"waiting" not in y.said:  # for the one that has the lock
-    assert y.num() == NEXT
-    y.said += y.str()
+waits = True
+while waits and b"waiting" not in y.said:  # for the one that has the lock
+    waits = y.num() == NEXT
+    y.said += y.str() if waits else b""
 open(here()[0][:-4] + "go", "w")
-e = end(x), end(y)
+e = end(x), waits and end(y)
 ok("FOD-10 a good and a bad derivation of one output", slow.out == fast.out and e == (None, None) and open(d.root + slow.out).read() == "same\n", e)
+ok("FOD-10 and the second is not made at all", b"build-started" not in y.said, y.said)
 x.close(), y.close()
 three = [d.conn() for _ in range(3)]
 for x in three:
@@ -367,71 +399,144 @@ if os.uname().machine == "x86_64":
 
 # ---- a build's directory that is another each time one looks ----
 class swapper(threading.Thread):
-    """Exchanges every directory of a build with a link to the canaries, again and again."""
+    """Inside: the entries of a directory are exchanged with links to the canaries, again and again."""
 
-    def __init__(self, to):
+    def __init__(self, fd, names, to):
         super().__init__(daemon=True)
-        self.libc, self.to, self.end, self.n, self.links = ctypes.CDLL(None), to, False, 0, 0
-
-    def exchange(self, fd, name):
-        self.links += 1
-        link = d.root + "/var/guix/swap%d" % self.links
-        os.symlink(self.to, link)
-        for _ in range(40 + self.links % 2):  # of every other the link stays in the place of the directory
-            self.n += self.libc.renameat2(fd, name.encode(), -100, link.encode(), 2) == 0
-
-    def each(self, fd, depth):
-        """What is in a directory, which is never a link itself: else the canaries would be exchanged."""
-        for name in os.listdir(fd):
-            try:
-                sub = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=fd)
-            except OSError:
-                continue
-            if depth:
-                self.each(sub, depth - 1)
-            if depth < 2:
-                self.exchange(fd, name)
-            os.close(sub)
+        self.libc, self.fd, self.names, self.end, self.n, self.dir = ctypes.CDLL(None), fd, [x.encode() for x in names], False, 0, tmp + "/swap"
+        os.mkdir(self.dir)
+        for x in names:
+            os.symlink(to, self.dir + "/" + x)
 
     def run(self):
-        builds = os.open(d.root + "/var/guix/builds", os.O_RDONLY | os.O_DIRECTORY)
+        links = os.open(self.dir, os.O_RDONLY | os.O_DIRECTORY)
+        names = self.names[::2]  # at first these alone, so that never all of them are links
         while not self.end:
-            self.each(builds, 2)
-        os.close(builds)
+            for x in names:
+                self.n += self.libc.renameat2(self.fd, x, links, x, 2) == 0
+            names = self.names
+        os.close(links)
+
+    def __enter__(self):
+        self.start()
+
+    def __exit__(self, *_):
+        self.end = True
+        self.join(60)
+        os.close(self.fd)
+        shutil.rmtree(self.dir)
 
 
-# The harness is the owner: nobody else could do it.
-nest = tmp + "/nest"
-os.makedirs(nest + "/sub")
-for n in ("egg", "sub/egg"):
-    open(nest + "/" + n, "w").write("egg\n")
-os.symlink("egg", nest + "/way")
-facts = lambda: [(p, os.lstat(p).st_mode, os.lstat(p).st_uid, os.lstat(p).st_nlink, os.lstat(p).st_mtime_ns) for p in
-                 (nest, nest + "/egg", nest + "/sub", nest + "/sub/egg", nest + "/way")]
-before = facts()
-x = swapper(nest)
-x.start()
-y = d.conn()
-y.ask(options(keep_failed=1))
-i, late = 0, time.monotonic() + 60
-while (i < 8 or x.n < 400) and time.monotonic() < late:
-    one = sh.drv("swapped%d" % i, "$b mkdir -p a/b/c; echo >a/b/c/d; $b usleep 10000; echo >$out" + ("; exit 1" if i % 2 else ""), c=y)
-    build(one, conn=y)  # what comes of it is of no matter
-    i += 1
-y.close()
-x.end = True
-x.join(60)
-for p in glob.glob(d.root + "/var/guix/swap*"):
-    shutil.rmtree(p) if os.path.isdir(p) and not os.path.islink(p) else os.unlink(p)
-ok("SBX-17 directories that are exchanged meanwhile lead nowhere", facts() == before and x.n >= 400, (x.n, facts(), before))
-ok("SBX-17 and the daemon goes on", build(sh.drv("after", "echo >$out")) is None)
+def opened(path):
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def as_somebody():
+    """A connection of theirs, if we are root, and its process."""
+    before = set(d.children())
+    if root_user:
+        os.setegid(65534), os.seteuid(65534)
+    y = d.conn()
+    os.seteuid(os.getuid()), os.setegid(os.getgid())
+    y.ask(options(keep_failed=1))
+    return y, int((set(d.children()) - before).pop())
+
+
+def swap_new(count):
+    """While they are made."""
+    swaps = 0
+    with traced("mkdirat:delay_exit=20000", "fchown,fchownat:delay_enter=20000"):
+        y, pid = as_somebody()
+        build(sh.drv("unswapped", "echo >$out", c=y), conn=y)
+        for i in range(count):
+            x = sh.drv("new%d" % i, "echo >$out", c=y)
+            with (w := swapper(opened(d.root + "/var/guix/builds/%d.0" % pid), [os.path.basename(x.path)], nest)):
+                build(x, conn=y)  # what comes of it is of no matter
+            swaps += w.n
+        y.close()
+        d.children_down_to(1)
+    return swaps
+
+
+def swap_old(level, status):
+    """While they are handed over, or deleted. level: 0 what is in the builder's directory, 1 that, 2 the one around it."""
+    y, pid = as_somebody()
+    x = sh.drv("old%d-%d-%d" % (level, status, pid), "i=0; while [ $i -lt 8 ]; do $b mkdir -m 1777 d$i; echo >d$i/x; echo >a$i; [ $((i % 2)) = 0 ] || $b chmod 1666 a$i; i=$((i + 1)); done; "
+               + go + "echo >$out; exit %d" % status, c=y)
+    send(y, x)
+    tree = "%s/var/guix/builds/%d.0/%s/guix-build-%s.drv-0" % (d.root, pid, os.path.basename(x.path), x.name)
+    until(lambda: os.path.exists(tree + "/here"))
+    fd = opened(tree)
+    names = ["%s%d" % (k, i) for k in "ad" for i in range(8)]
+    for _ in range(level):
+        names, tree = [os.path.basename(tree)], os.path.dirname(tree)
+    with traced("fchownat,fchmodat,openat,unlinkat:delay_enter=20000", pid=pid), (w := swapper(opened(tree), names, nest)):
+        os.close(os.open("go", os.O_CREAT | os.O_WRONLY, dir_fd=fd))
+        try:
+            end(y)
+        except Closed:
+            pass
+        y.close()
+        d.children_down_to(1)
+    os.close(fd)
+    return w.n
+
+
+# The harness is the owner: nobody else could do it. What the daemon does with a name is held up, so that it can be exchanged
+# after the last look at it.
+if shutil.which("strace"):
+    nest = tmp + "/nest"
+    os.makedirs(nest + "/sub", 0o750)
+    for n in ("egg", "sub/egg"):
+        open(nest + "/" + n, "w").write("egg\n")
+    os.symlink("egg", nest + "/way")
+    os.chmod(nest, 0o711)
+    facts = lambda: [(p[len(nest):], os.lstat(p).st_mode, os.lstat(p).st_uid, os.lstat(p).st_nlink, os.lstat(p).st_mtime_ns)
+                     if os.path.lexists(p) else (p, "gone") for p in (nest, nest + "/egg", nest + "/sub", nest + "/sub/egg", nest + "/way")]
+    d.children_down_to(1)
+    before = facts()
+    swaps = [swap_new(4)]
+    ok("SBX-17 directories that are exchanged when they are made lead nowhere", facts() == before and min(swaps) > 10, (swaps, facts(), before))
+    for status, what in (1, "handed over"), (0, "deleted"):
+        before = facts()
+        swaps = [swap_old(level, status) for level in (0, 1, 1, 1, 2)]
+        ok("SBX-17 nor when they are " + what, facts() == before and min(swaps) > 10, (swaps, facts(), before))
+    ok("SBX-17 and the daemon goes on", build(sh.drv("after", "echo >$out")) is None)
 
 # ---- a machine without ----
+# A builder that runs nowhere but on the machine itself finds the file.
 with open(tmp + "/x.lua", "w") as f:
-    f.write('return derivation { name = "x", builder = "/bin/sh", args = { "-c", "echo >$out" } }')
-p = subprocess.run(["unshare", "-U", "-r", "sh", "-c", "echo 0 >/proc/sys/user/max_user_namespaces; exec %s build --root %s/none -f %s/x.lua" % (cairn, tmp, tmp)],
-                   capture_output=True, text=True)
-ok("SBX-25 without namespaces nothing is built", p.returncode not in (0, 2) and "namespace" in p.stderr, (p.returncode, p.stderr))
+    f.write('local script = [[[ ! -e %s ] || echo >%s/escaped; echo >$out]]\nreturn derivation { name = "x", builder = "/bin/sh", args = { "-c", script } }'
+            % (canary, tmp))
+lone = tmp + "/none"
+# In a namespace that has no more of them, as a user of it: its root could have no users of its own for builders.
+for what, left_over in ("user", 1), *((x, 0) for x in ("mnt", "pid", "ipc", "uts", "net", "cgroup")):
+    p = subprocess.run(["unshare", "-U", "-r", "sh", "-c", "echo %d >/proc/sys/user/max_%s_namespaces; exec unshare -U --map-user=1000 --map-group=1000 "
+                        "%s build --root %s -f %s/x.lua" % (left_over, what, cairn, lone, tmp)], capture_output=True, text=True)
+    ok("SBX-25 without %s namespaces nothing is built" % what, p.returncode not in (0, 2) and "namespaces of a build" in p.stderr
+       and not os.path.exists(tmp + "/escaped"), (p.returncode, p.stderr))
+
+
+def alone(name):
+    """A build that no other one stands for; its error."""
+    x = d.conn()
+    x.ask(options())
+    try:
+        return build(sh.drv(name, "[ ! -e %s ] || echo >%s/escaped; echo >$out" % (canary, tmp), c=x), conn=x)
+    finally:
+        x.close()
+
+
+ok("SBX-25 with all of it there is", alone("whole") is None and not os.path.exists(tmp + "/escaped"))
+if shutil.which("strace"):
+    for call, error, when in ("clone3", "ENOSYS", "1+"), ("unshare", "EPERM", "1"), ("setresuid", "EPERM", "1"), ("pivot_root", "EPERM", "1"), \
+            ("umount2", "EPERM", "1"), ("fsopen", "ENOSYS", "1"), ("mount_setattr", "ENOSYS", "1"), ("setrlimit,prlimit64", "EPERM", "1+"), \
+            *(("prctl", "EINVAL", str(n)) for n in range(1, 6)):  # those of the first process, and of the builder's: rights, filters
+        with traced("%s:error=%s:when=%s" % (call, error, when)):
+            e = alone("lacking-%s-%s" % (call[:9], when))
+        hits = open(tmp + "/trace").read().count("INJECTED")
+        ok("SBX-25 without %s (%s) nothing is built" % (call, when), hits and e and ("sandbox" in e or "namespaces of a build" in e)
+           and not os.path.exists(tmp + "/escaped"), (hits, e))
 ok("the store is whole", c.ask(u64(35, 1, 0)) is None and c.num() == 0)
 ok("the daemon ends", d.stop() == 0 and until(lambda: not processes()))
 finish()
