@@ -28,13 +28,13 @@ for name in store_calls.OPERATIONS:
             if wrong:
                 print("#", wrong.replace("\n", "\n# "))
 for name in "add", "gc":
-    calls = world.calls(name, store_calls.DATABASE)
-    for fault in "error=ENOSPC", "error=EIO":
-        number = rnd.randrange(1, calls)
+    pages, syncs = world.changes(name)
+    for fault, call, number in ("error=ENOSPC", "pwrite64", pages[0]), ("error=EIO", "pwrite64", rnd.choice(pages)), \
+            ("error=EIO", "fsync", rnd.randrange(1, syncs + 1)):
         n += 1
-        wrong = world.trial(name, fault, number, store_calls.DATABASE)
+        wrong = world.trial(name, fault, number, call)
         bad += wrong is not None
-        print(f"{'not ok' if wrong else 'ok'} {n} - DB-06 {name}, {fault} at change {number} of {calls}")
+        print(f"{'not ok' if wrong else 'ok'} {n} - DB-06 {name}, {fault} at {call} {number}")
         if wrong:
             print("#", wrong.replace("\n", "\n# "))
 print(f"1..{n}")

@@ -19,7 +19,6 @@ OPERATIONS = ("add", "gc", "verify")
 FAULTS = ("signal=KILL", "error=ENOSPC", "error=EIO", "error=ENOMEM")
 # The last calls of a process, and those that cannot fail.
 EXCEPT = "exit,exit_group,rt_sigreturn,munmap,brk,arch_prctl,rseq,set_robust_list,set_tid_address"
-DATABASE = "pwrite64,fsync,fdatasync,ftruncate"  # what changes the database, and little else
 
 
 def go_alone():
@@ -93,6 +92,13 @@ class World:
         """How many calls the process with the most of them makes."""
         _, traces = self.traced(name, "-e", f"trace={which}")
         return max(t.count("\n") for t in traces)
+
+    def changes(self, name):
+        """Of that process: which of its pwrite64 write a page of the database, as a commit does; and how many fsync it makes."""
+        _, traces = self.traced(name, "-e", "trace=pwrite64,fsync")
+        lines = max(traces, key=lambda t: t.count("\n")).split("\n")
+        writes = [line for line in lines if line.startswith("pwrite64(")]
+        return [n for n, line in enumerate(writes, 1) if ", 4096, " in line], sum(line.startswith("fsync(") for line in lines)
 
     def trial(self, name, fault, number, which=f"!{EXCEPT}"):
         """None, or what is wrong."""
