@@ -3,6 +3,8 @@
 reason, what was there stays, and it goes on as soon as there is some again.
 
 Each function is one trial with a machine of its own; it raises lives.Wrong.
+
+Services for whom a clone is to fail have a setting that makes it the one by way of the C library.
 """
 import errno
 import os
@@ -24,18 +26,22 @@ log-directory = {dir}/log
 exec = /bin/sleep 1001
 
 [service mortal]
+environment-file = -/nothing
 exec = /bin/sleep 1002
 restart = always
 
 [service reloads]
+environment-file = -/nothing
 exec = /bin/sleep 1003
 reload-exec = /bin/true
 
 [service extra]
+environment-file = -/nothing
 exec = /bin/sleep 1004
 enabled = no
 
 [service limited]
+environment-file = -/nothing
 exec = /bin/sleep 1005
 enabled = no
 restart-limit = 2
