@@ -52,7 +52,7 @@ for path in items.values():
         CACHE[name] = urllib.request.urlopen(f"{UPSTREAM}/{name}").read()
 PUBLISHER.terminate()
 PUBLISHER.wait()
-asked, over = [], threading.Event()
+asked, over, late = [], threading.Event(), threading.Event()
 BIG = "nar/zstd/" + os.path.basename(items["big"])
 
 
@@ -86,6 +86,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif mode == "drip" or (mode == "drip-nar" and name == BIG):
             self.head(len(body))
             self.drip(body)
+        elif mode == "late":
+            late.wait(120)
+            self.head(len(body))
+            self.wfile.write(body)
+            return
         elif mode in ("stall", "hold") and not info and (mode == "stall" or name == BIG):
             self.head(len(body))
             self.wfile.write(body[:len(body) // 2])
@@ -200,27 +205,63 @@ def helper_at(prefix):
     return found[0] if until(look) else None
 
 
+def beside(modes, prefix, do, patience="100"):
+    """A command whose helper, when it waits for the answer to a request of this prefix, is done something to. Whether it ended, what it
+    said, and the helper."""
+    new_store()
+    asked.clear()
+    late.clear()
+    q = subprocess.Popen([CAIRN, *command(modes, "big")], env={**os.environ, "CAIRN_TEST_PATIENCE": patience}, stderr=subprocess.PIPE,
+                         stdout=subprocess.PIPE, text=True, errors="replace")
+    pid = helper_at(prefix)
+    if pid:
+        do(pid)
+    try:
+        said = q.communicate(timeout=100)[1]
+    except subprocess.TimeoutExpired:
+        q.kill()
+        q.communicate()
+        return False, "it does not end", pid
+    return q.returncode in (0, 1, 100), said, pid
+
+
+def again(pid, what):
+    p = run(*command("good", "big"), errors="replace")
+    check(p.returncode == 0 and good("big"), f"SUB-15 {what}: all is well afterwards", p.stderr)
+    check(pid and until(lambda: not os.path.exists(f"/proc/{pid}")), f"SUB-15 {what}: none is left")
+
+
+def garble(pid, when):
+    """The helper writes other bytes, the first of which would be a number beyond all."""
+    with subprocess.Popen(["strace", "-p", str(pid), "-o", TMP + "/garble", "-e", "trace=write", "-e",
+                           f"inject=write:poke_enter=@arg2={'ff' * 16}:when={when}"], stderr=subprocess.PIPE, text=True) as tracer:
+        tracer.stderr.readline()  # it is attached
+        late.set()
+        tracer.stderr.read()  # until the helper ends
+    with open(TMP + "/garble", encoding="utf-8", errors="replace") as f:
+        written.append(r'write(3, "\377\377\377\377' in f.read())
+
+
+def sends(sig):
+    return lambda pid: os.kill(pid, sig)
+
+
+written = []
 if os.getuid() == 0:
-    for prefix, sig, mode, what in (
-        ("/silent/", signal.SIGKILL, "silent good", "that asks dies"), ("/silent/", signal.SIGSTOP, "silent good", "that asks hangs"),
-        ("/hold/nar", signal.SIGKILL, "hold good", "that fetches dies"),
-    ):
-        new_store()
-        asked.clear()
-        # long enough for those that are to be ended by the signal alone
-        patience = "6" if sig == signal.SIGSTOP else "100"
-        q = subprocess.Popen([CAIRN, *command(mode, "big")], env={**os.environ, "CAIRN_TEST_PATIENCE": patience}, stderr=subprocess.PIPE,
-                             stdout=subprocess.PIPE, text=True)
-        pid = helper_at(prefix)
-        if pid:
-            os.kill(pid, sig)
-        said = q.communicate(timeout=150)
-        fetched = q.returncode == 0 and good("big")
-        check(pid and (fetched or (q.returncode in (1, 100) and said[1])), "SUB-15 a helper " + what, (pid, q.returncode, said))
-        check(prefix != "/hold/nar" or fetched, "SUB-15 and the archive comes from the next cache", said)
-        p = run(*command("good", "big"))
-        check(p.returncode == 0 and good("big"), "SUB-15 and all is well afterwards", p.stderr)
-        check(not pid or until(lambda: not os.path.exists(f"/proc/{pid}")), "SUB-15 and none is left")
+    ended, said, pid = beside("silent good", "/silent/", sends(signal.SIGKILL))
+    check(ended and "the search for substitutes failed" in said and empty(), "SUB-15 a helper that asks dies", said)
+    again(pid, "that dies")
+    # which is to be noticed by its silence, of four times 6 seconds
+    ended, said, pid = beside("silent good", "/silent/", sends(signal.SIGSTOP), patience="6")
+    check(ended and "the search for substitutes failed" in said and empty(), "SUB-15 a helper that asks hangs", said)
+    again(pid, "that hangs")
+    ended, said, pid = beside("hold good", "/hold/nar", sends(signal.SIGKILL))
+    check(ended and good("big"), "SUB-15 a helper that fetches dies: the archive comes from the next cache", said)
+    again(pid, "that dies when it fetches")
+    if subprocess.run(["strace", "-o", "/dev/null", "-e", "inject=write:poke_enter=@arg2=ff", "true"], capture_output=True, check=False).returncode == 0:
+        ended, said, pid = beside("late", "/late/", lambda pid: garble(pid, 1))
+        check(ended and "the search for substitutes failed" in said and empty() and written[0], "SUB-15 answers that are garbage", (said, written))
+        again(pid, "with garbage")
 else:
     print("# SUB-15 needs root, to see whose connection is whose")
 
