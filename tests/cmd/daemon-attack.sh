@@ -228,17 +228,20 @@ if root_user:
         good = served()
     ok("WP-09 and another user", good)
     crowd = []
-    for uid in range(61000, 61008):  # as many as have a place all together; stopped, so that none reaches its deadline
-        os.seteuid(uid)
-        for _ in range(64):
-            x = socket.socket(socket.AF_UNIX)
-            x.connect(d.path)
-            crowd.append(x)
+    try:
+        for uid in range(61000, 61008):  # as many as have a place all together; stopped, so that none reaches its deadline
+            os.seteuid(uid)
+            for _ in range(64):
+                x = socket.socket(socket.AF_UNIX)
+                x.connect(d.path)
+                crowd.append(x)
+            os.seteuid(0)
+            tell_children(signal.SIGSTOP)
+        good = served()
+        alive = len(d.children())
+    finally:
         os.seteuid(0)
-        tell_children(signal.SIGSTOP)
-    good = served()
-    alive = len(d.children())
-    tell_children(signal.SIGCONT)
+        tell_children(signal.SIGCONT)
     for x in crowd:
         x.close()
     ok("WP-09 and root beside as many of many users as there may be", good and 450 < alive < 512, (good, alive))
