@@ -61,7 +61,8 @@ return system.operating_system {
 
 	packages = { require "packages.curl" },
 	services = services.base {
-		without = { "klogd" },
+		without = { "logs" },
+		services.logs { keep = 9, boots = 20, compress = "zstd" },
 		web { port = 8080 },
 		services.simple {
 			name = "tick", type = "simple",

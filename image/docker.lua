@@ -6,8 +6,8 @@
 local pack = require "image.pack"
 local tree = require "system.tree"
 
--- Services for what a container has not: terminals, the kernel's log, network cards.
-local ABSENT = { getty = true, klogd = true, dhcp = true }
+-- Services for what a container has not: terminals, network cards.
+local ABSENT = { getty = true, dhcp = true }
 
 -- The host's kernel runs it. A generation has these files all the same.
 local function no_kernel()
@@ -24,7 +24,8 @@ local function contained(os)
 	end
 	for _, s in ipairs(os.services) do
 		if not ABSENT[schema.name(s)] then
-			services[#services + 1] = s
+			-- What the kernel says where is the host's to say.
+			services[#services + 1] = schema.name(s) == "logs" and s:with { console_level = 0 } or s
 		end
 	end
 	return os:with {

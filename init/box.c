@@ -46,7 +46,7 @@ static int fail(struct box_fail *f, const char *step, const char *object)
 
 /* ---- mounts ----------------------------------------------------------------------------------*/
 
-static const char *const devices[] = { "null", "zero", "full", "random", "urandom", "tty" };
+static const char *const devices[] = { "null", "zero", "full", "random", "urandom", "tty", "log" };
 
 /* What is bound is taken hold of before anything is mounted over it. */
 static struct {

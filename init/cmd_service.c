@@ -2,7 +2,6 @@
 /* cairn service …, cairn reboot, cairn poweroff, cairn halt */
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -13,7 +12,6 @@
 #include "lib/size.h"
 #include "lib/text.h"
 
-#define LIMIT_LOG     (256ull << 20)
 #define STATUS_NOT_UP 3
 
 /* ---- rows ------------------------------------------------------------------------------------*/
@@ -413,133 +411,6 @@ static int run_reexec(struct cmd_env *env, struct err *e)
 	return r < 0 ? r : init_client_reexec(path, e);
 }
 
-/* ---- log -------------------------------------------------------------------------------------*/
-
-struct log_ctx {
-	uint64_t lines;
-	bool follow;
-};
-
-static const struct cmd_opt log_opts[] = {
-	{ "follow", 'f', CMD_FLAG, offsetof(struct log_ctx, follow), NULL, "go on as it grows" },
-	{ "lines", 'n', CMD_U64, offsetof(struct log_ctx, lines), "N", "last N lines [50]" },
-};
-
-static int take_log_path(void *arg, const struct init_service *s)
-{
-	str_add(arg, s->log);
-	return 0;
-}
-
-/* Start of the last n lines of text; *ret_found is how many there are. */
-static size_t tail_start(struct slice text, uint64_t n, uint64_t *ret_found)
-{
-	size_t at = text.n;
-	uint64_t found = 0;
-
-	while (at > 0 && found < n) {
-		const char *nl = at > 1 ? memrchr(text.p, '\n', at - 1) : NULL;
-		at = nl ? (size_t)(nl - text.p) + 1 : 0;
-		found++;
-	}
-	*ret_found = found;
-	return at;
-}
-
-static int write_text(struct slice text, struct err *e)
-{
-	auto_str struct str safe = STR_INIT;
-	struct slice line;
-
-	if (!isatty(STDOUT_FILENO)) {
-		int r = fd_write_full(STDOUT_FILENO, text.p, text.n);
-		return r < 0 ? err_num(e, r, "standard output") : 0;
-	}
-	while (slice_cut(&text, '\n', &line)) {
-		text_safe(&safe, line);
-		if (text.p)
-			str_addc(&safe, '\n');
-	}
-	return print_out(&safe, e);
-}
-
-/* The last lines; as many as are missing come from the file rotated last. */
-static int print_tail(const char *path, uint64_t n, uint64_t *ret_size, struct err *e)
-{
-	auto_str struct str now = STR_INIT, before = STR_INIT, old = STR_INIT;
-	uint64_t found, more;
-	int r = file_read(AT_FDCWD, path, &now, LIMIT_LOG, e);
-
-	if (r < 0)
-		return r;
-	size_t at = tail_start(str_slice(&now), n, &found);
-	str_addf(&old, "%s.1", path);
-	if (found < n && !str_err(&old) &&
-	    file_read(AT_FDCWD, old.buf, &before, LIMIT_LOG, NULL) == 0) {
-		size_t from = tail_start(str_slice(&before), n - found, &more);
-		r = write_text((struct slice){ before.buf + from, before.len - from }, e);
-	}
-	*ret_size = now.len;
-	return r < 0 ? r : write_text((struct slice){ now.buf + at, now.len - at }, e);
-}
-
-/* What was written since, then wait for more. A rotated file is read to its end first. */
-static int follow(const char *path, uint64_t from, struct err *e)
-{
-	char buf[4096];
-	auto_fd int watch = inotify_init1(IN_CLOEXEC);
-	auto_fd int file = open(path, O_RDONLY | O_CLOEXEC);
-	int r = 0;
-
-	if (watch < 0 || file < 0 || lseek(file, (off_t)from, SEEK_SET) < 0)
-		return err_sys(e, "%s", path);
-	while (r == 0) {
-		int w = inotify_add_watch(watch, path, IN_MODIFY | IN_MOVE_SELF | IN_DELETE_SELF);
-		ssize_t n;
-		while (r == 0 && (n = fd_read_some(file, buf, sizeof(buf))) > 0)
-			r = write_text((struct slice){ buf, (size_t)n }, e);
-		if (r < 0)
-			break;
-		/* Anything that happened after the watch was set is reported. */
-		if (w >= 0 && fd_read_some(watch, buf, sizeof(buf)) < 0)
-			return err_sys(e, "%s", path);
-		int again = open(path, O_RDONLY | O_CLOEXEC);
-		struct stat a, b;
-		if (again < 0)
-			continue;
-		if (fstat(again, &a) == 0 && fstat(file, &b) == 0 && a.st_ino != b.st_ino) {
-			while (r == 0 && (n = fd_read_some(file, buf, sizeof(buf))) > 0)
-				r = write_text((struct slice){ buf, (size_t)n }, e);
-			fd_close(&file);
-			file = again;
-		} else {
-			fd_close(&again);
-		}
-	}
-	return r;
-}
-
-static int run_log(struct cmd_env *env, struct err *e)
-{
-	struct log_ctx *ctx = env->ctx;
-	auto_str struct str path = STR_INIT;
-	uint64_t size = 0;
-	int r = 0;
-
-	if (strcmp(env->args[0], "init") == 0 || !init_client_running())
-		str_addf(&path, "/var/log/cairn/%s.log", env->args[0]);
-	else
-		r = init_client_status(env->args[0], take_log_path, &path, e);
-	if (r < 0)
-		return r;
-	if (path.len == 0)
-		return err_set(e, -ERR_NOTFOUND, "service '%s' keeps no log", env->args[0]);
-	r = print_tail(path.buf, ctx->lines ? ctx->lines : 50, &size, e);
-	if (r == 0 && ctx->follow)
-		r = follow(path.buf, size, e);
-	return r;
-}
-
 /* ---- tables ----------------------------------------------------------------------------------*/
 
 static const struct cmd cmd_check = {
@@ -579,18 +450,6 @@ static const struct cmd cmd_load = {
 	.min_args = 1,
 	.max_args = 1,
 	.run = run_load,
-};
-
-static const struct cmd cmd_log = {
-	.name = "log",
-	.synopsis = "SERVICE",
-	.summary = "print the last lines of a service's log",
-	.help = "The name 'init' stands for the messages of PID 1 itself.",
-	CMD_OPTS(log_opts),
-	.context_size = sizeof(struct log_ctx),
-	.min_args = 1,
-	.max_args = 1,
-	.run = run_log,
 };
 
 static const struct cmd cmd_reexec = {
@@ -683,7 +542,7 @@ static const struct cmd cmd_trigger = {
 
 static const struct cmd *const service_subs[] = {
 	&cmd_action,	     &cmd_check,	  &cmd_compare, &service_cmd_disable,
-	&service_cmd_enable, &cmd_list,		  &cmd_load,	&cmd_log,
+	&service_cmd_enable, &cmd_list,		  &cmd_load,	&service_cmd_log,
 	&service_cmd_mask,   &cmd_reexec,	  &cmd_reload,	&cmd_restart,
 	&service_cmd_run,    &cmd_start,	  &cmd_status,	&cmd_stop,
 	&cmd_trigger,	     &service_cmd_unmask, NULL,

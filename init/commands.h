@@ -4,6 +4,7 @@
 
 #include "lib/cmd.h"
 
+extern const struct cmd service_cmd_log;
 extern const struct cmd service_cmd_run;
 extern const struct cmd service_cmd_enable;
 extern const struct cmd service_cmd_disable;

@@ -586,8 +586,10 @@ const struct conf_key svc_keys[] = {
 	KEY("ioprio", svc_parse_ioprio, AT(ioprio), NULL, "priority at the disks", false),
 	KEY("limit", parse_limit, 0, NULL, "resource limit", true),
 	KEY("listen", parse_listen, 0, NULL, "socket", true),
+	KEY("log-boots", parse_keep, AT(log_boots), "5", "earlier boots kept", false),
 	KEY("log-directory", parse_path, AT(log_directory), "/var/log/cairn", "logs", false),
 	KEY("log-keep", parse_keep, AT(log_keep), "3", "rotated logs kept", false),
+	KEY("log-rate", conf_parse_size, AT(log_rate), "4M", "a second at most", false),
 	KEY("log-size", conf_parse_size, AT(log_size), "1M", "rotate beyond", false),
 	KEY("max-connections", parse_connections, AT(max_connections), "64", "at a time", false),
 	KEY("memory-high", conf_parse_size, AT(cgroup.memory_high), NULL, "throttle", false),
@@ -672,8 +674,10 @@ void svc_def_defaults(struct svc_def *d)
 		.stop_timeout = 10 * SECOND,
 		.cwd = "/",
 		.umask = 022,
-		.log_size = 1 << 20,
-		.log_keep = 3,
+		.log_size = SVC_NO_VALUE,
+		.log_keep = SVC_NO_VALUE,
+		.log_rate = SVC_NO_VALUE,
+		.log_boots = 5,
 		.cgroup = { .use = true },
 	};
 }

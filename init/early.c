@@ -15,6 +15,23 @@ static int kmsg = -1, log_pipe = -1;
 
 /* ---- messages --------------------------------------------------------------------------------*/
 
+/* A full pipe loses the message; the next one that fits says so. */
+static void write_pipe(const char *text, size_t n)
+{
+	static size_t lost;
+	char mark[48];
+
+	if (log_pipe < 0)
+		return;
+	if (lost) {
+		int m = snprintf(mark, sizeof(mark), "(%zu bytes lost here)\n", lost);
+		if (write(log_pipe, mark, (size_t)m) == m)
+			lost = 0;
+	}
+	if (lost || write(log_pipe, text, n) < 0)
+		lost += n;
+}
+
 static void sink(enum log_level level, const char *line)
 {
 	static const int priority[LOG_LVL_MAX] = { 3, 4, 6, 7 };
@@ -33,8 +50,7 @@ static void sink(enum log_level level, const char *line)
 		(void)!write(kmsg, text, (size_t)n);
 	else
 		(void)!write(STDERR_FILENO, text + 3, (size_t)n - 3);
-	if (log_pipe >= 0)
-		(void)!write(log_pipe, text + skip, (size_t)(n - skip));
+	write_pipe(text + skip, (size_t)(n - skip));
 }
 
 void early_log(bool pid1)

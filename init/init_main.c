@@ -15,6 +15,7 @@
 #include "init/early.h"
 #include "init/inherit.h"
 #include "init/logger.h"
+#include "init/logs.h"
 #include "init/pidns.h"
 #include "init/rescue-shell.h"
 #include "init/state.h"
@@ -162,6 +163,7 @@ static struct svc_set *begin(struct options *o, bool pid1, struct err *e)
 	}
 	open_standard(pid1);
 	early_log(pid1);
+	logs_open();
 	world.trial = pid1 && (o->trial || early_on_trial());
 	log_info("init: starts version=%s pid=%d%s", CAIRN_VERSION, (int)getpid(),
 		 world.trial ? " trial=yes" : "");

@@ -5,34 +5,28 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <time.h>
 
-#include "init/limits.h"
 #include "lib/fd.h"
 #include "lib/loop.h"
+#include "lib/text.h"
 #include "lib/wire.h"
 
 #define SECOND	  1000000000ull
 #define GIVE_UP	  (30 * SECOND) /* without a place to write: lose with a mark, not block for ever */
-#define STAMP_LEN 25		/* "2026-01-31T23:59:59.123Z " */
-#define CONTROL	  3
-#define DRAIN_MAX 128 /* reads; more than a pipe holds */
+#define DRAIN_MAX 256		/* reads; more than a pipe holds */
 #define MSG_MAX	  (LIMIT_PATH + 256)
 
 struct stream {
 	struct stream *next;
-	char name[LIMIT_SVC_NAME + 1];
-	char path[PATH_MAX];
-	uint64_t size, keep;
-	struct loop_fd src;	/* the pipe; fd owned */
-	int pipe;		/* owned */
-	int file;		/* owned; -1: not open */
-	uint64_t length, since; /* of the file; when it first could not be opened */
-	uint64_t lost;		/* bytes */
-	bool in_line;
+	struct log_file file;
+	struct loop_fd src;
+	int fd;			/* owned; -1: none now */
+	uint64_t second, taken; /* bytes in that second */
 };
 
 static struct logger {
@@ -40,30 +34,340 @@ static struct logger {
 	struct loop_fd control;
 	struct loop_timer retry;
 	struct stream *streams; /* owned */
+	int kernel;		/* /dev/kmsg; -1: none */
 	bool stop;
-	time_t second; /* of the cached stamp */
-	char stamp[64];
-	char buf[16384];
+	bool closed; /* some stream is */
 } lg;
 
-/* ---- files -----------------------------------------------------------------------------------*/
+/* ---- what the journal holds ------------------------------------------------------------------*/
 
-static void rotate(struct stream *s)
+static uint64_t clock_us(clockid_t id)
 {
-	char from[PATH_MAX + 8], to[PATH_MAX + 8];
+	struct timespec ts;
 
-	fd_close(&s->file);
-	for (uint64_t i = s->keep; i > 0; i--) {
-		if (i == 1)
-			snprintf(from, sizeof(from), "%s", s->path);
-		else
-			snprintf(from, sizeof(from), "%s.%u", s->path, (unsigned)(i - 1));
-		snprintf(to, sizeof(to), "%s.%u", s->path, (unsigned)i);
-		(void)rename(from, to); /* missing ones at first */
-	}
-	if (s->keep == 0)
-		(void)unlink(s->path);
+	clock_gettime(id, &ts);
+	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
+
+static void hold(struct stream *s, size_t n)
+{
+	journal->n = (uint32_t)n;
+	journal->from = 0;
+	journal_phase(LOG_HELD);
+	s->taken += n;
+	log_write(&s->file);
+}
+
+/* The queue is emptied into data. Nobody else reads it, so what is left tells what is done. */
+static void read_queue(void)
+{
+	int left = 0;
+
+	(void)ioctl(LOGGER_QUEUE, FIONREAD, &left);
+	if (journal->phase == LOG_TAKING) {
+		journal->n = (uint32_t)left;
+		journal_phase(LOG_READING);
+	}
+	if (left > 0 && (uint32_t)left <= journal->n)
+		(void)fd_read_full(LOGGER_QUEUE, journal->data + journal->n - left, (size_t)left);
+}
+
+/* "FACILITY.PRIORITY TEXT", with escapes for what would move a cursor or look like another line. */
+static size_t format_message(size_t at, uint64_t priority, struct slice text)
+{
+	static const char facilities[] =
+		"kern\0user\0mail\0daemon\0auth\0syslog\0lpr\0news\0uucp\0cron\0"
+		"authpriv\0ftp\0ntp\0audit\0alert\0clock\0local0\0local1\0"
+		"local2\0local3\0local4\0local5\0local6\0local7";
+	static const char priorities[] = "emerg\0alert\0crit\0err\0warning\0notice\0info\0debug";
+	static const char digits[] = "0123456789abcdef";
+	const char *facility = facilities, *level = priorities;
+	char *out = journal->data;
+
+	for (uint64_t i = priority >> 3; i > 0 && i < 24; i--)
+		facility += strlen(facility) + 1;
+	for (uint64_t i = priority & 7; i > 0; i--)
+		level += strlen(level) + 1;
+	at += (size_t)snprintf(out + at, 64, "%s.%s ", facility, level);
+	for (; text.n && at < LOG_CHUNK - 16; text.p++, text.n--) {
+		unsigned char c = (unsigned char)*text.p;
+		if ((c >= ' ' && c != 0x7f) || c == '\t') {
+			out[at++] = (char)c;
+		} else {
+			out[at++] = '\\';
+			out[at++] = 'x';
+			out[at++] = digits[c >> 4];
+			out[at++] = digits[c & 15];
+		}
+	}
+	return at + (size_t)snprintf(out + at, 16, "%s\n", text.n ? " (cut)" : "");
+}
+
+/* ---- streams ---------------------------------------------------------------------------------*/
+
+static void close_stream(struct stream *s)
+{
+	log_close(&s->file);
+	loop_del(&s->src);
+	fd_close(&s->fd);
+	lg.closed = true;
+}
+
+/* Services that are gone do not come back under the same names for ever. */
+static void forget_closed(void)
+{
+	struct stream **at = &lg.streams, *s;
+
+	while ((s = *at)) {
+		if (s->fd >= 0 || s->file.lost) {
+			at = &s->next;
+			continue;
+		}
+		*at = s->next;
+		fd_close(&s->file.fd);
+		free(s);
+	}
+	lg.closed = false;
+}
+
+/* The next look is in a second. */
+static void pause_stream(struct stream *s)
+{
+	loop_del(&s->src);
+	if (!lg.retry.index)
+		(void)loop_arm(lg.loop, &lg.retry, loop_now() + SECOND);
+}
+
+static void on_retry(struct loop_timer *t)
+{
+	(void)t;
+	for (struct stream *s = lg.streams; s; s = s->next)
+		if (s->fd >= 0 && !s->src.loop)
+			(void)loop_add(lg.loop, &s->src, s->fd, EPOLLIN);
+}
+
+/* Did more come in this second than may? */
+static bool is_fast(struct stream *s)
+{
+	uint64_t second = loop_now() / SECOND;
+
+	if (s->second != second) {
+		s->second = second;
+		s->taken = 0;
+	}
+	return s->file.conf.rate && s->taken >= s->file.conf.rate;
+}
+
+/* A file that cannot be opened may yet be: its writer waits, for a time. */
+static bool may_take(struct stream *s)
+{
+	if (s->fd < 0)
+		return false;
+	if (!log_open(&s->file) && loop_now() - s->file.since < GIVE_UP && !lg.stop) {
+		pause_stream(s);
+		return false;
+	}
+	journal->conf = s->file.conf;
+	journal->when = clock_us(CLOCK_REALTIME) / 1000;
+	return true;
+}
+
+/* All of these: false when there is nothing more now. A service that is too fast waits. */
+static bool read_pipe(struct stream *s)
+{
+	if (is_fast(s) && !lg.stop) {
+		s->file.slow = true;
+		pause_stream(s);
+		return false;
+	}
+	if (!may_take(s))
+		return false;
+	journal_phase(LOG_TAKING);
+	ssize_t n = splice(s->fd, NULL, LOGGER_QUEUE_END, NULL, LOG_CHUNK, SPLICE_F_NONBLOCK);
+	if (n > 0) {
+		read_queue();
+		hold(s, journal->n);
+		return true;
+	}
+	journal_phase(LOG_IDLE);
+	if (n == 0)
+		close_stream(s);
+	return false;
+}
+
+static void hold_message(struct stream *s)
+{
+	struct slice text = slice_of(journal->raw), number;
+	uint64_t priority = 13; /* user.notice */
+
+	if (slice_starts(text, "<") && slice_cut(&text, '>', &number) && text.p) {
+		number.p++;
+		number.n--;
+		(void)text_u64(number, 191, &priority);
+	} else {
+		text = slice_of(journal->raw);
+	}
+	/* "Jan 31 23:59:59 ": the line has a better one */
+	if (text.n > 16 && text.p[3] == ' ' && text.p[6] == ' ' && text.p[9] == ':' &&
+	    text.p[12] == ':' && text.p[15] == ' ') {
+		text.p += 16;
+		text.n -= 16;
+	}
+	hold(s, format_message(0, priority, slice_trim(text)));
+}
+
+/* Who sends too much must not make others wait, so it is lost. */
+static bool read_syslog(struct stream *s)
+{
+	if (!may_take(s))
+		return false;
+	memset(journal->raw, 0, LOG_RAW);
+	journal_phase(LOG_RECEIVING);
+	ssize_t n = recv(s->fd, journal->raw, LOG_RAW - 1, MSG_DONTWAIT);
+	if (n > 0 && journal->raw[0] && !is_fast(s)) {
+		hold_message(s);
+		return true;
+	}
+	if (n > 0)
+		s->file.lost += (size_t)n;
+	journal_phase(LOG_IDLE);
+	return n >= 0;
+}
+
+/* "PRIORITY,NUMBER,MICROSECONDS,…;TEXT\n KEY=VALUE…" */
+static bool read_kernel(struct stream *s)
+{
+	uint64_t v[3] = { 0 };
+	struct slice text, line, field;
+	size_t at = 0;
+
+	if (!may_take(s))
+		return false;
+	ssize_t n = fd_read_some(s->fd, journal->raw, LOG_RAW);
+	if (n <= 0) {
+		if (n != -EPIPE && n != -EAGAIN)
+			loop_del(&s->src);
+		return n == -EPIPE; /* some were lost: numbers tell */
+	}
+	text = (struct slice){ journal->raw, (size_t)n };
+	slice_cut(&text, ';', &line);
+	for (int i = 0; i < 3; i++)
+		if (!slice_cut(&line, ',', &field) || text_u64(field, UINT64_MAX, &v[i]) < 0)
+			return true;
+	slice_cut(&text, '\n', &line);
+	if (v[1] < journal->kernel_next)
+		return true;
+	journal->kernel_after = v[1] + 1;
+	if (v[0] >> 3 == 1 && slice_starts(line, "cairn-init: ")) {
+		journal->kernel_next = v[1] + 1; /* PID 1 has a log of its own */
+		return true;
+	}
+	if (journal->kernel_next && v[1] > journal->kernel_next)
+		at = (size_t)snprintf(journal->data, 64, "(%llu messages lost here)\n",
+				      (unsigned long long)(v[1] - journal->kernel_next));
+	journal->when -= (clock_us(CLOCK_MONOTONIC) - v[2]) / 1000;
+	hold(s, format_message(at, v[0], line));
+	return true;
+}
+
+static void on_pipe(struct loop_fd *src, uint32_t events)
+{
+	(void)events;
+	(void)read_pipe(src->arg); /* level-triggered: the rest comes again, others get a turn */
+}
+
+static void on_syslog(struct loop_fd *src, uint32_t events)
+{
+	(void)events;
+	(void)read_syslog(src->arg);
+}
+
+static void on_kernel(struct loop_fd *src, uint32_t events)
+{
+	(void)events;
+	(void)read_kernel(src->arg);
+}
+
+static void drain(struct stream *s)
+{
+	bool (*fn)(struct stream *) = s->src.fn == on_pipe     ? read_pipe
+				      : s->src.fn == on_syslog ? read_syslog
+							       : read_kernel;
+
+	for (int i = 0; i < DRAIN_MAX && fn(s); i++)
+		;
+}
+
+static struct stream *get_stream(struct slice name)
+{
+	for (struct stream *s = lg.streams; s; s = s->next)
+		if (slice_is(name, s->file.conf.name))
+			return s;
+	struct stream *s = calloc(1, sizeof(*s));
+	if (!s)
+		return NULL;
+	snprintf(s->file.conf.name, sizeof(s->file.conf.name), "%.*s", (int)name.n, name.p);
+	s->fd = s->file.fd = -1;
+	s->src = (struct loop_fd){ .fd = -1, .fn = on_pipe, .arg = s };
+	s->next = lg.streams;
+	lg.streams = s;
+	return s;
+}
+
+static void set_source(struct stream *s, int fd, loop_fd_fn *fn)
+{
+	loop_del(&s->src);
+	s->fd = fd;
+	s->src.fn = fn;
+	fd_set_nonblock(fd, true);
+	(void)loop_add(lg.loop, &s->src, fd, EPOLLIN);
+}
+
+/* The system's own, with the settings of PID 1's. */
+static void open_own(const char *name, const struct log_conf *conf, int fd, loop_fd_fn *fn)
+{
+	struct stream *s = get_stream(slice_of(name));
+
+	if (!s)
+		return;
+	s->file.conf.size = conf->size;
+	s->file.conf.keep = conf->keep;
+	s->file.conf.rate = conf->rate;
+	if (s->fd < 0 && fd >= 0)
+		set_source(s, fd, fn);
+}
+
+static void take_stream(const uint8_t *msg, size_t n, int fd)
+{
+	struct rd r = rd_of(msg, n);
+	struct slice name = rd_str(&r, LIMIT_SVC_NAME), dir = rd_str(&r, LIMIT_PATH);
+	uint64_t size = rd_u64(&r), keep = rd_u64(&r), rate = rd_u64(&r), boots = rd_u64(&r);
+	struct stream *s = rd_done(&r) == 0 && fd >= 0 ? get_stream(name) : NULL;
+
+	if (!s) {
+		fd_close(&fd);
+		return;
+	}
+	if (s->fd >= 0) { /* the same pipe again, or a new one after the old is empty */
+		fd_set_nonblock(s->fd, true);
+		drain(s);
+		loop_del(&s->src);
+		fd_close(&s->fd);
+	}
+	fd_close(&s->file.fd);
+	log_directory(dir.p, dir.n, boots);
+	s->file.conf.size = size;
+	s->file.conf.keep = keep;
+	s->file.conf.rate = rate;
+	set_source(s, fd, on_pipe);
+	if (!slice_is(name, LOG_INIT))
+		return;
+	open_own(LOG_SYSLOG, &s->file.conf, fcntl(LOGGER_SYSLOG, F_GETFD) < 0 ? -1 : LOGGER_SYSLOG,
+		 on_syslog);
+	open_own(LOG_KERNEL, &s->file.conf, lg.kernel, on_kernel);
+}
+
+/* ---- control ---------------------------------------------------------------------------------*/
 
 static void make_directory(const char *path)
 {
@@ -75,182 +379,7 @@ static void make_directory(const char *path)
 	if (!slash || slash == dir)
 		return;
 	*slash = '\0';
-	(void)file_mkdir_p(AT_FDCWD, dir, 0755, NULL); /* open tells */
-}
-
-static bool open_file(struct stream *s)
-{
-	struct stat st;
-
-	if (s->file >= 0)
-		return true;
-	s->file = open(s->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
-	if (s->file < 0) {
-		make_directory(s->path);
-		s->file = open(s->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
-	}
-	if (s->file < 0) {
-		if (!s->since)
-			s->since = loop_now();
-		return false;
-	}
-	s->since = 0;
-	s->length = fstat(s->file, &st) == 0 ? (uint64_t)st.st_size : 0;
-	return true;
-}
-
-static void put(struct stream *s, const char *p, size_t n)
-{
-	if (s->file < 0 || fd_write_full(s->file, p, n) < 0)
-		s->lost += n;
-	else
-		s->length += n;
-}
-
-static const char *stamp(void)
-{
-	struct timespec ts;
-	struct tm tm;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	if (ts.tv_sec != lg.second) {
-		lg.second = ts.tv_sec;
-		gmtime_r(&ts.tv_sec, &tm);
-		snprintf(lg.stamp, sizeof(lg.stamp), "%04d-%02d-%02dT%02d:%02d:%02d.000Z ",
-			 tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min,
-			 tm.tm_sec);
-	}
-	unsigned ms = (unsigned)(ts.tv_nsec / 1000000);
-	lg.stamp[20] = (char)('0' + ms / 100);
-	lg.stamp[21] = (char)('0' + ms / 10 % 10);
-	lg.stamp[22] = (char)('0' + ms % 10);
-	return lg.stamp;
-}
-
-static void begin_line(struct stream *s)
-{
-	if (s->file >= 0 && s->size && s->length >= s->size) {
-		rotate(s);
-		open_file(s);
-	}
-	if (s->lost && s->file >= 0) {
-		char text[96];
-		uint64_t lost = s->lost;
-		int n = snprintf(text, sizeof(text), "%s(%llu bytes lost here)\n", stamp(),
-				 (unsigned long long)lost);
-		s->lost = 0;
-		put(s, text, (size_t)n);
-		if (s->lost)
-			s->lost += lost;
-	}
-	put(s, stamp(), STAMP_LEN);
-	s->in_line = true;
-}
-
-static void write_lines(struct stream *s, const char *p, size_t n)
-{
-	while (n > 0) {
-		const char *nl = memchr(p, '\n', n);
-		size_t part = nl ? (size_t)(nl - p) + 1 : n;
-		if (!s->in_line)
-			begin_line(s);
-		put(s, p, part);
-		if (nl)
-			s->in_line = false;
-		p += part;
-		n -= part;
-	}
-}
-
-/* ---- streams ---------------------------------------------------------------------------------*/
-
-static void close_stream(struct stream *s)
-{
-	if (s->in_line)
-		put(s, "\n", 1);
-	s->in_line = false;
-	loop_del(&s->src);
-	fd_close(&s->pipe);
-	fd_close(&s->file);
-}
-
-/* false when there is nothing more to read now. */
-static bool read_some(struct stream *s)
-{
-	ssize_t n;
-
-	if (s->pipe < 0)
-		return false;
-	if (!open_file(s) && loop_now() - s->since < GIVE_UP && !lg.stop) {
-		/* The writer waits, the next look is in a second. */
-		loop_del(&s->src);
-		if (!lg.retry.index)
-			(void)loop_arm(lg.loop, &lg.retry, loop_now() + SECOND);
-		return false;
-	}
-	n = fd_read_some(s->pipe, lg.buf, sizeof(lg.buf));
-	if (n > 0)
-		write_lines(s, lg.buf, (size_t)n);
-	else if (n == 0)
-		close_stream(s);
-	return n > 0;
-}
-
-static void on_pipe(struct loop_fd *src, uint32_t events)
-{
-	(void)events;
-	(void)read_some(src->arg); /* level-triggered: the rest comes again, others get a turn */
-}
-
-static void on_retry(struct loop_timer *t)
-{
-	(void)t;
-	for (struct stream *s = lg.streams; s; s = s->next)
-		if (s->pipe >= 0 && !s->src.loop)
-			(void)loop_add(lg.loop, &s->src, s->pipe, EPOLLIN);
-}
-
-static struct stream *find_stream(struct slice name)
-{
-	for (struct stream *s = lg.streams; s; s = s->next)
-		if (slice_is(name, s->name))
-			return s;
-	struct stream *s = calloc(1, sizeof(*s));
-	if (!s)
-		return NULL;
-	snprintf(s->name, sizeof(s->name), "%.*s", (int)name.n, name.p);
-	s->pipe = s->file = -1;
-	s->src = (struct loop_fd){ .fd = -1, .fn = on_pipe, .arg = s };
-	s->next = lg.streams;
-	lg.streams = s;
-	return s;
-}
-
-static void take_stream(const uint8_t *msg, size_t n, int fd)
-{
-	struct rd r = rd_of(msg, n);
-	struct slice name = rd_str(&r, LIMIT_SVC_NAME), dir = rd_str(&r, LIMIT_PATH);
-	uint64_t size = rd_u64(&r), keep = rd_max(&r, 99);
-	struct stream *s = rd_done(&r) == 0 && fd >= 0 ? find_stream(name) : NULL;
-
-	if (!s) {
-		fd_close(&fd);
-		return;
-	}
-	if (s->pipe >= 0) { /* the same pipe again, or a new one after the old is empty */
-		fd_set_nonblock(s->pipe, true);
-		for (int i = 0; i < DRAIN_MAX && read_some(s); i++)
-			;
-		loop_del(&s->src);
-		fd_close(&s->pipe);
-	}
-	fd_close(&s->file);
-	s->size = size;
-	s->keep = keep;
-	snprintf(s->path, sizeof(s->path), "%.*s/%s.log", (int)dir.n, dir.p, s->name);
-	s->pipe = fd;
-	fd_set_nonblock(fd, true);
-	(void)loop_add(lg.loop, &s->src, fd, EPOLLIN);
+	(void)file_mkdir_p(AT_FDCWD, dir, 0755, NULL); /* the write tells */
 }
 
 /* The time of a timed service's last run, for the next boot. */
@@ -298,6 +427,33 @@ static void on_control(struct loop_fd *src, uint32_t events)
 		take_stream(msg, (size_t)n, fd);
 }
 
+/* What the logger before had taken and not written. */
+static void go_on(void)
+{
+	struct stream *s =
+		journal->phase == LOG_IDLE ? NULL : get_stream(slice_of(journal->conf.name));
+
+	if (!s)
+		return;
+	s->file.conf = journal->conf;
+	switch (journal->phase) {
+	case LOG_TAKING:
+	case LOG_READING:
+		read_queue();
+		hold(s, journal->n);
+		break;
+	case LOG_RECEIVING:
+		if (journal->raw[0])
+			hold_message(s);
+		else
+			journal_phase(LOG_IDLE);
+		break;
+	default:
+		log_write(&s->file);
+		break;
+	}
+}
+
 int logger_main(void)
 {
 	struct loop *l;
@@ -309,17 +465,25 @@ int logger_main(void)
 	(void)signal(SIGINT, SIG_IGN);
 	(void)signal(SIGHUP, SIG_IGN);
 	(void)prctl(PR_SET_NAME, "cairn-logger");
+	journal = mmap(NULL, LOGGER_JOURNAL_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
+		       LOGGER_JOURNAL, 0);
+	if (journal == MAP_FAILED)
+		return -errno;
+	go_on();
 	lg.loop = l;
+	lg.kernel = getppid() == 1 ? open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC) : -1;
 	lg.retry.fn = on_retry;
 	lg.control = (struct loop_fd){ .fd = -1, .fn = on_control };
-	r = loop_add(l, &lg.control, CONTROL, EPOLLIN);
+	r = loop_add(l, &lg.control, LOGGER_CONTROL, EPOLLIN);
 	if (r < 0)
 		return r;
-	while (!lg.stop)
+	while (!lg.stop) {
 		(void)loop_turn(l, UINT64_MAX);
+		if (lg.closed)
+			forget_closed();
+	}
 	for (struct stream *s = lg.streams; s; s = s->next)
-		for (int i = 0; i < DRAIN_MAX && read_some(s); i++)
-			;
+		drain(s);
 	for (struct stream *s = lg.streams; s; s = s->next)
 		close_stream(s);
 	return 0;
@@ -354,6 +518,8 @@ int logger_send(int sock, const struct log_stream *s, int read_end)
 	wr_cstr(&msg, s->directory);
 	wr_u64(&msg, s->size);
 	wr_u64(&msg, s->keep);
+	wr_u64(&msg, s->rate);
+	wr_u64(&msg, s->boots);
 	if (str_err(&msg))
 		return str_err(&msg);
 	iov = (struct iovec){ msg.buf, msg.len };

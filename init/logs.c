@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -11,14 +13,18 @@
 #include "init/child.h"
 #include "init/early.h"
 #include "init/inherit.h"
+#include "init/listen.h"
 #include "init/logger.h"
 #include "init/state.h"
 #include "init/world.h"
 #include "lib/fd.h"
 #include "lib/log.h"
+#include "lib/size.h"
 
 #define MS     1000000ull
 #define SECOND 1000000000ull
+
+#define PAUSE (100 * MS) /* before a logger that died soon is followed by another */
 
 static struct {
 	pid_t logger;
@@ -27,26 +33,48 @@ static struct {
 	bool due; /* streams wait to be sent */
 	int own[2];
 } st = { .logger = -1, .fd = -1, .sock = -1, .own = { -1, -1 } };
+/* What is the loggers', of one after the other. Its other descriptors are those of st. */
+static struct {
+	int journal, queue[2], syslog;
+} own = { -1, { -1, -1 }, -1 };
 static struct loop_timer timer;
 
 static int exec_logger(void *arg)
 {
 	static const char *const argv[] = { "cairn-init", "--logger", NULL };
 	static const char *const envp[] = { NULL };
-	int sock = *(int *)arg;
+	int fds[] = { *(int *)arg, own.journal, own.queue[0], own.queue[1], own.syslog };
 
-	if (dup2(sock, 3) != 3)
-		return -errno;
-	(void)fcntl(3, F_SETFD, 0); /* dup2 of 3 to itself would keep the flag */
+	/* Out of the way first; what is not there stays closed. */
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+		fds[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, LOGGER_FDS);
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+		(void)dup2(fds[i], LOGGER_CONTROL + (int)i);
 	syscall(SYS_execveat, world.exe, "", argv, envp, AT_EMPTY_PATH);
 	return -errno;
 }
 
+static uint64_t pick(uint64_t of_service, uint64_t of_set, uint64_t other)
+{
+	return of_service != SVC_NO_VALUE ? of_service : of_set != SVC_NO_VALUE ? of_set : other;
+}
+
+static int send_conf(const char *name, const struct svc_def *d, int fd)
+{
+	const struct svc_def *i = &world.mgr.set->init;
+	struct log_stream stream = { name,
+				     i->log_directory,
+				     pick(d->log_size, i->log_size, 1 << 20),
+				     pick(d->log_keep, i->log_keep, 3),
+				     pick(d->log_rate, i->log_rate, 4 << 20),
+				     i->log_boots };
+
+	return logger_send(st.sock, &stream, fd);
+}
+
 static int send_stream(struct svc *s)
 {
-	struct log_stream stream = { s->name, world.mgr.set->init.log_directory, s->def->log_size,
-				     s->def->log_keep };
-	int r = st.sock < 0 ? -EAGAIN : logger_send(st.sock, &stream, s->log_read);
+	int r = st.sock < 0 ? -EAGAIN : send_conf(s->name, s->def, s->log_read);
 
 	s->log_sent = r == 0;
 	if (r < 0)
@@ -56,11 +84,9 @@ static int send_stream(struct svc *s)
 
 static void send_streams(void)
 {
-	struct log_stream own = { "init", world.mgr.set->init.log_directory, 1 << 20, 3 };
-
 	st.due = false;
 	if (st.own[0] >= 0)
-		(void)logger_send(st.sock, &own, st.own[0]);
+		(void)send_conf(LOG_INIT, &world.mgr.set->init, st.own[0]);
 	for (size_t i = 0; i < world.mgr.set->n; i++) {
 		struct svc *s = world.mgr.v[i];
 		if (s->log_read >= 0 && !s->log_sent && send_stream(s) < 0)
@@ -68,9 +94,37 @@ static void send_streams(void)
 	}
 }
 
+/* What is missing is made; without a queue or a journal the logger cannot work. */
+static void make_own(void)
+{
+	static const struct svc_listen l = { .kind = SVC_DGRAM,
+					     .address = "/dev/log",
+					     .mode = 0666 };
+	char why[120];
+
+	if (own.journal < 0) {
+		own.journal = memfd_create("cairn-log", MFD_CLOEXEC);
+		(void)!ftruncate(own.journal, LOGGER_JOURNAL_SIZE);
+	}
+	if (own.queue[0] < 0 || own.queue[1] < 0)
+		(void)!pipe2(own.queue, O_CLOEXEC);
+	if (own.syslog < 0 && world.pid1) {
+		/* Who says something before there is a disk must not wait for that after ten lines.
+		 */
+		int fd = open("/proc/sys/net/unix/max_dgram_qlen", O_WRONLY | O_CLOEXEC);
+		(void)!write(fd, "512\n", 4);
+		fd_close(&fd);
+		own.syslog = listen_open(&l, why, sizeof(why));
+		if (own.syslog < 0)
+			log_warn("logger: no system log why=\"%s\"", why);
+	}
+}
+
 static void start_logger(void)
 {
 	int pair[2];
+
+	make_own();
 	int r = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0 ? -errno : 0;
 
 	if (r == 0) {
@@ -122,7 +176,7 @@ bool logs_ended(pid_t pid)
 	if (loop_now() - st.since > SECOND)
 		start_logger();
 	else
-		(void)loop_arm(world.loop, &timer, loop_now() + SECOND);
+		(void)loop_arm(world.loop, &timer, loop_now() + PAUSE);
 	return true;
 }
 
@@ -155,9 +209,9 @@ int logs_end(struct svc *s)
 	return s->log_write;
 }
 
-static void open_own(void)
+void logs_open(void)
 {
-	if (pipe2(st.own, O_CLOEXEC) < 0)
+	if (st.own[0] >= 0 || pipe2(st.own, O_CLOEXEC) < 0)
 		return;
 	(void)fd_set_nonblock(st.own[1], true);
 	early_log_pipe(st.own[1]);
@@ -168,13 +222,17 @@ static void take_over(void)
 {
 	st.fd = inherit_take(st.fd, 0);
 	st.sock = inherit_take(st.sock, S_IFSOCK);
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < 2; i++) {
 		st.own[i] = inherit_take(st.own[i], S_IFIFO);
+		own.queue[i] = inherit_take(own.queue[i], S_IFIFO);
+	}
+	own.journal = inherit_take(own.journal, S_IFREG);
+	own.syslog = inherit_take(own.syslog, S_IFSOCK);
 	if (st.own[0] < 0 || st.own[1] < 0)
-		open_own();
+		logs_open();
 	else
 		early_log_pipe(st.own[1]);
-	if (st.logger >= 0 && st.sock >= 0)
+	if (st.logger >= 0 && st.sock >= 0 && own.journal >= 0)
 		return;
 	st.logger = -1;
 	fd_close(&st.fd);
@@ -184,8 +242,9 @@ static void take_over(void)
 void logs_init(void)
 {
 	timer.fn = on_timer;
+	(void)state_keep(STATE_JOURNAL, &own, sizeof(own));
 	if (!state_keep(STATE_LOGS, &st, sizeof(st)))
-		open_own();
+		logs_open();
 	else
 		take_over();
 }
@@ -223,4 +282,6 @@ void logs_close(void)
 	fd_close(&st.own[1]);
 	fd_close(&st.own[0]);
 	fd_close(&st.sock);
+	if (st.logger > 1)
+		(void)kill(st.logger, SIGCONT); /* a stopped one could not write its last line */
 }

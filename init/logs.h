@@ -10,7 +10,9 @@
 
 #include "init/svc.h"
 
-/* The pipe of PID 1's own messages, and what a life before had. */
+/* The pipe of PID 1's own messages: what it says from here on will be in its log. Once. */
+void logs_open(void);
+/* That pipe, if need be, and what a life before had. */
 void logs_init(void);
 /* Start the logger, unless there is one. */
 void logs_start(void);

@@ -297,7 +297,7 @@ static int check_section_keys(const struct svc_set *set, unsigned init_line, con
 	for (size_t k = 0; k < set->n; k++) {
 		const struct svc_def *d = set->v[k];
 		if (d->hostname || d->rescue || d->ctrl_alt_del || d->gate || d->watchdog ||
-		    d->gate_timeout != fresh.gate_timeout ||
+		    d->gate_timeout != fresh.gate_timeout || d->log_boots != fresh.log_boots ||
 		    d->shutdown_timeout != fresh.shutdown_timeout ||
 		    strcmp(d->state_directory, fresh.state_directory) != 0 ||
 		    strcmp(d->log_directory, fresh.log_directory) != 0)

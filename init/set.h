@@ -17,6 +17,8 @@
 #include "lib/str.h"
 #include "lib/str.h"
 
+#define SVC_NO_VALUE UINT64_MAX
+
 enum svc_type { SVC_SIMPLE, SVC_NOTIFY, SVC_ONESHOT, SVC_FORKING, SVC_GROUP, SVC_TYPE_MAX };
 enum svc_restart { SVC_RESTART_DEFAULT, SVC_ALWAYS, SVC_ON_FAILURE, SVC_NEVER };
 enum svc_output { SVC_OUT_LOG, SVC_OUT_NULL, SVC_OUT_CONSOLE };
@@ -144,7 +146,8 @@ struct svc_def {
 	int ioprio;	      /* class << 13 | level; 0: not set */
 	const uint64_t *cpus; /* LIMIT_SVC_CPUS bits; NULL: all */
 	enum svc_output output;
-	uint64_t log_size, log_keep;
+	uint64_t log_size, log_keep, log_rate; /* SVC_NO_VALUE: those of [init], or usual ones */
+	uint64_t log_boots;
 	struct svc_limit *limits;
 	size_t nlimits;
 	struct svc_listen *listen;

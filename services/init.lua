@@ -13,8 +13,7 @@ function services.base(options)
 		without[name] = true
 	end
 	local usual = {
-		{ "syslogd", function() return services.syslogd {} end },
-		{ "klogd", function() return services.klogd {} end },
+		{ "logs", function() return services.logs {} end },
 		{ "daemon", function() return services.daemon {} end },
 		{ "dhcp", function() return services.dhcp {} end },
 		{ "getty", function() return services.getty { terminal = "tty1" } end },

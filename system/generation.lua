@@ -123,6 +123,9 @@ local function service_set(os, all, environment)
 		{ "gate-timeout", os.health_gate.timeout },
 		{ "watchdog", os.watchdog and os.watchdog.timeout },
 	}
+	for key, value in pairs(all.init_settings) do
+		init[#init + 1] = { key, value }
+	end
 	for name, value in pairs(environment) do
 		init[#init + 1] = { "environment", conf.word(name .. "=" .. value) }
 	end

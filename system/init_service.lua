@@ -132,6 +132,7 @@ local ROWS = {
 	{ "output", choice { "log", "null", "console" }, "text" },
 	{ "log_size", size(), "text" },
 	{ "log_keep", number(0, 99), "text" },
+	{ "log_rate", size(), "text" },
 	{ "calendar", schema.list(schema.string {}, { optional = true, max = 16 }), "repeat" },
 	{ "every", duration {}, "text" },
 	{ "first_run", duration {}, "text" },
@@ -162,11 +163,16 @@ end
 
 local PROFILES = { service = true, ["service-packet"] = true }
 
+-- They would share a file.
+local OWN_LOGS = { init = true, kernel = true, syslog = true }
+
 M.fields = fields
 M.init_service = schema.record("init_service", fields, {
 	doc = "a service of PID 1",
 	check = function(s)
-		if s.type == "group" and s.exec then
+		if OWN_LOGS[s.name] then
+			return "'" .. s.name .. "' is the name of a log that is no service's", "name"
+		elseif s.type == "group" and s.exec then
 			return "a group has no program", "exec"
 		elseif s.type ~= "group" and not s.exec and not s.name:find("@.") then
 			return "the program to run is missing", "exec"

@@ -64,8 +64,10 @@ wrong "a service that requires itself" "requires itself" \
 	'services = { services.simple { name = "a", exec = { "/bin/a" }, requires = { "a" } } }'
 wrong "two services of one name" "there are two services 'a'" \
 	'services = { services.simple { name = "a", exec = { "/bin/a" } }, services.simple { name = "a", exec = { "/bin/b" } } }'
-wrong "a second of what there is one of" "there is a second syslogd service" \
-	'services = { services.syslogd {}, services.syslogd {} }'
+wrong "a second of what there is one of" "there is a second logs service" \
+	'services = { services.logs {}, services.logs {} }'
+wrong "a name that is taken" "a log that is no service's" \
+	'services = { services.simple { name = "kernel", exec = { "/bin/a" } } }'
 simple() { echo "services = { services.simple { name = \"a\", exec = { \"/bin/a\" }, $1 } }"; }
 wrong "a capability in capitals" "the name of a capability" "$(simple 'capabilities = { "CAP_KILL" }')"
 wrong "a profile of calls that is unknown" "there is no profile 'servce'" "$(simple 'seccomp = "servce"')"
@@ -94,15 +96,15 @@ status=$?
 result "a set that PID 1 would refuse is not built ($status)" $?
 
 # Everything is shut in, but what says otherwise or makes the machine; filters are compiled.
-sed -e 's|"httpd"|"/bin/a"|; s|services.simple|services.syslogd {}, services.dhcp {}, services.daemon {}, services.simple|' \
+sed -e 's|"httpd"|"/bin/a"|; s|services.simple|services.dhcp {}, services.daemon {}, services.simple|' \
 	-e 's|name = "a",|name = "a", private_tmp = false, capabilities = { "default", "sys_time" }, read_only_paths = { "/srv" },|' \
 	"$TMP/c/set.lua" >"$TMP/c/boxes.lua"
 system=$("$CAIRN" system build --root "$R" --modules "$TMP/world" --physical "$TMP/c/boxes.lua" 2>"$TMP/err")
 result "a set with boxes is built" $?
 set=$R$(readlink "$system/services")/set
 key() { sed -n "/^\[service $1\]/,/^\[/s/^$2 = //p" "$set"; }
-is "the profile by default" "$(key syslogd sandbox)" default
-is "capabilities of a type" "$(key syslogd capabilities)" "chown dac_override fowner"
+is "the profile by default" "$(key dhcp sandbox)" default
+is "capabilities of a type" "$(key dhcp capabilities)" "default net_admin"
 is "the daemon opts out" "$(key cairn-daemon sandbox)" none
 is "what makes the machine, too" "$(key activation sandbox)$(key activation seccomp)" none
 is "one part left out" "$(key a private-tmp)" no

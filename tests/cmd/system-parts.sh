@@ -111,7 +111,8 @@ check "PID 1 accepts its services" "$CAIRN" service check "$(part services)/set"
 set=$(part services)/set
 check "a service type of its own" grep -q '^exec = .* httpd -f -p 8080 -u web ' "$set"
 check "a keyboard layout" grep -q '^exec = .*/share/keymaps/de-latin1.bmap$' "$set"
-check "what is left out" [ "$(grep -c 'service klogd' "$set")" = 0 ]
+check "what is left out, and said otherwise" [ "$(grep -c 'log-keep = 9' "$set")" = 1 ]
+check "old logs are compressed as said" grep -q '^exec = .*-compress-logs /var/log/cairn .*/bin/zstd -q -f --rm$' "$set"
 check "environment of a service" grep -qx 'environment = TZ=UTC' "$set"
 check "a mount that may fail is only wanted" grep -qx 'wants = mount@srv swap@1 swap@2' "$set"
 check "swap by its label" grep -q '^exec = /gnu/store/[a-z0-9]*-swap /gnu/store/[a-z0-9]*-cairn[^ ]* swapon LABEL=' "$set"
@@ -197,16 +198,16 @@ build() { # FILE: what it says is in $TMP/out, $s is the system
 	s=$(cat "$TMP/out")
 	set=$(part services)/set
 }
-sed 's/^return system.operating_system {/&\n	health_gate = { services = { "web", "syslogd" }, timeout = "2min" }, watchdog = { timeout = "1min" },/' \
+sed 's/^return system.operating_system {/&\n	health_gate = { services = { "web", "compress-logs" }, timeout = "2min" }, watchdog = { timeout = "1min" },/' \
 	"$SRC/examples/server.lua" >"$TMP/gate.lua"
 check "a gate of one's own" build "$TMP/gate.lua"
-check "its services" grep -qx 'requires = web syslogd' "$set"
+check "its services" grep -qx 'requires = web compress-logs' "$set"
 check "its time" grep -qx 'gate-timeout = 2min' "$set"
 check "the watchdog of PID 1" grep -qx 'watchdog = 1min' "$set"
 check "the watchdog of stage 1" grep -q ' cairn.watchdog=60 cairn.system=' "$s/parameters"
-sed 's/"syslogd" }, timeout/"sylsogd" }, timeout/' "$TMP/gate.lua" >"$TMP/none.lua"
+sed 's/"compress-logs" }, timeout/"comprses-logs" }, timeout/' "$TMP/gate.lua" >"$TMP/none.lua"
 build "$TMP/none.lua"
-check "a service that is not there" grep -q "none.lua:35: .*there is no service 'sylsogd'" "$TMP/err"
+check "a service that is not there" grep -q "none.lua:35: .*there is no service 'comprses-logs'" "$TMP/err"
 sed 's/"1min"/"90"/' "$TMP/gate.lua" >"$TMP/unit.lua"
 build "$TMP/unit.lua"
 check "a time without a unit" grep -q "unit.lua:35: .*such as '30s'" "$TMP/err"

@@ -180,7 +180,7 @@ check "its own /tmp: for all" has tmp '^1777$'
 check "nobody else sees what is there" [ ! -e "$R/tmp/mine" ]
 check "its own /dev" retry is_state dev up
 is "its own /dev: what is there" "$(sed -n '1,/^zero/p' "$out/dev" | tr '\n' ' ')" \
-	"fd full null ptmx pts random shm stderr stdin stdout tty urandom zero "
+	"fd full log null ptmx pts random shm stderr stdin stdout tty urandom zero "
 check "its own /dev: devices work" has dev '^3$'
 check "its own /dev: links work" has dev '^fds$'
 check "a network of its own" has network 'lo:'

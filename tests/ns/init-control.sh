@@ -100,7 +100,7 @@ while [ $i -lt 8 ] && before=$(written) && [ "$before" -lt 1200 ]; do
 done
 all_lines() { [ "$(written)" = 1200 ] && cat "$R/var/log/cairn/counter.log" | grep -q 'line 1200$'; }
 check "a killed writer goes on" retry all_lines
-cat $(ls -v -r "$R"/var/log/cairn/counter.log.*) "$R/var/log/cairn/counter.log" | sed 's/^[^ ]* //' >"$TMP/lines"
+cat $(ls -v "$R"/var/log/cairn/counter.log.*) "$R/var/log/cairn/counter.log" | sed 's/^[^ ]* //' >"$TMP/lines"
 # A kill between the line and the note of its number prints that number twice; none may be missing.
 check "no line is lost and the order is kept" sh -c 'uniq "$0" | sed "s/line //" | awk "NR > 1 && \$1 != last + 1 { bad = 1 } { last = \$1 } END { exit bad || last != 1200 }"' "$TMP/lines"
 check "logs were rotated" [ -e "$R/var/log/cairn/counter.log.1" ]

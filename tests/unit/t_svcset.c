@@ -57,6 +57,7 @@ TEST(keys)
 		{ "listen = dgram /x name=y", "listen = dgram /x nam=y" },
 		{ "success-status = 0 3", "success-status = 256" },
 		{ "log-keep = 99", "log-keep = 100" },
+		{ "log-rate = 64K", "log-rate = fast" },
 		{ "cpu-weight = 1", "cpu-weight = 0" },
 		{ "critical = yes", "critical = maybe" },
 		{ "on-change = later", "on-change = sooner" },
@@ -287,6 +288,7 @@ TEST(structure)
 	refused("[service a]\nexec = /x\nexec = /y\n", "stands twice");
 	refused("[init]\n[init]\n", "second [init]");
 	refused("[init]\nexec = /x\n", "key of [service]");
+	refused("[service a]\nexec = /x\nlog-boots = 9\n", "a key of [init]");
 	refused("[init]\ngate = b\n[service a]\nexec = /x\n", "f:1: gate names 'b'");
 	refused("[init]\ngate = a\n[service a]\nexec = /x\nenabled = no\n", "not enabled");
 	refused("[service a]\ntype = group\nexec = /x\n", "a group has no exec");

@@ -81,7 +81,7 @@ class Machine:
         """Shell command that kills it, and fails when there is nothing to kill."""
         if kind == "daemon":
             return "pkill -9 -f '[c]airn daemon'"
-        name = rng.choice(["syslogd", "klogd", "getty@tty1"])
+        name = rng.choice(["dhcp", "getty@tty1"])
         return f"kill -9 {services(self.vm)[name]['pid']}"
 
     @staticmethod
