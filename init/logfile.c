@@ -61,7 +61,7 @@ static int boot_id(char out_id[ID_MAX])
 			end ? at : "");
 }
 
-static int open_dir(int dir, const char *path)
+SMALL static int open_dir(int dir, const char *path)
 {
 	return openat(dir, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
@@ -120,18 +120,17 @@ static void put_away(int dir)
 	char path[LIMIT_PATH + 16], name[32], was[2];
 	struct boots b = { .fd = -1 };
 
-	(void)mkdirat(dir, "boots", 0755);
 	snprintf(path, sizeof(path), "%s/boots", journal->directory);
 	(void)numbers_each(path, find_last, &b);
-	b.fd = open_dir(dir, "boots");
-	snprintf(name, sizeof(name), "%u/boot", (unsigned)b.last);
-	if (b.last == 0 || read_text(b.fd, name, was, sizeof(was)) > 0)
+	snprintf(name, sizeof(name), "boots/%u/boot", (unsigned)b.last);
+	if (b.last == 0 || read_text(dir, name, was, sizeof(was)) > 0)
 		b.last++;
-	snprintf(name, sizeof(name), "%u", (unsigned)b.last);
-	(void)mkdirat(b.fd, name, 0755);
-	struct move m = { dir, open_dir(b.fd, name) };
+	snprintf(name, sizeof(name), "boots/%u", (unsigned)b.last);
+	(void)file_mkdir_p(dir, name, 0755, NULL);
+	struct move m = { dir, open_dir(dir, name) };
 	(void)numbers_names(dir, move_file, &m);
 	(void)renameat(dir, "boot", m.to, "boot");
+	b.fd = open_dir(dir, "boots");
 	(void)numbers_each(path, remove_old, &b);
 	fd_close(&m.to);
 	fd_close(&b.fd);
@@ -203,7 +202,7 @@ static void remove_oldest(const char *name, unsigned char type, void *arg)
 	const struct old *o = arg;
 	uint64_t number = number_in(name, o->f);
 
-	if (number && number + o->f->conf.keep <= o->last)
+	if (number && number + o->f->conf.limits.keep <= o->last)
 		remove_file(name, type, (void *)&o->dir);
 }
 
@@ -338,10 +337,10 @@ static void end_line(struct log_file *f, const char *mark)
 
 static void write_next(struct log_file *f)
 {
-	bool full = f->conf.size && f->length >= f->conf.size;
+	bool full = f->conf.limits.size && f->length >= f->conf.limits.size;
 	const char *p = journal->data + journal->from, *nl;
 
-	if (full && f->length >= 2 * f->conf.size)
+	if (full && f->length >= 2 * f->conf.limits.size)
 		end_line(f, "(line goes on)\n");
 	if (full && !f->in_line) {
 		rotate(f);

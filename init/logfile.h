@@ -18,13 +18,20 @@
 
 #include "init/limits.h"
 
+/* Once is smaller than in each place. */
+#define SMALL __attribute__((noinline))
+
 #define LOG_CHUNK 8192 /* bytes taken at a time */
 #define LOG_RAW	  8192 /* of one message of the kernel or of a program */
 
-/* Of a file: size of one (0: no bound), number of older ones, bytes a second (0: no bound). */
-struct log_conf {
-	char name[LIMIT_SVC_NAME + 1];
+/* Size of a file (0: no bound), number of older ones, bytes a second (0: no bound). */
+struct log_limits {
 	uint64_t size, keep, rate;
+};
+
+struct log_conf {
+	struct log_limits limits;
+	char name[LIMIT_SVC_NAME + 1];
 };
 
 enum log_phase {

@@ -21,11 +21,15 @@
 #define DRAIN_MAX 256		/* reads; more than a pipe holds */
 #define MSG_MAX	  (LIMIT_PATH + 256)
 
+struct stream;
+typedef bool read_fn(struct stream *s);
+
 struct stream {
 	struct stream *next;
 	struct log_file file;
 	struct loop_fd src;
-	int fd;			/* owned; -1: none now */
+	int fd; /* owned; -1: none now */
+	read_fn *read;
 	uint64_t second, taken; /* bytes in that second */
 };
 
@@ -41,7 +45,7 @@ static struct logger {
 
 /* ---- what the journal holds ------------------------------------------------------------------*/
 
-static uint64_t clock_us(clockid_t id)
+SMALL static uint64_t clock_us(clockid_t id)
 {
 	struct timespec ts;
 
@@ -69,7 +73,7 @@ static void read_queue(void)
 		journal_phase(LOG_READING);
 	}
 	if (left > 0 && (uint32_t)left <= journal->n)
-		(void)fd_read_full(LOGGER_QUEUE, journal->data + journal->n - left, (size_t)left);
+		(void)fd_read_some(LOGGER_QUEUE, journal->data + journal->n - left, (size_t)left);
 }
 
 /* "FACILITY.PRIORITY TEXT", with escapes for what would move a cursor or look like another line. */
@@ -105,7 +109,7 @@ static size_t format_message(size_t at, uint64_t priority, struct slice text)
 
 /* ---- streams ---------------------------------------------------------------------------------*/
 
-static void close_stream(struct stream *s)
+SMALL static void close_stream(struct stream *s)
 {
 	log_close(&s->file);
 	loop_del(&s->src);
@@ -155,7 +159,7 @@ static bool is_fast(struct stream *s)
 		s->second = second;
 		s->taken = 0;
 	}
-	return s->file.conf.rate && s->taken >= s->file.conf.rate;
+	return s->file.conf.limits.rate && s->taken >= s->file.conf.limits.rate;
 }
 
 /* A file that cannot be opened may yet be: its writer waits, for a time. */
@@ -270,31 +274,18 @@ static bool read_kernel(struct stream *s)
 	return true;
 }
 
-static void on_pipe(struct loop_fd *src, uint32_t events)
+/* Level-triggered: the rest comes again, others get a turn. */
+static void on_source(struct loop_fd *src, uint32_t events)
 {
-	(void)events;
-	(void)read_pipe(src->arg); /* level-triggered: the rest comes again, others get a turn */
-}
+	struct stream *s = src->arg;
 
-static void on_syslog(struct loop_fd *src, uint32_t events)
-{
 	(void)events;
-	(void)read_syslog(src->arg);
-}
-
-static void on_kernel(struct loop_fd *src, uint32_t events)
-{
-	(void)events;
-	(void)read_kernel(src->arg);
+	(void)s->read(s);
 }
 
 static void drain(struct stream *s)
 {
-	bool (*fn)(struct stream *) = s->src.fn == on_pipe     ? read_pipe
-				      : s->src.fn == on_syslog ? read_syslog
-							       : read_kernel;
-
-	for (int i = 0; i < DRAIN_MAX && fn(s); i++)
+	for (int i = 0; i < DRAIN_MAX && s->read(s); i++)
 		;
 }
 
@@ -308,40 +299,44 @@ static struct stream *get_stream(struct slice name)
 		return NULL;
 	snprintf(s->file.conf.name, sizeof(s->file.conf.name), "%.*s", (int)name.n, name.p);
 	s->fd = s->file.fd = -1;
-	s->src = (struct loop_fd){ .fd = -1, .fn = on_pipe, .arg = s };
+	s->src = (struct loop_fd){ .fd = -1, .fn = on_source, .arg = s };
+	s->read = read_pipe;
 	s->next = lg.streams;
 	lg.streams = s;
 	return s;
 }
 
-static void set_source(struct stream *s, int fd, loop_fd_fn *fn)
+SMALL static void set_source(struct stream *s, int fd, read_fn *fn)
 {
 	loop_del(&s->src);
 	s->fd = fd;
-	s->src.fn = fn;
+	s->read = fn;
 	fd_set_nonblock(fd, true);
 	(void)loop_add(lg.loop, &s->src, fd, EPOLLIN);
 }
 
 /* The system's own, with the settings of PID 1's. */
-static void open_own(const char *name, const struct log_conf *conf, int fd, loop_fd_fn *fn)
+static void open_own(const char *name, const struct log_limits *limits, int fd, read_fn *fn)
 {
 	struct stream *s = get_stream(slice_of(name));
 
 	if (!s)
 		return;
-	s->file.conf.size = conf->size;
-	s->file.conf.keep = conf->keep;
-	s->file.conf.rate = conf->rate;
+	s->file.conf.limits = *limits;
 	if (s->fd < 0 && fd >= 0)
 		set_source(s, fd, fn);
 }
 
-static void take_stream(const uint8_t *msg, size_t n, int fd)
+SMALL static void take_stream(const uint8_t *msg, size_t n, int fd)
 {
 	struct rd r = rd_of(msg, n);
 	struct slice name = rd_str(&r, LIMIT_SVC_NAME), dir = rd_str(&r, LIMIT_PATH);
-	uint64_t size = rd_u64(&r), keep = rd_u64(&r), rate = rd_u64(&r), boots = rd_u64(&r);
+	struct log_limits limits;
+
+	limits.size = rd_u64(&r);
+	limits.keep = rd_u64(&r);
+	limits.rate = rd_u64(&r);
+	uint64_t boots = rd_u64(&r);
 	struct stream *s = rd_done(&r) == 0 && fd >= 0 ? get_stream(name) : NULL;
 
 	if (!s) {
@@ -356,15 +351,12 @@ static void take_stream(const uint8_t *msg, size_t n, int fd)
 	}
 	fd_close(&s->file.fd);
 	log_directory(dir.p, dir.n, boots);
-	s->file.conf.size = size;
-	s->file.conf.keep = keep;
-	s->file.conf.rate = rate;
-	set_source(s, fd, on_pipe);
+	s->file.conf.limits = limits;
+	set_source(s, fd, read_pipe);
 	if (!slice_is(name, LOG_INIT))
 		return;
-	open_own(LOG_SYSLOG, &s->file.conf, fcntl(LOGGER_SYSLOG, F_GETFD) < 0 ? -1 : LOGGER_SYSLOG,
-		 on_syslog);
-	open_own(LOG_KERNEL, &s->file.conf, lg.kernel, on_kernel);
+	open_own(LOG_SYSLOG, &limits, LOGGER_SYSLOG, read_syslog); /* or it is closed: no source */
+	open_own(LOG_KERNEL, &limits, lg.kernel, read_kernel);
 }
 
 /* ---- control ---------------------------------------------------------------------------------*/
@@ -388,15 +380,17 @@ static void take_stamp(const uint8_t *msg, size_t n)
 	struct rd r = rd_of(msg, n);
 	struct slice path = rd_str(&r, LIMIT_PATH);
 	uint64_t seconds = rd_u64(&r);
-	char text[32], name[PATH_MAX];
+	char text[32], name[PATH_MAX], temp[PATH_MAX];
 	int len = snprintf(text, sizeof(text), "%llu\n", (unsigned long long)seconds);
 
 	if (rd_done(&r) < 0)
 		return;
 	snprintf(name, sizeof(name), "%.*s", (int)path.n, path.p);
+	snprintf(temp, sizeof(temp), "%.*s.new", (int)path.n, path.p);
 	make_directory(name);
-	(void)file_write_atomic(AT_FDCWD, name, text, (size_t)len, 0644,
-				NULL); /* the next one is */
+	auto_fd int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	if (fd >= 0 && fd_write_full(fd, text, (size_t)len) == 0 && fsync(fd) == 0)
+		(void)rename(temp, name); /* one that fails is followed by that of the next run */
 }
 
 static void on_control(struct loop_fd *src, uint32_t events)
@@ -461,9 +455,9 @@ int logger_main(void)
 
 	if (r < 0)
 		return r;
-	(void)signal(SIGTERM, SIG_IGN); /* ends when its socket does, after the last line */
-	(void)signal(SIGINT, SIG_IGN);
-	(void)signal(SIGHUP, SIG_IGN);
+	for (int sig = SIGHUP; sig <= SIGTERM;
+	     sig++) /* ends when its socket does, after the last line */
+		(void)signal(sig, SIG_IGN);
 	(void)prctl(PR_SET_NAME, "cairn-logger");
 	journal = mmap(NULL, LOGGER_JOURNAL_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
 		       LOGGER_JOURNAL, 0);

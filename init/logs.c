@@ -106,17 +106,12 @@ static void make_own(void)
 		own.journal = memfd_create("cairn-log", MFD_CLOEXEC);
 		(void)!ftruncate(own.journal, LOGGER_JOURNAL_SIZE);
 	}
-	if (own.queue[0] < 0 || own.queue[1] < 0)
+	if (own.queue[0] < 0)
 		(void)!pipe2(own.queue, O_CLOEXEC);
 	if (own.syslog < 0 && world.pid1) {
-		/* Who says something before there is a disk must not wait for that after ten lines.
-		 */
-		int fd = open("/proc/sys/net/unix/max_dgram_qlen", O_WRONLY | O_CLOEXEC);
-		(void)!write(fd, "512\n", 4);
-		fd_close(&fd);
 		own.syslog = listen_open(&l, why, sizeof(why));
 		if (own.syslog < 0)
-			log_warn("logger: no system log why=\"%s\"", why);
+			log_warn("logger: %s", why);
 	}
 }
 
