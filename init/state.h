@@ -58,7 +58,7 @@ void state_switch(void);
 bool state_keep(enum state_id id, void *p, size_t n);
 void state_commit(void);
 /* n bytes of shared memory, written by their owner as he goes; NULL: no memory. *ret_came: filled
- * from the life before. In each life by the same owners in the same order, before state_switch(). */
+ * from the life before. Same owners, same order in each life, before state_switch(). */
 void *state_area(size_t n, bool *ret_came);
 
 void state_commit_svc(struct svc *s);

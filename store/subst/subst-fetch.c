@@ -15,6 +15,7 @@
 #include "lib/fd.h"
 #include "lib/loop.h"
 #include "lib/size.h"
+#include "lib/text.h"
 #include "store/build/transfer.h"
 #include "store/build/helper.h"
 #include "store/kernel.h"
@@ -356,12 +357,17 @@ int subst_start(struct session *s, struct subst_item *item, const struct build_i
 
 /* ---- What the worker says -------------------------------------------------------------------- */
 
+/* The worker has read what strangers wrote; the client's terminal does not have to. */
 static void pass_line(struct session *s, struct slice line)
 {
-	if (!slice_starts(line, "@ "))
-		session_say(s, "%.*s", (int)line.n, line.p);
+	struct str safe = STR_INIT;
+
+	text_safe(&safe, line);
+	if (!slice_starts(str_slice(&safe), "@ "))
+		session_say(s, "%s", safe.buf ? safe.buf : "");
 	else if (s->trace)
-		session_trace(s, "%.*s", (int)line.n - 2, line.p + 2);
+		session_trace(s, "%s", safe.buf + 2);
+	str_done(&safe);
 }
 
 bool subst_output(struct session *s, struct subst_item *item)
