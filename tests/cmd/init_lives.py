@@ -346,7 +346,7 @@ def storm_in(m, services, crashes, deadline):
         return len(os.listdir(f"/proc/{inner}/fd"))
 
     # A process and two ends of a pipe for each, and the few of PID 1. A client that left is noticed a turn later.
-    bound = 3 * (services + 2) + 18
+    bound = 3 * (services + 2) + 21
     m.wait_for("few descriptors", lambda: fds() <= bound)
     few = fds()
     for k in range(crashes):
@@ -381,7 +381,7 @@ def storm_in(m, services, crashes, deadline):
     def all_lines():
         old = os.path.join(m.dir, "log", "talks.log.")
         found = []
-        for i in range(99, 0, -1):
+        for i in range(1, 1000):
             if os.path.exists(old + str(i)):
                 with open(old + str(i), encoding="ascii") as f:
                     found += [line.split(" ", 1)[1] for line in f.read().splitlines()]
