@@ -6,6 +6,7 @@
 #include "image/image.h"
 #include "init/init.h"
 #include "lib/cmd.h"
+#include "lib/complete.h"
 #include "lib/log.h"
 #include "store/store.h"
 #include "system/system.h"
@@ -64,12 +65,38 @@ static const struct cmd system_group = {
 	.subs = system_commands,
 };
 
+static int run_complete(struct cmd_env *env, struct err *e);
+static int run_completion(struct cmd_env *env, struct err *e);
+
+static const struct cmd complete = {
+	.name = "complete",
+	.synopsis = "-- WORD...",
+	.summary = "what the last word of a command line may become",
+	.max_args = SIZE_MAX,
+	.hidden = true,
+	.run = run_complete,
+};
+
+static const struct cmd completion = {
+	.name = "completion",
+	.synopsis = "bash|fish|zsh",
+	.summary = "print what completes command lines in a shell",
+	.help = "bash:  source <(cairn completion bash)\n"
+		"fish:  cairn completion fish | source\n"
+		"zsh:   source <(cairn completion zsh)    after compinit",
+	.min_args = 1,
+	.max_args = 1,
+	.run = run_completion,
+};
+
 /* clang-format off */
 static const struct cmd *const commands[] = {
 	&store_cmd_archive,
 	&sys_cmd_build,
 	&builder,
 	&store_cmd_challenge,
+	&complete,
+	&completion,
 	&store_cmd_copy,
 	&store_cmd_daemon,
 	&store_cmd_exec,
@@ -90,6 +117,31 @@ static const struct cmd root = {
 	.summary = "Build, install, run and roll back a Cairn system",
 	.subs = commands,
 };
+
+static int print(const char *text, struct err *e)
+{
+	if (fputs(text, stdout) == EOF || fflush(stdout) != 0)
+		return err_sys(e, "standard output");
+	return 0;
+}
+
+static int run_complete(struct cmd_env *env, struct err *e)
+{
+	auto_str struct str out = STR_INIT;
+
+	complete_words(&root, env->args, env->nargs, &out);
+	return str_err(&out) ? err_num(e, str_err(&out), "output") : print(out.buf, e);
+}
+
+static int run_completion(struct cmd_env *env, struct err *e)
+{
+	const char *script = complete_script(env->args[0]);
+
+	if (!script)
+		return cmd_usage(e, "there is no completion for '%s', but for bash, fish and zsh",
+				 env->args[0]);
+	return print(script, e);
+}
 
 int main(int argc, char **argv)
 {

@@ -1,22 +1,29 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "init/init.h"
+#include "init/client.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
 #include "init/limits.h"
 #include "init/proto.h"
-#include "init/set.h"
+#include "init/state.h"
 #include "lib/fd.h"
 #include "lib/size.h"
 #include "lib/wire.h"
+
+#define ASK_TRIES  4
+#define BACK_TRIES 200
+#define BACK_PAUSE 50 /* ms */
 
 struct request {
 	enum ctl_op op;
 	unsigned flags;
 	const char *name;
 	const int *fds; /* three that go along; NULL: none */
+	int *ret_fd;	/* one that comes back, the caller's then; NULL: none does */
 	/* Called for each packet before the end, past version and kind. */
 	int (*packet)(void *arg, enum ctl_kind kind, struct rd *r);
 	void *arg;
@@ -70,11 +77,11 @@ static ssize_t send_with(int sock, const struct str *msg, const int *fds)
 	return sendmsg(sock, &m, MSG_NOSIGNAL);
 }
 
-static int send_request(int fd, const struct request *q, struct err *e)
+static int send_request(int fd, const struct request *q, uint64_t version, struct err *e)
 {
 	auto_str struct str msg = STR_INIT;
 
-	wr_u64(&msg, CTL_VERSION);
+	wr_u64(&msg, version);
 	wr_u64(&msg, q->op);
 	wr_u64(&msg, q->flags);
 	wr_cstr(&msg, q->name ? q->name : "");
@@ -100,40 +107,144 @@ static int take_end(struct rd *r, struct err *e)
 	return 0;
 }
 
-static int take_answer(int fd, const struct request *q, struct err *e)
+/* Data and at most one descriptor (-1: none). */
+static ssize_t receive(int fd, void *msg, size_t size, int *ret_fd)
+{
+	union {
+		struct cmsghdr h;
+		char space[CMSG_SPACE(sizeof(int))];
+	} c;
+	struct iovec iov = { msg, size };
+	struct msghdr m = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &c, .msg_controllen = sizeof(c)
+	};
+	ssize_t n;
+
+	do
+		n = recvmsg(fd, &m, MSG_CMSG_CLOEXEC);
+	while (n < 0 && errno == EINTR);
+	struct cmsghdr *h = n < 0 ? NULL : CMSG_FIRSTHDR(&m);
+	*ret_fd = -1;
+	if (h && h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_RIGHTS)
+		memcpy(ret_fd, CMSG_DATA(h), sizeof(int));
+	return n;
+}
+
+/* The next packet but for version and kind: 0, LOST: the connection is closed, OLDER: the init
+ * speaks only an older version, or a code with e filled. */
+enum { LOST = 1, OLDER };
+
+static int next_packet(int fd, uint64_t version, uint8_t *msg, enum ctl_kind *ret_kind,
+		       struct rd *ret, int *ret_fd, struct err *e)
+{
+	ssize_t n = receive(fd, msg, LIMIT_CTL_MSG, ret_fd);
+
+	if (n == 0 || (n < 0 && errno == ECONNRESET))
+		return LOST;
+	if (n < 0)
+		return err_sys(e, "answer of cairn-init");
+	struct rd r = rd_of(msg, (size_t)n);
+	uint64_t spoken = rd_u64(&r), kind = rd_u64(&r);
+	if (!r.err && kind == CTL_END && spoken == CTL_OLDEST && spoken < version)
+		return OLDER;
+	if (r.err || spoken != version || kind == 0 || kind >= CTL_KIND_MAX)
+		return err_set(e, -ERR_PROTO, "cairn-init speaks another protocol");
+	*ret_kind = (enum ctl_kind)kind;
+	*ret = r;
+	return 0;
+}
+
+/* 0, LOST, OLDER, or a code. */
+static int take_answer(int fd, const struct request *q, uint64_t version, struct err *e)
 {
 	uint8_t msg[LIMIT_CTL_MSG];
+	enum ctl_kind kind;
+	struct rd r;
 
 	for (;;) {
-		ssize_t n = recv(fd, msg, sizeof(msg), 0);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return err_sys(e, "answer of cairn-init");
-		if (n == 0)
-			return err_set(e, -ECONNRESET, "cairn-init closed the connection");
-		struct rd r = rd_of(msg, (size_t)n);
-		uint64_t version = rd_u64(&r), kind = rd_u64(&r);
-		if (r.err || version != CTL_VERSION || kind == 0 || kind >= CTL_KIND_MAX)
-			return err_set(e, -ERR_PROTO, "cairn-init speaks another protocol");
+		int came = -1, code = next_packet(fd, version, msg, &kind, &r, &came, e);
+		if (code == 0 && q->ret_fd && came >= 0 && *q->ret_fd < 0)
+			*q->ret_fd = fd_take(&came);
+		fd_close(&came);
+		if (code)
+			return code;
 		if (kind == CTL_END)
 			return take_end(&r, e);
-		int c = q->packet ? q->packet(q->arg, (enum ctl_kind)kind, &r) : 0;
-		if (c == -ERR_PROTO)
-			return err_set(e, c, "cairn-init answered with a malformed packet");
-		if (c)
-			return c < 0 ? err_set(e, c, "%s", err_text(c)) : c;
+		code = q->packet ? q->packet(q->arg, kind, &r) : 0;
+		if (code == -ERR_PROTO)
+			return err_set(e, code, "cairn-init answered with a malformed packet");
+		if (code)
+			return code < 0 ? err_set(e, code, "%s", err_text(code)) : -ECANCELED;
 	}
 }
 
-static int ask(const struct request *q, struct err *e)
+static int ask_once(const struct request *q, uint64_t version, struct err *e)
 {
 	auto_fd int fd = -1;
 	int r = connect_to(&fd, e);
 
 	if (r == 0)
-		r = send_request(fd, q, e);
-	return r < 0 ? r : take_answer(fd, q, e);
+		r = send_request(fd, q, version, e);
+	return r < 0 ? r : take_answer(fd, q, version, e);
+}
+
+bool client_comes_back(void)
+{
+	auto_fd int fd = -1;
+
+	for (int i = 0; i < BACK_TRIES; i++) {
+		if (connect_to(&fd, NULL) == 0)
+			return true;
+		(void)poll(NULL, 0, BACK_PAUSE);
+	}
+	return false;
+}
+
+/* What to ask when the answer was lost with the connection; CTL_OP_MAX: nothing, since doing it
+ * twice is not the same. */
+static enum ctl_op again(const struct request *q)
+{
+	switch (q->op) {
+	case CTL_START:
+	case CTL_RESTART:
+		return CTL_START;
+	case CTL_STOP:
+	case CTL_OVERRIDE:
+	case CTL_INFO:
+	case CTL_SET:
+		return q->op;
+	case CTL_REEXEC:
+		return CTL_INFO;
+	default:
+		return CTL_OP_MAX;
+	}
+}
+
+static int ask(const struct request *question, struct err *e)
+{
+	struct request q = *question;
+	uint64_t version = CTL_VERSION;
+	int r = LOST;
+
+	for (int i = 0; i < ASK_TRIES && r > 0; i++) {
+		r = ask_once(&q, version, e);
+		if (r == OLDER && q.op > CTL_ACTION)
+			return err_set(e, -ERR_UNSUPPORTED,
+				       "the cairn-init that runs is older than this command");
+		if (r == OLDER)
+			version = CTL_OLDEST;
+		if (r != LOST)
+			continue;
+		if (again(&q) == CTL_OP_MAX || !client_comes_back())
+			break;
+		q.op = again(&q);
+		if (question->op == CTL_REEXEC)
+			q.packet = NULL;
+	}
+	return r > 0 ? err_set(e, -ECONNRESET,
+			       "cairn-init closed the connection [it may have done it all the "
+			       "same]")
+		     : r;
 }
 
 bool init_client_running(void)
@@ -190,7 +301,7 @@ static int take_row(void *arg, enum ctl_kind kind, struct rd *r)
 	struct init_service s = { 0 };
 	const char **fields[] = { &s.name,   &s.type,	     &s.state, &s.why,
 				  &s.status, &s.description, &s.log,   &s.id };
-	char text[8][1200], sandbox[400];
+	char text[8][1200], runs[40] = "", sandbox[400];
 
 	if (kind != CTL_ROW)
 		return -ERR_PROTO;
@@ -205,6 +316,16 @@ static int take_row(void *arg, enum ctl_kind kind, struct rd *r)
 	s.since = rd_u64(r);
 	s.restarts = rd_u64(r);
 	s.exit_status = (int)(unsigned)rd_max(r, UINT32_MAX);
+	if (r->n) {
+		s.due = rd_u64(r);
+		s.started = rd_u64(r);
+		s.begun = rd_u64(r);
+		s.ready = rd_u64(r);
+		s.last_run = rd_u64(r);
+		struct slice v = rd_str(r, sizeof(runs) - 1);
+		snprintf(runs, sizeof(runs), "%.*s", (int)v.n, v.n ? v.p : "");
+	}
+	s.runs = runs;
 	if (rd_done(r) < 0)
 		return -ERR_PROTO;
 	sandbox_text(flags >> CTL_BOX_SHIFT, sandbox, sizeof(sandbox));
@@ -300,8 +421,10 @@ static int take_info(void *arg, enum ctl_kind kind, struct rd *r)
 	struct slice version = rd_str(r, sizeof(info->version) - 1),
 		     set = rd_str(r, sizeof(info->set) - 1);
 	bool booted = rd_bool(r);
-	uint64_t services = rd_u64(r), failed = rd_u64(r);
+	uint64_t services = rd_u64(r), failed = rd_u64(r), more[3] = { 0 };
 
+	for (size_t i = 0; r->n && i < ARRAY_LEN(more); i++)
+		more[i] = rd_u64(r);
 	if (kind != CTL_INFO_ROW || rd_done(r) < 0)
 		return -ERR_PROTO;
 	snprintf(info->version, sizeof(info->version), "%.*s", (int)version.n, version.p);
@@ -309,12 +432,122 @@ static int take_info(void *arg, enum ctl_kind kind, struct rd *r)
 	info->booted = booted;
 	info->services = services;
 	info->failed = failed;
+	info->start = more[0];
+	info->settled = more[1];
+	info->now = more[2];
 	return 0;
 }
 
 int init_client_info(struct init_info *ret, struct err *e)
 {
 	return ask(&(struct request){ .op = CTL_INFO, .packet = take_info, .arg = ret }, e);
+}
+
+/* ---- the set in force ------------------------------------------------------------------------*/
+
+static void read_overrides(const char *state_directory, struct str *out)
+{
+	auto_str struct str path = STR_INIT;
+
+	str_addf(&path, "%s/overrides", state_directory);
+	if (str_err(&path) || file_read(AT_FDCWD, path.buf, out, LIMIT_OVERRIDES, NULL) < 0)
+		str_cut(out, 0);
+}
+
+/* PID 1's copy, which begins with the path. */
+static int read_copy(int fd, struct str *text, struct err *e)
+{
+	char buf[4096];
+	off_t at = STATE_TEXT_PATH;
+	ssize_t n;
+
+	while ((n = pread(fd, buf, sizeof(buf), at)) > 0 && text->len <= LIMIT_SET_BYTES) {
+		str_addn(text, buf, (size_t)n);
+		at += n;
+	}
+	if (n < 0)
+		return err_sys(e, "copy of the service set");
+	return str_err(text) ? err_num(e, str_err(text), "copy of the service set") : 0;
+}
+
+int client_set(struct svc_set **ret, char path[LIMIT_PATH], struct err *e)
+{
+	auto_str struct str text = STR_INIT;
+	auto_fd int fd = -1;
+	int r = ask(
+		&(struct request){ .op = CTL_SET, .packet = take_text, .arg = path, .ret_fd = &fd },
+		e);
+
+	if (r == 0 && fd < 0)
+		r = err_set(e, -ERR_PROTO, "cairn-init sent no copy of the service set");
+	if (r == 0)
+		r = read_copy(fd, &text, e);
+	if (r == 0)
+		r = svc_set_parse_with(str_slice(&text), path, read_overrides, ret, e);
+	return r;
+}
+
+/* ---- events ----------------------------------------------------------------------------------*/
+
+int client_watch_open(int *ret, struct err *e)
+{
+	auto_fd int fd = -1;
+	int r = connect_to(&fd, e);
+
+	if (r == 0)
+		r = send_request(fd, &(struct request){ .op = CTL_WATCH }, CTL_VERSION, e);
+	if (r == 0)
+		r = client_watch_next(fd, -1, NULL, NULL, e); /* that it hears us */
+	if (r < 0)
+		return r;
+	*ret = fd_take(&fd);
+	return 0;
+}
+
+static int take_events(struct rd *r, client_event_fn *fn, void *arg)
+{
+	char text[4][256];
+
+	while (r->n && !r->err) {
+		struct client_event ev = { .boottime = rd_u64(r), .realtime = rd_u64(r) };
+		const char **fields[] = { &ev.name, &ev.old, &ev.now, &ev.why };
+		for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
+			struct slice v = rd_str(r, LIMIT_PATH);
+			snprintf(text[i], sizeof(text[i]), "%.*s", (int)v.n, v.n ? v.p : "");
+			*fields[i] = text[i];
+		}
+		int code = r->err || !fn ? 0 : fn(arg, &ev);
+		if (code)
+			return code;
+	}
+	return rd_done(r) < 0 ? -ERR_PROTO : 0;
+}
+
+int client_watch_next(int fd, int timeout, client_event_fn *fn, void *arg, struct err *e)
+{
+	struct pollfd p = { fd, POLLIN, 0 };
+	uint8_t msg[LIMIT_CTL_MSG];
+	enum ctl_kind kind;
+	struct rd r;
+	int came, n = poll(&p, 1, timeout);
+
+	if (n <= 0)
+		return n == 0		? err_set(e, -ETIMEDOUT, "time is out")
+		       : errno == EINTR ? 0
+					: err_sys(e, "events of cairn-init");
+	n = next_packet(fd, CTL_VERSION, msg, &kind, &r, &came, e);
+	fd_close(&came);
+	if (n == LOST)
+		return err_set(e, -ECONNRESET, "cairn-init closed the connection");
+	if (n == OLDER)
+		return err_set(e, -ERR_UNSUPPORTED,
+			       "the cairn-init that runs is older than this command");
+	if (n < 0)
+		return n;
+	if (kind == CTL_END)
+		return take_end(&r, e);
+	n = kind == CTL_EVENTS ? take_events(&r, fn, arg) : -ERR_PROTO;
+	return n == -ERR_PROTO ? err_set(e, n, "cairn-init answered with a malformed packet") : n;
 }
 
 /* ---- loading ---------------------------------------------------------------------------------*/

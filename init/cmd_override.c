@@ -9,6 +9,7 @@
 #include "init/commands.h"
 #include "init/init.h"
 #include "init/limits.h"
+#include "init/view.h"
 #include "lib/fd.h"
 #include "lib/path.h"
 
@@ -130,6 +131,7 @@ static int run_unmask(struct cmd_env *env, struct err *e)
 const struct cmd service_cmd_enable = {
 	.name = "enable",
 	.synopsis = "SERVICE...",
+	.operands = view_names,
 	.summary = "start services at each boot, whatever the set says",
 	CMD_OPTS(override_opts),
 	.context_size = sizeof(struct override_ctx),
@@ -141,6 +143,7 @@ const struct cmd service_cmd_enable = {
 const struct cmd service_cmd_disable = {
 	.name = "disable",
 	.synopsis = "SERVICE...",
+	.operands = view_names,
 	.summary = "start services only by hand or for others, whatever the set says",
 	CMD_OPTS(override_opts),
 	.context_size = sizeof(struct override_ctx),
@@ -152,6 +155,7 @@ const struct cmd service_cmd_disable = {
 const struct cmd service_cmd_mask = {
 	.name = "mask",
 	.synopsis = "SERVICE...",
+	.operands = view_names,
 	.summary = "stop services, and let nothing start them",
 	.min_args = 1,
 	.max_args = SIZE_MAX,
@@ -161,6 +165,7 @@ const struct cmd service_cmd_mask = {
 const struct cmd service_cmd_unmask = {
 	.name = "unmask",
 	.synopsis = "SERVICE...",
+	.operands = view_names,
 	.summary = "let the set say again what becomes of services",
 	.help = "Takes back enable, disable and mask.",
 	.min_args = 1,

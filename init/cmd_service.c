@@ -7,231 +7,11 @@
 
 #include "init/commands.h"
 #include "init/init.h"
+#include "init/view.h"
 #include "lib/fd.h"
 #include "lib/proc.h"
 #include "lib/size.h"
 #include "lib/text.h"
-
-#define STATUS_NOT_UP 3
-
-/* ---- rows ------------------------------------------------------------------------------------*/
-
-static void format_age(uint64_t ns, char out[24])
-{
-	uint64_t s = ns / 1000000000;
-
-	if (s < 120)
-		snprintf(out, 24, "%us", (unsigned)s);
-	else if (s < 7200)
-		snprintf(out, 24, "%umin", (unsigned)(s / 60));
-	else if (s < 172800)
-		snprintf(out, 24, "%uh", (unsigned)(s / 3600));
-	else
-		snprintf(out, 24, "%llud", (unsigned long long)(s / 86400));
-}
-
-static const char *state_text(const struct init_service *s)
-{
-	if (strcmp(s->state, "down") == 0 && s->masked)
-		return "masked";
-	if (strcmp(s->state, "up") != 0)
-		return s->state;
-	return s->skipped ? "skipped" : s->listening ? "listening" : "up";
-}
-
-static void json_field(struct str *out, const char *key, const char *value)
-{
-	text_json(out, slice_of(key));
-	str_addc(out, ':');
-	text_json(out, slice_of(value));
-	str_addc(out, ',');
-}
-
-static void json_flag(struct str *out, const char *key, bool value)
-{
-	str_addf(out, "\"%s\":%s,", key, value ? "true" : "false");
-}
-
-static void format_json(struct str *out, const struct init_service *s)
-{
-	char exit_text[64] = "";
-
-	if (s->ended)
-		proc_status_text(s->exit_status, exit_text);
-	str_addc(out, '{');
-	json_field(out, "name", s->name);
-	json_field(out, "type", s->type);
-	json_field(out, "state", s->state);
-	json_field(out, "why", s->why);
-	json_field(out, "status", s->status);
-	json_field(out, "description", s->description);
-	json_field(out, "log", s->log);
-	json_field(out, "definition", s->id);
-	json_field(out, "exit", exit_text);
-	json_field(out, "sandbox", s->sandbox);
-	json_flag(out, "wanted", s->wanted);
-	json_flag(out, "barred", s->barred);
-	json_flag(out, "stale", s->stale);
-	json_flag(out, "skipped", s->skipped);
-	json_flag(out, "listening", s->listening);
-	json_flag(out, "enabled", s->enabled);
-	json_flag(out, "critical", s->critical);
-	json_flag(out, "masked", s->masked);
-	str_addf(out, "\"pid\":%llu,\"since_ms\":%llu,\"restarts\":%llu}",
-		 (unsigned long long)s->pid, (unsigned long long)(s->since / 1000000),
-		 (unsigned long long)s->restarts);
-}
-
-static void format_line(struct str *out, const struct init_service *s)
-{
-	char age[24], pid[24] = "-";
-
-	format_age(s->since, age);
-	if (s->pid)
-		snprintf(pid, sizeof(pid), "%llu", (unsigned long long)s->pid);
-	str_addf(out, "%-24s %-9s %7s %6s %8llu", s->name, state_text(s), pid, age,
-		 (unsigned long long)s->restarts);
-	if (s->stale)
-		str_add(out, "  (older definition)");
-	if (s->why[0]) {
-		str_add(out, "  ");
-		text_safe(out, slice_of(s->why));
-	} else if (s->status[0]) {
-		str_add(out, "  ");
-		text_safe(out, slice_of(s->status));
-	}
-	str_addc(out, '\n');
-}
-
-static void format_full(struct str *out, const struct init_service *s)
-{
-	char age[24], exit_text[64];
-
-	format_age(s->since, age);
-	str_add(out, s->name);
-	if (s->description[0]) {
-		str_add(out, ": ");
-		text_safe(out, slice_of(s->description));
-	}
-	str_addf(out, "\n  state     %s for %s\n  type      %s\n", state_text(s), age, s->type);
-	if (s->pid)
-		str_addf(out, "  pid       %llu\n", (unsigned long long)s->pid);
-	if (s->why[0]) {
-		str_add(out, "  because   ");
-		text_safe(out, slice_of(s->why));
-		str_addc(out, '\n');
-	}
-	if (s->status[0]) {
-		str_add(out, "  says      ");
-		text_safe(out, slice_of(s->status));
-		str_addc(out, '\n');
-	}
-	if (s->ended) {
-		proc_status_text(s->exit_status, exit_text);
-		str_addf(out, "  last end  %s\n", exit_text);
-	}
-	str_addf(out, "  restarts  %llu\n  wanted    %s%s%s\n", (unsigned long long)s->restarts,
-		 s->wanted ? "yes" : "no", s->barred ? ", stopped by hand" : "",
-		 s->stale ? ", runs with an older definition" : "");
-	str_addf(out, "  sandbox   %s\n", s->sandbox);
-	if (s->log[0])
-		str_addf(out, "  log       %s\n", s->log);
-}
-
-static int print_out(const struct str *out, struct err *e)
-{
-	if (str_err(out))
-		return err_num(e, str_err(out), "output");
-	if (fwrite(out->buf, 1, out->len, stdout) != out->len || fflush(stdout) != 0)
-		return err_sys(e, "standard output");
-	return 0;
-}
-
-/* ---- list, status ----------------------------------------------------------------------------*/
-
-struct show {
-	bool json;
-	struct str out;
-	size_t n;
-	bool up;
-	void (*format)(struct str *out, const struct init_service *s);
-};
-
-static int add_row(void *arg, const struct init_service *s)
-{
-	struct show *show = arg;
-
-	if (show->json) {
-		if (show->n)
-			str_add(&show->out, ",\n");
-		format_json(&show->out, s);
-	} else {
-		show->format(&show->out, s);
-	}
-	show->n++;
-	show->up &= strcmp(s->state, "up") == 0;
-	return 0;
-}
-
-struct show_ctx {
-	bool json;
-};
-
-static const struct cmd_opt show_opts[] = {
-	{ "json", 0, CMD_FLAG, offsetof(struct show_ctx, json), NULL, "machine-readable output" },
-};
-
-static int run_list(struct cmd_env *env, struct err *e)
-{
-	struct show show = { .json = ((struct show_ctx *)env->ctx)->json,
-			     .out = STR_INIT,
-			     .format = format_line };
-
-	if (show.json)
-		str_addc(&show.out, '[');
-	else
-		str_addf(&show.out, "%-24s %-9s %7s %6s %8s\n", "SERVICE", "STATE", "PID", "SINCE",
-			 "RESTARTS");
-	int r = init_client_list(add_row, &show, e);
-	if (show.json)
-		str_add(&show.out, "]\n");
-	if (r == 0)
-		r = print_out(&show.out, e);
-	str_done(&show.out);
-	return r;
-}
-
-static int run_status(struct cmd_env *env, struct err *e)
-{
-	struct show show = { .json = ((struct show_ctx *)env->ctx)->json,
-			     .out = STR_INIT,
-			     .format = format_full,
-			     .up = true };
-	int r = 0;
-
-	if (show.json)
-		str_addc(&show.out, '[');
-	if (env->nargs == 0) {
-		struct init_info info;
-		r = init_client_info(&info, e);
-		if (r == 0 && !show.json)
-			str_addf(&show.out, "cairn-init %s, %llu services, %llu failed, set %s\n",
-				 info.version, (unsigned long long)info.services,
-				 (unsigned long long)info.failed, info.set[0] ? info.set : "none");
-		show.format = format_line;
-		if (r == 0)
-			r = init_client_list(add_row, &show, e);
-		show.up = r == 0 && info.failed == 0;
-	}
-	for (size_t i = 0; r == 0 && i < env->nargs; i++)
-		r = init_client_status(env->args[i], add_row, &show, e);
-	if (show.json)
-		str_add(&show.out, "]\n");
-	if (r == 0)
-		r = print_out(&show.out, e);
-	str_done(&show.out);
-	return r < 0 ? r : show.up ? 0 : cmd_exit_with(STATUS_NOT_UP);
-}
 
 /* ---- start, stop, restart, reload ------------------------------------------------------------*/
 
@@ -326,7 +106,7 @@ static int print_changes(struct changes *c, struct err *e)
 		slice_cut(&change, ' ', &name);
 		str_addf(&out, "%.*s %.*s\n", (int)change.n, change.p, (int)name.n, name.p);
 	}
-	return print_out(&out, e);
+	return view_print(&out, e);
 }
 
 static void changes_done(struct changes *c)
@@ -431,14 +211,6 @@ static const struct cmd cmd_compare = {
 	.run = run_compare,
 };
 
-static const struct cmd cmd_list = {
-	.name = "list",
-	.summary = "list all services",
-	CMD_OPTS(show_opts),
-	.context_size = sizeof(struct show_ctx),
-	.run = run_list,
-};
-
 static const struct cmd cmd_load = {
 	.name = "load",
 	.synopsis = "SET",
@@ -464,6 +236,7 @@ static const struct cmd cmd_reexec = {
 static const struct cmd cmd_reload = {
 	.name = "reload",
 	.synopsis = "SERVICE...",
+	.operands = view_names,
 	.summary = "tell services to read their configuration again",
 	CMD_OPTS(action_opts),
 	.context_size = sizeof(struct action_ctx),
@@ -475,6 +248,7 @@ static const struct cmd cmd_reload = {
 static const struct cmd cmd_restart = {
 	.name = "restart",
 	.synopsis = "SERVICE...",
+	.operands = view_names,
 	.summary = "stop and start services, and those that require them",
 	CMD_OPTS(action_opts),
 	.context_size = sizeof(struct action_ctx),
@@ -486,6 +260,7 @@ static const struct cmd cmd_restart = {
 static const struct cmd cmd_start = {
 	.name = "start",
 	.synopsis = "SERVICE...",
+	.operands = view_names,
 	.summary = "start services and what they require",
 	CMD_OPTS(action_opts),
 	.context_size = sizeof(struct action_ctx),
@@ -494,19 +269,10 @@ static const struct cmd cmd_start = {
 	.run = run_start,
 };
 
-static const struct cmd cmd_status = {
-	.name = "status",
-	.synopsis = "[SERVICE...]",
-	.summary = "tell how services are; exit status 3 when one is not up",
-	CMD_OPTS(show_opts),
-	.context_size = sizeof(struct show_ctx),
-	.max_args = SIZE_MAX,
-	.run = run_status,
-};
-
 static const struct cmd cmd_stop = {
 	.name = "stop",
 	.synopsis = "SERVICE...",
+	.operands = view_names,
 	.summary = "stop services, and first those that require them",
 	CMD_OPTS(action_opts),
 	.context_size = sizeof(struct action_ctx),
@@ -523,6 +289,7 @@ static int run_custom(struct cmd_env *env, struct err *e)
 static const struct cmd cmd_action = {
 	.name = "action",
 	.synopsis = "SERVICE ACTION",
+	.operands = view_names,
 	.summary = "run an action that a service has besides start and stop",
 	.min_args = 2,
 	.max_args = 2,
@@ -532,6 +299,7 @@ static const struct cmd cmd_action = {
 static const struct cmd cmd_trigger = {
 	.name = "trigger",
 	.synopsis = "SERVICE...",
+	.operands = view_names,
 	.summary = "run timed services now, whatever their times are",
 	CMD_OPTS(action_opts),
 	.context_size = sizeof(struct action_ctx),
@@ -540,13 +308,36 @@ static const struct cmd cmd_trigger = {
 	.run = run_trigger,
 };
 
+/* Sorted, one a line. */
+/* clang-format off */
 static const struct cmd *const service_subs[] = {
-	&cmd_action,	     &cmd_check,	  &cmd_compare, &service_cmd_disable,
-	&service_cmd_enable, &cmd_list,		  &cmd_load,	&service_cmd_log,
-	&service_cmd_mask,   &cmd_reexec,	  &cmd_reload,	&cmd_restart,
-	&service_cmd_run,    &cmd_start,	  &cmd_status,	&cmd_stop,
-	&cmd_trigger,	     &service_cmd_unmask, NULL,
+	&cmd_action,
+	&service_cmd_blame,
+	&cmd_check,
+	&cmd_compare,
+	&service_cmd_disable,
+	&service_cmd_enable,
+	&service_cmd_graph,
+	&service_cmd_list,
+	&cmd_load,
+	&service_cmd_log,
+	&service_cmd_mask,
+	&cmd_reexec,
+	&cmd_reload,
+	&cmd_restart,
+	&service_cmd_run,
+	&cmd_start,
+	&service_cmd_status,
+	&cmd_stop,
+	&service_cmd_timeline,
+	&service_cmd_tree,
+	&cmd_trigger,
+	&service_cmd_unmask,
+	&service_cmd_wait,
+	&service_cmd_watch,
+	NULL,
 };
+/* clang-format on */
 
 const struct cmd init_cmd_service = {
 	.name = "service",

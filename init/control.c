@@ -6,35 +6,22 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <time.h>
 
 #include "init/inherit.h"
 #include "init/added.h"
-#include "init/proto.h"
+#include "init/control-inside.h"
+#include "init/row.h"
 #include "init/spare.h"
 #include "init/state.h"
 #include "init/step.h"
 #include "init/world.h"
 #include "lib/fd.h"
 #include "lib/log.h"
-#include "lib/proc.h"
 #include "lib/size.h"
 #include "lib/wire.h"
 
 #define ACCEPT_TURN 8
 #define SHORT_PAUSE 200000000ull
-
-struct client {
-	struct loop_fd src; /* fd owned */
-	bool trusted;	    /* may do more than look */
-	bool rows;	    /* a list is being sent, next row is cursor */
-	bool waiting;
-	bool loads, waits; /* a load that was not refused; it is to be waited for */
-	enum ctl_op op;
-	size_t cursor;
-	uint64_t used; /* last time it said something */
-	char name[LIMIT_SVC_NAME + 1];
-};
 
 /* How far the request of one client is: what a crash finds begun is still unread, and done anew;
  * what is done is consumed, and only its answer may be missing. */
@@ -53,16 +40,15 @@ static struct {
 	struct loop_timer pause;
 	struct kept *kept;
 	struct client *clients;
-	struct str out; /* memory reserved at the start */
-} ctl = { .src = { .fd = -1 }, .out = STR_INIT };
+	struct str out, events; /* packets; memory reserved at the start */
+} ctl = { .src = { .fd = -1 }, .out = STR_INIT, .events = STR_INIT };
 
 static bool is_current(const struct client *c)
 {
 	return c == &ctl.clients[ctl.kept->current];
 }
 
-/* What the request asked for is noted: keep that, then the request may go. */
-static void settle_request(struct client *c, int code)
+void control_settle(struct client *c, int code)
 {
 	uint32_t stage = ctl.kept->stage;
 
@@ -80,137 +66,141 @@ static void settle_request(struct client *c, int code)
 
 /* ---- answers ---------------------------------------------------------------------------------*/
 
+/* There is no request of c that anything is to be done for. */
+static void rest(struct client *c)
+{
+	c->rows = c->waiting = c->watching = false;
+}
+
 static void drop(struct client *c)
 {
 	int fd = c->src.fd;
 
 	loop_del(&c->src);
 	c->src.fd = -1;
-	c->rows = c->waiting = false;
+	rest(c);
 	fd_close(&fd);
 }
 
-static void begin(enum ctl_kind kind)
+static struct str *begin(struct str *out, uint64_t version, enum ctl_kind kind)
 {
-	str_cut(&ctl.out, 0);
-	wr_u64(&ctl.out, CTL_VERSION);
-	wr_u64(&ctl.out, kind);
+	str_cut(out, 0);
+	wr_u64(out, version);
+	wr_u64(out, kind);
+	return out;
 }
 
-/* 0, -EAGAIN, or the client is gone. */
-static int flush(struct client *c)
+struct str *control_begin(const struct client *c, enum ctl_kind kind)
 {
-	if (str_err(&ctl.out) ||
-	    send(c->src.fd, ctl.out.buf, ctl.out.len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
-		int r = str_err(&ctl.out) ? -EPIPE : -errno;
-		if (r != -EAGAIN)
-			drop(c);
-		return r;
+	return begin(&ctl.out, c->version, kind);
+}
+
+static int send_packet(struct client *c, const struct str *packet, int fd)
+{
+	union {
+		struct cmsghdr h;
+		char space[CMSG_SPACE(sizeof(int))];
+	} space = { .h = { .cmsg_level = SOL_SOCKET,
+			   .cmsg_type = SCM_RIGHTS,
+			   .cmsg_len = CMSG_LEN(sizeof(int)) } };
+	struct iovec iov = { packet->buf, packet->len };
+	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
+	int r = str_err(packet);
+
+	if (fd >= 0) {
+		memcpy(CMSG_DATA(&space.h), &fd, sizeof(fd));
+		m.msg_control = &space;
+		m.msg_controllen = sizeof(space);
 	}
-	return 0;
+	if (r == 0 && sendmsg(c->src.fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		r = -errno;
+	if (r < 0 && r != -EAGAIN)
+		drop(c);
+	return r;
 }
 
-static void end(struct client *c, int code, const char *message)
+int control_send(struct client *c, int fd)
 {
-	settle_request(c, code);
-	c->waiting = c->rows = false;
-	begin(CTL_END);
-	wr_u64(&ctl.out, (uint64_t) - (int64_t)code);
+	return send_packet(c, &ctl.out, fd);
+}
+
+void control_end(struct client *c, int code, const char *message)
+{
+	control_settle(c, code);
+	rest(c);
+	wr_u64(control_begin(c, CTL_END), (uint64_t) - (int64_t)code);
 	wr_cstr(&ctl.out, message);
-	if (flush(c) == -EAGAIN)
+	if (control_send(c, -1) == -EAGAIN)
 		drop(c); /* it does not read its answers */
 }
 
-/* What a service says of itself; a timed one that rests says when it runs next. */
-static void put_status(const struct svc *s)
+void control_send_rows(struct client *c)
 {
-	char text[80];
-	struct timespec now;
-	struct tm tm;
-	uint64_t wait = s->due > loop_now() ? s->due - loop_now() : 0;
+	int r = 0;
 
-	clock_gettime(CLOCK_REALTIME, &now);
-	time_t next = now.tv_sec + (time_t)((wait + (uint64_t)now.tv_nsec) / 1000000000);
-	if (s->status[0] || !s->due || !localtime_r(&next, &tm)) {
-		wr_cstr(&ctl.out, s->status);
-		return;
+	while (c->rows && r == 0) {
+		size_t i = c->cursor;
+		bool last = i >= world.mgr.set->n;
+		struct str *out = control_begin(c, last ? CTL_END : CTL_ROW);
+		if (last) {
+			wr_u64(out, 0);
+			wr_cstr(out, "");
+		} else {
+			row_put(out, world.mgr.v[i], c->version);
+		}
+		r = control_send(c, -1);
+		c->cursor += r == 0;
+		if (last && r == 0)
+			c->rows = false;
 	}
-	snprintf(text, sizeof(text), "next run %04d-%02d-%02d %02d:%02d:%02d", tm.tm_year + 1900,
-		 tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
-	wr_cstr(&ctl.out, text);
+	if (c->src.fd >= 0)
+		(void)loop_mod(&c->src, c->rows ? EPOLLIN | EPOLLOUT : EPOLLIN);
 }
 
-static uint64_t box_bits(const struct svc_box *b)
+/* ---- events ----------------------------------------------------------------------------------*/
+
+static void send_events(void)
 {
-	uint64_t bits = (b->profile ? CTL_BOX_PROFILE : 0) | (b->bounded ? CTL_BOX_CAPS : 0) |
-			(b->seccomp ? CTL_BOX_SECCOMP : 0) | (b->root ? CTL_BOX_ROOT : 0) |
-			(b->nmounts ? CTL_BOX_PATHS : 0);
-
-	for (unsigned i = 0; i < SVC_BOX_FLAGS; i++)
-		bits |= (uint64_t)svc_box_on(b, (enum svc_box_flag)i) << i;
-	return bits << CTL_BOX_SHIFT;
-}
-
-static void put_row(const struct svc *s)
-{
-	const struct svc_def *d = s->def;
-	char text[LIMIT_PATH + LIMIT_SVC_NAME + 8];
-	static const char *const types[SVC_TYPE_MAX] = { "simple", "notify", "oneshot", "forking",
-							 "group" };
-	uint64_t flags = (s->wish ? CTL_WISH : 0) | (s->barred ? CTL_BARRED : 0) |
-			 (s->stale ? CTL_STALE : 0) | (s->skipped ? CTL_SKIPPED : 0) |
-			 (s->listening ? CTL_LISTENING : 0) | (d->enabled ? CTL_ENABLED : 0) |
-			 (d->critical ? CTL_CRITICAL : 0) | (s->ended ? CTL_ENDED : 0) |
-			 (d->masked ? CTL_MASKED : 0) | box_bits(&d->box);
-
-	begin(CTL_ROW);
-	wr_cstr(&ctl.out, s->name);
-	wr_cstr(&ctl.out, types[d->type]);
-	wr_cstr(&ctl.out, svc_state_names[s->state]);
-	wr_cstr(&ctl.out, s->why);
-	put_status(s);
-	snprintf(text, sizeof(text), "%.200s", d->description ? d->description : "");
-	wr_cstr(&ctl.out, text);
-	text[0] = '\0';
-	if (d->output == SVC_OUT_LOG && !d->terminal && d->type != SVC_GROUP)
-		snprintf(text, sizeof(text), "%.1000s/%s.log", world.mgr.set->init.log_directory,
-			 s->name);
-	wr_cstr(&ctl.out, text);
-	snprintf(text, sizeof(text), "%016llx%016llx", (unsigned long long)d->id[0],
-		 (unsigned long long)d->id[1]);
-	wr_cstr(&ctl.out, text);
-	wr_u64(&ctl.out, flags);
-	wr_u64(&ctl.out, s->pid > 0 ? (uint64_t)s->pid : 0);
-	wr_u64(&ctl.out, s->since ? loop_now() - s->since : 0);
-	wr_u64(&ctl.out, s->total_restarts);
-	wr_u64(&ctl.out, (uint64_t)(unsigned)s->last_status);
-}
-
-/* As many rows as the socket takes; the rest when it can be written again. */
-static void send_rows(struct client *c)
-{
-	while (c->rows && c->cursor < world.mgr.set->n) {
-		put_row(world.mgr.v[c->cursor]);
-		int r = flush(c);
-		if (r == -EAGAIN)
-			(void)loop_mod(&c->src, EPOLLIN | EPOLLOUT);
-		if (r < 0)
-			return;
-		c->cursor++;
+	if (ctl.events.len == 0)
+		return;
+	for (size_t i = 0; i < LIMIT_CTL_CLIENTS; i++) {
+		struct client *c = &ctl.clients[i];
+		if (c->watching && send_packet(c, &ctl.events, -1) == -EAGAIN)
+			drop(c); /* that it gets no more tells it that it missed some */
 	}
-	if (!c->rows)
+	str_cut(&ctl.events, 0);
+}
+
+static bool is_watched(void)
+{
+	for (size_t i = 0; ctl.clients && i < LIMIT_CTL_CLIENTS; i++)
+		if (ctl.clients[i].watching)
+			return true;
+	return false;
+}
+
+static void note(const char *name, const char *old, const char *now, const char *why)
+{
+	if (!is_watched())
 		return;
-	/* The end may be what does not fit, too. */
-	begin(CTL_END);
-	wr_u64(&ctl.out, 0);
-	wr_cstr(&ctl.out, "");
-	int r = flush(c);
-	if (r == -EAGAIN)
-		(void)loop_mod(&c->src, EPOLLIN | EPOLLOUT);
-	if (r < 0)
-		return;
-	c->rows = false;
-	(void)loop_mod(&c->src, EPOLLIN);
+	if (ctl.events.len + ROW_EVENT_MAX > LIMIT_CTL_MSG)
+		send_events();
+	if (ctl.events.len == 0)
+		(void)begin(&ctl.events, CTL_VERSION, CTL_EVENTS);
+	row_put_event(&ctl.events, name, old, now, why);
+}
+
+void control_changed(const struct svc *s, enum svc_state old)
+{
+	bool gone = old == SVC_STATE_MAX;
+	const char *now = svc_state_names[s->state];
+
+	note(s->name, gone ? now : svc_state_names[old], gone ? "removed" : now, s->why);
+}
+
+void control_note(const char *what, const char *why)
+{
+	note("", "", what, why);
 }
 
 /* ---- requests --------------------------------------------------------------------------------*/
@@ -222,270 +212,6 @@ void control_acted(void)
 		return;
 	ctl.kept->code = 0;
 	ctl.kept->stage = STAGE_ACTED;
-}
-
-static int do_info(struct client *c)
-{
-	uint64_t failed = 0;
-
-	for (size_t i = 0; i < world.mgr.set->n; i++)
-		failed += world.mgr.v[i]->state == SVC_FAILED;
-	begin(CTL_INFO_ROW);
-	wr_cstr(&ctl.out, CAIRN_VERSION);
-	wr_cstr(&ctl.out, world.set_path ? world.set_path : "");
-	wr_bool(&ctl.out, world.booted);
-	wr_u64(&ctl.out, world.mgr.set->n);
-	wr_u64(&ctl.out, failed);
-	return flush(c);
-}
-
-/* Some changes a packet: a socket holds few packets, and they must all fit before the client
- * reads the first. */
-static int put_change(struct client *c, const char *name, uint8_t change)
-{
-	int r = 0;
-
-	if (ctl.out.len + LIMIT_SVC_NAME + 64 > LIMIT_CTL_MSG) {
-		r = flush(c);
-		begin(CTL_CHANGES);
-	}
-	wr_cstr(&ctl.out, name);
-	wr_cstr(&ctl.out, svc_change_names[change]);
-	return r;
-}
-
-static int send_plan(struct client *c, const struct svc_set *next)
-{
-	const struct svc_set *old = world.mgr.set;
-	uint8_t *plan = calloc(old->n + next->n + 1, 1);
-	int r = plan ? 0 : -ENOMEM;
-
-	if (r == 0)
-		svc_load_plan(&world.mgr, next, plan, plan + old->n);
-	begin(CTL_CHANGES);
-	for (size_t i = 0; r == 0 && i < old->n; i++)
-		if (plan[i] == SVC_STOP)
-			r = put_change(c, old->v[i]->name, SVC_STOP);
-	for (size_t i = 0; r == 0 && i < next->n; i++)
-		r = put_change(c, next->v[i]->name, plan[old->n + i]);
-	free(plan);
-	return r < 0 ? r : flush(c);
-}
-
-static const char *refusal(int r)
-{
-	return r == -EPERM	 ? "it is masked"
-	       : r == -ESHUTDOWN ? "the machine is shutting down"
-	       : r == -EBUSY	 ? "a load is under way"
-	       : r == -ENODATA	 ? "it has no process for that, or is not up"
-	       : r == -EALREADY	 ? "it runs"
-				 : strerror(-r);
-}
-
-static void do_load(struct client *c, const char *path, bool dry_run, bool wait)
-{
-	struct svc_set *next = NULL;
-	struct err e = ERR_INIT;
-	int r = world_read_set(path, &next, &e);
-
-	if (r < 0) {
-		end(c, r, e.msg);
-		return;
-	}
-	r = send_plan(c, next);
-	if (dry_run || r < 0) {
-		svc_set_free(next);
-	} else {
-		c->loads = !world.mgr.pending;
-		c->waits = wait;
-		r = world_load(path, next);
-	}
-	if (c->src.fd < 0)
-		return;
-	if (r < 0)
-		end(c, r, refusal(r));
-	else if (dry_run || !wait)
-		end(c, 0, "");
-	else
-		c->waiting = true;
-}
-
-static void do_shutdown(struct client *c, struct slice name)
-{
-	for (int k = SHUT_REBOOT; k < SHUT_MAX; k++) {
-		if (slice_is(name, shutdown_names[k])) {
-			shutdown_begin((enum shutdown)k);
-			end(c, 0, "");
-			return;
-		}
-	}
-	end(c, -EINVAL, "unknown kind of shutdown");
-}
-
-/* Add a service, and wait for it: to be up, or for its end. */
-static void do_add(struct client *c, struct slice section, bool to_end, const int fds[3])
-{
-	struct slice name;
-	struct err e = ERR_INIT;
-
-	c->loads = !world.mgr.pending;
-	c->waits = true;
-	int r = added_put(section, &name, &e);
-
-	if (r < 0) {
-		end(c, r, e.msg);
-		return;
-	}
-	if (fds && fds[0] >= 0)
-		added_stdio(name, fds);
-	snprintf(c->name, sizeof(c->name), "%.*s", (int)name.n, name.p);
-	c->op = to_end ? CTL_RUN : CTL_START;
-	c->waiting = true;
-}
-
-static void do_instance(struct client *c, struct slice name)
-{
-	char section[LIMIT_SVC_NAME + 40];
-	int n = snprintf(section, sizeof(section), "[service %.*s]\nenabled = yes\n", (int)name.n,
-			 name.p);
-
-	do_add(c, (struct slice){ section, (size_t)n }, false, NULL);
-}
-
-static void do_action(struct client *c, struct slice name)
-{
-	struct slice service;
-
-	slice_cut(&name, ' ', &service);
-	struct svc *s = svc_mgr_find(&world.mgr, service);
-	int r = !s ? -ERR_NOTFOUND : svc_action(&world.mgr, s, name);
-	if (r < 0) {
-		end(c, r,
-		    r == -ERR_NOTFOUND ? "no such service"
-		    : r == -ENOENT     ? "it has no such action"
-				       : refusal(r));
-		return;
-	}
-	snprintf(c->name, sizeof(c->name), "%s", s->name);
-	c->waiting = true;
-}
-
-static void do_override(struct client *c)
-{
-	char path[LIMIT_PATH];
-	int r = world_override(path);
-
-	begin(CTL_TEXT);
-	wr_cstr(&ctl.out, path);
-	if (flush(c) == 0)
-		end(c, r, r < 0 ? refusal(r) : "");
-}
-
-static void do_service(struct client *c, struct slice name, bool wait)
-{
-	struct svc *s = svc_mgr_find(&world.mgr, name);
-	char text[LIMIT_SVC_NAME + 64];
-	int r = 0;
-
-	if (!s && (c->op == CTL_START || c->op == CTL_RESTART) &&
-	    svc_set_has_template(world.mgr.set, name)) {
-		do_instance(c, name);
-		return;
-	}
-	if (!s) {
-		snprintf(text, sizeof(text), "no service '%.*s'",
-			 (int)MIN_OF(name.n, (size_t)LIMIT_SVC_NAME), name.p);
-		end(c, -ERR_NOTFOUND, text);
-		return;
-	}
-	snprintf(c->name, sizeof(c->name), "%s", s->name);
-	switch (c->op) {
-	case CTL_STATUS:
-		settle_request(c, 0);
-		put_row(s);
-		if (flush(c) < 0)
-			return;
-		break;
-	case CTL_START:
-		r = svc_start(&world.mgr, s);
-		break;
-	case CTL_STOP:
-		r = svc_stop(&world.mgr, s);
-		break;
-	case CTL_RESTART:
-		r = svc_restart(&world.mgr, s);
-		break;
-	case CTL_TRIGGER:
-		r = svc_trigger(&world.mgr, s);
-		break;
-	default:
-		r = svc_reload(&world.mgr, s);
-		break;
-	}
-	bool has_result = c->op == CTL_START || c->op == CTL_STOP || c->op == CTL_RESTART ||
-			  c->op == CTL_TRIGGER;
-	if (r == 0 && wait && has_result) {
-		c->waiting = true;
-		return;
-	}
-	end(c, r, r < 0 ? refusal(r) : "");
-}
-
-/* Answered by the next life. */
-static void do_reexec(struct client *c, const char *path)
-{
-	struct err e = ERR_INIT;
-	int r = world_reexec(path, &e);
-
-	if (r < 0)
-		end(c, r, e.msg);
-	else
-		c->waiting = true;
-}
-
-static void dispatch(struct client *c, uint64_t flags, struct slice name, const int fds[3])
-{
-	char path[LIMIT_PATH + 1];
-
-	if (c->op > CTL_STATUS && c->op != CTL_INFO && !c->trusted) {
-		end(c, -EPERM, "only root may do that");
-		return;
-	}
-	switch (c->op) {
-	case CTL_LIST:
-		c->rows = true;
-		c->cursor = 0;
-		settle_request(c, 0);
-		send_rows(c);
-		break;
-	case CTL_INFO:
-		if (do_info(c) == 0)
-			end(c, 0, "");
-		break;
-	case CTL_LOAD:
-		snprintf(path, sizeof(path), "%.*s", (int)name.n, name.p);
-		do_load(c, path, flags & CTL_DRY_RUN, flags & CTL_WAIT);
-		break;
-	case CTL_SHUTDOWN:
-		do_shutdown(c, name);
-		break;
-	case CTL_REEXEC:
-		snprintf(path, sizeof(path), "%.*s", (int)name.n, name.p);
-		do_reexec(c, path);
-		break;
-	case CTL_RUN:
-		do_add(c, name, flags & CTL_WAIT, fds);
-		break;
-	case CTL_ACTION:
-		do_action(c, name);
-		break;
-	case CTL_OVERRIDE:
-		do_override(c);
-		break;
-	default:
-		do_service(c, name, flags & CTL_WAIT);
-		break;
-	}
 }
 
 /* The descriptors that came with a message: three, or none. Those of others are closed. */
@@ -510,7 +236,7 @@ static void on_client(struct loop_fd *src, uint32_t events)
 	char msg[LIMIT_CTL_MSG];
 
 	if ((events & EPOLLOUT) && c->rows) {
-		send_rows(c);
+		control_send_rows(c);
 		if (c->src.fd < 0)
 			return;
 	}
@@ -529,31 +255,29 @@ static void on_client(struct loop_fd *src, uint32_t events)
 	ssize_t n = recvmsg(src->fd, &m, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	struct rd r = rd_of(msg, n > 0 ? (size_t)n : 0);
-	uint64_t version = rd_u64(&r), op = rd_u64(&r), flags = rd_u64(&r);
-	struct slice name = rd_str(&r, LIMIT_PATH);
-	take_fds(&m, n > 0 && op == CTL_RUN && c->trusted && !c->rows && !c->waiting, fds);
-	if (n <= 0 || c->rows || c->waiting) { /* gone, or talking out of turn */
+	struct ctl_request q = { 0 };
+	bool busy = c->rows || c->waiting || c->watching;
+	int r = n > 0 && !(m.msg_flags & MSG_TRUNC) ? ctl_request_parse(msg, (size_t)n, &q)
+						    : -ERR_PROTO;
+	take_fds(&m, q.op == CTL_RUN && c->trusted && !busy, fds);
+	if (n <= 0 || busy) { /* gone, or talking out of turn */
 		drop(c);
 		return;
 	}
 	c->used = loop_now();
 	ctl.kept->current = (uint32_t)(c - ctl.clients);
 	ctl.kept->stage = STAGE_BEGUN;
-	if ((m.msg_flags & MSG_TRUNC) || rd_done(&r) < 0 || op == 0 || op >= CTL_OP_MAX ||
-	    (flags & ~(uint64_t)CTL_FLAG_MASK) || memchr(name.p, '\0', name.n)) {
-		end(c, -ERR_PROTO, "malformed request");
-		drop(c);
-	} else if (version != CTL_VERSION) {
-		end(c, -ERR_PROTO, "this init speaks version 1 of the protocol");
+	if (r < 0) {
+		control_end(c, r, "malformed request, or not of a protocol from 1 to 2");
 		drop(c);
 	} else {
-		c->op = (enum ctl_op)op;
+		c->version = (uint8_t)q.version;
+		c->op = q.op;
 		c->loads = false;
-		dispatch(c, flags, name, fds);
+		request_do(c, &q, fds);
 	}
 	if (c->src.fd >= 0)
-		settle_request(c, 0);
+		control_settle(c, 0);
 	ctl.kept->stage = STAGE_NONE;
 	if (fds[0] >= 0 && !added_has_stdio(fds))
 		for (size_t i = 0; i < 3; i++)
@@ -562,14 +286,37 @@ static void on_client(struct loop_fd *src, uint32_t events)
 
 /* ---- connections -----------------------------------------------------------------------------*/
 
-/* The client silent for longest, strangers first; those that are trusted only for one that is. */
-static struct client *find_idle(bool trusted)
+/* Has uid, which is not trusted, all the slots that it may have? */
+static bool has_share(uint32_t uid)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < LIMIT_CTL_CLIENTS; i++) {
+		const struct client *c = &ctl.clients[i];
+		n += c->src.fd >= 0 && !c->trusted && c->uid == uid;
+	}
+	return n >= LIMIT_CTL_SHARE;
+}
+
+/* May a new client of uid have the slot of c? Who waits keeps it, but no stranger keeps out one who
+ * is trusted, and none has more than its share. */
+static bool may_replace(const struct client *c, bool trusted, uint32_t uid, bool full)
+{
+	if (full)
+		return !c->trusted && c->uid == uid;
+	if (c->waiting || c->watching)
+		return trusted && !c->trusted;
+	return trusted || !c->trusted;
+}
+
+/* The client silent for longest whose slot a new one of uid may have, strangers first. */
+static struct client *find_idle(bool trusted, uint32_t uid, bool full)
 {
 	struct client *best = NULL;
 
 	for (size_t i = 0; i < LIMIT_CTL_CLIENTS; i++) {
 		struct client *c = &ctl.clients[i];
-		if (c->src.fd < 0 || c->waiting || (c->trusted && !trusted))
+		if (c->src.fd < 0 || !may_replace(c, trusted, uid, full))
 			continue;
 		if (!best || c->trusted < best->trusted ||
 		    (c->trusted == best->trusted && c->used < best->used))
@@ -578,15 +325,16 @@ static struct client *find_idle(bool trusted)
 	return best;
 }
 
-/* A free slot, or that of an idle client. */
-static struct client *find_slot(bool trusted)
+/* A free slot, or that of an idle client. NULL: all are in use. */
+static struct client *find_slot(bool trusted, uint32_t uid)
 {
+	bool full = !trusted && has_share(uid);
 	struct client *c;
 
-	for (size_t i = 0; i < LIMIT_CTL_CLIENTS; i++)
+	for (size_t i = 0; !full && i < LIMIT_CTL_CLIENTS; i++)
 		if (ctl.clients[i].src.fd < 0)
 			return &ctl.clients[i];
-	c = find_idle(trusted);
+	c = find_idle(trusted, uid, full);
 	if (c)
 		drop(c);
 	return c;
@@ -607,7 +355,7 @@ static int accept_client(int listener)
 
 	if (fd >= 0 || !spare_is_short(errno))
 		return fd;
-	if (!spare_lend(errno, SPARE_FOR_CLIENTS) && (idle = find_idle(true)))
+	if (!spare_lend(errno, SPARE_FOR_CLIENTS) && (idle = find_idle(true, 0, false)))
 		drop(idle);
 	fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd < 0 && spare_is_short(errno)) {
@@ -627,13 +375,15 @@ static bool accept_one(int listener)
 		return false;
 	(void)getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len);
 	bool trusted = cred.uid == 0 || cred.uid == geteuid();
-	struct client *c = find_slot(trusted);
+	struct client *c = find_slot(trusted, cred.uid);
 	if (!c) {
 		fd_close(&fd);
 		return true;
 	}
 	*c = (struct client){ .src = { .fd = -1, .fn = on_client, .arg = c },
 			      .trusted = trusted,
+			      .version = CTL_VERSION,
+			      .uid = cred.uid,
 			      .used = loop_now() };
 	if (loop_add(world.loop, &c->src, fd, EPOLLIN) < 0) {
 		fd_close(&fd);
@@ -657,8 +407,10 @@ static void attach(struct client *c)
 	    loop_add(world.loop, &c->src, fd, c->rows ? EPOLLIN | EPOLLOUT : EPOLLIN) < 0) {
 		fd_close(&fd);
 		c->src.fd = -1;
-		c->rows = c->waiting = false;
+		rest(c);
 	}
+	if (!c->version) /* of a life that spoke one only */
+		c->version = CTL_OLDEST;
 }
 
 void control_resume(void)
@@ -667,8 +419,9 @@ void control_resume(void)
 	uint32_t stage = ctl.kept->stage;
 
 	ctl.kept->stage = STAGE_NONE;
+	control_note("re-exec", "");
 	if (stage == STAGE_BEGUN)
-		c->rows = c->waiting = false; /* it is unread yet */
+		rest(c); /* it is unread yet */
 	if (stage == STAGE_BEGUN && c->loads && world.mgr.pending) {
 		c->waiting = c->waits;
 		ctl.kept->code = 0;
@@ -678,15 +431,15 @@ void control_resume(void)
 		return;
 	if (stage != STAGE_CONSUMED)
 		(void)recv(c->src.fd, NULL, 0, MSG_DONTWAIT);
-	if (c->rows || c->waiting)
+	if (c->rows || c->waiting || c->watching)
 		return;
 	const struct svc *s = svc_mgr_find(&world.mgr, slice_of(c->name));
 	if (c->op == CTL_STATUS && s) {
-		put_row(s);
-		if (flush(c) < 0)
+		row_put(control_begin(c, CTL_ROW), s, c->version);
+		if (control_send(c, -1) < 0)
 			return;
 	}
-	end(c, ctl.kept->code, ctl.kept->code < 0 ? refusal(ctl.kept->code) : "");
+	control_end(c, ctl.kept->code, ctl.kept->code < 0 ? request_refusal(ctl.kept->code) : "");
 }
 
 /* Clients of a life before, and those that will come. false: there was none. */
@@ -711,7 +464,8 @@ int control_open(const char *path, struct err *e)
 	ctl.src.fn = on_listen;
 	ctl.pause.fn = on_pause;
 	ctl.kept = state_area(sizeof(*ctl.kept), &came);
-	if (!ctl.kept || !str_room(&ctl.out, LIMIT_CTL_MSG))
+	if (!ctl.kept || !str_room(&ctl.out, LIMIT_CTL_MSG) ||
+	    !str_room(&ctl.events, LIMIT_CTL_MSG))
 		return err_num(e, -ENOMEM, "%s", path);
 	ctl.clients = ctl.kept->clients;
 	if (came && take_over())
@@ -731,102 +485,10 @@ int control_open(const char *path, struct err *e)
 	return loop_add(world.loop, &ctl.src, fd, EPOLLIN);
 }
 
-/* ---- results ---------------------------------------------------------------------------------*/
-
-/* What failed, or waits to be tried again, since the load of this client began. */
-static void answer_load(struct client *c)
-{
-	char text[600];
-	size_t n = 0;
-
-	for (size_t i = 0; i < world.mgr.set->n && n < sizeof(text); i++) {
-		const struct svc *s = world.mgr.v[i];
-		if ((s->state == SVC_FAILED || s->state == SVC_BACKOFF) && s->since >= c->used)
-			n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s is %s%s%s",
-					      n ? "; " : "", s->name, svc_state_names[s->state],
-					      s->why[0] ? ": " : "", s->why);
-	}
-	end(c, n ? -ECANCELED : 0, n ? text : "");
-}
-
-static void answer_load_failed(struct client *c)
-{
-	const struct svc_mgr *m = &world.mgr;
-	char text[LIMIT_SVC_NAME + 100];
-
-	snprintf(text, sizeof(text), "%s%s; the services of before stay",
-		 m->load_culprit[0] ? m->load_culprit : strerror(-m->load_error),
-		 m->load_culprit[0] ? " does not die" : "");
-	end(c, m->load_error, text);
-}
-
-static bool has_ended(const struct svc *s)
-{
-	return s->state == SVC_DONE || s->state == SVC_FAILED || (s->state == SVC_DOWN && !s->goal);
-}
-
-static void answer_action(struct client *c, const struct svc *s)
-{
-	char text[64];
-
-	if (s->aux >= 0)
-		return;
-	proc_status_text(s->aux_status, text);
-	end(c, s->aux_status ? -ECANCELED : 0, s->aux_status ? text : "");
-}
-
-static void answer(struct client *c)
-{
-	struct svc *s;
-	char text[300];
-
-	if (c->op == CTL_REEXEC) {
-		if (!world.reexec)
-			end(c, world.reexec_error,
-			    world.reexec_error ? strerror(-world.reexec_error) : "");
-		return;
-	}
-	if (c->op == CTL_LOAD) {
-		if (world.shutdown)
-			end(c, -ESHUTDOWN, "the machine is shutting down");
-		else if (world.mgr.load_error)
-			answer_load_failed(c);
-		else if (svc_all_settled(&world.mgr))
-			answer_load(c);
-		return;
-	}
-	s = svc_mgr_find(&world.mgr, slice_of(c->name));
-	if (!s && world.mgr.pending)
-		return; /* it is about to come */
-	if (!s && world.mgr.load_error) {
-		answer_load_failed(c);
-	} else if (!s) {
-		end(c, -ERR_NOTFOUND, "the service was removed");
-	} else if (c->op != CTL_STOP && world.shutdown) {
-		end(c, -ESHUTDOWN, "the machine is shutting down");
-	} else if (c->op == CTL_ACTION) {
-		answer_action(c, s);
-	} else if (c->op == CTL_RUN) {
-		if (has_ended(s))
-			end(c, 0, "");
-	} else if (!svc_is_settled(s) ||
-		   (c->op == CTL_TRIGGER && s->state == SVC_UP && s->pid >= 0)) {
-		return;
-	} else if (c->op == CTL_TRIGGER && s->why[0]) {
-		end(c, -ECANCELED, s->why);
-	} else if ((c->op == CTL_STOP && !s->stuck) || s->state == SVC_UP ||
-		   (s->state == SVC_DONE && !s->why[0])) {
-		end(c, 0, "");
-	} else {
-		snprintf(text, sizeof(text), "%s is %s%s%s", s->name, svc_state_names[s->state],
-			 s->why[0] ? ": " : "", s->why);
-		end(c, -ECANCELED, text);
-	}
-}
-
 void control_turn(void)
 {
 	for (size_t i = 0; i < LIMIT_CTL_CLIENTS; i++)
 		if (ctl.clients[i].src.fd >= 0 && ctl.clients[i].waiting)
-			answer(&ctl.clients[i]);
+			result_look(&ctl.clients[i]);
+	send_events();
 }

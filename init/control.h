@@ -3,6 +3,7 @@
  * or does not read can block, grow or reach another one. */
 #pragma once
 
+#include "init/svc.h"
 #include "lib/err.h"
 
 int control_open(const char *path, struct err *e);
@@ -10,5 +11,10 @@ int control_open(const char *path, struct err *e);
 void control_acted(void);
 /* The services are there: go on with the request that a life before was at. */
 void control_resume(void);
-/* After svc_settle: answer those who wait for a result. */
+/* After svc_settle: answer those who wait for a result, tell those who watch. */
 void control_turn(void);
+
+/* Those who watch will be told: s was old before (SVC_STATE_MAX: it was removed), or something
+ * happened to the whole. */
+void control_changed(const struct svc *s, enum svc_state old);
+void control_note(const char *what, const char *why);

@@ -218,6 +218,23 @@ static int parse_conditions(struct conf_ctx *c, struct slice v, void *place)
 	return r;
 }
 
+/* Who else may control it. */
+static int parse_control(struct conf_ctx *c, struct slice v, void *place)
+{
+	struct svc_list *list = place;
+	size_t old = list->n;
+	int r = list_append(c, v, list);
+
+	for (size_t i = old; r == 0 && i < list->n; i++) {
+		struct slice name = slice_of(list->v[i]), kind;
+		slice_cut(&name, ':', &kind);
+		if (name.n == 0 || (!slice_is(kind, "user") && !slice_is(kind, "group")))
+			r = conf_error(c, "control: '%s' is not user:NAME or group:NAME",
+				       list->v[i]);
+	}
+	return r;
+}
+
 static int parse_command(struct conf_ctx *c, struct slice v, void *place)
 {
 	const char *const *words = NULL;
@@ -557,6 +574,7 @@ const struct conf_key svc_keys[] = {
 	KEY("cgroup", conf_parse_bool, AT(cgroup.use), "yes", "a control group of its own", false),
 	KEY("condition", parse_conditions, AT(conditions), NULL, "run only when these hold", true),
 	KEY("conflicts", parse_list, AT(conflicts), NULL, "never together with these", true),
+	KEY("control", parse_control, AT(control), NULL, "who besides root", true),
 	KEY("cpu-affinity", svc_parse_cpus, AT(cpus), NULL, "processors it may run on", false),
 	KEY("cpu-max", conf_parse_str, AT(cgroup.cpu_max), NULL, "quota and period", false),
 	KEY("cpu-set", svc_parse_cpu_set, AT(cgroup.cpu_set), NULL, "processors of the group",

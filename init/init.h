@@ -37,6 +37,12 @@ struct init_service {
 	uint64_t pid;	/* 0: none */
 	uint64_t since; /* ns in this state */
 	uint64_t restarts;
+	uint64_t due; /* ns until it is tried again or runs next; 0: it does not wait for that */
+	uint64_t started;      /* ns since it was started last; 0: never */
+	uint64_t begun, ready; /* when it was first started, first up: ms since the kernel's start;
+				  0: never */
+	uint64_t last_run;     /* of a timed one: seconds since 1970; 0: never */
+	const char *runs;      /* identity of the definition that it was started with last */
 };
 /* Non-zero ends the walk with that code. */
 typedef int init_service_fn(void *arg, const struct init_service *s);
@@ -46,6 +52,9 @@ struct init_info {
 	char set[3072]; /* path of the set, "" for none */
 	bool booted;	/* everything was settled once */
 	uint64_t services, failed;
+	/* ns since the kernel's start: when PID 1 began, when all was settled first (0: not yet),
+	 * and now. */
+	uint64_t start, settled, now;
 };
 
 /* change: "start" "stop" "restart" "later" "keep" */

@@ -18,6 +18,7 @@
 #define LIMIT_ENV_FILES	   16384 /* bytes, of all that a service reads */
 #define LIMIT_CONNECTIONS  256	 /* that are served at a time, of all services with accept */
 #define LIMIT_CTL_CLIENTS  32
+#define LIMIT_CTL_SHARE	   8	/* of these, connections of one user that is not trusted */
 #define LIMIT_CTL_MSG	   4096 /* one packet, either way */
 #define LIMIT_PATH	   3000 /* a path or text in a packet */
 #define LIMIT_OVERRIDES	   65536

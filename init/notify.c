@@ -13,6 +13,7 @@
 #include "init/state.h"
 #include "init/world.h"
 #include "lib/fd.h"
+#include "lib/size.h"
 #include "lib/text.h"
 
 #define BATCH	   64		  /* messages a turn */
@@ -21,28 +22,61 @@
 static struct loop_fd source = { .fd = -1 };
 static int kept = -1; /* its descriptor */
 
-static void take_line(struct svc *s, struct slice line)
+bool notify_next(struct slice *rest, struct notify_line *ret)
 {
-	uint64_t pid;
+	static const struct {
+		const char *key;
+		enum notify_what what;
+		uint64_t max; /* of the number after the key; 0: the key is all */
+	} rows[] = {
+		{ "READY=1", NOTIFY_READY, 0 },
+		{ "STOPPING=1", NOTIFY_STOPPING, 0 },
+		{ "WATCHDOG=1", NOTIFY_ALIVE, 0 },
+		{ "EXTEND_TIMEOUT_USEC=", NOTIFY_EXTEND, EXTEND_MAX },
+		{ "MAINPID=", NOTIFY_MAIN, 1 << 22 },
+	};
+	struct slice line;
 
-	if (slice_is(line, "READY=1")) {
+	if (!slice_cut(rest, '\n', &line))
+		return false;
+	*ret = (struct notify_line){ NOTIFY_OTHER, 0, line };
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		size_t n = strlen(rows[i].key);
+		if (!slice_starts(line, rows[i].key))
+			continue;
+		struct slice value = { line.p + n, line.n - n };
+		if (rows[i].max ? text_u64(value, rows[i].max, &ret->number) == 0 : value.n == 0)
+			ret->what = rows[i].what;
+	}
+	if (slice_starts(line, "STATUS="))
+		*ret = (struct notify_line){ NOTIFY_STATUS, 0, { line.p + 7, line.n - 7 } };
+	return true;
+}
+
+static void take_line(struct svc *s, const struct notify_line *line)
+{
+	switch (line->what) {
+	case NOTIFY_READY:
 		svc_ready(&world.mgr, s);
-	} else if (slice_is(line, "STOPPING=1")) {
+		break;
+	case NOTIFY_STOPPING:
 		svc_leaves(&world.mgr, s);
-	} else if (slice_is(line, "WATCHDOG=1")) {
+		break;
+	case NOTIFY_ALIVE:
 		svc_alive(&world.mgr, s);
-	} else if (slice_starts(line, "EXTEND_TIMEOUT_USEC=")) {
-		if (text_u64((struct slice){ line.p + 20, line.n - 20 }, EXTEND_MAX, &pid) == 0)
-			svc_extend(&world.mgr, s, pid * 1000);
-	} else if (slice_starts(line, "MAINPID=")) {
-		if (text_u64((struct slice){ line.p + 8, line.n - 8 }, 1 << 22, &pid) == 0)
-			ops_set_main(s, (pid_t)pid);
-	} else if (slice_starts(line, "STATUS=")) {
-		size_t n = line.n - 7;
-		if (n >= sizeof(s->status))
-			n = sizeof(s->status) - 1;
-		memcpy(s->status, line.p + 7, n);
-		s->status[n] = '\0';
+		break;
+	case NOTIFY_EXTEND:
+		svc_extend(&world.mgr, s, line->number * 1000);
+		break;
+	case NOTIFY_MAIN:
+		ops_set_main(s, (pid_t)line->number);
+		break;
+	case NOTIFY_STATUS:
+		snprintf(s->status, sizeof(s->status), "%.*s",
+			 (int)MIN_OF(line->text.n, sizeof(s->status)), line->text.p);
+		break;
+	case NOTIFY_OTHER:
+		break;
 	}
 }
 
@@ -77,9 +111,10 @@ static bool take_message(int fd)
 		}
 	}
 	struct svc *s = cred.pid > 0 && !(m.msg_flags & MSG_TRUNC) ? reap_owner(cred.pid) : NULL;
-	struct slice rest = { msg, (size_t)n }, line;
-	while (s && slice_cut(&rest, '\n', &line))
-		take_line(s, line);
+	struct slice rest = { msg, (size_t)n };
+	struct notify_line line;
+	while (s && notify_next(&rest, &line))
+		take_line(s, &line);
 	if (s)
 		state_commit_svc(s);
 	(void)recv(fd, NULL, 0, MSG_DONTWAIT);

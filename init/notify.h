@@ -2,6 +2,30 @@
 /* The sd_notify socket: one for all services, the sender is known by its credentials. */
 #pragma once
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "lib/err.h"
+#include "lib/slice.h"
 
 int notify_open(const char *path, struct err *e);
+
+/* One line of a message. */
+enum notify_what {
+	NOTIFY_OTHER, /* means nothing here */
+	NOTIFY_READY,
+	NOTIFY_STOPPING,
+	NOTIFY_ALIVE,
+	NOTIFY_EXTEND, /* number: microseconds, a day at most */
+	NOTIFY_MAIN,   /* number: a process */
+	NOTIFY_STATUS, /* text, as long as the message lives */
+};
+
+struct notify_line {
+	enum notify_what what;
+	uint64_t number;
+	struct slice text;
+};
+
+/* Cut the next line off a message. false: there is none. */
+bool notify_next(struct slice *rest, struct notify_line *ret);

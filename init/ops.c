@@ -442,6 +442,7 @@ static void forget(struct svc *s)
 
 static void op_changed(struct svc *s, enum svc_state old)
 {
+	control_changed(s, old);
 	if (old == SVC_STATE_MAX) {
 		forget(s);
 		return;

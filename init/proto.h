@@ -5,10 +5,19 @@
  *
  *	request: version op flags name
  *	answer:  version kind …; ends with CTL_END
+ *
+ * An answer is of the version of its request. Version 2 has more in rows and in what is told of the
+ * whole, and the last two operations.
  */
 #pragma once
 
-#define CTL_VERSION 1
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/slice.h"
+
+#define CTL_VERSION 2
+#define CTL_OLDEST  1
 #define CTL_SOCKET  "/run/cairn/init.sock"
 
 enum ctl_op {
@@ -27,6 +36,8 @@ enum ctl_op {
 			descriptors may come along: its 0, 1, 2 */
 	CTL_OVERRIDE, /* read the overrides again; a text, the path of their file, then end */
 	CTL_ACTION,   /* name: service, blank, action; waits for its end */
+	CTL_SET,      /* a text, the path of the set in force, with a descriptor of its text; end */
+	CTL_WATCH,    /* events as they come, beginning with none; no end */
 	CTL_OP_MAX
 };
 
@@ -38,13 +49,24 @@ enum ctl_flag {
 
 enum ctl_kind {
 	CTL_ROW = 1,  /* name type state why status description log id flags pid since restarts
-			 exit */
+			 exit; version 2: due started begin ready last-run runs */
 	CTL_CHANGES,  /* (name change)… */
-	CTL_INFO_ROW, /* version set booted services failed */
+	CTL_INFO_ROW, /* version set booted services failed; version 2: start settled now */
 	CTL_END,      /* code message */
 	CTL_TEXT,     /* text */
+	CTL_EVENTS,   /* (boottime realtime name old new why)…; name empty: of the whole */
 	CTL_KIND_MAX
 };
+
+struct ctl_request {
+	uint64_t version;
+	enum ctl_op op;
+	unsigned flags;	   /* enum ctl_flag */
+	struct slice name; /* of the packet; no NUL in it */
+};
+
+/* 0, or -ERR_PROTO: malformed, or of a version that is not spoken here. */
+int ctl_request_parse(const void *packet, size_t n, struct ctl_request *ret);
 
 enum ctl_row_flag {
 	CTL_WISH = 1 << 0,

@@ -290,9 +290,10 @@ static int check_section_keys(const struct svc_set *set, unsigned init_line, con
 	fresh.line = init_line;
 	if (i->exec || i->stop_exec || i->reload_exec || i->requires.n || i->wants.n ||
 	    i->binds.n || i->milestones.n || i->smooth || i->after.n || i->before.n ||
-	    i->conflicts.n || i->conditions.n || i->user || i->group || i->groups_given ||
-	    i->nlisten || i->nlimits || i->type || i->activate || i->ncalendars || i->every ||
-	    i->environment_files.n || i->cpus || i->ioprio || is_boxed(&i->box))
+	    i->conflicts.n || i->conditions.n || i->control.n || i->user || i->group ||
+	    i->groups_given || i->nlisten || i->nlimits || i->type || i->activate ||
+	    i->ncalendars || i->every || i->environment_files.n || i->cpus || i->ioprio ||
+	    is_boxed(&i->box))
 		return FAIL(&fresh, "a key of [service] stands in [init]");
 	for (size_t k = 0; k < set->n; k++) {
 		const struct svc_def *d = set->v[k];

@@ -123,6 +123,7 @@ struct svc_def {
 	bool smooth; /* those that require it stay up while it restarts */
 	struct svc_list requires, binds, milestones, wants, after, before, conflicts, conditions;
 	struct svc_list environment, environment_files;
+	struct svc_list control; /* who besides root: user:NAME, group:NAME */
 
 	uint64_t notify_fd; /* 0: socket */
 	const char *pid_file;

@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "init/control.h"
 #include "init/final.h"
 #include "init/logs.h"
 #include "init/ops.h"
@@ -55,6 +56,7 @@ void shutdown_begin(enum shutdown kind)
 	world.shutdown = kind; /* a second request changes only the kind */
 	if (!first)
 		return;
+	control_note("shutdown", shutdown_names[kind]);
 	log_info("shutdown: begins kind=%s", shutdown_names[kind]);
 	svc_shutdown(&world.mgr);
 	if (!limit && world.trial)

@@ -19,7 +19,6 @@
 #define WORLD	     1920 /* of all else */
 #define AREA	     8192
 #define RECORDS	     (2 * LIMIT_SVC_COUNT) /* two sets, for the moment of a switch */
-#define TEXT_PATH    4096
 #define SECOND	     1000000000ull
 #define BURST_WINDOW (10 * SECOND)
 #define CALM	     (60 * SECOND) /* since the last crash: then the next is the first again */
@@ -131,6 +130,9 @@ static const struct {
 	ROW(52, run_due),
 	ROW(53, planned),
 	ROW(54, last_run),
+	ROW(60, begun),
+	ROW(61, ready),
+	ROW(62, runs),
 	ROW(70, reloads),
 	/* clang-format on */
 };
@@ -598,7 +600,7 @@ const char *state_old_reading(const struct svc *s)
 
 int state_text_new(const char *path, struct slice text)
 {
-	char head[TEXT_PATH] = "";
+	char head[STATE_TEXT_PATH] = "";
 	auto_fd int low = memfd_create("cairn-set", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	auto_fd int fd = low < 0 ? -1 : fcntl(low, F_DUPFD_CLOEXEC, 10);
 
@@ -618,13 +620,13 @@ int state_text_read(int fd, struct str *buf, struct slice *ret_path, struct slic
 {
 	if (fd < 0 || lseek(fd, 0, SEEK_SET) < 0)
 		return -EBADF;
-	int r = fd_read_all(fd, buf, TEXT_PATH + LIMIT_SET_BYTES);
-	if (r == 0 && buf->len < TEXT_PATH)
+	int r = fd_read_all(fd, buf, STATE_TEXT_PATH + LIMIT_SET_BYTES);
+	if (r == 0 && buf->len < STATE_TEXT_PATH)
 		r = -EINVAL;
 	if (r < 0)
 		return r;
-	buf->buf[TEXT_PATH - 1] = '\0';
+	buf->buf[STATE_TEXT_PATH - 1] = '\0';
 	*ret_path = slice_of(buf->buf);
-	*ret_text = (struct slice){ buf->buf + TEXT_PATH, buf->len - TEXT_PATH };
+	*ret_text = (struct slice){ buf->buf + STATE_TEXT_PATH, buf->len - STATE_TEXT_PATH };
 	return 0;
 }

@@ -19,8 +19,9 @@
 #include "init/child.h"
 #include "init/svc.h"
 
-#define STATE_CRASHES 16
-#define STATE_READ    512
+#define STATE_CRASHES	16
+#define STATE_READ	512
+#define STATE_TEXT_PATH 4096 /* bytes before the text in a copy of a set: its path */
 
 /* Kept structs; the numbers are part of the format. */
 enum state_id {
@@ -33,6 +34,7 @@ enum state_id {
 	STATE_SHUTDOWN,
 	STATE_LIMITS,
 	STATE_JOURNAL,
+	STATE_SETTLED,
 	STATE_ID_MAX
 };
 

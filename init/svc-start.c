@@ -15,6 +15,7 @@ void svc_come_up(struct svc_mgr *m, struct svc *s)
 void svc_launch(struct svc_mgr *m, struct svc *s)
 {
 	s->stale = s->reloads = false;
+	memcpy(s->runs, s->def->id, sizeof(s->runs));
 	s->fate = SVC_FATE_DOWN;
 	s->deadline = 0;
 	s->started = m->ops->now();

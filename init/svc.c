@@ -77,6 +77,10 @@ void svc_set_state(struct svc_mgr *m, struct svc *s, enum svc_state state)
 		return;
 	s->state = state;
 	s->since = m->ops->now();
+	if (!s->begun && state == SVC_STARTING)
+		s->begun = (uint32_t)(s->since / MS);
+	if (!s->ready && (state == SVC_UP || state == SVC_DONE))
+		s->ready = (uint32_t)(s->since / MS);
 	if (state != SVC_FAILED)
 		s->broken = false;
 	if (state != SVC_KILLING)

@@ -88,6 +88,8 @@ struct svc {
 	uint64_t due;		   /* of a timed service: its next run; 0: none is planned */
 	uint64_t run_due;	   /* when its last one was due; 0: none since it came up */
 	int64_t planned, last_run; /* owned by the world: seconds of CLOCK_REALTIME */
+	uint32_t begun, ready;	   /* first start, first time up or done: ms of CLOCK_BOOTTIME */
+	uint64_t runs[2];	   /* identity of the definition that it was started with last */
 	char why[120];		   /* reason of the last failure, "" */
 	char status[80];
 

@@ -297,6 +297,7 @@ int world_load(const char *path, struct svc_set *next)
 
 static void load_failed(void)
 {
+	control_note("load-failed", strerror(-world.mgr.load_error));
 	log_warn("load: failed, the old set stays why=\"%s%s%s\"", world.mgr.load_culprit,
 		 world.mgr.load_culprit[0] ? ": " : "", strerror(-world.mgr.load_error));
 	if (world.pid1)
@@ -309,6 +310,7 @@ static void load_done(void)
 	world.set_path = world.set_buf;
 	logs_resend();
 	set_watchdog();
+	control_note("loaded", world.set_path);
 	log_info("load: done services=%zu", world.mgr.set->n);
 }
 
@@ -348,6 +350,7 @@ int world_init(struct svc_set *set, const char *run_dir, struct err *e)
 	int r = loop_new(LIMIT_SVC_COUNT * 2 + 16, &world.loop);
 
 	world.run_dir = run_dir;
+	(void)state_keep(STATE_SETTLED, &world.settled, sizeof(world.settled));
 	if (!state_adopts()) {
 		(void)state_keep(STATE_WORLD, &st.kept, sizeof(st.kept));
 		world.start = loop_now();
@@ -394,6 +397,8 @@ static void look_booted(void)
 	if (world.booted || !svc_all_settled(&world.mgr))
 		return;
 	world.booted = true;
+	world.settled = loop_now();
+	control_note("booted", "");
 	for (size_t i = 0; i < world.mgr.set->n; i++)
 		failed += world.mgr.v[i]->state == SVC_FAILED;
 	log_info("boot: settled services=%zu failed=%u ms=%llu", world.mgr.set->n, failed,

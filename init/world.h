@@ -26,6 +26,7 @@ struct world {
 	bool trial; /* a boot that counts: what cannot go on reboots, nobody is asked */
 	enum shutdown shutdown;
 	uint64_t start;
+	uint64_t settled; /* when everything was settled first; 0: not yet */
 	bool reexec;	  /* at the end of this turn */
 	int next_exe;	  /* owned; of it; -1: this binary again */
 	int reexec_error; /* why the last one did not happen; 0 */

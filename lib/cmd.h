@@ -55,7 +55,10 @@ struct cmd {
 	size_t min_args, max_args;     /* max SIZE_MAX: any number */
 	const struct cmd *const *subs; /* NULL-terminated and sorted: a group; run is NULL */
 	int (*run)(struct cmd_env *env, struct err *e); /* 0 or negative code with e filled */
-	bool hidden;					/* not listed in help */
+	/* What an operand may be, for completion: adds lines. It says nothing when it fails. NULL:
+	 * whatever the shell offers, files. */
+	void (*operands)(struct str *out);
+	bool hidden;	  /* not listed in help */
 	bool raw_options; /* stop option parsing at the first operand */
 };
 

@@ -75,6 +75,8 @@ local ROWS = {
 	{ "enabled", flag(), "bool" },
 	{ "critical", flag(), "bool" },
 	{ "instances", schema.list(schema.string { pattern = "^[%w._-]+$", what = "an instance" }, { optional = true }), "words" },
+	{ "control", schema.list(schema.string { pattern = "^%w+:[%w._-]+$", what = "'user:NAME' or 'group:NAME'" }, { optional = true }),
+		"words" },
 	{ "requires", names(), "words" },
 	{ "binds", names(), "words" },
 	{ "milestones", names(), "words" },

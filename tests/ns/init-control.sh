@@ -45,7 +45,7 @@ def closed(s):
         return False
 bad = [
     b"", b"x", u(1), u(1) + u(1), u(1) + u(1) + u(0), u(1) + u(1) + u(0) + u(1 << 32),
-    u(1) + u(1) + u(0) + st(b"a") + b"tail", u(2) + u(1) + u(0) + st(b""), u(1) + u(99) + u(0) + st(b""),
+    u(1) + u(1) + u(0) + st(b"a") + b"tail", u(0) + u(1) + u(0) + st(b""), u(3) + u(1) + u(0) + st(b""), u(1) + u(99) + u(0) + st(b""),
     u(1) + u(3) + u(0xff) + st(b"chatter"), u(1) + u(2) + u(0) + u(3) + b"abc" + b"\1" * 5,
     u(1) + u(2) + u(0) + st(b"a\0b"), os.urandom(4096), os.urandom(12000),
 ]
@@ -66,7 +66,7 @@ for i in range(500):
         pass
     s.close()
 idle = []
-for i in range(200):  # more than there are slots; the oldest lose theirs
+for i in range(1000):  # more than there are slots; the oldest lose theirs
     idle.append(conn())
 # half a conversation: asks for the list and never reads
 deaf = [conn() for i in range(5)]
