@@ -96,8 +96,9 @@ static void find_chain(struct boot *b)
 {
 	struct span *x = NULL;
 
-	for (size_t i = 0; i < b->n; i++)
-		if (b->v[i].ready && (!x || b->v[i].ready > x->ready))
+	for (size_t i = 0; i < b->n;
+	     i++) /* of those ready in the same millisecond the one begun last */
+		if (b->v[i].ready && (!x || b->v[i].ready >= x->ready))
 			x = &b->v[i];
 	for (; x; x = waited_for(b, x)) {
 		x->critical = true;

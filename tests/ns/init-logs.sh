@@ -114,6 +114,7 @@ enabled = no
 
 [service flood]
 exec = /usr/bin/yes this is said as fast as can be
+log-rate = 400K
 enabled = no
 
 [service other]

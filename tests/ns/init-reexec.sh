@@ -90,7 +90,7 @@ for look in 1 2 3 4 5 6 7 8 9 10; do
 done
 (ctl start starting; echo $? >"$TMP/started") & waiter=$!
 # How it stands, without what moves by itself.
-picture() { ctl list --json | sed 's/"since_ms":[0-9]*,//g' | sed 's/"restarts":[0-9]*//' ; }
+picture() { ctl list --json | sed 's/"\(since\|due\|last_run\)[a-z_]*":[0-9]*,//g; s/"restarts":[0-9]*//' ; }
 lives() { grep -c 'init: goes on' "$TMP/console"; }
 picture >"$TMP/before"
 few_fds() { [ "$(ls "$R/proc/1/fd" | wc -l)" -le $((fds + 1)) ]; } # and the client that waits
