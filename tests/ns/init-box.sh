@@ -207,12 +207,12 @@ check "the profile: nothing is gained" has profile 'NoNewPrivs:.1'
 check "the profile: its own /tmp" hasnt profile '^host$'
 check "the profile: kernel" has profile '^sys$'
 is "the profile: capabilities" "$(status profile CapBnd)" 00000000b004adfb
-check "status shows it" sh -c '"$CAIRN" service status profile | grep -qx "  sandbox   default: no-new-privileges private-tmp protect-kernel capabilities"'
+check "status shows it" sh -c '"$CAIRN" service status profile | grep -qx "  sandbox *  default: no-new-privileges private-tmp protect-kernel capabilities"'
 check "each may be left out" has profile-less '^host$'
 is "left out: capabilities" "$(status profile-less CapBnd)" "$(status plain CapBnd)"
 check "left out: no new privileges" has profile-less 'NoNewPrivs:.0'
-check "status shows what is left out" sh -c '"$CAIRN" service status profile-less | grep -qx "  sandbox   default: protect-kernel; without no-new-privileges private-tmp capabilities"'
-check "status shows that there is none" sh -c '"$CAIRN" service status plain | grep -qx "  sandbox   none"'
+check "status shows what is left out" sh -c '"$CAIRN" service status profile-less | grep -qx "  sandbox *  default: protect-kernel; without no-new-privileges private-tmp capabilities"'
+check "status shows that there is none" sh -c '"$CAIRN" service status plain | grep -qx "  sandbox *  none"'
 check "and what was asked for alone" sh -c '"$CAIRN" service status numbers --json | grep -q "\"sandbox\":\"own: private-pids\""'
 
 check "a root of its own" ctl reload cage
