@@ -14,6 +14,7 @@ struct view {
 	struct arena arena;
 };
 
+/* 0 or negative with e set; view_done() in either case. */
 int view_load(struct view *ret, struct err *e);
 void view_done(struct view *view);
 /* NULL: there is none. */
@@ -30,6 +31,7 @@ extern const char *const view_states[];
 /* Names of all services, a line each, for completion; nothing when PID 1 does not answer. */
 void view_names(struct str *out);
 
+/* "12s", "3h": nanoseconds, in the largest unit that fits. */
 void view_age(uint64_t ns, char out[24]);
 /* "2026-11-26 07:05:00" in local time, of a moment so many ns from now (or ago). */
 void view_time(int64_t ns_from_now, char out[32]);
@@ -41,5 +43,5 @@ void view_json_number(struct str *out, const char *key, uint64_t value);
 /* All that PID 1 says of a service, without the braces. */
 void view_json(struct str *out, const struct init_service *s);
 
-/* To standard output. */
+/* To standard output; 0 or negative with e set. */
 int view_print(const struct str *out, struct err *e);

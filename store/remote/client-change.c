@@ -46,6 +46,22 @@ int store_add_tree(struct store_conn *c, struct arena *a, const char *name, int 
 	return r ? r : conn_reply_path(c, a, ret, e);
 }
 
+/* Send what was put, show how it goes on, and take the answer, which is a number that says nothing.
+ */
+static int finish_shown(struct store_conn *c, const struct progress_opts *po, struct err *e)
+{
+	int r;
+
+	c->progress = progress_new(po);
+	r = conn_finish(c, e);
+	progress_free(c->progress);
+	c->progress = NULL;
+	if (r)
+		return r;
+	(void)stream_u64(&c->s);
+	return conn_done(c, e);
+}
+
 int store_build(struct store_conn *c, const char *const *things, size_t n, struct err *e)
 {
 	struct progress_opts po = { .quiet = c->opts.quiet,
@@ -59,14 +75,7 @@ int store_build(struct store_conn *c, const char *const *things, size_t n, struc
 	stream_put_u64(&c->s, c->opts.check    ? PROTO_BUILD_CHECK
 			      : c->opts.repair ? PROTO_BUILD_REPAIR
 					       : PROTO_BUILD_NORMAL);
-	c->progress = progress_new(&po);
-	r = conn_finish(c, e);
-	progress_free(c->progress);
-	c->progress = NULL;
-	if (r)
-		return r;
-	(void)stream_u64(&c->s);
-	return conn_done(c, e);
+	return finish_shown(c, &po, e);
 }
 
 int store_confirm(struct store_conn *c, const char *const *paths, size_t n, struct err *e)
@@ -157,14 +166,7 @@ int store_optimise(struct store_conn *c, struct err *e)
 	struct progress_opts po = { .quiet = c->opts.quiet,
 				    .root = c->root,
 				    .what = "comparing files" };
-	c->progress = progress_new(&po);
-	r = conn_finish(c, e);
-	progress_free(c->progress);
-	c->progress = NULL;
-	if (r)
-		return r;
-	(void)stream_u64(&c->s);
-	return conn_done(c, e);
+	return finish_shown(c, &po, e);
 }
 
 int store_gc(struct store_conn *c, struct arena *a, enum store_gc action, const char *const *paths,
