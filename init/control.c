@@ -5,11 +5,11 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 
-#include "init/inherit.h"
 #include "init/added.h"
 #include "init/control-inside.h"
+#include "init/inherit.h"
+#include "init/listen.h"
 #include "init/row.h"
 #include "init/spare.h"
 #include "init/state.h"
@@ -456,9 +456,24 @@ static bool take_over(void)
 	return true;
 }
 
+int control_listen(const char *path, struct err *e)
+{
+	const struct svc_listen l = { .kind = SVC_SEQPACKET, .address = path, .mode = 0666 };
+	char why[120];
+	int fd = listen_open(&l, why, sizeof(why));
+
+	if (fd < 0)
+		return err_set(e, fd, "%s", why);
+	(void)fd_set_nonblock(fd, true);
+	loop_disarm(world.loop, &ctl.pause);
+	loop_del(&ctl.src);
+	fd_close(&ctl.kept->listener);
+	ctl.kept->listener = fd;
+	return loop_add(world.loop, &ctl.src, fd, EPOLLIN);
+}
+
 int control_open(const char *path, struct err *e)
 {
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
 	bool came;
 
 	ctl.src.fn = on_listen;
@@ -472,17 +487,8 @@ int control_open(const char *path, struct err *e)
 		return 0;
 	for (size_t i = 0; i < LIMIT_CTL_CLIENTS; i++)
 		ctl.clients[i].src.fd = -1;
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
-	(void)unlink(path); /* of an earlier run */
-	if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 || chmod(path, 0666) < 0 ||
-	    listen(fd, 64) < 0) {
-		int r = err_sys(e, "%s", path);
-		fd_close(&fd);
-		return r;
-	}
-	ctl.kept->listener = fd;
-	return loop_add(world.loop, &ctl.src, fd, EPOLLIN);
+	ctl.kept->listener = -1;
+	return control_listen(path, e);
 }
 
 void control_turn(void)

@@ -7,6 +7,9 @@
 #include "lib/err.h"
 
 int control_open(const char *path, struct err *e);
+/* The socket anew, in the place of what is at path; clients stay. When it fails the one before
+ * stays. */
+int control_listen(const char *path, struct err *e);
 /* What is done only once, a reload, is done: whatever comes now, the request for it is over. */
 void control_acted(void);
 /* The services are there: go on with the request that a life before was at. */

@@ -69,6 +69,20 @@ static int parse_path(const char *path, union address *a, socklen_t *ret_len)
 	return 0;
 }
 
+/* Whoever owns the directory may put something else in the place of the socket: what is given away
+ * is a socket that has no other name, or nothing. */
+static int give(const char *path, uid_t uid, gid_t gid)
+{
+	auto_fd int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	struct stat sb;
+
+	if (fd < 0 || fstat(fd, &sb) < 0)
+		return -errno;
+	if (!S_ISSOCK(sb.st_mode) || sb.st_nlink != 1)
+		return -EEXIST;
+	return fchownat(fd, "", uid, gid, AT_EMPTY_PATH) < 0 ? -errno : 0;
+}
+
 static int set_owner(const struct svc_listen *l)
 {
 	struct user u = { 0 };
@@ -79,10 +93,16 @@ static int set_owner(const struct svc_listen *l)
 		gid = u.gid;
 	if (r == 0 && l->group)
 		r = user_group_find(l->group, &gid);
-	if (r == 0 && (l->user || l->group) && chown(l->address, u.uid, gid) < 0)
-		r = -errno;
-	if (r == 0 && chmod(l->address, (mode_t)l->mode) < 0)
-		r = -errno;
+	return r == 0 && (l->user || l->group) ? give(l->address, u.uid, gid) : r;
+}
+
+/* It has the mode from its first moment: what is bound has 0777 but for the mask. */
+static int bind_with_mode(int fd, const union address *a, socklen_t len, mode_t mode)
+{
+	mode_t mask = umask(~mode & 0777);
+	int r = bind(fd, &a->any, len) < 0 ? -errno : 0;
+
+	(void)umask(mask);
 	return r;
 }
 
@@ -106,13 +126,11 @@ static int open_bound(const struct svc_listen *l)
 		return -errno;
 	if (inet)
 		(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (bind(fd, &a.any, len) < 0)
-		return -errno;
-	if (!inet) {
+	r = bind_with_mode(fd, &a, len, (mode_t)l->mode);
+	if (r == 0 && !inet)
 		r = set_owner(l);
-		if (r < 0)
-			return r;
-	}
+	if (r < 0)
+		return r;
 	if (types[l->kind] != SOCK_DGRAM && listen(fd, BACKLOG) < 0)
 		return -errno;
 	return fd_take(&fd);

@@ -5,9 +5,9 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 
 #include "init/inherit.h"
+#include "init/listen.h"
 #include "init/ops.h"
 #include "init/reap.h"
 #include "init/state.h"
@@ -127,23 +127,28 @@ static void on_notify(struct loop_fd *src, uint32_t events)
 		;
 }
 
+int notify_listen(const char *path, struct err *e)
+{
+	const struct svc_listen l = { .kind = SVC_DGRAM, .address = path, .mode = 0666 };
+	char why[120];
+	int one = 1, fd = listen_open(&l, why, sizeof(why));
+
+	if (fd < 0)
+		return err_set(e, fd, "%s", why);
+	(void)setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &one, sizeof(one));
+	loop_del(&source);
+	fd_close(&kept);
+	return loop_add(world.loop, &source, kept = fd, EPOLLIN);
+}
+
 int notify_open(const char *path, struct err *e)
 {
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
 	bool came = state_keep(STATE_NOTIFY, &kept, sizeof(kept));
-	int one = 1, fd = came ? inherit_take(kept, S_IFSOCK) : -1;
+	int fd = came ? inherit_take(kept, S_IFSOCK) : -1;
 
 	source.fn = on_notify;
 	if (fd >= 0)
 		return loop_add(world.loop, &source, kept = fd, EPOLLIN);
-	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
-	(void)unlink(path); /* of an earlier run */
-	if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 || chmod(path, 0666) < 0 ||
-	    setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &one, sizeof(one)) < 0) {
-		int r = err_sys(e, "%s", path);
-		fd_close(&fd);
-		return r;
-	}
-	return loop_add(world.loop, &source, kept = fd, EPOLLIN);
+	kept = -1;
+	return notify_listen(path, e);
 }

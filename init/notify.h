@@ -9,6 +9,8 @@
 #include "lib/slice.h"
 
 int notify_open(const char *path, struct err *e);
+/* The socket anew, in the place of what is at path. When it fails the one before stays. */
+int notify_listen(const char *path, struct err *e);
 
 /* One line of a message. */
 enum notify_what {

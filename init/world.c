@@ -37,7 +37,7 @@ static struct {
 	struct loop_timer gate_timer, watchdog_timer;
 	struct gate gate;
 	bool gate_came; /* from a life before */
-	char notify_path[108];
+	char notify_path[108], control_path[108];
 	int overrides_error; /* of reading them last */
 	/* As world and manager have it, for a next life. */
 	struct {
@@ -316,12 +316,23 @@ static void load_done(void)
 
 /* ---- start and loop --------------------------------------------------------------------------*/
 
+/* Somebody removed them, or put something in their place. */
+static void listen_anew(void)
+{
+	struct err e = ERR_INIT;
+
+	if (control_listen(st.control_path, &e) < 0 || notify_listen(st.notify_path, &e) < 0)
+		log_error("init: %s", e.msg);
+}
+
 static void on_signal(struct loop *l, const void *info, void *arg)
 {
 	const struct signalfd_siginfo *si = info;
 
 	if (si->ssi_signo == SIGCHLD)
 		reap_soon();
+	else if (si->ssi_signo == SIGHUP)
+		listen_anew();
 	else
 		shutdown_signal((int)si->ssi_signo);
 }
@@ -342,10 +353,20 @@ static int block_signals(void)
 	return loop_signals(world.loop, &all, on_signal, NULL);
 }
 
+/* Who else may write to it could put sockets of his own there. */
+static int check_run_dir(const char *path, struct err *e)
+{
+	struct stat sb;
+
+	if (stat(path, &sb) < 0)
+		return err_sys(e, "%s", path);
+	if (sb.st_uid != geteuid() || (sb.st_mode & 022))
+		return err_set(e, -EPERM, "%s: others may write to it", path);
+	return 0;
+}
+
 int world_init(struct svc_set *set, const char *run_dir, struct err *e)
 {
-	char path[108];
-
 	spare_keep(); /* the first ones, below any limit that somebody sets later */
 	int r = loop_new(LIMIT_SVC_COUNT * 2 + 16, &world.loop);
 
@@ -363,6 +384,8 @@ int world_init(struct svc_set *set, const char *run_dir, struct err *e)
 	if (!world.pid1)
 		(void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	r = file_mkdir_p(AT_FDCWD, run_dir, 0755, e);
+	if (r == 0 && !world.pid1)
+		r = check_run_dir(run_dir, e);
 	if (r < 0)
 		return r;
 	snprintf(st.notify_path, sizeof(st.notify_path), "%.90s/notify", run_dir);
@@ -382,8 +405,8 @@ int world_init(struct svc_set *set, const char *run_dir, struct err *e)
 	r = notify_open(st.notify_path, e);
 	if (r < 0)
 		return r;
-	snprintf(path, sizeof(path), "%.90s/init.sock", run_dir);
-	r = control_open(path, e);
+	snprintf(st.control_path, sizeof(st.control_path), "%.90s/init.sock", run_dir);
+	r = control_open(st.control_path, e);
 	if (r < 0)
 		return r;
 	r = accept_init();

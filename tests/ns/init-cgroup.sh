@@ -78,10 +78,10 @@ check "a service without one" [ ! -e "$G/plain" ]
 all_hidden() { running 4711 && running 4712 && running 4713; }
 check "hidden processes run" retry all_hidden
 ctl stop hider
-check "and end with the service" sh -c '! cat "$0"/proc/[0-9]*/cmdline 2>/dev/null | tr "\0" " " | grep -q "sleep 471"' "$R"
+check "SUP-09 and end with the service" sh -c '! cat "$0"/proc/[0-9]*/cmdline 2>/dev/null | tr "\0" " " | grep -q "sleep 471"' "$R"
 check "the group is gone" [ ! -e "$G/hider" ]
 check "a crash loop ends" retry is_state crasher failed
-check "and left none of its children" sh -c '! cat "$0"/proc/[0-9]*/cmdline 2>/dev/null | tr "\0" " " | grep -q "sleep 4721"' "$R"
+check "SUP-09 and left none of its children" sh -c '! cat "$0"/proc/[0-9]*/cmdline 2>/dev/null | tr "\0" " " | grep -q "sleep 4721"' "$R"
 check "it ran twice" [ "$(wc -l <"$R/test/crasher")" = 2 ]
 twice() { [ "$(wc -l <"$R/test/self")" = 2 ] && is_state self up; }
 check "a service restarts itself from inside its group" retry twice

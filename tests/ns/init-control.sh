@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-3.0-or-later
-# The control socket under garbage and crowds, logs over the death of everybody, bounded shutdown.
+# The control socket under garbage and crowds, and for clients of other versions; logs over the death of everybody, bounded shutdown.
 . "$SRC/tests/ns/init.inc"
 make_root
 boot <<'X'
@@ -21,6 +21,9 @@ exec = /bin/sh -c "printf 'no newline'; printf '\\000zero\\n'; head -c 70000 /de
 [service immortal]
 exec = /bin/sh -c "trap '' TERM; while :; do sleep 1; done"
 stop-timeout = 60s
+
+[service plain]
+exec = /bin/sleep 1000
 X
 retry is_state chatter up
 
@@ -80,8 +83,59 @@ s = conn()
 s.send(u(1) + u(9) + u(0) + st(b""))
 assert s.recv(4096)
 X
-check "garbage, crowds and the deaf harm only themselves" python3 "$TMP/garbage.py" "$CAIRN_INIT_SOCKET"
-check "everybody else is served" is_state chatter up
+check "CTL-03 garbage, crowds and the deaf harm only themselves" python3 "$TMP/garbage.py" "$CAIRN_INIT_SOCKET"
+check "CTL-03 everybody else is served" is_state chatter up
+# A client of the protocol before this one, and one of the protocol after it.
+cat >"$TMP/versions.py" <<'X'
+import errno, socket, struct, sys
+def u(n): return struct.pack("<Q", n)
+def st(b): return u(len(b)) + b + b"\0" * (-len(b) % 8)
+def ask(version, op, name=b"", flags=0):
+    """(kind, strings, numbers) of each packet, which must be whole and of that version; the last is (4, code, message)"""
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    s.settimeout(60)
+    s.connect(sys.argv[1])
+    s.send(u(version) + u(op) + u(flags) + st(name))
+    out = []
+    while not out or out[-1][0] != 4:
+        m, at = s.recv(4096), 0
+        def number():
+            nonlocal at
+            at += 8
+            return struct.unpack_from("<Q", m, at - 8)[0]
+        def text():
+            nonlocal at
+            n = number()
+            at += n + -n % 8
+            return m[at - n - -n % 8:][:n]
+        spoken, kind = number(), number()
+        assert spoken == min(version, 2), spoken
+        if kind == 1:
+            row = [text() for i in range(8)] + [number() for i in range(5)]
+            out.append((kind, row))
+            if version > 1:
+                row += [number() for i in range(5)] + [text()]
+        elif kind == 3:
+            out.append((kind, [text(), text()] + [number() for i in range(3 if version == 1 else 6)]))
+        else:
+            out.append((kind, number(), text()))
+        assert at == len(m), (kind, at, len(m))
+    return out
+for version in 1, 2:
+    rows = ask(version, 1)
+    assert [r[1][0] for r in rows[:-1]] == [b"counter", b"chatter", b"immortal", b"plain"] and rows[-1][1] == 0, rows
+    one = ask(version, 2, b"plain")
+    assert one[0][1][2] == b"up" and len(one[0][1]) == (13 if version == 1 else 19), one
+    assert ask(version, 9)[0][1][2:4] == [1, 4]
+    for op, state in (4, b"down"), (3, b"up"), (5, b"up"):
+        assert ask(version, op, b"plain", 1) == [(4, 0, b"")], op
+        assert ask(version, 2, b"plain")[0][1][2] == state, op
+    kind, code, message = ask(version, 3, b"nobody")[0]
+    assert code and message == b"no service 'nobody'", (code, message)
+kind, code, message = ask(3, 1)[0]
+assert code and message == b"malformed request, or not of a protocol from 1 to 2", message
+X
+check "a client of the version before is served" python3 "$TMP/versions.py" "$CAIRN_INIT_SOCKET"
 check "unknown service" sh -c '"$CAIRN" service status nosuch 2>&1 | grep -q "no service .nosuch"'
 
 # 1200 lines while the service is killed again and again. It notes each number in one write, so that a kill leaves

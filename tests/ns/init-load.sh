@@ -78,19 +78,29 @@ check "and what was to go is there" is_state removed up
 
 printf '[service same]\nexec = /bin/true\nrestrat = never\n' >"$R/bad"
 inside_load /bad; bad=$?
-check "an error is refused" [ $bad = 65 ]
+check "SUP-13 an error is refused" [ $bad = 65 ]
 check "and named by line" grep -q '/bad:3: .*restrat.*restart' "$TMP/ctl.err"
 printf '[service a]\nexec = /bin/true\nrequires = b\n[service b]\nexec = /bin/true\nafter = c\n[service c]\nexec = /bin/true\nafter = a\n' >"$R/cycle"
 inside_load /cycle
-check "a cycle is named in full" grep -q 'a -> b -> c -> a' "$TMP/ctl.err"
+check "SUP-13 a cycle is named in full" grep -q 'a -> b -> c -> a' "$TMP/ctl.err"
+printf '[service a]\nexec = /bin/true\nrequires = a\n' >"$R/itself"
+inside_load /itself
+check "SUP-13 one that needs itself" grep -q '/itself:1: .*the service itself' "$TMP/ctl.err"
+seq 10000 | sed 's/.*/[service s&]\ntype = group/' >"$R/many"
+inside_load /many; bad=$?
+check "SUP-13 ten thousand are too many" [ $bad != 0 ]
+check "SUP-13 and the first too many is named" grep -q '/many:2049: more than 1024 services' "$TMP/ctl.err"
+printf '[service a]\nexec = /bin/true\nrequires = nowhere\n' >"$R/gap"
+inside_load /gap
+check "SUP-13 a name that is not there, by line" grep -q "/gap:1: .*names 'nowhere'" "$TMP/ctl.err"
 inside_load /nowhere
 mkfifo "$R/pipe"
 CAIRN_INIT_SOCKET=/run/cairn/init.sock timeout 10 nsenter -t "$(pgrep -P "$INIT")" -p chroot "$R" /cairn-client \
 	service load /pipe 2>>"$TMP/ctl.err"; bad=$?
-check "a pipe without a writer is refused" [ $bad = 65 ]
+check "SUP-13 a pipe without a writer is refused" [ $bad = 65 ]
 check "as what it is" grep -q '/pipe is not a file' "$TMP/ctl.err"
 check "a missing file" grep -q '/nowhere' "$TMP/ctl.err"
-check "nothing changed" [ "$(pids)" = "$before" ]
+check "SUP-13 nothing changed" [ "$(pids)" = "$before" ]
 
 same=$(pid same) wants=$(pid wants-changed) later=$(pid later) changed=$(pid changed)
 inside_load /set2 >"$TMP/loaded" || cat "$TMP/ctl.err"

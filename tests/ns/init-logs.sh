@@ -137,7 +137,7 @@ ctl start --no-wait lines
 kill_loggers 100 "$R/test/quiet"
 whole() { logs -n all lines | python3 "$TMP/verify.py" 2>"$TMP/verified"; }
 show="$TMP/verified $show"
-check "a logger killed 100 times loses nothing, repeats nothing" retry whole
+check "SUP-12 a logger killed 100 times loses nothing, repeats nothing" retry whole
 
 # ---- rotation
 ctl start turns endless
@@ -157,7 +157,7 @@ gzip "$LOGS/turns.log.$oldest" "$LOGS/turns.log.$newest"
 logs -n all turns >"$TMP/after"
 check "packed ones are read, too" cmp "$TMP/before" "$TMP/after"
 endless_is_cut() { [ "$(cat "$LOGS"/endless.log* | grep -c 'x(line goes on)$')" -ge 1 ]; }
-check "a line without end is split at a mark" retry endless_is_cut
+check "SUP-12 a line without end is split at a mark" retry endless_is_cut
 all_x() { [ "$(logs -n all endless | sed 's/^[^ ]* //; s/(line goes on)$//' | tr -d '\n' | wc -c)" = 300000 ]; }
 check "and whole" retry all_x
 
@@ -183,7 +183,7 @@ wait $said
 counted() { [ "$(grep -c 'user.info count: ' "$LOGS/syslog.log")" = 500 ]; }
 check "each message once, also while the logger dies" retry counted
 check "facility and priority; its own date is gone" grep -q 'Z daemon.info tagged\[77\]: hello$' "$LOGS/syslog.log"
-check "no escapes, no lines of others" grep -qF 'user.err evil: one\x0a2026-01-01T00:00:00.000Z two\x1b[2J' "$LOGS/syslog.log"
+check "SUP-12 no escapes, no lines of others" grep -qF 'user.err evil: one\x0a2026-01-01T00:00:00.000Z two\x1b[2J' "$LOGS/syslog.log"
 check "without a priority" grep -q 'user.notice no priority' "$LOGS/syslog.log"
 check "with one that is none" grep -q 'user.notice .*odd' "$LOGS/syslog.log"
 check "a long one is cut, and says so" grep -Eq 'local7.err (long)+l?o?n? \(cut\)$' "$LOGS/syslog.log"
@@ -193,19 +193,19 @@ ctl start flood
 p=$(logger_pid)
 kill -STOP "$p"
 ctl restart blink
-check "PID 1 does not wait for a stopped logger" is_state flood up
+check "SUP-12 PID 1 does not wait for a stopped logger" is_state flood up
 check "nor do restarts" ctl restart other
 kill -CONT "$p"
 slowed() { grep -q 'Z (slowed down here)' "$LOGS"/flood.log*; }
-check "a flood is slowed down, and the log says so" retry slowed
+check "SUP-12 a flood is slowed down, and the log says so" retry slowed
 heard() { echo "$1" >"$R/test/fifo"; retry grep -q "heard $1" "$LOGS/other.log"; }
 exec 9>"$R/test/fifo"
-check "others are heard in a flood" heard something
+check "SUP-12 others are heard in a flood" heard something
 check "and restarted" ctl restart other
 rss() { awk '/^VmRSS/ { print $2 }' "/proc/$(logger_pid)/status"; }
 anon() { awk '/^RssAnon/ { print $2 }' "/proc/$(logger_pid)/status"; }
 echo "# the logger has $(rss) KiB, $(anon) of its own"
-check "the logger's own memory is bounded" [ "$(anon)" -le 200 ]
+check "SUP-12 the logger's own memory is bounded" [ "$(anon)" -le 200 ]
 ctl stop flood
 exec 9>&-
 
@@ -310,7 +310,7 @@ echo >"$R/test/go3"
 ends() { python3 -c "import os; os.open('$R/test/end', os.O_WRONLY | os.O_NONBLOCK)"; }
 retry ends
 read_up() { ! unread && is_state counts up; } # it starts again, with the same pipe
-check "PID 1 goes on with a full disk, and so does the service" retry read_up
+check "SUP-12 PID 1 goes on with a full disk, and so does the service" retry read_up
 rm "$R/small/filler"
 cat >"$TMP/sum.py" <<'X'
 import re, sys
@@ -327,7 +327,7 @@ X
 echo >"$R/test/go1"
 marked() { python3 "$TMP/sum.py" "$LOGS/counts.log" >"$TMP/sum"; }
 show="$TMP/sum $show"
-check "what is missing is counted to the byte" retry marked
+check "SUP-12 what is missing is counted to the byte" retry marked
 "$CAIRN" poweroff
 wait $INIT
 finish

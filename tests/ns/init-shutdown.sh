@@ -43,16 +43,16 @@ gone() { ! running "$1"; }
 all_hidden() { running 4811 && running 4812 && running 4813; }
 check "hidden processes run" retry all_hidden
 check "their service is stopped" ctl stop hider
-check "none of them is left" gone 481
+check "SUP-09 none of them is left, without control groups" gone 481
 retry running 4831
 retry running 4821
 check "a first boot is one until its end, whoever makes the identity" retry [ -e "$R/test/first" ]
 touch "$R/test/crash"
 check "a crash loop ends" retry is_state crasher failed
-check "and leaves nobody" gone 482
+check "SUP-09 a crash leaves nobody either" gone 482
 check "it ran twice" [ "$(wc -l <"$R/test/crasher")" = 2 ]
 check "each run met its own processes only" awk '$1 > 2 { bad = 1 } END { exit bad || NR != 2 }' "$R/test/seen"
-check "the processes of others are left alone" running 4831
+check "SUP-09 the processes of others are left alone" running 4831
 check "what may drain drains" sh -c 'until [ -e "$0/test/deaf" ]; do sleep 0.02; done' "$R"
 ctl stop drains
 
@@ -69,14 +69,14 @@ begin=$(date +%s)
 wait $INIT
 took=$(($(date +%s) - begin))
 exec 9>&-
-check "the end comes" [ $took -lt 60 ]
+check "SUP-08 the end comes" [ $took -lt 60 ]
 log=$R/var/log/cairn/init.log
 said() { grep -q "$1" "$TMP/console"; }
-check "the service that holds it up is named" said 'out of time name=hangs'
+check "SUP-08 the service that holds it up is named" said 'out of time name=hangs'
 check "in the log, too" grep -q 'out of time name=hangs' "$log"
-check "the process that does not listen is named" said 'shutdown: does not end pid=[0-9]* program=sh name=drains'
+check "SUP-08 the process that does not listen is named" said 'shutdown: does not end pid=[0-9]* program=sh name=drains'
 check "in the log, too" grep -q 'shutdown: does not end pid=[0-9]* program=sh name=drains' "$log"
-check "a file system in use is named" said 'unmount: put aside path=/mnt/used'
+check "SUP-08 a file system in use is named" said 'unmount: put aside path=/mnt/used'
 check "and gone" sh -c '! grep -q "/root/mnt/used " /proc/self/mountinfo'
 check "the one below as well" sh -c '! grep -q "/root/mnt/below " /proc/self/mountinfo'
 check "in reverse order: nothing else was in use below /mnt" [ "$(grep -c 'put aside path=/mnt' "$TMP/console")" = 2 ]
