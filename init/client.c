@@ -478,10 +478,8 @@ int client_set(struct svc_set **ret, char path[LIMIT_PATH], struct err *e)
 		&(struct request){ .op = CTL_SET, .packet = take_text, .arg = path, .ret_fd = &fd },
 		e);
 
-	if (r == 0 && fd < 0)
-		r = err_set(e, -ERR_PROTO, "cairn-init sent no copy of the service set");
 	if (r == 0)
-		r = read_copy(fd, &text, e);
+		r = fd >= 0 ? read_copy(fd, &text, e) : svc_set_read(path, &text, e);
 	if (r == 0)
 		r = svc_set_parse_with(str_slice(&text), path, read_overrides, ret, e);
 	return r;

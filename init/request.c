@@ -224,14 +224,16 @@ static void do_reexec(struct client *c, const char *path)
 		c->waiting = true;
 }
 
-/* The text of the set, which nobody can change, to be read from the beginning. */
+/* The text of the set, which nobody can change, to be read from the beginning. It has what was
+ * added, too, and perhaps is of a file that not everybody may read: others are told its path only.
+ */
 static void do_set(struct client *c)
 {
 	char path[40];
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", world.mgr.set->text_fd);
-	auto_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0) {
+	auto_fd int fd = c->trusted ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+	if (c->trusted && fd < 0) {
 		control_end(c, -errno, "there is no copy of the set");
 		return;
 	}

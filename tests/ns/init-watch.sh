@@ -52,6 +52,10 @@ restart-limit = 0
 restart-delay = 1ms
 restart-delay-max = 1ms
 
+[service holds]
+exec = /bin/sh -c "trap 'until [ -e /test/let-go ]; do sleep 0.05; done; exit' TERM; while :; do sleep 0.05; done"
+stop-timeout = 600s
+
 [service stays]
 exec = /bin/sleep 1004
 $1
@@ -196,7 +200,36 @@ ctl stop flaps
 check "PID 1 goes on" retry is_state flaps down
 
 # ---- who may ---------------------------------------------------------------------------------------------------------------------
-check "everybody reads" as 1001 1001 sh -c '"$CAIRN" service list >/dev/null && "$CAIRN" service status slow >/dev/null && "$CAIRN" service tree >/dev/null'
+other() { CAIRN_INIT_SOCKET=/run/cairn/init.sock chroot "$R" setpriv --reuid 1001 --regid 1001 --clear-groups /cairn-client service "$@"; }
+reads() { other list && other status slow && other tree && other graph && other timeline && other blame; } >/dev/null
+check "everybody reads" reads
+# Secrets: of a service that was added, and of a set that is not for everybody.
+svc run --name secret -p environment=PASSWORD=swordfish -- /bin/sleep 1009 >/dev/null
+check "root sees the definition of one that was added" sh -c '"$CAIRN" service graph | grep -q "\"secret\""'
+cat >"$TMP/set.py" <<'X'
+import os, socket, struct, sys
+def u(n): return struct.pack("<Q", n)
+s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+s.connect(sys.argv[1])
+s.send(u(2) + u(15) + u(0) + u(0))
+m, fds, _, _ = socket.recv_fds(s, 4096, 4)
+text = os.pread(fds[0], 1 << 20, 4096) if fds else b""
+print(len(fds), b"swordfish" in text, b"/set" in m)
+X
+chmod 0755 "$TMP"
+is "PID 1 gives it to root" "$(python3 "$TMP/set.py" "$CAIRN_INIT_SOCKET")" "1 True True"
+is "others get the path of the set, and nothing of it" "$(as 1001 1001 python3 "$TMP/set.py" "$CAIRN_INIT_SOCKET")" "0 False True"
+other status secret >"$TMP/out" 2>&1
+check "they see that it is there" grep -q 'state  *up' "$TMP/out"
+for verb in 'status secret' 'status --json secret' 'graph' 'graph --json' 'tree' 'list --json'; do other $verb; done >"$TMP/out" 2>&1
+check "but not what it is given" sh -c '[ -s "$0" ] && ! grep -q swordfish "$0"' "$TMP/out"
+chmod 0600 "$R/set"
+check "a set that is root's alone is not read by others" sh -c '! "$@" 2>"$0"' "$TMP/err" chroot "$R" setpriv --reuid 1001 --regid 1001 --clear-groups env CAIRN_INIT_SOCKET=/run/cairn/init.sock /cairn-client service tree
+check "and they are told so" grep -q 'cannot open /set: Permission denied' "$TMP/err"
+shows() { other status slow >/dev/null; }
+check "status shows the rest" shows
+chmod 0644 "$R/set"
+ctl stop secret
 is "not everybody stops" "$(status_of as 1001 1001 "$CAIRN" service stop slow)" 1
 check "who may is told" grep -q 'only root or user:alice or group:wheel may do that to slow' "$TMP/err"
 check "and it is noted" retry grep -q 'control: refused op=stop name=slow uid=1001 pid=[0-9]' "$TMP/console"
@@ -267,7 +300,13 @@ wait_flaps=$!
 waits() { [ "$(ls "/proc/$wait_flaps/fd" | wc -l)" -ge 4 ]; }
 retry waits
 "$CAIRN" poweroff
+is "nothing is started any more" "$(status_of "$CAIRN" service start flaps)" 1
+check "for that reason" grep -q 'the machine is shutting down' "$TMP/err"
+"$CAIRN" reboot # changes only what comes at the end
+touch "$R/test/let-go"
 wait $INIT
+is "a second request changes the kind" $? 129
+check "and begins nothing anew" [ "$(grep -c 'shutdown: begins' "$TMP/console")" = 1 ]
 wait $wait_flaps
 check "who waits is told of the end" [ $? != 0 ]
 wait $watch
