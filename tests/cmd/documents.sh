@@ -23,6 +23,30 @@ for id in $ids; do
 done >"$TMP/bad"
 [ ! -s "$TMP/bad" ] || { cat "$TMP/bad"; exit 1; }
 
+# doc/init-behaviours.md names checks that are there.
+python3 - >"$TMP/bad" <<'X'
+import re
+n = 0
+for line in open("doc/init-behaviours.md", encoding="utf-8"):
+    if not line.startswith("| b"):
+        continue
+    for ref in line.split("|")[3].split("; "):
+        m = re.match(r"\s*(unit|ns|cmd|vm)/([a-z0-9_-]+) (.*)", ref)
+        names = re.findall(r'"([^"]+)"|`([a-z0-9_]+)`', m[3]) if m else []
+        if not names:
+            print("names no check:", ref)
+            continue
+        path = f"tests/{m[1]}/{m[2]}." + {"unit": "c", "vm": "test"}.get(m[1], "sh")
+        text = open(path, encoding="utf-8").read()
+        for quoted, function in names:
+            n += 1
+            if (f"TEST({function})" if function else quoted) not in text:
+                print(f"{path} has no '{quoted or function}'")
+if n < 60:
+    print("few checks found:", n)
+X
+[ ! -s "$TMP/bad" ] || { echo "doc/init-behaviours.md:"; cat "$TMP/bad"; exit 1; }
+
 # doc/protocol.md has the operations that the daemon has, in the dialects in which it has them …
 cat store/format/protocol.h store/daemon/serve-*.c | sed -n \
 	-e 's/^[[:space:]]*\(OP_[A-Z_]*\) = \([0-9]*\),.*/number \1 \2/p' \

@@ -69,6 +69,26 @@ s.send(b"STOPPING=1\nSTATUS=on my way")
 wait("/test/left")
 X
 printf 'dd:x:77:78:dd:/tmp:/bin/sh\n' >>"$R/etc/passwd"
+# What cannot be executed, each in its way.
+echo >"$R/test/cannot-mode"
+printf '#!/nowhere\n' >"$R/test/cannot-interpreter"
+mkdir "$R/test/cannot-directory"
+chmod 0644 "$R/test/cannot-mode"
+chmod 0755 "$R/test/cannot-interpreter"
+# pid-file HOW: what a forking service writes that is not its process, or not yet
+cat >"$R/test/pid-file" <<'X'
+f=/test/pid-$1
+case $1 in
+other) cp /test/phoenix "$f" ;;
+garbage) echo a7 >"$f" ;;
+digits) echo 12345678901234567890 >"$f" ;;
+zero) echo 0 >"$f" ;;
+negative) echo -7 >"$f" ;;
+ended) sh -c 'echo $$' >"$f" ;;
+link) setsid sleep 1000 & echo $! >/test/real; ln -s real "$f" ;;
+late) : >"$f"; setsid sleep 1000 & while [ ! -e /test/fill ]; do sleep 0.02; done; echo $! >"$f" ;;
+esac
+X
 
 cat >"$TMP/set" <<'X'
 [service notify]
@@ -108,7 +128,7 @@ restart = on-failure
 enabled = no
 
 [service phoenix]
-exec = /bin/sleep 1000
+exec = /bin/sh -c "echo $$ >/test/phoenix; exec sleep 1000"
 restart-delay = 10ms
 restart-limit = 0
 
@@ -177,6 +197,57 @@ exec = /bin/sleep 1000
 reload-exec = /bin/sleep 3001
 stop-timeout = 1min
 
+[service main-again]
+type = notify
+exec = /usr/bin/python3 /test/main.py reaps
+enabled = no
+restart = never
+
+[service cannot@]
+exec = /test/cannot-%i
+instances = missing mode interpreter directory
+restart-limit = 2
+restart-delay = 1ms
+enabled = no
+
+[service pid@]
+type = forking
+pid-file = /test/pid-%i
+instances = other garbage digits zero negative ended link
+exec = /bin/sh /test/pid-file %i
+start-timeout = 500ms
+restart = never
+enabled = no
+
+[service pid@late]
+start-timeout = 60s
+
+[service bit-by-bit]
+type = notify
+notify = fd:7
+exec = /bin/sh -c "for c in R E A D Y = 1; do printf %s $c >&7; done; touch /test/almost; while [ ! -e /test/newline ]; do sleep 0.02; done; echo >&7; echo again >&7; exec 7>&-; touch /test/twice; exec sleep 1000"
+enabled = no
+
+[service no-line]
+type = notify
+notify = fd:7
+exec = /bin/sh -c "printf READY=1 >&7; exec 7>&-; exec sleep 1000"
+restart = never
+enabled = no
+
+[service heir]
+type = notify
+notify = fd:7
+exec = /bin/sh -c "setsid sleep 3011 & exit 3"
+restart = never
+enabled = no
+
+[service too-late]
+type = notify
+notify = fd:7
+exec = /bin/sh -c "trap 'echo >&7; touch /test/asked; while [ ! -e /test/end ]; do sleep 0.02; done; exit' TERM; touch /test/trapped; while :; do sleep 0.02; done"
+enabled = no
+
 [service full]
 exec = /bin/sleep 1000
 restart = never
@@ -209,6 +280,33 @@ check "a process that is not of the service is refused" grep -q 'MAINPID refused
 ctl start main-reaps
 inside kill -9 "$(pid main-reaps)"
 check "a main process of another parent is noticed to end" retry is_state main-reaps done
+# While PID 1 is stopped, the main process of a service ends, and a stranger gets its number.
+cat >"$R/test/stranger" <<'X'
+n=0
+while [ $n -lt 500 ]; do
+	n=$((n + 1))
+	echo $(($1 - 1)) >/proc/sys/kernel/ns_last_pid || exit 1
+	setsid sleep 1012 </dev/null >/dev/null 2>&1 &
+	[ $! != "$1" ] || { touch /test/reused; wait; }
+	kill $!
+done
+exit 1
+X
+ctl start main-again
+main=$(pid main-again)
+kill -STOP "$(pgrep -P "$INIT")"
+inside kill -9 "$main"
+reaped() { [ ! -e "$R/proc/$main" ]; }
+retry reaped
+inside /bin/sh /test/stranger "$main" &
+retry [ -e "$R/test/reused" ]
+"$CAIRN" service stop main-again & stopper=$!
+asks() { [ "$(ls "/proc/$stopper/fd" | wc -l)" -ge 4 ]; }
+retry asks
+kill -CONT "$(pgrep -P "$INIT")"
+wait $stopper
+check "the number of a process that ended is a stranger's" grep -qz 1012 "$R/proc/$main/cmdline"
+check "whom PID 1 leaves alone" inside kill -9 "$main"
 ctl start leaves
 touch "$R/test/leave"
 check "STOPPING=1 is seen" retry is_state leaves stopping
@@ -224,12 +322,35 @@ check "too many variables are told" sh -c '"$CAIRN" service start full 2>&1 | gr
 check "a line on the descriptor, after junk" ctl start junk
 check "closing it without a line is failure" sh -c '! "$CAIRN" service start closes 2>/dev/null'
 check "and leaves no process" [ "$(pid closes)" = 0 ]
+ctl start --no-wait bit-by-bit heir too-late
+retry [ -e "$R/test/almost" ]
+check "a line without its end is none" is_state bit-by-bit starting
+touch "$R/test/newline"
+check "with it, bit by bit, it is one" retry is_state bit-by-bit up
+retry [ -e "$R/test/twice" ]
+check "a second line, and the end of lines, change nothing" is_state bit-by-bit up
+check "the end of lines in the middle of one is failure" sh -c '! "$CAIRN" service start no-line 2>/dev/null'
+check "a child that keeps the descriptor keeps nobody waiting" retry is_state heir failed
+check "for that reason" [ "$(field heir why)" = "exit code 3" ]
+check "and is gone" sh -c '! cat "$0"/proc/[0-9]*/cmdline 2>/dev/null | tr "\0" " " | grep -q "sleep 3011"' "$R"
+retry [ -e "$R/test/trapped" ]
+ctl stop --no-wait too-late
+retry [ -e "$R/test/asked" ]
+ctl list >/dev/null
+check "readiness after the stop has begun is too late" is_state too-late stopping
+touch "$R/test/end"
+check "it goes down" retry is_state too-late down
 check "start timeout" sh -c '"$CAIRN" service start slow 2>&1 | grep -q "start timed out"'
 
 ctl start --no-wait loop
 check "crash loop ends failed" retry is_state loop failed
 check "after limit + 1 runs" [ "$(wc -l <"$R/test/loop")" = 5 ]
 check "with the reason" [ "$(field loop why)" = "restart limit reached; last: exit code 1" ]
+ctl start --no-wait cannot@missing cannot@mode cannot@interpreter cannot@directory
+for what in "missing: No such file or directory" "mode: Permission denied" "interpreter: No such file or directory" "directory: Permission denied"; do
+	retry is_state "cannot@${what%%:*}" failed
+	check "cannot be executed: $what" [ "$(field "cannot@${what%%:*}" why)" = "restart limit reached; last: exec /test/cannot-$what" ]
+done
 ctl start --no-wait good-end
 check "on-failure leaves a good end alone" retry is_state good-end done
 
@@ -261,6 +382,15 @@ check "a forking daemon is adopted" ctl start daemon
 check "by its pid file" [ "$(pid daemon)" = "$(cat "$R/test/daemon.pid")" ]
 ctl stop daemon
 check "and stopped" [ ! -e "$R/proc/$(cat "$R/test/daemon.pid")" ]
+phoenix=$(pid phoenix)
+ctl start --no-wait pid@other pid@garbage pid@digits pid@zero pid@negative pid@ended pid@link pid@late
+for what in other garbage digits zero negative ended link; do
+	check "a pid file with what is not its process: $what" retry is_state pid@$what failed
+done
+check "the other one is left alone" [ "$(pid phoenix)" = "$phoenix" ]
+check "one that is empty yet is waited for" is_state pid@late starting
+touch "$R/test/fill"
+check "until it is filled" retry is_state pid@late up
 check "a pid file that names PID 1 is refused" sh -c '! "$CAIRN" service start liar 2>/dev/null'
 check "an unknown user is a clear failure" sh -c '"$CAIRN" service start nobody 2>&1 | grep -q "user not-a-user: not found"'
 
