@@ -7,6 +7,7 @@
 #   V=1 V=2   show commands; say why something is rebuilt
 #   W=1       more warnings        SAN=address,undefined   sanitizers
 #   STATIC=1  static programs      CC=, AR=, PKG_CONFIG=, CFLAGS=, LDFLAGS=  as usual
+#   CCACHE=   compile without ccache, which is used where it is installed
 #   M="a b"   only these modules   T=name  only this test, this fuzz entry
 
 MAKEFLAGS += -rR --no-print-directory
@@ -57,6 +58,8 @@ $(foreach d,$(patsubst %/Kbuild,%,$(wildcard $(addsuffix /Kbuild,$(all-modules))
 # $(call closure,DIR): DIR and everything below it that it uses. What M names is linked with the
 # archives of modules that it does not name.
 closure = $(sort $(1) $(foreach u,$($(1).uses-y),$(call closure,$(u))))
+# Recipes are read from the source tree, where there is one; of all objects this one alone knows where the tree is.
+system.CFLAGS_eval-host.o += $(if $(STATIC),,-DCAIRN_SOURCE_DIR='"$(CURDIR)"')
 modules := $(filter $(foreach d,$(dirs),$(call closure,$(d))),$(all-modules))
 archive = $(O)/$(1)/lib$(1).a
 closure-archives = $(foreach m,$(filter $(call closure,$(1)),$(modules)),$(call archive,$(m)))
@@ -73,7 +76,7 @@ cc-flags = -std=gnu11 -D_GNU_SOURCE -I. -I$(O) -include lib/banned.h $(warnings)
 	-ffile-prefix-map=$(CURDIR)/= -ffunction-sections -fdata-sections -fno-common \
 	-fno-strict-aliasing $(if $(STATIC),-fno-pie -fno-asynchronous-unwind-tables) \
 	$(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer) \
-	-DCAIRN_VERSION='"$(VERSION)"' $(if $(STATIC),,-DCAIRN_SOURCE_DIR='"$(CURDIR)"') $(CPPFLAGS) $(CFLAGS)
+	-DCAIRN_VERSION='"$(VERSION)"' $(CPPFLAGS) $(CFLAGS)
 ld-flags = $(CFLAGS) -Wl,--gc-sections -Wl,--as-needed $(if $(STATIC),-static -no-pie -Wl$(comma)-z$(comma)noseparate-code -Wl$(comma)-z$(comma)norelro -Wl$(comma)-z$(comma)common-page-size=64 -Wl$(comma)--build-id=none) \
 	$(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS)
 
@@ -103,6 +106,13 @@ if_changed = $(if $(newer)$(differs)$(if $(wildcard $@),,y),$(run_command),@:)
 .PHONY: FORCE
 FORCE:
 
+# Compilations that ccache has seen are taken from it, in whatever directory the tree is; CCACHE= does without.
+ifeq ($(origin CCACHE),undefined)
+CCACHE := $(if $(shell command -v ccache),ccache)
+endif
+export CCACHE_BASEDIR := $(CURDIR)
+export CCACHE_NOHASHDIR := 1
+
 # ---- External libraries: flags as response files, asked once ------------------------------------
 
 # "a|b" names alternatives; the first that pkg-config knows is taken.
@@ -122,7 +132,7 @@ $(foreach p,$(all-pkgs),$(eval $(call pkg-rule,$(p))))
 
 # ---- Objects, archives, programs, tests ---------------------------------------------------------
 
-cmd_CC = $(CC) $(cc-flags) $($(kdir).ccflags-y) $($(kdir).CFLAGS_$(notdir $@)) \
+cmd_CC = $(CCACHE) $(CC) $(cc-flags) $($(kdir).ccflags-y) $($(kdir).CFLAGS_$(notdir $@)) \
 	$(foreach p,$($(kdir).pkg-y),@$(call pkg-file,$(p)).cflags) -MMD -MP -MF $@.d -c -o $@ $(src)
 cmd_AR = rm -f $@ && $(AR) rcsD $@ $(filter %.o,$^)
 cmd_LD = $(CC) $(ld-flags) -o $@ $(filter %.o,$^) $(filter %.a,$^) \
