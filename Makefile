@@ -42,14 +42,14 @@ kbuild-lists := uses-y obj-y prog-y test-y fuzz-y pkg-y gen-y man-y ccflags-y
 # Stage 1 finds file systems with libblkid; n leaves it out.
 CONFIG_PROBE ?= y
 
-# Read DIR/Kbuild and keep its variables as DIR.name; objects get the directory in front.
+# Read DIR/Kbuild and keep its variables as DIR.name; objects get the directory in front, ../OBJECT is the one of another.
 define load
 $(foreach v,$(kbuild-lists),$(eval $(v) :=))
 $(eval include $(1)/Kbuild)
 $(foreach v,uses-y prog-y test-y fuzz-y pkg-y man-y ccflags-y,$(eval $(1).$(v) := $($(v))))
 $(eval $(1).obj-y := $(patsubst ./%,%,$(addprefix $(1)/,$(obj-y))))
 $(eval $(1).gen-y := $(patsubst ./%,%,$(addprefix $(1)/,$(gen-y))))
-$(foreach p,$(prog-y),$(eval $(1).prog.$(p) := $(patsubst ./%,%,$(addprefix $(1)/,$($(p)-y))))$(eval $(p)-y :=))
+$(foreach p,$(prog-y),$(eval $(1).prog.$(p) := $(patsubst ./%,%,$(subst $(1)/../,,$(addprefix $(1)/,$($(p)-y)))))$(eval $(p)-y :=))
 $(foreach f,$(filter CFLAGS_%.o,$(.VARIABLES)),$(if $($(f)),$(eval $(1).$(f) := $($(f)))$(eval $(f) :=)))
 $(foreach g,$(gen-y),$(eval gen.$(patsubst ./%,%,$(1)/$(g)) = $(value cmd_gen_$(g))))
 endef
