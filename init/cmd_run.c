@@ -11,11 +11,13 @@
 
 struct run_ctx {
 	const char *name;
-	struct vec properties;
+	struct vec properties, variables;
 	bool wait, pipe;
 };
 
 static const struct cmd_opt run_opts[] = {
+	{ "env", 'E', CMD_LIST, offsetof(struct run_ctx, variables), "NAME[=VALUE]",
+	  "a variable of its environment; without VALUE that of this command" },
 	{ "name", 0, CMD_STR, offsetof(struct run_ctx, name), "NAME",
 	  "name of the service [run-…]" },
 	{ "pipe", 'P', CMD_FLAG, offsetof(struct run_ctx, pipe), NULL,
@@ -76,6 +78,26 @@ static bool has_property(const struct vec *v, const char *key)
 	return false;
 }
 
+/* A value that is not on the command line is seen by nobody else. */
+static int add_variables(const struct vec *v, struct str *out, struct err *e)
+{
+	for (size_t i = 0; i < v->n; i++) {
+		const char *word = v->v[i];
+		const char *value = strchr(word, '=') ? "" : getenv(word);
+		if (!value)
+			return err_set(e, -ERR_USAGE, "--env %s: there is no such variable here",
+				       word);
+		auto_str struct str both = STR_INIT;
+		str_addf(&both, "%s%s%s", word, strchr(word, '=') ? "" : "=", value);
+		if (str_err(&both))
+			return err_num(e, str_err(&both), "definition");
+		str_add(out, "environment = ");
+		add_word(out, both.buf);
+		str_addc(out, '\n');
+	}
+	return 0;
+}
+
 static int compose(const struct cmd_env *env, const char *name, struct str *out, struct err *e)
 {
 	const struct run_ctx *ctx = env->ctx;
@@ -99,6 +121,9 @@ static int compose(const struct cmd_env *env, const char *name, struct str *out,
 				       p);
 		str_addf(out, "%s\n", p);
 	}
+	r = add_variables(&ctx->variables, out, e);
+	if (r < 0)
+		return r;
 	return str_err(out) ? err_num(e, str_err(out), "definition") : 0;
 }
 
@@ -154,7 +179,8 @@ const struct cmd service_cmd_run = {
 	.synopsis = "[--] COMMAND...",
 	.summary = "run a command as a service",
 	.help = "The service is there until a set with one of its name is loaded, or others\n"
-		"need its place after it ended. Without --pipe its output is in its log.",
+		"need its place after it ended. Without --pipe its output is in its log. Only\n"
+		"root sees its environment; \"--env NAME\" keeps a value off the command line.",
 	CMD_OPTS(run_opts),
 	.context_size = sizeof(struct run_ctx),
 	.min_args = 1,

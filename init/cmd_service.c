@@ -29,8 +29,12 @@ static int run_action(struct cmd_env *env, enum init_action what, struct err *e)
 	bool wait = !((struct action_ctx *)env->ctx)->no_wait;
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < env->nargs; i++)
-		r = init_client_action(what, env->args[i], wait, e);
+	for (size_t i = 0; r == 0 && i < env->nargs; i++) {
+		const char *name = env->args[i];
+		r = init_client_action(what, name, wait, e);
+		if (r < 0 && !strstr(e->msg, name)) /* a reason alone */
+			return err_wrap(e, r, "%s", name);
+	}
 	return r;
 }
 

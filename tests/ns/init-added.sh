@@ -56,6 +56,11 @@ svc run --wait sh -c 'kill -9 $$'; bad=$?
 check "its signal" [ $bad = 137 ]
 check "its output" [ "$(echo "in \\\"put" | svc run --pipe -p environment=A=b sh -c 'cat; echo "$A"; echo "two  words $0" >&2' 'x"y\z' 2>&1)" = 'in \"put
 b' ]
+check "variables of this command, and others" [ "$(A="two  words
+lines" svc run --pipe -E A -E B=b -- sh -c 'echo "$A/$B"')" = 'two  words
+lines/b' ]
+svc run -E NOT_THERE_AT_ALL true; bad=$?
+check "one that is not there" [ $bad = 2 ]
 check "and errors" grep -qx 'two  words x"y\\z' "$TMP/ctl.err"
 svc run --wait /does/not/exist; bad=$?
 check "no program" [ $bad != 0 ]
@@ -103,7 +108,7 @@ svc mask steady
 check "masked is stopped" retry is_state steady down
 check "and shown" sh -c '"$CAIRN" service list | grep -q "^steady *masked"'
 check "and cannot be started" sh -c '! "$CAIRN" service start steady 2>"$TMP/e"'
-check "for that reason" grep -q 'it is masked' "$TMP/e"
+check "for that reason" grep -q 'steady: it is masked' "$TMP/e"
 check "enable" svc enable off
 check "is for the next boot" is_state off down
 check "disable" svc disable --now on
