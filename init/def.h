@@ -5,6 +5,9 @@
 #include "init/set.h"
 #include "lib/conf.h"
 
+/* Kinds of sections, for conf_ctx. */
+enum { SECTION_INIT = 1, SECTION_SERVICE = 2 };
+
 extern const struct conf_key svc_keys[];
 extern const size_t svc_nkeys;
 

@@ -70,6 +70,7 @@ static int begin_instance(void *arg, struct conf_ctx *c, struct slice kind, stru
 	(void)kind;
 	(void)name;
 	c->object = arg;
+	c->kind = SECTION_SERVICE;
 	return 0;
 }
 
@@ -152,10 +153,12 @@ static int begin_section(void *arg, struct conf_ctx *c, struct slice kind, struc
 			return conf_error(c, "second [init] section");
 		st->init_line = c->line;
 		c->object = &set->init;
+		c->kind = SECTION_INIT;
 		return 0;
 	}
 	if (!slice_is(kind, "service"))
 		return conf_error(c, "unknown section [%.*s]", (int)kind.n, kind.p);
+	c->kind = SECTION_SERVICE;
 	if (name.n && name.p[name.n - 1] == '@')
 		return add_template(st, c, name);
 	int r = add_service(st, c, name, &d);
@@ -269,44 +272,6 @@ __attribute__((format(printf, 4, 5))) static int fail_at(struct err *e, const ch
 	return err_set(e, -ERR_INVALID, "%s:%u: %s", file, line, text);
 }
 
-static bool is_boxed(const struct svc_box *b)
-{
-	bool said = b->profile || b->bounded || b->ambient || b->inheritable || b->root ||
-		    b->seccomp || b->nmounts;
-
-	for (size_t i = 0; i < SVC_BOX_FLAGS; i++)
-		said |= b->flags[i] != SVC_UNSAID;
-	return said;
-}
-
-/* Keys of one kind of section in the other: seen by what they left. */
-static int check_section_keys(const struct svc_set *set, unsigned init_line, const char *file,
-			      struct err *e)
-{
-	const struct svc_def *i = &set->init;
-	struct svc_def fresh;
-
-	svc_def_defaults(&fresh);
-	fresh.line = init_line;
-	if (i->exec || i->stop_exec || i->reload_exec || i->requires.n || i->wants.n ||
-	    i->binds.n || i->milestones.n || i->smooth || i->after.n || i->before.n ||
-	    i->conflicts.n || i->conditions.n || i->control.n || i->user || i->group ||
-	    i->groups_given || i->nlisten || i->nlimits || i->type || i->activate ||
-	    i->ncalendars || i->every || i->environment_files.n || i->cpus || i->ioprio ||
-	    is_boxed(&i->box))
-		return FAIL(&fresh, "a key of [service] stands in [init]");
-	for (size_t k = 0; k < set->n; k++) {
-		const struct svc_def *d = set->v[k];
-		if (d->hostname || d->rescue || d->ctrl_alt_del || d->gate || d->watchdog ||
-		    d->gate_timeout != fresh.gate_timeout || d->log_boots != fresh.log_boots ||
-		    d->shutdown_timeout != fresh.shutdown_timeout ||
-		    strcmp(d->state_directory, fresh.state_directory) != 0 ||
-		    strcmp(d->log_directory, fresh.log_directory) != 0)
-			return FAIL(d, "service '%s': a key of [init] stands here", d->name);
-	}
-	return 0;
-}
-
 /* A gate that never opens would roll the machine back. */
 static int check_gate(const struct svc_set *set, unsigned init_line, const char *file,
 		      struct err *e)
@@ -324,85 +289,77 @@ static int check_gate(const struct svc_set *set, unsigned init_line, const char 
 	return 0;
 }
 
-static int check_timed(struct svc_def *d, const char *file, struct err *e)
+/* These say what is wrong with d, or NULL; what a key that is not there depends on is filled in. */
+static const char *check_timed(struct svc_def *d)
 {
 	bool unused =
 		d->catch_up || d->random_delay || d->run_timeout || d->first_run != UINT64_MAX;
 
 	d->timed = d->every || d->ncalendars;
 	if (!d->timed)
-		return unused ? FAIL(d,
-				     "service '%s': a key of timed services, but neither "
-				     "calendar nor every",
-				     d->name)
-			      : 0;
+		return unused ? "a key of timed services, but neither calendar nor every" : NULL;
 	if (d->type != SVC_SIMPLE && d->type != SVC_ONESHOT)
-		return FAIL(d, "service '%s': a timed service is simple or oneshot", d->name);
+		return "a timed service is simple or oneshot";
 	if (d->activate)
-		return FAIL(d, "service '%s': it starts by time or by connection, not both",
-			    d->name);
+		return "it starts by time or by connection, not both";
 	if (d->restart == SVC_ALWAYS)
-		return FAIL(d, "service '%s': a timed service cannot restart always", d->name);
+		return "a timed service cannot restart always";
 	if (d->restart == SVC_RESTART_DEFAULT)
 		d->restart = SVC_NEVER;
 	if (d->first_run == UINT64_MAX)
 		d->first_run = d->every;
-	return 0;
+	return NULL;
 }
 
-static int check_accept(struct svc_def *d, const char *file, struct err *e)
+static const char *check_accept(const struct svc_def *d)
 {
-	for (size_t i = 0; d->accept && i < d->nlisten; i++)
+	if (!d->accept)
+		return NULL;
+	for (size_t i = 0; i < d->nlisten; i++)
 		if (d->listen[i].kind == SVC_DGRAM || d->listen[i].kind == SVC_UDP)
-			return FAIL(d, "service '%s': datagrams are no connections to accept",
-				    d->name);
-	if (d->accept &&
-	    (d->nlisten == 0 || d->type != SVC_SIMPLE || d->activate || d->timed || d->terminal))
-		return FAIL(d,
-			    "service '%s': accept is for simple services that listen, and "
-			    "nothing else starts",
-			    d->name);
-	return 0;
+			return "datagrams are no connections to accept";
+	if (d->nlisten == 0 || d->type != SVC_SIMPLE || d->activate || d->timed || d->terminal)
+		return "accept is for simple services that listen, and nothing else starts";
+	return NULL;
 }
 
-static int check_service(struct svc_def *d, const char *file, struct err *e)
+static const char *check_type(const struct svc_def *d)
 {
-	int r = check_timed(d, file, e);
-
-	if (r == 0)
-		r = check_accept(d, file, e);
 	if (d->instances.n && !d->of)
-		return FAIL(d, "service '%s': instances is a key of templates", d->name);
-
-	if (r < 0)
-		return r;
+		return "instances is a key of templates";
 	if (d->type == SVC_GROUP && d->exec)
-		return FAIL(d, "service '%s': a group has no exec", d->name);
+		return "a group has no exec";
 	if (d->type != SVC_GROUP && !d->exec)
-		return FAIL(d, "service '%s': exec is missing", d->name);
+		return "exec is missing";
 	if (d->type == SVC_FORKING && !d->pid_file)
-		return FAIL(d, "service '%s': a forking service needs pid-file", d->name);
+		return "a forking service needs pid-file";
 	if (d->activate && (d->nlisten == 0 || d->type == SVC_ONESHOT || d->type == SVC_GROUP))
-		return FAIL(d, "service '%s': activate needs a process and a listen line", d->name);
+		return "activate needs a process and a listen line";
 	if (d->type == SVC_NOTIFY && d->notify_fd && d->notify_fd < 3 + d->nlisten)
-		return FAIL(d, "service '%s': descriptor %u is that of a socket it listens on",
-			    d->name, (unsigned)d->notify_fd);
+		return "the descriptor of notify is that of a socket it listens on";
 	if (d->alive_timeout && (d->type != SVC_NOTIFY || d->notify_fd))
-		return FAIL(d, "service '%s': alive-timeout needs type notify and its socket",
-			    d->name);
-	if (d->stop_signal > 64 || d->reload_signal > 64)
-		return FAIL(d, "service '%s': no such signal", d->name);
+		return "alive-timeout needs type notify and its socket";
+	if (d->type == SVC_ONESHOT && d->restart == SVC_ALWAYS)
+		return "a oneshot cannot restart always";
+	return NULL;
+}
+
+static const char *check_service(struct svc_def *d)
+{
+	const char *why = check_timed(d);
+
+	if (!why)
+		why = check_accept(d);
+	if (!why)
+		why = check_type(d);
+	if (!why && (d->stop_signal > 64 || d->reload_signal > 64))
+		why = "no such signal";
+	if (!why && d->groups.n > LIMIT_SVC_GROUPS)
+		why = "too many groups";
 	if (d->restart == SVC_RESTART_DEFAULT)
 		d->restart =
 			d->type == SVC_ONESHOT || d->type == SVC_GROUP ? SVC_NEVER : SVC_ALWAYS;
-	if (d->type == SVC_ONESHOT && d->restart == SVC_ALWAYS)
-		return FAIL(d, "service '%s': a oneshot cannot restart always", d->name);
-	if (d->groups.n > LIMIT_SVC_GROUPS)
-		return FAIL(d, "service '%s': too many groups", d->name);
-	const char *why = svc_box_finish(d);
-	if (why)
-		return FAIL(d, "service '%s': %s", d->name, why);
-	return 0;
+	return why ? why : svc_box_finish(d);
 }
 
 /* ---- identity --------------------------------------------------------------------------------*/
@@ -712,13 +669,14 @@ int svc_set_parse(struct slice text, const char *file, struct svc_set **ret, str
 
 static int check_all(struct parse_state *st, struct err *e)
 {
-	int r = check_section_keys(st->set, st->init_line, st->file, e);
+	const char *file = st->file, *why;
 
-	if (r == 0)
-		r = check_gate(st->set, st->init_line, st->file, e);
-	for (size_t i = 0; r == 0 && i < st->set->n; i++)
-		r = check_service(st->set->v[i], st->file, e);
-	return r;
+	for (size_t i = 0; i < st->set->n; i++) {
+		struct svc_def *d = st->set->v[i];
+		if ((why = check_service(d)))
+			return FAIL(d, "service '%s': %s", d->name, why);
+	}
+	return check_gate(st->set, st->init_line, file, e);
 }
 
 int svc_set_parse_with(struct slice text, const char *file, svc_overrides_fn *overrides,

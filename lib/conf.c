@@ -207,6 +207,7 @@ static int section_line(struct parse *p, struct slice line)
 	memset(p->seen, 0, sizeof(p->seen));
 	p->in_section = true;
 	p->ctx.key = NULL;
+	p->ctx.kind = 0;
 	return p->section(p->arg, &p->ctx, kind, name);
 }
 
@@ -228,6 +229,8 @@ static int key_line(struct parse *p, struct slice line)
 		i++;
 	if (i == p->nkeys)
 		return unknown_key(p, name.buf);
+	if (p->keys[i].kinds && !(p->keys[i].kinds & p->ctx.kind))
+		return conf_error(&p->ctx, "key '%s' stands in the wrong section", name.buf);
 	if (p->seen[i] && !p->keys[i].repeat)
 		return conf_error(&p->ctx, "key '%s' stands twice", name.buf);
 	p->seen[i] = true;

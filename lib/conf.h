@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "lib/arena.h"
 #include "lib/err.h"
@@ -18,7 +19,8 @@ struct conf_ctx {
 	unsigned line;
 	const char *key;
 	struct arena *arena;
-	void *object; /* the struct the row's offset is relative to */
+	void *object;  /* the struct the row's offset is relative to */
+	unsigned kind; /* of the section: a bit of what its rows have */
 	struct err *err;
 };
 
@@ -28,14 +30,17 @@ struct conf_key {
 	const char *name;
 	conf_parse_fn *parse;
 	unsigned offset;
-	bool repeat; /* may stand more than once */
+	bool repeat;   /* may stand more than once */
+	uint8_t kinds; /* of sections that it may stand in; 0: all */
 };
 
 /* A row. Default (NULL: none) and meaning are for who reads the table: no program prints them, so
  * none carries them. */
 #define CONF_KEY(name, parse, offset, def, doc, repeat)                                            \
+	CONF_KEY_OF(0, name, parse, offset, def, doc, repeat)
+#define CONF_KEY_OF(kinds, name, parse, offset, def, doc, repeat)                                  \
 	{                                                                                          \
-		name, parse, offset, repeat                                                        \
+		name, parse, offset, repeat, kinds                                                 \
 	}
 
 int conf_parse_str(struct conf_ctx *c, struct slice v, void *place);	  /* const char * */

@@ -275,8 +275,8 @@ static void refused(const char *text, const char *why)
 
 TEST(structure)
 {
-	refused("[init]\nprivate-tmp = no\n", "key of [service]");
-	refused("[init]\nenvironment-file = /x\n", "key of [service]");
+	refused("[init]\nprivate-tmp = no\n", "stands in the wrong section");
+	refused("[init]\nenvironment-file = /x\n", "stands in the wrong section");
 	refused("exec = /x\n", "before any section");
 	refused("[service]\nexec = /x\n", "bad service name");
 	refused("[service a b]\nexec = /x\n", "bad service name");
@@ -287,15 +287,19 @@ TEST(structure)
 		"f:3: service 'a' stands twice");
 	refused("[service a]\nexec = /x\nexec = /y\n", "stands twice");
 	refused("[init]\n[init]\n", "second [init]");
-	refused("[init]\nexec = /x\n", "key of [service]");
-	refused("[service a]\nexec = /x\nlog-boots = 9\n", "a key of [init]");
+	refused("[init]\nexec = /x\n", "f:2: key 'exec' stands in the wrong section");
+	refused("[init]\nrestart-delay = 100ms\n", "'restart-delay' stands in the wrong section");
+	refused("[service a@]\nexec = /x\n[service a@b]\nhostname = h\n",
+		"f:4: key 'hostname' stands");
+	refused("[service a]\nexec = /x\nlog-boots = 9\n",
+		"f:3: key 'log-boots' stands in the wrong section");
 	refused("[init]\ngate = b\n[service a]\nexec = /x\n", "f:1: gate names 'b'");
 	refused("[init]\ngate = a\n[service a]\nexec = /x\nenabled = no\n", "not enabled");
 	refused("[service a]\ntype = group\nexec = /x\n", "a group has no exec");
 	refused("[service a]\ntype = forking\nexec = /x\n", "pid-file");
 	refused("[service a]\nexec = /x\nactivate = yes\n", "listen");
 	refused("[service a]\nexec = /x\ntype = notify\nnotify = fd:3\nlisten = stream /s\n",
-		"descriptor 3 is that of a socket");
+		"notify is that of a socket");
 	refused("[service a]\nexec = /x\nrequires = b\n[service b]\nexec = /x\ntype = oneshot\n"
 		"remain = no\n",
 		"does not remain");
