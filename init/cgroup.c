@@ -50,6 +50,7 @@ static void enable_controllers(int dir)
 void cgroup_init(void)
 {
 	struct statfs fs;
+	struct stat st;
 	int r = 0, root;
 
 	/* Somebody else's PID 1 rules the groups; the root of the hierarchy is not ours to change.
@@ -68,7 +69,7 @@ void cgroup_init(void)
 		r = -errno;
 	/* A move waits until all processors have passed a quiet state, ten milliseconds and more.
 	 * Only the root of the hierarchy has no type, and may have processes beside groups. */
-	may_stay = faccessat(root, "cgroup.type", F_OK, 0) < 0;
+	may_stay = fstatat(root, "cgroup.type", &st, 0) < 0;
 	if (r == 0 && !may_stay)
 		r = write_at(root, "init/cgroup.procs", "0");
 	enable_controllers(root);

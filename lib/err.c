@@ -4,16 +4,17 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "lib/size.h"
 
 static const struct {
-	int code;
-	int status;
-	const char *name, *text;
+	const char *text;
+	uint16_t code;
+	uint8_t status;
 } table[] = {
-#define X(name, num, text, status) { num, status, #name, text },
+#define X(name, num, text, status) { text, num, status },
 	ERR_LIST(X)
 #undef X
 };
