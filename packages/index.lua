@@ -15,7 +15,7 @@ for _, name in ipairs(names) do
 end
 
 -- The seed's items, for those who want to look into one: seed-core and so on.
-for _, name in ipairs { "core", "kernel", "python", "tcl", "autotools", "meson", "cmake" } do
+for _, name in ipairs { "core", "lto", "kernel", "python", "tcl", "autotools", "meson", "cmake" } do
 	index["seed-" .. name] = function() return require("packages.seed").item(name) end
 end
 

@@ -83,6 +83,11 @@ return {
 		{ "pool/main/p/python3.11/python3.11-minimal_3.11.2-6%2bdeb12u8_amd64.deb", "4aba533f7cc5e7b93b7ff24482840e96813f5bcde9cce028395b65a0d799ccee" },
 	},
 
+	-- Of this, link-time optimisation alone: core is without it, so that only who uses it waits for it.
+	lto = {
+		{ "pool/main/g/gcc-12/gcc-12_12.2.0-14%2bdeb12u1_amd64.deb", "b46f33cc2ec245e435e043807038cecf4b201ef004800e9dfc1455240360e49d" },
+	},
+
 	tcl = {
 		{ "pool/main/t/tcl8.6/libtcl8.6_8.6.13%2bdfsg-2_amd64.deb", "976c4235b816635e1756016f3adbabb634e8b97a9f6b97cf901be099e4fd2487" },
 		{ "pool/main/t/tcl8.6/tcl8.6_8.6.13%2bdfsg-2_amd64.deb", "4d539bdd459ea9fd5be25bf46c3c928ae5eb9cfdb5a1bf7ca25cacc596327d9d" },

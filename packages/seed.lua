@@ -35,6 +35,13 @@ local after = {
 		rm -f usr/lib/gcc/x86_64-linux-gnu/12/lto1 usr/lib/gcc/x86_64-linux-gnu/12/lib?san*
 		rm -f usr/bin/gold usr/bin/*gold usr/bin/dwp usr/bin/*-dwp
 	]],
+	lto = [[
+		dir=usr/lib/gcc/x86_64-linux-gnu/12
+		mv $dir/lto1 .
+		rm -rf usr
+		mkdir -p $dir
+		mv lto1 $dir
+	]],
 	tcl = "ln -s tclsh8.6 usr/bin/tclsh",
 	python = "",
 }

@@ -188,7 +188,7 @@ def cairn_init():
     if not shutil.which("musl-gcc"):
         raise Missing("no musl-gcc here (package musl-tools) to link cairn-init with")
     tree = f"{OBJ}/static"
-    run(["make", f"O={tree}", "STATIC=1", "CC=musl-gcc", "CONFIG_PROBE=n", "M=lib init", f"{tree}/init/cairn-init"], cwd=SRC)
+    run(["make", f"O={tree}", "STATIC=1", "LTO=1", "CC=musl-gcc", "CONFIG_PROBE=n", "M=lib init", f"{tree}/init/cairn-init"], cwd=SRC)
     return f"{tree}/init/cairn-init"
 
 
