@@ -10,7 +10,8 @@
 
 #include "init/set.h"
 
-#define CHILD_FDS (LIMIT_SVC_LISTEN + 4)
+#define CHILD_FDS  (LIMIT_SVC_LISTEN + 4)
+#define INIT_UMASK 022 /* PID 1 has this, and "/" as its directory: so do children */
 
 struct child_fd {
 	int from, to;

@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 
 #include "init/adopt.h"
+#include "init/child.h"
 #include "init/crash.h"
 #include "init/early.h"
 #include "init/inherit.h"
@@ -209,7 +210,8 @@ int main(int argc, char **argv)
 	crash_init(argv, -1);
 	parse_options(argc, argv, &o);
 	set_signals(pid1);
-	(void)umask(022);
+	(void)umask(INIT_UMASK);
+	(void)!chdir("/");
 	if (o.adopt >= 0)
 		inherit_note();
 	struct svc_set *set = o.adopt >= 0 ? go_on(&o, pid1, &e) : begin(&o, pid1, &e);
