@@ -4,13 +4,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <time.h>
 
+#include "init/def.h"
 #include "lib/fd.h"
 #include "lib/loop.h"
 #include "lib/text.h"
@@ -30,6 +33,7 @@ struct stream {
 	struct loop_fd src;
 	int fd; /* owned; -1: none now */
 	read_fn *read;
+	uint64_t hash;		/* of its name */
 	uint64_t second, taken; /* bytes in that second */
 };
 
@@ -39,6 +43,7 @@ static struct logger {
 	struct loop_timer retry;
 	struct stream *streams; /* owned */
 	int kernel;		/* /dev/kmsg; -1: none */
+	uint64_t since;		/* when this logger began */
 	bool stop;
 	bool closed; /* some stream is */
 } lg;
@@ -62,12 +67,9 @@ static void hold(struct stream *s, size_t n)
 	log_write(&s->file);
 }
 
-/* The queue is emptied into data. Nobody else reads it, so what is left tells what is done. */
-static void read_queue(void)
+/* The queue, which holds so many bytes, is emptied into data. */
+static void read_queue(ssize_t left)
 {
-	int left = 0;
-
-	(void)ioctl(LOGGER_QUEUE, FIONREAD, &left);
 	if (journal->phase == LOG_TAKING) {
 		journal->n = (uint32_t)left;
 		journal_phase(LOG_READING);
@@ -189,7 +191,7 @@ static bool read_pipe(struct stream *s)
 	journal_phase(LOG_TAKING);
 	ssize_t n = splice(s->fd, NULL, LOGGER_QUEUE_END, NULL, LOG_CHUNK, SPLICE_F_NONBLOCK);
 	if (n > 0) {
-		read_queue();
+		read_queue(n);
 		hold(s, journal->n);
 		return true;
 	}
@@ -245,6 +247,11 @@ static bool read_kernel(struct stream *s)
 	struct slice text, line, field;
 	size_t at = 0;
 
+	/* It has hundreds of lines when the system starts, and keeps them: services come first. */
+	if (loop_now() - lg.since < SECOND && !lg.stop) {
+		pause_stream(s);
+		return false;
+	}
 	if (!may_take(s))
 		return false;
 	ssize_t n = fd_read_some(s->fd, journal->raw, LOG_RAW);
@@ -291,12 +298,15 @@ static void drain(struct stream *s)
 
 static struct stream *get_stream(struct slice name)
 {
+	uint64_t hash = svc_hash(0, name.p, name.n);
+
 	for (struct stream *s = lg.streams; s; s = s->next)
-		if (slice_is(name, s->file.conf.name))
+		if (s->hash == hash && slice_is(name, s->file.conf.name))
 			return s;
 	struct stream *s = calloc(1, sizeof(*s));
 	if (!s)
 		return NULL;
+	s->hash = hash;
 	snprintf(s->file.conf.name, sizeof(s->file.conf.name), "%.*s", (int)name.n, name.p);
 	s->fd = s->file.fd = -1;
 	s->src = (struct loop_fd){ .fd = -1, .fn = on_source, .arg = s };
@@ -311,7 +321,6 @@ SMALL static void set_source(struct stream *s, int fd, read_fn *fn)
 	loop_del(&s->src);
 	s->fd = fd;
 	s->read = fn;
-	fd_set_nonblock(fd, true);
 	(void)loop_add(lg.loop, &s->src, fd, EPOLLIN);
 }
 
@@ -344,7 +353,6 @@ SMALL static void take_stream(const uint8_t *msg, size_t n, int fd)
 		return;
 	}
 	if (s->fd >= 0) { /* the same pipe again, or a new one after the old is empty */
-		fd_set_nonblock(s->fd, true);
 		drain(s);
 		loop_del(&s->src);
 		fd_close(&s->fd);
@@ -426,6 +434,7 @@ static void go_on(void)
 {
 	struct stream *s =
 		journal->phase == LOG_IDLE ? NULL : get_stream(slice_of(journal->conf.name));
+	int left = 0;
 
 	if (!s)
 		return;
@@ -433,7 +442,9 @@ static void go_on(void)
 	switch (journal->phase) {
 	case LOG_TAKING:
 	case LOG_READING:
-		read_queue();
+		/* Nobody else reads it, so what is left tells what is done. */
+		(void)ioctl(LOGGER_QUEUE, FIONREAD, &left);
+		read_queue(left);
 		hold(s, journal->n);
 		break;
 	case LOG_RECEIVING:
@@ -459,12 +470,16 @@ int logger_main(void)
 	     sig++) /* ends when its socket does, after the last line */
 		(void)signal(sig, SIG_IGN);
 	(void)prctl(PR_SET_NAME, "cairn-logger");
+	/* What is there may wait until who wrote it does, and then more is there: the logger is
+	 * woken up less often. */
+	(void)syscall(SYS_sched_setscheduler, 0, SCHED_BATCH, &(struct sched_param){ 0 });
 	journal = mmap(NULL, LOGGER_JOURNAL_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
 		       LOGGER_JOURNAL, 0);
 	if (journal == MAP_FAILED)
 		return -errno;
 	go_on();
 	lg.loop = l;
+	lg.since = loop_now();
 	lg.kernel = getppid() == 1 ? open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC) : -1;
 	lg.retry.fn = on_retry;
 	lg.control = (struct loop_fd){ .fd = -1, .fn = on_control };
