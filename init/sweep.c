@@ -47,6 +47,7 @@ bool sweep_service_of(int pid, char name[LIMIT_SVC_NAME + 1])
 struct walk {
 	void (*fn)(int pid, void *arg);
 	void *arg;
+	bool strangers; /* only those that PID 1 did not start */
 };
 
 static void see(int pid, void *arg)
@@ -55,16 +56,44 @@ static void see(int pid, void *arg)
 	siginfo_t si = { 0 };
 
 	/* Only a child can be waited for; the look does not reap. */
-	if (pid > 1 && waitid(P_PID, (id_t)pid, &si, WEXITED | WNOHANG | WNOWAIT) == 0 &&
-	    si.si_pid == 0)
+	if (pid > 1 && !(w->strangers && reap_knows(pid)) &&
+	    waitid(P_PID, (id_t)pid, &si, WEXITED | WNOHANG | WNOWAIT) == 0 && si.si_pid == 0)
 		w->fn(pid, w->arg);
+}
+
+/* The kernel's own list, which only PID 1 takes from, so none is missed; numbers, each with a
+ * blank behind it. false: there is none. */
+static bool each_child(void (*fn)(int pid, void *arg), void *arg)
+{
+	char buf[1024];
+	int pid = 0, fd = open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return false;
+	while ((n = fd_read_some(fd, buf, sizeof(buf))) > 0) {
+		for (ssize_t i = 0; i < n; i++) {
+			if (buf[i] != ' ') {
+				pid = pid * 10 + (buf[i] - '0');
+			} else {
+				fn(pid, arg);
+				pid = 0;
+			}
+		}
+	}
+	fd_close(&fd);
+	return true;
+}
+
+static void walk_children(struct walk *w)
+{
+	if (!each_child(see, w))
+		(void)numbers_each("/proc", see, w);
 }
 
 void sweep_children(void (*fn)(int pid, void *arg), void *arg)
 {
-	struct walk w = { fn, arg };
-
-	(void)numbers_each("/proc", see, &w);
+	walk_children(&(struct walk){ .fn = fn, .arg = arg });
 }
 
 struct hunt {
@@ -77,7 +106,7 @@ static void catch_one(int pid, void *arg)
 	char name[LIMIT_SVC_NAME + 1];
 	struct hunt *h = arg;
 
-	if (reap_knows(pid) || !sweep_service_of(pid, name) || strcmp(name, h->service) != 0)
+	if (!sweep_service_of(pid, name) || strcmp(name, h->service) != 0)
 		return;
 	h->found = true;
 	/* It is our child and not reaped, so the number is still its own. */
@@ -86,15 +115,20 @@ static void catch_one(int pid, void *arg)
 	fd_close(&fd);
 }
 
+static void hunt(struct hunt *h)
+{
+	walk_children(&(struct walk){ .fn = catch_one, .arg = h, .strangers = true });
+}
+
 bool sweep_finds(const char *name)
 {
 	struct hunt h = { .service = name };
 
-	sweep_children(catch_one, &h);
+	hunt(&h);
 	return h.found;
 }
 
 void sweep_kill(const char *name)
 {
-	sweep_children(catch_one, &(struct hunt){ .service = name, .kill = true });
+	hunt(&(struct hunt){ .service = name, .kill = true });
 }
