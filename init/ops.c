@@ -363,24 +363,40 @@ static void on_connection(struct loop_fd *src, uint32_t events)
 	state_commit_svc(s);
 }
 
+/* Few services listen, so the sources are made when one does. */
+static bool make_sources(struct svc *s)
+{
+	if (!s->listen_src)
+		s->listen_src = calloc(LIMIT_SVC_LISTEN, sizeof(*s->listen_src));
+	if (!s->listen_src)
+		log_error("svc: no memory to watch sockets name=%s", s->name);
+	return s->listen_src;
+}
+
+static void watch_socket(struct svc *s, size_t i)
+{
+	struct loop_fd *src = &s->listen_src[i];
+
+	if (src->loop)
+		return;
+	src->fn = on_connection;
+	src->arg = s;
+	if (s->def->accept) /* whoever called may have gone again */
+		(void)fd_set_nonblock(s->listen_fd[i], true);
+	int r = loop_add(world.loop, src, s->listen_fd[i], EPOLLIN);
+	if (r < 0)
+		log_error("svc: cannot watch socket name=%s why=\"%s\"", s->name, strerror(-r));
+}
+
 static void op_listen(struct svc *s, bool on)
 {
-	for (size_t i = 0; i < s->nlisten; i++) {
-		struct loop_fd *src = &s->listen_src[i];
-		if (on && !src->loop) {
-			src->fn = on_connection;
-			src->arg = s;
-			if (s->def->accept) /* whoever called may have gone again */
-				(void)fd_set_nonblock(s->listen_fd[i], true);
-			int r = loop_add(world.loop, src, s->listen_fd[i], EPOLLIN);
-			if (r < 0)
-				log_error("svc: cannot watch socket name=%s why=\"%s\"", s->name,
-					  strerror(-r));
-		} else if (!on) {
-			loop_del(src);
-		}
-	}
-	s->listening = on && s->nlisten;
+	on = on && s->nlisten && make_sources(s);
+	for (size_t i = 0; s->listen_src && i < s->nlisten; i++)
+		if (on)
+			watch_socket(s, i);
+		else
+			loop_del(&s->listen_src[i]);
+	s->listening = on;
 }
 
 static void close_sockets(struct svc *s)
@@ -435,6 +451,8 @@ static void forget(struct svc *s)
 	loop_disarm(world.loop, &s->timer);
 	close_ready(s);
 	close_sockets(s);
+	free(s->listen_src);
+	s->listen_src = NULL;
 	fd_close(&s->log_read);
 	fd_close(&s->log_write);
 	log_info("svc: removed name=%s", s->name);

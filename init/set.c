@@ -559,9 +559,11 @@ static int store_edges(struct svc_set *set, enum svc_edge kind, const struct edg
 	}
 	for (size_t i = 0; i < set->n; i++) {
 		struct svc_edges *g = &set->edges[i];
-		g->to[kind] = arena_array(a, g->nto[kind], sizeof(uint16_t));
-		g->from[kind] = arena_array(a, g->nfrom[kind], sizeof(uint16_t));
-		if (!g->to[kind] || !g->from[kind])
+		if (g->nto[kind])
+			g->to[kind] = arena_array(a, g->nto[kind], sizeof(uint16_t));
+		if (g->nfrom[kind])
+			g->from[kind] = arena_array(a, g->nfrom[kind], sizeof(uint16_t));
+		if ((g->nto[kind] && !g->to[kind]) || (g->nfrom[kind] && !g->from[kind]))
 			return -ENOMEM;
 		g->nto[kind] = g->nfrom[kind] = 0;
 	}

@@ -175,7 +175,7 @@ struct svc_set {
 /* Up to SVC_MILESTONE: who is wanted pulls in the other end. */
 enum svc_edge { SVC_REQ, SVC_WANT, SVC_MILESTONE, SVC_ORDER, SVC_CONFLICT, SVC_BIND, SVC_EDGE_MAX };
 
-/* For each kind: targets[] of service i, and its reverse. */
+/* For each kind: targets[] of service i, and its reverse. NULL: none. */
 struct svc_edges {
 	uint16_t *to[SVC_EDGE_MAX], *from[SVC_EDGE_MAX];
 	uint16_t nto[SVC_EDGE_MAX], nfrom[SVC_EDGE_MAX];

@@ -170,7 +170,7 @@ struct svc *svc_new(const struct svc_def *d, size_t index)
 	s->pid = s->aux = s->pidfd = s->auxfd = s->log_read = s->log_write = -1;
 	s->ready_src.fd = s->main_src.fd = -1;
 	for (size_t i = 0; i < LIMIT_SVC_LISTEN; i++)
-		s->listen_fd[i] = s->listen_src[i].fd = -1;
+		s->listen_fd[i] = -1;
 	return s;
 }
 

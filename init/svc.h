@@ -97,7 +97,8 @@ struct svc {
 
 	/* Owned by the world (init_main): */
 	struct loop_timer timer;
-	struct loop_fd ready_src, main_src, listen_src[LIMIT_SVC_LISTEN];
+	struct loop_fd ready_src, main_src;
+	struct loop_fd *listen_src; /* owned; LIMIT_SVC_LISTEN, NULL until it listens */
 	int listen_fd[LIMIT_SVC_LISTEN];
 	size_t nlisten;
 	uint64_t listen_id;
