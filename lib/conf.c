@@ -179,16 +179,22 @@ struct parse {
 	bool seen[LIMIT_CONF_KEYS]; /* in this section */
 };
 
-static int unknown_key(struct parse *p, const char *key)
+static int unknown_key(struct parse *p, struct slice key)
 {
 	const char *names[LIMIT_CONF_KEYS], *near;
+	auto_str struct str safe = STR_INIT;
 
+	text_safe(&safe, key);
+	if (str_err(&safe))
+		return err_num(p->ctx.err, str_err(&safe), "%s:%u", p->ctx.file, p->ctx.line);
+	if (!p->in_section)
+		return conf_error(&p->ctx, "key '%s' stands before any section", safe.buf);
 	for (size_t i = 0; i < p->nkeys; i++)
 		names[i] = p->keys[i].name;
-	near = text_nearest(key, names, p->nkeys);
+	near = text_nearest(safe.buf, names, p->nkeys);
 	if (near)
-		return conf_error(&p->ctx, "unknown key '%s', did you mean '%s'?", key, near);
-	return conf_error(&p->ctx, "unknown key '%s'", key);
+		return conf_error(&p->ctx, "unknown key '%s', did you mean '%s'?", safe.buf, near);
+	return conf_error(&p->ctx, "unknown key '%s'", safe.buf);
 }
 
 /* "[kind]" or "[kind name]" */
@@ -211,30 +217,33 @@ static int section_line(struct parse *p, struct slice line)
 	return p->section(p->arg, &p->ctx, kind, name);
 }
 
+/* Its row, or nkeys. Most differ in their first letter. */
+static size_t find_key(const struct parse *p, struct slice key)
+{
+	size_t i = 0;
+
+	while (i < p->nkeys && (p->keys[i].name[0] != key.p[0] || !slice_is(key, p->keys[i].name)))
+		i++;
+	return i;
+}
+
 static int key_line(struct parse *p, struct slice line)
 {
 	struct slice value = line, key;
-	auto_str struct str name = STR_INIT;
-	size_t i = 0;
 
 	(void)slice_cut(&value, '=', &key);
 	if (!value.p)
 		return conf_error(&p->ctx, "expected 'key = value'");
-	text_safe(&name, slice_trim(key));
-	if (str_err(&name))
-		return err_num(p->ctx.err, str_err(&name), "%s:%u", p->ctx.file, p->ctx.line);
-	if (!p->in_section)
-		return conf_error(&p->ctx, "key '%s' stands before any section", name.buf);
-	while (i < p->nkeys && strcmp(p->keys[i].name, name.buf) != 0)
-		i++;
+	key = slice_trim(key);
+	size_t i = p->in_section ? find_key(p, key) : p->nkeys;
 	if (i == p->nkeys)
-		return unknown_key(p, name.buf);
-	if (p->keys[i].kinds && !(p->keys[i].kinds & p->ctx.kind))
-		return conf_error(&p->ctx, "key '%s' stands in the wrong section", name.buf);
-	if (p->seen[i] && !p->keys[i].repeat)
-		return conf_error(&p->ctx, "key '%s' stands twice", name.buf);
-	p->seen[i] = true;
+		return unknown_key(p, key);
 	p->ctx.key = p->keys[i].name;
+	if (p->keys[i].kinds && !(p->keys[i].kinds & p->ctx.kind))
+		return conf_error(&p->ctx, "key '%s' stands in the wrong section", p->ctx.key);
+	if (p->seen[i] && !p->keys[i].repeat)
+		return conf_error(&p->ctx, "key '%s' stands twice", p->ctx.key);
+	p->seen[i] = true;
 	return p->keys[i].parse(&p->ctx, slice_trim(value),
 				(char *)p->ctx.object + p->keys[i].offset);
 }
