@@ -23,8 +23,8 @@ uint64_t svc_hash(uint64_t h, const void *p, size_t n)
 /* ---- signals ---------------------------------------------------------------------------------*/
 
 static const struct {
-	const char *name;
-	unsigned number;
+	char name[7];
+	uint8_t number;
 } signals[] = {
 	{ "HUP", SIGHUP },   { "INT", SIGINT },	  { "QUIT", SIGQUIT }, { "ILL", SIGILL },
 	{ "TRAP", SIGTRAP }, { "ABRT", SIGABRT }, { "BUS", SIGBUS },   { "FPE", SIGFPE },

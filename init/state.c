@@ -84,7 +84,7 @@ static unsigned free_hint;
  * a field of another size gets another number. */
 static const struct {
 	struct row row;
-	size_t at;
+	uint16_t at;
 } fields[] = {
 	/* clang-format off */
 	ROW(1, state),
