@@ -415,6 +415,14 @@ while [ $i -lt 20 ]; do
 	i=$((i + 1))
 done
 check "no descriptor leaks over restarts" [ "$(fds)" -le "$((before + 2))" ]
+# A child sets its output in the table of PID 1, which puts its own back.
+has() { inside readlink "/proc/$1/$2"; }
+p=$(pid phoenix)
+check "a service writes into a pipe" sh -c 'case $1 in pipe:*) ;; *) false ;; esac' - "$(has "$p" fd/1)"
+check "and reads nothing" [ "$(has "$p" fd/0)" = /dev/null ]
+check "PID 1 has its own output after the start" [ "$(has 1 fd/1)" != "$(has "$p" fd/1)" ]
+check "for errors too" [ "$(has 1 fd/2)" != "$(has "$p" fd/2)" ]
+check "a service that says nothing of it is in /" [ "$(has "$p" cwd)" = / ]
 "$CAIRN" poweroff
 wait $INIT
 finish
