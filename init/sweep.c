@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "init/logs.h"
 #include "init/numbers.h"
 #include "init/ops.h"
 #include "init/reap.h"
@@ -56,7 +57,7 @@ static void see(int pid, void *arg)
 	siginfo_t si = { 0 };
 
 	/* Only a child can be waited for; the look does not reap. */
-	if (pid > 1 && !(w->strangers && reap_knows(pid)) &&
+	if (pid > 1 && !(w->strangers && (reap_knows(pid) || pid == logs_pid())) &&
 	    waitid(P_PID, (id_t)pid, &si, WEXITED | WNOHANG | WNOWAIT) == 0 && si.si_pid == 0)
 		w->fn(pid, w->arg);
 }
