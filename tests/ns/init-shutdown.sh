@@ -62,6 +62,24 @@ mkdir "$R/mnt/below" "$R/mnt/used"
 mount -t tmpfs tmpfs "$R/mnt/below"
 mount -t tmpfs tmpfs "$R/mnt/used"
 exec 9>"$R/mnt/used/file"
+# One whose server never answers, and that somebody holds.
+mkdir "$R/dead"
+cat >"$TMP/dead.py" <<'X'
+import ctypes, os, sys, time
+server = os.open("/dev/fuse", os.O_RDWR)
+options = f"fd={server},rootmode=40000,user_id=0,group_id=0"
+if ctypes.CDLL(None).mount(b"dead", sys.argv[1].encode(), b"fuse", 6, options.encode()):
+    sys.exit("no mount")
+holds = os.open(sys.argv[1], os.O_PATH)
+print("mounted", flush=True)
+sys.stdin.read()
+X
+mkfifo "$TMP/hold"
+python3 "$TMP/dead.py" "$R/dead" <"$TMP/hold" >"$TMP/dead.out" 2>&1 &
+dead=$!
+exec 8>"$TMP/hold"
+served() { grep -q mounted "$TMP/dead.out" || ! kill -0 $dead 2>/dev/null; }
+retry served
 check "no kernel to start" sh -c '! "$CAIRN" reboot --kexec 2>"$0"' "$TMP/kexec"
 check "is told with what to do" grep -q 'no kernel is loaded .*cairn system kexec' "$TMP/kexec"
 begin=$(date +%s)
@@ -80,4 +98,13 @@ check "SUP-08 a file system in use is named" said 'unmount: put aside path=/mnt/
 check "and gone" sh -c '! grep -q "/root/mnt/used " /proc/self/mountinfo'
 check "the one below as well" sh -c '! grep -q "/root/mnt/below " /proc/self/mountinfo'
 check "in reverse order: nothing else was in use below /mnt" [ "$(grep -c 'put aside path=/mnt' "$TMP/console")" = 2 ]
+if grep -q mounted "$TMP/dead.out"; then
+	check "SUP-08 a file system whose server is dead is put aside, unasked" said 'unmount: in use, put aside path=/dead'
+	check "SUP-08 nobody waits for that server" sh -c '! grep -q "mount: hangs\|sync: hangs" "$0"' "$TMP/console"
+	check "SUP-08 it is gone" sh -c '! grep -q "/root/dead " /proc/self/mountinfo'
+else
+	echo "# no FUSE here: a file system whose server is dead is not tried: $(cat "$TMP/dead.out")"
+fi
+exec 8>&-
+wait $dead
 finish
