@@ -61,6 +61,12 @@ for b in bad:
     if b and not closed(s):
         sys.exit("not closed after %r" % b[:40])
     s.close()
+s = conn()  # one that watches has nothing else to say
+s.send(u(2) + u(16) + u(0) + st(b""))
+assert s.recv(4096)
+s.send(u(2) + u(9) + u(0) + st(b""))
+if not closed(s):
+    sys.exit("heard out of turn")
 for i in range(500):
     s = conn()
     try:
