@@ -6,7 +6,7 @@
  * changed under our feet cannot lead us elsewhere. The reader takes the exact grammar: what it
  * accepts is byte for byte what the writer would make of the result.
  */
-#include "store/format/nar.h"
+#include "store/format/nar-words.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -16,12 +16,8 @@
 #include "lib/fd.h"
 #include "lib/mem.h"
 #include "lib/size.h"
-#include "lib/text.h"
 #include "lib/wire.h"
 #include "store/limits.h"
-
-#define MAGIC	  "nix-archive-1"
-#define BUF_BYTES (256U << 10)
 
 /* ---- Writing ----------------------------------------------------------------------------------
  */
@@ -34,7 +30,7 @@ struct dumper {
 	struct str path; /* of the node, relative to the top; only for filter and messages */
 	unsigned depth;
 	size_t used;
-	char *buf; /* owned, BUF_BYTES */
+	char *buf; /* owned, NAR_BUF */
 };
 
 static int dump_node(struct dumper *d, int dirfd, const char *name);
@@ -59,12 +55,12 @@ static int put(struct dumper *d, const void *p, size_t n)
 	int r = 0;
 
 	while (n && r == 0) {
-		part = MIN_OF(n, BUF_BYTES - d->used);
+		part = MIN_OF(n, NAR_BUF - d->used);
 		memcpy(d->buf + d->used, from, part);
 		d->used += part;
 		from += part;
 		n -= part;
-		if (d->used == BUF_BYTES)
+		if (d->used == NAR_BUF)
 			r = flush(d);
 	}
 	return r;
@@ -113,11 +109,11 @@ static int dump_contents(struct dumper *d, int fd, uint64_t size)
 	ssize_t n;
 	int r = put_u64(d, size);
 
-	if (size > BUF_BYTES)
+	if (size > NAR_BUF)
 		(void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
 	while (r == 0 && left) {
 		n = fd_read_some(fd, d->buf + d->used,
-				 (size_t)MIN_OF(left, (uint64_t)(BUF_BYTES - d->used)));
+				 (size_t)MIN_OF(left, (uint64_t)(NAR_BUF - d->used)));
 		if (n < 0)
 			return err_num(d->e, (int)n, "read %s", shown(d));
 		if (n == 0)
@@ -125,7 +121,7 @@ static int dump_contents(struct dumper *d, int fd, uint64_t size)
 				       shown(d));
 		left -= (uint64_t)n;
 		d->used += (size_t)n;
-		if (d->used == BUF_BYTES)
+		if (d->used == NAR_BUF)
 			r = flush(d);
 	}
 	return r == 0 ? put_pad(d, size) : r;
@@ -266,10 +262,10 @@ int nar_dump(int dirfd, const char *path, nar_filter_fn *filter, void *arg, stru
 	struct dumper d = { .out = out, .filter = filter, .arg = arg, .e = e, .path = STR_INIT };
 	int r;
 
-	d.buf = mem_realloc(NULL, BUF_BYTES);
+	d.buf = mem_realloc(NULL, NAR_BUF);
 	if (!d.buf)
 		return err_num(e, -ENOMEM, "archive");
-	r = put_tokens(&d, MAGIC);
+	r = put_tokens(&d, NAR_MAGIC);
 	if (r == 0)
 		r = dump_node(&d, dirfd, path);
 	if (r == 0)
@@ -277,274 +273,6 @@ int nar_dump(int dirfd, const char *path, nar_filter_fn *filter, void *arg, stru
 	free(d.buf);
 	str_done(&d.path);
 	return r;
-}
-
-/* ---- Reading ----------------------------------------------------------------------------------
- */
-
-struct restorer {
-	struct nar_source *in;
-	struct err *e;
-	bool canonical;
-	unsigned depth;
-	char word[32];
-	char *buf; /* owned, BUF_BYTES */
-};
-
-static int restore_node(struct restorer *s, int dirfd, const char *name, bool *ret_made);
-
-static int bad(struct restorer *s, const char *what)
-{
-	return err_set(s->e, -ERR_SYNTAX, "bad archive: %s", what);
-}
-
-static int get_u64(struct restorer *s, uint64_t *ret)
-{
-	uint8_t b[8];
-	uint64_t v = 0;
-	int r = s->in->read(s->in, b, sizeof(b), s->e);
-
-	if (r < 0)
-		return r;
-	for (int i = 7; i >= 0; i--)
-		v = v << 8 | b[i];
-	*ret = v;
-	return 0;
-}
-
-static int get_pad(struct restorer *s, uint64_t n)
-{
-	uint8_t pad[8];
-	int r = s->in->read(s->in, pad, wire_pad(n), s->e);
-
-	for (size_t i = 0; r == 0 && i < wire_pad(n); i++)
-		if (pad[i])
-			r = bad(s, "padding that is not zero");
-	return r;
-}
-
-/* A string of at most max bytes into out (max + 1 bytes), NUL appended. */
-static int get_str(struct restorer *s, char *out, size_t max, size_t *ret_len, const char *what)
-{
-	uint64_t n;
-	int r = get_u64(s, &n);
-
-	if (r < 0)
-		return r;
-	if (n > max)
-		return err_set(s->e, -ERR_LIMIT, "bad archive: %s of %llu bytes", what,
-			       (unsigned long long)n);
-	r = s->in->read(s->in, out, (size_t)n, s->e);
-	if (r == 0)
-		r = get_pad(s, n);
-	if (r < 0)
-		return r;
-	out[n] = 0;
-	if (memchr(out, 0, (size_t)n))
-		return err_set(s->e, -ERR_SYNTAX, "bad archive: %s with a NUL byte", what);
-	*ret_len = (size_t)n;
-	return 0;
-}
-
-static int get_word(struct restorer *s)
-{
-	size_t n;
-
-	return get_str(s, s->word, sizeof(s->word) - 1, &n, "a word");
-}
-
-static int expect(struct restorer *s, const char *word)
-{
-	int r = get_word(s);
-
-	if (r < 0)
-		return r;
-	if (strcmp(s->word, word)) {
-		auto_str struct str safe = STR_INIT;
-
-		text_safe(&safe, slice_of(s->word));
-		return err_set(s->e, -ERR_SYNTAX, "bad archive: expected '%s', found '%s'", word,
-			       safe.buf);
-	}
-	return 0;
-}
-
-static const struct timespec epoch1[2] = { { .tv_sec = 1 }, { .tv_sec = 1 } };
-
-static int restore_contents(struct restorer *s, int fd, const char *name)
-{
-	uint64_t size, left;
-	int r = get_u64(s, &size);
-
-	if (r < 0)
-		return r;
-	for (left = size; left;) {
-		size_t n = (size_t)MIN_OF(left, (uint64_t)BUF_BYTES);
-
-		r = s->in->read(s->in, s->buf, n, s->e);
-		if (r < 0)
-			return r;
-		r = fd_write_full(fd, s->buf, n);
-		if (r < 0)
-			return err_num(s->e, r, "write '%s'", name);
-		left -= n;
-	}
-	return get_pad(s, size);
-}
-
-static int restore_regular(struct restorer *s, int dirfd, const char *name, bool *ret_made)
-{
-	auto_fd int fd = -1;
-	bool exec;
-	int r = get_word(s);
-
-	if (r < 0)
-		return r;
-	exec = !strcmp(s->word, "executable");
-	if (exec) {
-		r = expect(s, "");
-		if (r == 0)
-			r = get_word(s);
-		if (r < 0)
-			return r;
-	}
-	if (strcmp(s->word, "contents"))
-		return bad(s, "a file without contents");
-	fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
-		    exec ? 0777 : 0666);
-	if (fd < 0)
-		return err_sys(s->e, "create '%s'", name);
-	*ret_made = true;
-	r = restore_contents(s, fd, name);
-	if (r == 0 && s->canonical &&
-	    (fchmod(fd, exec ? 0555 : 0444) < 0 || futimens(fd, epoch1) < 0))
-		r = err_sys(s->e, "set the mode of '%s'", name);
-	return r == 0 ? expect(s, ")") : r;
-}
-
-static int restore_symlink(struct restorer *s, int dirfd, const char *name, bool *ret_made)
-{
-	char target[LIMIT_NAR_TARGET + 1];
-	size_t n;
-	int r = expect(s, "target");
-
-	if (r == 0)
-		r = get_str(s, target, LIMIT_NAR_TARGET, &n, "a link target");
-	if (r < 0)
-		return r;
-	if (!n)
-		return bad(s, "a link without target");
-	if (symlinkat(target, dirfd, name) < 0)
-		return err_sys(s->e, "create the link '%s'", name);
-	*ret_made = true;
-	if (s->canonical && utimensat(dirfd, name, epoch1, AT_SYMLINK_NOFOLLOW) < 0)
-		return err_sys(s->e, "set the time of '%s'", name);
-	return expect(s, ")");
-}
-
-/* One entry after its "entry" word; last is the name before it and becomes this one's. */
-static int restore_entry(struct restorer *s, int fd, char last[LIMIT_NAR_NAME + 1])
-{
-	char name[LIMIT_NAR_NAME + 1];
-	bool made = false;
-	size_t n;
-	int r = expect(s, "(");
-
-	if (r == 0)
-		r = expect(s, "name");
-	if (r == 0)
-		r = get_str(s, name, LIMIT_NAR_NAME, &n, "a file name");
-	if (r < 0)
-		return r;
-	if (!n || !strcmp(name, ".") || !strcmp(name, "..") || strchr(name, '/'))
-		return bad(s, "a file name that is empty, '.', '..' or has a '/'");
-	if (strcmp(name, last) <= 0)
-		return bad(s, "file names that are not sorted");
-	memcpy(last, name, n + 1);
-	r = expect(s, "node");
-	if (r == 0)
-		r = restore_node(s, fd, name, &made);
-	return r == 0 ? expect(s, ")") : r;
-}
-
-static int restore_directory(struct restorer *s, int dirfd, const char *name, bool *ret_made)
-{
-	char last[LIMIT_NAR_NAME + 1] = "";
-	auto_fd int fd = -1;
-	int r;
-
-	if (s->depth == LIMIT_NAR_DEPTH)
-		return err_set(s->e, -ERR_LIMIT,
-			       "bad archive: directories are nested deeper than %d",
-			       LIMIT_NAR_DEPTH);
-	if (mkdirat(dirfd, name, 0777) < 0)
-		return err_sys(s->e, "create the directory '%s'", name);
-	*ret_made = true;
-	fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0)
-		return err_sys(s->e, "open the directory '%s'", name);
-	s->depth++;
-	while ((r = get_word(s)) == 0 && !strcmp(s->word, "entry")) {
-		r = restore_entry(s, fd, last);
-		if (r < 0)
-			return r;
-	}
-	s->depth--;
-	if (r < 0)
-		return r;
-	if (strcmp(s->word, ")"))
-		return bad(s, "a directory with something that is no entry");
-	if (s->canonical && (fchmod(fd, 0555) < 0 || futimens(fd, epoch1) < 0))
-		return err_sys(s->e, "set the mode of '%s'", name);
-	return 0;
-}
-
-static int restore_node(struct restorer *s, int dirfd, const char *name, bool *ret_made)
-{
-	int r = expect(s, "(");
-
-	if (r == 0)
-		r = expect(s, "type");
-	if (r == 0)
-		r = get_word(s);
-	if (r < 0)
-		return r;
-	if (!strcmp(s->word, "regular"))
-		return restore_regular(s, dirfd, name, ret_made);
-	if (!strcmp(s->word, "directory"))
-		return restore_directory(s, dirfd, name, ret_made);
-	if (!strcmp(s->word, "symlink"))
-		return restore_symlink(s, dirfd, name, ret_made);
-	return bad(s, "an entry of unknown type");
-}
-
-static int restore(struct nar_source *in, int dirfd, const char *name, bool canonical,
-		   struct err *e)
-{
-	struct restorer s = { .in = in, .e = e, .canonical = canonical };
-	bool made = false;
-	int r;
-
-	s.buf = mem_realloc(NULL, BUF_BYTES);
-	if (!s.buf)
-		return err_num(e, -ENOMEM, "archive");
-	r = expect(&s, MAGIC);
-	if (r == 0)
-		r = restore_node(&s, dirfd, name, &made);
-	if (r < 0 && made)
-		(void)file_delete_tree(dirfd, name, NULL, NULL); /* the first error counts */
-	free(s.buf);
-	return r;
-}
-
-int nar_restore(struct nar_source *in, int dirfd, const char *name, struct err *e)
-{
-	return restore(in, dirfd, name, false, e);
-}
-
-int nar_restore_canonical(struct nar_source *in, int dirfd, const char *name, struct err *e)
-{
-	return restore(in, dirfd, name, true, e);
 }
 
 /* ---- Sinks and sources ------------------------------------------------------------------------
