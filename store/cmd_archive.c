@@ -6,17 +6,19 @@
 #include "lib/fd.h"
 #include "lib/path.h"
 #include "lib/tab.h"
+#include "lib/text.h"
 #include "lib/wire.h"
 #include "store/remote/client.h"
 #include "store/cmd_store.h"
+#include "store/format/nar.h"
 #include "store/subst/keys.h"
 
 #define LIMIT_PATHS (64U << 20)
 
 struct ctx {
 	struct store_opts store;
-	const char *dialect, *key_name;
-	bool generate, authorize, export, import, missing, recursive;
+	const char *dialect, *key_name, *extract;
+	bool generate, authorize, export, import, list, missing, recursive, json;
 	/* while running */
 	char root[PATH_MAX], conf[PATH_MAX]; /* physical */
 	enum dialect family;
@@ -30,12 +32,17 @@ static const struct cmd_opt options[] = {
 	  "make a key for guix (default) or nix" },
 	{ "export", 0, CMD_FLAG, offsetof(struct ctx, export), NULL,
 	  "write the paths to standard output as a signed bundle" },
+	{ "extract", 'x', CMD_STR, offsetof(struct ctx, extract), "DIR",
+	  "unpack the one archive (NAR) on standard input as DIR" },
 	{ "generate-key", 0, CMD_FLAG, offsetof(struct ctx, generate), NULL,
 	  "make the key that signs what leaves this store" },
 	{ "import", 0, CMD_FLAG, offsetof(struct ctx, import), NULL,
 	  "add what a bundle on standard input holds" },
+	{ "json", 0, CMD_FLAG, offsetof(struct ctx, json), NULL, "list as JSON" },
 	{ "key-name", 0, CMD_STR, offsetof(struct ctx, key_name), "NAME",
 	  "name of a key for nix (default: HOST-1)" },
+	{ "list", 't', CMD_FLAG, offsetof(struct ctx, list), NULL,
+	  "print what the one archive (NAR) on standard input holds" },
 	{ "missing", 0, CMD_FLAG, offsetof(struct ctx, missing), NULL,
 	  "print which paths on standard input are not in the store" },
 	{ "recursive", 'r', CMD_FLAG, offsetof(struct ctx, recursive), NULL,
@@ -276,6 +283,85 @@ static int print_missing(struct ctx *x, struct err *e)
 	return r == 0 ? store_finish_output(e) : r;
 }
 
+/* ---- Single archives -------------------------------------------------------------------------
+ */
+
+/* As lines: type (D directory, r file, x program, S link), name, and size or target. */
+static void print_entry(const struct nar_entry *n)
+{
+	static const char letters[] = {
+		[NAR_DIRECTORY] = 'D', [NAR_FILE] = 'r', [NAR_PROGRAM] = 'x', [NAR_LINK] = 'S'
+	};
+	auto_str struct str s = STR_INIT;
+
+	str_addf(&s, "%c ", letters[n->type]);
+	text_safe(&s, slice_of(*n->path ? n->path : "/"));
+	if (n->type == NAR_LINK) {
+		str_add(&s, " -> ");
+		text_safe(&s, slice_of(n->target));
+	} else if (n->type != NAR_DIRECTORY) {
+		str_addf(&s, "  %llu B", (unsigned long long)n->size);
+	}
+	puts(s.buf);
+}
+
+static void print_entry_json(const struct nar_entry *n, bool first)
+{
+	static const char *const types[] = { [NAR_DIRECTORY] = "directory",
+					     [NAR_FILE] = "regular",
+					     [NAR_PROGRAM] = "executable",
+					     [NAR_LINK] = "symlink" };
+	auto_str struct str s = STR_INIT;
+
+	str_add(&s, first ? "\n  {\"path\":" : ",\n  {\"path\":");
+	text_json(&s, slice_of(*n->path ? n->path : "/"));
+	str_addf(&s, ",\"type\":\"%s\"", types[n->type]);
+	if (n->type == NAR_LINK) {
+		str_add(&s, ",\"target\":");
+		text_json(&s, slice_of(n->target));
+	} else if (n->type != NAR_DIRECTORY) {
+		str_addf(&s, ",\"size\":%llu", (unsigned long long)n->size);
+	}
+	str_add(&s, "}");
+	fputs(s.buf, stdout);
+}
+
+struct listing {
+	bool json, any;
+};
+
+/* nar_entry_fn */
+static int list_entry(void *arg, const struct nar_entry *n, struct err *e)
+{
+	struct listing *l = arg;
+
+	if (l->json)
+		print_entry_json(n, !l->any);
+	else
+		print_entry(n);
+	l->any = true;
+	return ferror(stdout) ? err_sys(e, "write standard output") : 0;
+}
+
+static int list_archive(struct ctx *x, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	struct nar_source *in = nar_source_fd(&a, STDIN_FILENO);
+	struct listing l = { .json = x->json };
+	int r;
+
+	if (!in)
+		return err_num(e, -ENOMEM, "archive");
+	if (x->json)
+		fputs("[", stdout);
+	r = nar_list(in, list_entry, &l, e);
+	if (r == 0)
+		r = store_archive_end(in, e);
+	if (r == 0 && x->json)
+		fputs("\n]\n", stdout);
+	return r == 0 ? store_finish_output(e) : r;
+}
+
 /* ---- The command ----------------------------------------------------------------------------- */
 
 static int run(struct cmd_env *env, struct err *e)
@@ -284,19 +370,25 @@ static int run(struct cmd_env *env, struct err *e)
 
 	if (x->dialect && dialect_parse(slice_of(x->dialect), &x->family))
 		return cmd_usage(e, "--dialect must be guix or nix, not '%s'", x->dialect);
-	if (x->generate + x->authorize + x->export + x->import + x->missing != 1)
-		return cmd_usage(e, "one of --authorize, --export, --generate-key, --import and "
-				    "--missing is needed");
+	if (x->generate + x->authorize + x->export + x->import + x->list + x->missing +
+		    (x->extract != NULL) !=
+	    1)
+		return cmd_usage(e, "one of --authorize, --export, --extract, --generate-key, "
+				    "--import, --list and --missing is needed");
 	if (x->export ? !env->nargs : env->nargs != 0)
 		return cmd_usage(e, "store paths go with --export, and it with them");
 	if (x->recursive && !x->export)
 		return cmd_usage(e, "--recursive goes with --export");
+	if (x->json && !x->list)
+		return cmd_usage(e, "--json goes with --list");
 	if ((x->dialect || x->key_name) && !x->generate)
 		return cmd_usage(e, "--dialect and --key-name go with --generate-key");
 	return x->generate    ? generate_key(x, e)
 	       : x->authorize ? authorize_key(x, e)
 	       : x->export    ? export_paths(x, env, e)
 	       : x->import    ? import_bundle(x, e)
+	       : x->extract   ? store_restore(x->extract, e)
+	       : x->list      ? list_archive(x, e)
 			      : print_missing(x, e);
 }
 
@@ -307,6 +399,9 @@ const struct cmd store_cmd_archive = {
 	.help = "A bundle is what Guix's archives are: items, each signed with the key of the "
 		"store it\n"
 		"comes from. Only what is signed by an authorized key is imported.\n"
+		"--list and --extract read a single archive, decompressed, as caches serve it and "
+		"\"cairn\n"
+		"store dump\" writes it; nothing is signed there.\n"
 		"Keys are in /etc/guix and /etc/nix, below a private root in DIR/etc/guix and so "
 		"on.\n"
 		"--generate-key prints the file of the public key, which others give to "

@@ -17,12 +17,21 @@ void store_print_path(struct store_conn *c, const char *path, bool physical);
 /* Standard output must have taken everything. */
 int store_finish_output(struct err *e);
 
-extern const struct cmd store_cmd_failures;
-extern const struct cmd store_cmd_optimise;
-extern const struct cmd store_cmd_protect; /* hidden */
+/* Unpack the archive on standard input, which must be nothing but that, as path. */
+int store_restore(const char *path, struct err *e);
+/* After an archive from nar_source_fd() nothing may follow. */
+int store_archive_end(struct nar_source *in, struct err *e);
 /* Fill in the places of a store of that family. The machine's own of Nix's family is opened
  * directly: its daemon does not speak our dialect. */
 void store_use_family(struct store_opts *o, enum dialect d);
 
+extern const struct cmd store_cmd_add_root;
+extern const struct cmd store_cmd_delete;
+extern const struct cmd store_cmd_failures;
+extern const struct cmd store_cmd_gc;
+extern const struct cmd store_cmd_optimise;
+extern const struct cmd store_cmd_protect; /* hidden */
 extern const struct cmd store_cmd_query;
 extern const struct cmd store_cmd_realise;
+extern const struct cmd store_cmd_roots;
+extern const struct cmd store_cmd_size;

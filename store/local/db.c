@@ -13,7 +13,8 @@
 #include "lib/mem.h"
 #include "lib/size.h"
 
-#define BUSY_MS (3600 * 1000)
+#define BUSY_MS	       (3600 * 1000)
+#define VACUUM_WAIT_MS 1000 /* for readers, until the log is empty */
 
 /* What both families have: Guix's schema 7, Nix's schema 10. Their own tools read and write these
  * files, too. */
@@ -450,6 +451,40 @@ int db_sync(struct db *db, struct err *e)
 	if (stat(wal.buf, &st) < 0)
 		return 0; /* a journal: every commit is on disk */
 	return file_sync(AT_FDCWD, wal.buf, e);
+}
+
+static uint64_t size_of(const char *file)
+{
+	struct stat st;
+
+	return stat(file, &st) == 0 ? (uint64_t)st.st_size : 0;
+}
+
+int db_vacuum(struct db *db, uint64_t *ret_before, uint64_t *ret_after, struct err *e)
+{
+	auto_str struct str wal = STR_INIT;
+	uint64_t before;
+	int r = fd_lock(db->lock_fd, true, true);
+
+	if (r < 0)
+		return err_num(e, r, "lock the database %s", db->file);
+	str_addf(&wal, "%s-wal", db->file);
+	before = size_of(db->file) + size_of(wal.buf);
+	/* The new file is in the log first. Who reads for long may keep it there. */
+	if (str_err(&wal) < 0)
+		r = err_num(e, -ENOMEM, "database %s", db->file);
+	else if (sqlite3_exec(db->sql, "vacuum", NULL, NULL, NULL) != SQLITE_OK ||
+		 sqlite3_busy_timeout(db->sql, VACUUM_WAIT_MS) != SQLITE_OK ||
+		 sqlite3_exec(db->sql, "pragma wal_checkpoint(truncate)", NULL, NULL, NULL) !=
+			 SQLITE_OK)
+		r = db_fail(db, e);
+	(void)sqlite3_busy_timeout(db->sql, BUSY_MS);
+	(void)fd_unlock(db->lock_fd);
+	if (r < 0)
+		return r;
+	*ret_before = before;
+	*ret_after = size_of(db->file) + size_of(wal.buf);
+	return 0;
 }
 
 /* ---- Questions --------------------------------------------------------------------------------

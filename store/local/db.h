@@ -33,6 +33,9 @@ void db_end_read(struct db *db);
 /* Whether what is in the file is as SQLite left it, every row and every index; reads all of it.
  * -ERR_DB: it is damaged. */
 int db_check(struct db *db, struct err *e);
+/* Write the file anew without what rows that are gone have left in it; needs twice its size for
+ * that. Others may read meanwhile, and those who write wait. Sizes in bytes, with the log. */
+int db_vacuum(struct db *db, uint64_t *ret_before, uint64_t *ret_after, struct err *e);
 /* Wait until everything committed is on disk. */
 int db_sync(struct db *db, struct err *e);
 

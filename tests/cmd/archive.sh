@@ -76,6 +76,40 @@ check "a long chain of references" fails export_chain
 check "is followed to its end" says "00000000000000000000000000029999-chain"
 check "export of what is not there" fails archive --export --root "$one" /gnu/store/00000000000000000000000000000000-x
 
+# ---- Single archives -------------------------------------------------------------------------------------------------------
+mkdir -p "$TMP/many/bin"
+printf '#!' >"$TMP/many/bin/run" && chmod 755 "$TMP/many/bin/run"
+ln -s bin/run "$TMP/many/link" && : >"$TMP/many/$(printf 'e\033[2J')"
+store dump "$TMP/many" >"$TMP/nar"
+is "what an archive holds" "$(archive -t <"$TMP/nar" 2>&1)" 'D /
+D /bin
+x /bin/run  2 B
+r /e\x1b[2J  0 B
+S /link -> bin/run'
+is "for programs" "$(archive --list --json <"$TMP/nar" | python3 -c 'import json, sys
+for x in json.load(sys.stdin):
+    print(sorted(x.items()))')" "[('path', '/'), ('type', 'directory')]
+[('path', '/bin'), ('type', 'directory')]
+[('path', '/bin/run'), ('size', 2), ('type', 'executable')]
+[('path', '/e\x1b[2J'), ('size', 0), ('type', 'regular')]
+[('path', '/link'), ('target', 'bin/run'), ('type', 'symlink')]"
+check "unpack it" archive -x "$TMP/unpacked" <"$TMP/nar"
+check "it is the same" sh -c 'cd "$1" && "$0" store dump unpacked | cmp - nar' "$CAIRN" "$TMP"
+archive --extract "$TMP/unpacked" <"$TMP/nar" >"$TMP/out" 2>"$TMP/err"
+is "never over something" "$? $(cat "$TMP/err")" "1 cairn archive: '$TMP/unpacked' exists already"
+for x in -t "-x $TMP/more"; do
+	(cat "$TMP/nar"; echo more) | archive $x >"$TMP/out" 2>"$TMP/err"
+	is "$x with more than an archive" "$? $(cat "$TMP/err") $(ls "$TMP" | grep -c more)" "65 cairn archive: bad archive: something follows its end 0"
+	head -c 200 "$TMP/nar" | archive $x >"$TMP/out" 2>"$TMP/err"
+	is "$x with less" "$? $(cat "$TMP/err") $(ls "$TMP" | grep -c more)" "65 cairn archive: bad archive: it ends early 0"
+done
+archive -t --import <"$TMP/nar" >"$TMP/out" 2>"$TMP/err"
+is "one thing at a time" "$? $(grep -c "one of --authorize" "$TMP/err")" "2 1"
+archive --import --json <"$TMP/nar" >"$TMP/out" 2>"$TMP/err"
+is "JSON is of lists" "$? $(grep -c "goes with --list" "$TMP/err")" "2 1"
+archive -t <"$TMP/nar" >/dev/full 2>"$TMP/err"
+is "a full disk is told" "$? $(grep -c "No space left" "$TMP/err")" "1 1"
+
 # ---- Challenges ------------------------------------------------------------------------------------------------------------
 "$CAIRN" publish --root "$one" --listen 127.0.0.1 --port 0 2>"$TMP/publish.log" &
 server=$!

@@ -97,6 +97,31 @@ check "unpacked and packed again" cmp -s back.nar t.nar
 "$CAIRN" store restore back <t.nar 2>err
 is "an existing target is refused: exit status" $? 1
 
+# ---- sizes ----
+# two ways from the top to the same item, which counts once
+for x in left right; do
+	echo $x >$x.txt
+	s add --text --reference "$src" $x.txt >$x
+done
+echo top >top.txt
+top=$(s add --text --reference "$(cat left)" --reference "$(cat right)" top.txt)
+sizes='
+import json, sys
+x = json.load(sys.stdin)
+assert x["items"] == sorted(x["items"], key=lambda i: (-i["closure"], i["path"]))
+print(x["total"], *sorted((-i["closure"], i["path"][44:], i["self"]) for i in x["items"]))'
+is "sizes of a closure" "$(s size --json "$top" | python3 -c "$sizes")" \
+	"480 (-480, 'top.txt', 120) (-240, 'left.txt', 120) (-240, 'right.txt', 120) (-120, 'src.txt', 120)"
+is "as a table" "$(s size "$(cat left)")" "   closure        self  item
+     240 B       120 B  $(cat left)
+     120 B       120 B  $src
+total: 240 B"
+is "the largest first" "$(s size --sort=self "$tree" "$src" | sed -n '2,3s/.* //p' | tr '\n' ' ')" "$tree $src "
+s size --sort=age "$src"
+is "another order: exit status" "$? $(grep -c "must be closure or self" err)" "2 1"
+s size /gnu/store/00000000000000000000000000000000-x
+is "sizes of what is not there" "$? $(grep -c "is not valid" err)" "66 1"
+
 # ---- roots and collection ----
 s add --link kept ref.txt --text --reference "$src" >out
 is "a root" "$(s roots)" "$TMP/kept -> $ref"
@@ -140,6 +165,31 @@ rm kept
 s gc --free 9000T >gone
 is "without the link the item goes" "$(s query --all)" "$tree"
 is "and the stale root" "$(ls "$root/var/guix/gcroots/auto" | wc -l)" 1
+
+# Rows that went leave room in the file, while somebody reads it.
+cat >reader.py <<'E'
+import os, sqlite3, subprocess, sys
+db = sqlite3.connect(sys.argv[2] + "/var/guix/db/db.sqlite", isolation_level=None)
+paths = ["/gnu/store/%032d-gone" % i for i in range(5000)]
+db.execute("begin")
+db.executemany("insert into ValidPaths (path, hash, registrationTime, narSize) values (?, ?, 1, 1)", [(p, "sha256:" + 64 * "0") for p in paths])
+db.execute("commit")
+db.execute("delete from ValidPaths where path like '%-gone'")
+db.execute("begin")
+n = db.execute("select count(*) from ValidPaths").fetchone()[0]
+p = subprocess.run([sys.argv[1], "store", "gc", "--vacuum-database", "--root", sys.argv[2]])
+same = db.execute("select count(*) from ValidPaths").fetchone()[0] == n
+db.execute("commit")
+sys.exit(p.returncode or not same)
+E
+size_of() { cat "$root"/var/guix/db/db.sqlite "$root"/var/guix/db/db.sqlite-wal | wc -c; }
+check "the database is made small beside a reader" python3 reader.py "$CAIRN" "$root"
+check "and to the end without one" s gc --vacuum-database
+is "it is said" "$(grep -c "^the database takes .* KiB, before it was .*B$" err)" 1
+result "it is small" "$([ "$(size_of)" -lt 100000 ]; echo $?)"
+is "nothing is lost" "$(s query --all)" "$tree"
+s gc --vacuum-database --dry-run
+is "nothing else is done" "$? $(grep -c "only one of" err)" "2 1"
 
 # ---- verify ----
 check "a sound store" s verify
