@@ -2,8 +2,11 @@
 /* Archives and packages that mean harm, by the names of their attacks (tests/attacks). */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "lib/fd.h"
 #include "lib/size.h"
@@ -284,6 +287,142 @@ TEST(nar_08_padding)
 	}
 }
 
+/* An archive of one directory with very many empty files, made while it is read. */
+struct endless {
+	struct nar_source source;
+	struct str text; /* what comes next, from used on */
+	size_t used;
+	unsigned next, n; /* files told, files in all */
+	bool ended;
+};
+
+static void make_more(struct endless *m)
+{
+	char name[16];
+
+	str_cut(&m->text, 0);
+	m->used = 0;
+	if (m->next == 0)
+		WORDS(&m->text, MAGIC, "(", "type", "directory");
+	if (m->next == m->n) {
+		WORDS(&m->text, ")");
+		m->ended = true;
+		return;
+	}
+	snprintf(name, sizeof(name), "%08u", m->next++);
+	WORDS(&m->text, ENTRY(name, FILE_OF("")));
+}
+
+static int endless_read(struct nar_source *source, void *p, size_t n, struct err *e)
+{
+	struct endless *m = CONTAINER_OF(source, struct endless, source);
+
+	for (char *to = p; n;) {
+		size_t part = MIN_OF(n, m->text.len - m->used);
+
+		memcpy(to, m->text.buf + m->used, part);
+		m->used += part;
+		to += part;
+		n -= part;
+		if (n && m->ended)
+			return err_set(e, -ERR_SYNTAX, "the archive ends early");
+		if (n)
+			make_more(m);
+	}
+	return 0;
+}
+
+static int count_entry(void *arg, const struct nar_entry *n, struct err *e)
+{
+	(void)e;
+	*(unsigned *)arg += n->type == NAR_FILE;
+	return 0;
+}
+
+static long peak_kib(void)
+{
+	struct rusage u;
+
+	return getrusage(RUSAGE_SELF, &u) < 0 ? -1 : u.ru_maxrss;
+}
+
+/* In a process of its own, of which the peak is only what this needs. */
+static void read_many(struct place *p)
+{
+	struct endless m = { { endless_read }, STR_INIT, 0, 0, 40000, false };
+	struct endless more = { { endless_read }, STR_INIT, 0, 0, 500000, false };
+	struct err e = ERR_INIT;
+	unsigned count = 0;
+	long before = peak_kib();
+
+	CHECK_INT(nar_restore_canonical(&m.source, p->fd, "r", &e), 0);
+	CHECK(m.ended && faccessat(p->fd, "r/00039999", F_OK, 0) == 0);
+	CHECK_INT(nar_list(&more.source, count_entry, &count, &e), 0);
+	CHECK_INT(count, 500000);
+	/* The buffer of 256 KiB, and what the C library has around it; names alone would be 5 MB.
+	 */
+	if (before <= 0 || peak_kib() > before + 1024)
+		TEST_FAIL("%ld KiB have become %ld", before, peak_kib());
+	str_done(&m.text);
+	str_done(&more.text);
+}
+
+/* On a file system of 1,000 inodes. */
+static void fill_up(struct place *p)
+{
+	struct endless m = { { endless_read }, STR_INIT, 0, 0, 100000, false };
+	struct endless less = { { endless_read }, STR_INIT, 0, 0, 900, false };
+	struct err e = ERR_INIT;
+
+	CHECK_INT(nar_restore_canonical(&m.source, p->fd, "r", &e), -ENOSPC);
+	CHECK(strstr(e.msg, "create '00000") && strstr(e.msg, strerror(ENOSPC)));
+	CHECK(!exists(p, "r") && m.next < 1000);
+	CHECK_INT(nar_restore_canonical(&less.source, p->fd, "r", &e), 0);
+	str_done(&m.text);
+	str_done(&less.text);
+}
+
+/* How many checks failed in run, which gets a process of its own and, with inodes, a small file
+ * system where it works. 77: that cannot be had here. */
+static int apart(struct place *p, bool inodes, void (*run)(struct place *p))
+{
+	int status = 0;
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		test_failures = 0;
+		if (inodes && (unshare(CLONE_NEWNS | (geteuid() ? CLONE_NEWUSER : 0)) < 0 ||
+			       mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+			       mount("none", p->dir, "tmpfs", 0, "nr_inodes=1000") < 0))
+			_exit(77);
+		if (inodes)
+			p->fd = open(p->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		run(p);
+		fflush(stdout);
+		_exit(test_failures > 0);
+	}
+	return pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? WEXITSTATUS(status)
+									       : -1;
+}
+
+TEST(nar_10_inodes_without_end)
+{
+	struct place p;
+	int r;
+
+	if (!begin(&p))
+		return;
+	CHECK_INT(apart(&p, false, read_many), 0);
+	r = apart(&p, true, fill_up);
+	if (r == 77)
+		printf("# no file system of one's own can be mounted here\n");
+	else
+		CHECK_INT(r, 0);
+	end(&p);
+}
+
 TEST(nar_11_targets)
 {
 	static char long_target[LIMIT_NAR_TARGET + 2];
@@ -525,6 +664,6 @@ TEST(nar_16_members_of_packages)
 }
 
 TEST_MAIN(nar_02_descending_by_a_link, nar_03_doubles_and_order, nar_04_depth, nar_06_absurd_sizes,
-	  nar_07_one_spelling, nar_08_padding, nar_11_targets, nar_12_odd_names,
-	  nar_14_a_link_at_the_top, nar_15_what_lies_there_already, nar_16_downloaded_archives,
-	  nar_16_members_of_packages)
+	  nar_07_one_spelling, nar_08_padding, nar_10_inodes_without_end, nar_11_targets,
+	  nar_12_odd_names, nar_14_a_link_at_the_top, nar_15_what_lies_there_already,
+	  nar_16_downloaded_archives, nar_16_members_of_packages)
