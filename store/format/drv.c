@@ -623,24 +623,47 @@ int drv_modulo(const struct drv *d, drv_modulo_fn *input, void *arg, struct dige
 /* ---- Output paths -----------------------------------------------------------------------------
  */
 
-/* Set variable name, added when absent; the array is in a. */
-static int env_set(struct arena *a, struct drv *d, const char *name, const char *value)
+/* Where each variable is: the number of outputs may be that of variables, and both large. */
+static int env_places(const struct drv *d, struct tab *ret)
 {
-	struct drv_env *bigger;
+	for (size_t i = 0; i < d->nenv; i++) {
+		void **place = tab_put(ret, d->env[i].name, NULL);
 
-	for (size_t i = 0; i < d->nenv; i++)
-		if (slice_is(d->env[i].name, name)) {
-			d->env[i].value = slice_of(value);
-			return 0;
-		}
-	bigger = arena_array(a, d->nenv + 1, sizeof(*bigger));
-	if (!bigger)
+		if (!place)
+			return -ENOMEM;
+		if (!*place)
+			*place = &d->env[i];
+	}
+	return 0;
+}
+
+/* Set the variables that have the names of outputs to values, or all to "" (NULL); those that are
+ * absent are added. The array is in a. */
+static int env_set_outputs(struct arena *a, struct drv *d, const char *const *values)
+{
+	auto_tab struct tab places = TAB_INIT;
+	struct drv_env *all = arena_array(a, d->nenv + d->noutputs, sizeof(*all));
+	int r;
+
+	if (!all)
 		return -ENOMEM;
 	if (d->nenv)
-		memcpy(bigger, d->env, d->nenv * sizeof(*bigger));
-	bigger[d->nenv++] = (struct drv_env){ slice_of(name), slice_of(value) };
-	d->env = bigger;
-	return 0;
+		memcpy(all, d->env, d->nenv * sizeof(*all));
+	d->env = all;
+	r = env_places(d, &places);
+	for (size_t i = 0; r == 0 && i < d->noutputs; i++) {
+		struct slice id = slice_of(d->outputs[i].id);
+		struct drv_env **place = (struct drv_env **)tab_put(&places, id, NULL);
+
+		if (!place)
+			return -ENOMEM;
+		if (!*place) {
+			*place = &all[d->nenv++];
+			(*place)->name = id;
+		}
+		(*place)->value = slice_of(values ? values[i] : "");
+	}
+	return r;
 }
 
 /* The hash of d with its own output paths masked. */
@@ -651,10 +674,10 @@ static int masked_modulo(const struct drv *d, drv_modulo_fn *input, void *arg, s
 	struct drv *c = drv_copy(&a, d);
 	int r = c ? 0 : -ENOMEM;
 
-	for (size_t i = 0; r == 0 && i < d->noutputs; i++) {
+	for (size_t i = 0; r == 0 && i < d->noutputs; i++)
 		c->outputs[i].path = "";
-		r = env_set(&a, c, c->outputs[i].id, "");
-	}
+	if (r == 0)
+		r = env_set_outputs(&a, c, NULL);
 	if (r < 0)
 		return err_num(e, r, "derivation '%s'", d->name);
 	drv_sort(c);
@@ -697,11 +720,10 @@ int drv_fill_outputs(struct arena *a, const char *store_dir, struct drv *d, drv_
 	if (!paths)
 		return err_num(e, -ENOMEM, "derivation '%s'", d->name);
 	r = output_paths(a, store_dir, d, input, arg, paths, e);
-	for (size_t i = 0; r == 0 && i < d->noutputs; i++) {
+	for (size_t i = 0; r == 0 && i < d->noutputs; i++)
 		d->outputs[i].path = paths[i];
-		if (env_set(a, d, d->outputs[i].id, paths[i]) < 0)
-			r = err_num(e, -ENOMEM, "derivation '%s'", d->name);
-	}
+	if (r == 0 && env_set_outputs(a, d, paths) < 0)
+		r = err_num(e, -ENOMEM, "derivation '%s'", d->name);
 	return r;
 }
 
@@ -709,23 +731,23 @@ int drv_check_outputs(const char *store_dir, const struct drv *d, drv_modulo_fn 
 		      struct err *e)
 {
 	auto_arena struct arena a = ARENA_INIT;
+	auto_tab struct tab places = TAB_INIT;
 	const char **paths = arena_array(&a, d->noutputs, sizeof(*paths));
 	int r;
 
-	if (!paths)
+	if (!paths || env_places(d, &places) < 0)
 		return err_num(e, -ENOMEM, "derivation '%s'", d->name);
 	r = output_paths(&a, store_dir, d, input, arg, paths, e);
 	for (size_t i = 0; r == 0 && i < d->noutputs; i++) {
 		const struct drv_output *o = &d->outputs[i];
-		bool found;
-		struct slice v = drv_env(d, o->id, &found);
+		const struct drv_env *v = tab_find(&places, slice_of(o->id));
 
 		if (strcmp(o->path, paths[i]))
 			return err_set(e, -ERR_INVALID,
 				       "derivation '%s' has incorrect output '%s' for '%s': it "
 				       "should be '%s'",
 				       d->name, o->path, o->id, paths[i]);
-		if (!found || !slice_is(v, o->path))
+		if (!v || !slice_is(v->value, o->path))
 			return err_set(e, -ERR_INVALID,
 				       "derivation '%s': the variable '%s' must be '%s'", d->name,
 				       o->id, o->path);

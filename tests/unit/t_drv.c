@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Derivations against vectors made with other implementations, and broken texts. */
+#include <stdlib.h>
+#include <time.h>
+
 #include "lib/tab.h"
+#include "store/limits.h"
 #include "store/store.h"
 #include "tests/unit/test.h"
 
@@ -375,5 +379,117 @@ TEST(refuses_nul_and_unknown_inputs)
 	CHECK_INT(drv_modulo(d, world_modulo, &w, &h, &e), -ERR_NOTFOUND);
 }
 
+/* ---- Sizes ----------------------------------------------------------------------------------- */
+
+static int path_modulo(void *arg, const char *path, struct digest *ret, struct err *e)
+{
+	(void)arg, (void)e;
+	*ret = digest_of(DIGEST_SHA256, path, strlen(path));
+	return 0;
+}
+
+/* One with n of everything. */
+static struct drv *make_large(struct arena *a, size_t n)
+{
+	static const char *const outs[] = { "out" };
+	struct drv *d = ARENA_NEW(a, struct drv);
+
+	*d = (struct drv){ .name = "large",
+			   .outputs = arena_array(a, n, sizeof(*d->outputs)),
+			   .inputs = arena_array(a, n, sizeof(*d->inputs)),
+			   .sources = arena_array(a, n, sizeof(*d->sources)),
+			   .system = "s",
+			   .builder = "/b",
+			   .args = arena_array(a, n, sizeof(*d->args)),
+			   .env = arena_array(a, n, sizeof(*d->env)),
+			   .noutputs = n,
+			   .ninputs = n,
+			   .nsources = n,
+			   .nargs = n,
+			   .nenv = n };
+	for (size_t i = 0; i < n; i++) {
+		d->outputs[i] = (struct drv_output){ arena_fmt(a, "o%zu", i), "/o", "", "" };
+		d->inputs[i] = (struct drv_input){ arena_fmt(a, "/i%zu.drv", i), outs, 1 };
+		d->sources[i] = arena_fmt(a, "/s%zu", i);
+		d->args[i] = slice_of(arena_fmt(a, "%zu", i));
+		d->env[i] = (struct drv_env){ slice_of(arena_fmt(a, "v%zu", i)), SLICE("x") };
+	}
+	return d;
+}
+
+/* Processor time, and memory, of all that is done when one is added: the outputs' variables are
+ * absent, then there. */
+static void take_large(size_t n, double *ret_seconds, size_t *ret_bytes)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	auto_str struct str text = STR_INIT;
+	struct drv *d = make_large(&a, n), *again = NULL;
+	struct err e = ERR_INIT;
+	clock_t begun;
+	size_t used;
+
+	drv_format(d, &text);
+	begun = clock();
+	used = a.used;
+	CHECK_INT(drv_parse(&a, "large", str_slice(&text), &d, &e), 0);
+	CHECK_INT(drv_fill_outputs(&a, "/gnu/store", d, path_modulo, NULL, &e), 0);
+	str_cut(&text, 0);
+	drv_format(d, &text);
+	CHECK_INT(drv_parse(&a, "large", str_slice(&text), &again, &e), 0);
+	CHECK_INT(drv_check_outputs("/gnu/store", again, path_modulo, NULL, &e), 0);
+	*ret_seconds = (double)(clock() - begun) / CLOCKS_PER_SEC;
+	*ret_bytes = a.used - used;
+}
+
+/* What is four times as large takes four times as long, not sixteen times. */
+TEST(drv_02_large_ones)
+{
+	double small = 1e9, large = 1e9;
+	size_t small_bytes = 0, large_bytes = 0;
+
+	for (int i = 0; i < 3; i++) { /* the least disturbed of three */
+		double s;
+
+		take_large(2000, &s, &small_bytes);
+		small = s < small ? s : small;
+		take_large(8000, &s, &large_bytes);
+		large = s < large ? s : large;
+	}
+	if (large > 10 * small)
+		TEST_FAIL("%g s have become %g s", small, large);
+	if (large_bytes > 6 * small_bytes)
+		TEST_FAIL("%zu bytes have become %zu", small_bytes, large_bytes);
+}
+
+static void add_many(struct str *out, const char *what, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		str_addf(out, "%s%s", i ? "," : "", what);
+}
+
+TEST(drv_02_limits)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	auto_str struct str text = STR_INIT;
+	char *huge = calloc(1, LIMIT_DRV_TEXT + 1);
+	struct err e = ERR_INIT;
+	struct drv *d = NULL;
+
+	CHECK_INT(drv_parse(&a, "x", (struct slice){ huge, LIMIT_DRV_TEXT + 1 }, &d, &e),
+		  -ERR_LIMIT);
+	CHECK(strstr(e.msg, "larger than 64 MiB") != NULL);
+	free(huge);
+	str_add(&text, HEAD "],[],[],\"s\",\"/b\",[");
+	add_many(&text, "\"\"", LIMIT_DRV_ITEMS);
+	str_add(&text, "],[])");
+	CHECK_INT(drv_parse(&a, "x", str_slice(&text), &d, &e), 0);
+	CHECK_INT(d->nargs, LIMIT_DRV_ITEMS);
+	str_cut(&text, text.len - strlen("],[])"));
+	str_add(&text, ",\"\"],[])");
+	CHECK_INT(drv_parse(&a, "x", str_slice(&text), &d, &e), -ERR_SYNTAX);
+	CHECK(strstr(e.msg, "too many elements") != NULL);
+}
+
 TEST_MAIN(nix_store_vectors, gnu_store_vectors, parses_and_prints_back,
-	  refuses_every_shortened_text, refuses_wrong_texts, refuses_nul_and_unknown_inputs)
+	  refuses_every_shortened_text, refuses_wrong_texts, refuses_nul_and_unknown_inputs,
+	  drv_02_large_ones, drv_02_limits)
