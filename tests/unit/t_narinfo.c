@@ -4,10 +4,15 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "lib/fd.h"
 #include "lib/size.h"
+#include "lib/wire.h"
+#include "store/daemon/session.h"
 #include "store/format/base64.h"
+#include "store/format/protocol.h"
+#include "store/subst/subst.h"
 #include "tests/unit/test.h"
 
 /* Keys and signatures made by libgcrypt by way of Guile, and by nix 2.8. */
@@ -273,4 +278,52 @@ TEST(limits)
 	trust_done(&trust);
 }
 
-TEST_MAIN(place, guix_good, nix_good, sub_02_tampered_fields, sub_03_spellings, write, limits)
+/* ---- What a fetching process says ------------------------------------------------------------ */
+
+/* Messages to the client, as its terminal gets them, and nothing else. */
+static void check_said(struct session *s, const char *want)
+{
+	auto_str struct str said = STR_INIT;
+	struct rd in = rd_of(s->stream.out.buf, s->stream.out.len);
+
+	while (in.n && !in.err && rd_u64(&in) == PROTO_NEXT)
+		str_adds(&said, rd_str(&in, 65536));
+	CHECK_INT(rd_done(&in), 0);
+	CHECK_STR(said.buf, want);
+}
+
+/* The process has read what a stranger wrote: neither its lines nor its trace move a cursor, and
+ * one cannot be taken for the other. */
+static void say(bool trace, const char *text, size_t n, const char *want)
+{
+	struct session s = { .trace = trace, .stream.out = STR_INIT };
+	struct subst_item item = { .line = STR_INIT };
+	int p[2];
+
+	CHECK_INT(pipe2(p, O_CLOEXEC), 0);
+	CHECK_INT(fd_write_full(p[1], text, n), 0);
+	close(p[1]);
+	item.log = p[0];
+	while (subst_output(&s, &item))
+		;
+	check_said(&s, want);
+	str_done(&item.line);
+	str_done(&s.stream.out);
+}
+#define SAY(trace, text, want) say(trace, text, sizeof(text) - 1, want)
+
+TEST(lines_of_a_fetching_process)
+{
+	SAY(false, "fetching\n", "fetching\n");
+	SAY(false,
+	    "a\x1b]0;x\x07\r\x7f\xc2\x9b"
+	    "b\0c\nd\n",
+	    "a\\x1b]0;x\\x07\\x0d\\x7f\\xc2\\x9bb\\x00c\nd\n");
+	SAY(true, "@ substituter-x \x1b[2J\n", "@ substituter-x \\x1b[2J\n");
+	SAY(false, "@ substituter-x\n", "");
+	SAY(true, "\x1b@ build-failed\n", "\\x1b@ build-failed\n");
+	SAY(true, "\n@ \n", "\n@ \n");
+}
+
+TEST_MAIN(place, guix_good, nix_good, sub_02_tampered_fields, sub_03_spellings, write, limits,
+	  lines_of_a_fetching_process)

@@ -148,6 +148,32 @@ TEST(safe)
 	CHECK_STR(s.buf, "a\\x1b[2J\\x0a\\xc2\\x9bb\xc3\xa9");
 }
 
+/* Of each byte alone, and of each of two bytes that is a control character of UTF-8. */
+TEST(safe_bytes)
+{
+	for (unsigned c = 0; c < 256; c++) {
+		auto_str struct str s = STR_INIT;
+		char in = (char)c, want[8] = { in };
+
+		if (c < 0x20 || c == 0x7f)
+			snprintf(want, sizeof(want), "\\x%02x", c);
+		text_safe(&s, (struct slice){ &in, 1 });
+		CHECK_STR(s.buf, want);
+	}
+	for (unsigned c = 0x80; c < 0xc0; c++) {
+		auto_str struct str s = STR_INIT;
+		char in[] = { (char)0xc2, (char)c }, want[16] = { in[0], in[1] };
+
+		if (c < 0xa0)
+			snprintf(want, sizeof(want), "\\xc2\\x%02x", c);
+		text_safe(&s, (struct slice){ in, 2 });
+		CHECK_STR(s.buf, want);
+	}
+	auto_str struct str end = STR_INIT;
+	text_safe(&end, (struct slice){ "\xc2\x9b", 1 }); /* what follows is not looked at */
+	CHECK_STR(end.buf, "\xc2");
+}
+
 TEST(nearest)
 {
 	static const char *const words[] = { "host_name", "timezone", "users", "services" };
@@ -173,4 +199,4 @@ TEST(utf8)
 		CHECK(!text_is_utf8(of(bad[i])));
 }
 
-TEST_MAIN(numbers, sizes, durations, hex, human, json, shell, safe, nearest, utf8)
+TEST_MAIN(numbers, sizes, durations, hex, human, json, shell, safe, safe_bytes, nearest, utf8)
