@@ -49,12 +49,16 @@ in rec {
   low = make "low" "mkdir $out; echo low > $out/f; echo lib > $lib" { outputs = [ "out" "lib" ]; };
   high = make "high" "echo ${low}/f ${low.lib} > $out" { };
   own = make "own" "echo ${high} > $out" { allowSubstitutes = false; preferLocalBuild = true; };
+  # what says yes or no in structured attributes is no text
+  structured = name: allow: make name "echo ${high} > ${placeholder "out"}" { __structuredAttrs = true; allowSubstitutes = allow; };
+  closed = structured "closed" false;
+  open = structured "open" true;
   more = make "more" "cat ${high} > $out" { };
 }
 E
 start one
 export NIX_REMOTE="$one"
-check "build in one store" run nix-build "$TMP/d.nix" -A high -A own --no-out-link
+check "build in one store" run nix-build "$TMP/d.nix" -A high -A own -A closed -A open --no-out-link
 high=$(sed -n 1p "$TMP/out") own=$(sed -n 2p "$TMP/out")
 "$CAIRN" archive --generate-key --dialect nix --key-name one-1 --root "$TMP/one" >/dev/null
 publish --dialect nix --root "$TMP/one"
@@ -76,6 +80,10 @@ check "is built" says "building more here"
 check "its input is not" sh -c '! grep -q "building high here" "$1"' - "$TMP/err"
 check "what may not be substituted" run nix-build "$TMP/d.nix" -A own --no-out-link
 check "is built here" says "building own here"
+check "the same in structured attributes" run nix-build "$TMP/d.nix" -A closed --no-out-link
+check "is built here, too" says "building closed here"
+check "and what they allow" run nix-build "$TMP/d.nix" -A open --no-out-link
+check "is fetched" sh -c '! grep -q "building open" "$1"' - "$TMP/err"
 is "the signature is kept" "$(nix path-info --extra-experimental-features nix-command --sigs "$high" 2>/dev/null | grep -c one-1:)" 1
 check "the store is whole" run nix-store --verify --check-contents
 
