@@ -10,6 +10,7 @@ unset CAIRN_ROOT XDG_STATE_HOME http_proxy https_proxy all_proxy HTTP_PROXY HTTP
 export HOME="$TMP"
 exec python3 - "$TMP" "$CAIRN" "${FLIPS:-8}" <<'EOF'
 import gzip
+import hashlib
 import http.server
 import lzma
 import os
@@ -81,6 +82,22 @@ CACHE = {}
 for path in tree, top, big:
     for name in part(path) + ".narinfo", "nar/zstd/" + base(path):
         CACHE[name] = urllib.request.urlopen(UPSTREAM + "/" + name).read()
+# The same cache as it was once: the path of the tree had other contents, which are signed as well.
+PAST = TMP + "/past"
+subprocess.run(["cp", "-a", ORIGIN, PAST], check=True)
+os.chmod(PAST + tree + "/sub/0", 0o644)
+with open(PAST + tree + "/sub/0", "wb") as f:
+    f.write(b"what was there once")
+os.chmod(PAST + tree + "/sub/0", 0o444)
+past_nar = subprocess.run([CAIRN, "store", "dump", PAST + tree], capture_output=True, check=True).stdout
+db = sqlite3.connect(PAST + "/var/guix/db/db.sqlite")
+db.execute("update ValidPaths set hash = ?, narSize = ? where path = ?", ("sha256:" + hashlib.sha256(past_nar).hexdigest(), len(past_nar), tree))
+db.commit()
+db.close()
+PAST_PUBLISHER, PAST_URL = publish(PAST, "-C", "zstd")
+THEN = {name: urllib.request.urlopen(PAST_URL + "/" + name).read() for name in (part(tree) + ".narinfo", "nar/zstd/" + base(tree))}
+PAST_PUBLISHER.terminate()
+PAST_PUBLISHER.wait()
 NAR = {p: subprocess.run(["zstd", "-dc"], input=CACHE["nar/zstd/" + base(p)], capture_output=True).stdout
        for p in (tree, top, big)}
 bomb = subprocess.run("head -c 1000000000 /dev/zero | zstd -c -1", shell=True, capture_output=True).stdout
@@ -135,6 +152,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         body = CACHE.get(name)
         info = name.endswith(".narinfo")
         mode, _, arg = mode.partition("-")
+        if mode == "past":
+            body = THEN.get(name)
         if mode in ("plain", "hold") and not info:
             body = NAR.get(next((p for p in NAR if name == "nar/" + base(p)), None))
         if body is None:
@@ -318,6 +337,29 @@ for i, (old, new) in enumerate(FIELDS):
 check(not bad, f"SUB-02 fields that were changed {bad}", p)
 p = realise("other", tree)
 check(p.returncode == 1 and empty() and "it is about" in p.stderr, "SUB-05 a signed answer about another path", p)
+# A cache that stands still, or goes back, has what is signed and old.
+p = realise("past", top)
+check(p.returncode == 1 and empty(), "SUB-06 what was not there yet is not had", p)
+p = realise("past", tree)
+check(p.returncode == 0 and not good(tree), "SUB-06 (what is signed for a path is believed where nothing is known of it)", p)
+new_store()
+p = realise("past good", top, big)
+check(p.returncode == 0 and good(top) and good(big), "SUB-06 what one has not yet comes from another", p)
+new_store()
+p = realise("good", tree)
+requests.clear()
+p = realise("past", tree)
+check(p.returncode == 0 and good(tree) and not requests, "SUB-06 what is valid does not go back", p)
+os.chmod(ROOT + tree + "/sub/1", 0o644)
+with open(ROOT + tree + "/sub/1", "wb") as f:
+    f.write(b"damaged")
+p = run("store", "verify", "--repair", "--root", ROOT, "--substitute-urls", URL + "/past")
+check(p.returncode == 65 and "not the one that is registered" in p.stderr, "SUB-06 nor when it is repaired", p)
+with open(ROOT + tree + "/sub/0", "rb") as f, open(TMP + "/tree/sub/0", "rb") as g:
+    check(f.read() == g.read(), "SUB-06 nothing old was put in its place")
+p = run("store", "verify", "--repair", "--root", ROOT, "--substitute-urls", URL + "/past " + URL + "/good")
+check(p.returncode == 0 and good(tree), "SUB-06 a cache that has it does", p)
+new_store()
 bad = []
 for i, url in enumerate(URLS):
     p = realise(f"url-{i}", tree)
