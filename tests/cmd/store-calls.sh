@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-# CR-01, CR-02, CR-06, DB-06: a sample of what tests/soak/store-calls.soak tries at every system call.
+# CR-01, CR-02, CR-06, CR-07, DB-06: a sample of what tests/soak/store-calls.soak tries at every system call.
 # timeout: 120
 import os
 import random
@@ -35,6 +35,20 @@ for name in "add", "gc":
         wrong = world.trial(name, fault, number, call)
         bad += wrong is not None
         print(f"{'not ok' if wrong else 'ok'} {n} - DB-06 {name}, {fault} at {call} {number}")
+        if wrong:
+            print("#", wrong.replace("\n", "\n# "))
+# From one of them on all calls that change the disk fail, as when the file system has become read-only meanwhile.
+CHANGES = "mkdir,mkdirat,unlink,unlinkat,rename,renameat,renameat2,link,linkat,symlink,symlinkat,fchmod,fchmodat,fchown,fchownat,utimensat," \
+    "ftruncate,fallocate,pwrite64"
+for name in "add", "gc":
+    calls = world.calls(name, CHANGES)
+    for number in 1, rnd.randrange(2, calls // 3), calls // 2:  # the last ones are of what is done when the answer is out
+        n += 1
+        wrong = world.trial(name, "error=EROFS", f"{number}+", CHANGES)
+        if not wrong and (number == 1 or world.last.returncode) and "read-only" not in world.last.stderr.lower():
+            wrong = f"status {world.last.returncode}: {world.last.stderr.strip()}"
+        bad += wrong is not None
+        print(f"{'not ok' if wrong else 'ok'} {n} - CR-07 {name} on what is read-only from change {number} of {calls} on")
         if wrong:
             print("#", wrong.replace("\n", "\n# "))
 print(f"1..{n}")

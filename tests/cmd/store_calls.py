@@ -33,6 +33,7 @@ def go_alone():
 class World:
     def __init__(self, tmp):
         self.tmp = tmp
+        self.last = None  # the result of the operation of the last trial
         self.cairn = os.environ["CAIRN"]
         self.first = tmp + "/first"
         self.root = tmp + "/root"
@@ -103,6 +104,7 @@ class World:
     def trial(self, name, fault, number, which=f"!{EXCEPT}"):
         """None, or what is wrong."""
         r, traces = self.traced(name, "-e", f"inject={which}:{fault}:when={number}")
+        self.last = r
         crash = re.search(r"killed by (SIGSEGV|SIGABRT|SIGBUS|SIGILL|SIGFPE)", "".join(traces))
         if crash or r.returncode < 0 or r.returncode in (128 + signal.SIGSEGV, 128 + signal.SIGABRT):
             return f"{crash and crash[0]}, status {r.returncode}: {r.stderr.strip()}"
