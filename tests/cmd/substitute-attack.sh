@@ -134,6 +134,8 @@ def command(modes, *names, root=None):
 
 
 def good(name, root=None):
+    if not os.path.exists((root or ROOT) + items[name]):
+        return False
     with open((root or ROOT) + items[name], "rb") as f, open(f"{TMP}/{name}", "rb") as g:
         return f.read() == g.read()
 
@@ -212,15 +214,17 @@ def beside(modes, prefix, do, patience="100"):
     asked.clear()
     late.clear()
     q = subprocess.Popen([CAIRN, *command(modes, "big")], env={**os.environ, "CAIRN_TEST_PATIENCE": patience}, stderr=subprocess.PIPE,
-                         stdout=subprocess.PIPE, text=True, errors="replace")
+                         stdout=subprocess.PIPE, text=True, errors="replace", start_new_session=True)
     pid = helper_at(prefix)
     if pid:
         do(pid)
     try:
         said = q.communicate(timeout=100)[1]
     except subprocess.TimeoutExpired:
-        q.kill()
-        q.communicate()
+        os.killpg(q.pid, signal.SIGKILL)  # with its daemon; a helper that stays has a session of its own
+        q.stdout.close()
+        q.stderr.close()
+        q.wait()
         return False, "it does not end", pid
     return q.returncode in (0, 1, 100), said, pid
 
