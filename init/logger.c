@@ -4,13 +4,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <time.h>
 
 #include "init/def.h"
@@ -470,9 +468,6 @@ int logger_main(void)
 	     sig++) /* ends when its socket does, after the last line */
 		(void)signal(sig, SIG_IGN);
 	(void)prctl(PR_SET_NAME, "cairn-logger");
-	/* What is there may wait until who wrote it does, and then more is there: the logger is
-	 * woken up less often. */
-	(void)syscall(SYS_sched_setscheduler, 0, SCHED_BATCH, &(struct sched_param){ 0 });
 	journal = mmap(NULL, LOGGER_JOURNAL_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
 		       LOGGER_JOURNAL, 0);
 	if (journal == MAP_FAILED)
