@@ -18,7 +18,7 @@ return package {
 	},
 	phases = {
 		configure = "",
-		build = [[make -j"$cores" O=/build/obj STATIC=1 LTO=1 CC=cc AR=gcc-ar-12 CFLAGS=-O2 all]],
+		build = [[make -j"$cores" O=/build/obj STATIC=1 LTO=1 CC=cc CFLAGS=-O2 all]],
 		install = [[
 			mkdir -p "$out/bin" "$out/share/man/man8"
 			cp /build/obj/cairn /build/obj/init/cairn-init /build/obj/init/cairn-boot "$out/bin/"
