@@ -287,7 +287,7 @@ while [ $n -lt 500 ]; do
 	n=$((n + 1))
 	echo $(($1 - 1)) >/proc/sys/kernel/ns_last_pid || exit 1
 	setsid sleep 1012 </dev/null >/dev/null 2>&1 &
-	[ $! != "$1" ] || { touch /test/reused; wait; }
+	[ $! != "$1" ] || { touch /test/reused; wait; exit; }
 	kill $!
 done
 exit 1
