@@ -264,6 +264,16 @@ static void add_log(struct status_job *job, const struct init_service *s)
 		str_addc(&job->out, ']');
 }
 
+static void add_draining_json(void *arg, const struct draining *d)
+{
+	struct str *out = &((struct status_job *)arg)->out;
+
+	str_add(out, out->buf[out->len - 1] == '[' ? "{\"group\":" : ",{\"group\":");
+	text_json(out, slice_of(d->group));
+	str_addf(out, ",\"processes\":%llu,\"until\":%llu}", (unsigned long long)d->processes,
+		 (unsigned long long)d->until);
+}
+
 static void status_json(struct status_job *job, const struct init_service *s)
 {
 	struct str *out = &job->out;
@@ -277,7 +287,9 @@ static void status_json(struct status_job *job, const struct init_service *s)
 		str_addf(out, ",\"memory\":%llu,\"cpu_usec\":%llu,\"processes\":%llu",
 			 (unsigned long long)u.memory, (unsigned long long)u.cpu,
 			 (unsigned long long)u.processes);
-	str_add(out, ",\"generations\":[");
+	str_add(out, ",\"draining\":[");
+	usage_draining(s->name, add_draining_json, job);
+	str_add(out, "],\"generations\":[");
 	(void)defined_find(&job->defined, s->name, s->runs, ",", out);
 	str_add(out, "],\"newest_definition\":[");
 	(void)defined_find(&job->defined, s->name, s->id, ",", out);
@@ -333,6 +345,20 @@ static void add_usage(struct str *out, const char *name)
 		 u.processes == 1 ? "" : "es");
 }
 
+static void add_draining(void *arg, const struct draining *d)
+{
+	struct status_job *job = arg;
+	struct timespec now;
+	char until[32] = "";
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	if (d->until)
+		view_time(((int64_t)d->until - now.tv_sec) * 1000000000, until);
+	str_addf(&job->out, "  %-11s%llu process%s of an earlier start%s%s (%s)\n", "draining",
+		 (unsigned long long)d->processes, d->processes == 1 ? "" : "es",
+		 d->until ? ", until " : "", until, d->group);
+}
+
 /* What it runs, and what it would run if it were started now. */
 static void add_definition(struct status_job *job, const struct init_service *s)
 {
@@ -384,6 +410,7 @@ static void status_text(struct status_job *job, const struct init_service *s)
 	str_addf(out, "  %-11s%llu\n  %-11s%s%s\n", "restarts", (unsigned long long)s->restarts,
 		 "wanted", s->wanted ? "yes" : "no", s->barred ? ", stopped by hand" : "");
 	add_usage(out, s->name);
+	usage_draining(s->name, add_draining, job);
 	add_definition(job, s);
 	add_needs(job, s);
 	add_text(out, "sandbox", s->sandbox);

@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "lib/fd.h"
@@ -13,6 +14,7 @@
 #define LIMIT_COUNTER 4096
 #define LIMIT_PROCS   (8u << 20)
 #define DEPTH_MAX     8
+#define UNTIL	      "user.drain-until"
 
 static uint64_t read_number(int dir, const char *name)
 {
@@ -74,16 +76,48 @@ static uint64_t count_processes(int dir, int depth)
 	return n;
 }
 
-bool usage_read(const char *service, struct usage *ret)
+/* Open the group of a service; -1: it has none. */
+static int open_group(const char *service)
 {
 	auto_str struct str path = STR_INIT;
 
 	str_addf(&path, GROUPS "/%s", service);
-	auto_fd int dir = str_err(&path) ? -1 : open(path.buf, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return str_err(&path) ? -1 : open(path.buf, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+bool usage_read(const char *service, struct usage *ret)
+{
+	auto_fd int dir = open_group(service);
+
 	if (dir < 0)
 		return false;
 	*ret = (struct usage){ .memory = read_number(dir, "memory.current"),
 			       .cpu = read_cpu(dir),
 			       .processes = count_processes(dir, 0) };
 	return true;
+}
+
+void usage_draining(const char *service, void (*fn)(void *arg, const struct draining *d), void *arg)
+{
+	int dir = open_group(service);
+	DIR *groups = dir < 0 ? NULL : fdopendir(dir);
+
+	if (!groups) {
+		fd_close(&dir);
+		return;
+	}
+	for (struct dirent *ent; (ent = readdir(groups));) {
+		struct draining d = { .group = ent->d_name };
+		char text[24];
+		if (ent->d_type != DT_DIR || ent->d_name[0] == '.')
+			continue;
+		auto_fd int sub = openat(dir, ent->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		ssize_t n = sub < 0 ? -1 : fgetxattr(sub, UNTIL, text, sizeof(text));
+		if (n < 0 || text_u64((struct slice){ text, (size_t)n }, UINT64_MAX, &d.until) < 0)
+			continue;
+		d.processes = count_processes(sub, 0);
+		if (d.processes)
+			fn(arg, &d);
+	}
+	closedir(groups);
 }

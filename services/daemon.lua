@@ -17,6 +17,7 @@ return service.service_type {
 		host_loopback = schema.boolean { default = false, doc = "builders of fixed outputs reach 127.0.0.1 of the machine" },
 		substitute_urls = schema.list(schema.string { pattern = "^%l+://[^%s]+$", what = "the URL of a cache" },
 			{ default = {}, doc = "caches to ask before a build" }),
+		drain_timeout = schema.integer { default = 86400, min = 0, max = 4294967295, doc = "seconds that open connections have after the daemon was replaced; 0: no bound" },
 		git = schema.boolean { default = false, doc = "have git, for derivations that fetch repositories" },
 		activate = schema.boolean { default = false, doc = "start at the first connection" },
 		extra_arguments = schema.list(schema.template {}, { default = {} }),
@@ -34,6 +35,9 @@ return service.service_type {
 		end
 		if s.cores > 0 then
 			exec[#exec + 1] = "--cores=" .. s.cores
+		end
+		if s.drain_timeout ~= 86400 then
+			exec[#exec + 1] = "--drain-timeout=" .. s.drain_timeout
 		end
 		if #s.substitute_urls > 0 then
 			exec[#exec + 1] = "--substitute-urls=" .. table.concat(s.substitute_urls, " ")

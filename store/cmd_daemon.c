@@ -15,14 +15,16 @@
 #include "store/store.h"
 #include "store/subst/subst.h"
 
-#define ROUNDS_MAX 100
+#define ROUNDS_MAX    100
+#define DRAIN_TIMEOUT 86400 /* as a build has */
 
 struct ctx {
 	struct store_opts store;
 	struct policy policy;
-	const char *dialect, *log_compression, *timeout, *max_silent, *rounds, *max_log;
+	const char *dialect, *log_compression, *timeout, *max_silent, *rounds, *max_log, *drain;
 	enum cmd_yesno discover, keep_outputs, keep_derivations;
 	bool stdio, debug, no_dedup, no_chroot;
+	uint64_t drain_timeout;
 	struct vec listen, dirs;
 };
 
@@ -45,6 +47,9 @@ static const struct cmd_opt options[] = {
 	  "do not make equal files links to one" },
 	{ "discover", 0, CMD_YESNO, offsetof(struct ctx, discover), "yes|no",
 	  "refused unless no: caches of the local network are not looked for" },
+	{ "drain-timeout", 0, CMD_STR, offsetof(struct ctx, drain), "SEC",
+	  "end connections that are still open SEC seconds after SIGTERM, 0 for never (default "
+	  "86400)" },
 	{ "gc-keep-derivations", 0, CMD_YESNO, offsetof(struct ctx, keep_derivations), "yes|no",
 	  "keep the derivations of what lives (default yes)" },
 	{ "gc-keep-outputs", 0, CMD_YESNO, offsetof(struct ctx, keep_outputs), "yes|no",
@@ -108,6 +113,15 @@ static void say_paused(uint64_t client)
 	log_warn("daemon: connections crashed too often, not served for a while %s", text);
 }
 
+static void say_draining(bool over, size_t n)
+{
+	if (over)
+		log_warn("daemon: time is over, connections of before are ended connections=%zu",
+			 n);
+	else
+		log_info("daemon: ends, connections go on connections=%zu", n);
+}
+
 /* A number that was given as text, so that 0 and nothing can be told apart. */
 static int parse_number(const char *option, const char *text, uint64_t min, uint64_t max,
 			uint64_t *ret, struct err *e)
@@ -157,6 +171,9 @@ static int parse_policy(struct ctx *c, struct err *e)
 				 e);
 	if (!r)
 		r = parse_number("rounds", c->rounds, 1, ROUNDS_MAX, &p->rounds, e);
+	c->drain_timeout = DRAIN_TIMEOUT;
+	if (!r)
+		r = parse_number("drain-timeout", c->drain, 0, UINT32_MAX, &c->drain_timeout, e);
 	if (!r)
 		r = parse_logs(c, e);
 	if (!r)
@@ -246,7 +263,9 @@ static int serve_all(struct ctx *c, enum dialect dialect, const char *root, cons
 				 .listen = &c->listen,
 				 .ready = say_ready,
 				 .arg = &c->listen,
-				 .paused = say_paused };
+				 .paused = say_paused,
+				 .drain_timeout = c->drain_timeout,
+				 .draining = say_draining };
 	return c->stdio ? serve_stdio(&o.serve, usual, e) : daemon_run(&o, e);
 }
 
@@ -282,7 +301,8 @@ const struct cmd store_cmd_daemon = {
 	.help = "Listens at a Unix socket and builds what clients ask for, each derivation in a\n"
 		"sandbox of its own. Sockets given by LISTEN_FDS are used instead of --listen. A\n"
 		"NOTIFY_SOCKET is told when connections are accepted. SIGTERM ends the listener;\n"
-		"connections that are open go on until their clients leave. Whoever can reach a\n"
+		"connections that are open go on until their clients leave, or for as long as\n"
+		"--drain-timeout says. Whoever can reach a\n"
 		"TCP port can build: there is no encryption and nobody is asked who he is.",
 	CMD_OPTS(options),
 	.context_size = sizeof(struct ctx),

@@ -27,6 +27,14 @@ void children_add(struct children *c, pid_t pid, uint64_t client)
 	v[c->nlive++] = (struct child_entry){ pid, client };
 }
 
+size_t children_pids(const struct children *c, pid_t *out, size_t max)
+{
+	size_t n = 0;
+	for (; n < c->nlive && n < max; n++)
+		out[n] = c->live[n].pid;
+	return n;
+}
+
 /* What a program does not do by itself when all is well; the kernel's SIGKILL may be for others. */
 static bool is_crash(int status)
 {

@@ -31,4 +31,6 @@ void children_add(struct children *c, pid_t pid, uint64_t client);
  */
 bool children_ended(struct children *c, pid_t pid, int status, uint64_t now, uint64_t *ret_client);
 bool children_paused(const struct children *c, uint64_t client, uint64_t now);
+/* Those that have not ended; max at most. Returns how many. */
+size_t children_pids(const struct children *c, pid_t *out, size_t max);
 void children_done(struct children *c);

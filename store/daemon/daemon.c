@@ -22,6 +22,7 @@
 #include "store/build/children.h"
 #include "store/build/hosts.h"
 #include "store/kernel.h"
+#include "store/daemon/drain.h"
 #include "store/daemon/listen.h"
 #include "store/build/slots.h"
 
@@ -180,6 +181,14 @@ static int open_signals(struct listener *l, struct err *e)
 	return l->signals < 0 ? err_num(e, l->signals, "cannot make a signal descriptor") : 0;
 }
 
+/* Those that are open when the listener has gone. */
+static int leave_connections(const struct listener *l, struct err *e)
+{
+	static pid_t pids[CONNECTIONS_MAX];
+	size_t n = children_pids(&l->children, pids, ARRAY_LEN(pids));
+	return n ? drain_begin(pids, n, l->o->drain_timeout, l->o->draining, e) : 0;
+}
+
 int daemon_run(const struct daemon_opts *o, struct err *e)
 {
 	struct listener l = { .o = o, .signals = -1 };
@@ -190,6 +199,7 @@ int daemon_run(const struct daemon_opts *o, struct err *e)
 	if (!r)
 		r = listen_open(o->listen, l.fds, &l.n, e);
 	if (!r) {
+		drain_own_group();
 		hosts_share();
 		tell_ready();
 		if (o->ready)
@@ -201,6 +211,8 @@ int daemon_run(const struct daemon_opts *o, struct err *e)
 		fd_close(&l.fds[i]);
 	fd_close(&l.signals);
 	broker_free(l.broker);
+	if (!r)
+		r = leave_connections(&l, e);
 	children_done(&l.children);
 	return r;
 }

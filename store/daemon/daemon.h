@@ -13,8 +13,11 @@ struct daemon_opts {
 	void *arg;
 	/* Called when the connections of a client (listen_client()) crashed too often. */
 	void (*paused)(uint64_t client);
+	uint64_t drain_timeout; /* seconds that open connections have after the end; 0: no bound */
+	void (*draining)(bool over, size_t n); /* as for drain_begin() */
 };
 
-/* Serve until SIGTERM or SIGINT. Connections that are open then go on by themselves. Sockets come
- * from LISTEN_FDS when it is meant for this process, else from listen. NOTIFY_SOCKET is told. */
+/* Serve until SIGTERM or SIGINT. Connections that are open then go on by themselves, for
+ * drain_timeout. Sockets come from LISTEN_FDS when it is meant for this process, else from listen.
+ * NOTIFY_SOCKET is told. */
 int daemon_run(const struct daemon_opts *o, struct err *e);

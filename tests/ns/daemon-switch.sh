@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-3.0-or-later
-# PID 1 replaces the build daemon three times while builds run and clients connect: no build ends, nobody is refused.
+# PID 1 replaces the build daemon three times while builds run and clients connect: no build ends, nobody is
+# refused; who stays too long is ended.
 command -v python3 >/dev/null || { echo "skip: no python3"; exit 77; }
 command -v busybox >/dev/null || { echo "skip: no busybox"; exit 77; }
 unshare -U -r true 2>/dev/null || { echo "skip: no user namespaces"; exit 77; }
@@ -21,15 +22,15 @@ state-directory = %s/state
 
 [service cairn-daemon]
 type = notify
-exec = %s daemon --root %s --max-jobs=%d
+exec = %s daemon --root %s --max-jobs=%d --drain-timeout=%d
 listen = stream %s mode=0666
 start-timeout = 5min
 delegate = yes
 stop-scope = main
 """
-for i in range(4):
+for i in range(6):
     with open("%s/set%d" % (tmp, i), "w") as f:
-        f.write(SET % (tmp, tmp, cairn, root, 4 + i, path))
+        f.write(SET % (tmp, tmp, cairn, root, 4 + i, 1 if i == 4 else 3600, path))
 init = subprocess.Popen([os.environ["OBJ"] + "/init/cairn-init", "--run-dir", tmp + "/run", tmp + "/set0"],
                         stdout=open(tmp + "/console", "w"), stderr=subprocess.STDOUT)
 
@@ -104,6 +105,24 @@ for h in here():
 ends = [c.end() or c.num() != 1 or None for c, _ in builds]
 ok("no build failed", ends == [None] * 3, ends)
 ok("their results are valid", all(open(root + d.out).read() == "%d\n" % i for i, (_, d) in enumerate(builds)))
+
+# One that gives those who stay a second only.
+ok("a daemon with little patience", service("load", tmp + "/set4").returncode == 0)
+stays = Conn(path)
+drv = sh.drv("long", "echo >here; $b sleep 10000", c=stays)
+stays.send(u64(9) + strings([drv.path]) + u64(0))
+ok("a build of one who stays", wait(lambda: len(here()) == 1), here())
+ok("is replaced", service("load", tmp + "/set5").returncode == 0)
+try:
+    stays.end()
+    why = "it went on"
+except Closed:
+    why = None
+ok("who stays is ended", why is None, why)
+log = lambda: open(tmp + "/log/cairn-daemon.log").read()
+ok("as the log says", wait(lambda: "connections of before are ended connections=1\n" in log()), log())
+ok("others were let go", "ends, connections go on connections=" in log() and log().count("are ended") == 1, log())
+ok("and builds begin as ever", Conn(path).ask(u64(9), strings([sh.drv("last", "echo >$out", c=Conn(path)).path]), u64(0)) is None)
 subprocess.run([cairn, "poweroff"], check=True)
 ok("all of it ends", init.wait(120) is not None)
 finish()
