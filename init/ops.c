@@ -484,7 +484,7 @@ static void op_changed(struct svc *s, enum svc_state old)
 		break;
 	case SVC_KILLING:
 		if (s->stuck)
-			log_warn("svc: does not die name=%s pid=%d", s->name, (int)s->pid);
+			log_error("svc: does not die name=%s pid=%d", s->name, (int)s->pid);
 		else if (s->pid >= 0)
 			log_warn("svc: killing name=%s pid=%d", s->name, (int)s->pid);
 		break;

@@ -111,7 +111,7 @@ bool shutdown_is_due(void)
 	if (st.kept.late)
 		return true;
 	for (size_t i = 0; i < world.mgr.set->n; i++)
-		if (svc_is_active(world.mgr.v[i]))
+		if (svc_is_active(world.mgr.v[i]) && !world.mgr.v[i]->stuck)
 			return false;
 	return true;
 }
