@@ -167,7 +167,16 @@ static int check_program(const char *path, struct err *e)
 	const char *argv[] = { path, "--version", NULL };
 	struct proc_spec spec = PROC_SPEC_INIT;
 	auto_str struct str out = STR_INIT;
+	auto_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char magic[4];
 
+	if (fd < 0)
+		return err_sys(e, "%s", path);
+	/* What a script's interpreter does with a descriptor PID 1 would not live to tell. */
+	if (fd_read_some(fd, magic, sizeof(magic)) != sizeof(magic) ||
+	    memcmp(magic, "\177ELF", sizeof(magic)) != 0)
+		return err_set(e, -ERR_INVALID, "%s is no program of the kernel's own format (ELF)",
+			       path);
 	spec.argv = argv;
 	int r = proc_output(&spec, &out, 1 << 16, e);
 	if (r < 0)

@@ -96,7 +96,7 @@ int switcher_activate(struct switcher *s, const char *system, bool services, str
 {
 	char *set = arena_fmt(&s->arena, "%s/services/set", system);
 	char *init = arena_fmt(&s->arena, "%s/init", system);
-	struct err first = ERR_INIT, ignored = ERR_INIT;
+	struct err first = ERR_INIT, why = ERR_INIT;
 	int rc = sys_activate(&s->root, system, &first);
 	int live = 0;
 
@@ -107,8 +107,8 @@ int switcher_activate(struct switcher *s, const char *system, bool services, str
 	services = services && sys_root_is_machine(&s->root) && live_is_running();
 	/* First, as it may have to read what only it can. One that cannot take over waits for the
 	 * next boot, and the one that runs goes on. */
-	if (services && live_is_other_init(init))
-		(void)live_renew(init, &ignored);
+	if (services && live_is_other_init(init) && live_renew(init, &why) < 0)
+		fprintf(stderr, "warning: PID 1 stays what it is until the next boot\n");
 	if (services)
 		live = live_load(&s->arena, set, false, ret, rc < 0 ? NULL : &first);
 	if (rc == 0)

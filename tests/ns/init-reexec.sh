@@ -109,6 +109,16 @@ inside() { # in the machine paths are other ones than here
 }
 inside re-exec /bin/true
 check "what is no cairn-init is refused" grep -q '/bin/true is no cairn-init' "$TMP/ctl.err"
+# A file that is another one where PID 1 looks: it cannot be executed.
+mkdir -p "$R$TMP"
+cp "$OBJ/init/cairn-init" "$TMP/new-init"
+echo garbage >"$R$TMP/new-init"
+chmod +x "$R$TMP/new-init"
+check "what the kernel does not execute" sh -c '! "$CAIRN" service re-exec "$TMP/new-init" 2>"$TMP/e"'
+check "is said to who asked" grep -q 'Exec format error' "$TMP/e"
+check "and in the log" grep -q 'cannot execute itself again why="Exec format error"' "$TMP/console"
+check "PID 1 goes on as what it was" [ "$(readlink "$R/proc/1/exe") $(lives)" = "$R/cairn-init 1" ]
+check "with the same services" same
 check "another binary" inside re-exec /other-init
 check "is the one that runs" [ "$(readlink "$R/proc/1/exe")" = "$R/other-init" ]
 check "with the same services" same

@@ -212,11 +212,23 @@ check "is the one of PID 1" [ "$(readlink "/proc/${inner% }/exe")" = "$g/init" ]
 check "that has taken over" grep -q 'init: goes on' "$TMP/console"
 check "its services run" is_state fourth up
 check "nothing else was restarted" [ "$(pid same)" = "$same" ]
-printf '#!/bin/sh\necho cairn-init 0.0.1\n' >"$R$two/init"
+cp "$OBJ/init/cairn-init" "$R$two/init"
+sed -i 's/adopts 1/adopts 0/' "$R$two/init"
 chmod +x "$R$two/init"
 check "back to one that cannot take over" machine switch-generation 2
+check "which is said" grep -q 'cannot take over what runs' "$TMP/err"
+check "with what becomes of it" grep -q 'warning: PID 1 stays what it is until the next boot' "$TMP/err"
 check "PID 1 stays what it is" [ "$(readlink "/proc/${inner% }/exe")" = "$g/init" ]
 check "the services are switched all the same" [ -z "$(state fourth)" ]
+# It says that it can, but it would not live to do it.
+printf '#!/bin/sh\nprintf "cairn-init 0.0.1\\nadopts 1\\n"\n' >"$R$one/init"
+chmod +x "$R$one/init"
+check "to one that is a script" machine switch-generation 1
+check "which is said" grep -q 'init is no program of the kernel.s own format' "$TMP/err"
+check "PID 1 stays what it is" [ "$(readlink "/proc/${inner% }/exe")" = "$g/init" ]
+check "its services run" [ "$(current) $(state more)" = "system-1-link " ]
+: >"$R$one/init"
+check "and back" machine switch-generation 2
 check "and nothing was restarted" [ "$(pid same)" = "$same" ]
 
 # PID 1 does not answer: what only concerns the next boot works all the same.
