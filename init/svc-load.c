@@ -24,37 +24,98 @@ static bool wish_by(const struct svc *s, const struct svc_def *next)
 	return s->wish && !s->def->enabled;
 }
 
-/* What becomes of a service: it is wanted; nobody can want it; it cannot be up. */
-enum { WANTED = 1, BARRED = 2, DEAD = 4 };
+/* What becomes of a service: a goal, as svc_update_goal() will have it; and it cannot be up. */
+enum { WISH = 1, BARRED = 2, GOAL = 4, QUEUED = 8, DEAD = 16 };
 
-static uint8_t outlook(const struct svc *s, const struct svc_def *next)
+struct outlook {
+	const struct svc_set *next;
+	unsigned state[LIMIT_SVC_COUNT], pulls[LIMIT_SVC_COUNT], queue[LIMIT_SVC_COUNT];
+	unsigned head, n; /* of the queue, a ring */
+};
+
+static void look_at(struct outlook *o, unsigned i)
 {
-	if (next->masked || (s && s->barred))
-		return BARRED | DEAD;
-	if (!s)
-		return next->enabled ? WANTED : 0;
-	bool over = (s->state == SVC_FAILED && !s->broken) || s->state == SVC_DONE;
-	return (wish_by(s, next) ? WANTED : 0) | (over && !is_changed(s->def, next) ? DEAD : 0);
+	if (o->state[i] & QUEUED)
+		return;
+	o->state[i] |= QUEUED;
+	o->queue[(o->head + o->n++) % LIMIT_SVC_COUNT] = i;
 }
 
-/* Who wants or requires one pulls it in; what requires a dead one is dead. */
-static bool spread(const struct svc_edges *g, uint8_t *own, uint8_t *all)
+static void bar(struct outlook *o, const uint16_t *v, size_t n)
 {
-	uint8_t before = *own;
-	bool again = false;
+	for (size_t k = 0; k < n; k++) {
+		unsigned *s = &o->state[v[k]];
+		if (!(*s & (GOAL | WISH)))
+			continue;
+		*s = (*s & ~(unsigned)WISH) | BARRED | DEAD;
+		look_at(o, v[k]);
+	}
+}
 
+static void foresee_goal(struct outlook *o, unsigned i)
+{
+	const struct svc_edges *g = &o->next->edges[i];
+	unsigned *s = &o->state[i];
+	bool goal = !(*s & BARRED) && ((*s & WISH) || o->pulls[i]);
+
+	*s &= ~(unsigned)QUEUED;
+	if (goal == !!(*s & GOAL))
+		return;
+	*s ^= GOAL;
 	for (int kind = SVC_REQ; kind <= SVC_MILESTONE; kind++) {
 		for (size_t k = 0; k < g->nto[kind]; k++) {
-			uint8_t *o = &all[g->to[kind][k]];
-			if (kind == SVC_REQ)
-				*own |= *o & DEAD;
-			if (!(*own & WANTED) || (*o & (WANTED | BARRED)))
-				continue;
-			*o |= WANTED;
-			again = true;
+			uint16_t to = g->to[kind][k];
+			o->pulls[to] += goal ? 1 : -1u;
+			look_at(o, to);
 		}
 	}
-	return again || *own != before;
+	if (!goal)
+		return;
+	bar(o, g->to[SVC_CONFLICT], g->nto[SVC_CONFLICT]);
+	bar(o, g->from[SVC_CONFLICT], g->nfrom[SVC_CONFLICT]);
+}
+
+/* What requires a dead one is dead. */
+static bool spread_death(struct outlook *o, size_t i)
+{
+	const struct svc_edges *g = &o->next->edges[i];
+	unsigned before = o->state[i];
+
+	for (size_t k = 0; k < g->nto[SVC_REQ]; k++)
+		o->state[i] |= o->state[g->to[SVC_REQ][k]] & DEAD;
+	return o->state[i] != before;
+}
+
+/* The goals after the switch, conflicts included, by the same steps in the same order. */
+static void foresee(const struct svc_mgr *m, struct outlook *o)
+{
+	const struct svc_set *next = o->next;
+
+	for (unsigned i = 0; i < next->n; i++) {
+		const struct svc *s = svc_mgr_find(m, slice_of(next->v[i]->name));
+		bool wish = s ? wish_by(s, next->v[i]) : next->v[i]->enabled;
+		bool barred = next->v[i]->masked || (s && s->barred);
+		bool over = s && ((s->state == SVC_FAILED && !s->broken) || s->state == SVC_DONE) &&
+			    !is_changed(s->def, next->v[i]);
+		o->state[i] = (wish ? WISH : 0) | (barred ? BARRED | DEAD : over ? DEAD : 0);
+		look_at(o, i);
+	}
+	while (o->n) {
+		unsigned i = o->queue[o->head];
+		o->head = (o->head + 1) % LIMIT_SVC_COUNT;
+		o->n--;
+		foresee_goal(o, i);
+	}
+	for (bool again = true; again;) {
+		again = false;
+		for (size_t i = 0; i < next->n; i++)
+			again |= spread_death(o, i);
+	}
+}
+
+static bool will_be_up(const struct outlook *o, size_t i)
+{
+	return (o->state[i] & (GOAL | DEAD)) == GOAL;
 }
 
 /* What does not run is not stopped or restarted, but at most started. */
@@ -68,15 +129,17 @@ static uint8_t change_at_rest(const struct svc *s, const struct svc_def *next, b
 }
 
 /* What does not run, and what will not be wanted. */
-static void look(const struct svc_mgr *m, const struct svc_set *next, const uint8_t *all,
-		 uint8_t *out_old, uint8_t *out_new)
+static void look(const struct svc_mgr *m, const struct outlook *o, uint8_t *out_old,
+		 uint8_t *out_new)
 {
+	const struct svc_set *next = o->next;
+
 	for (size_t i = 0; i < next->n; i++) {
 		const struct svc *s = svc_mgr_find(m, slice_of(next->v[i]->name));
 		bool rests = !s || (!svc_is_active(s) && s->state != SVC_BACKOFF);
 		if (rests)
-			out_new[i] = change_at_rest(s, next->v[i], all[i] == WANTED);
-		else if (all[i] != WANTED)
+			out_new[i] = change_at_rest(s, next->v[i], will_be_up(o, i));
+		else if (!will_be_up(o, i))
 			out_new[i] = SVC_STOP;
 		else
 			continue;
@@ -90,20 +153,13 @@ static void look(const struct svc_mgr *m, const struct svc_set *next, const uint
 void svc_load_plan(const struct svc_mgr *m, const struct svc_set *next, uint8_t *out_old,
 		   uint8_t *out_new)
 {
-	uint8_t all[LIMIT_SVC_COUNT];
-	bool again = true;
+	struct outlook o = { .next = next };
 
 	svc_set_compare(m->set, next, out_old, out_new);
-	for (size_t i = 0; i < next->n; i++)
-		all[i] = outlook(svc_mgr_find(m, slice_of(next->v[i]->name)), next->v[i]);
-	while (again) {
-		again = false;
-		for (size_t i = 0; i < next->n; i++)
-			again |= spread(&next->edges[i], &all[i], all);
-	}
-	look(m, next, all, out_old, out_new);
+	foresee(m, &o);
+	look(m, &o, out_old, out_new);
 	svc_set_spread(m->set, next, out_old, out_new);
-	look(m, next, all, out_old, out_new); /* what does not run does not restart */
+	look(m, &o, out_old, out_new); /* what does not run does not restart */
 }
 
 /* ---- doing it --------------------------------------------------------------------------------*/
@@ -186,7 +242,7 @@ static int switch_sets(struct svc_mgr *m)
 			carry_over(s, next->v[i]);
 		if (!fresh[i])
 			old_v[s->index] = NULL;
-		s->index = (uint16_t)i;
+		s->index = i;
 		svc_commit(m, s);
 	}
 	for (size_t j = 0; j < old->n; j++) {

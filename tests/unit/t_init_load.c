@@ -250,7 +250,7 @@ static void random_set(struct str *out)
 
 	str_cut(out, 0);
 	for (unsigned i = 0; i < SERVICES; i++) {
-		unsigned other = pick(i + 1);
+		unsigned other = pick(i + 1), foe = pick(i + 1);
 		there[i] = pick(6) != 0;
 		if (!there[i])
 			continue;
@@ -258,6 +258,8 @@ static void random_set(struct str *out)
 			 pick(4) ? 0 : pick(3), pick(6) ? "yes" : "no");
 		if (other < i && there[other])
 			str_addf(out, "%s = s%u\n", pick(3) ? "requires" : "wants", other);
+		if (foe < i && foe != other && there[foe] && !pick(3))
+			str_addf(out, "conflicts = s%u\n", foe);
 		if (!pick(3))
 			str_addf(out, "reload-triggers = %u\n", pick(3));
 		if (!pick(6))
