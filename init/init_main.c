@@ -191,8 +191,11 @@ static struct svc_set *go_on(struct options *o, bool pid1, struct err *e)
 		 state_is_minimal() ? " with=processes" : "");
 	if (r == 0)
 		r = adopt_sets(&set);
-	if (r < 0)
+	if (r < 0) {
 		log_error("adopt: the state is lost why=\"%s\"", strerror(-r));
+		world.booted =
+			true; /* to do again what is done once at a boot would stop the rest */
+	}
 	return set ? set : read_set(o, e);
 }
 

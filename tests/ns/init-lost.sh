@@ -16,6 +16,10 @@ requires = base
 type = oneshot
 exec = /bin/sh -c "echo once >>/test/once"
 
+[service after-once]
+exec = /bin/sleep 1008
+requires = once
+
 [service listens]
 exec = /bin/sleep 1003
 listen = stream /run/listens
@@ -33,11 +37,11 @@ exec = /bin/sh -c "setsid sleep 1005 & echo $! >/run/forks.pid"
 exec = /bin/sleep 1006
 enabled = no
 X
-up() { [ "$(ctl list --json | grep -o '"state":"up"' | wc -l)" = 6 ]; }
+up() { [ "$(ctl list --json | grep -o '"state":"up"' | wc -l)" = 7 ]; }
 check "all that can is up" retry up
 retry grep -q 'boot: settled' "$TMP/console"
 INNER=$(pgrep -P "$INIT")
-pids() { for s in base needs talks forks; do pid $s; done | tr '\n' ' '; }
+pids() { for s in base needs talks forks after-once; do pid $s; done | tr '\n' ' '; }
 before=$(pids)
 lives() { grep -c 'init: goes on' "$TMP/console"; }
 crash() {
