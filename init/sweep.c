@@ -5,12 +5,17 @@
 #include <signal.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "init/logs.h"
 #include "init/numbers.h"
 #include "init/ops.h"
 #include "init/reap.h"
 #include "lib/fd.h"
+
+#define WAITS_MAX 40
+#define WAIT_USEC 250
+#define BARE_MAX  4
 
 #ifndef SYS_pidfd_open
 #define SYS_pidfd_open 434
@@ -28,11 +33,31 @@ ssize_t sweep_read(int pid, const char *file, char *buf, size_t size)
 	return n;
 }
 
+/* Waits that are left for programs in the middle of an exec; a walk begins with all of them. */
+static int waits = WAITS_MAX;
+
+/* In the middle of an exec a process has neither arguments nor, a moment longer, environment; it is
+ * looked at again soon. Who has arguments alone so often has no environment. Who stays without
+ * both, because its program lies where reading hangs, costs a bounded time. */
+static ssize_t read_environ(int pid, char *buf, size_t size)
+{
+	char first[2];
+	int bare = 0;
+	ssize_t n;
+
+	while ((n = sweep_read(pid, "environ", buf, size)) == 0 && bare < BARE_MAX && waits > 0) {
+		bare += sweep_read(pid, "cmdline", first, sizeof(first)) != 0;
+		waits--;
+		usleep(WAIT_USEC);
+	}
+	return n;
+}
+
 bool sweep_service_of(int pid, char name[LIMIT_SVC_NAME + 1])
 {
 	static const char key[] = "SERVICE_NAME=";
 	static char buf[16384];
-	ssize_t n = sweep_read(pid, "environ", buf, sizeof(buf));
+	ssize_t n = read_environ(pid, buf, sizeof(buf));
 	struct slice rest = { buf, n > 0 ? (size_t)n : 0 }, word;
 
 	while (slice_cut(&rest, '\0', &word)) {
@@ -88,6 +113,7 @@ static bool each_child(void (*fn)(int pid, void *arg), void *arg)
 
 static void walk_children(struct walk *w)
 {
+	waits = WAITS_MAX;
 	if (!each_child(see, w))
 		(void)numbers_each("/proc", see, w);
 }
