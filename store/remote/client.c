@@ -179,6 +179,18 @@ static int find_store(struct store_conn *c, int *ret, struct err *e)
 
 /* ---- Opening --------------------------------------------------------------------------------- */
 
+/* Of another machine only ssh knows why nobody answers. It says so on standard error, which for a
+ * build is that of a builder. */
+static int nobody_answers(struct store_conn *c, struct err *e)
+{
+	int err = c->s.err;
+	if (!c->opts.remote || (err != -ENODATA && err != -EPIPE && err != -ECONNRESET))
+		return conn_broken(c, e);
+	int r = err_set(e, -ERR_PROTO, "%s: ssh ended before a build daemon answered",
+			c->opts.remote);
+	return c->opts.raw ? err_hint(e, r, "'cairn build --verbose' shows why") : r;
+}
+
 static int greet(struct store_conn *c, struct err *e)
 {
 	struct stream *s = &c->s;
@@ -187,7 +199,7 @@ static int greet(struct store_conn *c, struct err *e)
 	uint64_t magic = stream_u64(s);
 	uint64_t version = stream_u64(s);
 	if (s->err)
-		return conn_broken(c, e);
+		return nobody_answers(c, e);
 	if (magic != PROTO_MAGIC_SERVER || PROTO_MAJOR(version) != PROTO_MAJOR(VERSION))
 		return conn_name_remote(
 			c, err_set(e, -ERR_PROTO, "the other side is no build daemon we know"), e);

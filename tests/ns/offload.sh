@@ -83,6 +83,7 @@ list "$(base64 -w0 <"$sshdir/other.pub")"
 drv wrongkey 'echo wrong key >$out' >wrongkey.lua
 build -f wrongkey.lua
 result "a machine with another key is not used" "$([ $? = 0 ] && has err elsewhere && ! at "$one" "$(cat out)"; echo $?)" err
+result "because ssh did not get there" "$(has err "/?root=$one&program=$CAIRN: ssh ended before a build daemon answered"; echo $?)" err
 echo "ssh://127.0.0.1:1/ - - 1 1" >"$machines"
 drv nobody 'echo nobody >$out' >nobody.lua
 build -f nobody.lua
