@@ -11,7 +11,8 @@
 #include "lib/text.h"
 #include "lib/vec.h"
 
-#define SCHEME "ssh://"
+#define SCHEME	      "ssh://"
+#define LIMIT_VERSION 4096 /* bytes of what ssh says about itself */
 
 /* A shell on the other side reads the command, and ssh reads options: nothing may mean anything to
  * either. */
@@ -114,14 +115,14 @@ static void add_command(struct vec *argv, struct arena *a)
 	for (char *w = words ? strtok_r(words, " ", &save) : NULL; w;
 	     w = strtok_r(NULL, " ", &save))
 		add(argv, w);
-	add(argv, "-x");
-	add(argv, "-T");
-	add(argv, "-oServerAliveInterval=15");
-	add(argv, "-oServerAliveCountMax=4");
 }
 
 static void add_arguments(struct vec *argv, struct arena *a, const struct remote *m)
 {
+	add(argv, "-x");
+	add(argv, "-T");
+	add(argv, "-oServerAliveInterval=15");
+	add(argv, "-oServerAliveCountMax=4");
 	if (m->known_hosts) {
 		add(argv, "-oBatchMode=yes");
 		add(argv, "-oStrictHostKeyChecking=yes");
@@ -168,15 +169,51 @@ static int start(const struct vec *argv, int *ret_fd, pid_t *ret_pid, struct err
 	return 0;
 }
 
+static int err_as_out(void *arg)
+{
+	(void)arg;
+	return dup2(STDOUT_FILENO, STDERR_FILENO) < 0 ? -errno : 0;
+}
+
+/* Others have no such options for the host's key and ours. Dropbear's client passes over them, and
+ * would go to whoever answers. */
+static int check_is_openssh(struct arena *a, struct err *e)
+{
+	auto_vec struct vec argv = VEC_INIT;
+	auto_str struct str said = STR_INIT;
+	int status;
+
+	add_command(&argv, a);
+	add(&argv, "-V");
+	vec_add(&argv, NULL);
+	if (argv.err || arena_err(a))
+		return err_set(e, -ENOMEM, "out of memory");
+	struct proc_spec spec = PROC_SPEC_INIT;
+	spec.argv = (const char *const *)argv.v;
+	spec.in = -2;
+	spec.setup = err_as_out;
+	spec.ret_status = &status;
+	int r = proc_output(&spec, &said, LIMIT_VERSION, e);
+	if (r < 0 && !said.len)
+		return r;
+	if (!strstr(said.buf, "OpenSSH"))
+		return err_set(e, -ERR_INVALID, "'%s' is not OpenSSH's: it would not see to keys",
+			       spec.argv[0]);
+	return 0;
+}
+
 int remote_start(const struct remote *m, int *ret_fd, pid_t *ret_pid, struct err *e)
 {
 	auto_arena struct arena a = ARENA_INIT;
 	auto_vec struct vec argv = VEC_INIT;
-	add_command(&argv, &a);
-	add_arguments(&argv, &a, m);
-	if (argv.err || arena_err(&a))
-		return err_set(e, -ENOMEM, "out of memory");
-	int r = start(&argv, ret_fd, ret_pid, e);
+	int r = m->known_hosts || m->identity ? check_is_openssh(&a, e) : 0;
+
+	if (r == 0) {
+		add_command(&argv, &a);
+		add_arguments(&argv, &a, m);
+		r = argv.err || arena_err(&a) ? err_set(e, -ENOMEM, "out of memory")
+					      : start(&argv, ret_fd, ret_pid, e);
+	}
 	return r ? err_hint(e, r, "OpenSSH's client is needed to reach other machines") : 0;
 }
 

@@ -84,6 +84,22 @@ drv wrongkey 'echo wrong key >$out' >wrongkey.lua
 build -f wrongkey.lua
 result "a machine with another key is not used" "$([ $? = 0 ] && has err elsewhere && ! at "$one" "$(cat out)"; echo $?)" err
 result "because ssh did not get there" "$(has err "/?root=$one&program=$CAIRN: ssh ended before a build daemon answered"; echo $?)" err
+cat >other-ssh <<END
+# A client without options for keys, as Dropbear's.
+for word; do
+	shift
+	case \$word in
+	-V) echo "Other v1" >&2; exit 1 ;;
+	-o*) ;;
+	*) set -- "\$@" "\$word" ;;
+	esac
+done
+exec ssh -F none -i $sshdir/id -oUserKnownHostsFile=$sshdir/known -oBatchMode=yes "\$@"
+END
+drv otherssh 'echo other ssh >$out' >otherssh.lua
+CAIRN_SSH="sh $TMP/other-ssh" build -f otherssh.lua
+result "a client that would not see to keys is not used" "$([ $? = 0 ] && ! at "$one" "$(cat out)"; echo $?)" err
+result "and that is said" "$(has err "is not OpenSSH's"; echo $?)" err
 echo "ssh://127.0.0.1:1/ - - 1 1" >"$machines"
 drv nobody 'echo nobody >$out' >nobody.lua
 build -f nobody.lua
