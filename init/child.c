@@ -60,9 +60,9 @@ static struct {
 	struct rlimit nofile; /* as it was given to PID 1 */
 	const char *notify_path;
 	int clone3_missing;
-	int null;   /* /dev/null, at a low number */
-	int own[2]; /* what PID 1 has at 1 and 2 */
-} state = { .null = -1, .own = { -1, -1 } };
+	int null; /* /dev/null, at a low number */
+	int lent; /* below null: a child that shares the table puts its output here */
+} state = { .null = -1, .lent = -1 };
 
 /* Everything computed before the clone. One at a time, so static: PID 1's stack stays small. */
 static struct plan {
@@ -84,6 +84,8 @@ static struct plan {
 
 static void open_null(void)
 {
+	if (state.lent < 0)
+		state.lent = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (state.null < 0)
 		state.null = open("/dev/null", O_RDWR | O_CLOEXEC);
 }
@@ -94,8 +96,6 @@ int child_init(const char *notify_path, struct child_cell *cell)
 
 	state.notify_path = notify_path;
 	open_null();
-	for (int i = 0; i < 2; i++)
-		state.own[i] = fcntl(1 + i, F_DUPFD_CLOEXEC, 10);
 	struct shared *shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
 				     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (shared == MAP_FAILED)
@@ -280,23 +280,24 @@ static void set_output(int out)
 	must(dup2(state.null, 0) >= 0 && dup2(out, 1) >= 0 && dup2(out, 2) >= 0, "descriptors");
 }
 
-/* In PID 1's own table; then the child gets one for itself, with the lowest ones alone. A copy of
- * the whole, all of it closed by the exec, would cost 0.1 ms with 500 services. */
+/* In PID 1's own table only the place for it; then the child gets a table for itself, with the
+ * lowest ones alone. A copy of the whole, all of it closed by the exec, would cost 0.1 ms with 500
+ * services. What PID 1 has at 1 and 2 is never touched: it may crash before it could mend that. */
 static void set_output_sharing(int out)
 {
 	if (out == -1)
 		out = state.null;
-	must(dup2(out, 1) >= 0 && dup2(out, 2) >= 0, "descriptors");
+	must(dup3(out, state.lent, O_CLOEXEC) >= 0, "descriptors");
 	if (syscall(SYS_close_range, state.null + 1, ~0u, CLOSE_RANGE_UNSHARE) < 0)
 		must(unshare(CLONE_FILES) == 0, "descriptors");
-	must(dup2(state.null, 0) >= 0, "descriptors");
+	must(dup2(state.null, 0) >= 0 && dup2(state.lent, 1) >= 0 && dup2(state.lent, 2) >= 0,
+	     "descriptors");
 }
 
-/* After a child that shared its table, PID 1 has what it had. */
-static void restore_output(void)
+/* After a child that shared its table; a crash before it closes the place in the exec. */
+static void take_back(void)
 {
-	for (int i = 0; i < 2; i++)
-		(void)dup2(state.own[i], 1 + i);
+	(void)dup3(state.null, state.lent, O_CLOEXEC);
 }
 
 /* First all to high numbers, then to their places: no order can clobber a source. */
@@ -530,8 +531,8 @@ static bool may_share_table(const struct child_spec *spec)
 {
 	const struct svc_def *d = spec->def;
 
-	return state.own[0] >= 0 && state.own[1] >= 0 && state.null >= 0 && spec->nfds == 0 &&
-	       spec->out >= -1 && !(d->terminal && spec->main) && !d->box.any && spec->join < 0;
+	return state.lent >= 0 && state.lent < state.null && spec->nfds == 0 && spec->out >= -1 &&
+	       !(d->terminal && spec->main) && !d->box.any && spec->join < 0;
 }
 
 /* share: NULL, or what the child runs in PID 1's memory. */
@@ -613,7 +614,7 @@ static int clone_service(const struct child_spec *spec, pid_t *ret_pid, int *ret
 	if (pid == 0)
 		child();
 	if (plan.share_table)
-		restore_output();
+		take_back();
 	int pidfd = state.cell->pidfd;
 	r = pid < 0 ? -errno : -state.cell->error;
 	(void)pidns_end(); /* else the next start says so */

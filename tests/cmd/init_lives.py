@@ -346,7 +346,7 @@ def storm_in(m, services, crashes, deadline):
         return len(os.listdir(f"/proc/{inner}/fd"))
 
     # A process and two ends of a pipe for each, and the few of PID 1. A client that left is noticed a turn later.
-    bound = 3 * (services + 2) + 24
+    bound = 3 * (services + 2) + 23
     m.wait_for("few descriptors", lambda: fds() <= bound)
     few = fds()
     for k in range(crashes):
