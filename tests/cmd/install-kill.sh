@@ -45,7 +45,7 @@ check 'and starts' starts
 # What this would look like.
 dd if=/dev/zero of="$parts" bs=1M seek=77 count=1 conv=notrunc status=none
 check 'a loader of ours without a root would be seen' starts_not
-printf x | dd of="$parts" bs=1 seek=$((60 * 1048576)) conv=notrunc status=none
+printf xxxxxxxxxxxxxxxx | dd of="$parts" bs=1 seek=$((60 * 1048576)) conv=notrunc status=none
 check 'and a byte of another partition' differs
 half=0 wrong=0 number=0
 # Every other moment is near the end, where boot loaders are written.
