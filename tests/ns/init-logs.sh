@@ -115,6 +115,7 @@ enabled = no
 [service flood]
 exec = /usr/bin/yes this is said as fast as can be
 log-rate = 400K
+log-size = 16M
 enabled = no
 
 [service other]
