@@ -27,20 +27,46 @@ local POINTS = {
 
 local kinds = {}
 
--- service_type { name=, doc=, fields=, check=, many=, extends = { types }, extend = function(cfg, os, given) }
--- gives the constructor of such services, which are records. many: more than one is allowed.
-function M.service_type(spec)
-	if type(spec.name) ~= "string" or type(spec.extend) ~= "function" then
-		error("service_type needs a name and a function 'extend'", 2)
-	elseif kinds[spec.name] or POINTS[spec.name] then
-		error("there is already a service type or extension point '" .. spec.name .. "'", 2)
+local SPEC = { "check", "doc", "example", "extend", "extends", "fields", "many", "name" }
+
+local function check_spec(loc, spec)
+	local known = {}
+	for _, key in ipairs(SPEC) do
+		known[key] = true
 	end
+	for key in pairs(spec) do
+		if not known[key] then
+			error(loc .. ": service_type '" .. tostring(spec.name) .. "': unknown key '" .. tostring(key) .. "'", 0)
+		end
+	end
+	if type(spec.name) ~= "string" or type(spec.extend) ~= "function" then
+		error(loc .. ": service_type needs a name and a function 'extend'", 0)
+	elseif kinds[spec.name] or POINTS[spec.name] then
+		error(loc .. ": there is already a service type or extension point '" .. spec.name .. "'", 0)
+	end
+	for _, key in ipairs { "doc", "example" } do
+		if spec[key] ~= nil and type(spec[key]) ~= "string" then
+			error(loc .. ": service_type '" .. spec.name .. "': " .. key .. " is text", 0)
+		end
+	end
+end
+
+-- service_type { name=, doc=, example=, fields=, check=, many=, extends = { types }, extend = function(cfg, os, given) }
+-- gives the constructor of such services, which are records. many: more than one is allowed. doc: what it is, in a sentence
+-- or more; example: a Lua expression that makes a service of the type, with the variables services and system.
+M.service_type = located(function(loc, spec)
+	check_spec(loc, spec)
 	local record = schema.record(spec.name, spec.fields or {}, { check = spec.check, doc = spec.doc })
 	kinds[spec.name] = {
-		name = spec.name, doc = spec.doc, record = record, many = spec.many,
+		name = spec.name, doc = spec.doc, example = spec.example, location = loc, record = record, many = spec.many,
 		extend = spec.extend, extends = spec.extends or {},
 	}
 	return record
+end)
+
+-- What is known of the type called name; its module must have been required.
+function M.kind(name)
+	return kinds[name]
 end
 
 local function kind_of(v)
