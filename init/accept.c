@@ -30,11 +30,6 @@ static struct kept {
 	uint32_t service;
 } * kept;
 
-static uint32_t hash_of(const struct svc *s)
-{
-	return (uint32_t)svc_hash(0, s->name, strlen(s->name));
-}
-
 static int free_place(void)
 {
 	for (int i = 0; i < LIMIT_CONNECTIONS; i++)
@@ -72,7 +67,7 @@ static void serve(struct svc *s, int place, int fd)
 		log_warn("svc: connection refused name=%s why=\"%s\"", s->name, why);
 		return;
 	}
-	kept[place] = (struct kept){ .pid = pid, .pidfd = pidfd, .service = hash_of(s) };
+	kept[place] = (struct kept){ .pid = pid, .pidfd = pidfd, .service = svc_name_hash(s) };
 	reap_watch(&links[place], pid, s);
 	s->nconns++;
 }
@@ -167,7 +162,7 @@ void accept_resume(void)
 	for (size_t k = 0; k < world.mgr.set->n; k++) {
 		struct svc *s = world.mgr.v[k];
 		for (int i = 0; s->def->accept && i < LIMIT_CONNECTIONS; i++)
-			if (kept[i].pid && !links[i].pid && kept[i].service == hash_of(s))
+			if (kept[i].pid && !links[i].pid && kept[i].service == svc_name_hash(s))
 				take_over(i, s);
 	}
 	for (int i = 0; i < LIMIT_CONNECTIONS; i++)

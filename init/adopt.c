@@ -11,6 +11,7 @@
 #include "init/accept.h"
 #include "init/cgroup.h"
 #include "init/control.h"
+#include "init/fdstore.h"
 #include "init/inherit.h"
 #include "init/logs.h"
 #include "init/numbers.h"
@@ -235,6 +236,7 @@ void adopt_services(void)
 	}
 	if (!minimal)
 		accept_resume();
+	fdstore_resume(!minimal);
 	if (seen)
 		adopt_seen();
 	if (world.shutdown)

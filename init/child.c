@@ -178,13 +178,17 @@ static void build_environment(const struct child_spec *spec)
 		snprintf(text, sizeof(text), "%llu", (unsigned long long)(d->alive_timeout / 1000));
 		env_format("WATCHDOG_USEC", text);
 	}
-	if (spec->nlisten) {
-		snprintf(text, sizeof(text), "%zu", spec->nlisten);
+	if (spec->nlisten + spec->nstored) {
+		snprintf(text, sizeof(text), "%zu", spec->nlisten + spec->nstored);
 		env_format("LISTEN_FDS", text);
 		plan.listen_pid = env_format("LISTEN_PID", "0000000000");
-		for (size_t i = 0; i < spec->nlisten && n < sizeof(names); i++)
+		for (size_t i = 0; i < spec->nlisten + spec->nstored && n < sizeof(names); i++) {
+			const char *name = i >= spec->nlisten  ? spec->stored[i - spec->nlisten]
+					   : d->listen[i].name ? d->listen[i].name
+							       : d->name;
 			n += (size_t)snprintf(names + n, sizeof(names) - n, "%s%s", i ? ":" : "",
-					      d->listen[i].name ? d->listen[i].name : d->name);
+					      name);
+		}
 		env_format("LISTEN_FDNAMES", names);
 	}
 	plan.envp[plan.nenv] = NULL;

@@ -10,7 +10,7 @@
 
 #include "init/set.h"
 
-#define CHILD_FDS  (LIMIT_SVC_LISTEN + 4)
+#define CHILD_FDS  (LIMIT_SVC_LISTEN + LIMIT_SVC_FDS + 4)
 #define INIT_UMASK 022 /* PID 1 has this, and "/" as its directory: so do children */
 
 struct child_fd {
@@ -25,6 +25,9 @@ struct child_spec {
 	struct child_fd fds[CHILD_FDS];		 /* beyond 0, 1, 2 */
 	size_t nfds;
 	size_t nlisten; /* of the fds, the first ones; they are 3, 4, … */
+	/* After these, and their names, which live during the call. */
+	size_t nstored;
+	const char *stored[LIMIT_SVC_FDS];
 	bool notify_socket;
 	int join; /* a helper command enters the namespaces of this pidfd; -1: own ones */
 	pid_t join_pid;

@@ -364,6 +364,11 @@ static int parse_connections(struct conf_ctx *c, struct slice v, void *place)
 	return number_in(c, v, 1, LIMIT_CONNECTIONS, place);
 }
 
+static int parse_fd_store(struct conf_ctx *c, struct slice v, void *place)
+{
+	return number_in(c, v, 0, LIMIT_SVC_FDS, place);
+}
+
 static int parse_keep(struct conf_ctx *c, struct slice v, void *place)
 {
 	return number_in(c, v, 0, 99, place);
@@ -592,6 +597,7 @@ const struct conf_key svc_keys[] = {
 	    true),
 	KEY("every", conf_parse_duration, AT(every), "0", "runs so often", false),
 	KEY("exec", parse_command, AT(exec), NULL, "program and arguments", false),
+	KEY("fd-store", parse_fd_store, AT(fd_store), "0", "kept", false),
 	KEY("first-run", conf_parse_duration, AT(first_run), NULL, "after it came up", false),
 	INIT_KEY("gate", conf_parse_str, AT(gate), NULL, "what a boot on trial must bring up",
 		 false),

@@ -12,6 +12,9 @@
 #define LIMIT_SVC_ACTIONS  16
 #define LIMIT_SVC_RLIMITS  16
 #define LIMIT_SVC_GROUPS   64
+#define LIMIT_SVC_FDS	   16 /* descriptors that one service leaves with PID 1 */
+#define LIMIT_FD_STORE	   48 /* all services together */
+#define LIMIT_FD_NAME	   31
 #define LIMIT_SVC_NOTIFYFD 63
 #define LIMIT_SVC_MOUNTS   64
 #define LIMIT_SVC_CPUS	   1024

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "init/fdstore.h"
 #include "init/inherit.h"
 #include "init/listen.h"
 #include "init/ops.h"
@@ -16,8 +17,10 @@
 #include "lib/size.h"
 #include "lib/text.h"
 
-#define BATCH	   64		  /* messages a turn */
-#define EXTEND_MAX 86400000000ull /* a day in microseconds: more is a mistake */
+#define BATCH	    64 /* messages a turn */
+#define PID_MAX	    (1 << 22)
+#define MESSAGE_FDS 16
+#define EXTEND_MAX  86400000000ull /* a day in microseconds: more is a mistake */
 
 static struct loop_fd source = { .fd = -1 };
 static int kept = -1; /* its descriptor */
@@ -25,15 +28,19 @@ static int kept = -1; /* its descriptor */
 bool notify_next(struct slice *rest, struct notify_line *ret)
 {
 	static const struct {
-		const char *key;
-		enum notify_what what;
-		uint64_t max; /* of the number after the key; 0: the key is all */
+		char key[21];
+		uint8_t what;
 	} rows[] = {
-		{ "READY=1", NOTIFY_READY, 0 },
-		{ "STOPPING=1", NOTIFY_STOPPING, 0 },
-		{ "WATCHDOG=1", NOTIFY_ALIVE, 0 },
-		{ "EXTEND_TIMEOUT_USEC=", NOTIFY_EXTEND, EXTEND_MAX },
-		{ "MAINPID=", NOTIFY_MAIN, 1 << 22 },
+		{ "READY=1", NOTIFY_READY },
+		{ "STOPPING=1", NOTIFY_STOPPING },
+		{ "RELOADING=1", NOTIFY_RELOADING },
+		{ "WATCHDOG=1", NOTIFY_ALIVE },
+		{ "FDSTORE=1", NOTIFY_STORE },
+		{ "FDSTOREREMOVE=1", NOTIFY_REMOVE },
+		{ "EXTEND_TIMEOUT_USEC=", NOTIFY_EXTEND },
+		{ "MAINPID=", NOTIFY_MAIN },
+		{ "FDNAME=", NOTIFY_NAME },
+		{ "STATUS=", NOTIFY_STATUS },
 	};
 	struct slice line;
 
@@ -42,21 +49,37 @@ bool notify_next(struct slice *rest, struct notify_line *ret)
 	*ret = (struct notify_line){ NOTIFY_OTHER, 0, line };
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		size_t n = strlen(rows[i].key);
+		enum notify_what what = rows[i].what;
 		if (!slice_starts(line, rows[i].key))
 			continue;
 		struct slice value = { line.p + n, line.n - n };
-		if (rows[i].max ? text_u64(value, rows[i].max, &ret->number) == 0 : value.n == 0)
-			ret->what = rows[i].what;
+		bool number = what == NOTIFY_EXTEND || what == NOTIFY_MAIN;
+		if (what >= NOTIFY_NAME)
+			ret->text = value;
+		else if (number ? text_u64(value, what == NOTIFY_MAIN ? PID_MAX : EXTEND_MAX,
+					   &ret->number) < 0
+				: value.n > 0)
+			continue;
+		ret->what = what;
 	}
-	if (slice_starts(line, "STATUS="))
-		*ret = (struct notify_line){ NOTIFY_STATUS, 0, { line.p + 7, line.n - 7 } };
 	return true;
 }
 
-static void take_line(struct svc *s, const struct notify_line *line)
+/* A message, and the descriptors that came along. */
+struct message {
+	unsigned said; /* bits of enum notify_what */
+	struct slice name;
+	int fds[MESSAGE_FDS];
+	size_t nfds;
+};
+
+static void take_line(struct svc *s, const struct notify_line *line, struct message *m)
 {
+	m->said |= 1u << line->what;
 	switch (line->what) {
 	case NOTIFY_READY:
+		if (strcmp(s->status, "RELOADING=1") == 0)
+			s->status[0] = '\0';
 		svc_ready(&world.mgr, s);
 		break;
 	case NOTIFY_STOPPING:
@@ -71,28 +94,47 @@ static void take_line(struct svc *s, const struct notify_line *line)
 	case NOTIFY_MAIN:
 		ops_set_main(s, (pid_t)line->number);
 		break;
+	case NOTIFY_RELOADING:
 	case NOTIFY_STATUS:
 		snprintf(s->status, sizeof(s->status), "%.*s",
 			 (int)MIN_OF(line->text.n, sizeof(s->status)), line->text.p);
 		break;
-	case NOTIFY_OTHER:
+	case NOTIFY_NAME:
+		m->name = line->text;
+		break;
+	default: /* after the last line, or of no meaning here */
 		break;
 	}
 }
 
-/* false when no message is left. Descriptors that came along are closed. */
+static void take_lines(struct svc *s, struct slice rest, struct message *m)
+{
+	struct notify_line line;
+
+	while (notify_next(&rest, &line))
+		take_line(s, &line, m);
+	if ((m->said & 1u << NOTIFY_REMOVE) && m->name.n)
+		fdstore_remove(s, m->name);
+	else if (m->said & 1u << NOTIFY_STORE)
+		fdstore_put(s, m->fds, m->nfds, m->name);
+	state_commit_svc(s);
+}
+
+/* false when no message is left. Descriptors that nobody keeps are closed. */
 static bool take_message(int fd)
 {
-	char msg[LIMIT_NOTIFY_MSG];
+	char text[LIMIT_NOTIFY_MSG];
 	union {
 		struct cmsghdr h;
-		char space[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(16 * sizeof(int))];
+		char space[CMSG_SPACE(sizeof(struct ucred)) +
+			   CMSG_SPACE(MESSAGE_FDS * sizeof(int))];
 	} c;
-	struct iovec iov = { msg, sizeof(msg) };
+	struct iovec iov = { text, sizeof(text) };
 	struct msghdr m = {
 		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &c, .msg_controllen = sizeof(c)
 	};
 	struct ucred cred = { 0 };
+	struct message msg = { .nfds = 0 };
 	/* A crash in here finds it again. */
 	ssize_t n = recvmsg(fd, &m, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
@@ -102,21 +144,15 @@ static bool take_message(int fd)
 		if (h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_CREDENTIALS) {
 			memcpy(&cred, CMSG_DATA(h), sizeof(cred));
 		} else if (h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_RIGHTS) {
-			size_t fds = (h->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-			for (size_t i = 0; i < fds; i++) {
-				int extra;
-				memcpy(&extra, CMSG_DATA(h) + i * sizeof(int), sizeof(int));
-				fd_close(&extra);
-			}
+			msg.nfds = (h->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+			memcpy(msg.fds, CMSG_DATA(h), msg.nfds * sizeof(int));
 		}
 	}
 	struct svc *s = cred.pid > 0 && !(m.msg_flags & MSG_TRUNC) ? reap_owner(cred.pid) : NULL;
-	struct slice rest = { msg, (size_t)n };
-	struct notify_line line;
-	while (s && notify_next(&rest, &line))
-		take_line(s, &line);
 	if (s)
-		state_commit_svc(s);
+		take_lines(s, (struct slice){ text, (size_t)n }, &msg);
+	for (size_t i = 0; i < msg.nfds; i++)
+		fd_close(&msg.fds[i]);
 	(void)recv(fd, NULL, 0, MSG_DONTWAIT);
 	return true;
 }

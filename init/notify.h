@@ -17,10 +17,15 @@ enum notify_what {
 	NOTIFY_OTHER, /* means nothing here */
 	NOTIFY_READY,
 	NOTIFY_STOPPING,
+	NOTIFY_RELOADING,
 	NOTIFY_ALIVE,
+	NOTIFY_STORE,  /* keep the descriptors that came along */
+	NOTIFY_REMOVE, /* close what was kept */
 	NOTIFY_EXTEND, /* number: microseconds, a day at most */
 	NOTIFY_MAIN,   /* number: a process */
-	NOTIFY_STATUS, /* text, as long as the message lives */
+	/* Text, as long as the message lives: */
+	NOTIFY_NAME, /* of descriptors */
+	NOTIFY_STATUS,
 };
 
 struct notify_line {

@@ -13,6 +13,7 @@
 #include "init/child.h"
 #include "init/control.h"
 #include "init/condition.h"
+#include "init/fdstore.h"
 #include "init/listen.h"
 #include "init/logs.h"
 #include "init/reap.h"
@@ -144,6 +145,7 @@ static int op_launch(struct svc *s)
 	for (size_t i = 0; i < s->nlisten; i++)
 		spec.fds[spec.nfds++] = (struct child_fd){ s->listen_fd[i], 3 + (int)i };
 	spec.nlisten = s->nlisten;
+	fdstore_give(s, &spec);
 	spec.notify_socket = d->type == SVC_NOTIFY && d->notify_fd == 0;
 	if (d->type == SVC_NOTIFY && d->notify_fd) {
 		ready = open_ready(s, &spec);
@@ -461,6 +463,10 @@ static void forget(struct svc *s)
 static void op_changed(struct svc *s, enum svc_state old)
 {
 	control_changed(s, old);
+	/* They are for the next start: does it come? */
+	if (old == SVC_STATE_MAX || s->state >= SVC_DONE ||
+	    (s->state == SVC_DOWN && !s->goal && !s->leaving))
+		fdstore_remove(s, (struct slice){ 0 });
 	if (old == SVC_STATE_MAX) {
 		forget(s);
 		return;

@@ -147,6 +147,7 @@ struct svc_def {
 	int ioprio;	      /* class << 13 | level; 0: not set */
 	const uint64_t *cpus; /* LIMIT_SVC_CPUS bits; NULL: all */
 	enum svc_output output;
+	uint64_t fd_store;
 	uint64_t log_size, log_keep, log_rate; /* SVC_NO_VALUE: those of [init], or usual ones */
 	uint64_t log_boots;
 	struct svc_limit *limits;

@@ -17,7 +17,7 @@
 #define ROWS_MAX     64
 #define PAYLOAD	     320  /* of a service */
 #define WORLD	     1920 /* of all else */
-#define AREA	     8192
+#define AREA	     16384
 #define RECORDS	     (2 * LIMIT_SVC_COUNT) /* two sets, for the moment of a switch */
 #define SECOND	     1000000000ull
 #define BURST_WINDOW (10 * SECOND)

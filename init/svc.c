@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "init/def.h"
 #include "init/svc-inside.h"
 
 const char *const svc_state_names[SVC_STATE_MAX] = {
@@ -147,6 +148,11 @@ bool svc_all_settled(const struct svc_mgr *m)
 		if (!svc_is_settled(m->v[i]))
 			return false;
 	return true;
+}
+
+uint32_t svc_name_hash(const struct svc *s)
+{
+	return (uint32_t)svc_hash(0, s->name, strlen(s->name));
 }
 
 struct svc *svc_mgr_find(const struct svc_mgr *m, struct slice name)

@@ -146,6 +146,8 @@ struct svc_mgr {
 /* Take set (owned from here on) as the first one; wishes come from `enabled`. 0 or -ENOMEM. */
 int svc_mgr_init(struct svc_mgr *m, struct svc_set *set, const struct svc_ops *ops);
 void svc_mgr_done(struct svc_mgr *m);
+/* For memory that another life reads, where a name is too long. */
+uint32_t svc_name_hash(const struct svc *s);
 struct svc *svc_mgr_find(const struct svc_mgr *m, struct slice name);
 
 /* Requests. -EBUSY during a load, -ESHUTDOWN after svc_shutdown, -EPERM: masked. */

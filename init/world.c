@@ -16,6 +16,7 @@
 #include "init/control.h"
 #include "init/crash.h"
 #include "init/early.h"
+#include "init/fdstore.h"
 #include "init/gate.h"
 #include "init/inherit.h"
 #include "init/logs.h"
@@ -410,6 +411,7 @@ int world_init(struct svc_set *set, const char *run_dir, struct err *e)
 	if (r < 0)
 		return r;
 	r = accept_init();
+	fdstore_init();
 	return r < 0 ? err_num(e, r, "connections") : 0;
 }
 

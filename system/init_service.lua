@@ -144,6 +144,7 @@ local ROWS = {
 	{ "listen", schema.list(schema.template {}, { optional = true, max = 8 }), "repeat" },
 	{ "activate", flag(), "bool" },
 	{ "accept", flag(), "bool" },
+	{ "fd_store", number(0, 16), "text" },
 	{ "max_connections", number(1, 256), "text" },
 	{ "memory_max", size(), "text" },
 	{ "memory_high", size(), "text" },
