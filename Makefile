@@ -77,7 +77,7 @@ warnings := -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -Wold
 cc-flags = -std=gnu11 -D_GNU_SOURCE -I. -I$(O) -include lib/banned.h $(warnings) \
 	-ffile-prefix-map=$(CURDIR)/= -ffunction-sections -fdata-sections -fno-common \
 	-fno-strict-aliasing $(if $(STATIC),-fno-pie -fno-asynchronous-unwind-tables) \
-	$(if $(LTO),$(if $(filter $(lto-dirs),$(kdir)),-flto -ffat-lto-objects)) \
+	$(if $(LTO),$(if $(filter $(lto-dirs),$(kdir)),-flto -ffat-lto-objects -malign-data=abi)) \
 	$(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer) \
 	-DCAIRN_VERSION='"$(VERSION)"' $(CPPFLAGS) $(CFLAGS)
 # What a static program on a small machine has no use for: pages between code and data, an identity,
@@ -87,7 +87,7 @@ static-ld-flags = -static -no-pie -Wl,-z,noseparate-code -Wl,-z,norelro -Wl,-z,c
 # With LTO=1 objects of these have both: code, for programs that are linked without it, which takes half a minute less
 # with cairn; and what code is made of at the link, so what shapes it is said there again.
 lto-dirs := init lib
-lto-ld-flags = $(if $(filter init,$(kdir)),-flto -flto-partition=one $(if $(STATIC),-fno-asynchronous-unwind-tables),-fno-lto)
+lto-ld-flags = $(if $(filter init,$(kdir)),-flto -flto-partition=one -fipa-pta $(if $(STATIC),-fno-asynchronous-unwind-tables),-fno-lto)
 ld-flags = $(CFLAGS) -Wl,--gc-sections -Wl,--as-needed $(if $(STATIC),$(static-ld-flags)) $(if $(LTO),$(lto-ld-flags)) \
 	$(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS)
 

@@ -47,6 +47,11 @@ static void enable_controllers(int dir)
 		(void)write_at(dir, "cgroup.subtree_control", names[i]); /* limits say it later */
 }
 
+static void say_none(const char *why)
+{
+	log_info("cgroup: none, killing by process group why=\"%s\"", why);
+}
+
 void cgroup_init(void)
 {
 	struct statfs fs;
@@ -56,12 +61,12 @@ void cgroup_init(void)
 	/* Somebody else's PID 1 rules the groups; the root of the hierarchy is not ours to change.
 	 */
 	if (getpid() != 1) {
-		log_info("cgroup: none, killing by process group why=\"not PID 1\"");
+		say_none("not PID 1");
 		return;
 	}
 	root = open(MOUNT, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0 || fstatfs(root, &fs) < 0 || fs.f_type != CGROUP2_MAGIC) {
-		log_info("cgroup: none, killing by process group why=\"no cgroup2 at %s\"", MOUNT);
+		say_none("no cgroup2");
 		fd_close(&root);
 		return;
 	}
@@ -83,7 +88,7 @@ void cgroup_init(void)
 			enable_controllers(base);
 	}
 	if (r < 0)
-		log_warn("cgroup: none, killing by process group why=\"%s\"", strerror(-r));
+		say_none(strerror(-r));
 	fd_close(&root);
 }
 
@@ -123,13 +128,17 @@ static void disable_controllers(int dir)
 	}
 }
 
+static void say_not_set(const struct svc_def *d, const char *file, const char *why)
+{
+	log_warn("cgroup: limit not set name=%s file=%s why=\"%s\"", d->name, file, why);
+}
+
 static void write_limit(int dir, const struct svc_def *d, const char *file, const char *text)
 {
 	int r = write_at(dir, file, text);
 
 	if (r < 0)
-		log_warn("cgroup: limit not set name=%s file=%s why=\"%s\"", d->name, file,
-			 strerror(-r));
+		say_not_set(d, file, strerror(-r));
 }
 
 /* Every group costs the kernel more with it, so it comes with the first service that asks. */
@@ -157,8 +166,7 @@ static void write_io_max(int dir, const struct svc_def *d, const char *limit)
 	}
 	snprintf(device, sizeof(device), "%.*s", (int)n, limit);
 	if (stat(device, &st) < 0 || !S_ISBLK(st.st_mode)) {
-		log_warn("cgroup: limit not set name=%s file=io.max why=\"%s is no disk\"", d->name,
-			 device);
+		say_not_set(d, "io.max", strerror(ENOTBLK));
 		return;
 	}
 	snprintf(text, sizeof(text), "%u:%u%s", major(st.st_rdev), minor(st.st_rdev), limit + n);

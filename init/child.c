@@ -43,9 +43,6 @@
 
 #define ENV_MAX 128
 #define HIGH_FD 128 /* above every target */
-#define PATH_BASE                                                                                  \
-	"PATH=/run/current-system/profile/bin:/run/current-system/profile/sbin:"                   \
-	"/bin:/sbin:/usr/bin:/usr/sbin"
 
 #define WHAT_SIZE 200
 
@@ -163,7 +160,7 @@ static void build_environment(const struct child_spec *spec)
 	plan.nenv = plan.used = 0;
 	plan.env_full = false;
 	plan.listen_pid = NULL;
-	env_put(PATH_BASE);
+	env_put(CHILD_PATH);
 	if (plan.change_ids) {
 		env_format("HOME", plan.user.home);
 		env_format("USER", plan.user.name);

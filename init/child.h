@@ -10,7 +10,10 @@
 
 #include "init/set.h"
 
-#define CHILD_FDS  (LIMIT_SVC_LISTEN + LIMIT_SVC_FDS + 4)
+#define CHILD_FDS (LIMIT_SVC_LISTEN + LIMIT_SVC_FDS + 4)
+#define CHILD_PATH                                                                                 \
+	"PATH=/run/current-system/profile/bin:/run/current-system/profile/sbin:"                   \
+	"/bin:/sbin:/usr/bin:/usr/sbin"
 #define INIT_UMASK 022 /* PID 1 has this, and "/" as its directory: so do children */
 
 struct child_fd {

@@ -26,9 +26,7 @@ void rescue_init(void)
 static int exec_rescue(void *arg)
 {
 	static const char *const fallback[] = { "/bin/sh", NULL };
-	static const char *const envp[] = { "TERM=linux", "HOME=/",
-					    "PATH=/run/current-system/profile/bin:/bin:/sbin",
-					    NULL };
+	static const char *const envp[] = { "TERM=linux", "HOME=/", CHILD_PATH, NULL };
 	const char *const *argv = world.mgr.set->init.rescue;
 	int fd = open("/dev/console", O_RDWR | O_CLOEXEC | O_NOCTTY);
 
