@@ -113,7 +113,16 @@ local function activation(os, all)
 	return table.concat(out)
 end
 
-local function service_set(os, all, environment)
+-- The services of PID 1: those that every system has, and those of the configuration.
+local function services_of(os, all)
+	local list = essential.services(os, all)
+	for _, s in ipairs(all.init) do
+		list[#list + 1] = s
+	end
+	return init_service.checked(list, all.origin)
+end
+
+local function service_set(os, all, list, environment)
 	local init = {
 		{ "hostname", os.host_name },
 		-- Not /bin/sh: that link is made by activation, whose failure is what rescue is for.
@@ -128,10 +137,6 @@ local function service_set(os, all, environment)
 	end
 	for name, value in pairs(environment) do
 		init[#init + 1] = { "environment", conf.word(name .. "=" .. value) }
-	end
-	local list = essential.services(os, all)
-	for _, s in ipairs(all.init) do
-		list[#list + 1] = s
 	end
 	local env = tree.env { tree.file("set", table.concat(init_service.set(init, list))) }
 	env.busybox = tools.busybox .. "/bin/busybox"
@@ -213,8 +218,8 @@ end
 
 local cache = {}
 
--- The parts of a system by name; `system` is the generation itself.
-local function parts(os)
+-- The operating_system of what a configuration returned.
+local function system_of(os)
 	if schema.name(os) == "image" then
 		os = os.operating_system
 	end
@@ -223,10 +228,22 @@ local function parts(os)
 		error("the configuration returns " .. (what == "nil" and "nothing" or "a " .. what)
 			.. ", not an operating_system", 0)
 	end
+	return schema.check(os)
+end
+
+-- Who adds what to a system: list of { service, extension point }. Its services of PID 1: list of records.
+local function graphs(os)
+	os = system_of(os)
+	local all = service.fold(os.services, os)
+	return all.edges, services_of(os, all)
+end
+
+-- The parts of a system by name; `system` is the generation itself.
+local function parts(os)
+	os = system_of(os)
 	if cache[os] then
 		return cache[os]
 	end
-	schema.check(os)
 	local seed = require "packages.seed"
 	local all = service.fold(os.services, os)
 	local environment = merged({ LANG = os.locale }, all.environment, os.environment)
@@ -236,7 +253,7 @@ local function parts(os)
 	local p = {
 		etc = etc.derivation(os, all.etc, environment),
 		profile = tree.derivation("profile", { tree.union(".", packages, PROFILE_PARTS) }),
-		services = service_set(os, all, environment),
+		services = service_set(os, all, services_of(os, all), environment),
 		initrd = initrd.derivation(os),
 		modules = cairn_modules(seed.busybox, seed.shell),
 	}
@@ -273,7 +290,7 @@ local function parts(os)
 end
 
 -- For sys_eval_request.apply: the one result is the generation.
-return setmetatable({ parts = parts }, {
+return setmetatable({ parts = parts, graphs = graphs }, {
 	__call = function(_, os)
 		return { system = parts(os).system }
 	end,

@@ -260,9 +260,18 @@ local function has(list, name)
 	return false
 end
 
+-- Where a service stands in the configuration, and its place in there.
+local function fail(origin, s, message, field)
+	local from = origin[s]
+	if not from then
+		schema.fail(s, message, field)
+	end
+	error(schema.location(from) .. ": " .. schema.name(from) .. (field and " › " .. field or "") .. ": " .. message, 0)
+end
+
 -- Every name that is required exists, and nobody waits for himself in a circle: PID 1 would refuse the
 -- whole set. An order that is said wins over the one that a wish implies.
-local function check_graph(by_name, list)
+local function check_graph(by_name, list, origin)
 	local waits, state = {}, {}
 	for _, s in ipairs(list) do
 		waits[s.name] = {}
@@ -272,11 +281,11 @@ local function check_graph(by_name, list)
 			for _, name in ipairs(s[field] or {}) do
 				local other = by_name[name] or by_name[name:match("^(.-@).") or ""]
 				if other == s then
-					schema.fail(s, "service '" .. s.name .. "' " .. field .. " itself", field)
+					fail(origin, s, "service '" .. s.name .. "' " .. field .. " itself", field)
 				elseif field == "before" and other then
 					table.insert(waits[name], s)
 				elseif not other and field ~= "after" and field ~= "before" then
-					schema.fail(s, "service '" .. s.name .. "' " .. field .. " '" .. name
+					fail(origin, s, "service '" .. s.name .. "' " .. field .. " '" .. name
 						.. "', which does not exist", field)
 				elseif other and field ~= "conflicts"
 					and not (field == "wants" and (has(s.before, name) or has(other.after, s.name))) then
@@ -285,41 +294,55 @@ local function check_graph(by_name, list)
 			end
 		end
 	end
-	local function visit(s, path)
+	local path = {}
+	local function visit(s)
 		if state[s.name] == "open" then
-			schema.fail(s, "services wait for each other: " .. path .. s.name)
+			while path[1] ~= s.name do
+				table.remove(path, 1)
+			end
+			fail(origin, s, "services wait for each other: " .. table.concat(path, " -> ") .. " -> " .. s.name)
 		elseif state[s.name] then
 			return
 		end
 		state[s.name] = "open"
+		path[#path + 1] = s.name
 		for _, other in ipairs(waits[s.name]) do
-			visit(other, path .. s.name .. " -> ")
+			visit(other)
 		end
+		path[#path] = nil
 		state[s.name] = "done"
 	end
 	for _, s in ipairs(list) do
-		visit(s, "")
+		visit(s)
 	end
 end
 
--- Text of the service set; sections are sorted by name. init: rows of [init].
-function M.set(init, list)
-	local by_name, sorted, out = {}, {}, {}
-	for i, s in ipairs(list) do
-		s = schema.is(s, M.init_service) and s or M.init_service(s)
+-- Checked records of a list of services or tables that may become them. origin: what they were made from, for errors.
+function M.checked(list, origin)
+	local by_name, out, from = {}, {}, {}
+	for i, given in ipairs(list) do
+		local s = schema.is(given, M.init_service) and given or M.init_service(given)
+		from[s] = origin[given]
 		schema.check(s)
-		if by_name[s.name] then
-			schema.fail(s, "there are two services '" .. s.name .. "'", "name")
+		local first = by_name[s.name]
+		if first then
+			fail(from, s, "there are two services '" .. s.name .. "'"
+				.. (from[first] and " [the first: " .. schema.location(from[first]) .. "]" or ""), "name")
 		end
 		by_name[s.name] = s
-		sorted[i] = s
+		out[i] = s
 	end
-	check_graph(by_name, sorted)
-	table.sort(sorted, function(a, b)
+	check_graph(by_name, out, from)
+	table.sort(out, function(a, b)
 		return a.name < b.name
 	end)
-	out[1] = conf.section("init", nil, init)
-	for _, s in ipairs(sorted) do
+	return out
+end
+
+-- Text of the service set; sections are sorted by name. init: rows of [init]; list: of checked().
+function M.set(init, list)
+	local out = { conf.section("init", nil, init) }
+	for _, s in ipairs(list) do
 		out[#out + 1] = section(s)
 	end
 	return out

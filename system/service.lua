@@ -64,9 +64,13 @@ M.service_type = located(function(loc, spec)
 	return record
 end)
 
--- What is known of the type called name; its module must have been required.
-function M.kind(name)
-	return kinds[name]
+-- What is known of a type, by its constructor: name, doc, example, location, record, many, extends. Nothing when it is none.
+function M.kind(constructor)
+	for _, kind in pairs(kinds) do
+		if kind.record == constructor then
+			return kind
+		end
+	end
 end
 
 local function kind_of(v)
@@ -104,7 +108,7 @@ local function sorted_types(list)
 			return
 		end
 		if state[t] == "open" then
-			error("service types extend each other in a circle: " .. path .. t.name, 0)
+			error(t.location .. ": service types extend each other in a circle: " .. path .. t.name, 0)
 		end
 		state[t] = "open"
 		for _, other in ipairs(types) do
@@ -152,15 +156,16 @@ local function fold(result, given, s, part)
 			if not allowed then
 				fail(s, "extends '" .. point .. "', which the type does not declare")
 			end
-			given[point] = given[point] or {}
+			given[point] = given[point] or { by = s }
 			table.insert(given[point], value)
 		end
 	end
 end
 
--- The services of os (a list) as one table of extension points.
+-- The services of os (a list) as one table of extension points, and with it: origin, what the services of PID 1 were made
+-- from (table of init -> service of list), and edges, who adds something where: list of { service, point }.
 function M.fold(list, os)
-	local result, given, seen, parts = {}, {}, {}, {}
+	local result, given, seen, parts = { origin = {}, edges = {} }, {}, {}, {}
 	for point in pairs(POINTS) do
 		result[point] = {}
 	end
@@ -168,9 +173,9 @@ function M.fold(list, os)
 		local kind = kind_of(s)
 		schema.check(s)
 		if seen[kind.name] and not kind.many then
-			fail(s, "there is a second " .. kind.name .. " service")
+			fail(s, "there is a second " .. kind.name .. " service [the first: " .. schema.location(seen[kind.name]) .. "]")
 		end
-		seen[kind.name] = true
+		seen[kind.name] = s
 	end
 	-- Evaluate in the order of types, fold in the order of the configuration.
 	for _, t in ipairs(sorted_types(list)) do
@@ -193,10 +198,18 @@ function M.fold(list, os)
 			end
 		end
 		fold(result, given, s, plain)
+		for _, v in ipairs(plain.init or {}) do
+			result.origin[v] = s
+		end
+		for point, value in pairs(parts[i]) do
+			if type(value) ~= "table" or next(value) ~= nil then
+				table.insert(result.edges, { s, point })
+			end
+		end
 	end
-	for point in pairs(given) do
+	for point, list_of in pairs(given) do
 		if not seen[point] then
-			error("a service extends '" .. point .. "', but there is no such service", 0)
+			fail(list_of.by, "extends '" .. point .. "', but there is no such service")
 		end
 	end
 	return result

@@ -17,6 +17,8 @@ extern const struct cmd sys_cmd_system_build;
 extern const struct cmd sys_cmd_confirm;
 extern const struct cmd sys_cmd_delete_generations;
 extern const struct cmd sys_cmd_describe;
+extern const struct cmd sys_cmd_edit;
+extern const struct cmd sys_cmd_extension_graph;
 extern const struct cmd sys_cmd_find_device; /* hidden: what services that mount run */
 extern const struct cmd sys_cmd_hotplug;     /* hidden: the service of that name */
 extern const struct cmd sys_cmd_kexec;
@@ -26,6 +28,9 @@ extern const struct cmd sys_cmd_random_seed; /* hidden: what the service random-
 extern const struct cmd sys_cmd_reconfigure;
 extern const struct cmd sys_cmd_revert; /* also what PID 1 runs */
 extern const struct cmd sys_cmd_roll_back;
+extern const struct cmd sys_cmd_search;
+extern const struct cmd sys_cmd_service_graph;
+extern const struct cmd sys_cmd_show;
 extern const struct cmd sys_cmd_status;
 extern const struct cmd sys_cmd_switch_generation;
 

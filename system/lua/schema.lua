@@ -60,7 +60,7 @@ end
 local Type = {}
 local type_meta = { __index = Type, __metatable = "schema type" }
 
-local OPTIONS = { "check", "default", "doc", "max", "min", "multiline", "optional", "pattern", "unique", "what" }
+local OPTIONS = { "check", "default", "default_doc", "doc", "max", "min", "multiline", "optional", "pattern", "unique", "what" }
 
 local function set_options(t, opts)
 	if opts == nil then
@@ -529,7 +529,7 @@ local RECORD_OPTIONS = { "check", "doc", "extends" }
 schema.record = located(function(loc, name, fields, opts)
 	opts = opts or {}
 	local rtype = { name = name, fields = {}, names = {}, check = opts.check, doc = opts.doc,
-		extends = opts.extends }
+		extends = opts.extends, loc = loc }
 	for k in pairs(opts) do
 		if k ~= "check" and k ~= "doc" and k ~= "extends" then
 			error(loc .. ": schema.record '" .. name .. "': unknown option '" .. tostring(k) .. "'"
@@ -587,12 +587,29 @@ function schema.fail(v, message, field)
 		.. message, 0)
 end
 
+-- The record types that a value of type t may hold.
+local function mentioned(t, out)
+	if t.record then
+		out[#out + 1] = t.record
+	end
+	for _, inner in ipairs { t.key or false, t.element or false } do
+		if inner then
+			mentioned(inner, out)
+		end
+	end
+	for _, choice in ipairs(t.choices or {}) do
+		mentioned(choice, out)
+	end
+	return out
+end
+
 function schema.fields(rtype)
 	local out = {}
 	for i, name in ipairs(rtype.names) do
 		local t = rtype.fields[name]
 		out[i] = { name = name, type = t.name, optional = t.optional or t.default ~= nil or false,
-			default = t.default, doc = t.doc }
+			default = t.default, default_doc = t.default_doc, doc = t.doc, what = t.what, min = t.min, max = t.max,
+			kind = t.kind, records = mentioned(t, {}) }
 	end
 	return out
 end

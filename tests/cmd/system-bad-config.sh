@@ -56,15 +56,15 @@ wrong "what is no service" "expected a service" 'services = { "sshd" }'
 wrong "field of a service" "unknown field 'termnial'; did you mean 'terminal'?" 'services = { services.getty { termnial = "tty1" } }'
 wrong "requirement that is missing" "which does not exist" \
 	'services = { services.simple { name = "a", exec = { "/bin/a" }, requires = { "nobody" } } }'
-wrong "services in a circle" "services wait for each other" \
+wrong "services in a circle" "system.lua:12: simple: services wait for each other: a -> b -> a" \
 	'services = { services.simple { name = "a", exec = { "/bin/a" }, requires = { "b" } }, services.simple { name = "b", exec = { "/bin/b" }, requires = { "a" } } }'
 wrong "services in a circle that an order closes" "services wait for each other" \
 	'services = { services.simple { name = "a", exec = { "/bin/a" }, requires = { "b" }, before = { "b" } }, services.simple { name = "b", exec = { "/bin/b" } } }'
 wrong "a service that requires itself" "requires itself" \
 	'services = { services.simple { name = "a", exec = { "/bin/a" }, requires = { "a" } } }'
-wrong "two services of one name" "there are two services 'a'" \
+wrong "two services of one name" "system.lua:12: simple › name: there are two services 'a' [the first: $TMP/c/system.lua:12]" \
 	'services = { services.simple { name = "a", exec = { "/bin/a" } }, services.simple { name = "a", exec = { "/bin/b" } } }'
-wrong "a second of what there is one of" "there is a second logs service" \
+wrong "a second of what there is one of" "there is a second logs service [the first: $TMP/c/system.lua:12]" \
 	'services = { services.logs {}, services.logs {} }'
 wrong "a name that is taken" "a log that is no service's" \
 	'services = { services.simple { name = "kernel", exec = { "/bin/a" } } }'
