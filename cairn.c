@@ -107,6 +107,7 @@ static const struct cmd *const commands[] = {
 	&store_cmd_exec,
 	&init_cmd_halt,
 	&image_cmd_install,
+	&sys_cmd_package,
 	&init_cmd_poweroff,
 	&store_cmd_publish,
 	&init_cmd_reboot,

@@ -240,6 +240,13 @@ struct store_conn;
 
 /* Connect to the daemon, or fork the same code over a socketpair on the private root. */
 int store_open(const struct store_opts *opts, struct store_conn **ret, struct err *e);
+/* Where store_open() finds the store of this machine, without a connection; strings in a. */
+struct store_places {
+	const char *root; /* "" or the private root, physical */
+	const char *store_dir, *state_dir;
+};
+int store_find_places(const struct store_opts *opts, struct arena *a, struct store_places *ret,
+		      struct err *e);
 void store_close(struct store_conn *c);			/* NULL allowed; ends an embedded daemon */
 const char *store_conn_dir(const struct store_conn *c); /* logical store directory */
 const char *store_conn_state(const struct store_conn *c); /* logical state directory */

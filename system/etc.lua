@@ -11,6 +11,7 @@ local M = {}
 local PROFILE = [[
 # Read by login shells. Written by Cairn from the configuration of the system.
 export PATH=/run/current-system/profile/bin:/run/current-system/profile/sbin:/bin:/usr/bin
+[ ! -d "$HOME/.cairn-profile" ] || PATH=$HOME/.cairn-profile/bin:$HOME/.cairn-profile/sbin:$PATH
 %s
 [ ! -f "$HOME/.profile.local" ] || . "$HOME/.profile.local"
 case $- in *i*) [ "$(id -u)" = 0 ] && PS1='\h:\w# ' || PS1='\h:\w$ ' ;; esac

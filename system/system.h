@@ -34,6 +34,8 @@ extern const struct cmd sys_cmd_show;
 extern const struct cmd sys_cmd_status;
 extern const struct cmd sys_cmd_switch_generation;
 
+extern const struct cmd sys_cmd_package; /* cairn package … */
+
 /* cairn builder …, hidden: run inside derivations. */
 extern const struct cmd sys_cmd_builder_cpio;
 extern const struct cmd sys_cmd_builder_seccomp;

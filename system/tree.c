@@ -41,7 +41,7 @@ struct spec {
 	const char *const *text; /* one word */
 	const char *const *from, *const *parts, *const *names;
 	uint64_t mode, major, minor;
-	bool executable, self;
+	bool executable, self, unique;
 	const char *version, *kernel, *initrd;
 	const char *const *label, *const *parameters; /* one word */
 };
@@ -73,6 +73,7 @@ static const struct conf_key spec_keys[] = {
 	CONF_KEY("self", conf_parse_bool, AT(self), "no", "@out@ is the output's path", false),
 	CONF_KEY("from", conf_parse_words, AT(from), NULL, "sources", false),
 	CONF_KEY("parts", conf_parse_words, AT(parts), NULL, "directories of a union", false),
+	CONF_KEY("unique", conf_parse_bool, AT(unique), "no", "in a union no file twice", false),
 	CONF_KEY("names", conf_parse_words, AT(names), NULL, "kernel modules", false),
 	CONF_KEY("major", conf_parse_u64, AT(major), "0", "of a device node", false),
 	CONF_KEY("minor", conf_parse_u64, AT(minor), "0", "of a device node", false),
@@ -120,6 +121,7 @@ static int spec_section(void *arg, struct conf_ctx *c, struct slice kind, struct
 /* ---- Items ----------------------------------------------------------------------------------- */
 
 struct build {
+	bool unique; /* of the union that is being read */
 	struct arena *a;
 	struct vec *items;
 	const char *out;
@@ -231,19 +233,21 @@ static int union_entry(struct build *b, const char *from, const char *to, unsign
 		return b->e->code;
 	t->target = from;
 	t->weak = true;
+	t->unique = b->unique;
 	return 0;
 }
 
 static int union_dir(struct build *b, const char *from, const char *to, unsigned depth)
 {
-	struct tree_item *t = item_new(b, TREE_DIR, to);
+	struct tree_item *t = to && to[0] ? item_new(b, TREE_DIR, to) : NULL;
 	struct dirent *d;
 	DIR *dir;
 	int rc = 0;
 
-	if (!t)
-		return b->e->code;
-	t->weak = true;
+	if (!t && !(to && !to[0]))
+		return to ? b->e->code : err_set(b->e, -ENOMEM, "out of memory");
+	if (t)
+		t->weak = true;
 	if (depth > LIMIT_TREE_DEPTH)
 		return err_set(b->e, -ERR_LIMIT, "%s: too deep", from);
 	dir = opendir(from);
@@ -253,7 +257,7 @@ static int union_dir(struct build *b, const char *from, const char *to, unsigned
 		if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0)
 			continue;
 		rc = union_entry(b, arena_fmt(b->a, "%s/%s", from, d->d_name),
-				 arena_fmt(b->a, "%s/%s", to, d->d_name), depth);
+				 arena_fmt(b->a, "%s%s%s", to, to[0] ? "/" : "", d->d_name), depth);
 	}
 	closedir(dir);
 	return rc;
@@ -270,7 +274,14 @@ static int add_union(struct build *b, const struct spec *s)
 			return b->e->code;
 		top->weak = true;
 	}
+	b->unique = s->unique;
 	for (size_t i = 0; s->from[i]; i++) {
+		if (!s->parts[0]) {
+			int rc = union_dir(b, s->from[i], s->path, 0);
+
+			if (rc < 0)
+				return rc;
+		}
 		for (size_t k = 0; s->parts[k]; k++) {
 			char *from = arena_fmt(b->a, "%s/%s", s->from[i], s->parts[k]);
 			struct stat st;
@@ -415,6 +426,47 @@ static int add_parents(struct build *b)
 	return b->items->err ? err_set(b->e, -ENOMEM, "out of memory") : 0;
 }
 
+/* Whether two files, or links, say the same. */
+static int same_file(const char *x, const char *y, bool *ret, struct err *e)
+{
+	auto_str struct str a = STR_INIT, b = STR_INIT;
+	struct stat sx, sy;
+	int rc;
+
+	if (lstat(x, &sx) < 0)
+		return err_sys(e, "%s", x);
+	if (lstat(y, &sy) < 0)
+		return err_sys(e, "%s", y);
+	*ret = false;
+	if ((sx.st_mode ^ sy.st_mode) & (S_IFMT | S_IXUSR) || sx.st_size != sy.st_size)
+		return 0;
+	if (S_ISLNK(sx.st_mode)) {
+		rc = file_readlink(AT_FDCWD, x, &a, e);
+		if (rc == 0)
+			rc = file_readlink(AT_FDCWD, y, &b, e);
+	} else {
+		rc = file_read(AT_FDCWD, x, &a, LIMIT_COPY, e);
+		if (rc == 0)
+			rc = file_read(AT_FDCWD, y, &b, LIMIT_COPY, e);
+	}
+	*ret = rc == 0 && slice_eq(str_slice(&a), str_slice(&b));
+	return rc;
+}
+
+static int check_unique(struct build *b, const struct tree_item *x, const struct tree_item *y)
+{
+	bool same = false;
+	int rc;
+
+	if (!x->unique || !y->unique)
+		return 0;
+	rc = same_file(x->target, y->target, &same, b->e);
+	if (rc < 0 || same)
+		return rc;
+	return err_set(b->e, -ERR_INVALID, "%s is in two packages: %s and %s", x->path, x->target,
+		       y->target);
+}
+
 /* Sort; of several items with one path keep the first, which must be of the same kind if it is a
  * directory, and the only strong one. */
 static int order(struct build *b, struct vec *ret)
@@ -441,6 +493,12 @@ static int order(struct build *b, struct vec *ret)
 			return err_set(b->e, -ERR_INVALID,
 				       "%s is a directory in one place and a file in another",
 				       t->path);
+		if (t->kind == TREE_LINK && last->kind == TREE_LINK) {
+			int rc = check_unique(b, last, t);
+
+			if (rc < 0)
+				return rc;
+		}
 	}
 	return ret->err ? err_set(b->e, -ENOMEM, "out of memory") : 0;
 }
@@ -450,7 +508,7 @@ int tree_parse(struct arena *a, struct slice text, const char *file, const char 
 {
 	auto_vec struct vec specs = VEC_INIT;
 	auto_vec struct vec items = VEC_INIT;
-	struct build b = { a, &items, out, e };
+	struct build b = { .a = a, .items = &items, .out = out, .e = e };
 	struct tree t = { a, VEC_INIT };
 	int rc =
 		conf_parse(text, file, spec_keys, ARRAY_LEN(spec_keys), spec_section, &specs, a, e);

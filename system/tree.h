@@ -16,7 +16,9 @@
  *	[union PATH]				links to everything below PARTS of each item;
  *						PATH . is the top
  *	from = /gnu/store/a /gnu/store/b	the first item that has a name wins
- *	parts = bin sbin
+ *	parts = bin sbin			none: all of it
+ *	unique = yes				it is an error when two have a name, unless the
+ *files are the same
  *	[modules PATH]				kernel modules with what they need, and PATH/order:
  *	from = /gnu/store/…-linux		their file names in the order to load them
  *	names = xfs nf_tables
@@ -49,7 +51,8 @@ struct tree_item {
 	struct slice data;  /* of a file */
 	unsigned mode;	    /* permission bits */
 	unsigned major, minor;
-	bool weak; /* from a union: an earlier item of the same path stays */
+	bool weak;   /* from a union: an earlier item of the same path stays */
+	bool unique; /* from one where no other file of the path may be */
 };
 
 struct tree {

@@ -155,26 +155,35 @@ static int find_fresh(struct store_conn *c, int *ret, struct err *e)
 		 : remote_start_here(c->opts.root, c->store_dir, c->state_dir, ret, &c->child, e);
 }
 
-/* Choose daemon or private root, connect or fork. */
-static int find_store(struct store_conn *c, int *ret, struct err *e)
+/* Choose daemon or private root. *ret_socket: that of the daemon, NULL: it is embedded. */
+static int choose_store(struct store_conn *c, const char **ret_socket, struct err *e)
 {
 	const struct store_opts *o = &c->opts;
 	const char *root = o->root ? o->root : getenv("CAIRN_ROOT");
 	const char *sock = o->socket;
+	*ret_socket = sock;
 	c->root = arena_str(&c->a, "");
 	char *usual = arena_fmt(&c->a, "%s/daemon-socket/socket", c->state_dir);
 	if (!c->root || !usual)
 		return err_set(e, -ENOMEM, "out of memory");
-	int r = sock ? set_root_of_socket(c, sock, usual, e) : 0;
 	if (sock)
-		return r ? r : client_connect(sock, ret, e);
+		return set_root_of_socket(c, sock, usual, e);
 	if (root && *root)
-		r = set_root(c, root, e);
-	else if (access(usual, F_OK) == 0)
-		return client_connect(usual, ret, e);
-	else
-		r = default_root(c, e);
-	return r ? r : run_embedded(c, ret, e);
+		return set_root(c, root, e);
+	if (access(usual, F_OK) != 0)
+		return default_root(c, e);
+	*ret_socket = usual;
+	return 0;
+}
+
+/* Connect to it, or fork it. */
+static int find_store(struct store_conn *c, int *ret, struct err *e)
+{
+	const char *sock;
+	int r = choose_store(c, &sock, e);
+	if (r)
+		return r;
+	return sock ? client_connect(sock, ret, e) : run_embedded(c, ret, e);
 }
 
 /* ---- Opening --------------------------------------------------------------------------------- */
@@ -209,7 +218,7 @@ static int greet(struct store_conn *c, struct err *e)
 	return conn_finish(c, e);
 }
 
-static int open_conn(struct store_conn *c, const struct store_opts *opts, struct err *e)
+static int set_directories(struct store_conn *c, const struct store_opts *opts, struct err *e)
 {
 	c->opts = *opts;
 	c->store_dir = arena_str(&c->a, opts->store_dir ? opts->store_dir : STORE_DIR_DEFAULT);
@@ -219,16 +228,42 @@ static int open_conn(struct store_conn *c, const struct store_opts *opts, struct
 		return err_set(e, -ENOMEM, "out of memory");
 	if (c->store_dir[0] != '/' || c->state_dir[0] != '/')
 		return err_set(e, -ERR_USAGE, "store and state directory must be absolute paths");
+	return 0;
+}
+
+static int open_conn(struct store_conn *c, const struct store_opts *opts, struct err *e)
+{
 	int fd;
-	int r = opts->remote  ? find_remote(c, &fd, e)
-		: opts->fresh ? find_fresh(c, &fd, e)
-			      : find_store(c, &fd, e);
+	int r = set_directories(c, opts, e);
+	if (r)
+		return r;
+	r = opts->remote  ? find_remote(c, &fd, e)
+	    : opts->fresh ? find_fresh(c, &fd, e)
+			  : find_store(c, &fd, e);
 	if (r)
 		return r;
 	r = stream_init(&c->s, fd);
 	if (r)
 		return err_set(e, r, "out of memory");
 	return greet(c, e);
+}
+
+int store_find_places(const struct store_opts *opts, struct arena *a, struct store_places *ret,
+		      struct err *e)
+{
+	struct store_conn c = { .a = ARENA_INIT };
+	const char *sock;
+	int r = set_directories(&c, opts, e);
+	if (!r)
+		r = choose_store(&c, &sock, e);
+	if (!r) {
+		ret->root = arena_str(a, c.root);
+		ret->store_dir = arena_str(a, c.store_dir);
+		ret->state_dir = arena_str(a, c.state_dir);
+		r = arena_err(a) ? err_set(e, -ENOMEM, "out of memory") : 0;
+	}
+	arena_done(&c.a);
+	return r;
 }
 
 int store_open(const struct store_opts *opts, struct store_conn **ret, struct err *e)

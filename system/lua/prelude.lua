@@ -559,6 +559,31 @@ config_files = located(function(loc)
 	return out
 end)
 
+-- ---- Packages by name ---------------------------------------------------------------------------
+
+local function package_named(name)
+	local index = require "packages.index"
+	local v = index[name]
+	if v == nil then
+		local near = raw.nearest(name, raw.keys(index))
+		error("there is no package '" .. name .. "'"
+			.. (near and "; did you mean '" .. near .. "'?" or ""), 0)
+	end
+	if type(v) == "string" then
+		v = require(v)
+	elseif type(v) == "function" then
+		v = v()
+	end
+	return v
+end
+
+find_package = located(function(loc, name)
+	if type(name) ~= "string" then
+		error(loc .. ": find_package: expected a name, got " .. type(name), 0)
+	end
+	return package_named(name)
+end)
+
 schema = require "system.lua.schema"
 local schema = schema
 schema.setup(raw)
@@ -631,18 +656,7 @@ end
 local function by_name(text)
 	local name, output = text:match("^([^:]*):(.*)$")
 	name = name or text
-	local index = require "packages.index"
-	local v = index[name]
-	if v == nil then
-		local near = raw.nearest(name, raw.keys(index))
-		error("there is no package '" .. name .. "'"
-			.. (near and "; did you mean '" .. near .. "'?" or ""), 0)
-	end
-	if type(v) == "string" then
-		v = require(v)
-	elseif type(v) == "function" then
-		v = v()
-	end
+	local v = package_named(name)
 	if output then
 		if not is_target(v) then
 			error("'" .. name .. "' is not a package with outputs", 0)

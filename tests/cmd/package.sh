@@ -1,0 +1,155 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Profiles of users: install, remove, upgrade, roll back, manifests.
+set -u
+. "$SRC/tests/tap.inc"
+unset CAIRN_ROOT XDG_STATE_HOME
+R=$TMP/root
+world=$TMP/world
+"$(dirname "$0")/mock-world" "$world" || exit 1
+export HOME="$TMP/home" CAIRN_MODULES="$world"
+mkdir -p "$R" "$HOME"
+cd "$TMP" || exit 1
+quiet=yes
+p() { verb=$1 && shift && "$CAIRN" package "$verb" --root "$R" "$@"; }
+has() { grep -qF -- "$1" "$TMP/last"; } # what the check before printed
+status() { want=$1 && shift && "$@"; [ $? = "$want" ]; }
+user=$(id -un)
+dir=$R/var/guix/profiles/per-user/$user
+gen() { readlink "$dir/cairn-profile"; }
+
+# ---- Packages for these tests: outputs, and files that collide.
+recipe() {
+	cat >"$world/packages/$1.lua" <<LUA
+local busybox = require "packages.busybox"
+local drv = derivation {
+	name = "$1-$2", builder = busybox .. "/bin/busybox", outputs = { "out", "doc" },
+	args = { "sh", "-ec", [[b=]] .. busybox .. [[/bin/busybox; \$b mkdir -p \$out/bin \$out/share \$doc/share
+		printf '%s\n' '#!'"\$b sh" 'echo $3 $2' >\$out/bin/$3; \$b chmod +x \$out/bin/$3
+		echo same >\$out/share/licence; echo doc >\$doc/share/$1.txt]] },
+}
+return setmetatable({ name = "$1", version = "$2", drv = drv, synopsis = "$4", recipe = { inputs = { busybox } } },
+	{ __tostring = function() return tostring(drv) end })
+LUA
+}
+recipe stone 1.0 stone "A stone that says its name"
+recipe pebble 3.1 pebble "A small one"
+recipe rival 1.5 stone "Has a program of the same name"
+echo 'return { curl = "packages.curl", hello = "packages.hello", stone = "packages.stone", pebble = "packages.pebble",
+	rival = "packages.rival" }' >"$world/packages/index.lua"
+
+check "an empty profile" p list
+check "has nothing" [ ! -s "$TMP/last" ]
+check "and there is nothing to go back to" status 66 p roll-back
+check "a dry run" p install -n stone
+check "says what" has "install stone 1.0"
+check "and makes nothing" [ ! -e "$dir/cairn-profile" ]
+check "install" p install stone pebble:doc
+check "the links are those of a profile" [ "$(gen)" = cairn-profile-1-link ]
+item=$(readlink "$dir/cairn-profile-1-link")
+check "to a logical path" [ -e "$R$item/manifest" ]
+check "programs of the packages" [ "$(readlink "$R$item/bin/stone")" = "$(p list | sed -n 's/^stone\t1.0\tout\t//p')/bin/stone" ]
+check "an output" [ -L "$R$item/share/pebble.txt" ]
+check "no other output" [ ! -e "$R$item/bin/pebble" ]
+check "the program runs" "$CAIRN" exec --root "$R" "$item/bin/stone"
+check "as the package says" has "stone 1.0"
+check "no link at home to a private root" [ ! -e "$HOME/.cairn-profile" ]
+check "a second package, with an equal file" p install pebble
+check "generation 2" [ "$(gen)" = cairn-profile-2-link ]
+check "the same again changes nothing" p install pebble
+check "says so" has "nothing changes"
+check "indeed" [ "$(gen)" = cairn-profile-2-link ]
+check "list" p list
+check "of all outputs" [ "$(cut -f 1-3 "$TMP/out")" = "$(printf 'stone\t1.0\tout\npebble\t3.1\tdoc\npebble\t3.1\tout')" ]
+check "list as JSON" sh -c '"$0" package list --root "$1" --json | python3 -c "
+import json, sys
+rows = json.load(sys.stdin)
+assert [(r[\"name\"], r[\"output\"]) for r in rows] == [(\"stone\", \"out\"), (\"pebble\", \"doc\"), (\"pebble\", \"out\")], rows"' "$CAIRN" "$R"
+
+check "a collision is an error" status 100 p install rival
+cp "$TMP/out" "$TMP/err"
+check "that names the file, and both" grep -q 'bin/stone is in two packages: .*-stone-1.0/bin/stone and .*-rival-1.5/bin/stone' "$TMP/err"
+check "and changes nothing" [ "$(gen)" = cairn-profile-2-link ]
+check "a name that is not known" status 65 p install pebbel
+check "has a suggestion" has "did you mean 'pebble'"
+check "an output that there is not" status 65 p install stone:lib
+check "is named" has "no output 'lib'"
+check "what is not there cannot be removed" status 66 p remove curl
+
+check "upgrade of what is new already" p upgrade
+check "changes nothing" has "nothing changes"
+recipe stone 2.0 stone "A stone that says its name"
+check "upgrade says what" p upgrade -n
+check "from and to" has "upgrade stone 1.0 -> 2.0"
+check "upgrade of another" p upgrade pebble
+check "leaves it" has "nothing changes"
+check "upgrade" p upgrade stone
+check "the new one runs" "$CAIRN" exec --root "$R" "$R$(readlink "$dir/cairn-profile-3-link")/bin/stone"
+check "as it should" has "stone 2.0"
+check "roll back" p roll-back
+check "says it" has "switched from generation 3 to 2"
+check "it did" [ "$(gen)" = cairn-profile-2-link ]
+check "forward" p switch-generation +1
+check "again" [ "$(gen)" = cairn-profile-3-link ]
+check "to a number" p switch-generation 1
+check "there" [ "$(gen)" = cairn-profile-1-link ]
+check "to nowhere" status 66 p switch-generation 9
+p switch-generation 3 >"$TMP/out"
+
+check "export" p export-manifest
+cp "$TMP/out" manifest.lua
+check "remove" p remove stone pebble:doc
+check "the rest" [ "$(p list | cut -f 1,3)" = "$(printf 'pebble\tout')" ]
+check "apply brings it back" p apply manifest.lua
+check "the same item, of another number" [ "$(readlink "$dir/$(gen)")" = "$(readlink "$dir/cairn-profile-3-link")" ]
+echo 'return { "hello", require "packages.curl" }' >other.lua
+check "apply removes what is not there" p apply other.lua
+check "all" [ "$(p list | cut -f 1 | tr '\n' ' ')" = "hello curl " ]
+check "a file can be installed" p install -f manifest.lua
+check "in addition" [ "$(p list | wc -l)" = 5 ]
+
+check "search" p search small
+check "finds by synopsis" has "name: pebble"
+check "search by name" p search '^st.ne$'
+check "one" [ "$(grep -c ^name: "$TMP/out")" = 1 ]
+check "no expression" status 2 p search '('
+check "show" p show stone
+check "the version of now" grep -qx "version: 2.0" "$TMP/last"
+
+check "generations" p list-generations
+check "the current one" grep -q '^generation 7 .* current$' "$TMP/last"
+check "delete a range, and a number" p delete-generations 1..2,4
+check "gone" [ ! -e "$dir/cairn-profile-1-link" ] && [ ! -L "$dir/cairn-profile-4-link" ]
+check "the current one is kept" status 69 p delete-generations 7
+check "nothing is older than a day" p delete-generations 1d
+check "so nothing went" [ ! -s "$TMP/last" ]
+check "collections know the rest" "$CAIRN" store gc --root "$R"
+check "the profile is whole" [ -e "$R$(readlink "$dir/$(gen)")/manifest" ]
+check "and what it needs" "$CAIRN" exec --root "$R" "$(readlink "$dir/$(gen)")/bin/pebble"
+check "a version that nobody has went" [ -z "$(ls "$R/gnu/store" | grep -e '-stone-1.0$')" ]
+
+# ---- Another profile, anywhere
+check "a profile of a path" p install -p mine stone
+check "is a link beside it" [ "$(readlink mine)" = mine-1-link ]
+check "that collections know" "$CAIRN" store roots --root "$R"
+check "by its path" has "$TMP/mine-1-link"
+echo text >file
+check "what is no profile is left alone" status 65 p install -p file stone
+python3 - "$dir/cairn-profile.lock" "$TMP/ready" <<'PY' &
+import fcntl, os, signal, struct, sys
+fd = os.open(sys.argv[1], os.O_RDWR)
+fcntl.fcntl(fd, 37, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0))  # F_OFD_SETLK
+os.ftruncate(fd, 0)
+os.write(fd, b"process 4711, package install, since long ago\n")
+open(sys.argv[2], "w").close()
+signal.pause()
+PY
+holder=$!
+retry [ -e "$TMP/ready" ]
+check "two at a time" status 69 p remove hello
+check "the other is named" has "process 4711"
+check "who only reads does not wait" p list
+kill $holder
+wait $holder 2>/dev/null
+
+finish
