@@ -199,7 +199,7 @@ static void see(int pid, void *arg)
 /* Nothing of it runs under our eyes. What ran once at boot is not run again. */
 static void guess(struct svc *s)
 {
-	bool kept = s->def->type == SVC_ONESHOT && s->def->remain;
+	bool kept = s->def->type == SVC_GROUP || (s->def->type == SVC_ONESHOT && s->def->remain);
 
 	if (cgroup_on() && cgroup_populated(s->name)) {
 		s->has_cgroup = true;

@@ -31,7 +31,7 @@ check "and gets the last of $N pipes, too" retry grep -q late "$R/var/log/cairn/
 bounded() { # SECONDS COMMAND…
 	timeout "$@" >"$TMP/out" 2>&1
 }
-check "all are listed" bounded 20 "$CAIRN" service list
+check "CTL-07 all are listed" bounded 20 "$CAIRN" service list
 is "each of them" "$(grep -c ' up ' "$TMP/out")" $((N + 1))
 check "their status" bounded 30 "$CAIRN" service status
 check "as JSON" bounded 60 "$CAIRN" service status --json

@@ -115,7 +115,7 @@ for line in 'needs *base$' 'needed by *top$' 'next try *20.*(in [0-9]*[mh]' 'nex
 	check "status: $line" grep -q "$line" "$TMP/out"
 done
 check "the log as JSON" sh -c 'echo "$0" | grep -q "\"log_lines\":\[.*Z two\"\]"' "$(svc status --json slow)"
-check "nothing raw" sh -c '! grep -q "$(printf "\033")" "$0" && grep -q "red .x1b\[31m" "$0"' "$TMP/out"
+check "CTL-07 nothing raw" sh -c '! grep -q "$(printf "\033")" "$0" && grep -q "red .x1b\[31m" "$0"' "$TMP/out"
 "$CAIRN" service tree >"$TMP/out" 2>&1
 for line in '^+ top$' '^|- + slow$' '^|  `- + base$' '^`- ! fails (failed)$' '^\* retries (backoff)$' '^- off (down)$'; do
 	check "tree: $line" grep -q -- "$line" "$TMP/out"
