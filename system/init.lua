@@ -4,15 +4,22 @@
 
 local accounts = require "system.accounts"
 local file_systems = require "system.file_systems"
+local inherit = require "system.inherit"
 local init_service = require "system.init_service"
+local operating_system = require "system.operating_system"
 local service = require "system.service"
 
 return {
-	operating_system = require "system.operating_system",
+	operating_system = operating_system,
 	user = accounts.user,
 	group = accounts.group,
 	file_system = file_systems.file_system,
 	swap = file_systems.swap,
 	init_service = init_service.init_service,
 	service_type = service.service_type,
+	change = inherit.change,
+	modify_services = inherit.modify_services,
+	inherit = located(function(loc, base, changes)
+		return inherit.inherit(loc, operating_system, base, changes)
+	end),
 }

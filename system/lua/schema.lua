@@ -570,6 +570,24 @@ function schema.name(v)
 	return st and st.type.name or nil
 end
 
+-- A copy of the fields that a record was made with, or of a plain table; nothing is checked.
+function schema.given(v)
+	local from = states[v] and states[v].given or v
+	if type(from) ~= "table" then
+		return nil
+	end
+	local out = {}
+	for k, item in pairs(from) do
+		out[k] = item
+	end
+	return out
+end
+
+-- A record whose place is loc, for functions that make records for others.
+function schema.at(loc, rtype, given)
+	return new_record(rtype, loc, given)
+end
+
 schema.check = located(function(loc, v)
 	if not states[v] then
 		error(loc .. ": schema.check: expected a record, got " .. type(v), 0)

@@ -82,6 +82,61 @@ import json
 rows = {r["name"]: r for r in json.load(open("out"))}
 assert "activation" in rows["base"]["requires"] and rows["base"]["type"] == "group"'
 
+# ---- A system made from another
+cat >common.lua <<'X'
+local services = require "services"
+local system = require "system"
+return {
+	file_systems = { { device = "LABEL=cairn-root", mount_point = "/" } },
+	users = { { name = "ann" }, system.user { name = "bob", comment = "Bob" } },
+	services = services.base { services.simple { name = "a", exec = { "/bin/a" } } },
+	sysctl = { ["vm.swappiness"] = 10, ["kernel.panic"] = 1 },
+}
+X
+# shows EXPRESSION: what it prints of the system os
+inherits() {
+	cat >host.lua <<X
+local services = require "services"
+local system = require "system"
+local os = system.inherit(require "common", {
+	host_name = "b",
+	$1
+})
+$2
+return text("x", "y")
+X
+	"$CAIRN" build --root "$TMP/root" -f host.lua --dry-run >out 2>err
+}
+inherits 'kernel_arguments = system.change { add = { "panic=5" } },
+	users = system.change { add = { { name = "eve" } }, remove = { "ann" }, modify = { bob = { comment = "Robert" } } },
+	services = system.change { remove = { "dhcp", "a", "getty@tty1" }, modify = { daemon = { max_jobs = 2 } },
+		add = { services.simple { name = "new", exec = { "/bin/new" } } } },
+	sysctl = system.change { remove = { "kernel.panic" }, add = { ["vm.swappiness"] = 20 } }' '
+	local function show(list, field)
+		local out = {}
+		for i, v in ipairs(list) do out[i] = schema.name(v) == "simple" and v.name or field and v[field] or (schema.name(v) == "getty" and v.terminal) or schema.name(v) or v end
+		return table.concat(out, " ")
+	end
+	print("users", show(os.users, "name"), os.users[1].comment)
+	print("services", show(os.services))
+	print("jobs", os.services[2].max_jobs)
+	print("arguments", show(os.kernel_arguments))
+	for k, v in pairs(os.sysctl) do print("sysctl", k, v) end'
+has() { check "$1" grep -qxF "$2" err; }
+has "elements of a list" 'users\x09bob eve\x09Robert'
+has "services by type, by name, and by a value" 'services\x09logs daemon ttyS0 new'
+has "fields of a service" 'jobs\x092'
+has "what the base leaves out has its default" 'arguments\x09quiet panic=5'
+has "keys of a table" 'sysctl\x09vm.swappiness\x0920'
+is "one is gone" "$(grep -c ^sysctl err)" 1
+inherits 'services = system.change { remove = { "dhpc" } }' 'print(os.host_name)'
+check "what the base does not have" grep -q "host.lua:5: services of the base: there is no 'dhpc' \[there are: logs, daemon" err
+inherits 'users = { { nmae = "x" } }' 'print(os.host_name)'
+check "the place of an error is that of the heir" grep -q "host.lua:3: operating_system . users\[1\]: unknown field 'nmae'" err
+inherits 'services = system.modify_services(services.base {}, { dhcp = false, daemon = function(s) return s:with { cores = 3 } end })' \
+	'print(#os.services, os.services[2].cores)'
+has "a list of services alone" '4\x093'
+
 # Every example makes a service.
 cairn search --json
 python3 - >examples.lua <<'X'
