@@ -56,8 +56,9 @@ return system.operating_system {
 	groups = { { name = "staff", gid = 900 } },
 	users = {
 		{ name = "root", password = "" },
-		{ name = "ann", comment = "Ann", groups = { "wheel", "staff" } },
+		{ name = "ann", comment = "Ann", groups = { "wheel", "staff" }, subids = 65536 },
 	},
+	skeletons = { [".profile.local"] = "alias ll='ls -l'\n" },
 
 	packages = { require "packages.curl" },
 	services = services.base {

@@ -23,6 +23,10 @@
 #define ACCOUNTS_SYS_MIN  100
 #define ACCOUNTS_USER_MIN 1000
 #define ACCOUNTS_USER_MAX 60000
+/* Subordinate numbers are above all others. */
+#define ACCOUNTS_SUBID_MIN  100000
+#define ACCOUNTS_SUBID_MAX  0xfffffffeull
+#define LIMIT_ACCOUNTS_FILE (1 << 20)
 
 struct account {
 	bool is_user;
@@ -37,7 +41,14 @@ struct account {
 	const char
 		*password_file; /* of the machine, has the first password in place of that; or "" */
 	bool create_home;
+	uint64_t subids;      /* how many subordinate numbers; 0: none */
+	uint64_t subid_start; /* ACCOUNTS_ANY: allocate */
 };
+
+/* May stand in a field of /etc/passwd: no colon, no control byte. */
+bool account_field_ok(const char *s);
+bool account_name_ok(struct slice s);
+const char *account_primary_group(const struct account *x);
 
 /* Vec of struct account, in arena. */
 int accounts_parse(struct arena *a, struct slice text, const char *file, struct vec *ret,
@@ -48,8 +59,9 @@ int accounts_load(const struct sys_root *r, struct arena *a, const char *system,
  * when a declared number contradicts the map, a group does not exist, and so on. Nothing is written
  * when write is false: the check before a switch, which refuses a file for a first password that is
  * not there or not private; a boot goes on, and locks the account. Home directories are made for
- * new users. */
-int accounts_apply(const struct sys_root *r, const struct vec *accounts, bool write, struct err *e);
+ * new users, with copies of the files in skeletons (a directory; NULL: none). */
+int accounts_apply(const struct sys_root *r, const struct vec *accounts, const char *skeletons,
+		   bool write, struct err *e);
 /* Numbers of an account, from the machine's /etc. */
 int accounts_user(const struct sys_root *r, const char *name, uint64_t *ret_uid, uint64_t *ret_gid,
 		  struct err *e);

@@ -14,35 +14,71 @@ local function plain(options)
 	return schema.string(options)
 end
 
+-- A path that is a field of /etc/passwd. \1 and \2 are those of placeholders.
+local function field_path(options)
+	options.check = function(v)
+		if v:find("[:\3-\31\127]") then
+			return "holds a colon or a control character"
+		end
+	end
+	return schema.path(options)
+end
+
+-- What crypt(3) of musl takes, with the bytes that its output has.
+local HASHES = { ["1"] = "MD5", ["2a"] = "Blowfish", ["2b"] = "Blowfish", ["2x"] = "Blowfish", ["2y"] = "Blowfish",
+	["5"] = "SHA-256", ["6"] = "SHA-512" }
+
+local function check_password(v)
+	if v == "" or v == "!" or v == "*" then
+		return
+	end
+	local method, rest = v:match("^%$(%w+)%$(.+)$")
+	if not method then
+		return "expected the output of crypt(3) (such as '$6$…'), '' or '!'"
+	elseif not HASHES[method] then
+		return "'$" .. method .. "$' is no method that this system's crypt(3) knows [busybox mkpasswd -m sha512 makes one that it does]"
+	elseif not rest:find("^[%w./=$]+$") then
+		return "holds bytes that no output of crypt(3) has"
+	end
+end
+
 M.user = schema.record("user", {
 	name = schema.string(NAME),
 	uid = schema.integer {
-		min = 0, max = 65534, optional = true, doc = "given once, never changed",
+		min = 0, max = 65534, optional = true, doc = "given once, never changed", default_doc = "allocated (root: 0)",
 		default = function(u)
 			return u.name == "root" and 0 or nil
 		end,
 	},
-	group = schema.string { optional = true, doc = "primary group; left out: one of the same name" },
+	group = schema.string { optional = true, default_doc = "one of the same name", doc = "primary group" },
 	groups = schema.list(schema.string(), { default = {}, unique = true, doc = "further groups" }),
-	comment = plain { min = 0, default = "" },
-	home = schema.path {
+	comment = plain { min = 0, default = "", doc = "name for people" },
+	home = field_path {
+		default_doc = "/home/NAME (system: /var/empty)", doc = "home directory",
 		default = function(u)
 			return u.name == "root" and "/root" or u.system and "/var/empty" or "/home/" .. u.name
 		end,
 	},
 	create_home = schema.boolean {
+		default_doc = "true (system: false)", doc = "make the home directory when it is not there, with the files of skeletons",
 		default = function(u)
 			return u.name == "root" or not u.system
 		end,
 	},
-	shell = schema.path {
+	shell = field_path {
+		default_doc = "/bin/sh (system: /bin/false)", doc = "login shell",
 		default = function(u)
 			return u.system and u.name ~= "root" and "/bin/false" or "/bin/sh"
 		end,
 	},
-	password = plain { min = 0, default = "!", doc = "crypt(3) text of the first password; '' for none; '!' locks" },
-	password_file = schema.path { optional = true, doc = "file of the machine that has the first password" },
+	password = plain {
+		min = 0, default = "!", check = check_password, doc = "crypt(3) text of the first password; \"\" for none; \"!\" locks",
+	},
+	password_file = schema.path { optional = true, doc = "file of the machine, of mode 0600, that has the first password" },
+	subids = schema.integer { default = 0, min = 0, max = 1 << 24, doc = "how many subordinate numbers (/etc/subuid, /etc/subgid)" },
+	subid_start = schema.integer { min = 100000, max = 0xfffffffe, optional = true, default_doc = "allocated", doc = "the first of them" },
 	system = schema.boolean {
+		default_doc = "false (root: true)",
 		default = function(u)
 			return u.name == "root"
 		end,
@@ -54,22 +90,22 @@ M.user = schema.record("user", {
 		if u.uid == 0 and u.name ~= "root" then
 			return "uid 0 belongs to root", "uid"
 		end
-		if u.password ~= "" and u.password ~= "!" and u.password ~= "*" and not u.password:find("^%$%w+%$") then
-			return "expected the output of crypt(3) (such as '$6$…'), '' or '!'", "password"
-		end
 		if u.password_file and u.password ~= "!" then
 			return "there is a password, too", "password_file"
 		end
 		if u.password_file and u.password_file:find("^/gnu/store/") then
 			return "everybody can read what is in the store", "password_file"
 		end
+		if u.subid_start and u.subids == 0 then
+			return "subids says how many there are from there on", "subids"
+		end
 	end,
 })
 
 M.group = schema.record("group", {
 	name = schema.string(NAME),
-	gid = schema.integer { min = 0, max = 65534, optional = true },
-	system = schema.boolean { default = false },
+	gid = schema.integer { min = 0, max = 65534, optional = true, default_doc = "allocated", doc = "given once, never changed" },
+	system = schema.boolean { default = false, doc = "numbers below 1000" },
 }, { doc = "a group" })
 
 -- What every system has; a user or group of the configuration with one of these names replaces it.
@@ -157,6 +193,8 @@ function M.text(accounts)
 			{ "password", u.password },
 			{ "password-file", u.password_file },
 			{ "create-home", u.create_home and "yes" or nil },
+			{ "subids", u.subids > 0 and tostring(u.subids) or nil },
+			{ "subid-start", u.subid_start and tostring(u.subid_start) },
 		})
 	end
 	return table.concat(out)

@@ -281,6 +281,14 @@ static int fails_end(struct fails *f, const char *system, struct err *e)
 	return rc;
 }
 
+/* Files for new homes; NULL: a generation without. */
+static const char *skeletons_of(const struct sys_root *r, struct arena *a, const char *system)
+{
+	const char *path = gen_part(r, a, system, "skeletons");
+
+	return path && access(path, F_OK) == 0 ? path : NULL;
+}
+
 static void put_accounts(const struct sys_root *r, struct arena *a, const char *system,
 			 struct fails *f)
 {
@@ -289,7 +297,7 @@ static void put_accounts(const struct sys_root *r, struct arena *a, const char *
 	int rc = accounts_load(r, a, system, &accounts, &e);
 
 	if (rc == 0)
-		rc = accounts_apply(r, &accounts, true, &e);
+		rc = accounts_apply(r, &accounts, skeletons_of(r, a, system), true, &e);
 	note(f, rc, &e);
 }
 
@@ -372,5 +380,5 @@ int sys_activate_check(const struct sys_root *r, const char *system, struct err 
 		rc = load_steps(r, &a, system, &steps, e);
 	if (rc == 0)
 		rc = accounts_load(r, &a, system, &accounts, e);
-	return rc < 0 ? rc : accounts_apply(r, &accounts, false, e);
+	return rc < 0 ? rc : accounts_apply(r, &accounts, NULL, false, e);
 }

@@ -210,6 +210,15 @@ local function facts(os, kernel, ramdisk)
 	})
 end
 
+-- Files of new home directories, none of which is a link into the store: they are people's from then on.
+local function skeletons(os)
+	local out = {}
+	for path, v in pairs(os.skeletons) do
+		out[#out + 1] = type(v) == "string" and tree.file(path, v) or tree.copy(path, is_node(v) and v or v.drv)
+	end
+	return tree.derivation("skeletons", out)
+end
+
 local function configuration(sections)
 	for name, node in pairs(config_files()) do
 		sections[#sections + 1] = tree.link("config/" .. name, node)
@@ -283,6 +292,9 @@ local function parts(os)
 		tree.file("facts", facts(os, kernel, ramdisk)),
 		tree.file("label", os.label .. "\n"),
 	}
+	if next(os.skeletons) ~= nil then
+		sections[#sections + 1] = tree.link("skeletons", skeletons(os))
+	end
 	configuration(sections)
 	p.system = tree.derivation("system", sections)
 	cache[os] = p

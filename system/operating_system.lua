@@ -249,6 +249,15 @@ return schema.record("operating_system", {
 	directories = schema.list(schema.of(directory), { default = {}, doc = "made at boot" }),
 	users = schema.list(schema.of(accounts.user), { default = {} }),
 	groups = schema.list(schema.of(accounts.group), { default = {} }),
+	skeletons = schema.map(schema.string {
+			max = 200, what = "a path below the home directory",
+			check = function(v)
+				if v:find("^/") or ("/" .. v .. "/"):find("/%.?%.?/") or v:find("[%c]") then
+					return "'" .. v .. "' is not a path below the home directory"
+				end
+			end,
+		}, schema.one_of { schema.string { multiline = true, min = 0 }, schema.target {} },
+		{ default = {}, doc = "path = text or file: copied into new home directories" }),
 	packages = schema.list(schema.target(), { default = {}, doc = "besides the base packages" }),
 	services = schema.list(service.field(), {
 		default = function()

@@ -110,6 +110,59 @@ check "and nothing else" [ -e "$R/etc/.tmp-mine" ]
 check "web has its old number" [ "$(field passwd web 2)" = 101 ]
 check "bob's number stays taken" grep -q '^user bob 1001$' "$R/var/lib/cairn/ids"
 
+# ---- Skeletons, subordinate numbers
+system 10
+mkdir -p "$g/skeletons/.config"
+echo greet >"$g/skeletons/.profile.local"
+echo 'dir = x' >"$g/skeletons/.config/tool"
+ln -s /etc/shadow "$g/skeletons/link"
+cat >"$g/accounts" <<'X'
+[group users]
+id = 100
+[user ann]
+group = users
+home = /home/ann
+create-home = yes
+subids = 65536
+[user kim]
+group = users
+home = /home/kim
+create-home = yes
+subids = 1000
+subid-start = 300000
+[user lea]
+group = users
+subids = 65536
+X
+ten=$path
+mkdir -p "$R/home/.cairn-new-home-kim/half"
+check "skeletons" activate $ten
+is "are copied into a new home" "$(cat "$R/home/kim/.profile.local")" greet
+is "whole" "$(cat "$R/home/kim/.config/tool")" "dir = x"
+check "but for links" [ ! -L "$R/home/kim/link" ]
+check "what a cut left is gone" [ ! -e "$R/home/.cairn-new-home-kim" -a ! -e "$R/home/kim/half" ]
+is "no home is open to others" "$(stat -c %a "$R/home/kim")" 700
+check "a home that was there stays as it is" [ ! -e "$R/home/ann/.profile.local" ]
+[ "$(id -u)" != 0 ] || is "they are the user's" "$(stat -c %u "$R/home/kim/.config/tool")" "$(field passwd kim 2)"
+is "subordinate numbers" "$(cat "$R/etc/subuid")" "ann:100000:65536
+kim:300000:1000
+lea:301000:65536"
+check "of groups, too" cmp -s "$R/etc/subuid" "$R/etc/subgid"
+sed -i '/^\[user ann/,/^subids/d' "$g/accounts"
+check "one goes" activate $ten
+is "the others keep theirs" "$(cat "$R/etc/subuid")" "kim:300000:1000
+lea:301000:65536"
+printf '[group users]\nid = 100\n[user max]\ngroup = users\nsubids = 10\nsubid-start = 165535\n' >"$g/accounts"
+activate $ten
+check "those of who is gone are nobody else's" grep -q 'ann has 65536 from 100000' "$TMP/err"
+sed -i 's|^kim:[^:]*:|kim:$6$kept$z:|' "$R/etc/shadow"
+: >"$g/accounts"
+activate $ten
+printf '[group users]\nid = 100\n[user kim]\ngroup = users\npassword = $6$x$first\n' >"$g/accounts"
+activate $ten
+is "who is back has the password from before" "$(field shadow kim 1)" '$6$kept$z'
+is "which nobody else could read meanwhile" "$(stat -c %a "$R/var/lib/cairn/shadow")" 600
+
 # A file of one generation is a directory of the next, and the other way round.
 system 8
 : >"$g/accounts"
