@@ -37,10 +37,12 @@ static const struct cmd builder = {
 /* clang-format off */
 static const struct cmd *const system_commands[] = {
 	&sys_cmd_activate,
+	&sys_cmd_boot,
 	&sys_cmd_system_build,
 	&sys_cmd_confirm,
 	&sys_cmd_delete_generations,
 	&sys_cmd_describe,
+	&sys_cmd_diff,
 	&sys_cmd_edit,
 	&sys_cmd_extension_graph,
 	&sys_cmd_find_device,
@@ -50,6 +52,7 @@ static const struct cmd *const system_commands[] = {
 	&sys_cmd_kexec,
 	&sys_cmd_list_generations,
 	&sys_cmd_mark_good,
+	&sys_cmd_plan,
 	&sys_cmd_random_seed,
 	&sys_cmd_reconfigure,
 	&sys_cmd_revert,
@@ -59,6 +62,7 @@ static const struct cmd *const system_commands[] = {
 	&sys_cmd_show,
 	&sys_cmd_status,
 	&sys_cmd_switch_generation,
+	&sys_cmd_test,
 	&image_cmd_vm,
 	NULL,
 };
@@ -67,7 +71,11 @@ static const struct cmd *const system_commands[] = {
 static const struct cmd system_group = {
 	.name = "system",
 	.summary = "build, switch and roll back the system of a machine",
+	.help = "What builds, changes or shows the system of a machine ends with the statuses "
+		"below, as\n"
+		"its help says; the others end as the rest of cairn does.",
 	.subs = system_commands,
+	.statuses = &sys_statuses,
 };
 
 static int run_complete(struct cmd_env *env, struct err *e);

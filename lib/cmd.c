@@ -98,7 +98,15 @@ static void print_subs(const struct cmd *c)
 	printf("\n\"COMMAND --help\" says more about each.\n");
 }
 
-static void print_statuses(void)
+static void print_own_statuses(const struct cmd *c)
+{
+	printf("\nExit status:\n");
+	for (size_t i = 0; i < c->statuses->nrows; i++)
+		printf("  %3d  %s\n", c->statuses->rows[i].status, c->statuses->rows[i].text);
+}
+
+/* Of all commands but those that have their own. */
+static void print_statuses(const struct cmd *root)
 {
 	printf("\nExit status:\n    0  success\n    1  any error that is not below\n");
 	for (int status = 2; status < 256; status++) {
@@ -115,6 +123,12 @@ static void print_statuses(void)
 		}
 		if (*sep)
 			putchar('\n');
+	}
+	for (size_t i = 0; root->subs && root->subs[i]; i++) {
+		if (root->subs[i]->statuses)
+			printf("The commands of '%s %s' that change a machine have others: see its "
+			       "help.\n",
+			       root->name, root->subs[i]->name);
 	}
 }
 
@@ -133,6 +147,8 @@ static void print_help(const struct cmd *c, const char *prog)
 		print_subs(c);
 	else
 		print_options(c);
+	if (c->statuses)
+		print_own_statuses(c);
 }
 
 static void dump_cli(const struct cmd *c, const char *path)
@@ -292,7 +308,8 @@ static int parse_args(struct parser *p, char **argv)
 		char *arg = *argv++;
 		int r;
 
-		if (operands_only || arg[0] != '-' || !arg[1]) {
+		if (operands_only || arg[0] != '-' || !arg[1] ||
+		    (p->cmd->numbers && isdigit((unsigned char)arg[1]))) {
 			p->args[p->nargs++] = arg;
 			operands_only = operands_only || p->cmd->raw_options;
 			continue;
@@ -427,7 +444,7 @@ static void print_error(const char *prog, const struct err *e, int r)
 	fwrite(out.buf, 1, out.len, stderr);
 }
 
-static int status_of(int r, const char *prog, const struct err *e)
+static int status_of(const struct cmd *c, int r, const char *prog, const struct err *e)
 {
 	if (r <= -EXIT_CODE_BASE)
 		return -r - EXIT_CODE_BASE;
@@ -436,7 +453,7 @@ static int status_of(int r, const char *prog, const struct err *e)
 		if (r == -ERR_USAGE)
 			fprintf(stderr, "Try '%s --help'.\n", prog);
 	}
-	return err_status(r);
+	return r < 0 && c->statuses ? c->statuses->of(r) : err_status(r);
 }
 
 int cmd_main(const struct cmd *root, int argc, char **argv, const char *version)
@@ -460,11 +477,11 @@ int cmd_main(const struct cmd *root, int argc, char **argv, const char *version)
 		if (r == 0 && help) {
 			print_help(c, prog);
 			if (c == root)
-				print_statuses();
+				print_statuses(root);
 		} else if (r == 0)
 			r = run_command(c, argv, prog, &e);
 	}
-	status = status_of(r, prog, &e);
+	status = status_of(c, r, prog, &e);
 	if (fflush(stdout) != 0 || ferror(stdout)) {
 		fprintf(stderr, "%s: cannot write to standard output\n", prog);
 		return status ? status : err_status(-EIO);

@@ -4,7 +4,8 @@
  * Help, option parsing, usage errors and exit statuses are uniform because they come from the
  * table.
  *
- * Exit status: 0 success; 2 usage; otherwise err_status() of the error the command returned.
+ * Exit status: 0 success; 2 usage; otherwise err_status() of the error the command returned. A
+ * family of commands may have statuses of its own.
  */
 #pragma once
 
@@ -44,6 +45,16 @@ struct cmd_env {
 	const char *prog; /* "cairn store query" */
 };
 
+/* Exit statuses of commands that have their own. */
+struct cmd_statuses {
+	int (*of)(int code); /* of an error; from 1 */
+	const struct cmd_status {
+		int status;
+		const char *text; /* for help */
+	} * rows;
+	size_t nrows;
+};
+
 struct cmd {
 	const char *name;
 	const char *synopsis; /* operands: "PATH...", NULL for none */
@@ -58,8 +69,11 @@ struct cmd {
 	/* What an operand may be, for completion: adds lines. It says nothing when it fails. NULL:
 	 * whatever the shell offers, files. */
 	void (*operands)(struct str *out);
-	bool hidden;	  /* not listed in help */
-	bool raw_options; /* stop option parsing at the first operand */
+	const struct cmd_statuses *statuses; /* NULL: err_status(). Of a group: shown in its help,
+					      * and its commands name them themselves */
+	bool hidden;			     /* not listed in help */
+	bool numbers;			     /* "-1" is an operand, no option */
+	bool raw_options;		     /* stop option parsing at the first operand */
 };
 
 #define CMD_OPTS(array) .opts = (array), .nopts = sizeof(array) / sizeof((array)[0])

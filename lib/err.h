@@ -32,7 +32,10 @@
 	X(UNSUPPORTED, 1040, "not supported", 69)                                                  \
 	X(INTERNAL, 1041, "internal error", 70)                                                    \
 	X(DIFFERS, 1042, "results differ", 102)                                                    \
-	X(SPACE, 1043, "not enough space", 69)
+	X(SPACE, 1043, "not enough space", 69)                                                     \
+	X(PARTIAL, 1044, "done in part", 4)                                                        \
+	X(REVERTED, 1045, "gone back", 5)                                                          \
+	X(UNCHANGED, 1046, "nothing to do", 6)
 
 enum err_code {
 #define X(name, num, text, status) ERR_##name = num,

@@ -273,6 +273,19 @@ int store_is_valid(struct store_conn *c, const char *path, bool *ret, struct err
 /* -ERR_NOTVALID when path is not valid. Result in arena. */
 int store_info(struct store_conn *c, struct arena *a, const char *path, struct store_info **ret,
 	       struct err *e);
+/* The same of n valid paths, asked for without waiting for each answer; ret: room for n. */
+int store_infos(struct store_conn *c, struct arena *a, const char *const *paths, size_t n,
+		struct store_info **ret, struct err *e);
+/* What caches say of paths, those that they do not have left out; the daemon asks them. Vec of
+ * struct store_offer in arena. */
+struct store_offer {
+	const char *path;
+	const char **refs;
+	size_t nrefs;
+	uint64_t download, nar_size; /* bytes; 0: not known */
+};
+int store_offers(struct store_conn *c, struct arena *a, const char *const *paths, size_t n,
+		 struct vec *ret, struct err *e);
 /* The subset of paths that is valid, sorted; strings in arena. */
 int store_valid_subset(struct store_conn *c, struct arena *a, const char *const *paths, size_t n,
 		       struct vec *ret, struct err *e);

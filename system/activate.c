@@ -374,10 +374,8 @@ int sys_activate_check(const struct sys_root *r, const char *system, struct err 
 {
 	auto_arena struct arena a = ARENA_INIT;
 	auto_vec struct vec steps = VEC_INIT, accounts = VEC_INIT;
-	int rc = gen_check(r, system, e);
+	int rc = load_steps(r, &a, system, &steps, e);
 
-	if (rc == 0)
-		rc = load_steps(r, &a, system, &steps, e);
 	if (rc == 0)
 		rc = accounts_load(r, &a, system, &accounts, e);
 	return rc < 0 ? rc : accounts_apply(r, &accounts, NULL, false, e);

@@ -25,5 +25,7 @@ int sys_activate_boot(const struct sys_root *r, const char *system, struct err *
  * to be empty are emptied. */
 int sys_activate_directories(const struct sys_root *r, const char *system, struct err *e);
 /* What can be known to fail before a switch: unreadable files, contradictions of accounts. Changes
- * nothing. */
+ * nothing, and reads a sketch (system/sketch.h) as well; that a system is complete gen_check()
+ * says.
+ */
 int sys_activate_check(const struct sys_root *r, const char *system, struct err *e);

@@ -66,6 +66,7 @@ const struct cmd sys_cmd_confirm = {
 	.help = "It becomes the current one, which the next boot starts, and PID 1 does not go\n"
 		"back any more.",
 	.context_size = sizeof(struct ctx),
+	.statuses = &sys_statuses,
 	.run = run_confirm,
 };
 
@@ -74,5 +75,6 @@ const struct cmd sys_cmd_revert = {
 	.summary = "go back from the generation that was switched to with --confirm",
 	.help = "This is what PID 1 runs when the time is up.",
 	.context_size = sizeof(struct ctx),
+	.statuses = &sys_statuses,
 	.run = run_revert,
 };

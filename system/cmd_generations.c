@@ -311,6 +311,7 @@ const struct cmd sys_cmd_list_generations = {
 	.summary = "list the generations of this machine",
 	CMD_OPTS(show_opts),
 	.context_size = sizeof(struct ctx),
+	.statuses = &sys_statuses,
 	.run = run_list,
 };
 
@@ -321,6 +322,7 @@ const struct cmd sys_cmd_describe = {
 	CMD_OPTS(show_opts),
 	.context_size = sizeof(struct ctx),
 	.max_args = 1,
+	.statuses = &sys_statuses,
 	.run = run_describe,
 };
 
@@ -335,5 +337,6 @@ const struct cmd sys_cmd_delete_generations = {
 	CMD_OPTS(delete_opts),
 	.context_size = sizeof(struct ctx),
 	.max_args = SIZE_MAX,
+	.statuses = &sys_statuses,
 	.run = run_delete,
 };

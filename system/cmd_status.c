@@ -314,6 +314,7 @@ const struct cmd sys_cmd_status = {
 		"switch, which is what 'menu starts' unless a switch was cut off.",
 	CMD_OPTS(status_opts),
 	.context_size = sizeof(struct ctx),
+	.statuses = &sys_statuses,
 	.run = run_status,
 };
 

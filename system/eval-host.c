@@ -19,6 +19,7 @@
 #include "system/graph.h"
 #include "system/program.h"
 #include "system/realise.h"
+#include "system/sketch.h"
 #include "system/sources.h"
 
 #define DEFAULT_MEMORY	     ((uint64_t)256 << 20)
@@ -337,4 +338,17 @@ int sys_eval_build(struct sys_eval *ev, struct store_conn *c, const char *key, s
 int sys_eval_missing(struct sys_eval *ev, struct store_conn *c, struct vec *ret, struct err *e)
 {
 	return realise_missing(c, &ev->graph, ret, e);
+}
+
+int sys_eval_sketch(struct sys_eval *ev, const char *key, const char *dir, struct err *e)
+{
+	for (size_t i = 0; i < ev->graph.nresults; i++)
+		if (slice_is(ev->graph.results[i].key, key) && ev->graph.results[i].node)
+			return sketch_write(&ev->graph, ev->graph.results[i].node, dir, e);
+	return err_set(e, -ERR_EVAL, "the result is not a system");
+}
+
+bool sys_eval_refs(const struct sys_eval *ev, const char *path, struct vec *ret)
+{
+	return sketch_refs(&ev->graph, path, ret);
 }

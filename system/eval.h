@@ -90,6 +90,12 @@ int sys_eval_build(struct sys_eval *ev, struct store_conn *c, const char *key, s
  * strings live as long as ev. */
 int sys_eval_missing(struct sys_eval *ev, struct store_conn *c, struct vec *ret, struct err *e);
 
+/* The result called key, a generation, as far as it is known before it is built, below the empty
+ * directory dir (system/sketch.h). Touches no store. */
+int sys_eval_sketch(struct sys_eval *ev, const char *key, const char *dir, struct err *e);
+/* What path will refer to, when it is an output of a derivation whose description says so. */
+bool sys_eval_refs(const struct sys_eval *ev, const char *path, struct vec *ret);
+
 /* Directory of the Lua modules by the rules of sys_eval_opts.modules, in arena. */
 int sys_modules_dir(const char *option, struct arena *a, char **ret, struct err *e);
 

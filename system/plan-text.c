@@ -60,6 +60,11 @@ static void text_services(struct str *out, const struct plan *p)
 			first = false;
 		}
 	}
+	if (p->services_unknown) {
+		str_addf(out, "  %-10s not known: only the new system can tell, once it is built\n",
+			 "services");
+		return;
+	}
 	str_addf(out, "  %-10s keep %zu as they are%s\n", first ? "services" : "",
 		 count(p, LIVE_KEEP),
 		 p->services_live      ? ""
@@ -84,11 +89,11 @@ static void text_closure(struct str *out, const struct plan *p)
 {
 	char size[16], delta[16];
 
-	if (!p->closure_after)
+	if (!p->sized)
 		return;
 	text_human(p->closure_after, size);
 	str_addf(out, "  %-10s %s", "closure", size);
-	if (p->closure_before) {
+	if (p->closure_before && !p->unknown_before && !p->unknown_after) {
 		bool more = p->closure_after >= p->closure_before;
 
 		text_human(more ? p->closure_after - p->closure_before
@@ -96,7 +101,19 @@ static void text_closure(struct str *out, const struct plan *p)
 			   delta);
 		str_addf(out, " (%c%s)", more ? '+' : '-', delta);
 	}
+	if (p->unknown_after)
+		str_addf(out, ", and %zu item%s of unknown size", p->unknown_after,
+			 p->unknown_after == 1 ? "" : "s");
 	str_addc(out, '\n');
+	if (p->fetch) {
+		text_human(p->download, size);
+		text_human(p->unpacked, delta);
+		str_addf(out, "  %-10s %s in %zu item%s, %s unpacked\n", "download", size, p->fetch,
+			 p->fetch == 1 ? "" : "s", delta);
+	}
+	if (p->build)
+		str_addf(out, "  %-10s %zu item%s, which no cache has\n", "build", p->build,
+			 p->build == 1 ? "" : "s");
 }
 
 void plan_text(const struct plan *p, struct str *out)
@@ -104,7 +121,11 @@ void plan_text(const struct plan *p, struct str *out)
 	for (size_t i = 0; i < p->facts.n; i++) {
 		const struct plan_item *x = p->facts.v[i];
 
-		str_addf(out, "  %-10s %s -> %s\n", x->name, x->before, x->after);
+		str_addf(out, "  %-10s ", x->name);
+		text_safe(out, slice_of(x->before[0] ? x->before : "nothing"));
+		str_add(out, " -> ");
+		text_safe(out, slice_of(x->after[0] ? x->after : "nothing"));
+		str_addc(out, '\n');
 	}
 	text_items(out, "packages", &p->packages);
 	text_items(out, "/etc", &p->etc);
@@ -148,6 +169,16 @@ static void json_items(struct str *out, const char *key, const struct vec *items
 	str_addc(out, ']');
 }
 
+/* null: not known */
+static void json_number(struct str *out, const char *key, uint64_t number, bool known)
+{
+	str_addf(out, ",\"%s\":", key);
+	if (known)
+		str_addf(out, "%llu", (unsigned long long)number);
+	else
+		str_add(out, "null");
+}
+
 void plan_json(const struct plan *p, struct str *out)
 {
 	str_addc(out, '{');
@@ -172,12 +203,18 @@ void plan_json(const struct plan *p, struct str *out)
 		json_string(out, "action", live_action_names[c->action]);
 		str_addc(out, '}');
 	}
-	str_addf(out,
-		 "],\"services_live\":%s,\"services_at_boot\":%s,\"closure_before\":%llu,\"closure_"
-		 "after\":%llu,",
+	str_addf(out, "],\"services_live\":%s,\"services_at_boot\":%s,\"services_known\":%s",
 		 p->services_live ? "true" : "false", p->services_at_boot ? "true" : "false",
-		 (unsigned long long)p->closure_before, (unsigned long long)p->closure_after);
-	str_add(out, "\"reboot\":[");
+		 p->services_unknown ? "false" : "true");
+	json_number(out, "closure_before", p->closure_before, p->closure_before);
+	json_number(out, "closure_after", p->closure_after, p->closure_after);
+	json_number(out, "unknown_before", p->unknown_before, p->sized);
+	json_number(out, "unknown_after", p->unknown_after, p->sized);
+	json_number(out, "fetch", p->fetch, p->sized);
+	json_number(out, "download", p->download, p->sized);
+	json_number(out, "unpacked", p->unpacked, p->sized);
+	json_number(out, "build", p->build, p->sized);
+	str_add(out, ",\"reboot\":[");
 	for (size_t i = 0; i < p->reboot.n; i++) {
 		str_add(out, i ? "," : "");
 		text_json(out, slice_of(p->reboot.v[i]));

@@ -26,29 +26,58 @@ struct plan {
 	struct vec packages; /* struct plan_item, sorted by name */
 	struct vec etc;	     /* names below /etc */
 	struct vec users, groups;
-	struct vec facts;	/* host name, label, time zone…: name, before, after */
+	struct vec facts;	/* host name, label, kernel…: name, before, after */
 	struct vec environment; /* names of variables of all services */
 	struct vec services;	/* struct live_change */
 	bool services_live;	/* as PID 1 says, not from the sets alone */
 	bool services_at_boot;	/* the running ones are left alone */
+	bool services_unknown;	/* only the program of the new system can tell, and is not there */
 	bool init_too_old;	/* because PID 1 cannot read the new set */
 	struct vec reboot;	/* strings: what only takes effect at the next boot */
-	uint64_t closure_before, closure_after; /* bytes; 0: not known */
+	/* By plan_sizes(): */
+	bool sized;
+	uint64_t closure_before, closure_after; /* bytes of what is known; 0: not known */
+	size_t unknown_before, unknown_after;	/* items whose size nobody knows */
+	size_t fetch, build;	     /* items that caches have, derivations that none has */
+	uint64_t download, unpacked; /* bytes: of the items to fetch */
 };
 
 #define PLAN_INIT                                                                                  \
 	{                                                                                          \
-		VEC_INIT, VEC_INIT, VEC_INIT, VEC_INIT, VEC_INIT, VEC_INIT, VEC_INIT, false,       \
-			false, false, VEC_INIT, 0, 0                                               \
+		.packages = VEC_INIT, .etc = VEC_INIT, .users = VEC_INIT, .groups = VEC_INIT,      \
+		.facts = VEC_INIT, .environment = VEC_INIT, .services = VEC_INIT,                  \
+		.reboot = VEC_INIT                                                                 \
 	}
 void plan_done(struct plan *p);
 
-/* from may be NULL (nothing before). booted: what the kernel runs from; NULL: not known, from is
- * taken. at_boot: PID 1 is not to load the services, and is not asked. Strings in arena. */
-int plan_make(const struct sys_root *r, struct arena *a, const char *from, const char *to,
-	      const char *booted, bool at_boot, struct plan *ret, struct err *e);
-/* Fill in sizes from a store; without this they are left out. */
-int plan_sizes(struct store_conn *c, struct arena *a, const char *from, const char *to,
+/* A system, and where its files are: a machine's store, or a sketch (system/sketch.h). */
+struct plan_side {
+	struct sys_root root;
+	const char *system; /* logical; NULL: none */
+};
+
+struct plan_request {
+	struct plan_side from, to; /* from: nothing is before when there is none */
+	struct plan_side booted;   /* what the kernel runs from; none: from is taken */
+	bool at_boot;		   /* PID 1 is not to load the services, and is not asked */
+	bool live;		   /* it is about this machine, whose PID 1 may be asked */
+};
+
+/* Strings in arena. */
+int plan_make(const struct plan_request *q, struct arena *a, struct plan *ret, struct err *e);
+
+/* What the item at path, which is not built, will refer to, as far as that is known: paths to add.
+ * false: not known. */
+typedef bool plan_refs_fn(void *arg, const char *path, struct vec *ret);
+/* Fill in sizes from a store and its caches (offers: these are asked); without this they are left
+ * out. refs may be NULL. */
+struct plan_sizer {
+	struct store_conn *conn;
+	bool offers;
+	plan_refs_fn *refs;
+	void *arg;
+};
+int plan_sizes(const struct plan_sizer *z, struct arena *a, const char *from, const char *to,
 	       struct plan *p, struct err *e);
 /* Only the list "reboot": what of `to` a machine that runs booted has after the next boot. */
 int plan_reboot_reasons(const struct sys_root *r, struct arena *a, const char *booted,

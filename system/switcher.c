@@ -78,6 +78,21 @@ int switcher_open(struct switcher *s, const struct switcher_opts *o, const char 
 	return rc;
 }
 
+int switcher_open_any(struct switcher *s, const struct switcher_opts *o, bool anywhere,
+		      struct err *e)
+{
+	const char *store = o->store.root ? o->store.root : getenv("CAIRN_ROOT");
+	struct err why = ERR_INIT;
+	int rc = switcher_open(s, o, "", false, &why);
+
+	if (rc == 0)
+		return 0;
+	if (rc != -ERR_NOTFOUND || !anywhere || o->target)
+		return err_set(e, rc, "%s", why.msg);
+	s->root = (struct sys_root)SYS_ROOT_MACHINE;
+	return store && *store ? normal_root(&s->arena, store, &s->root.store, e) : 0;
+}
+
 void switcher_done(struct switcher *s)
 {
 	fd_close(&s->lock);

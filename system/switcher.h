@@ -47,6 +47,10 @@ struct switcher {
  * switch, or the beginning of one to be tried out. verb is for the lock's text. */
 int switcher_open(struct switcher *s, const struct switcher_opts *o, const char *verb, bool change,
 		  struct err *e);
+/* The same without a change; anywhere: also where there is no machine, which then has no
+ * generations. */
+int switcher_open_any(struct switcher *s, const struct switcher_opts *o, bool anywhere,
+		      struct err *e);
 void switcher_done(struct switcher *s);
 static inline void switcher_cleanup(struct switcher *s)
 {

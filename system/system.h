@@ -13,17 +13,20 @@
 
 /* cairn system …; cairn.c puts them into one group together with image's. */
 extern const struct cmd sys_cmd_activate; /* hidden: what boot and switches run */
+extern const struct cmd sys_cmd_boot;
 extern const struct cmd sys_cmd_system_build;
 extern const struct cmd sys_cmd_confirm;
 extern const struct cmd sys_cmd_delete_generations;
 extern const struct cmd sys_cmd_describe;
+extern const struct cmd sys_cmd_diff;
 extern const struct cmd sys_cmd_edit;
 extern const struct cmd sys_cmd_extension_graph;
 extern const struct cmd sys_cmd_find_device; /* hidden: what services that mount run */
 extern const struct cmd sys_cmd_hotplug;     /* hidden: the service of that name */
 extern const struct cmd sys_cmd_kexec;
 extern const struct cmd sys_cmd_list_generations;
-extern const struct cmd sys_cmd_mark_good;   /* hidden: what the health gate runs */
+extern const struct cmd sys_cmd_mark_good; /* hidden: what the health gate runs */
+extern const struct cmd sys_cmd_plan;
 extern const struct cmd sys_cmd_random_seed; /* hidden: what the service random-seed runs */
 extern const struct cmd sys_cmd_reconfigure;
 extern const struct cmd sys_cmd_revert; /* also what PID 1 runs */
@@ -33,6 +36,10 @@ extern const struct cmd sys_cmd_service_graph;
 extern const struct cmd sys_cmd_show;
 extern const struct cmd sys_cmd_status;
 extern const struct cmd sys_cmd_switch_generation;
+extern const struct cmd sys_cmd_test;
+
+/* What those end with that have to do with a machine. */
+extern const struct cmd_statuses sys_statuses;
 
 extern const struct cmd sys_cmd_package; /* cairn package … */
 

@@ -30,12 +30,10 @@ static int name_invalid(struct store_conn *c, const char *path, int code, struct
 	return conn_name_remote(c, err_set(e, -ERR_NOTVALID, "path `%s' is not valid", path), e);
 }
 
-int store_info(struct store_conn *c, struct arena *a, const char *path, struct store_info **ret,
-	       struct err *e)
+/* The answer to OP_PATH_INFO. */
+static int read_info(struct store_conn *c, struct arena *a, const char *path,
+		     struct store_info **ret, struct err *e)
 {
-	int r = conn_ask_path(c, OP_PATH_INFO, path, e);
-	if (r)
-		return name_invalid(c, path, r, e);
 	struct store_info *info = ARENA_NEW(a, struct store_info);
 	auto_vec struct vec refs = VEC_INIT;
 	char *deriver = stream_cstr(&c->s, a, PROTO_LIMIT_PATH);
@@ -43,7 +41,7 @@ int store_info(struct store_conn *c, struct arena *a, const char *path, struct s
 	stream_list(&c->s, a, &refs);
 	uint64_t when = stream_u64(&c->s);
 	uint64_t size = stream_u64(&c->s);
-	r = conn_done(c, e);
+	int r = conn_done(c, e);
 	if (r)
 		return r;
 	vec_sort_str(&refs);
@@ -63,6 +61,69 @@ int store_info(struct store_conn *c, struct arena *a, const char *path, struct s
 				     .nrefs = refs.n };
 	*ret = info;
 	return 0;
+}
+
+int store_info(struct store_conn *c, struct arena *a, const char *path, struct store_info **ret,
+	       struct err *e)
+{
+	int r = conn_ask_path(c, OP_PATH_INFO, path, e);
+	if (r)
+		return name_invalid(c, path, r, e);
+	return read_info(c, a, path, ret, e);
+}
+
+int store_infos(struct store_conn *c, struct arena *a, const char *const *paths, size_t n,
+		struct store_info **ret, struct err *e)
+{
+	int r = 0;
+	for (size_t i = 0, asked = 0; !r && i < n; i++) {
+		if (asked == i)
+			for (; !r && asked < n && asked - i < AHEAD; asked++) {
+				r = conn_begin(c, OP_PATH_INFO, e);
+				stream_put_cstr(&c->s, paths[asked]);
+			}
+		if (!r)
+			r = conn_finish(c, e);
+		if (!r) {
+			r = read_info(c, a, paths[i], &ret[i], e);
+			continue;
+		}
+		for (size_t left = asked - i - 1; left && !c->s.err; left--) {
+			auto_arena struct arena rest = ARENA_INIT;
+			struct store_info *ignored;
+			if (conn_finish(c, NULL) == 0)
+				(void)read_info(c, &rest, "", &ignored, NULL);
+		}
+		return name_invalid(c, paths[i], r, e);
+	}
+	return r;
+}
+
+int store_offers(struct store_conn *c, struct arena *a, const char *const *paths, size_t n,
+		 struct vec *ret, struct err *e)
+{
+	int r = conn_begin(c, OP_SUBST_INFOS, e);
+	if (r)
+		return r;
+	conn_put_strings(c, paths, n);
+	r = conn_finish(c, e);
+	if (r)
+		return r;
+	for (uint64_t left = stream_u64(&c->s); left && !c->s.err; left--) {
+		struct store_offer *o = ARENA_NEW(a, struct store_offer);
+		auto_vec struct vec refs = VEC_INIT;
+		char *path = stream_cstr(&c->s, a, PROTO_LIMIT_PATH);
+		(void)stream_cstr(&c->s, a, PROTO_LIMIT_PATH); /* its deriver */
+		stream_list(&c->s, a, &refs);
+		uint64_t download = stream_u64(&c->s);
+		uint64_t size = stream_u64(&c->s);
+		const char **v = arena_dup(a, refs.v, refs.n * sizeof(void *));
+		if (!o || !path || !v)
+			return err_set(e, -ENOMEM, "out of memory");
+		*o = (struct store_offer){ path, v, refs.n, download, size };
+		vec_add(ret, o);
+	}
+	return ret->err ? err_set(e, ret->err, "out of memory") : conn_done(c, e);
 }
 
 int store_valid_subset(struct store_conn *c, struct arena *a, const char *const *paths, size_t n,

@@ -29,7 +29,7 @@ LUA
 	"$CAIRN" system build --root "$R" --modules "$TMP/world" "$TMP/c/system.lua" >"$TMP/out" 2>"$TMP/err"
 	status=$?
 	why=
-	[ $status = 65 ] || why="status $status"
+	[ $status = 1 ] || why="status $status"
 	[ ! -s "$TMP/out" ] || why="something on standard output"
 	grep -q '\.lua:[0-9]*: ' "$TMP/err" || why="no place"
 	grep -qF -- "$want" "$TMP/err" || why="it does not say '$want'"
@@ -97,7 +97,7 @@ sed 's|with {|with { services = { services.simple { name = "a", exec = { "httpd"
 echo ')' >>"$TMP/c/set.lua"
 "$CAIRN" system build --root "$R" --modules "$TMP/world" "$TMP/c/set.lua" >"$TMP/out" 2>"$TMP/err"
 status=$?
-[ $status = 100 ] && grep -q 'set:[0-9]*: exec: needs the absolute path' "$TMP/err"
+[ $status = 2 ] && grep -q 'set:[0-9]*: exec: needs the absolute path' "$TMP/err"
 result "a set that PID 1 would refuse is not built ($status)" $?
 
 # Everything is shut in, but what says otherwise or makes the machine; filters are compiled.

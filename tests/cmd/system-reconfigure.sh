@@ -34,6 +34,13 @@ check "a private root is no machine" grep -q 'not a Cairn system' "$TMP/err"
 
 check "a dry run prints a plan" run reconfigure --dry-run $change_args "$TMP/one.lua"
 check "and makes nothing" [ ! -e "$R/var/guix/profiles/system" ]
+items() { ls "$R/gnu/store" | wc -l; }
+field() { python3 -c '
+import json, sys
+x = json.load(open(sys.argv[1]))
+for key in sys.argv[2].split("."):
+    x = x[int(key)] if isinstance(x, list) else x[key]
+print(json.dumps(x, sort_keys=True))' "$TMP/out" "$1"; }
 check "reconfigure" run reconfigure $change_args "$TMP/one.lua"
 check "profile link" [ "$(readlink "$R/var/guix/profiles/system")" = system-1-link ]
 check "generation link" [ "$(readlink "$R/var/guix/profiles/system-1-link")" = "$one" ]
@@ -43,6 +50,24 @@ check "shadow is private" [ "$(stat -c %a "$R/etc/shadow")" = 600 ]
 check "menu names generation 1" grep -q "default='gen-1'" "$R/boot/grub/grub.cfg"
 check "the command line names the system" grep -q "cairn.system=$one" "$R/boot/grub/grub.cfg"
 
+before=$(items)
+check "plan" run plan --json $change_args "$TMP/two.lua"
+check "builds nothing" [ "$(items)" = "$before" ]
+planned=$(field plan.facts)$(field plan.packages.0.name)$(field plan.etc)$(field plan.users)$(field plan.groups)$(field plan.services)$(field plan.reboot)
+check "says how much there is to build" [ "$(field plan.build)" -gt 0 ]
+check "diff to a configuration" run diff --json $change_args "$TMP/two.lua"
+is "says the same" "$(field plan.facts)$(field plan.packages.0.name)$(field plan.etc)$(field plan.users)$(field plan.groups)$(field plan.services)$(field plan.reboot)" "$planned"
+check "boot --dry-run" run boot --dry-run $change_args "$TMP/two.lua"
+check "plan: at the next boot" has '(at the next boot)'
+check "test" run test $change_args "$TMP/two.lua"
+active_etc() { readlink "$R/etc/static"; }
+is "what is tested is active" "$(active_etc)" "$(tail -n 1 "$TMP/out")/etc"
+check "it is no generation" [ ! -L "$R/var/guix/profiles/system-2-link" ]
+check "and nothing starts it" [ "$(grep -c "^menuentry" "$R/boot/grub/grub.cfg") $(readlink "$R/var/guix/profiles/system")" = "1 system-1-link" ]
+check "back from it" run switch-generation --target-root "$R" 1
+is "that is gone" "$(active_etc)" "$one/etc"
+check "build says what is missing" run build --dry-run --json $build_args "$TMP/one.lua"
+is "nothing is" "$(field missing)" "[]"
 check "reconfigure with changes" run reconfigure $change_args "$TMP/two.lua"
 check "plan: host name" has 'cairn -> stone'
 check "plan: package" has '+ hello 2.0'
@@ -87,7 +112,7 @@ check "status: a reboot would change nothing" grep -qx 'reboot       not needed'
 check "status as JSON" [ "$(json fell_back) $(json booted) $(json current) $(json default) $(json next) $(json good) $(json trial) $(json tries_left) $(json reboot)" = "True 1 2 2 1 1 2 0 []" ]
 run delete-generations --target-root "$R" 1
 status=$?
-check "what the machine falls back to cannot be deleted" [ $status = 69 ]
+check "what the machine falls back to cannot be deleted" [ $status = 3 ]
 boots 2
 check "it is picked in the menu and comes up" run mark-good --target-root "$R"
 check "its trial is over" [ "$(env cairn_good) $(env cairn_try)$(env cairn_left)" = "2 " ]
@@ -95,7 +120,21 @@ run delete-generations --dry-run --target-root "$R"
 check "now 1 could go" has 'would delete generation 1'
 rm "$R/run/booted-system"
 
-check "the same again is no new generation" run reconfigure $change_args "$TMP/two.lua"
+check "diff of generations" run diff --json --target-root "$R" 1 2
+is "is what was planned" "$(field plan.facts)$(field plan.packages.0.name)$(field plan.etc)$(field plan.users)$(field plan.groups)$(field plan.services)$(field plan.reboot)" "$planned"
+check "closures, and packages, have sizes" [ "$(field plan.packages.0.size)" -gt 0 -a "$(field plan.closure_after)" -gt "$(field plan.closure_before)" -a "$(field plan.unknown_after)" = 0 ]
+mv "$R/var/guix/db" "$TMP/db"
+echo none >"$R/var/guix/db" # in the way of another one
+check "diff without a database" run diff --json --target-root "$R"
+is "differs alike" "$(field plan.services)" "$(printf %s "$planned" | sed 's/.*\(\[{"action".*\]\)\[\]$/\1/')"
+is "but does not know sizes" "$(field plan.closure_after)" null
+rm "$R/var/guix/db"
+mv "$TMP/db" "$R/var/guix/db"
+run reconfigure --fail-if-unchanged $change_args "$TMP/two.lua"
+status=$?
+is "nothing to do is a status of its own" $status 6
+check "the same again is no new generation" run reconfigure --json $change_args "$TMP/two.lua"
+is "what came of it as JSON" "$(field result)$(field to)$(field services)" '"switched"2[]'
 check "still two" [ ! -e "$R/var/guix/profiles/system-3-link" ] && [ -L "$R/var/guix/profiles/system-2-link" ]
 
 sed 's|{ name = "root", password = "" },|{ name = "root", password = "" }, { name = "ann" },|' "$TMP/two.lua" >"$TMP/ann.lua"
@@ -117,7 +156,7 @@ sed 's/host_name/host_nmae/' "$TMP/two.lua" >"$TMP/bad.lua"
 before=$(find "$R/var/guix/profiles" "$R/etc" "$R/boot" ! -name system.lock -printf '%p %l %T@\n' | sort)
 run reconfigure $change_args "$TMP/bad.lua"
 status=$?
-check "an error ends with 65" [ $status = 65 ]
+check "an error ends with 1" [ $status = 1 ]
 check "it names file and line" grep -q 'bad.lua:[0-9]*: ' "$TMP/err"
 check "and the near miss" grep -q "did you mean 'host_name'" "$TMP/err"
 after=$(find "$R/var/guix/profiles" "$R/etc" "$R/boot" ! -name system.lock -printf '%p %l %T@\n' | sort)
@@ -134,13 +173,17 @@ check "menu starts generation 1 again" grep -q "default='gen-1'" "$R/boot/grub/g
 check "menu still lists both" [ "$(grep -c ^menuentry "$R/boot/grub/grub.cfg")" = 2 ]
 run roll-back --target-root "$R"
 status=$?
-check "there is nothing before the first" [ $status = 66 ]
-check "switch-generation" run switch-generation --target-root "$R" 2
+check "there is nothing before the first" [ $status = 1 ]
+check "switch-generation" run switch-generation --target-root "$R" +1
 check "the good one is not" [ "$(env cairn_try)" = 1 ]
 check "generation 2 is current" [ "$(readlink "$R/var/guix/profiles/system")" = system-2-link ]
 run switch-generation --target-root "$R" 7
 status=$?
-check "a missing generation is an error" [ $status = 66 ]
+check "a missing generation is an error" [ $status = 1 ]
+run switch-generation --target-root "$R" -2
+status=$?
+check "and one too far back" [ $status = 1 ]
+check "is named" grep -q 'no generation 2 before the current one (2)' "$TMP/err"
 
 check "list-generations" run list-generations --target-root "$R"
 check "says which is current" grep -q '^generation 2 .* current' "$TMP/out"
@@ -179,12 +222,12 @@ run roll-back --target-root "$R"
 status=$?
 kill "$(cat "$TMP/holder")"
 rm "$R/var/guix/profiles/system.lock.held"
-check "one change at a time" [ $status = 69 ]
+check "one change at a time" [ $status = 3 ]
 check "the holder is named" grep -q 'process [0-9]' "$TMP/err"
 
 run delete-generations --target-root "$R" 2
 status=$?
-check "the current generation cannot be deleted" [ $status = 69 ]
+check "the current generation cannot be deleted" [ $status = 3 ]
 check "delete-generations" run delete-generations --target-root "$R" 1
 check "its link is gone" [ ! -L "$R/var/guix/profiles/system-1-link" ]
 check "and its menu entry" [ "$(grep -c ^menuentry "$R/boot/grub/grub.cfg")" = 1 ]

@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* cairn system build, plan, test, boot, reconfigure: from a configuration. */
+#include <errno.h>
+#include <stdio.h>
+#include <sys/statvfs.h>
+
+#include "lib/text.h"
+#include "system/cmd_switch.h"
+#include "system/system.h"
+
+#define CONFIGURATION "/etc/cairn/system.lua"
+/* For links, the menu, accounts, and what directories grow by. */
+#define SPARE_BYTES (4ull << 20)
+
+static const char *configuration(const struct cmd_env *env)
+{
+	return env->nargs ? env->args[0] : CONFIGURATION;
+}
+
+static int print_line(const char *text, struct err *e)
+{
+	printf("%s\n", text);
+	return fflush(stdout) == EOF ? err_sys(e, "standard output") : 0;
+}
+
+/* ---- build ------------------------------------------------------------------------------------
+ */
+
+struct build_ctx {
+	struct store_opts store;
+	struct sys_eval_opts eval;
+	const char *link;
+	bool derivation, physical, dry_run, json;
+};
+
+static int build(const struct build_ctx *c, struct wanted *w, struct store_conn *conn,
+		 struct err *e)
+{
+	const char *path = c->derivation ? w->res->drv : w->res->value;
+	int rc = c->derivation ? sys_eval_add(w->ev, conn, e)
+			       : sys_eval_build(w->ev, conn, "system", e);
+
+	if (rc == 0 && c->link)
+		rc = store_add_root(conn, c->link, path, e);
+	return rc;
+}
+
+static int print_build(const struct build_ctx *c, const struct wanted *w, const char *path,
+		       const struct vec *missing, struct err *e)
+{
+	auto_str struct str out = STR_INIT;
+
+	if (!c->json && !c->dry_run)
+		return print_line(path, e);
+	if (!c->json) {
+		for (size_t i = 0; i < missing->n; i++)
+			str_addf(&out, "%s\n", (const char *)missing->v[i]);
+		fputs(str_err(&out) ? "" : out.buf ? out.buf : "", stdout);
+		fprintf(stderr, "%zu derivation%s to build or to fetch\n", missing->n,
+			missing->n == 1 ? "" : "s");
+		return fflush(stdout) == EOF ? err_sys(e, "standard output") : 0;
+	}
+	str_add(&out, "{\"system\":");
+	text_json(&out, slice_of(path));
+	str_add(&out, ",\"derivation\":");
+	text_json(&out, slice_of(w->res->drv));
+	str_addf(&out, ",\"built\":%s,\"missing\":[",
+		 c->dry_run || c->derivation ? "false" : "true");
+	for (size_t i = 0; i < missing->n; i++) {
+		str_add(&out, i ? "," : "");
+		text_json(&out, slice_of(missing->v[i]));
+	}
+	str_add(&out, "]}");
+	return str_err(&out) ? err_set(e, -ENOMEM, "out of memory") : print_line(out.buf, e);
+}
+
+static int run_build(struct cmd_env *env, struct err *e)
+{
+	const struct build_ctx *c = env->ctx;
+	auto_arena struct arena a = ARENA_INIT;
+	auto_vec struct vec missing = VEC_INIT;
+	auto_wanted struct wanted w = WANTED_INIT;
+	struct store_conn *conn = NULL;
+	int rc = wanted_eval(&w, &c->eval, configuration(env), e);
+
+	if (rc == 0)
+		rc = store_open(&c->store, &conn, e);
+	if (rc == 0)
+		rc = c->dry_run ? sys_eval_missing(w.ev, conn, &missing, e) : build(c, &w, conn, e);
+	if (rc == 0) {
+		const char *path = c->derivation ? w.res->drv : w.res->value;
+
+		path = c->physical ? store_conn_physical(conn, &a, path) : path;
+		rc = path ? print_build(c, &w, path, &missing, e)
+			  : err_set(e, -ENOMEM, "out of memory");
+	}
+	store_close(conn);
+	return rc;
+}
+
+/* ---- reconfigure and its kin ------------------------------------------------------------------
+ */
+
+/* A private root belongs to no machine, unless --target-root says so. */
+static int check_store(const struct switcher *s, struct store_conn *conn, struct err *e)
+{
+	if (sys_root_is_machine(&s->root) && store_conn_root(conn)[0])
+		return err_set(e, -ERR_INVALID,
+			       "the store is the private root %s, not this machine's [is the build "
+			       "daemon running?]",
+			       store_conn_root(conn));
+	return 0;
+}
+
+/* Room for everything that has to be fetched, unpacked beside what is there. What has to be built
+ * nobody can tell. */
+static int check_room(const struct plan *p, struct store_conn *conn, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	char *dir = store_conn_physical(conn, &a, store_conn_dir(conn));
+	uint64_t need = p->unpacked + SPARE_BYTES, have;
+	char want[16], free[16];
+	struct statvfs fs;
+
+	if (!dir)
+		return err_set(e, -ENOMEM, "out of memory");
+	if (statvfs(dir, &fs) < 0)
+		return err_sys(e, "%s", dir);
+	have = (uint64_t)fs.f_bavail * fs.f_frsize;
+	if (need <= have)
+		return 0;
+	text_human(need, want);
+	text_human(have, free);
+	return err_hint(e,
+			err_set(e, -ERR_SPACE,
+				"the store has %s free, %s are needed (%llu of %llu bytes missing)",
+				free, want, (unsigned long long)(need - have),
+				(unsigned long long)need),
+			"cairn system gc --keep N frees what old generations have");
+}
+
+/* Built, in the store for good, and kept by this connection until its link is made. */
+static int realise_goal(struct wanted *w, struct store_conn *conn, struct err *e)
+{
+	int rc = sys_eval_build(w->ev, conn, "system", e);
+
+	return rc == 0 ? store_add_temp_root(conn, w->res->value, e) : rc;
+}
+
+static int reconfigure(struct change *c, struct switcher *s, struct wanted *w,
+		       struct store_conn *conn, struct err *e)
+{
+	const char *path = w->res->value, *current = switcher_current(s);
+	bool same = current && strcmp(current, path) == 0;
+	const struct goal g = { same ? s->list.current : gen_next(&s->list), path, !same };
+	const struct plan_side to = wanted_side(w);
+	const struct plan_sizer z = { conn, !c->sw.store.no_substitutes, wanted_refs, w };
+	struct plan p = PLAN_INIT;
+	int rc = change_plan(c, s, &g, &to, &z, &p, e);
+
+	if (rc == 0 && !c->sw.dry_run)
+		rc = check_room(&p, conn, e);
+	if (rc == 0 && !c->sw.dry_run)
+		rc = realise_goal(w, conn, e);
+	if (rc == 0)
+		rc = change_go(c, s, &g, &p, e);
+	if (rc == 0 && !c->sw.json)
+		rc = print_line(path, e);
+	plan_done(&p);
+	return rc;
+}
+
+static int run_as(struct cmd_env *env, const char *verb, struct err *e)
+{
+	struct change *c = env->ctx;
+	auto_switcher struct switcher s = SWITCHER_INIT;
+	auto_wanted struct wanted w = WANTED_INIT;
+	struct store_conn *conn = NULL;
+	int rc = change_open(c, &s, verb, e);
+
+	if (rc < 0)
+		return rc;
+	if (!c->sw.store.root && s.root.store[0])
+		c->sw.store.root = s.root.store;
+	rc = store_open(&c->sw.store, &conn, e);
+	if (rc == 0)
+		rc = check_store(&s, conn, e);
+	if (rc == 0)
+		rc = wanted_open(&w, &c->eval, configuration(env), sys_root_is_machine(&s.root), e);
+	if (rc == 0)
+		rc = reconfigure(c, &s, &w, conn, e);
+	store_close(conn);
+	return rc;
+}
+
+static int run_reconfigure(struct cmd_env *env, struct err *e)
+{
+	return run_as(env, "reconfigure", e);
+}
+
+static int run_boot(struct cmd_env *env, struct err *e)
+{
+	((struct change *)env->ctx)->sw.boot_only = true;
+	return run_as(env, "boot", e);
+}
+
+static int run_test(struct cmd_env *env, struct err *e)
+{
+	((struct change *)env->ctx)->test = true;
+	return run_as(env, "test", e);
+}
+
+static int run_plan(struct cmd_env *env, struct err *e)
+{
+	((struct change *)env->ctx)->sw.dry_run = true;
+	return run_as(env, "plan", e);
+}
+
+/* ---- Tables -----------------------------------------------------------------------------------
+ */
+
+#define STORE_OPTS(type, f)                                                                        \
+	STORE_OPTIONS_BASIC(type, f), STORE_OPTIONS_BUILD(type, f), SYS_EVAL_OPTIONS(type, eval)
+
+static const struct cmd_opt build_opts[] = {
+	STORE_OPTS(struct build_ctx, store),
+	{ "derivation", 'd', CMD_FLAG, offsetof(struct build_ctx, derivation), NULL,
+	  "print the .drv, build nothing" },
+	{ "dry-run", 'n', CMD_FLAG, offsetof(struct build_ctx, dry_run), NULL,
+	  "list the derivations that would be built or fetched" },
+	{ "json", 0, CMD_FLAG, offsetof(struct build_ctx, json), NULL, "as JSON" },
+	{ "physical", 0, CMD_FLAG, offsetof(struct build_ctx, physical), NULL,
+	  "print the path with the private root in front" },
+	{ "root-link", 'r', CMD_STR, offsetof(struct build_ctx, link), "LINK",
+	  "make LINK to the result and keep it from being collected" },
+};
+
+const struct cmd sys_cmd_system_build = {
+	.name = "build",
+	.synopsis = "[CONFIGURATION]",
+	.summary = "build the system of a configuration, print its store path",
+	CMD_OPTS(build_opts),
+	.context_size = sizeof(struct build_ctx),
+	.max_args = 1,
+	.statuses = &sys_statuses,
+	.run = run_build,
+};
+
+#define CHANGE_OPTS                                                                                \
+	STORE_OPTS(struct change, sw.store), SWITCHER_OPTIONS(struct change, sw), CHANGE_JSON
+#define WITHOUT "Without CONFIGURATION it is " CONFIGURATION "."
+
+static const struct cmd_opt reconfigure_opts[] = {
+	CHANGE_OPTS, CHANGE_DRY_RUN, CHANGE_BOOT_ONLY, CHANGE_CONFIRM, CHANGE_UNCHANGED,
+};
+
+const struct cmd sys_cmd_reconfigure = {
+	.name = "reconfigure",
+	.synopsis = "[CONFIGURATION]",
+	.summary = "build the system of a configuration and switch this machine to it",
+	.help = "Prints what will change, fetches and builds everything, makes a new generation "
+		"with\n"
+		"its boot menu entry, then switches. Until the switch a failure changes "
+		"nothing.\n" WITHOUT "\n" CHANGE_CONFIRM_HELP,
+	CMD_OPTS(reconfigure_opts),
+	.context_size = sizeof(struct change),
+	.max_args = 1,
+	.statuses = &sys_statuses,
+	.run = run_reconfigure,
+};
+
+static const struct cmd_opt boot_opts[] = { CHANGE_OPTS, CHANGE_DRY_RUN, CHANGE_UNCHANGED };
+
+const struct cmd sys_cmd_boot = {
+	.name = "boot",
+	.synopsis = "[CONFIGURATION]",
+	.summary = "build the system of a configuration; the next boot starts it",
+	.help = "As 'reconfigure', but what runs is left alone.\n" WITHOUT,
+	CMD_OPTS(boot_opts),
+	.context_size = sizeof(struct change),
+	.max_args = 1,
+	.statuses = &sys_statuses,
+	.run = run_boot,
+};
+
+const struct cmd sys_cmd_test = {
+	.name = "test",
+	.synopsis = "[CONFIGURATION]",
+	.summary = "build the system of a configuration and run it until the next boot",
+	.help = "Services and /etc are switched; there is no new generation, and the boot menu "
+		"stays\n"
+		"as it is. 'cairn system switch-generation' goes back at once.\n" WITHOUT,
+	CMD_OPTS(boot_opts),
+	.context_size = sizeof(struct change),
+	.max_args = 1,
+	.statuses = &sys_statuses,
+	.run = run_test,
+};
+
+static const struct cmd_opt plan_opts[] = { CHANGE_OPTS, CHANGE_BOOT_ONLY };
+
+const struct cmd sys_cmd_plan = {
+	.name = "plan",
+	.synopsis = "[CONFIGURATION]",
+	.summary = "print what 'reconfigure' would change",
+	.help = "Fetches and builds nothing. Services are what PID 1 says that it would do, "
+		"unless\n"
+		"--boot leaves it alone.\n" WITHOUT,
+	CMD_OPTS(plan_opts),
+	.context_size = sizeof(struct change),
+	.max_args = 1,
+	.statuses = &sys_statuses,
+	.run = run_plan,
+};
