@@ -284,7 +284,7 @@ $(O)/compile_commands.json: $(objects)
 
 # ---- Everything else ----------------------------------------------------------------------------
 
-.PHONY: deps run iso pictures bench soak check-pins clean help defconfig savedefconfig compile_commands.json
+.PHONY: deps run iso pictures man bench soak check-pins clean help defconfig savedefconfig compile_commands.json
 deps: ## install the Debian packages that the build and the tests need
 	@configs/deps
 
@@ -297,6 +297,9 @@ iso: all ## build the installation medium, OBJ/cairn-installer.iso
 
 pictures: iso ## make the pictures of doc/manual.md anew
 	@CAIRN=$(abspath $(O)/cairn) tests/vm/pictures doc/pictures $(O)/cairn-installer.iso
+
+man: all ## manual pages of all commands, in OBJ/man
+	@$(O)/cairn manual --directory $(O)/man
 
 bench: all ## measure against the budgets, print ratios
 	@tests/bench/run $(O)

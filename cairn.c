@@ -3,11 +3,16 @@
  * The one command for people. Modules export their commands in their public headers; the tables
  * here put them into one tree. Keep every table sorted by name (a test checks it).
  */
+#include <errno.h>
+#include <fcntl.h>
+
 #include "image/image.h"
 #include "init/init.h"
 #include "lib/cmd.h"
 #include "lib/complete.h"
+#include "lib/fd.h"
 #include "lib/log.h"
+#include "lib/manual.h"
 #include "store/store.h"
 #include "system/system.h"
 
@@ -80,6 +85,7 @@ static const struct cmd system_group = {
 
 static int run_complete(struct cmd_env *env, struct err *e);
 static int run_completion(struct cmd_env *env, struct err *e);
+static int run_manual(struct cmd_env *env, struct err *e);
 
 static const struct cmd complete = {
 	.name = "complete",
@@ -102,6 +108,27 @@ static const struct cmd completion = {
 	.run = run_completion,
 };
 
+struct manual_ctx {
+	const char *directory;
+};
+
+static const struct cmd_opt manual_opts[] = {
+	{ "directory", 'd', CMD_STR, offsetof(struct manual_ctx, directory), "DIR",
+	  "write the pages of all commands into DIR" },
+};
+
+static const struct cmd manual = {
+	.name = "manual",
+	.synopsis = "[COMMAND]",
+	.summary = "print the manual page of a command",
+	.help = "To read it:    cairn manual system | man -l -\n"
+		"Without COMMAND it is the page that lists all commands.",
+	CMD_OPTS(manual_opts),
+	.context_size = sizeof(struct manual_ctx),
+	.max_args = 1,
+	.run = run_manual,
+};
+
 /* clang-format off */
 static const struct cmd *const commands[] = {
 	&store_cmd_archive,
@@ -115,6 +142,7 @@ static const struct cmd *const commands[] = {
 	&store_cmd_exec,
 	&init_cmd_halt,
 	&image_cmd_install,
+	&manual,
 	&sys_cmd_package,
 	&init_cmd_poweroff,
 	&store_cmd_publish,
@@ -155,6 +183,47 @@ static int run_completion(struct cmd_env *env, struct err *e)
 		return cmd_usage(e, "there is no completion for '%s', but for bash, fish and zsh",
 				 env->args[0]);
 	return print(script, e);
+}
+
+static int write_manual(const char *dir, const struct cmd *of, struct err *e)
+{
+	auto_str struct str page = STR_INIT, path = STR_INIT;
+
+	manual_page(&root, of, CAIRN_VERSION, &page);
+	str_addf(&path, of == &root ? "%s/cairn.1" : "%s/cairn-%s.1", dir, of->name);
+	if (str_err(&page) || str_err(&path))
+		return err_num(e, -ENOMEM, "%s: manual pages", dir);
+	return file_write_atomic(AT_FDCWD, path.buf, page.buf, page.len, 0644, e);
+}
+
+static int write_manuals(const char *dir, struct err *e)
+{
+	int r = file_mkdir_p(AT_FDCWD, dir, 0755, e);
+
+	if (r == 0)
+		r = write_manual(dir, &root, e);
+	for (size_t i = 0; r == 0 && commands[i]; i++)
+		if (!commands[i]->hidden)
+			r = write_manual(dir, commands[i], e);
+	return r;
+}
+
+static int run_manual(struct cmd_env *env, struct err *e)
+{
+	const struct manual_ctx *ctx = env->ctx;
+	auto_str struct str out = STR_INIT;
+	const struct cmd *of = env->nargs ? NULL : &root;
+
+	if (ctx->directory)
+		return env->nargs ? cmd_usage(e, "--directory is for all commands")
+				  : write_manuals(ctx->directory, e);
+	for (size_t i = 0; env->nargs && commands[i]; i++)
+		if (!commands[i]->hidden && strcmp(commands[i]->name, env->args[0]) == 0)
+			of = commands[i];
+	if (!of)
+		return cmd_usage(e, "there is no command '%s'", env->args[0]);
+	manual_page(&root, of, CAIRN_VERSION, &out);
+	return str_err(&out) ? err_num(e, str_err(&out), "output") : print(out.buf, e);
 }
 
 int main(int argc, char **argv)

@@ -98,6 +98,16 @@ static void print_subs(const struct cmd *c)
 	printf("\n\"COMMAND --help\" says more about each.\n");
 }
 
+void cmd_status_texts(int status, struct str *out)
+{
+	const char *text;
+	int other;
+
+	for (size_t i = 0; err_row(i, &other, &text); i++)
+		if (other == status)
+			str_addf(out, "%s%s", out->len ? ", " : "", text);
+}
+
 static void print_own_statuses(const struct cmd *c)
 {
 	printf("\nExit status:\n");
@@ -110,19 +120,11 @@ static void print_statuses(const struct cmd *root)
 {
 	printf("\nExit status:\n    0  success\n    1  any error that is not below\n");
 	for (int status = 2; status < 256; status++) {
-		const char *text, *sep = "";
-		int other;
+		auto_str struct str texts = STR_INIT;
 
-		for (size_t i = 0; err_row(i, &other, &text); i++) {
-			if (other != status)
-				continue;
-			if (!*sep)
-				printf("  %3d  ", status);
-			printf("%s%s", sep, text);
-			sep = ", ";
-		}
-		if (*sep)
-			putchar('\n');
+		cmd_status_texts(status, &texts);
+		if (texts.len)
+			printf("  %3d  %s\n", status, texts.buf);
 	}
 	for (size_t i = 0; root->subs && root->subs[i]; i++) {
 		if (root->subs[i]->statuses)

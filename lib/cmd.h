@@ -85,6 +85,8 @@ struct cmd {
 int cmd_main(const struct cmd *root, int argc, char **argv, const char *version);
 /* Error for wrong operands: code -ERR_USAGE; cmd_main appends "try 'PROG --help'". */
 int cmd_usage(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Adds what errors with this exit status are about, in a list; nothing when there are none. */
+void cmd_status_texts(int status, struct str *out);
 /* A command that ends with a status of its own, its message already printed (exec, service
  * status…). */
 int cmd_exit_with(int status);

@@ -23,9 +23,10 @@ return package {
 			mkdir -p "$out/bin" "$out/share/man/man8"
 			cp /build/obj/cairn /build/obj/init/cairn-init /build/obj/init/cairn-boot "$out/bin/"
 			cp doc/cairn-daemon.8 "$out/share/man/man8/"
+			"$out/bin/cairn" manual --directory "$out/share/man/man1"
 		]],
 	},
-	prune = false, -- its manual page stays
+	prune = false, -- its manual pages stay
 	synopsis = "Init system and builder of systems",
 	license = "GPL-3.0-or-later",
 }
