@@ -193,8 +193,8 @@ static struct svc_set *go_on(struct options *o, bool pid1, struct err *e)
 		r = adopt_sets(&set);
 	if (r < 0) {
 		log_error("adopt: the state is lost why=\"%s\"", strerror(-r));
-		world.booted =
-			true; /* to do again what is done once at a boot would stop the rest */
+		/* To do again what is done once at a boot would stop the rest. */
+		world.booted = !state_is_empty();
 	}
 	return set ? set : read_set(o, e);
 }

@@ -328,6 +328,13 @@ bool state_is_minimal(void)
 	return old.h && old.h->minimal == MINIMAL_NEXT;
 }
 
+/* Sums are written last. */
+bool state_is_empty(void)
+{
+	return old.h && !slot_at(world_of(&old), old.h->slot_world, 0)->sum &&
+	       !slot_at(world_of(&old), old.h->slot_world, 1)->sum;
+}
+
 void state_switch(void)
 {
 	state_commit();

@@ -52,6 +52,8 @@ int state_fd(void);
 bool state_adopts(void);
 /* The life before was not to trust what is written there, but only what it sees. */
 bool state_is_minimal(void);
+/* The life before ended before it had written anything. */
+bool state_is_empty(void);
 /* From here on this life's file counts. */
 void state_switch(void);
 
