@@ -61,6 +61,7 @@ return system.operating_system {
 	skeletons = { [".profile.local"] = "alias ll='ls -l'\n" },
 
 	packages = { require "packages.curl" },
+	privileged_programs = { { program = busybox .. "/bin/busybox", name = "ping", capabilities = { "net_raw" } } },
 	services = services.base {
 		without = { "logs" },
 		services.logs { keep = 9, boots = 20, compress = "zstd" },

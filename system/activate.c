@@ -18,21 +18,24 @@
 #include "system/etc.h"
 #include "system/generation.h"
 #include "system/machine-id.h"
+#include "system/privileged.h"
 
 #define LIMIT_ACTIVATION (1 << 20)
 #define LIMIT_STEPS	 4096
 
 /* ---- The file "activation" ------------------------------------------------------------------- */
 
-enum step_kind { STEP_SYSTEM, STEP_DIRECTORY, STEP_LINK, STEP_COMMAND, STEP_MAX };
-static const char *const step_names[STEP_MAX] = { "system", "directory", "link", "command" };
+enum step_kind { STEP_SYSTEM, STEP_DIRECTORY, STEP_LINK, STEP_COMMAND, STEP_PRIVILEGED, STEP_MAX };
+static const char *const step_names[STEP_MAX] = { "system", "directory", "link", "command",
+						  "privileged" };
 
 struct step {
 	enum step_kind kind;
 	const char *name; /* path, or name of the command */
-	const char *host_name, *target, *mode, *user, *group;
+	const char *host_name, *target, *mode, *user, *group, *program;
 	const char *const *exec;
-	bool clean;
+	bool clean, setuid, setgid;
+	uint64_t capabilities;
 };
 
 #define AT(f) offsetof(struct step, f)
@@ -44,6 +47,10 @@ static const struct conf_key step_keys[] = {
 	CONF_KEY("group", conf_parse_str, AT(group), "that of user", "group of a directory", false),
 	CONF_KEY("clean", conf_parse_bool, AT(clean), "no", "empty a directory at boot", false),
 	CONF_KEY("exec", conf_parse_words, AT(exec), NULL, "command to run", false),
+	CONF_KEY("program", conf_parse_str, AT(program), NULL, "that gets rights", false),
+	CONF_KEY("setuid", conf_parse_bool, AT(setuid), "no", "runs as user", false),
+	CONF_KEY("setgid", conf_parse_bool, AT(setgid), "no", "runs as group", false),
+	CONF_KEY("capabilities", conf_parse_u64, AT(capabilities), "0", "bits it has", false),
 };
 
 static int step_section(void *arg, struct conf_ctx *c, struct slice kind, struct slice name)
@@ -66,6 +73,9 @@ static int step_section(void *arg, struct conf_ctx *c, struct slice kind, struct
 	if ((s->kind == STEP_DIRECTORY || s->kind == STEP_LINK) &&
 	    (!s->name || s->name[0] != '/' || !path_is_clean(s->name)))
 		return conf_error(c, "expected an absolute path");
+	if (s->kind == STEP_PRIVILEGED &&
+	    (!s->name || !*s->name || s->name[0] == '.' || strchr(s->name, '/')))
+		return conf_error(c, "expected the name of a program");
 	vec_add(steps, s);
 	c->object = s;
 	return 0;
@@ -195,9 +205,38 @@ static int do_step(const struct sys_root *r, const struct step *s, struct err *e
 		return put_directory(r, s, false, e);
 	case STEP_LINK:
 		return put_link(r, s->name, s->target ? s->target : "", e);
+	case STEP_PRIVILEGED:
+		return 0; /* all of them are one step */
 	default:
 		return run_command(r, s, e);
 	}
+}
+
+static int put_privileged(const struct sys_root *r, const struct vec *steps, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	auto_vec struct vec list = VEC_INIT;
+
+	for (size_t i = 0; i < steps->n; i++) {
+		const struct step *s = steps->v[i];
+		struct privileged *p;
+
+		if (s->kind != STEP_PRIVILEGED)
+			continue;
+		p = ARENA_NEW(&a, struct privileged);
+		if (!p || !s->program)
+			return err_set(e, p ? -ERR_INVALID : -ENOMEM, "privileged program %s: %s",
+				       s->name, p ? "no program" : "out of memory");
+		*p = (struct privileged){ s->name,
+					  s->program,
+					  s->user ? s->user : "root",
+					  s->group ? s->group : "root",
+					  s->setuid,
+					  s->setgid,
+					  s->capabilities };
+		vec_add(&list, p);
+	}
+	return list.err ? err_set(e, -ENOMEM, "out of memory") : privileged_apply(r, &list, e);
 }
 
 /* What every machine has, before anything else looks for it. */
@@ -316,6 +355,7 @@ static void do_all(const struct sys_root *r, struct arena *a, const char *system
 	note(vital, put_run_links(r, system, &e), &e);
 	for (size_t i = 0; i < steps->n; i++)
 		note(other, do_step(r, steps->v[i], &e), &e);
+	note(other, put_privileged(r, steps, &e), &e);
 }
 
 int sys_activate(const struct sys_root *r, const char *system, struct err *e)

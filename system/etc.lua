@@ -10,7 +10,7 @@ local M = {}
 
 local PROFILE = [[
 # Read by login shells. Written by Cairn from the configuration of the system.
-export PATH=/run/current-system/profile/bin:/run/current-system/profile/sbin:/bin:/usr/bin
+export PATH=/run/privileged/bin:/run/current-system/profile/bin:/run/current-system/profile/sbin:/bin:/usr/bin
 [ ! -d "$HOME/.cairn-profile" ] || PATH=$HOME/.cairn-profile/bin:$HOME/.cairn-profile/sbin:$PATH
 %s
 [ ! -f "$HOME/.profile.local" ] || . "$HOME/.profile.local"

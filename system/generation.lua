@@ -17,6 +17,7 @@ local file_systems = require "system.file_systems"
 local init_service = require "system.init_service"
 local initrd = require "system.initrd"
 local operating_system = require "system.operating_system"
+local privileged = require "system.privileged"
 local service = require "system.service"
 local tools = require "system.tools"
 local tree = require "system.tree"
@@ -92,6 +93,12 @@ local function activation(os, all)
 		conf.section("link", "/usr/bin/env", { { "target", "/run/current-system/profile/bin/env" } }),
 		conf.section("link", "/lib/modules", { { "target", "/run/booted-system/kernel-modules" } }),
 	}
+	for _, p in ipairs(os.privileged_programs) do
+		out[#out + 1] = privileged.section(p)
+	end
+	for _, p in ipairs(all.privileged) do
+		out[#out + 1] = privileged.section(privileged.program(p))
+	end
 	for _, d in ipairs(os.directories) do
 		out[#out + 1] = conf.section("directory", d.path, {
 			{ "mode", d.mode }, { "user", d.user }, { "group", d.group }, { "clean", d.clean and "yes" or nil },

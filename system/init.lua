@@ -13,6 +13,7 @@ return {
 	operating_system = operating_system,
 	user = accounts.user,
 	group = accounts.group,
+	privileged_program = require("system.privileged").program,
 	file_system = file_systems.file_system,
 	swap = file_systems.swap,
 	init_service = init_service.init_service,

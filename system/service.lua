@@ -11,6 +11,7 @@
 --	activation      { directory = "/var/lib/x", mode=, user=, group= } | { link = "/bin/sh", target = }
 --	                | { command = { … }, name = "x" }: done at boot and at each switch
 --	profile         packages for the system profile
+--	privileged      { program =, … }: records of system/privileged.lua
 --	init_settings   { ["log-size"] = "1M" }: keys of the section [init] of the service set
 --	kernel_modules  names; sysctl: { ["net.ipv4.ip_forward"] = 1 }
 --	environment     { NAME = "value" } of all services and logins
@@ -22,7 +23,7 @@ local M = {}
 
 local POINTS = {
 	init = "list", etc = "map", users = "list", groups = "list", activation = "list",
-	profile = "list", init_settings = "map", kernel_modules = "list", sysctl = "map", environment = "map",
+	privileged = "list", profile = "list", init_settings = "map", kernel_modules = "list", sysctl = "map", environment = "map",
 }
 
 local kinds = {}

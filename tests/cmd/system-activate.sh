@@ -163,6 +163,52 @@ activate $ten
 is "who is back has the password from before" "$(field shadow kim 1)" '$6$kept$z'
 is "which nobody else could read meanwhile" "$(stat -c %a "$R/var/lib/cairn/shadow")" 600
 
+# ---- Programs with more rights
+system 11
+printf '[group root]\nid = 0\n[group post]\nid = 900\n[user root]\nid = 0\nhome = /root\n' >"$g/accounts"
+mkdir -p "$R/gnu/store/x/bin"
+echo 'one' >"$R/gnu/store/x/bin/su"
+cat >"$g/activation" <<'X'
+[privileged su]
+program = /gnu/store/x/bin/su
+setuid = yes
+[privileged mail]
+program = /gnu/store/x/bin/su
+group = post
+setgid = yes
+X
+P=$R/run/privileged
+eleven=$path
+check "privileged programs" activate $eleven
+is "are copies" "$(cat "$P/bin/su")" one
+is "in a directory for all" "$(stat -c %a "$P/bin")" 755
+[ "$(id -u)" != 0 ] || is "with their bits" "$(stat -c %a:%u:%g "$P/bin/su" "$P/bin/mail" | tr '\n' ' ')" "4555:0:0 2555:0:900 "
+inode=$(stat -c %i "$P/bin/su")
+check "again" activate $eleven
+is "nothing changes" "$(stat -c %i "$P/bin/su")" "$inode"
+# SYS-10: what is replaced keeps no rights, by no name and by no descriptor.
+ln "$P/bin/su" "$TMP/kept" 2>/dev/null
+exec 9<"$P/bin/su"
+mkdir -p "$P/bin.new"
+echo half >"$P/bin.new/half"
+printf '[privileged su]\nprogram = /gnu/store/x/bin/su\nsetuid = yes\n' >"$g/activation"
+check "one less" activate $eleven
+is "is there" "$(ls "$P" "$P/bin" | tr '\n' ' ')" "$P: bin made-from  $P/bin: su "
+is "SYS-10 an old copy that is open has no bits" "$(stat -L -c %a "/proc/$$/fd/9")" 0
+is "SYS-10 a link keeps none" "$(stat -c %a "$TMP/kept")" 0
+exec 9<&-
+rm -f "$TMP/kept"
+printf '[privileged su]\nprogram = /gnu/store/x/bin/none\nsetuid = yes\n' >"$g/activation"
+activate $eleven
+check "a program that is missing is named" grep -q 'gnu/store/x/bin/none' "$TMP/err"
+is "the others stay" "$(cat "$P/bin/su")" one
+printf '[privileged ../su]\nprogram = /gnu/store/x/bin/su\n' >"$g/activation"
+activate $eleven
+check "a name that climbs" grep -q 'expected the name of a program' "$TMP/err"
+: >"$g/activation"
+check "none" activate $eleven
+is "leaves none" "$(ls -A "$P/bin")" ""
+
 # A file of one generation is a directory of the next, and the other way round.
 system 8
 : >"$g/accounts"

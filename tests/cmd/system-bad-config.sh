@@ -56,6 +56,9 @@ wrong "a colon in a home" "users[1] › home: holds a colon" 'users = { { name =
 wrong "a newline in a comment" "users[1] › comment" 'users = { { name = "ann", comment = "x\nevil::0:0::/:/bin/sh" } }'
 wrong "a skeleton that climbs" "is not a path below the home" 'skeletons = { ["../x"] = "y" }'
 wrong "where subordinate numbers begin, but not how many" "how many" 'users = { { name = "ann", subid_start = 200000 } }'
+wrong "a privileged program of nowhere" "a file of a package" 'privileged_programs = { { program = "/bin/su" } }'
+wrong "an unknown capability" "did you mean 'net_raw'" \
+	'privileged_programs = { { program = require("packages.busybox") .. "/bin/busybox", capabilities = { "net_rwa" } } }'
 wrong "two users of one name" "there are two users 'ann'" 'users = { { name = "ann" }, { name = "ann" } }'
 wrong "what is no service" "expected a service" 'services = { "sshd" }'
 wrong "field of a service" "unknown field 'termnial'; did you mean 'terminal'?" 'services = { services.getty { termnial = "tty1" } }'

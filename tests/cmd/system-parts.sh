@@ -119,6 +119,7 @@ check "swap by its label" grep -q '^exec = /gnu/store/[a-z0-9]*-swap /gnu/store/
 check "a swap file is made before it is used" grep -qx 'requires = swap-file@2' "$set"
 check "a directory" grep -qx '\[directory /srv/upload\]' "$s/activation"
 check "that is emptied at boot" [ "$(sed -n '/srv.upload/,/^clean/p' "$s/activation" | tr '\n' ' ')" = "[directory /srv/upload] mode = 2770 user = web group = staff clean = yes " ]
+check "a privileged program" grep -qx 'capabilities = 8192' "$s/activation"
 is "a skeleton" "$(cat "$(part skeletons)/.profile.local")" "alias ll='ls -l'"
 check "subordinate numbers" grep -qx 'subids = 65536' "$s/accounts"
 check "the keys" grep -qx 'ctrl-alt-del = ignore' "$set"
