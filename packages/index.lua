@@ -3,7 +3,7 @@
 -- What `cairn build NAME` knows: the name of a package and its module.
 
 local names = {
-	"busybox", "ca-certificates", "cairn", "curl", "dosfstools", "dropbear", "e2fsprogs", "erofs-utils", "git", "glib",
+	"busybox", "ca-certificates", "cairn", "curl", "doas", "dosfstools", "dropbear", "e2fsprogs", "erofs-utils", "git", "glib",
 	"grub", "grub-efi", "keymaps", "libarchive", "libburn", "libcap", "libfuse", "libgcrypt", "libgpg-error",
 	"libisofs", "libseccomp", "libslirp", "linux", "linux-headers", "lua", "lz4", "mbedtls", "mtools",
 	"musl", "slirp4netns", "sqlite", "squashfs-tools", "util-linux", "xorriso", "xz", "zlib", "zstd",

@@ -42,6 +42,12 @@ local function check_password(v)
 	end
 end
 
+-- For schema: the name of a user or group.
+function M.name(options)
+	options.pattern, options.max, options.what = NAME.pattern, NAME.max, NAME.what
+	return schema.string(options)
+end
+
 M.user = schema.record("user", {
 	name = schema.string(NAME),
 	uid = schema.integer {
