@@ -47,6 +47,52 @@ if n < 60:
 X
 [ ! -s "$TMP/bad" ] || { echo "doc/init-behaviours.md:"; cat "$TMP/bad"; exit 1; }
 
+# Commands and options that documents tell to type are there.
+python3 - >"$TMP/bad" <<'X'
+import glob
+import os
+import re
+import subprocess
+commands, options = {}, {}
+for line in subprocess.run([os.environ["CAIRN"], "--dump-cli"], capture_output=True, text=True, check=True).stdout.splitlines():
+    kind, path, name, *_ = line.split("\t")
+    if kind == "command":
+        commands[path] = True
+    else:
+        options.setdefault(path, {"help"}).add(name)
+groups = {p.rsplit(" ", 1)[0] for p in commands if " " in p}
+n = 0
+for file in ["README", *glob.glob("*/README"), *glob.glob("doc/*.md")]:
+    fenced = False
+    for number, line in enumerate(open(file, encoding="utf-8"), 1):
+        if line.startswith("```"):
+            fenced = not fenced
+        code = [line] if fenced or line.startswith("    ") else re.findall(r"`([^`]*)`", line)
+        for text in code:
+            for m in re.finditer(r"(?<![-/\w.\"])cairn ([^|;&`'\"#()]*)", text):
+                words = re.split("   +", m[1])[0].split()  # then comes a comment
+                path, at = "cairn", 0
+                while path in groups and at < len(words) and re.fullmatch("[a-z][a-z-]*", words[at]):
+                    path, at = f"{path} {words[at]}", at + 1
+                    if path not in commands:
+                        break
+                if path == "cairn":
+                    continue
+                n += 1
+                if path not in commands:
+                    print(f"{file}:{number}: there is no '{path}'")
+                    continue
+                rest = words[at:]
+                rest = rest[:rest.index("--")] if "--" in rest else rest
+                for w in rest:
+                    o = re.fullmatch(r"--([a-z][a-z-]*)(=.*|\[.*)?[,.)]?", w)
+                    if o and o[1] not in options.get(path, {"help"}) and path not in groups:
+                        print(f"{file}:{number}: '{path}' has no option --{o[1]}")
+if n < 100:
+    print("few commands found:", n)
+X
+[ ! -s "$TMP/bad" ] || { cat "$TMP/bad"; exit 1; }
+
 # doc/protocol.md has the operations that the daemon has, in the dialects in which it has them …
 cat store/format/protocol.h store/daemon/serve-*.c | sed -n \
 	-e 's/^[[:space:]]*\(OP_[A-Z_]*\) = \([0-9]*\),.*/number \1 \2/p' \
