@@ -87,7 +87,16 @@ static void open_null(void)
 		state.null = open("/dev/null", O_RDWR | O_CLOEXEC);
 }
 
-int child_init(const char *notify_path, struct child_cell *cell)
+/* The kernel's table of descriptors grows in steps. Where it has to in the middle of a
+ * clone that shares it, the kernel waits for all processors: 5 ms. It never shrinks. */
+static void grow_table(size_t services)
+{
+	int high = fcntl(state.null, F_DUPFD_CLOEXEC, (int)(3 * services + 64));
+
+	fd_close(&high);
+}
+
+int child_init(const char *notify_path, struct child_cell *cell, size_t services)
 {
 	struct rlimit want;
 
@@ -110,6 +119,7 @@ int child_init(const char *notify_path, struct child_cell *cell)
 			want.rlim_cur = 65536;
 		(void)prlimit(0, RLIMIT_NOFILE, &want, NULL); /* fewer services then */
 	}
+	grow_table(services);
 	return 0;
 }
 

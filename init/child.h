@@ -45,8 +45,9 @@ struct child_cell {
 	int pidfd;
 };
 
-/* Once: the limits to give back; cell NULL: it makes its own. */
-int child_init(const char *notify_path, struct child_cell *cell);
+/* Once: the limits to give back; cell NULL: it makes its own; room for what so many services need.
+ */
+int child_init(const char *notify_path, struct child_cell *cell, size_t services);
 /* 0 or -errno, and why: "exec /x: No such file or directory". */
 int child_start(const struct child_spec *spec, pid_t *ret_pid, int *ret_pidfd, char *why,
 		size_t why_size);

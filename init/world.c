@@ -390,7 +390,7 @@ int world_init(struct svc_set *set, const char *run_dir, struct err *e)
 	if (r < 0)
 		return r;
 	snprintf(st.notify_path, sizeof(st.notify_path), "%.90s/notify", run_dir);
-	r = child_init(st.notify_path, state_cell());
+	r = child_init(st.notify_path, state_cell(), set->n);
 	if (r < 0)
 		return err_num(e, r, "shared page");
 	cgroup_init();
