@@ -19,6 +19,7 @@
 #include "system/generation.h"
 #include "system/machine-id.h"
 #include "system/privileged.h"
+#include "system/secrets.h"
 
 #define LIMIT_ACTIVATION (1 << 20)
 #define LIMIT_STEPS	 4096
@@ -353,9 +354,11 @@ static void do_all(const struct sys_root *r, struct arena *a, const char *system
 	note(other, sys_machine_id_put(r, &e), &e);
 	note(vital, etc_apply(r, system, &e), &e);
 	note(vital, put_run_links(r, system, &e), &e);
+	note(other, secrets_apply(r, system, &e), &e);
 	for (size_t i = 0; i < steps->n; i++)
 		note(other, do_step(r, steps->v[i], &e), &e);
 	note(other, put_privileged(r, steps, &e), &e);
+	note(other, secrets_prune(r, &e), &e);
 }
 
 int sys_activate(const struct sys_root *r, const char *system, struct err *e)
@@ -418,5 +421,7 @@ int sys_activate_check(const struct sys_root *r, const char *system, struct err 
 
 	if (rc == 0)
 		rc = accounts_load(r, &a, system, &accounts, e);
-	return rc < 0 ? rc : accounts_apply(r, &accounts, NULL, false, e);
+	if (rc == 0)
+		rc = accounts_apply(r, &accounts, NULL, false, e);
+	return rc < 0 ? rc : secrets_check(r, system, e);
 }

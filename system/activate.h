@@ -9,7 +9,7 @@
  *	/run/current-system, and on the running machine the host name
  *	/etc/machine-id, made by the running machine when it has none
  *	commands that services ask for
- *	/run/privileged/bin
+ *	/run/privileged/bin, /run/secrets
  *
  * A step that fails does not stop the others; the error at the end names all that failed.
  */

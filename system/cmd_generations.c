@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "lib/text.h"
+#include "system/secrets.h"
 #include "system/switcher.h"
 #include "system/system.h"
 
@@ -274,6 +275,8 @@ static int delete (struct cmd_env *env, struct switcher *s, struct err *e)
 			printf("%s generation %u\t%s\n", c->sw.dry_run ? "would delete" : "deleted",
 			       go.v[i].number, go.v[i].path);
 	}
+	if (rc == 0 && !c->sw.dry_run)
+		rc = secrets_prune(&s->root, e);
 	return rc < 0 ? rc : end_output(e);
 }
 

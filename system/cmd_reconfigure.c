@@ -6,6 +6,7 @@
 
 #include "lib/text.h"
 #include "system/cmd_switch.h"
+#include "system/secrets.h"
 #include "system/system.h"
 
 #define CONFIGURATION "/etc/cairn/system.lua"
@@ -158,10 +159,16 @@ static int reconfigure(struct change *c, struct switcher *s, struct wanted *w,
 	struct plan p = PLAN_INIT;
 	int rc = change_plan(c, s, &g, &to, &z, &p, e);
 
+	/* Before anything of it is in the store. */
+	if (rc == 0)
+		rc = secrets_scan_text(&(const struct sys_root){ s->root.target, to.root.store },
+				       path, sys_eval_text(w->ev), e);
 	if (rc == 0 && !c->sw.dry_run)
 		rc = check_room(&p, conn, e);
 	if (rc == 0 && !c->sw.dry_run)
 		rc = realise_goal(w, conn, e);
+	if (rc == 0 && !c->sw.dry_run)
+		rc = secrets_scan(&s->root, conn, current, path, e);
 	if (rc == 0)
 		rc = change_go(c, s, &g, &p, e);
 	if (rc == 0 && !c->sw.json)

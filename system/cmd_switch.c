@@ -9,6 +9,7 @@
 #include "system/activate.h"
 #include "system/live.h"
 #include "system/menu.h"
+#include "system/secrets.h"
 #include "system/system.h"
 
 #define SECOND 1000000000ull
@@ -148,6 +149,9 @@ static int run(struct change *c, struct switcher *s, const struct goal *g, bool 
 {
 	int rc = gen_check(&s->root, g->path, e);
 
+	/* As they are now, whenever it is activated. */
+	if (rc == 0)
+		rc = secrets_keep(&s->root, g->path, e);
 	if (rc < 0)
 		return rc;
 	if (c->seconds && is_active(s, g->number)) {

@@ -274,6 +274,11 @@ int sys_eval_run(const struct sys_eval_opts *opts, const struct sys_eval_request
 	return r;
 }
 
+struct slice sys_eval_text(const struct sys_eval *ev)
+{
+	return str_slice(&ev->msg);
+}
+
 void sys_eval_free(struct sys_eval *ev)
 {
 	if (!ev)

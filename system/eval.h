@@ -81,6 +81,9 @@ const struct sys_eval_result *sys_eval_find(const struct sys_eval *ev, const cha
 /* Value of the result called key; NULL when there is none. */
 const char *sys_eval_value(const struct sys_eval *ev, const char *key);
 
+/* All texts and variables of the graph, one after the other among other bytes; borrowed from ev. */
+struct slice sys_eval_text(const struct sys_eval *ev);
+
 /* Add the results, and what they need, to the store where it is missing. */
 int sys_eval_add(struct sys_eval *ev, struct store_conn *c, struct err *e);
 /* sys_eval_add, then build all results (or the one called key, when not NULL). */

@@ -18,6 +18,7 @@ local init_service = require "system.init_service"
 local initrd = require "system.initrd"
 local operating_system = require "system.operating_system"
 local privileged = require "system.privileged"
+local secrets = require "system.secrets"
 local service = require "system.service"
 local tools = require "system.tools"
 local tree = require "system.tree"
@@ -126,7 +127,7 @@ local function services_of(os, all)
 	for _, s in ipairs(all.init) do
 		list[#list + 1] = s
 	end
-	return init_service.checked(list, all.origin)
+	return secrets.mark(os.secrets, init_service.checked(list, all.origin))
 end
 
 local function service_set(os, all, list, environment)
@@ -301,6 +302,9 @@ local function parts(os)
 	}
 	if next(os.skeletons) ~= nil then
 		sections[#sections + 1] = tree.link("skeletons", skeletons(os))
+	end
+	if #os.secrets > 0 then
+		sections[#sections + 1] = tree.file("secrets", secrets.text(os.secrets))
 	end
 	configuration(sections)
 	p.system = tree.derivation("system", sections)

@@ -41,12 +41,13 @@ enum eval_msg {
 	EVAL_MSG_REFUSED,  /* answer: why not */
 };
 
-#define LIMIT_EVAL_RESULT ((size_t)256 << 20)
-#define LIMIT_EVAL_FILE	  ((size_t)4 << 20)
-#define LIMIT_EVAL_NODES  100000
-#define LIMIT_EVAL_STRING ((size_t)16 << 20)
-#define LIMIT_EVAL_LIST	  100000
-#define LIMIT_EVAL_ROOTS  2
+#define LIMIT_EVAL_RESULT  ((size_t)256 << 20)
+#define LIMIT_EVAL_FILE	   ((size_t)4 << 20)
+#define LIMIT_EVAL_NODES   100000
+#define LIMIT_EVAL_STRING  ((size_t)16 << 20)
+#define LIMIT_EVAL_LIST	   100000
+#define LIMIT_EVAL_ROOTS   2
+#define CONFIGURATION_ROOT 1 /* 0: the modules */
 
 enum node_kind { NODE_DRV, NODE_SOURCE, NODE_TEXT, NODE_FIXED, NODE_SELF, NODE_MAX };
 #define NODE_ID_LEN 32

@@ -14,6 +14,7 @@ return {
 	user = accounts.user,
 	group = accounts.group,
 	privileged_program = require("system.privileged").program,
+	secret = require("system.secrets").secret,
 	file_system = file_systems.file_system,
 	swap = file_systems.swap,
 	init_service = init_service.init_service,

@@ -6,6 +6,7 @@ local accounts = require "system.accounts"
 local file_systems = require "system.file_systems"
 local keyboards = require "system.keyboards"
 local privileged = require "system.privileged"
+local secrets = require "system.secrets"
 local service = require "system.service"
 local zones = require "system.zones"
 
@@ -259,6 +260,7 @@ return schema.record("operating_system", {
 			end,
 		}, schema.one_of { schema.string { multiline = true, min = 0 }, schema.target {} },
 		{ default = {}, doc = "path = text or file: copied into new home directories" }),
+	secrets = schema.list(schema.of(secrets.secret), { default = {}, unique = "name", doc = "named here, with values that are elsewhere" }),
 	privileged_programs = schema.list(schema.of(privileged.program),
 		{ default = {}, unique = "name", doc = "programs that run with more rights than who starts them" }),
 	packages = schema.list(schema.target(), { default = {}, doc = "besides the base packages" }),

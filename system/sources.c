@@ -79,6 +79,29 @@ int sources_open_below(struct sources *s, uint64_t root, const char *path, int f
 	return fd < 0 ? -errno : fd;
 }
 
+/* Files that are not for everybody's eyes, beside a configuration: on a machine the values of
+ * secrets and first passwords, which must not come into the store by mistake. */
+static bool is_private(uint64_t root, struct slice path)
+{
+	struct slice part;
+
+	while (root == CONFIGURATION_ROOT && slice_cut(&path, '/', &part)) {
+		if (slice_is(part, "secrets") || slice_is(part, "passwords"))
+			return true;
+	}
+	return false;
+}
+
+static int refuse_private(const char *path, struct err *e)
+{
+	return err_hint(e,
+			err_set(e, -ERR_INVALID,
+				"%s: what lies in a directory called secrets or passwords is not "
+				"for the store",
+				path),
+			"name it in the field secrets of operating_system");
+}
+
 int sources_read(struct sources *s, uint64_t root, const char *path, struct str *out, struct err *e)
 {
 	auto_fd int fd = sources_open_below(s, root, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
@@ -89,6 +112,8 @@ int sources_read(struct sources *s, uint64_t root, const char *path, struct str 
 		return -ENOENT;
 	if (fd < 0)
 		return err_num(e, fd, "%s", path);
+	if (is_private(root, slice_of(path)))
+		return refuse_private(path, e);
 	if (fstat(fd, &st) < 0)
 		return err_sys(e, "%s", path);
 	if (!S_ISREG(st.st_mode))
@@ -117,7 +142,7 @@ struct walk {
 	struct hasher *key;
 	struct err *err;
 	size_t files;
-	uint64_t now;
+	uint64_t now, root;
 };
 
 static bool walk_wanted(const struct walk *w, struct slice rel, bool dir)
@@ -183,6 +208,8 @@ static int walk_entry(struct walk *w, int fd, const char *name, struct path *rel
 		return err_sys(w->err, "%s", rel->buf);
 	if (!walk_wanted(w, slice_of(rel->buf), S_ISDIR(st.st_mode)))
 		return 0;
+	if (is_private(w->root, slice_of(rel->buf)))
+		return refuse_private(rel->buf, w->err);
 	if (S_ISDIR(st.st_mode)) {
 		if (w->only->n == 0) /* empty directories count, too */
 			key_file(w, rel->buf, &st);
@@ -316,11 +343,12 @@ static int source_walk(struct source_tree *t, const struct node *n, struct walk 
 
 int source_open(struct sources *s, const struct node *n, struct source_tree *t, struct err *e)
 {
-	struct walk w = { t, &n->list, NULL, e, 0, 0 };
+	struct walk w = { t, &n->list, NULL, e, 0, 0, n->kind == NODE_SELF ? 0 : n->root };
 	struct timespec now;
 	struct digest d;
 	char name[PATH_MAX];
-	int r = locate(s, n, name, &t->dirfd, e);
+	int r = is_private(w.root, n->path) ? refuse_private("source", e)
+					    : locate(s, n, name, &t->dirfd, e);
 
 	if (r < 0)
 		return r;

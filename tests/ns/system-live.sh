@@ -247,6 +247,9 @@ check "the services are left alone" is_state more up
 system 6 </dev/null
 printf '[group root]\nid = 0\n[user root]\nid = 0\nhome = /root\n' >"$g/accounts"
 printf '[privileged su]\nprogram = %s/facts\nsetuid = yes\n[privileged raw]\nprogram = %s/facts\ncapabilities = 8192\n' "$item" "$item" >"$g/activation"
+printf '[secret psk]\nsource = /etc/psk\nmode = 256\n' >"$g/secrets"
+echo hidden >"$R/etc/psk"
+chmod 600 "$R/etc/psk"
 as_root=-r
 [ "$(id -u)" != 0 ] || as_root=
 cat >"$TMP/privileged" <<'X'
@@ -255,12 +258,16 @@ chroot "$R" /cairn system activate "$1" || exit 1
 chroot "$R" /cairn system activate "$1" || exit 1
 sed -n "s|^.* $R/run/privileged \([^ ]*\).*|mount \1|p" /proc/self/mountinfo
 stat -c 'mode %a' "$R/run/privileged/bin/su"
+sed -n "s|^.* $R/run/secrets .* - \([a-z]*\) .*|secrets \1|p" /proc/self/mountinfo
+cat "$R/run/secrets/psk"
 python3 -c 'import os, sys; print("capabilities", os.getxattr(sys.argv[1], "security.capability")[:12].hex())' "$R/run/privileged/bin/raw"
 X
 unshare $as_root -m sh "$TMP/privileged" "$item" >"$TMP/out" 2>"$TMP/err"
 result "privileged programs on a machine" $?
 is "SYS-10 on one mount of their own, where set-id bits count" "$(grep -c '^mount' "$TMP/out")$(grep -c '^mount.*nosuid' "$TMP/out")" 10
 check "with no devices" says '^mount .*nodev'
+check "secrets in memory that is never swapped, or at least in memory" says '^secrets (ram|tmp)fs$'
+check "with their values" says '^hidden$'
 check "set-id" says '^mode 4555$'
 check "capabilities" says '^capabilities 010000020020000000000000$'
 finish

@@ -1,0 +1,546 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "system/secrets.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/conf.h"
+#include "lib/fd.h"
+#include "lib/size.h"
+#include "lib/str.h"
+#include "store/store.h"
+#include "system/accounts.h"
+#include "system/generation.h"
+
+#define LIMIT_SECRET ((size_t)64 << 10)
+#define LIMIT_FILE   ((size_t)1 << 20)
+#define LIMIT_COUNT  256
+
+/* ---- What a generation names ------------------------------------------------------------------
+ */
+
+struct secret {
+	const char *name;   /* in arena; a file name */
+	const char *source; /* of the machine */
+	const char *user, *group;
+	uint64_t mode;
+};
+
+#define AT(f) offsetof(struct secret, f)
+static const struct conf_key secret_keys[] = {
+	CONF_KEY("source", conf_parse_str, AT(source), NULL, "file that has the value", false),
+	CONF_KEY("user", conf_parse_str, AT(user), "root", "owner", false),
+	CONF_KEY("group", conf_parse_str, AT(group), "root", "group", false),
+	CONF_KEY("mode", conf_parse_u64, AT(mode), "256", "as a decimal number", false),
+};
+
+static int secret_section(void *arg, struct conf_ctx *c, struct slice kind, struct slice name)
+{
+	struct vec *list = arg;
+	struct secret *x = ARENA_NEW(c->arena, struct secret);
+
+	if (!slice_is(kind, "secret"))
+		return conf_error(c, "unknown section");
+	if (name.n == 0 || name.n > 64 || name.p[0] == '.' || memchr(name.p, '/', name.n))
+		return conf_error(c, "not the name of a secret");
+	if (!x || list->n == LIMIT_COUNT)
+		return conf_error(c, "more than %d secrets", LIMIT_COUNT);
+	*x = (struct secret){ arena_slice(c->arena, name), NULL, "root", "root", 0400 };
+	vec_add(list, x);
+	c->object = x;
+	return 0;
+}
+
+/* A generation without the file has none. */
+static int load(const struct sys_root *r, struct arena *a, const char *system, struct vec *list,
+		struct err *e)
+{
+	auto_str struct str text = STR_INIT;
+	struct err tmp = ERR_INIT;
+	char *file = arena_fmt(a, "%s%s/secrets", r->store, system);
+	int rc = file ? file_read(AT_FDCWD, file, &text, LIMIT_FILE, &tmp) : -ENOMEM;
+
+	if (rc == -ENOENT)
+		return 0;
+	if (rc < 0)
+		return err_set(e, rc, "%s", rc == -ENOMEM ? "out of memory" : tmp.msg);
+	rc = conf_parse(str_slice(&text), file, secret_keys, ARRAY_LEN(secret_keys), secret_section,
+			list, a, e);
+	for (size_t i = 0; rc == 0 && i < list->n; i++) {
+		const struct secret *x = list->v[i];
+
+		if (!x->source || x->source[0] != '/' || (x->mode & ~0770ull))
+			rc = err_set(e, -ERR_INVALID, "%s: secret %s: bad source or mode", file,
+				     x->name);
+	}
+	return rc == 0 && list->err ? err_set(e, -ENOMEM, "out of memory") : rc;
+}
+
+/* ---- Values -----------------------------------------------------------------------------------
+ */
+
+/* The allocator must not hand it to somebody else. */
+static void wipe(struct str *s)
+{
+	if (s->cap)
+		explicit_bzero(s->buf, s->cap);
+	str_done(s);
+}
+#define auto_value __attribute__((cleanup(wipe)))
+
+/* The directory of a generation: that of its item, as two numbers of one item are the same. */
+static char *kept_dir(const struct sys_root *r, struct arena *a, const char *system)
+{
+	const char *base = strrchr(system, '/');
+
+	return arena_fmt(a, "%s" SECRETS_KEPT "%s", r->target, base ? base : "/-");
+}
+
+static char *kept_file(const struct sys_root *r, struct arena *a, const char *system,
+		       const struct secret *x)
+{
+	char *dir = kept_dir(r, a, system);
+
+	return dir ? arena_fmt(a, "%s/%s", dir, x->name) : NULL;
+}
+
+/* A regular file that nobody but its owner, who is root, can read. The message has nothing of it.
+ */
+static int read_source(const struct sys_root *r, struct arena *a, const struct secret *x,
+		       struct str *out, struct err *e)
+{
+	char *file = sys_root_path(r, a, x->source);
+	struct stat st;
+
+	if (!file)
+		return err_set(e, -ENOMEM, "out of memory");
+	auto_fd int fd = open(file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return err_sys(e, "secret %s: %s", x->name, file);
+	if (!S_ISREG(st.st_mode) || (st.st_mode & 077) ||
+	    (st.st_uid != 0 && st.st_uid != geteuid()))
+		return err_hint(
+			e, err_set(e, -ERR_INVALID, "secret %s: others may use %s", x->name, file),
+			"it must be a file of root, of mode 0600");
+	int rc = fd_read_all(fd, out, LIMIT_SECRET);
+	return rc < 0 ? err_num(e, rc, "secret %s: %s", x->name, file) : 0;
+}
+
+/* What is kept, else the file. */
+static int read_value(const struct sys_root *r, struct arena *a, const char *system,
+		      const struct secret *x, struct str *out, struct err *e)
+{
+	char *file = kept_file(r, a, system, x);
+	struct err tmp = ERR_INIT;
+	int rc = file ? file_read(AT_FDCWD, file, out, LIMIT_SECRET, &tmp) : -ENOMEM;
+
+	if (rc == -ENOENT)
+		return read_source(r, a, x, out, e);
+	return rc < 0 ? err_set(e, rc, "secret %s: %s", x->name, tmp.msg) : 0;
+}
+
+int secrets_check(const struct sys_root *r, const char *system, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	auto_vec struct vec list = VEC_INIT;
+	int rc = load(r, &a, system, &list, e);
+
+	for (size_t i = 0; rc == 0 && i < list.n; i++) {
+		auto_value struct str value = STR_INIT;
+
+		rc = read_value(r, &a, system, list.v[i], &value, e);
+	}
+	return rc;
+}
+
+/* ---- Keeping ----------------------------------------------------------------------------------
+ */
+
+static int keep_one(const struct sys_root *r, struct arena *a, const char *system,
+		    const struct secret *x, struct err *e)
+{
+	auto_value struct str value = STR_INIT;
+	char *file = kept_file(r, a, system, x);
+	int rc;
+
+	if (!file)
+		return err_set(e, -ENOMEM, "out of memory");
+	if (access(file, F_OK) == 0)
+		return 0;
+	rc = read_source(r, a, x, &value, e);
+	return rc < 0 ? rc : file_write_atomic(AT_FDCWD, file, value.buf, value.len, 0600, e);
+}
+
+int secrets_keep(const struct sys_root *r, const char *system, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	auto_vec struct vec list = VEC_INIT;
+	int rc = load(r, &a, system, &list, e);
+	char *top = sys_root_path(r, &a, SECRETS_KEPT), *dir = kept_dir(r, &a, system);
+
+	if (rc < 0 || !list.n)
+		return rc;
+	if (!top || !dir)
+		return err_set(e, -ENOMEM, "out of memory");
+	rc = file_mkdir_p(AT_FDCWD, top, 0700, e);
+	if (rc == 0)
+		rc = file_mkdir_p(AT_FDCWD, dir, 0700, e);
+	for (size_t i = 0; rc == 0 && i < list.n; i++)
+		rc = keep_one(r, &a, system, list.v[i], e);
+	return rc;
+}
+
+/* ---- Handing out ------------------------------------------------------------------------------
+ */
+
+/* In memory that is never written to swap. */
+static int mount_run(const struct sys_root *r, const char *dir, struct err *e)
+{
+	struct stat st, up;
+	char parent[PATH_MAX];
+	int rc = file_mkdir_p(AT_FDCWD, dir, 0711, e);
+
+	if (rc < 0 || !sys_root_is_machine(r))
+		return rc;
+	snprintf(parent, sizeof(parent), "%s/..", dir);
+	if (stat(dir, &st) == 0 && stat(parent, &up) == 0 && st.st_dev != up.st_dev)
+		return 0;
+	if (mount("secrets", dir, "ramfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0711") < 0 &&
+	    mount("secrets", dir, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0711") < 0)
+		return err_sys(e, "cannot mount %s", dir);
+	return 0;
+}
+
+/* The owner before the mode, all of it before the name: nobody sees half of it. */
+static int hand_out(const struct sys_root *r, int dir, const struct secret *x,
+		    const struct str *value, struct err *e)
+{
+	uint64_t uid = 0, gid = 0, other;
+	char temp[80];
+	int rc = accounts_user(r, x->user, &uid, &other, e);
+
+	if (rc == 0)
+		rc = accounts_group(r, x->group, &gid, e);
+	if (rc < 0)
+		return err_wrap(e, rc, "secret %s", x->name);
+	snprintf(temp, sizeof(temp), ".%s", x->name);
+	(void)unlinkat(dir, temp, 0); /* what was cut off; else it is not there */
+	auto_fd int fd = openat(dir, temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0);
+	rc = fd < 0 ? -errno : fd_write_full(fd, value->buf, value->len);
+	if (rc == 0 && fchown(fd, (uid_t)uid, (gid_t)gid) < 0 &&
+	    (errno != EPERM || sys_root_is_machine(r)))
+		rc = -errno;
+	if (rc == 0 && fchmod(fd, (mode_t)x->mode) < 0)
+		rc = -errno;
+	if (rc == 0 && renameat(dir, temp, dir, x->name) < 0)
+		rc = -errno;
+	return rc < 0 ? err_num(e, rc, "secret %s: %s", x->name, SECRETS_RUN) : 0;
+}
+
+static bool is_named(const struct vec *list, const char *name)
+{
+	for (size_t i = 0; i < list->n; i++) {
+		if (strcmp(((const struct secret *)list->v[i])->name, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void remove_others(int dir, const struct vec *list)
+{
+	int own = fcntl(dir, F_DUPFD_CLOEXEC, 3);
+	DIR *d = own < 0 ? NULL : fdopendir(own);
+	struct dirent *entry;
+
+	if (!d)
+		fd_close(&own);
+	while (d && (entry = readdir(d))) {
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
+		    !is_named(list, entry->d_name))
+			(void)unlinkat(dir, entry->d_name, 0); /* next time, then */
+	}
+	if (d)
+		closedir(d);
+}
+
+int secrets_apply(const struct sys_root *r, const char *system, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	auto_vec struct vec list = VEC_INIT;
+	char *run = sys_root_path(r, &a, SECRETS_RUN);
+	int rc = load(r, &a, system, &list, e);
+
+	if (rc < 0)
+		return rc;
+	if (!run)
+		return err_set(e, -ENOMEM, "out of memory");
+	if (!list.n && access(run, F_OK) < 0)
+		return 0;
+	rc = secrets_keep(r, system, e);
+	if (rc == 0)
+		rc = mount_run(r, run, e);
+	if (rc < 0)
+		return rc;
+	auto_fd int dir = open(run, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (dir < 0)
+		return err_sys(e, "%s", run);
+	for (size_t i = 0; rc == 0 && i < list.n; i++) {
+		auto_value struct str value = STR_INIT;
+
+		rc = read_value(r, &a, system, list.v[i], &value, e);
+		if (rc == 0)
+			rc = hand_out(r, dir, list.v[i], &value, e);
+	}
+	remove_others(dir, &list);
+	return rc;
+}
+
+/* ---- Forgetting -------------------------------------------------------------------------------
+ */
+
+static bool is_needed(const struct gen_list *l, const char *const *running, const char *name)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		const char *base = strrchr(l->v[i].path, '/');
+
+		if (base && strcmp(base + 1, name) == 0)
+			return true;
+	}
+	for (size_t i = 0; i < 2; i++) {
+		const char *base = running[i] ? strrchr(running[i], '/') : NULL;
+
+		if (base && strcmp(base + 1, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+int secrets_prune(const struct sys_root *r, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	const char *running[2] = { NULL, NULL };
+	struct gen_list l = { NULL, 0, 0 };
+	char *top = sys_root_path(r, &a, SECRETS_KEPT);
+	DIR *d = top ? opendir(top) : NULL;
+	struct dirent *entry;
+	int rc;
+
+	if (!d)
+		return !top ? err_set(e, -ENOMEM, "out of memory") : 0;
+	rc = gen_list_load(r, &a, &l, e);
+	if (rc == 0)
+		rc = gen_running(r, GEN_CURRENT_LINK, &a, &running[0], e);
+	if (rc == 0)
+		rc = gen_running(r, GEN_BOOTED_LINK, &a, &running[1], e);
+	while (rc == 0 && (entry = readdir(d))) {
+		if (entry->d_name[0] != '.' && !is_needed(&l, running, entry->d_name))
+			rc = file_delete_tree(dirfd(d), entry->d_name, NULL, e);
+	}
+	closedir(d);
+	return rc;
+}
+
+/* ---- That none is in the store ----------------------------------------------------------------
+ */
+
+#define LEAST_LOOKED_FOR 8
+
+struct scan {
+	const struct vec *names;  /* struct secret */
+	struct str *values;	  /* one for each */
+	const char *item, *found; /* borrowed from names, when one was found */
+};
+
+/* Without the newline at the end that editors leave. */
+static struct slice looked_for(const struct str *value)
+{
+	struct slice s = str_slice(value);
+
+	while (s.n && (s.p[s.n - 1] == '\n' || s.p[s.n - 1] == '\r'))
+		s.n--;
+	return s;
+}
+
+static void look_at(struct scan *x, struct slice text)
+{
+	for (size_t i = 0; i < x->names->n && !x->found; i++) {
+		struct slice v = looked_for(&x->values[i]);
+
+		if (v.n >= LEAST_LOOKED_FOR && text.n >= v.n && memmem(text.p, text.n, v.p, v.n))
+			x->found = ((const struct secret *)x->names->v[i])->name;
+	}
+}
+
+static int scan_file(struct scan *x, int dir, const char *name, struct err *e)
+{
+	auto_fd int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	struct stat st;
+	void *p;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return err_sys(e, "%s", x->item);
+	if (!st.st_size)
+		return 0;
+	p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (p == MAP_FAILED)
+		return err_sys(e, "%s", x->item);
+	look_at(x, (struct slice){ p, (size_t)st.st_size });
+	munmap(p, (size_t)st.st_size);
+	return 0;
+}
+
+static int scan_at(struct scan *x, int dir, const char *name, unsigned depth, struct err *e);
+
+static int scan_dir(struct scan *x, int dir, const char *name, unsigned depth, struct err *e)
+{
+	int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW), rc = 0;
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+
+	if (!d) {
+		rc = err_sys(e, "%s", x->item);
+		fd_close(&fd);
+		return rc;
+	}
+	while (rc == 0 && !x->found && (entry = readdir(d))) {
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+			rc = scan_at(x, dirfd(d), entry->d_name, depth + 1, e);
+	}
+	closedir(d);
+	return rc;
+}
+
+/* Contents of files, targets of links, names. */
+static int scan_at(struct scan *x, int dir, const char *name, unsigned depth, struct err *e)
+{
+	char target[PATH_MAX];
+	struct stat st;
+	ssize_t n;
+
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return err_sys(e, "%s", x->item);
+	look_at(x, slice_of(name));
+	if (S_ISREG(st.st_mode))
+		return scan_file(x, dir, name, e);
+	if (S_ISDIR(st.st_mode))
+		return depth < PATH_MAX / 2 ? scan_dir(x, dir, name, depth, e) : 0;
+	n = readlinkat(dir, name, target, sizeof(target));
+	if (n > 0)
+		look_at(x, (struct slice){ target, (size_t)n });
+	return 0;
+}
+
+/* Items of the closure of system that are not in that of from; sorted, as both are. */
+static int new_items(struct store_conn *conn, struct arena *a, const char *from, const char *system,
+		     struct vec *ret, struct err *e)
+{
+	auto_vec struct vec now = VEC_INIT, before = VEC_INIT;
+	bool known = false;
+	size_t k = 0;
+	int rc = store_closure(conn, a, &system, 1, &now, e);
+
+	if (rc == 0 && from)
+		rc = store_is_valid(conn, from, &known, e);
+	if (rc == 0 && known)
+		rc = store_closure(conn, a, &from, 1, &before, e);
+	for (size_t i = 0; rc == 0 && i < now.n; i++) {
+		while (k < before.n && strcmp(before.v[k], now.v[i]) < 0)
+			k++;
+		if (k == before.n || strcmp(before.v[k], now.v[i]) != 0)
+			vec_add(ret, now.v[i]);
+	}
+	return rc == 0 && ret->err ? err_set(e, -ENOMEM, "out of memory") : rc;
+}
+
+static int refuse(const struct scan *x, struct err *e)
+{
+	return err_hint(e,
+			err_set(e, -ERR_INVALID,
+				"%s has the value of the secret %s, and everybody can read it",
+				x->item, x->found),
+			"the configuration may only name it: " SECRETS_RUN "/NAME");
+}
+
+static int scan_items(struct scan *x, struct store_conn *conn, struct arena *a,
+		      const struct vec *items, struct err *e)
+{
+	for (size_t i = 0; i < items->n; i++) {
+		const char *path = store_conn_physical(conn, a, items->v[i]);
+		int rc;
+
+		if (!path)
+			return err_set(e, -ENOMEM, "out of memory");
+		x->item = items->v[i];
+		rc = scan_at(x, AT_FDCWD, path, 0, e);
+		if (rc < 0)
+			return rc;
+		if (x->found)
+			return refuse(x, e);
+	}
+	return 0;
+}
+
+struct values {
+	struct arena a;
+	struct vec list; /* struct secret */
+	struct str v[LIMIT_COUNT];
+	size_t n;
+};
+
+static int values_load(struct values *x, const struct sys_root *r, const char *system,
+		       struct err *e)
+{
+	int rc = load(r, &x->a, system, &x->list, e);
+
+	for (; rc == 0 && x->n < x->list.n; x->n++) {
+		x->v[x->n] = (struct str)STR_INIT;
+		rc = read_value(r, &x->a, system, x->list.v[x->n], &x->v[x->n], e);
+	}
+	return rc;
+}
+
+static void values_done(struct values *x)
+{
+	while (x->n)
+		wipe(&x->v[--x->n]);
+	vec_done(&x->list);
+	arena_done(&x->a);
+}
+
+int secrets_scan_text(const struct sys_root *r, const char *system, struct slice text,
+		      struct err *e)
+{
+	struct values v = { .a = ARENA_INIT, .list = VEC_INIT };
+	struct scan x = { &v.list, v.v, "the configuration", NULL };
+	int rc = values_load(&v, r, system, e);
+
+	if (rc == 0)
+		look_at(&x, text);
+	if (rc == 0 && x.found)
+		rc = refuse(&x, e);
+	values_done(&v);
+	return rc;
+}
+
+int secrets_scan(const struct sys_root *r, struct store_conn *conn, const char *from,
+		 const char *system, struct err *e)
+{
+	struct values v = { .a = ARENA_INIT, .list = VEC_INIT };
+	auto_vec struct vec items = VEC_INIT;
+	struct scan x = { &v.list, v.v, NULL, NULL };
+	int rc = values_load(&v, r, system, e);
+
+	if (rc == 0 && v.n)
+		rc = new_items(conn, &v.a, from, system, &items, e);
+	if (rc == 0)
+		rc = scan_items(&x, conn, &v.a, &items, e);
+	values_done(&v);
+	return rc;
+}
