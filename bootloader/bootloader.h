@@ -62,6 +62,8 @@ struct boot_entry {
 	const char *parameters; /* the whole kernel command line, cairn.system=… included */
 };
 
+/* Can text be the label of an entry? Also one that does not stand in its file. */
+int boot_label_check(const char *label, struct err *e);
 /* Text of the file. -ERR_INVALID when a field cannot be stored (newline, control byte, too long,
  * relative path). */
 int boot_entry_format(const struct boot_entry *b, struct str *out, struct err *e);

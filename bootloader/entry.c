@@ -72,6 +72,11 @@ static int field_check(const struct entry_key *k, const char *v, struct err *e)
 	return k->kind == ENTRY_PARAMETERS ? parameters_check(v, e) : 0;
 }
 
+int boot_label_check(const char *label, struct err *e)
+{
+	return field_check(&entry_keys[0], label, e);
+}
+
 int boot_entry_format(const struct boot_entry *b, struct str *out, struct err *e)
 {
 	struct boot_entry copy = *b;

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* cairn system list-generations, describe, delete-generations. */
+/* cairn system list-generations, describe, delete-generations, pin, unpin, label. */
 #include <errno.h>
 #include <stdio.h>
 #include <time.h>
 
 #include "lib/text.h"
-#include "system/secrets.h"
-#include "system/switcher.h"
+#include "system/keep.h"
+#include "system/menu.h"
+#include "system/notes.h"
 #include "system/system.h"
 
 struct ctx {
@@ -47,14 +48,15 @@ static void show_text(const struct switcher *s, const struct shown *x)
 	char date[32];
 
 	date_text(x->g->date, date);
-	printf("generation %u  %s%s%s%s\n", x->g->number, date, x->current ? "  current" : "",
-	       x->booted ? "  booted" : "", x->broken ? "  broken" : "");
+	printf("generation %u  %s%s%s%s%s\n", x->g->number, date, x->current ? "  current" : "",
+	       x->booted ? "  booted" : "", x->g->pinned ? "  pinned" : "",
+	       x->broken ? "  broken" : "");
 	printf("  link           %s" GEN_PROFILES "/system-%u-link\n", s->root.target,
 	       x->g->number);
 	printf("  system         %s\n", x->g->path);
 	if (x->broken)
 		return;
-	printf("  label          %s\n", x->facts.label);
+	printf("  label          %s\n", x->g->label[0] ? x->g->label : x->facts.label);
 	printf("  host name      %s\n", x->facts.host_name);
 	printf("  kernel         %s\n", x->facts.kernel);
 	printf("  configuration  %s/%s\n", x->g->path, x->facts.configuration);
@@ -70,12 +72,15 @@ static void field(struct str *out, const char *key, const char *value)
 
 static void show_json(struct str *out, const struct shown *x)
 {
-	str_addf(out, "{\"generation\":%u,\"date\":%lld,\"current\":%s,\"booted\":%s,\"broken\":%s",
+	str_addf(out,
+		 "{\"generation\":%u,\"date\":%lld,\"current\":%s,\"booted\":%s,\"pinned\":%s,"
+		 "\"broken\":%s",
 		 x->g->number, (long long)x->g->date, x->current ? "true" : "false",
-		 x->booted ? "true" : "false", x->broken ? "true" : "false");
+		 x->booted ? "true" : "false", x->g->pinned ? "true" : "false",
+		 x->broken ? "true" : "false");
 	field(out, "system", x->g->path);
 	if (!x->broken) {
-		field(out, "label", x->facts.label);
+		field(out, "label", x->g->label[0] ? x->g->label : x->facts.label);
 		field(out, "host_name", x->facts.host_name);
 		field(out, "kernel", x->facts.kernel);
 	}
@@ -87,20 +92,56 @@ static int end_output(struct err *e)
 	return fflush(stdout) == EOF ? err_sys(e, "standard output") : 0;
 }
 
+/* Struct keep_pattern in arena. */
+static int parse_patterns(struct cmd_env *env, struct arena *a, struct keep_pattern **ret,
+			  struct err *e)
+{
+	struct keep_pattern *p = arena_array(a, env->nargs + 1, sizeof(*p));
+	int rc = p ? 0 : err_set(e, -ENOMEM, "out of memory");
+
+	for (size_t i = 0; rc == 0 && i < env->nargs; i++)
+		rc = keep_pattern_parse(env->args[i], &p[i], e);
+	*ret = p;
+	return rc;
+}
+
+/* Is it in one of the patterns; *ret_number: in one that names it by number? */
+static bool has_pattern(const struct keep_pattern *p, size_t n, const struct gen *g,
+			bool *ret_number)
+{
+	bool found = false;
+
+	*ret_number = false;
+	for (size_t i = 0; i < n; i++) {
+		bool hit = keep_pattern_has(&p[i], g, (int64_t)time(NULL));
+
+		found = found || hit;
+		*ret_number = *ret_number || (hit && !p[i].by_age);
+	}
+	return found;
+}
+
 static int run_list(struct cmd_env *env, struct err *e)
 {
 	struct ctx *c = env->ctx;
 	auto_switcher struct switcher s = SWITCHER_INIT;
 	auto_str struct str json = STR_INIT;
+	struct keep_pattern *patterns;
+	bool first = true, ignored;
 	int rc = switcher_open(&s, &c->sw, "list-generations", false, e);
 
+	if (rc == 0)
+		rc = parse_patterns(env, &s.arena, &patterns, e);
 	if (rc < 0)
 		return rc;
 	for (size_t i = 0; i < s.list.n; i++) {
 		struct shown x;
 
+		if (env->nargs && !has_pattern(patterns, env->nargs, &s.list.v[i], &ignored))
+			continue;
 		load_shown(&s, &s.list.v[i], &x);
-		str_add(&json, i ? ",\n" : "");
+		str_add(&json, first ? "" : ",\n");
+		first = false;
 		if (c->sw.json)
 			show_json(&json, &x);
 		else
@@ -109,7 +150,7 @@ static int run_list(struct cmd_env *env, struct err *e)
 	if (str_err(&json))
 		return err_set(e, -ENOMEM, "out of memory");
 	if (c->sw.json)
-		printf("[%s]\n", json.buf);
+		printf("[%s]\n", json.buf ? json.buf : "");
 	return end_output(e);
 }
 
@@ -157,136 +198,196 @@ static int run_describe(struct cmd_env *env, struct err *e)
 /* ---- delete-generations ------------------------------------------------------------------------
  */
 
-struct range {
-	uint64_t low, high;
+struct choice {
+	struct gen_list go, stay;
+	struct str kept; /* rows of JSON */
 };
 
-/* "3" or "2..5" */
-static int parse_range(struct slice s, struct range *ret)
+/* A generation that would go stays. */
+static void keep_back(const struct ctx *c, struct choice *x, const struct gen *g, const char *why)
 {
-	struct slice low = s, high = s;
-
-	for (size_t i = 0; i + 1 < s.n; i++) {
-		if (s.p[i] != '.' || s.p[i + 1] != '.')
-			continue;
-		low = (struct slice){ s.p, i };
-		high = (struct slice){ s.p + i + 2, s.n - i - 2 };
-		break;
-	}
-	if (text_u64(low, GEN_NUMBER_MAX, &ret->low) < 0 ||
-	    text_u64(high, GEN_NUMBER_MAX, &ret->high) < 0 || ret->low == 0 || ret->low > ret->high)
-		return -ERR_USAGE;
-	return 0;
+	x->stay.v[x->stay.n++] = *g;
+	str_addf(&x->kept, "%s{\"generation\":%u,\"why\":\"%s\"}", x->kept.len ? "," : "",
+		 g->number, why);
+	if (!c->sw.json)
+		fprintf(stderr, "generation %u stays: it is %s\n", g->number, why);
 }
 
-static int matches(const char *pattern, unsigned number, bool *ret, struct err *e)
+/* Generations to delete and those that stay. Who names by number one that is needed is wrong; what
+ * is only old, or not named at all, stays when it is needed. */
+static int choose(struct cmd_env *env, struct switcher *s, struct choice *x, struct err *e)
 {
-	struct slice rest = slice_of(pattern), part;
+	struct keep_pattern *patterns;
+	struct keep keep;
+	int rc = parse_patterns(env, &s->arena, &patterns, e);
 
-	*ret = false;
-	while (slice_cut(&rest, ',', &part)) {
-		struct range r;
-
-		if (parse_range(part, &r) < 0)
-			return cmd_usage(e, "'%s' is not a list such as 3 or 1,2 or 4..7", pattern);
-		*ret = *ret || (number >= r.low && number <= r.high);
-	}
-	return 0;
-}
-
-/* Why a generation cannot be deleted; NULL: it can. */
-static const char *needed_as(const struct switcher *s, const struct boot_count *c,
-			     const struct gen *g)
-{
-	if (g->number == s->list.current)
-		return "the current one";
-	if (s->booted && strcmp(s->booted, g->path) == 0)
-		return "the one that runs";
-	if (s->unconfirmed && (g->number == s->confirm.to || g->number == s->confirm.from))
-		return g->number == s->confirm.to ? "the one that is tried out"
-						  : "the one to go back to";
-	return g->number == c->good ? "the one that the boot loader falls back to" : NULL;
-}
-
-static int load_count(struct switcher *s, struct boot_count *ret, struct err *e)
-{
-	struct sys_menu settings;
-	const char *path = switcher_current(s);
-	int rc = path ? sys_menu_load(&s->root, &s->arena, path, &settings, e) : 0;
-
-	*ret = (struct boot_count){ 0 };
-	if (rc < 0 || !path)
-		return rc;
-	struct boot_place place = sys_menu_place(&s->root, &settings);
-	return boot_count_load(&place, ret, e);
-}
-
-/* Generations to delete and those that stay. Without patterns: all that are not needed. */
-static int choose(struct cmd_env *env, struct switcher *s, struct gen_list *go,
-		  struct gen_list *stay, struct err *e)
-{
-	struct boot_count count;
-	int rc = load_count(s, &count, e);
-
-	if (rc < 0)
-		return rc;
-	for (size_t i = 0; i < s->list.n; i++) {
+	if (rc == 0)
+		rc = keep_load(s, &keep, e);
+	for (size_t i = 0; rc == 0 && i < s->list.n; i++) {
 		const struct gen *g = &s->list.v[i];
-		const char *needed = needed_as(s, &count, g);
-		bool wanted = env->nargs == 0 && !needed;
+		const char *needed = keep_needed(&keep, g);
+		bool by_number = false;
+		bool wanted = !env->nargs || has_pattern(patterns, env->nargs, g, &by_number);
 
-		for (size_t k = 0; k < env->nargs; k++) {
-			bool hit;
-
-			rc = matches(env->args[k], g->number, &hit, e);
-			if (rc < 0)
-				return rc;
-			wanted = wanted || hit;
-		}
-		if (wanted && needed)
+		if (wanted && needed && by_number)
 			return err_set(e, -ERR_IN_USE, "generation %u is %s and cannot be deleted",
 				       g->number, needed);
-		if (wanted)
-			go->v[go->n++] = *g;
+		if (wanted && needed)
+			keep_back(env->ctx, x, g, needed);
+		else if (wanted)
+			x->go.v[x->go.n++] = *g;
 		else
-			stay->v[stay->n++] = *g;
+			x->stay.v[x->stay.n++] = *g;
 	}
-	return 0;
+	return rc;
 }
 
-/* The menu first: it never names a generation whose files may be collected. */
-static int delete (struct cmd_env *env, struct switcher *s, struct err *e)
+static int report_deleted(const struct ctx *c, const struct choice *x, struct err *e)
 {
-	struct ctx *c = env->ctx;
-	struct gen_list go = { arena_array(&s->arena, s->list.n + 1, sizeof(*go.v)), 0, 0 };
-	struct gen_list stay = { arena_array(&s->arena, s->list.n + 1, sizeof(*stay.v)), 0,
-				 s->list.current };
-	int rc;
+	auto_str struct str out = STR_INIT;
 
-	if (!go.v || !stay.v)
-		return err_set(e, -ENOMEM, "out of memory");
-	rc = choose(env, s, &go, &stay, e);
-	if (rc == 0 && go.n && !c->sw.dry_run)
-		rc = sys_menu_write(&s->root, &stay, s->list.current, 0, e);
-	for (size_t i = 0; rc == 0 && i < go.n; i++) {
-		if (!c->sw.dry_run)
-			rc = gen_link_remove(&s->root, go.v[i].number, e);
-		if (rc == 0)
-			printf("%s generation %u\t%s\n", c->sw.dry_run ? "would delete" : "deleted",
-			       go.v[i].number, go.v[i].path);
+	for (size_t i = 0; i < x->go.n; i++) {
+		const struct gen *g = &x->go.v[i];
+
+		if (c->sw.json)
+			str_addf(&out, "%s{\"generation\":%u,\"system\":\"%s\"}", i ? "," : "",
+				 g->number, g->path);
+		else
+			str_addf(&out, "%s generation %u\t%s\n",
+				 c->sw.dry_run ? "would delete" : "deleted", g->number, g->path);
 	}
-	if (rc == 0 && !c->sw.dry_run)
-		rc = secrets_prune(&s->root, e);
-	return rc < 0 ? rc : end_output(e);
+	if (str_err(&out) || str_err(&x->kept))
+		return err_set(e, -ENOMEM, "out of memory");
+	if (c->sw.json)
+		printf("{\"dry_run\":%s,\"deleted\":[%s],\"kept\":[%s]}\n",
+		       c->sw.dry_run ? "true" : "false", out.buf ? out.buf : "",
+		       x->kept.buf ? x->kept.buf : "");
+	else
+		fputs(out.buf ? out.buf : "", stdout);
+	return end_output(e);
 }
 
 static int run_delete(struct cmd_env *env, struct err *e)
 {
 	struct ctx *c = env->ctx;
 	auto_switcher struct switcher s = SWITCHER_INIT;
-	int rc = switcher_open(&s, &c->sw, "delete-generations", true, e);
+	struct choice x = { .kept = STR_INIT };
+	int rc = switcher_open(&s, &c->sw, "delete-generations", !c->sw.dry_run, e);
 
-	return rc < 0 ? rc : delete (env, &s, e);
+	if (rc < 0)
+		return rc;
+	x.go.v = arena_array(&s.arena, s.list.n + 1, sizeof(*x.go.v));
+	x.stay.v = arena_array(&s.arena, s.list.n + 1, sizeof(*x.stay.v));
+	x.stay.current = s.list.current;
+	rc = x.go.v && x.stay.v ? choose(env, &s, &x, e) : err_set(e, -ENOMEM, "out of memory");
+	if (rc == 0 && !c->sw.dry_run)
+		rc = keep_delete(&s, &x.go, &x.stay, e);
+	if (rc == 0)
+		rc = report_deleted(c, &x, e);
+	str_done(&x.kept);
+	return rc;
+}
+
+/* ---- pin, unpin, label -------------------------------------------------------------------------
+ */
+
+/* The one that the first operand names, or the current one. */
+static int find_noted(struct cmd_env *env, struct switcher *s, const char *verb, struct gen **ret,
+		      struct err *e)
+{
+	const struct ctx *c = env->ctx;
+	unsigned number = 0;
+	const struct gen *g;
+	int rc = env->nargs ? number_arg(env->args[0], &number, e) : 0;
+
+	if (rc == 0)
+		rc = switcher_open(s, &c->sw, verb, !c->sw.dry_run, e);
+	if (rc < 0)
+		return rc;
+	switcher_report_recovery(s);
+	number = number ? number : s->list.current;
+	g = gen_find(&s->list, number);
+	if (!g)
+		return err_set(e, -ERR_NOTFOUND, "there is no generation %u", number);
+	*ret = &s->list.v[g - s->list.v];
+	return 0;
+}
+
+static int report_noted(const struct ctx *c, const struct gen *g, struct err *e)
+{
+	auto_str struct str out = STR_INIT;
+
+	str_addf(&out, "{\"generation\":%u,\"pinned\":%s", g->number, g->pinned ? "true" : "false");
+	field(&out, "noted_label", g->label);
+	str_add(&out, "}");
+	if (str_err(&out))
+		return err_set(e, -ENOMEM, "out of memory");
+	if (c->sw.json)
+		printf("%s\n", out.buf);
+	else if (g->label[0])
+		printf("generation %u  %s  %s\n", g->number, g->pinned ? "pinned" : "not pinned",
+		       g->label);
+	else
+		printf("generation %u  %s\n", g->number, g->pinned ? "pinned" : "not pinned");
+	return end_output(e);
+}
+
+static int save(const struct ctx *c, struct switcher *s, struct err *e)
+{
+	auto_vec struct vec notes = VEC_INIT;
+	/* What cannot be read is not written over. */
+	int rc = notes_load(&s->root, &s->arena, &notes, e);
+
+	return rc < 0 || c->sw.dry_run ? rc : notes_save(&s->root, &s->list, e);
+}
+
+static int set_pin(struct cmd_env *env, bool pinned, struct err *e)
+{
+	auto_switcher struct switcher s = SWITCHER_INIT;
+	struct gen *g;
+	int rc = find_noted(env, &s, pinned ? "pin" : "unpin", &g, e);
+
+	if (rc < 0)
+		return rc;
+	g->pinned = pinned;
+	rc = save(env->ctx, &s, e);
+	return rc == 0 ? report_noted(env->ctx, g, e) : rc;
+}
+
+static int run_pin(struct cmd_env *env, struct err *e)
+{
+	return set_pin(env, true, e);
+}
+
+static int run_unpin(struct cmd_env *env, struct err *e)
+{
+	return set_pin(env, false, e);
+}
+
+/* The menu names it, too; what the menu cannot have is not noted. */
+static int run_label(struct cmd_env *env, struct err *e)
+{
+	const struct ctx *c = env->ctx;
+	auto_switcher struct switcher s = SWITCHER_INIT;
+	struct err ignored = ERR_INIT;
+	const char *before;
+	struct gen *g;
+	int rc = find_noted(env, &s, "label", &g, e);
+
+	if (rc == 0 && env->args[1][0])
+		rc = boot_label_check(env->args[1], e);
+	if (rc < 0)
+		return rc;
+	before = g->label;
+	g->label = env->args[1];
+	rc = save(c, &s, e);
+	if (rc == 0 && !c->sw.dry_run && s.list.current)
+		rc = sys_menu_write(&s.root, &s.list, s.list.current, 0, e);
+	if (rc == 0)
+		return report_noted(c, g, e);
+	g->label = before;
+	(void)save(c, &s, &ignored);
+	return rc;
 }
 
 /* ---- Tables ------------------------------------------------------------------------------------
@@ -303,17 +404,34 @@ static const struct cmd_opt show_opts[] = {
 	{ "json", 0, CMD_FLAG, offsetof(struct ctx, sw.json), NULL, "as JSON" },
 };
 
+#define JSON                                                                                       \
+	{                                                                                          \
+		"json", 0, CMD_FLAG, offsetof(struct ctx, sw.json), NULL,                          \
+			"what came of it as JSON"                                                  \
+	}
+
 static const struct cmd_opt delete_opts[] = {
 	COMMON_OPTS,
+	JSON,
 	{ "dry-run", 'n', CMD_FLAG, offsetof(struct ctx, sw.dry_run), NULL,
 	  "say what would go, delete nothing" },
 };
 
+static const struct cmd_opt note_opts[] = {
+	COMMON_OPTS,
+	JSON,
+	{ "dry-run", 'n', CMD_FLAG, offsetof(struct ctx, sw.dry_run), NULL,
+	  "say what would be noted, change nothing" },
+};
+
 const struct cmd sys_cmd_list_generations = {
 	.name = "list-generations",
+	.synopsis = "[PATTERN]...",
 	.summary = "list the generations of this machine",
+	.help = "PATTERN is as for 'delete-generations'; without one all are listed.",
 	CMD_OPTS(show_opts),
 	.context_size = sizeof(struct ctx),
+	.max_args = SIZE_MAX,
 	.statuses = &sys_statuses,
 	.run = run_list,
 };
@@ -333,13 +451,52 @@ const struct cmd sys_cmd_delete_generations = {
 	.name = "delete-generations",
 	.synopsis = "[PATTERN]...",
 	.summary = "delete generations, and their entries in the boot menu",
-	.help = "PATTERN is a number, a range such as 2..5, or a list of both with commas. "
-		"Without\n"
-		"one all go but the current, the booted and the last good one. 'cairn store gc'\n"
-		"then frees the space.",
+	.help = "PATTERN is a number, a range such as 2..5, a list of both with commas, or an age: "
+		"10d,\n"
+		"2w, 2m (months of 30 days), 1y are those that are older. Without one all go but "
+		"the\n"
+		"current, the booted, the last good one, those of a trial with --confirm, and "
+		"those\n"
+		"that are pinned.\n"
+		"These are never deleted. 'cairn system gc' frees the space, too.",
 	CMD_OPTS(delete_opts),
 	.context_size = sizeof(struct ctx),
 	.max_args = SIZE_MAX,
 	.statuses = &sys_statuses,
 	.run = run_delete,
+};
+
+const struct cmd sys_cmd_pin = {
+	.name = "pin",
+	.synopsis = "[NUMBER]",
+	.summary = "keep the current generation, or another one, from being deleted",
+	CMD_OPTS(note_opts),
+	.context_size = sizeof(struct ctx),
+	.max_args = 1,
+	.statuses = &sys_statuses,
+	.run = run_pin,
+};
+
+const struct cmd sys_cmd_unpin = {
+	.name = "unpin",
+	.synopsis = "[NUMBER]",
+	.summary = "end what 'pin' began",
+	CMD_OPTS(note_opts),
+	.context_size = sizeof(struct ctx),
+	.max_args = 1,
+	.statuses = &sys_statuses,
+	.run = run_unpin,
+};
+
+const struct cmd sys_cmd_label = {
+	.name = "label",
+	.synopsis = "NUMBER TEXT",
+	.summary = "call a generation TEXT in lists and in the boot menu",
+	.help = "An empty TEXT gives it back the label of its configuration.",
+	CMD_OPTS(note_opts),
+	.context_size = sizeof(struct ctx),
+	.min_args = 2,
+	.max_args = 2,
+	.statuses = &sys_statuses,
+	.run = run_label,
 };

@@ -146,6 +146,23 @@ static void show_count(struct str *out, const struct status *x)
 			 x->def, BOOT_TRIES);
 }
 
+static void show_pinned(struct str *out, const struct switcher *s)
+{
+	bool first = true;
+
+	for (size_t i = 0; i < s->list.n; i++) {
+		if (!s->list.v[i].pinned)
+			continue;
+		if (first)
+			str_addf(out, "%-12s generation %u", "pinned", s->list.v[i].number);
+		else
+			str_addf(out, ", %u", s->list.v[i].number);
+		first = false;
+	}
+	if (!first)
+		str_addc(out, '\n');
+}
+
 static void show_text(struct str *out, const struct switcher *s, const struct status *x)
 {
 	if (x->booted || !s->booted)
@@ -160,6 +177,7 @@ static void show_text(struct str *out, const struct switcher *s, const struct st
 	else if (s->unconfirmed)
 		str_addf(out, "%-12s generation %u; PID 1 does not go back by itself any more\n",
 			 "unconfirmed", (unsigned)s->confirm.to);
+	show_pinned(out, s);
 	for (size_t i = 0; i < x->stale.n; i++)
 		str_addf(out, "%-12s %s runs with an older definition until it is restarted\n",
 			 i ? "" : "services", (const char *)x->stale.v[i]);
@@ -208,7 +226,11 @@ static void show_json(struct str *out, const struct switcher *s, const struct st
 		str_addf(out, "%llu", (unsigned long long)confirm_left(&s->confirm));
 	else
 		str_add(out, "null");
-	str_add(out, ",\"stale_services\":[");
+	str_add(out, ",\"pinned\":[");
+	for (size_t i = 0, k = 0; i < s->list.n; i++)
+		if (s->list.v[i].pinned)
+			str_addf(out, "%s%u", k++ ? "," : "", s->list.v[i].number);
+	str_add(out, "],\"stale_services\":[");
 	for (size_t i = 0; i < x->stale.n; i++) {
 		str_add(out, i ? "," : "");
 		text_json(out, slice_of(x->stale.v[i]));

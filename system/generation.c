@@ -14,6 +14,7 @@
 #include "lib/size.h"
 #include "lib/text.h"
 #include "store/store.h"
+#include "system/notes.h"
 
 #define LIMIT_FACTS 16384
 
@@ -72,8 +73,7 @@ static int load_one(const struct sys_root *r, struct arena *a, unsigned number, 
 		return err_set(e, -ENOMEM, "out of memory");
 	if (lstat(path, &st) < 0)
 		return err_sys(e, "%s", path);
-	g->number = number;
-	g->date = st.st_mtime;
+	*g = (struct gen){ .number = number, .date = st.st_mtime, .label = "" };
 	rc = read_link(a, path, &g->path, e);
 	if (rc < 0)
 		return rc;
@@ -131,6 +131,7 @@ int gen_list_load(const struct sys_root *r, struct arena *a, struct gen_list *re
 		return rc;
 	if (profile)
 		l.current = link_number(path_base(profile));
+	notes_apply(r, a, &l);
 	*ret = l;
 	return 0;
 }

@@ -24,6 +24,9 @@ struct gen {
 	unsigned number;  /* from 1 */
 	const char *path; /* logical store path of the item */
 	int64_t date;	  /* Unix seconds: when its link was made */
+	/* What somebody noted (system/notes.h): */
+	bool pinned;	   /* it is to stay */
+	const char *label; /* shown in place of its own; "": none */
 };
 
 struct gen_list {
@@ -32,7 +35,8 @@ struct gen_list {
 	unsigned current; /* number that the profile link names; 0: none */
 };
 
-/* All generations. No profile directory is an empty list. */
+/* All generations. No profile directory is an empty list. Notes that cannot be read count as none;
+ * who deletes reads them himself. */
 int gen_list_load(const struct sys_root *r, struct arena *a, struct gen_list *ret, struct err *e);
 const struct gen *gen_find(const struct gen_list *l, unsigned number); /* NULL: none */
 const struct gen *gen_current(const struct gen_list *l);	       /* NULL: none */

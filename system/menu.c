@@ -150,6 +150,8 @@ static int load_items(const struct sys_root *r, struct arena *a, const struct ge
 				       tmp.msg);
 		if (rc < 0)
 			continue;
+		if (list->v[i].label && list->v[i].label[0])
+			item->entry.label = list->v[i].label;
 		item->number = list->v[i].number;
 		item->date = list->v[i].date;
 		menu->nitems++;

@@ -22,10 +22,13 @@ extern const struct cmd sys_cmd_diff;
 extern const struct cmd sys_cmd_edit;
 extern const struct cmd sys_cmd_extension_graph;
 extern const struct cmd sys_cmd_find_device; /* hidden: what services that mount run */
-extern const struct cmd sys_cmd_hotplug;     /* hidden: the service of that name */
+extern const struct cmd sys_cmd_gc;
+extern const struct cmd sys_cmd_hotplug; /* hidden: the service of that name */
 extern const struct cmd sys_cmd_kexec;
+extern const struct cmd sys_cmd_label;
 extern const struct cmd sys_cmd_list_generations;
 extern const struct cmd sys_cmd_mark_good; /* hidden: what the health gate runs */
+extern const struct cmd sys_cmd_pin;
 extern const struct cmd sys_cmd_plan;
 extern const struct cmd sys_cmd_random_seed; /* hidden: what the service random-seed runs */
 extern const struct cmd sys_cmd_reconfigure;
@@ -37,6 +40,8 @@ extern const struct cmd sys_cmd_show;
 extern const struct cmd sys_cmd_status;
 extern const struct cmd sys_cmd_switch_generation;
 extern const struct cmd sys_cmd_test;
+extern const struct cmd sys_cmd_unpin;
+extern const struct cmd sys_cmd_verify;
 
 /* What those end with that have to do with a machine. */
 extern const struct cmd_statuses sys_statuses;

@@ -112,7 +112,7 @@ check "status: a reboot would change nothing" grep -qx 'reboot       not needed'
 check "status as JSON" [ "$(json fell_back) $(json booted) $(json current) $(json default) $(json next) $(json good) $(json trial) $(json tries_left) $(json reboot)" = "True 1 2 2 1 1 2 0 []" ]
 run delete-generations --target-root "$R" 1
 status=$?
-check "what the machine falls back to cannot be deleted" [ $status = 3 ]
+check "SYS-08 what the machine falls back to cannot be deleted" [ $status = 3 ]
 boots 2
 check "it is picked in the menu and comes up" run mark-good --target-root "$R"
 check "its trial is over" [ "$(env cairn_good) $(env cairn_try)$(env cairn_left)" = "2 " ]
@@ -227,10 +227,82 @@ check "the holder is named" grep -q 'process [0-9]' "$TMP/err"
 
 run delete-generations --target-root "$R" 2
 status=$?
-check "the current generation cannot be deleted" [ $status = 3 ]
+check "SYS-08 the current generation cannot be deleted" [ $status = 3 ]
 check "delete-generations" run delete-generations --target-root "$R" 1
 check "its link is gone" [ ! -L "$R/var/guix/profiles/system-1-link" ]
 check "and its menu entry" [ "$(grep -c ^menuentry "$R/boot/grub/grub.cfg")" = 1 ]
+
+# ---- What stays, what goes, what is damaged
+for name in one ann two; do run boot --quiet $change_args "$TMP/$name.lua"; done
+check "three more: 3 to 5" [ "$(readlink "$R/var/guix/profiles/system") $(env cairn_good)" = "system-5-link 2" ]
+ends() { # STATUS COMMAND...
+	want=$1
+	shift
+	run "$@"
+	status=$?
+	[ $status = "$want" ]
+}
+touch -h -d '3 days ago' "$R/var/guix/profiles/system-3-link"
+mkdir -p "$R/run" && ln -sfn "$(readlink "$R/var/guix/profiles/system-3-link")" "$R/run/booted-system"
+old_label=$(printf '%s' "it's \"old\" \\ {;} \$x")
+check "BOOT-08 a label of one's own" run label --target-root "$R" 3 "$old_label"
+check "GRUB can read the menu" grub-script-check "$R/boot/grub/grub.cfg"
+eval "set -- $(sed -n "s/^menuentry \(.*\) --id 'gen-3' {$/\1/p" "$R/boot/grub/grub.cfg")"
+check "it is what the menu says" [ "${1#*: }" = "$old_label" ]
+run list-generations --json --target-root "$R" 2d
+is "and the list, by age" "$(field 0.generation)$(field 0.label)" "3$(python3 -c 'import json, sys; print(json.dumps(sys.argv[1]))' "$old_label")"
+check "BOOT-08 one that would be two lines" ends 1 label --target-root "$R" 3 "$(printf 'a\nmenuentry b {')"
+check "and one of 201 bytes are refused" ends 1 label --target-root "$R" 3 "$(printf %201d 1)"
+check "they change nothing" run describe --json --target-root "$R" 3
+is "the label is the one before" "$(field label)" "$(python3 -c 'import json, sys; print(json.dumps(sys.argv[1]))' "$old_label")"
+check "SYS-08 the booted one cannot be deleted by number" ends 3 delete-generations --target-root "$R" 3
+check "SYS-08 nor in a range" ends 3 delete-generations --target-root "$R" 2..4
+check "SYS-08 by age it stays" ends 0 delete-generations --json --target-root "$R" 2d
+is "which is said" "$(field deleted) $(field kept.0.generation) $(field kept.0.why)" '[] 3 "the one that runs"'
+check "SYS-08 a collection of all that is old leaves what is needed" ends 0 gc --dry-run --json --root "$TMP/machine" --target-root "$R" --keep 0
+is "the booted, the good, the current and the one before it" "$(field deleted)" "[]"
+rm "$R/run/booted-system"
+check "now the old one could go" ends 0 delete-generations --dry-run --target-root "$R" 2d
+check "as is said" has 'would delete generation 3'
+check "pinned" ends 0 pin --target-root "$R" 3
+check "it stays" ends 3 delete-generations --target-root "$R" 3
+is "status says so" "$(json pinned)" "[3]"
+check "for a collection, too" ends 0 gc --dry-run --json --target-root "$R" --keep 0
+is "nothing else may go" "$(field deleted)" "[]"
+cp "$R/var/guix/profiles/system.notes" "$TMP/notes"
+echo nonsense >>"$R/var/guix/profiles/system.notes"
+check "notes that cannot be read" ends 1 gc --target-root "$R" --keep 0
+check "delete nothing" [ -L "$R/var/guix/profiles/system-3-link" ]
+check "and hinder no switch" ends 0 boot --quiet $change_args "$TMP/two.lua"
+cp "$TMP/notes" "$R/var/guix/profiles/system.notes"
+check "no longer pinned" ends 0 unpin --json --target-root "$R" 3
+is "is said" "$(field pinned)" false
+check "young ones stay" ends 0 gc --dry-run --json --target-root "$R" --keep 0 --keep-days 9
+is "so nothing goes" "$(field deleted)" "[]"
+check "what a collection would delete" ends 0 gc --dry-run --json --target-root "$R" --keep-days 2
+would=$(field items)
+is "is the old one" "$(field deleted.0.generation)" 3
+check "collection" ends 0 gc --json --target-root "$R" --keep-days 2
+is "has collected just that" "$(field deleted.0.generation) $(field items)" "3 $would"
+check "something, that is" [ "$would" -gt 1 ]
+check "neither in the menu" [ "$(grep -c "gen-3" "$R/boot/grub/grub.cfg")" = 0 ]
+check "nor in the store" [ ! -e "$R$one" ]
+check "nor in the notes" sh -c '! grep -q "generation 3" "$0/var/guix/profiles/system.notes"' "$R"
+check "SYS-04 a generation that is whole" ends 0 verify --target-root "$R"
+set=$(part services)/set
+chmod u+w "$set" && cp -p "$set" "$TMP/set" && echo "# x" >>"$set"
+check "SYS-04 one that is not" ends 65 verify --json --target-root "$R"
+item=${set#"$R"}
+is "what it is" "$(field faults.0.path)$(field faults.0.why)" "\"${item%/set}\"\"was modified\""
+cp -p "$TMP/set" "$set" && chmod u-w "$set"
+kernel=$(ls "$R"/boot/cairn/*/*-kernel)
+mv "$kernel" "$TMP/kernel"
+check "SYS-04 a kernel that the boot loader misses" ends 65 verify --target-root "$R"
+check "is named" grep -qF "$kernel: " "$TMP/out"
+mv "$TMP/kernel" "$kernel"
+check "whole again" ends 0 verify --json --target-root "$R" 2
+is "all of it was looked at" "$(field faults)" "[]"
+for old in 4 5; do run switch-generation --boot --target-root "$R" 2 && run delete-generations --target-root "$R" $old; done
 
 # ---- Entries that are no generation: what was written is what GRUB, whose quoting is the shell's, reads
 title=$(printf '%s' "it's \"\$x\" \\ {;}")
