@@ -376,6 +376,25 @@ int fetch_file(const char *const *urls, size_t nurls, const struct digest *want,
 int unpack_deb_member(int deb_fd, const char *member, int dirfd, const char *name, unsigned mode,
 		      struct err *e);
 
+/* What url (https, http, file) has, at most limit bytes, of which nothing is known. */
+int fetch_text(const char *url, size_t limit, struct str *out, struct err *e);
+/* A file of which size and hash are known, from one such URL, as the new dirfd/name. */
+int fetch_signed(const char *url, uint64_t size, const struct digest *want, int dirfd,
+		 const char *name, struct err *e);
+
+/* ---- Signed texts (store/subst/signed.c)
+ * ------------------------------------------------------------- */
+
+/* EdDSA of RFC 8032; keys and signatures are "NAME:BASE64". These keys have nothing to do with
+ * those of stores. */
+/* Make a key: the secret one as FILE, which must not exist, the public one as FILE.pub. */
+int store_key_make(const char *file, const char *name, struct err *e);
+/* ret_public: text of the public key. */
+int store_key_sign(const char *file, struct slice text, struct str *ret, struct str *ret_public,
+		   struct err *e);
+/* -ERR_INVALID: sig is none of text by the key public. */
+int store_key_check(const char *public, struct slice sig, struct slice text, struct err *e);
+
 /* ---- Filters of system calls (store/build/seccomp.c, libseccomp)
  * --------------------------------------- */
 

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "lib/text.h"
+#include "system/channel.h"
 #include "system/keep.h"
 #include "system/menu.h"
 #include "system/notes.h"
@@ -30,6 +31,8 @@ struct shown {
 	const struct gen *g;
 	struct gen_facts facts;
 	bool current, booted, broken;
+	bool pulled; /* its modules are of a channel: */
+	struct channel channel;
 };
 
 static void load_shown(struct switcher *s, const struct gen *g, struct shown *ret)
@@ -41,6 +44,7 @@ static void load_shown(struct switcher *s, const struct gen *g, struct shown *re
 			       .booted = s->booted && strcmp(s->booted, g->path) == 0 };
 	ret->broken = gen_check(&s->root, g->path, &tmp) < 0 ||
 		      gen_facts_load(&s->root, &s->arena, g->path, &ret->facts, &tmp) < 0;
+	ret->pulled = !ret->broken && channel_of(&s->root, &s->arena, g->path, &ret->channel) == 0;
 }
 
 static void show_text(const struct switcher *s, const struct shown *x)
@@ -60,6 +64,12 @@ static void show_text(const struct switcher *s, const struct shown *x)
 	printf("  host name      %s\n", x->facts.host_name);
 	printf("  kernel         %s\n", x->facts.kernel);
 	printf("  configuration  %s/%s\n", x->g->path, x->facts.configuration);
+	if (!x->pulled)
+		return;
+	date_text((int64_t)x->channel.date, date);
+	printf("  channel        %s number %llu of %s\n", x->channel.name,
+	       (unsigned long long)x->channel.serial, date);
+	printf("  pulled from    %s, signed by %s\n", x->channel.url, x->channel.key);
 }
 
 static void field(struct str *out, const char *key, const char *value)
@@ -83,6 +93,10 @@ static void show_json(struct str *out, const struct shown *x)
 		field(out, "label", x->g->label[0] ? x->g->label : x->facts.label);
 		field(out, "host_name", x->facts.host_name);
 		field(out, "kernel", x->facts.kernel);
+	}
+	if (x->pulled) {
+		str_add(out, ",\"channel\":");
+		channel_json(&x->channel, out);
 	}
 	str_addc(out, '}');
 }

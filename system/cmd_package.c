@@ -208,47 +208,12 @@ static int tell(const struct package_ctx *c, const struct edit *d, struct err *e
 /* ---- Carrying it out --------------------------------------------------------------------------
  */
 
-/* Whether links of the profile are found by collections without being told of. */
-static bool is_known_place(const struct package_env *p)
-{
-	auto_arena struct arena a = ARENA_INIT;
-	char *top = arena_fmt(&a, "%s%s/profiles", p->places.root, p->places.state_dir);
-	char *real = top ? realpath(top, NULL) : NULL;
-	bool known = real && path_is_below(p->profile.dir, real);
-
-	free(real);
-	return known;
-}
-
-/* Make the link of a new generation, and then the visible switch. Until its link is made the item
- * is kept by the connection. */
-static int commit(struct package_env *p, struct store_conn *conn, const char *item, struct err *e)
-{
-	unsigned number = profile_next(&p->profile);
-	char *link = profile_gen_link(&p->profile, number);
-	int r = store_add_temp_root(conn, item, e);
-
-	if (r == 0 && !link)
-		r = no_memory(e);
-	if (r == 0 && number > PROFILE_NUMBER_MAX)
-		r = err_set(e, -ERR_LIMIT, "generation number %u is too large", number);
-	if (r == 0)
-		r = is_known_place(p) ? file_symlink_atomic(AT_FDCWD, item, link, e)
-				      : store_add_root(conn, link, item, e);
-	if (r == 0)
-		r = profile_select(&p->profile, number, e);
-	if (r < 0)
-		return r;
-	make_home_link(p);
-	fprintf(stderr, "switched to generation %u\n", number);
-	return 0;
-}
-
 static int build(struct package_env *p, const struct package_ctx *c, struct edit *d, struct err *e)
 {
 	auto_arena struct arena a = ARENA_INIT;
 	struct store_conn *conn = NULL;
 	char *item = NULL;
+	unsigned number = 0;
 	int r = store_open(&c->store, &conn, e);
 
 	if (r == 0 && d->ev)
@@ -258,9 +223,13 @@ static int build(struct package_env *p, const struct package_ctx *c, struct edit
 	if (r == 0)
 		r = profile_build(conn, &c->eval, &d->after, &a, &item, e);
 	if (r == 0)
-		r = commit(p, conn, item, e);
+		r = profile_commit(&p->profile, conn, item, &number, e);
 	store_close(conn);
-	return r;
+	if (r < 0)
+		return r;
+	make_home_link(p);
+	fprintf(stderr, "switched to generation %u\n", number);
+	return 0;
 }
 
 static int carry_out(struct package_env *p, const struct package_ctx *c, struct edit *d,

@@ -15,6 +15,7 @@
 #include "lib/wire.h"
 #include "store/store.h"
 #include "system/box.h"
+#include "system/channel.h"
 #include "system/eval.h"
 #include "system/graph.h"
 #include "system/program.h"
@@ -26,6 +27,7 @@
 #define DEFAULT_INSTRUCTIONS UINT64_C(300000000)
 #define DEFAULT_SECONDS	     30
 #define MODULES_MARK	     "system/lua/prelude.lua"
+#define MODULES_PULLED	     STORE_STATE_DEFAULT CHANNEL_PROFILE
 #define MODULES_MACHINE	     "/run/current-system/modules"
 
 #ifndef CAIRN_SOURCE_DIR
@@ -60,7 +62,9 @@ int sys_modules_dir(const char *option, struct arena *a, char **ret, struct err 
 		return err_set(e, -ERR_NOTFOUND, "%s: not a modules directory: no %s in it", asked,
 			       MODULES_MARK);
 	if (!dir)
-		dir = has_modules(CAIRN_SOURCE_DIR) ? CAIRN_SOURCE_DIR : MODULES_MACHINE;
+		dir = has_modules(CAIRN_SOURCE_DIR) ? CAIRN_SOURCE_DIR
+		      : has_modules(MODULES_PULLED) ? MODULES_PULLED
+						    : MODULES_MACHINE;
 	if (!has_modules(dir))
 		return err_hint(e, err_set(e, -ERR_NOTFOUND, "no directory of Lua modules found"),
 				"give --modules DIR or set CAIRN_MODULES");

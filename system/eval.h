@@ -28,6 +28,7 @@ struct store_conn;
 
 struct sys_eval_opts {
 	const char *modules;   /* NULL: CAIRN_MODULES, the source tree this was built from,
+				  what was pulled (system/channel.h),
 				  /run/current-system/modules: the first that exists */
 	const char *store_dir; /* NULL: STORE_DIR_DEFAULT */
 	uint64_t memory;       /* limits of the box; 0: default */

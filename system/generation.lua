@@ -300,6 +300,11 @@ local function parts(os)
 		tree.file("facts", facts(os, kernel, ramdisk)),
 		tree.file("label", os.label .. "\n"),
 	}
+	if os.channel then
+		sections[#sections + 1] = tree.file("pull", conf.section("channel", nil, {
+			{ "url", os.channel.url }, { "key", os.channel.key },
+		}))
+	end
 	if next(os.skeletons) ~= nil then
 		sections[#sections + 1] = tree.link("skeletons", skeletons(os))
 	end

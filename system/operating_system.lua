@@ -121,6 +121,24 @@ local health_gate = schema.record("health_gate", {
 	timeout = duration { default = "5min", doc = "from the start of PID 1 until all of them are up" },
 }, { doc = "what must be up before a generation counts as good" })
 
+local channel = schema.record("channel", {
+	url = schema.string {
+		pattern = "^[%w+]+://[\33-\126]+$", what = "a URL of https, file or git+https",
+		check = function(v)
+			local scheme = v:match("^[^:]+")
+			local known = { https = true, http = true, file = true, ["git+https"] = true, ["git+ssh"] = true,
+				["git+file"] = true }
+			if not known[scheme] then
+				return "'" .. scheme .. "' is no kind of URL for this: https, file, git+https, git+ssh"
+			end
+		end,
+	},
+	key = schema.string {
+		pattern = "^[%w._-]+:[%w+/]+=*$", what = "a public key (NAME:BASE64)",
+		doc = "who signs; as printed by 'cairn channel generate-key'",
+	},
+}, { doc = "where 'cairn pull' gets new modules from" })
+
 local watchdog = schema.record("watchdog", {
 	timeout = duration {
 		default = "30s", doc = "how long the machine may hang",
@@ -282,6 +300,7 @@ return schema.record("operating_system", {
 	read_only_store = schema.boolean { default = true, doc = "/gnu/store is mounted read-only for all but the build daemon" },
 	power_button = schema.enum({ "poweroff", "reboot", "ignore" }, { default = "poweroff" }),
 	ctrl_alt_del = schema.enum({ "reboot", "poweroff", "ignore" }, { default = "reboot", doc = "the keys on the console" }),
+	channel = schema.of(channel, { optional = true, doc = "where 'cairn pull' gets new modules from" }),
 	watchdog = schema.of(watchdog, { optional = true, doc = "left out: none is used" }),
 	issue = schema.string { default = "Cairn \\n (\\l)\n\n", min = 0, multiline = true, doc = "text before the login" },
 	motd = schema.string { default = "", min = 0, multiline = true, doc = "text after the login" },

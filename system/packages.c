@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 
 #include "lib/fd.h"
+#include "lib/path.h"
 #include "lib/size.h"
 #include "lib/text.h"
 #include "store/store.h"
@@ -225,5 +227,41 @@ int profile_build(struct store_conn *c, const struct sys_eval_opts *eval, const 
 	if (r == 0)
 		r = thing ? store_build(c, &thing, 1, e) : no_memory(e);
 	*ret = (char *)d.outputs[0].path;
+	return r;
+}
+
+/* ---- A new generation ------------------------------------------------------------------------ */
+
+/* Whether links of the profile are found by collections without being told of. */
+static bool is_known_place(const struct profile *p, struct store_conn *c)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	char *top = arena_fmt(&a, "%s%s/profiles", store_conn_root(c), store_conn_state(c));
+	char *real = top ? realpath(top, NULL) : NULL;
+	bool known = real && path_is_below(p->dir, real);
+
+	free(real);
+	return known;
+}
+
+/* Until its link is made the item is kept by the connection. */
+int profile_commit(struct profile *p, struct store_conn *c, const char *item, unsigned *ret_number,
+		   struct err *e)
+{
+	unsigned number = profile_next(p);
+	char *link = profile_gen_link(p, number);
+	int r = store_add_temp_root(c, item, e);
+
+	if (r == 0 && !link)
+		r = no_memory(e);
+	if (r == 0 && number > PROFILE_NUMBER_MAX)
+		r = err_set(e, -ERR_LIMIT, "generation number %u is too large", number);
+	if (r == 0)
+		r = is_known_place(p, c) ? file_symlink_atomic(AT_FDCWD, item, link, e)
+					 : store_add_root(c, link, item, e);
+	if (r == 0)
+		r = profile_select(p, number, e);
+	if (r == 0)
+		*ret_number = number;
 	return r;
 }

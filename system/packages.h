@@ -23,6 +23,11 @@ int packages_entries(const struct sys_eval *ev, struct arena *a, struct vec *ret
 /* The text of result i, from 1; "" when there is none. */
 const char *packages_text(const struct sys_eval *ev, unsigned i, const char *field);
 
+/* Make the link of a new generation of p to the valid item, and then the visible switch to it.
+ * Tells the daemon of the link where collections do not look by themselves. */
+int profile_commit(struct profile *p, struct store_conn *c, const char *item, unsigned *ret_number,
+		   struct err *e);
+
 /* The item of a profile that holds these: a union of the whole items and the file "manifest". All
  * of them must be valid. A file that two of them have and that differs is an error that names both.
  * Result in a. */

@@ -46,7 +46,9 @@ extern const struct cmd sys_cmd_verify;
 /* What those end with that have to do with a machine. */
 extern const struct cmd_statuses sys_statuses;
 
+extern const struct cmd sys_cmd_channel; /* cairn channel … */
 extern const struct cmd sys_cmd_package; /* cairn package … */
+extern const struct cmd sys_cmd_pull;	 /* cairn pull */
 
 /* cairn builder …, hidden: run inside derivations. */
 extern const struct cmd sys_cmd_builder_cpio;

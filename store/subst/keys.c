@@ -573,6 +573,13 @@ static int check_name(const char *name, struct err *e)
 	return 0;
 }
 
+int keys_make_secret(const char *name, struct str *out, struct err *e)
+{
+	int r = check_name(name, e);
+
+	return r < 0 ? r : make_secret(DIALECT_NIX, name, out, e);
+}
+
 static const char *same_dir(void *arg, enum dialect d)
 {
 	(void)d;

@@ -52,6 +52,9 @@ int trust_authorize(struct slice key, keys_dir_fn *dir, void *arg, struct err *e
  * form. */
 int keys_generate(enum dialect d, const char *conf_dir, const char *name, struct err *e);
 
+/* The text of a secret key of Nix's form. */
+int keys_make_secret(const char *name, struct str *out, struct err *e);
+
 struct signer {
 	struct str guix; /* canonical (private-key …), or empty */
 	struct str name; /* of a key of Nix's form */

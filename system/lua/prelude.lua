@@ -520,6 +520,7 @@ local LUA_TREE = {
 	"packages/**.c", "packages/**.h", "packages/**.fragment", "packages/**.txt", "packages/**.awk", "packages/**.sed",
 	"packages/**.scm", "packages/**.pem", "packages/**.mk",
 	"services/**.lua", "system/**.lua", "image/**.lua", "bootloader/**.lua", "examples/**.lua",
+	"channel", -- where they were pulled from (system/channel.h)
 }
 
 cairn_source = located(function(loc)
