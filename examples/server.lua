@@ -41,11 +41,13 @@ return system.operating_system {
 
 	file_systems = {
 		{ device = "LABEL=cairn-root", mount_point = "/", options = { "noatime" } },
-		{ device = "LABEL=data", mount_point = "/srv", may_fail = true },
+		{ device = "LABEL=data", mount_point = "/srv", may_fail = true, flags = { "no_dev" }, repair = "all" },
+		{ device = "/srv/www files", mount_point = "/var/www", flags = { "bind" }, may_fail = true, dependencies = { "/srv" } },
+		{ device = "LABEL=archive", mount_point = "/archive", mount = false },
 		{ mount_point = "/tmp", type = "tmpfs", options = { "nosuid", "nodev", "size=256M", "mode=1777" } },
 	},
 	swap = {
-		{ device = "LABEL=swap", priority = 5 },
+		{ device = "LABEL=swap", priority = 5, discard = true },
 		{ device = "/var/swap", size = "64M" },
 	},
 	directories = { { path = "/srv/upload", mode = "2770", user = "web", group = "staff", clean = true } },

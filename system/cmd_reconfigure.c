@@ -6,6 +6,7 @@
 
 #include "lib/text.h"
 #include "system/cmd_switch.h"
+#include "system/devices.h"
 #include "system/secrets.h"
 #include "system/system.h"
 
@@ -159,6 +160,8 @@ static int reconfigure(struct change *c, struct switcher *s, struct wanted *w,
 	struct plan p = PLAN_INIT;
 	int rc = change_plan(c, s, &g, &to, &z, &p, e);
 
+	if (rc == 0 && !c->skip_checks && sys_root_is_machine(&s->root))
+		rc = devices_check(&s->root, current, &to.root, path, e);
 	/* Before anything of it is in the store. */
 	if (rc == 0)
 		rc = secrets_scan_text(&(const struct sys_root){ s->root.target, to.root.store },
@@ -254,7 +257,13 @@ const struct cmd sys_cmd_system_build = {
 };
 
 #define CHANGE_OPTS                                                                                \
-	STORE_OPTS(struct change, sw.store), SWITCHER_OPTIONS(struct change, sw), CHANGE_JSON
+	STORE_OPTS(struct change, sw.store), SWITCHER_OPTIONS(struct change, sw), CHANGE_JSON,     \
+		CHANGE_SKIP_CHECKS
+#define CHANGE_SKIP_CHECKS                                                                         \
+	{                                                                                          \
+		"skip-checks", 0, CMD_FLAG, offsetof(struct change, skip_checks), NULL,            \
+			"do not look for the devices of new file systems"                          \
+	}
 #define WITHOUT "Without CONFIGURATION it is " CONFIGURATION "."
 
 static const struct cmd_opt reconfigure_opts[] = {

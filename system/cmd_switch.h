@@ -14,6 +14,7 @@ struct change {
 	uint64_t seconds; /* of confirm; 0: it was not given */
 	bool test;	  /* activate it, but do not switch */
 	bool fail_unchanged;
+	bool skip_checks;
 };
 
 /* What it is switched to. */

@@ -67,13 +67,13 @@ exec $b touch "$stamp"
 local MOUNT = [[
 #!@busybox@ sh
 b=@busybox@
-cairn=$1 check=$2 type=$3 options=$4 device=$5 where=$6
+cairn=$1 check=$2 how=$3 type=$4 options=$5 device=$6 where=$7 make=$8
 $b mountpoint -q "$where" && exit 0
 case $device in
 	[A-Z]*=*) device=$("$cairn" system find-device "$device") || exit 1;;
 esac
-[ "$check" = - ] || { "$check" -p "$device"; [ $? -lt 2 ] || exit 1; }
-$b mkdir -p "$where"
+[ "$check" = - ] || { "$check" $how "$device"; [ $? -lt 2 ] || exit 1; }
+[ "$make" = no ] || $b mkdir -p "$where"
 exec $b mount -t "$type" -o "$options" "$device" "$where"
 ]]
 
@@ -116,9 +116,20 @@ end
 local function mounts_of(os, path)
 	local out = {}
 	for _, fs in ipairs(os.file_systems) do
-		if not fs.needed_for_boot and path:sub(1, #fs.mount_point + 1) == fs.mount_point .. "/" then
+		if not fs.needed_for_boot and fs.mount and path:sub(1, #fs.mount_point + 1) == fs.mount_point .. "/" then
 			out[#out + 1] = "mount@" .. slug(fs.mount_point)
 		end
+	end
+	return #out > 0 and out or nil
+end
+
+-- How e2fsck is called.
+local REPAIR = { preen = "-p", all = "-y", none = "-n" }
+
+local function mount_names(points)
+	local out = {}
+	for i, point in ipairs(points) do
+		out[i] = "mount@" .. slug(point)
 	end
 	return #out > 0 and out or nil
 end
@@ -139,35 +150,55 @@ local function swap(os, i, s, out)
 			requires = { "devices" }, wants = mounts_of(os, s.device), on_change = "later", start_timeout = "30min",
 		}
 	end
+	if s.discard then
+		exec[#exec + 1] = "-d"
+	end
 	out[#out + 1] = {
 		name = "swap@" .. i, type = "oneshot", description = "swap space " .. s.device, exec = exec,
 		stop_exec = { program, cairn, "swapoff", s.device }, start_timeout = "1min", stop_timeout = "1min",
-		requires = requires, on_change = "later",
+		requires = requires, after = mount_names(s.dependencies), on_change = "later",
 	}
 end
 
 local function mounts(os, out)
 	local required, wanted = {}, {}
 	for _, fs in ipairs(os.file_systems) do
-		if not fs.needed_for_boot then
+		if not fs.needed_for_boot and fs.mount then
 			local name = "mount@" .. slug(fs.mount_point)
 			local list = fs.may_fail and wanted or required
-			local after = {}
-			list[#list + 1] = name
+			local after, options = {}, file_systems.options(fs)
+			local requires = { "devices" }
+			if #fs.services == 0 then
+				list[#list + 1] = name
+			end
+			for _, service in ipairs(fs.services) do
+				requires[#requires + 1] = service
+			end
+			for _, point in ipairs(fs.dependencies) do
+				requires[#requires + 1] = "mount@" .. slug(point)
+			end
 			for _, other in ipairs(os.file_systems) do
-				if not other.needed_for_boot and other ~= fs
+				if not other.needed_for_boot and other.mount and other ~= fs
 					and fs.mount_point:sub(1, #other.mount_point + 1) == other.mount_point .. "/" then
 					after[#after + 1] = "mount@" .. slug(other.mount_point)
+				end
+			end
+			-- What is bound, or a file that has a file system in it, may lie on another one.
+			for _, other in ipairs(fs.device:find("^/") and not fs.device:find("^/dev/") and mounts_of(os, fs.device) or {}) do
+				if other ~= name then
+					after[#after + 1] = other
 				end
 			end
 			out[#out + 1] = {
 				name = name, type = "oneshot", description = "file system " .. fs.mount_point,
 				exec = {
-					script("mount", MOUNT), tools.cairn .. "/bin/cairn", fs.check and tools.e2fsprogs .. "/sbin/e2fsck" or "-", fs.type,
-					#fs.options > 0 and table.concat(fs.options, ",") or "defaults", fs.device, fs.mount_point,
+					script("mount", MOUNT), tools.cairn .. "/bin/cairn", fs.check and tools.e2fsprogs .. "/sbin/e2fsck" or "-",
+					REPAIR[fs.repair] .. (fs.check_clean and "f" or ""), fs.type,
+					#options > 0 and table.concat(options, ",") or "defaults", fs.device, fs.mount_point,
+					fs.create_mount_point and "yes" or "no",
 				},
 				stop_exec = { tools.busybox .. "/bin/busybox", "umount", fs.mount_point },
-				requires = { "devices" }, after = #after > 0 and after or nil,
+				requires = requires, after = #after > 0 and after or nil,
 				on_change = "later", start_timeout = "10min",
 			}
 		end

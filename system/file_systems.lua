@@ -21,29 +21,87 @@ end
 local VIRTUAL = { tmpfs = true, proc = true, sysfs = true, overlay = true, devpts = true, cgroup2 = true,
 	debugfs = true, tracefs = true, efivarfs = true, ["9p"] = true, virtiofs = true }
 
+-- Flags by the options of mount(8) that they are.
+local FLAGS = { read_only = "ro", bind = "bind", no_dev = "nodev", no_suid = "nosuid", no_exec = "noexec", no_atime = "noatime",
+	no_diratime = "nodiratime", strict_atime = "strictatime", lazy_time = "lazytime" }
+
+local FLAG_NAMES = {}
+for name in pairs(FLAGS) do
+	FLAG_NAMES[#FLAG_NAMES + 1] = name
+end
+
+local function has(list, name)
+	for _, v in ipairs(list) do
+		if v == name then
+			return true
+		end
+	end
+	return false
+end
+
+-- Bytes of a path that are no control characters: what a message or a file shows must be what it is.
+local function plain_path(options)
+	options.check = function(v)
+		if v:find("[\1-\31\127]") then
+			return "holds a control character"
+		end
+	end
+	return schema.path(options)
+end
+
 M.file_system = schema.record("file_system", {
 	device = schema.string { default = function(fs) return VIRTUAL[fs.type] and fs.type or nil end,
-		optional = true, doc = "LABEL=…, UUID=…, PARTUUID=…, or a path" },
-	mount_point = schema.path { doc = "where" },
+		optional = true, default_doc = "the type, for tmpfs and the like", pattern = "^[^\1-\31\127]+$", what = "text without control characters",
+		doc = "LABEL=…, UUID=…, PARTUUID=…, or a path" },
+	mount_point = plain_path { doc = "where" },
 	type = schema.string { default = "ext4", pattern = "^[a-z0-9_.]+$", what = "the kernel's name of a file system" },
-	options = schema.list(schema.string { pattern = "^[^%s,\"\\]+$", what = "a mount option" }, { default = {} }),
+	flags = schema.list(schema.enum(FLAG_NAMES), { default = {}, unique = true, doc = "as options that have a name of their own" }),
+	options = schema.list(schema.string { pattern = "^[^%s,\"\\\1-\31\127]+$", what = "a mount option" },
+		{ default = {}, doc = "of mount(8)" }),
+	mount = schema.boolean { default = true, doc = "false: a line of /etc/fstab, and mounted by hand" },
 	check = schema.boolean {
+		default_doc = "true for ext2, ext3, ext4", doc = "check before mounting",
 		default = function(fs)
-			return fs.type:find("^ext[234]$") ~= nil
+			return fs.type:find("^ext[234]$") ~= nil and not has(fs.flags, "bind")
 		end,
-		doc = "check before mounting",
 	},
+	check_clean = schema.boolean { default = false, doc = "check it even if it says that it is clean; not the root" },
+	repair = schema.enum({ "preen", "all", "none" }, {
+		default = "preen", doc = "what a check repairs: what is safe, everything, nothing; the root is preened",
+	}),
 	needed_for_boot = schema.boolean {
+		default_doc = "true for /", doc = "mounted by the initramfs",
 		default = function(fs)
 			return fs.mount_point == "/"
 		end,
-		doc = "mounted by the initramfs",
 	},
 	may_fail = schema.boolean { default = false, doc = "the machine comes up without it" },
-	create_mount_point = schema.boolean { default = true },
+	create_mount_point = schema.boolean { default = true, doc = "make the directory when it is not there" },
+	dependencies = schema.list(plain_path {}, { default = {}, unique = true, doc = "mount points of file systems that are mounted before" }),
+	services = schema.list(schema.string { pattern = "^%w[%w._@-]*$", max = 64, what = "the name of a service" }, {
+		default = {}, unique = true,
+		doc = "services that run before it is mounted (a network, say); the group file-systems does not wait for it then",
+	}),
 }, {
 	doc = "a file system",
 	check = function(fs)
+		if has(fs.flags, "bind") and (not fs.device or fs.device:sub(1, 1) ~= "/") then
+			return "what is bound is a directory or file", "device"
+		end
+		for _, where in ipairs { "/gnu", "/gnu/store" } do
+			if fs.mount_point == where then
+				return "the store is on the root file system, as the initramfs mounts no other", "mount_point"
+			end
+		end
+		if fs.mount_point == "/" and (not fs.mount or fs.may_fail or #fs.services > 0 or #fs.dependencies > 0) then
+			return "the root file system is mounted by the initramfs, and waits for nothing", "mount_point"
+		end
+		if fs.mount_point == "/" and (has(fs.flags, "read_only") or has(fs.flags, "bind")) then
+			return "stage 1 mounts the root to be written to", "flags"
+		end
+		if fs.mount_point == "/" and fs.device and fs.device:find("[%s\"'\\]") then
+			return "'" .. fs.device .. "' cannot stand on the kernel's command line", "device"
+		end
 		if VIRTUAL[fs.type] then
 			return
 		end
@@ -61,8 +119,11 @@ M.file_system = schema.record("file_system", {
 })
 
 M.swap = schema.record("swap", {
-	device = schema.string { check = check_device, doc = "LABEL=…, UUID=…, PARTUUID=…, or a path" },
-	priority = schema.integer { min = 0, max = 32767, optional = true },
+	device = schema.string { check = check_device, pattern = "^[^\1-\31\127]+$", what = "text without control characters",
+		doc = "LABEL=…, UUID=…, PARTUUID=…, or a path" },
+	priority = schema.integer { min = 0, max = 32767, optional = true, default_doc = "the kernel's", doc = "a higher one is filled first" },
+	discard = schema.boolean { default = false, doc = "tell the disk of what is free" },
+	dependencies = schema.list(plain_path {}, { default = {}, unique = true, doc = "mount points of file systems that are mounted before" }),
 	size = schema.string {
 		pattern = "^[1-9]%d*[MG]$", what = "a size such as '512M' or '2G'", optional = true,
 		doc = "device is a file, which is made when it is not there or has another size",
@@ -85,21 +146,54 @@ function M.virtual(fs)
 	return VIRTUAL[fs.type] == true
 end
 
+-- Is it on a device that a machine has or has not?
+function M.is_device(fs)
+	return not VIRTUAL[fs.type] and not has(fs.flags, "bind") and (fs.device:sub(1, 1) ~= "/" or fs.device:find("^/dev/") ~= nil)
+end
+
 function M.read_only(fs)
 	return fs.type == "squashfs" or fs.type == "erofs"
+end
+
+-- Options for mount(8): flags, then the others.
+function M.options(fs)
+	local out = {}
+	for _, flag in ipairs(fs.flags) do
+		out[#out + 1] = FLAGS[flag]
+	end
+	for _, option in ipairs(fs.options) do
+		out[#out + 1] = option
+	end
+	return out
+end
+
+-- A field of /etc/fstab, as getmntent(3) reads it back.
+function M.field(s)
+	return (s:gsub("[%s\\#]", function(c)
+		return ("\\%03o"):format(c:byte())
+	end))
 end
 
 -- Lines of /etc/fstab.
 function M.fstab(list, swaps)
 	local out = { "# Written by Cairn from the configuration of the system.\n" }
+	local function line(device, where, kind, options, pass)
+		local words = { device, where, kind, #options > 0 and table.concat(options, ",") or "defaults" }
+		for i, word in ipairs(words) do
+			words[i] = M.field(word)
+		end
+		out[#out + 1] = table.concat(words, "\t") .. "\t0\t" .. pass .. "\n"
+	end
 	for _, fs in ipairs(list) do
-		local options = #fs.options > 0 and table.concat(fs.options, ",") or "defaults"
-		local pass = fs.check and (fs.mount_point == "/" and 1 or 2) or 0
-		out[#out + 1] = string.format("%s\t%s\t%s\t%s\t0\t%d\n", fs.device, fs.mount_point, fs.type, options, pass)
+		local options = M.options(fs)
+		options[#options + 1] = not fs.mount and "noauto" or nil
+		line(fs.device, fs.mount_point, fs.type, options, fs.check and (fs.mount_point == "/" and 1 or 2) or 0)
 	end
 	for _, s in ipairs(swaps) do
-		out[#out + 1] = string.format("%s\tnone\tswap\t%s\t0\t0\n", s.device,
-			s.priority and "pri=" .. s.priority or "defaults")
+		local options = {}
+		options[#options + 1] = s.priority and "pri=" .. s.priority or nil
+		options[#options + 1] = s.discard and "discard" or nil
+		line(s.device, "none", "swap", options, 0)
 	end
 	return table.concat(out)
 end

@@ -94,6 +94,9 @@ local function activation(os, all)
 		conf.section("link", "/usr/bin/env", { { "target", "/run/current-system/profile/bin/env" } }),
 		conf.section("link", "/lib/modules", { { "target", "/run/booted-system/kernel-modules" } }),
 	}
+	if #os.firmware > 0 then
+		out[#out + 1] = conf.section("link", "/lib/firmware", { { "target", "/run/current-system/firmware/lib/firmware" } })
+	end
 	for _, p in ipairs(os.privileged_programs) do
 		out[#out + 1] = privileged.section(p)
 	end
@@ -130,6 +133,30 @@ local function services_of(os, all)
 	return secrets.mark(os.secrets, init_service.checked(list, all.origin))
 end
 
+-- Modules that are loaded at boot: the kernel has them as files, or in itself.
+local MODULES = [[
+dir=$("$busybox" ls -d "$kernel"/lib/modules/*)
+for name in $names; do
+	file=$(printf %s "$name" | "$busybox" sed 's/[-_]/[-_]/g').ko
+	"$busybox" grep -qE "(^|/)$file(\.[a-z0-9]+)?(:|$)" "$dir/modules.dep" ||
+		"$busybox" grep -qsE "(^|/)$file$" "$dir/modules.builtin" ||
+		{ echo "operating_system › kernel_modules: the kernel has no module '$name'" >&2; exit 1; }
+done
+]]
+
+local function service_modules(os, all)
+	local out, seen = {}, {}
+	for _, list in ipairs { os.kernel_modules, all.kernel_modules } do
+		for _, name in ipairs(list) do
+			if not seen[name] then
+				seen[name] = true
+				out[#out + 1] = name
+			end
+		end
+	end
+	return out
+end
+
 local function service_set(os, all, list, environment)
 	local init = {
 		{ "hostname", os.host_name },
@@ -149,11 +176,16 @@ local function service_set(os, all, list, environment)
 	local env = tree.env { tree.file("set", table.concat(init_service.set(init, list))) }
 	env.busybox = tools.busybox .. "/bin/busybox"
 	env.cairn = tools.cairn .. "/bin/cairn"
+	local check = ""
+	local names = service_modules(os, all)
+	if #names > 0 then
+		env.kernel, env.names, check = os.kernel, table.concat(names, " "), MODULES
+	end
 	-- What PID 1 would refuse must not become a generation: it would boot without any service.
 	return derivation {
 		name = "services",
 		builder = env.busybox,
-		args = { "sh", "-ec", '"$cairn" builder tree; exec "$cairn" service check "$out/set"' },
+		args = { "sh", "-ec", check .. '"$cairn" builder tree; exec "$cairn" service check "$out/set"' },
 		env = env,
 	}
 end
@@ -167,8 +199,9 @@ end
 local function parameters(os)
 	local root = root_of(os)
 	local words = { "root=" .. root.device, "rootfstype=" .. root.type }
-	if #root.options > 0 then
-		words[#words + 1] = "rootflags=" .. table.concat(root.options, ",")
+	local options = file_systems.options(root)
+	if #options > 0 then
+		words[#words + 1] = "rootflags=" .. table.concat(options, ",")
 	end
 	-- A root that cannot be written to has memory above it.
 	words[#words + 1] = file_systems.read_only(root) and "cairn.volatile" or "rw"
@@ -225,6 +258,17 @@ local function skeletons(os)
 		out[#out + 1] = type(v) == "string" and tree.file(path, v) or tree.copy(path, is_node(v) and v or v.drv)
 	end
 	return tree.derivation("skeletons", out)
+end
+
+-- Devices without which the machine would not come up, for who reconfigures it.
+local function devices(os)
+	local out = {}
+	for _, fs in ipairs(os.file_systems) do
+		if file_systems.is_device(fs) and fs.mount and not fs.may_fail and #fs.services == 0 then
+			out[#out + 1] = conf.section("device", nil, { { "spec", fs.device }, { "for", "file_systems › " .. fs.mount_point } })
+		end
+	end
+	return table.concat(out)
 end
 
 local function configuration(sections)
@@ -304,6 +348,13 @@ local function parts(os)
 		sections[#sections + 1] = tree.file("pull", conf.section("channel", nil, {
 			{ "url", os.channel.url }, { "key", os.channel.key },
 		}))
+	end
+	local needed = devices(os)
+	if needed ~= "" then
+		sections[#sections + 1] = tree.file("devices", needed)
+	end
+	if #os.firmware > 0 then
+		sections[#sections + 1] = tree.link("firmware", tree.derivation("firmware", { tree.union(".", os.firmware, { "lib/firmware" }) }))
 	end
 	if next(os.skeletons) ~= nil then
 		sections[#sections + 1] = tree.link("skeletons", skeletons(os))

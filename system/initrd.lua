@@ -32,6 +32,9 @@ function M.derivation(os)
 			sections[#sections + 1] = tree.link("bin/" .. name, "busybox")
 		end
 	end
+	for path, file in pairs(os.initrd_files) do
+		sections[#sections + 1] = tree.copy(path, file, true)
+	end
 	if #os.initrd_modules > 0 then
 		sections[#sections + 1] = tree.modules("modules", os.kernel, os.initrd_modules)
 	end

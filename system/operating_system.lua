@@ -262,6 +262,10 @@ return schema.record("operating_system", {
 		{ default = {}, unique = true, doc = "loaded at boot" }),
 	initrd_modules = schema.list(schema.string { pattern = "^[%w_-]+$", what = "the name of a kernel module" },
 		{ default = {}, unique = true, doc = "loaded before the root file system is looked for" }),
+	initrd_files = schema.map(schema.string { pattern = "^[%w_][%w._/+-]*$", max = 200, what = "a path below the root of the initramfs" },
+		schema.template { pattern = "^[/\1]", what = "an absolute path, or a file of a package" },
+		{ default = {}, doc = "path = file: more that is in the initramfs" }),
+	firmware = schema.list(schema.target(), { default = {}, doc = "packages whose lib/firmware the kernel reads" }),
 	initrd_rescue = schema.boolean { default = true, doc = "a shell in the initramfs" },
 	file_systems = schema.list(schema.of(file_systems.file_system), { min = 1 }),
 	swap = schema.list(schema.of(file_systems.swap), { default = {} }),
@@ -330,6 +334,19 @@ return schema.record("operating_system", {
 		local hidden = hides_boot(os, root)
 		if hidden then
 			return hidden, "file_systems"
+		end
+		local points = {}
+		for _, fs in ipairs(os.file_systems) do
+			points[fs.mount_point] = fs.mount
+		end
+		for _, list in ipairs { os.file_systems, os.swap } do
+			for _, x in ipairs(list) do
+				for _, point in ipairs(x.dependencies) do
+					if not points[point] then
+						schema.fail(x, "no file system is mounted at '" .. point .. "'", "dependencies")
+					end
+				end
+			end
 		end
 		local twice = repeated(os.file_systems, "mount_point")
 		if twice then

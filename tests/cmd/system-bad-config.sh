@@ -46,6 +46,16 @@ wrong "no root" "no file system is mounted at '/'" 'file_systems = { { device = 
 wrong "device without meaning" "expected LABEL=" 'file_systems = { { device = "sda1", mount_point = "/" } }'
 wrong "two at one mount point" "two file systems are mounted at '/'" \
 	'file_systems = { { device = "LABEL=a", mount_point = "/" }, { device = "LABEL=b", mount_point = "/" } }'
+wrong "what a bound directory is not" "what is bound is a directory" \
+	'file_systems = { { device = "LABEL=a", mount_point = "/" }, { device = "LABEL=b", mount_point = "/b", flags = { "bind" } } }'
+wrong "a store elsewhere" "the store is on the root" \
+	'file_systems = { { device = "LABEL=a", mount_point = "/" }, { device = "LABEL=b", mount_point = "/gnu" } }'
+wrong "a device that would be two words of the command line" "cannot stand on the kernel" \
+	'file_systems = { { device = "/dev/a init=/bin/sh", mount_point = "/" } }'
+wrong "a newline in fstab" "holds a control character" \
+	'file_systems = { { device = "LABEL=a", mount_point = "/" }, { device = "tmpfs", type = "tmpfs", mount_point = "/a\tb" } }'
+wrong "what is waited for, and is not mounted" "no file system is mounted at '/data'" \
+	'file_systems = { { device = "LABEL=a", mount_point = "/" } }, swap = { { device = "/dev/x", dependencies = { "/data" } } }'
 wrong "group of a user that is missing" "there is no group 'whele'" 'users = { { name = "ann", groups = { "whele" } } }'
 wrong "uid 0 for another name" "uid 0 belongs to root" 'users = { { name = "ann", uid = 0 } }'
 wrong "a password and a file for it" "there is a password, too" 'users = { { name = "ann", password = "", password_file = "/x" } }'

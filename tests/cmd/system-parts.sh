@@ -114,12 +114,28 @@ check "a keyboard layout" grep -q '^exec = .*/share/keymaps/de-latin1.bmap$' "$s
 check "what is left out, and said otherwise" [ "$(grep -c 'log-keep = 9' "$set")" = 1 ]
 check "old logs are compressed as said" grep -q '^exec = .*-compress-logs /var/log/cairn .*/bin/zstd -q -f --rm$' "$set"
 check "environment of a service" grep -qx 'environment = TZ=UTC' "$set"
-check "a mount that may fail is only wanted" grep -qx 'wants = mount@srv swap@1 swap@2' "$set"
+check "a mount that may fail is only wanted" grep -qx 'wants = mount@srv mount@var-www swap@1 swap@2' "$set"
+check "a check that repairs all" grep -q 'sbin/e2fsck -y ext4 nodev LABEL=data /srv yes$' "$set"
+check "one that is bound waits for what it lies on" [ "$(sed -n '/service mount@var-www/,/^$/s/^requires = //p' "$set")" = "devices mount@srv" ]
+check "one that is not mounted is in fstab" grep -qxF "$(printf 'LABEL=archive\t/archive\text4\tnoauto\t0\t2')" "$(part etc)/fstab"
+check "blanks in fstab" grep -q '^/srv/www\\040files	/var/www	ext4	bind	0	0$' "$(part etc)/fstab"
+check "swap that tells what is free" grep -q ' swapon LABEL=swap -p 5 -d$' "$set"
 check "swap by its label" grep -q '^exec = /gnu/store/[a-z0-9]*-swap /gnu/store/[a-z0-9]*-cairn[^ ]* swapon LABEL=' "$set"
 check "a swap file is made before it is used" grep -qx 'requires = swap-file@2' "$set"
 check "a directory" grep -qx '\[directory /srv/upload\]' "$s/activation"
 check "that is emptied at boot" [ "$(sed -n '/srv.upload/,/^clean/p' "$s/activation" | tr '\n' ' ')" = "[directory /srv/upload] mode = 2770 user = web group = staff clean = yes " ]
 check "a privileged program" grep -qx 'capabilities = 8192' "$s/activation"
+sed -e 's|^	services = services.base {|	kernel_modules = { "b_c", "a" }, firmware = { require "packages.firmware" }, initrd_files = { ["etc/note"] = require "packages.firmware" .. "/lib/firmware/card/fw.bin" },\n&|' \
+	"$SRC/examples/server.lua" >"$TMP/more.lua"
+"$CAIRN" system build --physical --root "$R" --modules "$W" "$TMP/more.lua" >"$TMP/out" 2>"$TMP/err"
+check "more fields" [ $? = 0 ]
+m=$(cat "$TMP/out")
+is "firmware" "$(cat "$R$(readlink "$R$(readlink "$m/firmware")/lib/firmware/card/fw.bin")")" bits
+check "is where the kernel looks" grep -qx 'target = /run/current-system/firmware/lib/firmware' "$m/activation"
+is "a file more in the initramfs" "$(busybox gzip -dc <"$R$(readlink "$m/initrd")" | busybox cpio -i --to-stdout etc/note 2>/dev/null)" bits
+sed 's/"b_c"/"bc"/' "$TMP/more.lua" >"$TMP/bad.lua"
+"$CAIRN" system build --root "$R" --modules "$W" "$TMP/bad.lua" >"$TMP/out" 2>"$TMP/err"
+check "a module that the kernel does not have" grep -q "operating_system › kernel_modules: the kernel has no module 'bc'" "$TMP/err"
 is "a skeleton" "$(cat "$(part skeletons)/.profile.local")" "alias ll='ls -l'"
 check "subordinate numbers" grep -qx 'subids = 65536' "$s/accounts"
 check "the keys" grep -qx 'ctrl-alt-del = ignore' "$set"
