@@ -284,7 +284,7 @@ $(O)/compile_commands.json: $(objects)
 
 # ---- Everything else ----------------------------------------------------------------------------
 
-.PHONY: deps run iso pictures man bench soak check-pins clean help defconfig savedefconfig compile_commands.json
+.PHONY: deps run iso pictures man reference bench soak check-pins clean help defconfig savedefconfig compile_commands.json
 deps: ## install the Debian packages that the build and the tests need
 	@configs/deps
 
@@ -300,6 +300,10 @@ pictures: iso ## make the pictures of doc/manual.md anew
 
 man: all ## manual pages of all commands, in OBJ/man
 	@$(O)/cairn manual --directory $(O)/man
+
+reference: all ## make doc/reference.md anew, from the tables that check configurations
+	@$(O)/cairn system show --markdown --modules . >doc/reference.new
+	@mv doc/reference.new doc/reference.md
 
 bench: all ## measure against the budgets, print ratios
 	@tests/bench/run $(O)

@@ -9,9 +9,9 @@ local fields = {}
 for name, t in pairs(init_service.fields) do
 	fields[name] = t
 end
-fields.requires = schema.list(schema.string {}, { default = { "base" } })
-fields.users = schema.list(schema.of(require("system.accounts").user), { default = {} })
-fields.groups_needed = schema.list(schema.of(require("system.accounts").group), { default = {} })
+fields.requires = schema.list(schema.string {}, { default = { "base" }, doc = "must be up before, and while it runs" })
+fields.users = schema.list(schema.of(require("system.accounts").user), { default = {}, doc = "accounts that it needs" })
+fields.groups_needed = schema.list(schema.of(require("system.accounts").group), { default = {}, doc = "groups that it needs" })
 fields.directories = schema.list(schema.path {}, { default = {}, doc = "made before it starts, owned by user" })
 
 return service.service_type {

@@ -175,8 +175,11 @@ end
 local function markdown_fields(entry)
 	local out = { "| field | type | default | meaning |\n|---|---|---|---|\n" }
 	for _, f in ipairs(fields_of(entry)) do
+		local known = entry.name == "simple" and init_service.fields[f.name] and f.name ~= "requires"
 		local default = (f.default:find('^[{"%d]') or f.default == "true" or f.default == "false") and code(f.default) or cell(f.default)
-		out[#out + 1] = ("| `%s` | %s | %s | %s |\n"):format(f.name, cell(f.type), default, cell(f.doc))
+		if not known then
+			out[#out + 1] = ("| `%s` | %s | %s | %s |\n"):format(f.name, cell(f.type), default, cell(f.doc))
+		end
 	end
 	return #out > 1 and table.concat(out) or ""
 end
@@ -185,6 +188,9 @@ local function markdown(entry)
 	local out = { ("## %s%s\n\n"):format(entry.service and "services." or "", entry.name) }
 	out[#out + 1] = fill((entry.doc or ""):gsub("^%l", string.upper) .. (entry.many and "; there may be several." or "."), 120) .. "\n\n"
 	local fields = markdown_fields(entry)
+	if entry.name == "simple" then
+		out[#out + 1] = "All fields of `init_service`, and:\n\n"
+	end
 	out[#out + 1] = fields ~= "" and fields .. "\n" or ""
 	if entry.example then
 		out[#out + 1] = "```lua\n" .. entry.example:gsub("%s+$", "") .. "\n```\n\n"

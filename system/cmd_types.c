@@ -268,19 +268,39 @@ static void list_names(const struct catalogue *c)
 	}
 }
 
+static void print_markdown(const struct catalogue *c, bool services)
+{
+	for (size_t i = 0; i < c->entries.n; i++) {
+		const struct entry *x = c->entries.v[i];
+
+		if (is_service(c, x->name) == services)
+			fputs(aspect(c, x->name, "markdown"), stdout);
+	}
+}
+
+static void reference(const struct catalogue *c)
+{
+	puts("# Reference: all fields\n\n"
+	     "Made by `make reference` from the tables that check configurations; `cairn system "
+	     "show` prints the same.\nWhat they are for is in doc/configuration.md.\n\n"
+	     "# Records\n");
+	print_markdown(c, false);
+	puts("# Service types\n");
+	print_markdown(c, true);
+}
+
 static void show_all(const struct catalogue *c, const struct ctx *ctx)
 {
 	const char *before = "[";
 
-	if (!ctx->json && !ctx->markdown)
+	if (ctx->markdown)
+		reference(c);
+	else if (!ctx->json)
 		list_names(c);
-	for (size_t i = 0; i < c->entries.n; i++) {
+	for (size_t i = 0; ctx->json && i < c->entries.n; i++) {
 		const struct entry *x = c->entries.v[i];
 
-		if (ctx->json)
-			printf("%s%s", before, aspect(c, x->name, "json"));
-		else if (ctx->markdown && is_service(c, x->name))
-			fputs(aspect(c, x->name, "markdown"), stdout);
+		printf("%s%s", before, aspect(c, x->name, "json"));
 		before = ",\n";
 	}
 	if (ctx->json)

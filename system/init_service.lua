@@ -4,6 +4,7 @@
 -- means). A field left out is left out of the file: PID 1's defaults are not repeated here.
 
 local conf = require "system.conf"
+local docs = require "system.init_service_docs"
 local tools = require "system.tools"
 
 local M = {}
@@ -159,9 +160,15 @@ local ROWS = {
 	{ "cgroup", flag(), "bool" },
 }
 
-local fields = { name = schema.string(NAME) }
+local NAME_OF = { pattern = NAME.pattern, max = NAME.max, what = NAME.what, doc = "name of the service" }
+
+local fields = { name = schema.string(NAME_OF) }
 for _, row in ipairs(ROWS) do
-	fields[row[1]] = row[2]
+	local line = docs[row[1]]
+	if not line then
+		error("system/init_service_docs.lua has no line for '" .. row[1] .. "'", 0)
+	end
+	fields[row[1]] = row[2] { default_doc = line[1], doc = line[2] }
 end
 
 local PROFILES = { service = true, ["service-packet"] = true }

@@ -74,13 +74,13 @@ local bootloader = schema.record("bootloader", {
 		default = function(b)
 			return ({ efi = "/boot/efi", extlinux = "/boot" })[b.type]
 		end,
-		optional = true, doc = "where the partition with the kernels is mounted: /boot/efi; for extlinux /boot, which is on the root then",
+		optional = true, default_doc = "efi: /boot/efi; extlinux: /boot", doc = "where the partition with the kernels is mounted: /boot/efi; for extlinux /boot, which is on the root then",
 	},
 	timeout = schema.integer { default = 3, min = 0, max = 3600, doc = "seconds the menu waits" },
 	hidden = schema.boolean { default = false, doc = "wait without showing the menu" },
 	serial = schema.boolean { default = true, doc = "menu on the first serial line, too" },
-	serial_unit = schema.integer { default = 0, min = 0, max = 3 },
-	serial_speed = schema.integer { default = 115200, min = 300, max = 4000000 },
+	serial_unit = schema.integer { default = 0, min = 0, max = 3, doc = "number of the serial line" },
+	serial_speed = schema.integer { default = 115200, min = 300, max = 4000000, doc = "bits a second" },
 	entries = schema.list(schema.of(menu_entry), { default = {}, max = 32, doc = "shown after the generations; GRUB only" }),
 	default = schema.string { optional = true, max = 200, doc = "title of the entry that starts; left out: the current generation" },
 }, {
@@ -148,7 +148,7 @@ local watchdog = schema.record("watchdog", {
 local NAME = { pattern = "^[%w_][%w._-]*$", max = 32, what = "the name of an account" }
 
 local directory = schema.record("directory", {
-	path = schema.path {},
+	path = schema.path { doc = "the directory" },
 	mode = schema.string { default = "0755", pattern = "^[0-7][0-7][0-7][0-7]?$", what = "an octal mode" },
 	user = schema.string { default = "root", pattern = NAME.pattern, max = NAME.max, what = NAME.what },
 	group = schema.string { optional = true, pattern = NAME.pattern, max = NAME.max, what = NAME.what },
@@ -229,10 +229,10 @@ end
 
 return schema.record("operating_system", {
 	host_name = schema.string {
-		pattern = "^%w[%w-]*$", max = 63, what = "a host name (letters, digits and -)",
+		pattern = "^%w[%w-]*$", max = 63, what = "a host name (letters, digits and -)", doc = "letters, digits and -; also set at once by reconfigure",
 	},
 	label = line {
-		max = 120, doc = "text of the boot menu",
+		max = 120, doc = "text of the boot menu", default_doc = "Cairn, host NAME",
 		default = function(os)
 			return "Cairn, host " .. os.host_name
 		end,
@@ -251,13 +251,15 @@ return schema.record("operating_system", {
 	console_font = schema.template {
 		optional = true, pattern = "^[/\1]", what = "an absolute path, or a file of a package", doc = "font of the console, a PSF file; left out: the kernel's",
 	},
-	locale = schema.string { default = "C.UTF-8", pattern = "^[%w_.@-]+$", what = "the name of a locale" },
+	locale = schema.string { default = "C.UTF-8", pattern = "^[%w_.@-]+$", what = "the name of a locale", doc = "LANG of services and logins" },
 	kernel = schema.target {
+		default_doc = "packages.linux", doc = "package with bzImage and lib/modules",
 		default = function()
 			return require "packages.linux"
 		end,
 	},
-	kernel_arguments = schema.list(schema.string { check = argument }, { default = { "quiet" } }),
+	kernel_arguments = schema.list(schema.string { check = argument },
+		{ default = { "quiet" }, doc = "besides root= and what belongs to it, which Cairn adds" }),
 	kernel_modules = schema.list(schema.string { pattern = "^[%w_-]+$", what = "the name of a kernel module" },
 		{ default = {}, unique = true, doc = "loaded at boot" }),
 	initrd_modules = schema.list(schema.string { pattern = "^[%w_-]+$", what = "the name of a kernel module" },
@@ -267,12 +269,12 @@ return schema.record("operating_system", {
 		{ default = {}, doc = "path = file: more that is in the initramfs" }),
 	firmware = schema.list(schema.target(), { default = {}, doc = "packages whose lib/firmware the kernel reads" }),
 	initrd_rescue = schema.boolean { default = true, doc = "a shell in the initramfs" },
-	file_systems = schema.list(schema.of(file_systems.file_system), { min = 1 }),
-	swap = schema.list(schema.of(file_systems.swap), { default = {} }),
+	file_systems = schema.list(schema.of(file_systems.file_system), { min = 1, doc = "one of them at /" }),
+	swap = schema.list(schema.of(file_systems.swap), { default = {}, doc = "swap spaces" }),
 	device_rules = schema.list(schema.of(device_rule), { default = {}, doc = "before the usual ones; the first that matches counts" }),
 	directories = schema.list(schema.of(directory), { default = {}, doc = "made at boot" }),
-	users = schema.list(schema.of(accounts.user), { default = {} }),
-	groups = schema.list(schema.of(accounts.group), { default = {} }),
+	users = schema.list(schema.of(accounts.user), { default = {}, doc = "besides root and nobody; an entry called root changes root" }),
+	groups = schema.list(schema.of(accounts.group), { default = {}, doc = "besides the usual ones and those of users" }),
 	skeletons = schema.map(schema.string {
 			max = 200, what = "a path below the home directory",
 			check = function(v)
@@ -287,22 +289,25 @@ return schema.record("operating_system", {
 		{ default = {}, unique = "name", doc = "programs that run with more rights than who starts them" }),
 	packages = schema.list(schema.target(), { default = {}, doc = "besides the base packages" }),
 	services = schema.list(service.field(), {
+		default_doc = "services.base {}", doc = "besides the essential ones",
 		default = function()
 			return require("services").base {}
 		end,
 	}),
 	bootloader = schema.of(bootloader, {
+		default_doc = "GRUB", doc = "how the machine is started",
 		default = function()
 			return bootloader {}
 		end,
 	}),
 	health_gate = schema.of(health_gate, {
+		default_doc = "base, and the build daemon", doc = "what must be up before a new generation counts as good",
 		default = function()
 			return health_gate {}
 		end,
 	}),
 	read_only_store = schema.boolean { default = true, doc = "/gnu/store is mounted read-only for all but the build daemon" },
-	power_button = schema.enum({ "poweroff", "reboot", "ignore" }, { default = "poweroff" }),
+	power_button = schema.enum({ "poweroff", "reboot", "ignore" }, { default = "poweroff", doc = "what it does" }),
 	ctrl_alt_del = schema.enum({ "reboot", "poweroff", "ignore" }, { default = "reboot", doc = "the keys on the console" }),
 	channel = schema.of(channel, { optional = true, doc = "where 'cairn pull' gets new modules from" }),
 	watchdog = schema.of(watchdog, { optional = true, doc = "left out: none is used" }),
@@ -314,7 +319,7 @@ return schema.record("operating_system", {
 	name_servers = schema.list(schema.string { pattern = "^[%x.:]+$", what = "an address" },
 		{ default = {}, doc = "fixed ones; left out: those that DHCP gives" }),
 	sysctl = schema.map(schema.string { pattern = "^[%w_./-]+$", what = "the name of a kernel setting" },
-		schema.one_of({ schema.integer {}, schema.string {} }), { default = {} }),
+		schema.one_of({ schema.integer {}, schema.string {} }), { default = {}, doc = "kernel settings, [\"vm.swappiness\"] = 10" }),
 	environment = schema.map(schema.string { pattern = "^[%a_][%w_]*$", what = "the name of a variable" },
 		schema.template {}, { default = {}, doc = "of all services and logins" }),
 }, {
