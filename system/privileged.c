@@ -4,11 +4,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/capability.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -20,6 +22,7 @@
 #define BIN	      PRIVILEGED_DIR "/bin"
 #define NEW	      PRIVILEGED_DIR "/bin.new"
 #define STAMP	      PRIVILEGED_DIR "/made-from" /* says what bin was made from */
+#define EXCHANGE      2U			  /* of renameat2, for which musl has no function */
 #define LIMIT_PROGRAM ((size_t)64 << 20)
 
 /* ---- The file system --------------------------------------------------------------------------
@@ -166,7 +169,7 @@ static int make_new(const struct sys_root *r, const char *fresh, const struct ve
 
 static int swap(const char *fresh, const char *bin, struct err *e)
 {
-	if (renameat2(AT_FDCWD, fresh, AT_FDCWD, bin, RENAME_EXCHANGE) == 0)
+	if (syscall(SYS_renameat2, AT_FDCWD, fresh, AT_FDCWD, bin, EXCHANGE) == 0)
 		return 0;
 	if (errno != ENOENT || rename(fresh, bin) < 0)
 		return err_sys(e, "%s", bin);
