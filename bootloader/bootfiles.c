@@ -259,9 +259,9 @@ static uint64_t round_up(uint64_t n, uint64_t unit)
 	return (n + unit - 1) / unit * unit;
 }
 
-/* Everything that is written stands beside what it replaces. */
+/* Everything that is written stands beside what it replaces. freed: bytes that go before. */
 static int check_room(int dir, const struct vec *missing, const struct bootfiles_more *more,
-		      struct err *e)
+		      uint64_t freed, struct err *e)
 {
 	char want[16], have[16];
 	struct statvfs fs;
@@ -275,7 +275,7 @@ static int check_room(int dir, const struct vec *missing, const struct bootfiles
 		round_up(more->bytes, unit) + (more->files + missing->n + SPARE_CLUSTERS) * unit;
 	for (size_t i = 0; i < missing->n; i++)
 		need += round_up(((const struct bootfile *)missing->v[i])->size, unit);
-	uint64_t spare = (uint64_t)fs.f_bavail * unit;
+	uint64_t spare = (uint64_t)fs.f_bavail * unit + freed;
 	if (need <= spare)
 		return 0;
 	text_human(need, want);
@@ -421,7 +421,7 @@ static int write_missing(const struct bootfiles *b, int dir, const struct bootfi
 
 	/* Links and a menu have always found room on a root file system. */
 	if (r == 0 && (missing.n || !b->set))
-		r = check_room(dir, &missing, more, e);
+		r = check_room(dir, &missing, more, 0, e);
 	return r == 0 ? write_all(dir, &missing, e) : r;
 }
 
@@ -449,4 +449,80 @@ int bootfiles_write(const struct bootfiles *b, int dir, const struct menu_place 
 	if (r < 0) /* as it was */
 		(void)prune(NULL, dir, text, true, &ignored);
 	return r;
+}
+
+/* ---- Before anything is changed --------------------------------------------------------------- */
+
+/* In some set, so that it can be linked from there. */
+static bool is_in_set(int sets, const char *name)
+{
+	int copy = sets < 0 ? -1 : openat(sets, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = copy < 0 ? NULL : fdopendir(copy);
+	struct dirent *entry;
+	char path[PATH_MAX];
+	bool found = false;
+
+	while (d && !found && (entry = readdir(d)))
+		found = is_ours(entry->d_name) && path_join(path, entry->d_name, name) == 0 &&
+			faccessat(sets, path, F_OK, 0) == 0;
+	if (d)
+		(void)closedir(d); /* only read from */
+	else
+		fd_close(&copy);
+	return found;
+}
+
+static bool is_beside(int top, const struct bootfile *f)
+{
+	struct stat x, y;
+
+	return fstat(top, &x) == 0 && stat(f->source, &y) == 0 && x.st_dev == y.st_dev;
+}
+
+static bool needs_copy(const struct bootfiles *b, int top, int dir, const struct bootfile *f)
+{
+	if (b->set)
+		return !is_beside(top, f) && !is_in_set(dir, f->name);
+	return dir < 0 || !is_whole(dir, f->name, f);
+}
+
+/* What prune() would let go of beside the text; of sets nothing is counted. */
+static int count_stale(const struct bootfiles *b, int dir, const struct menu_place *text,
+		       uint64_t *ret, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	auto_vec struct vec stale = VEC_INIT;
+	auto_str struct str now = STR_INIT;
+	struct stat st;
+	int r = menu_get(text, &now, e);
+
+	*ret = 0;
+	if (r == 0)
+		r = find_stale(b, dir, &now, &a, &stale, e);
+	for (size_t i = 0; r == 0 && i < stale.n; i++)
+		if (fstatat(dir, stale.v[i], &st, AT_SYMLINK_NOFOLLOW) == 0)
+			*ret += (uint64_t)st.st_blocks * 512;
+	return r;
+}
+
+int bootfiles_check_room(const struct bootfiles *b, int top, int dir, const struct menu_place *text,
+			 const struct bootfiles_more *more, struct err *e)
+{
+	auto_vec struct vec missing = VEC_INIT;
+	uint64_t freed = 0;
+	int r = 0;
+
+	for (size_t i = 0; i < b->files.n; i++) {
+		struct bootfile *f = b->files.v[i];
+
+		if (!has_name(&missing, f->name) && needs_copy(b, top, dir, f))
+			vec_add(&missing, f);
+	}
+	if (missing.err)
+		return err_num(e, -ENOMEM, "boot files");
+	if (b->set && !missing.n)
+		return 0;
+	if (!b->set && dir >= 0)
+		r = count_stale(b, dir, text, &freed, e);
+	return r == 0 ? check_room(top, &missing, more, freed, e) : r;
 }

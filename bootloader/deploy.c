@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sys/stat.h>
 
 #include "bootloader/env.h"
 #include "bootloader/loader.h"
@@ -119,6 +120,70 @@ int boot_write_menu(const struct boot_place *p, const struct boot_menu *menu, st
 		r = deploy_open(&d, p, e);
 	if (r == 0)
 		r = deploy_write(&d, e);
+	deploy_done(&d);
+	return r < 0 ? err_wrap(e, r, "boot menu") : 0;
+}
+
+/* As deploy_open(), but what is not there is not made. */
+static int deploy_look(struct deploy *d, const struct boot_place *p, struct err *e)
+{
+	const char *root = *p->root ? p->root : "/";
+	const char *kernels = d->loader->sets ? d->loader->sets : d->loader->dir;
+
+	d->root = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (d->root < 0)
+		return err_sys(e, "%s", root);
+	if ((d->top = boot_top_open(p, e)) < 0)
+		return d->top;
+	d->dir = openat(d->top, d->loader->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	d->kernels = openat(d->top, kernels, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return 0;
+}
+
+static int deploy_check_room(const struct deploy *d, struct err *e)
+{
+	const struct menu_place menu = { d->dir, d->loader->text_name, false };
+	struct bootfiles_more more = { d->text.len, 1 };
+
+	if (d->dir >= 0)
+		more = reckon(d, &menu);
+	return bootfiles_check_room(&d->files, d->top, d->kernels, &menu, &more, e);
+}
+
+static bool is_on(const struct boot_place *p, const struct stat *fs, const char *logical)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	char *path = arena_fmt(&a, "%s%s", p->store, logical);
+	struct stat st;
+
+	return !*logical || (path && stat(path, &st) == 0 && st.st_dev == fs->st_dev);
+}
+
+/* Sets beside the store take links, for which a root has always had room: this saves hashing all
+ * kernels once more. */
+static bool takes_links(const struct boot_place *p, const struct boot_menu *menu)
+{
+	struct stat fs;
+	bool all = boot_loader_get(p->type)->sets && stat(*p->root ? p->root : "/", &fs) == 0;
+
+	for (size_t i = 0; all && i < menu->nitems; i++)
+		all = is_on(p, &fs, menu->items[i].entry.kernel) &&
+		      is_on(p, &fs, menu->items[i].entry.initrd);
+	return all;
+}
+
+int boot_check_room(const struct boot_place *p, const struct boot_menu *menu, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	struct deploy d;
+
+	if (!boot_loader_get(p->type)->text_name || takes_links(p, menu))
+		return 0;
+	int r = deploy_load(&d, p, menu, &a, e);
+	if (r == 0)
+		r = deploy_look(&d, p, e);
+	if (r == 0)
+		r = deploy_check_room(&d, e);
 	deploy_done(&d);
 	return r < 0 ? err_wrap(e, r, "boot menu") : 0;
 }

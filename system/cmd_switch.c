@@ -135,8 +135,10 @@ static int try_out(const struct change *c, struct switcher *s, const struct goal
 static int switch_to(const struct change *c, struct switcher *s, const struct goal *g,
 		     bool services, struct vec *changes, struct err *e)
 {
-	int rc = sys_switch(&s->root, g->number, g->fresh ? g->path : NULL, e);
+	int rc = sys_menu_check_room(&s->root, &s->list, g->number, g->path, e);
 
+	if (rc == 0)
+		rc = sys_switch(&s->root, g->number, g->fresh ? g->path : NULL, e);
 	if (rc < 0)
 		return rc;
 	fprintf(stderr, "switched to generation %u\n", g->number);

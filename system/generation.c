@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -16,7 +17,8 @@
 #include "store/store.h"
 #include "system/notes.h"
 
-#define LIMIT_FACTS 16384
+#define LIMIT_FACTS  16384
+#define LOCK_MOMENTS 200 /* of 10 ms */
 
 /* "system-12-link" -> 12; 0: another name. */
 static unsigned link_number(const char *name)
@@ -283,17 +285,45 @@ int gen_facts_load(const struct sys_root *r, struct arena *a, const char *path,
 	return 0;
 }
 
-/* Who holds the lock, from the text it left in the file. */
-static int lock_busy(int fd, struct err *e)
+/* The text that the holder left in the file, or one before him. */
+static void read_holder(int fd, struct str *ret)
 {
-	auto_str struct str holder = STR_INIT;
-	auto_str struct str safe = STR_INIT;
+	auto_str struct str text = STR_INIT;
 
-	if (lseek(fd, 0, SEEK_SET) < 0 || fd_read_all(fd, &holder, 512) < 0)
-		str_cut(&holder, 0);
-	text_safe(&safe, slice_trim(str_slice(&holder)));
+	str_cut(ret, 0);
+	if (lseek(fd, 0, SEEK_SET) >= 0 && fd_read_all(fd, &text, 512) >= 0)
+		text_safe(ret, slice_trim(str_slice(&text)));
+}
+
+static bool is_alive(const struct str *holder)
+{
+	struct slice rest = str_slice(holder), word;
+	uint64_t pid;
+
+	return slice_cut(&rest, ' ', &word) && slice_cut(&rest, ',', &word) &&
+	       text_u64(word, INT32_MAX, &pid) == 0 && pid &&
+	       (kill((pid_t)pid, 0) == 0 || errno != ESRCH);
+}
+
+/* Take the lock, or say who has it. Who has just got it has not left his name yet: what is there is
+ * nothing, or the name of one who is gone. */
+static int take_lock(int fd, const char *file, struct err *e)
+{
+	const struct timespec moment = { .tv_nsec = 10 * 1000 * 1000 };
+	auto_str struct str holder = STR_INIT;
+
+	for (unsigned i = 0; i < LOCK_MOMENTS; i++) {
+		int rc = fd_lock(fd, true, false);
+
+		if (rc != -EAGAIN)
+			return rc < 0 ? err_num(e, rc, "cannot lock %s", file) : 0;
+		read_holder(fd, &holder);
+		if (is_alive(&holder))
+			break;
+		(void)nanosleep(&moment, NULL);
+	}
 	return err_set(e, -ERR_IN_USE, "the system is being changed by another command: %s",
-		       safe.len ? safe.buf : "unknown");
+		       holder.len ? holder.buf : "unknown");
 }
 
 int gen_lock(const struct sys_root *r, const char *verb, int *ret_fd, struct err *e)
@@ -315,11 +345,9 @@ int gen_lock(const struct sys_root *r, const char *verb, int *ret_fd, struct err
 	fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
 	if (fd < 0)
 		return err_sys(e, "%s", file);
-	rc = fd_lock(fd, true, false);
-	if (rc == -EAGAIN)
-		return lock_busy(fd, e);
+	rc = take_lock(fd, file, e);
 	if (rc < 0)
-		return err_num(e, rc, "cannot lock %s", file);
+		return rc;
 	if (gmtime_r(&now, &tm))
 		strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S UTC", &tm);
 	if (ftruncate(fd, 0) < 0 ||

@@ -255,3 +255,22 @@ int sys_menu_check(const struct sys_root *r, const char *path, struct err *e)
 		return rc;
 	return boot_check(&place, e);
 }
+
+int sys_menu_check_room(const struct sys_root *r, const struct gen_list *list, unsigned number,
+			const char *path, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	struct gen_list all = { arena_array(&a, list->n + 1, sizeof(*all.v)), list->n, number };
+	struct boot_menu menu;
+	struct boot_place place;
+	int rc;
+
+	if (!all.v)
+		return err_set(e, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < list->n; i++)
+		all.v[i] = list->v[i];
+	if (!gen_find(list, number))
+		all.v[all.n++] = (struct gen){ .number = number, .path = path, .label = "" };
+	rc = sys_menu_build(r, &a, &all, number, 0, &menu, &place, e);
+	return rc == 0 ? boot_check_room(&place, &menu, e) : rc;
+}

@@ -206,25 +206,6 @@ for piece in services etc; do
 	check "into it when it is back" run switch-generation --target-root "$R" --boot 2
 done
 
-(
-	exec 9<"$R/var/guix/profiles/system.lock"
-	python3 - "$R/var/guix/profiles/system.lock" <<'PY' &
-import fcntl, os, struct, sys, time
-fd = os.open(sys.argv[1], os.O_RDWR)
-fcntl.fcntl(fd, 37, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0))  # F_OFD_SETLK
-open(sys.argv[1] + ".held", "w").close()
-time.sleep(60)
-PY
-	echo $! >"$TMP/holder"
-)
-while [ ! -e "$R/var/guix/profiles/system.lock.held" ]; do sleep 0.1; done
-run roll-back --target-root "$R"
-status=$?
-kill "$(cat "$TMP/holder")"
-rm "$R/var/guix/profiles/system.lock.held"
-check "one change at a time" [ $status = 3 ]
-check "the holder is named" grep -q 'process [0-9]' "$TMP/err"
-
 run delete-generations --target-root "$R" 2
 status=$?
 check "SYS-08 the current generation cannot be deleted" [ $status = 3 ]

@@ -348,7 +348,7 @@ TEST(two_hundred_switches)
 	machine_remove();
 }
 
-/* A fourth kernel, on a partition that is full by any measure. */
+/* BOOT-03: a fourth kernel, on a partition that is full by any measure. */
 TEST(full_partition)
 {
 	static const unsigned old[] = { 0, 1 }, new[] = { 0, 1, 2 };
@@ -364,7 +364,12 @@ TEST(full_partition)
 		limited = true;
 		taken = CAPACITY - used() - room;
 		uint64_t before = used();
+		int told = boot_check_room(&esp, sample(&s, 1, 3, new), &e);
+		CHECK_INT(used(), before);
+		CHECK_INT(starts(&s.menu), 2);
+		e = (struct err)ERR_INIT;
 		int r = boot_write_menu(&esp, sample(&s, 1, 3, new), &e);
+		CHECK_INT(told, r); /* before anything is written */
 		CHECK_INT(starts(&s.menu), r == 0 ? 3 : 2);
 		done += r == 0;
 		refused += r < 0;

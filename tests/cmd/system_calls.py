@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One system call of a reconfigure fails: the process that plans and switches. (What builds and fetches is the daemon's, which
+store_calls.py has.)
+
+The command ends with an error and the machine is as it was, links, menu and what is active; or it ends well and the machine is
+the new one; or it ends with 4, and the new one is the current one. The same command then works. strace does the work.
+"""
+import os
+import re
+import shutil
+import signal
+import subprocess
+
+FAULTS = ("error=ENOSPC", "error=EIO", "error=EROFS")
+# The last calls of a process, and those that cannot fail.
+EXCEPT = "exit,exit_group,rt_sigreturn,munmap,brk,arch_prctl,rseq,set_robust_list,set_tid_address"
+PARTIAL = 4
+CHANGES = "openat,write,rename,renameat,renameat2,unlink,unlinkat,symlink,symlinkat,linkat,mkdir,mkdirat,fsync,syncfs,ftruncate,fchmod," \
+    "fchmodat,chmod,fchown,fchownat,utimensat"
+
+
+class World:
+    def __init__(self, tmp):
+        self.tmp, self.cairn = tmp, os.environ["CAIRN"]
+        self.store, self.first, self.target = tmp + "/store", tmp + "/first", tmp + "/target"
+        os.mkdir(self.store)
+        subprocess.run([os.environ["SRC"] + "/tests/cmd/mock-world", tmp + "/world"], check=True)
+        with open(os.environ["SRC"] + "/examples/minimal.lua", encoding="utf-8") as f:
+            text = f.read()
+        for name in "one", "two":
+            with open(f"{tmp}/{name}.lua", "w", encoding="utf-8") as f:
+                f.write(text.replace('host_name = "cairn"', f'host_name = "{name}"'))
+        for target in self.first, self.target:
+            os.makedirs(target + "/run")
+            os.symlink(self.store + "/gnu", target + "/gnu")
+            if target == self.target:
+                self.ok("two")  # all that it needs is in the store
+                self.new = self.state()
+                self.system = os.readlink(target + "/run/current-system")
+            else:
+                self.ok("one", target)
+        self.renew()
+        self.old = self.state()
+
+    def argv(self, name, target=None):
+        return [self.cairn, "system", "reconfigure", "--quiet", "--root", self.store, "--modules", self.tmp + "/world",
+                "--target-root", target or self.target, f"{self.tmp}/{name}.lua"]
+
+    def ok(self, name, target=None):
+        r = subprocess.run(self.argv(name, target), capture_output=True, text=True, timeout=120, check=False)
+        if r.returncode:
+            raise AssertionError(f"status {r.returncode}: {r.stderr.strip()}")
+
+    def renew(self):
+        shutil.rmtree(self.target, ignore_errors=True)
+        subprocess.run(["cp", "-a", self.first, self.target], check=True)
+
+    def state(self):
+        """What boots and runs: the profile, the system that the menu starts, its kernels; what is active, accounts."""
+        top = self.target
+        profile = os.readlink(top + "/var/guix/profiles/system")
+        with open(top + "/boot/grub/grub.cfg", encoding="utf-8") as f:
+            menu = f.read()
+        default = re.findall(r"default='gen-(\d+)'", menu)[-1]
+        entry = menu[menu.index(f"--id 'gen-{default}'"):]
+        kernels = re.findall(r"(?:linux|initrd) (\S+)", entry)[:2]
+        for k in kernels:
+            os.stat(top + "/" + k.strip("'").split(")")[-1].lstrip("/"))
+        with open(top + "/etc/passwd", encoding="utf-8") as f:
+            accounts = f.read()
+        return {"current": os.readlink(f"{top}/var/guix/profiles/{profile}"),
+                "starts": re.search(r"cairn\.system=(\S+?)['\"\s]", entry)[1],
+                "active": os.readlink(top + "/run/current-system"), "etc": os.readlink(top + "/etc/static"), "accounts": accounts}
+
+    def traced(self, *options):
+        """Result of the reconfigure, and its trace."""
+        self.renew()
+        trace = self.tmp + "/trace"
+        r = subprocess.run(["strace", "-o", trace, *options, *self.argv("two")], capture_output=True, text=True, timeout=120,
+                           check=False)
+        with open(trace, errors="replace", encoding="utf-8") as f:
+            return r, f.read()
+
+    def calls(self, which=f"!{EXCEPT}"):
+        r, trace = self.traced("-e", f"trace={which}")
+        if r.returncode:
+            raise AssertionError(r.stderr)
+        return sum(not line.startswith(("+++", "---")) for line in trace.splitlines())
+
+    def trial(self, fault, number, which=f"!{EXCEPT}"):
+        """None, or what is wrong."""
+        try:
+            r, trace = self.traced("-e", f"inject={which}:{fault}:when={number}")
+        except subprocess.TimeoutExpired:
+            return "it does not end"
+        said = f"status {r.returncode}: {r.stderr.strip()}"
+        # libgcrypt ends the program when it cannot look whether it is to be strict.
+        own = "libgcrypt" not in r.stderr
+        if own and (r.returncode < 0 or r.returncode in (128 + signal.SIGSEGV, 128 + signal.SIGABRT) or "killed by SIG" in trace):
+            return said
+        try:
+            now = self.state()
+            if r.returncode not in (0, PARTIAL) and "could not be restored yet" not in r.stderr and now != self.old:
+                return f"{said}\nis not as it was: {now}"
+            if r.returncode == 0 and now != self.new:
+                return f"{said}\nis not the new one: {now}"
+            if r.returncode == PARTIAL and (now["current"], now["starts"]) != (self.new["current"], self.new["starts"]):
+                return f"{said}\nthe new one is not current: {now}"
+            self.ok("two")
+            now = self.state()
+        except (AssertionError, OSError, IndexError, TypeError, ValueError) as e:
+            return f"{e}; before: {said}"
+        if now != self.new:
+            return f"{said}\nand again is not the new one: {now}"
+        left = [n for n in os.listdir(self.target + "/var/guix/profiles") if n.startswith(".tmp") or n == "system.switch"]
+        return f"{said}\nleft over: {left}" if left else None
