@@ -451,7 +451,8 @@ int bootfiles_write(const struct bootfiles *b, int dir, const struct menu_place 
 	return r;
 }
 
-/* ---- Before anything is changed --------------------------------------------------------------- */
+/* ---- Before anything is changed ---------------------------------------------------------------
+ */
 
 /* In some set, so that it can be linked from there. */
 static bool is_in_set(int sets, const char *name)

@@ -59,7 +59,7 @@ int bootfiles_write(const struct bootfiles *b, int dir, const struct menu_place 
 /* Remove what neither b (NULL: nothing) nor the text in place names. */
 int bootfiles_prune(const struct bootfiles *b, int dir, const struct menu_place *text,
 		    struct err *e);
-/* Is there room for all that bootfiles_write() would write? Changes nothing. top: of the file system;
- * dir: of the files, or of the sets, -1 while there is none. */
+/* Is there room for all that bootfiles_write() would write? Changes nothing. top: of the file
+ * system; dir: of the files, or of the sets, -1 while there is none. */
 int bootfiles_check_room(const struct bootfiles *b, int top, int dir, const struct menu_place *text,
 			 const struct bootfiles_more *more, struct err *e);

@@ -125,8 +125,8 @@ int boot_menu_text(const struct boot_menu *menu, struct str *out, struct err *e)
 int boot_write_menu(const struct boot_place *p, const struct boot_menu *menu, struct err *e);
 /* Could a menu be written? -ERR_INVALID, -ERR_NOTFOUND: not the right partition is there. */
 int boot_check(const struct boot_place *p, struct err *e);
-/* Is there room for it, with every new file beside what it replaces? -ERR_SPACE with numbers. Changes
- * nothing; boot_write_menu() looks once more. */
+/* Is there room for it, with every new file beside what it replaces? -ERR_SPACE with numbers.
+ * Changes nothing; boot_write_menu() looks once more. */
 int boot_check_room(const struct boot_place *p, const struct boot_menu *menu, struct err *e);
 /* Number of the generation that the menu in place starts; 0: no menu, or not one of ours. */
 int boot_menu_default(const struct boot_place *p, unsigned *ret, struct err *e);

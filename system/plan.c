@@ -85,6 +85,35 @@ static int fact(struct planner *p, const char *name, const char *before, const c
 			   (struct plan_item){ PLAN_CHANGED, name, before, after, NULL, 0 });
 }
 
+/* Kernel arguments without the one that names the generation itself. */
+static int arguments(struct planner *p, const struct plan_side *side, struct str *out)
+{
+	struct slice text, word;
+	int rc = planner_read(p, side, NULL, "parameters", &text);
+
+	text = slice_trim(text);
+	while (rc == 0 && text.n && slice_cut(&text, ' ', &word)) {
+		if (word.n && !slice_starts(word, "cairn.system="))
+			str_addf(out, "%s%.*s", out->len ? " " : "", (int)word.n, word.p);
+	}
+	return rc;
+}
+
+static int plan_arguments(struct planner *p)
+{
+	auto_str struct str x = STR_INIT, y = STR_INIT;
+	const char *before, *after;
+	int rc = arguments(p, &p->from, &x);
+
+	if (rc == 0)
+		rc = arguments(p, &p->to, &y);
+	if (rc < 0)
+		return rc;
+	before = arena_slice(p->a, str_slice(&x));
+	after = arena_slice(p->a, str_slice(&y));
+	return before && after ? fact(p, "kernel arguments", before, after) : planner_no_memory(p);
+}
+
 static int plan_facts(struct planner *p)
 {
 	struct gen_facts o = { 0 }, n;
@@ -97,7 +126,9 @@ static int plan_facts(struct planner *p)
 	rc = fact(p, "host name", o.host_name, n.host_name);
 	if (rc == 0)
 		rc = fact(p, "label", o.label, n.label);
-	return rc < 0 ? rc : fact(p, "kernel", o.kernel, n.kernel);
+	if (rc == 0)
+		rc = fact(p, "kernel", o.kernel, n.kernel);
+	return rc < 0 ? rc : plan_arguments(p);
 }
 
 /* ---- Settings of the menu, variables of all services ----------------------------------------- */
@@ -223,20 +254,6 @@ static bool link_differs(struct planner *p, const struct plan_side *x, const str
 	return a && b && strcmp(a + strlen(x->root.store), b + strlen(y->root.store)) != 0;
 }
 
-/* Kernel arguments without the one that names the generation itself. */
-static int arguments(struct planner *p, const struct plan_side *side, struct str *out)
-{
-	struct slice text, word;
-	int rc = planner_read(p, side, NULL, "parameters", &text);
-
-	text = slice_trim(text);
-	while (rc == 0 && text.n && slice_cut(&text, ' ', &word)) {
-		if (word.n && !slice_starts(word, "cairn.system="))
-			str_addf(out, "%s%.*s", out->len ? " " : "", (int)word.n, word.p);
-	}
-	return rc;
-}
-
 static int plan_reboot(struct planner *p, const struct plan_side *booted)
 {
 	static const struct {
@@ -254,11 +271,8 @@ static int plan_reboot(struct planner *p, const struct plan_side *booted)
 	rc = arguments(p, booted, &x);
 	if (rc == 0)
 		rc = arguments(p, &p->to, &y);
-	if (rc == 0 && !slice_eq(str_slice(&x), str_slice(&y))) {
+	if (rc == 0 && !slice_eq(str_slice(&x), str_slice(&y)))
 		vec_add(&p->plan->reboot, (void *)"kernel arguments");
-		rc = fact(p, "kernel arguments", arena_slice(p->a, str_slice(&x)),
-			  arena_slice(p->a, str_slice(&y)));
-	}
 	return rc;
 }
 
