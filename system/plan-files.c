@@ -203,16 +203,33 @@ static const struct account *find_account(const struct vec *list, const struct a
 	return NULL;
 }
 
-/* The password is the first one only: another one changes nothing on the machine. */
-static bool account_same(const struct account *x, const struct account *y)
+static bool has_group(const struct account *x, const char *name)
 {
 	size_t i = 0;
 
-	while (x->groups[i] && y->groups[i] && strcmp(x->groups[i], y->groups[i]) == 0)
+	while (x->groups[i] && strcmp(x->groups[i], name) != 0)
 		i++;
-	return !x->groups[i] && !y->groups[i] && x->id == y->id &&
-	       strcmp(x->group, y->group) == 0 && strcmp(x->comment, y->comment) == 0 &&
-	       strcmp(x->home, y->home) == 0 && strcmp(x->shell, y->shell) == 0;
+	return x->groups[i];
+}
+
+/* In whatever order. */
+static bool groups_same(const struct account *x, const struct account *y)
+{
+	for (size_t i = 0; x->groups[i]; i++)
+		if (!has_group(y, x->groups[i]))
+			return false;
+	for (size_t i = 0; y->groups[i]; i++)
+		if (!has_group(x, y->groups[i]))
+			return false;
+	return true;
+}
+
+/* The password is the first one only: another one changes nothing on the machine. */
+static bool account_same(const struct account *x, const struct account *y)
+{
+	return groups_same(x, y) && x->id == y->id && strcmp(x->group, y->group) == 0 &&
+	       strcmp(x->comment, y->comment) == 0 && strcmp(x->home, y->home) == 0 &&
+	       strcmp(x->shell, y->shell) == 0;
 }
 
 static int add_account(struct planner *p, enum plan_how how, const struct account *x)
