@@ -11,6 +11,7 @@ local NAME = { pattern = "^[a-z_][a-z0-9_-]*$", max = 32, what = "a name (a-z, 0
 local function plain(options)
 	options.pattern = "^[^:\1-\31\127]*$"
 	options.what = "text without colons and control characters"
+	options.check = options.check or conf.flaw
 	return schema.string(options)
 end
 
@@ -20,6 +21,7 @@ local function field_path(options)
 		if v:find("[:\3-\31\127]") then
 			return "holds a colon or a control character"
 		end
+		return conf.flaw(v)
 	end
 	return schema.path(options)
 end

@@ -37,11 +37,31 @@ function conf.bool(v)
 	return v and "yes" or "no"
 end
 
+-- What keeps a text from being read back as it is where it stands without quotes; nothing: it is.
+function conf.flaw(s)
+	if s:find("[\3-\8\10-\31\127]") then
+		return "holds a control character"
+	elseif s:find("^%s") or s:find("%s$") then
+		return "begins or ends with a blank"
+	elseif s:find("\\$") then
+		return "ends in a backslash"
+	end
+end
+
+local function check(kind, name, key, s)
+	local why = conf.flaw(s)
+	if why then
+		error(("[%s%s]%s: '%s' %s"):format(kind, name and " " .. name or "", key and " " .. key or "", s, why), 0)
+	end
+end
+
 -- One section; rows are { key, text }, rows with a nil text are left out.
 function conf.section(kind, name, rows)
 	local out = { "[" .. kind .. (name and name ~= "" and " " .. name or "") .. "]\n" }
+	check(kind, nil, nil, name or "")
 	for _, row in ipairs(rows) do
 		if row[2] ~= nil then
+			check(kind, name, row[1], row[2])
 			out[#out + 1] = row[1] .. " = " .. row[2] .. "\n"
 		end
 	end

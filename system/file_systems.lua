@@ -2,6 +2,8 @@
 --
 -- File systems and swap: where they are and how they are mounted.
 
+local conf = require "system.conf"
+
 local M = {}
 
 local KEYS = { LABEL = true, UUID = true, PARTUUID = true, PARTLABEL = true }
@@ -45,6 +47,7 @@ local function plain_path(options)
 		if v:find("[\1-\31\127]") then
 			return "holds a control character"
 		end
+		return conf.flaw(v)
 	end
 	return schema.path(options)
 end

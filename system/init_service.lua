@@ -160,6 +160,16 @@ local ROWS = {
 	{ "cgroup", flag(), "bool" },
 }
 
+-- Texts that stand in the file without quotes.
+local function flaw_of(v)
+	for _, item in ipairs(type(v) == "table" and v or { tostring(v) }) do
+		local why = conf.flaw(item)
+		if why then
+			return "'" .. item .. "' " .. why
+		end
+	end
+end
+
 local NAME_OF = { pattern = NAME.pattern, max = NAME.max, what = NAME.what, doc = "name of the service" }
 
 local fields = { name = schema.string(NAME_OF) }
@@ -168,7 +178,8 @@ for _, row in ipairs(ROWS) do
 	if not line then
 		error("system/init_service_docs.lua has no line for '" .. row[1] .. "'", 0)
 	end
-	fields[row[1]] = row[2] { default_doc = line[1], doc = line[2] }
+	local plain = row[3] == "text" or row[3] == "repeat"
+	fields[row[1]] = row[2] { default_doc = line[1], doc = line[2], check = plain and flaw_of or nil }
 end
 
 local PROFILES = { service = true, ["service-packet"] = true }

@@ -3,6 +3,7 @@
 -- operating_system { … }: what a machine is. doc/configuration.md describes every field.
 
 local accounts = require "system.accounts"
+local conf = require "system.conf"
 local file_systems = require "system.file_systems"
 local keyboards = require "system.keyboards"
 local privileged = require "system.privileged"
@@ -148,7 +149,7 @@ local watchdog = schema.record("watchdog", {
 local NAME = { pattern = "^[%w_][%w._-]*$", max = 32, what = "the name of an account" }
 
 local directory = schema.record("directory", {
-	path = schema.path { doc = "the directory" },
+	path = schema.path { doc = "the directory", check = conf.flaw },
 	mode = schema.string { default = "0755", pattern = "^[0-7][0-7][0-7][0-7]?$", what = "an octal mode" },
 	user = schema.string { default = "root", pattern = NAME.pattern, max = NAME.max, what = NAME.what },
 	group = schema.string { optional = true, pattern = NAME.pattern, max = NAME.max, what = NAME.what },
@@ -177,6 +178,10 @@ local device_rule = schema.record("device_rule", {
 local function argument(v)
 	if v:find("[%s\1-\31\127]") then
 		return "'" .. v .. "' holds blanks; give each argument as an element of its own"
+	elseif not utf8.len(v) then
+		return "is not UTF-8"
+	elseif v:find("[\\']") or select(2, v:gsub('"', "")) % 2 == 1 then
+		return "'" .. v .. "' holds a backslash, a single quote, or an odd number of double quotes, which GRUB cannot hand over"
 	elseif v:find("^root=") or v:find("^cairn%.system=") then
 		return v:match("^[^=]+=") .. " is written by Cairn, from file_systems"
 	elseif v:find("^cairn%.trial=") then
@@ -224,6 +229,9 @@ end
 local function line(options)
 	options.pattern = "^[^\1-\31\127]*$"
 	options.what = "one line of text"
+	options.check = function(v)
+		return not utf8.len(v) and "is not UTF-8" or conf.flaw(v)
+	end
 	return schema.string(options)
 end
 
@@ -277,6 +285,7 @@ return schema.record("operating_system", {
 	groups = schema.list(schema.of(accounts.group), { default = {}, doc = "besides the usual ones and those of users" }),
 	skeletons = schema.map(schema.string {
 			max = 200, what = "a path below the home directory",
+			pattern = "^[%w._/+@-]+$",
 			check = function(v)
 				if v:find("^/") or ("/" .. v .. "/"):find("/%.?%.?/") or v:find("[%c]") then
 					return "'" .. v .. "' is not a path below the home directory"
@@ -319,7 +328,7 @@ return schema.record("operating_system", {
 	name_servers = schema.list(schema.string { pattern = "^[%x.:]+$", what = "an address" },
 		{ default = {}, doc = "fixed ones; left out: those that DHCP gives" }),
 	sysctl = schema.map(schema.string { pattern = "^[%w_./-]+$", what = "the name of a kernel setting" },
-		schema.one_of({ schema.integer {}, schema.string {} }), { default = {}, doc = "kernel settings, [\"vm.swappiness\"] = 10" }),
+		schema.one_of({ schema.integer {}, schema.string { check = conf.flaw } }), { default = {}, doc = "kernel settings, [\"vm.swappiness\"] = 10" }),
 	environment = schema.map(schema.string { pattern = "^[%a_][%w_]*$", what = "the name of a variable" },
 		schema.template {}, { default = {}, doc = "of all services and logins" }),
 }, {

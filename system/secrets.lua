@@ -18,6 +18,7 @@ M.secret = schema.record("secret", {
 			if v:find("[\1-\31\127]") or v:find("^/gnu/store/") then
 				return "everybody can read what is in the store: expected a file of the machine"
 			end
+			return conf.flaw(v)
 		end,
 	},
 	user = accounts.name { default = "root", doc = "who may read it" },
