@@ -87,7 +87,7 @@ wrong "a second of what there is one of" "there is a second logs service [the fi
 wrong "a name that is taken" "a log that is no service's" \
 	'services = { services.simple { name = "kernel", exec = { "/bin/a" } } }'
 simple() { echo "services = { services.simple { name = \"a\", exec = { \"/bin/a\" }, $1 } }"; }
-wrong "a text that would join the next line" "system.lua:12: simple › description: 'x\\' ends in a backslash" "$(simple 'description = "x\\"')"
+wrong "a text that would join the next line" "system.lua:12: simple › description: 'x\\' ends in a backslash" "$(simple 'description = "x\\\\"')"
 wrong "a capability in capitals" "the name of a capability" "$(simple 'capabilities = { "CAP_KILL" }')"
 wrong "a profile of calls that is unknown" "there is no profile 'servce'" "$(simple 'seccomp = "servce"')"
 wrong "a sandbox that is unknown" "is not one of" "$(simple 'sandbox = "strict"')"
