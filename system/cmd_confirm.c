@@ -12,59 +12,100 @@ struct ctx {
 
 static int open_waiting(struct switcher *s, const struct ctx *c, const char *verb, struct err *e)
 {
-	int rc = switcher_open(s, &c->sw, verb, true, e);
+	int rc = switcher_open(s, &c->sw, verb, !c->sw.dry_run, e);
 
 	if (rc < 0)
 		return rc;
 	switcher_report_recovery(s);
-	return s->unconfirmed ? 0
-			      : err_set(e, -ERR_NOTFOUND, "no generation waits to be confirmed");
+	if (s->unconfirmed)
+		return 0;
+	if (sys_root_is_machine(&s->root) && confirm_was_reverted(&s->arena, &s->confirm))
+		return err_set(e, -ERR_REVERTED,
+			       "generation %u was not confirmed: this machine has gone back to "
+			       "generation %u",
+			       (unsigned)s->confirm.to, (unsigned)s->confirm.from);
+	return err_set(e, -ERR_NOTFOUND, "no generation waits to be confirmed");
+}
+
+/* Both numbers, and what became of it. */
+static int report(const struct ctx *c, const char *result, const struct confirm *w,
+		  const char *sentence, struct err *e)
+{
+	if (c->sw.json)
+		printf("{\"result\":\"%s\",\"generation\":%u,\"before\":%u}\n",
+		       c->sw.dry_run ? "planned" : result, (unsigned)w->to, (unsigned)w->from);
+	else
+		puts(sentence);
+	return fflush(stdout) == EOF ? err_sys(e, "standard output") : 0;
 }
 
 /* The switch first: what is cut off after it goes back as a whole, and has not said that it is
  * done. PID 1's way back cannot begin meanwhile, as it needs the lock. */
-static int run_confirm(struct cmd_env *env, struct err *e)
+static int do_confirm(struct switcher *s, struct err *e)
 {
-	auto_switcher struct switcher s = SWITCHER_INIT;
-	int rc = open_waiting(&s, env->ctx, "confirm", e);
-	unsigned to = (unsigned)s.confirm.to;
+	unsigned to = (unsigned)s->confirm.to;
 	const struct gen *g;
+	int rc = sys_switch(&s->root, to, NULL, e);
 
 	if (rc < 0)
-		return rc;
-	rc = sys_switch(&s.root, to, NULL, e);
-	if (rc < 0)
 		return err_wrap(e, rc, "generation %u is not confirmed", to);
-	rc = confirm_end(&s.confirm, e);
+	rc = confirm_end(&s->confirm, e);
 	if (rc < 0)
-		return err_wrap(e, rc, "generation %u is the current one, but", to);
-	printf("generation %u is confirmed\n", to);
-	if ((g = gen_find(&s.list, to)))
-		switcher_report_loader(&s, to, g->path);
-	return fflush(stdout) == EOF ? err_sys(e, "standard output") : 0;
+		return err_wrap(e, -ERR_PARTIAL, "generation %u is the current one, but", to);
+	if ((g = gen_find(&s->list, to)))
+		switcher_report_loader(s, to, g->path);
+	return 0;
+}
+
+static int run_confirm(struct cmd_env *env, struct err *e)
+{
+	const struct ctx *c = env->ctx;
+	auto_switcher struct switcher s = SWITCHER_INIT;
+	char sentence[64];
+	int rc = open_waiting(&s, c, "confirm", e);
+
+	if (rc == 0 && !c->sw.dry_run)
+		rc = do_confirm(&s, e);
+	if (rc < 0)
+		return rc;
+	(void)snprintf(sentence, sizeof(sentence), "generation %u %s confirmed",
+		       (unsigned)s.confirm.to, c->sw.dry_run ? "would be" : "is");
+	return report(c, "confirmed", &s.confirm, sentence, e);
 }
 
 static int run_revert(struct cmd_env *env, struct err *e)
 {
+	const struct ctx *c = env->ctx;
 	auto_switcher struct switcher s = SWITCHER_INIT;
 	auto_vec struct vec changes = VEC_INIT;
-	int rc = open_waiting(&s, env->ctx, "revert", e);
+	char sentence[96];
+	int rc = open_waiting(&s, c, "revert", e);
 
 	if (rc < 0)
 		return rc;
-	printf("generation %u was not confirmed: back to generation %u\n", (unsigned)s.confirm.to,
-	       (unsigned)s.confirm.from);
-	(void)fflush(stdout);
+	(void)snprintf(sentence, sizeof(sentence),
+		       "generation %u was not confirmed: back to generation %u",
+		       (unsigned)s.confirm.to, (unsigned)s.confirm.from);
+	rc = report(c, "reverted", &s.confirm, sentence, e);
+	if (rc < 0 || c->sw.dry_run)
+		return rc;
 	rc = switcher_revert(&s, &changes, e);
 	switcher_report_services(&changes);
 	return rc;
 }
+
+static const struct cmd_opt opts[] = {
+	{ "dry-run", 'n', CMD_FLAG, offsetof(struct ctx, sw.dry_run), NULL,
+	  "say what would become of it, change nothing" },
+	{ "json", 0, CMD_FLAG, offsetof(struct ctx, sw.json), NULL, "what becomes of it as JSON" },
+};
 
 const struct cmd sys_cmd_confirm = {
 	.name = "confirm",
 	.summary = "keep the generation that was switched to with --confirm",
 	.help = "It becomes the current one, which the next boot starts, and PID 1 does not go\n"
 		"back any more.",
+	CMD_OPTS(opts),
 	.context_size = sizeof(struct ctx),
 	.statuses = &sys_statuses,
 	.run = run_confirm,
@@ -74,6 +115,7 @@ const struct cmd sys_cmd_revert = {
 	.name = "revert",
 	.summary = "go back from the generation that was switched to with --confirm",
 	.help = "This is what PID 1 runs when the time is up.",
+	CMD_OPTS(opts),
 	.context_size = sizeof(struct ctx),
 	.statuses = &sys_statuses,
 	.run = run_revert,

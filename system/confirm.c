@@ -16,6 +16,7 @@
 
 /* In memory: what was not confirmed is over with a boot, which starts what the profile names. */
 #define NOTE	   "/run/cairn/confirm"
+#define REVERTED   "/run/cairn/reverted" /* the note of a trial that was gone back from */
 #define LIMIT_NOTE 4096
 #define SERVICE                                                                                    \
 	"revert-" /* and a number, as names of services that ended stay taken for a while          \
@@ -38,32 +39,67 @@ static int note_section(void *arg, struct conf_ctx *c, struct slice kind, struct
 	return 0;
 }
 
-int confirm_load(const struct sys_root *r, struct arena *a, struct confirm *ret, bool *ret_found,
-		 struct err *e)
+/* -ENOENT: there is no such note. */
+static int read_note(struct arena *a, const char *file, struct confirm *ret, struct err *e)
 {
 	struct confirm c = { 0, 0, 0, "" };
 	auto_str struct str text = STR_INIT;
+	struct err tmp = ERR_INIT;
+	int rc = file_read(AT_FDCWD, file, &text, LIMIT_NOTE, &tmp);
+
+	if (rc < 0)
+		return err_set(e, rc, "%s", tmp.msg);
+	rc = conf_parse(str_slice(&text), file, note_keys, ARRAY_LEN(note_keys), note_section, &c,
+			a, e);
+	if (rc < 0)
+		return rc;
+	if (!c.to || c.to > GEN_NUMBER_MAX || !c.from || c.from > GEN_NUMBER_MAX ||
+	    !slice_starts(slice_of(c.service), SERVICE))
+		return err_set(e, -ERR_INVALID, "%s: not a note of what is tried out", file);
+	*ret = c;
+	return 0;
+}
+
+int confirm_load(const struct sys_root *r, struct arena *a, struct confirm *ret, bool *ret_found,
+		 struct err *e)
+{
 	struct err tmp = ERR_INIT;
 	int rc;
 
 	*ret_found = false;
 	if (!sys_root_is_machine(r)) /* what is below a directory does not run */
 		return 0;
-	rc = file_read(AT_FDCWD, NOTE, &text, LIMIT_NOTE, &tmp);
+	rc = read_note(a, NOTE, ret, &tmp);
 	if (rc == -ENOENT)
 		return 0;
 	if (rc < 0)
 		return err_set(e, rc, "%s", tmp.msg);
-	rc = conf_parse(str_slice(&text), NOTE, note_keys, ARRAY_LEN(note_keys), note_section, &c,
-			a, e);
-	if (rc < 0)
-		return rc;
-	if (!c.to || c.to > GEN_NUMBER_MAX || !c.from || c.from > GEN_NUMBER_MAX ||
-	    !slice_starts(slice_of(c.service), SERVICE))
-		return err_set(e, -ERR_INVALID, "%s: not a note of what is tried out", NOTE);
-	*ret = c;
 	*ret_found = true;
 	return 0;
+}
+
+static char *note_text(struct arena *a, const struct confirm *c)
+{
+	return arena_fmt(a, "[confirm]\nto = %u\nfrom = %u\nuntil = %u\nservice = %s\n",
+			 (unsigned)c->to, (unsigned)c->from, (unsigned)c->until, c->service);
+}
+
+/* Only said, not needed. */
+void confirm_note_reverted(const struct confirm *c)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	struct err ignored = ERR_INIT;
+	char *note = note_text(&a, c);
+
+	if (note)
+		(void)file_write_atomic(AT_FDCWD, REVERTED, note, strlen(note), 0644, &ignored);
+}
+
+bool confirm_was_reverted(struct arena *a, struct confirm *ret)
+{
+	struct err ignored = ERR_INIT;
+
+	return read_note(a, REVERTED, ret, &ignored) == 0;
 }
 
 static uint64_t boot_time(void)
@@ -143,10 +179,10 @@ int confirm_begin(struct arena *a, const char *program, uint64_t seconds, struct
 
 	c->until = now + seconds;
 	c->service = arena_fmt(a, SERVICE "%u-%u", (unsigned)now, (unsigned)getpid());
-	note = arena_fmt(a, "[confirm]\nto = %u\nfrom = %u\nuntil = %u\nservice = %s\n",
-			 (unsigned)c->to, (unsigned)c->from, (unsigned)c->until, c->service);
-	if (!c->service || !note)
+	note = c->service ? note_text(a, c) : NULL;
+	if (!note)
 		return err_set(e, -ENOMEM, "out of memory");
+	(void)unlink(REVERTED);
 	/* A note without the service harms nobody; the service without the note would not know what
 	 * to do. */
 	rc = file_write_atomic(AT_FDCWD, NOTE, note, strlen(note), 0644, e);

@@ -33,6 +33,9 @@ uint64_t confirm_left(const struct confirm *c);
  * succeeds. Fills the rest of c. On failure there is no trace of it. */
 int confirm_begin(struct arena *a, const char *program, uint64_t seconds, struct confirm *c,
 		  struct err *e);
+/* This machine went back from c->to: until the next trial *ret says so. */
+void confirm_note_reverted(const struct confirm *c);
+bool confirm_was_reverted(struct arena *a, struct confirm *ret);
 /* It is decided: PID 1's service is stopped, the note goes. Who is that service calls this last: it
  * is told to end. */
 int confirm_end(const struct confirm *c, struct err *e);

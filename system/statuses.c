@@ -14,7 +14,7 @@ static const struct cmd_status rows[] = {
 	{ BUILD, "a build or a download failed" },
 	{ REFUSED, "refused or failed before anything was changed: space, device, lock" },
 	{ 4, "switched, but activation or services failed in part: they are named" },
-	{ 5, "it was gone back from what is to be confirmed" },
+	{ 5, "confirm: too late, the machine has gone back already" },
 	{ 6, "nothing to do (with --fail-if-unchanged)" },
 	{ 65, "what is stored is damaged" },
 	{ 70, "internal: others from 64 on" },

@@ -269,6 +269,8 @@ int switcher_revert(struct switcher *s, struct vec *ret, struct err *e)
 	/* Services that fail are no reason to do it again: the load took place. */
 	bool loaded = live == 0 || ret->n;
 	if (rc == 0 && loaded)
+		confirm_note_reverted(c);
+	if (rc == 0 && loaded)
 		rc = confirm_end(c, live < 0 ? &second : &first);
 	if (rc == 0)
 		rc = live;

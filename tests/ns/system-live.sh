@@ -128,6 +128,8 @@ check "another switch is refused" refused 3 switch-generation 2
 check "with what is to be said first" grep -q 'cairn system confirm keeps it, cairn system revert' "$TMP/err"
 check "what is tried out cannot be deleted" refused 3 delete-generations 1
 check "nor what ran before" refused 3 delete-generations 2
+check "what confirming would do" machine confirm --dry-run --json
+check "as data" says '^{"result":"planned","generation":1,"before":2}$'
 check "confirmed" machine confirm
 check "it is the current one" [ "$(current)" = system-1-link ]
 check "the next boot starts it" [ "$(menu)" = gen-1 ]
@@ -167,6 +169,8 @@ check "to the end" retry sh -c '! [ -e "$R/run/cairn/confirm" ]'
 check "by hand, too" retry machine switch-generation --confirm 5min 2
 check "at once" machine revert
 check "with its services" [ -z "$(state more)" ]
+check "who confirms too late is told so" refused 5 confirm
+check "by what it went back to" grep -q 'generation 2 was not confirmed: this machine has gone back to generation 1' "$TMP/err"
 check "and no way back is left" gone
 # A confirmation that was cut off in the middle.
 check "trying out" machine switch-generation --confirm 5min 2

@@ -343,7 +343,8 @@ TEST(menu_refuses)
 	str_done(&text);
 }
 
-/* No label changes the menu: thousands of them from the bytes that mean something to a shell. */
+/* BOOT-08: no label changes the menu: thousands of them from the bytes that mean something to a
+ * shell. */
 TEST(menu_quoting)
 {
 	static const char bytes[] = "'\"$;{}()\\`#&|<>* \n\t\x01"
@@ -509,7 +510,8 @@ ssize_t pwrite(int fd, const void *p, size_t n, off_t off)
 	return real(fd, p, n, off);
 }
 
-/* Cut after any number of bytes: the boot sector is written only when all of core.img is there. */
+/* BOOT-07: cut after any number of bytes: the boot sector is written only when all of core.img is
+ * there. */
 TEST(embedding_cut)
 {
 	static uint8_t boot[512], core[5000], whole[16384], got[16384];

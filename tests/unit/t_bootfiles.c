@@ -488,6 +488,7 @@ static void cut_each(const struct boot_place *p, int kind_of_links)
 	CHECK(through && n > 10);
 }
 
+/* BOOT-01, BOOT-07 */
 TEST(cut_at_every_step)
 {
 	cut_each(&esp, NO_LINKS);
@@ -518,6 +519,7 @@ static void fail_each(const struct boot_place *p, int kind_of_links, int reason)
 	CHECK(through && n > 10);
 }
 
+/* BOOT-04 */
 TEST(failure_at_every_step)
 {
 	static const int reasons[] = { EIO, ENOSPC };
