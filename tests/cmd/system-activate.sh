@@ -238,6 +238,24 @@ ln -s ../elsewhere "$R/etc/thing"
 check "a link to elsewhere in the way of a directory" activate $nine
 check "is not followed" [ -z "$(ls "$R/elsewhere")" ]
 
+# Links where activation writes: they go, and what they lead to stays (SYS-12).
+mkdir "$R/treasure"
+for f in hosts passwd group shadow subuid machine-id static; do
+	echo untouched >"$R/treasure/$f"
+	rm -rf "$R/etc/$f"
+	ln -s "../treasure/$f" "$R/etc/$f"
+done
+ln -sfn ../../../treasure/ids "$R/var/lib/cairn/ids.new"
+echo untouched >"$R/treasure/ids"
+check "SYS-12 links in the way" activate $two
+cat "$R"/treasure/* | sort -u >"$TMP/out"
+is "SYS-12 are not written through" "$(cat "$TMP/out")" untouched
+is "SYS-12 they are replaced" "$(find "$R/etc" -maxdepth 1 -lname '*treasure*' ! -name machine-id)" ""
+check "by the files" grep -q '^bob:x:1001:' "$R/etc/passwd"
+is "which are private" "$(stat -c %a "$R/etc/shadow")" 600
+rm -f "$R/etc/subuid" "$R/etc/machine-id" "$R/var/lib/cairn/ids.new"
+check "and back" activate $one
+
 # What contradicts the machine is found before anything is written.
 system 3
 printf '[group g]\nid = 7\n[user ann]\nid = 1500\ngroup = g\n' >"$g/accounts"

@@ -42,6 +42,8 @@ static void check_error(const char *text, int code, const char *want)
 	CHECK_INT(e.code, code);
 	if (!strstr(e.msg, want))
 		TEST_FAIL("%s: \"%s\" does not say \"%s\"", text, e.msg, want);
+	if (strstr(e.msg, "signal"))
+		TEST_FAIL("%.60s: it crashed: %s", text, e.msg);
 	sys_eval_free(ev);
 }
 
@@ -179,23 +181,90 @@ TEST(closed)
 	check_error("read_file 'a/../../b'", -ERR_EVAL, "outside");
 }
 
-TEST(limits)
+/* Nothing that is tried can be caught, waited for, or held on to. */
+TEST(cfg_01_programs_that_do_not_end)
 {
 	opts.instructions = 2000000;
 	check_error("(function() while true do pcall(error) end end)()", -ERR_EVAL,
 		    "(expression):1: instruction limit of 2 million exceeded");
+	check_error("(function() local function f() while true do end end while true do pcall(f) "
+		    "end end)()",
+		    -ERR_EVAL, "instruction limit");
 	opts.instructions = 0;
+	opts.seconds = 1;
+	check_error("('a'):rep(100000):find(('.-'):rep(20) .. 'b')", -ERR_LIMIT, "limit of");
+	check_error("(function() local s = ('x'):rep(1 << 20) while true do s:upper() end end)()",
+		    -ERR_LIMIT, "limit of");
+	check_error("(function() local t = {} for i = 1, 2000000 do t[i] = i end while true do "
+		    "table.sort(t, function(a, b) return true end) end end)()",
+		    -ERR_LIMIT, "limit of");
+	opts.seconds = 0;
+}
+
+TEST(cfg_02_programs_that_take_all_memory)
+{
 	opts.memory = 16 << 20;
 	check_error("(function() local s = 'x' while true do s = s .. s end end)()", -ERR_EVAL,
 		    "(expression):1: memory limit of 16 MiB exceeded");
 	check_error("(function() local t = {} for i = 1, 1e7 do t[i] = text('x' .. i, 'y') end "
 		    "return t end)()",
 		    -ERR_EVAL, "(expression):1: memory limit");
+	check_error("(function() local t = {} while true do t = { t, {}, t } end end)()", -ERR_EVAL,
+		    "memory limit");
+	check_error("(function() local t = {} while true do local last = t[#t] "
+		    "t[#t + 1] = function() return last end end end)()",
+		    -ERR_EVAL, "memory limit");
+	check_error("('x'):rep(10000000000)", -ERR_EVAL, "too large");
+	check_error("('x'):rep(1 << 30)", -ERR_EVAL, "memory limit");
+	check_error("(function() local s = ('x'):rep(1 << 20) local t = {} for i = 1, 1000 do "
+		    "t[i] = s end return table.concat(t) end)()",
+		    -ERR_EVAL, "memory limit");
 	check_error("error('not enough memory for it', 0)", -ERR_EVAL, "not enough memory for it");
 	opts.memory = 0;
-	opts.seconds = 1;
-	check_error("('a'):rep(100000):find(('.-'):rep(20) .. 'b')", -ERR_LIMIT, "limit of");
-	opts.seconds = 0;
+}
+
+/* The bytes of a compiled chunk: Lua itself checks none of them. */
+TEST(cfg_04_programs_that_are_no_text)
+{
+	check_error("\x1bLuaT\x19\x93\r\n\x1a\n", -ERR_EVAL, "");
+	check_error("string.dump(function() end)", -ERR_EVAL, "dump");
+	check_error("load('\\27Lua')", -ERR_EVAL, "load");
+	check_error("(function() return require('\\27Lua') end)()", -ERR_EVAL, "");
+}
+
+static void check_nested(const char *open, const char *middle, const char *close, unsigned n)
+{
+	auto_str struct str s = STR_INIT;
+
+	str_add(&s, "return ");
+	for (unsigned i = 0; i < n; i++)
+		str_add(&s, open);
+	str_add(&s, middle);
+	for (unsigned i = 0; i < n; i++)
+		str_add(&s, close);
+	check_error(s.buf, -ERR_EVAL, "");
+}
+
+TEST(cfg_05_programs_that_go_deeper_than_the_stack)
+{
+	check_nested("(", "1", ")", 100000);
+	check_nested("{", "", "}", 100000);
+	check_nested("function() return ", "1", " end", 100000);
+	check_nested("- ", "x", "", 100000);
+	check_nested("a.", "a", "()", 50000);
+	check_error("(function() local function f() return 1 + f() end return f() end)()",
+		    -ERR_EVAL, "stack overflow");
+	check_error("(function() local t = setmetatable({}, {}) "
+		    "getmetatable(t).__index = function(t, k) return t[k .. 'x'] end return t.x "
+		    "end)()",
+		    -ERR_EVAL, "overflow");
+	check_error("error(setmetatable({}, { __tostring = function() error('again') end }))",
+		    -ERR_EVAL, "");
+	check_error("(function() local t = {} for i = 1, 100000 do t = { t } end return t end)()",
+		    -ERR_EVAL, "");
+	check_error("(function() local s = '' for i = 1, 300 do s = s .. '(' end "
+		    "return ('x'):find(s) end)()",
+		    -ERR_EVAL, "");
 }
 
 TEST(records)
@@ -317,5 +386,6 @@ TEST(cycles)
 	str_done(&twice);
 }
 
-TEST_MAIN(fixed, recursive, simple, multi, texts, language, closed, limits, records, patterns,
-	  graph, cycles)
+TEST_MAIN(fixed, recursive, simple, multi, texts, language, closed, cfg_01_programs_that_do_not_end,
+	  cfg_02_programs_that_take_all_memory, cfg_04_programs_that_are_no_text,
+	  cfg_05_programs_that_go_deeper_than_the_stack, records, patterns, graph, cycles)
