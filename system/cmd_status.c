@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* cairn system status, and mark-good, which the health gate runs. */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
+#include <sys/statvfs.h>
 
 #include "lib/text.h"
 #include "system/switcher.h"
@@ -17,7 +19,11 @@ struct status {
 	bool none; /* boots are not counted */
 	struct boot_count count;
 	unsigned booted, current;
-	unsigned def;  /* what the menu in place starts */
+	unsigned active;	       /* what activation made the machine agree with last */
+	const char *active_system;     /* NULL: not known */
+	char boot_dir[PATH_MAX];       /* of a boot partition; "": there is none */
+	uint64_t boot_used, boot_free; /* bytes */
+	unsigned def;		       /* what the menu in place starts */
 	unsigned next; /* what the next boot starts: def, or the good one when its tries are used up
 			*/
 	bool fell_back;	    /* and that has happened */
@@ -74,6 +80,32 @@ static int find_loader(struct switcher *s, struct status *x, struct err *e)
 	return 0;
 }
 
+/* Fails quietly: what is not mounted is said by whoever writes there. */
+static void measure_partition(const struct switcher *s, struct status *x)
+{
+	struct statvfs fs;
+
+	if (x->place.type != BOOT_EFI && x->place.type != BOOT_EXTLINUX)
+		return;
+	(void)snprintf(x->boot_dir, sizeof(x->boot_dir), "%s%s", s->root.target, x->place.dir);
+	if (statvfs(x->boot_dir, &fs) < 0) {
+		x->boot_dir[0] = '\0';
+		return;
+	}
+	x->boot_used = (uint64_t)(fs.f_blocks - fs.f_bfree) * fs.f_frsize;
+	x->boot_free = (uint64_t)fs.f_bavail * fs.f_frsize;
+}
+
+/* What is tested is no generation. */
+static void find_active(struct switcher *s, struct status *x)
+{
+	struct err ignored = ERR_INIT;
+
+	if (gen_running(&s->root, GEN_CURRENT_LINK, &s->arena, &x->active_system, &ignored) < 0 ||
+	    switcher_find_active(s, &x->active, &ignored) < 0)
+		x->active_system = NULL;
+}
+
 /* Fails quietly: a generation that is damaged is no reason to say nothing of the others. */
 static void compare(struct switcher *s, struct status *x)
 {
@@ -115,6 +147,8 @@ static int status_load(struct switcher *s, struct status *x, struct err *e)
 		x->next = x->count.good;
 	x->fell_back = !x->none && x->next != x->def && x->booted != x->def;
 	compare(s, x);
+	find_active(s, x);
+	measure_partition(s, x);
 	return 0;
 }
 
@@ -165,11 +199,18 @@ static void show_pinned(struct str *out, const struct switcher *s)
 
 static void show_text(struct str *out, const struct switcher *s, const struct status *x)
 {
+	char used[16], free[16];
+
 	if (x->booted || !s->booted)
 		line(out, "booted", x->booted, "not known");
 	else
 		str_addf(out, "%-12s %s, which is no generation\n", "booted", s->booted);
 	line(out, "current", x->current, "none");
+	if (x->active && x->active != x->current)
+		line(out, "active", x->active, "");
+	else if (!x->active && x->active_system)
+		str_addf(out, "%-12s %s, which is no generation, until the next boot\n", "active",
+			 x->active_system);
 	if (s->unconfirmed && x->armed)
 		str_addf(out, "%-12s generation %u, back to generation %u in %llu s\n",
 			 "unconfirmed", (unsigned)s->confirm.to, (unsigned)s->confirm.from,
@@ -186,6 +227,12 @@ static void show_text(struct str *out, const struct switcher *s, const struct st
 			 boot_type_name(x->place.type));
 	else
 		show_count(out, x);
+	if (x->boot_dir[0]) {
+		text_human(x->boot_used, used);
+		text_human(x->boot_free, free);
+		str_addf(out, "%-12s %s, %s used, %s free\n", "boot files", x->boot_dir, used,
+			 free);
+	}
 	str_addf(out, "%-12s %s", "reboot", x->differ.reboot.n ? "needed for: " : "");
 	for (size_t i = 0; i < x->differ.reboot.n; i++)
 		str_addf(out, "%s%s", i ? ", " : "", (const char *)x->differ.reboot.v[i]);
@@ -213,6 +260,20 @@ static void show_json(struct str *out, const struct switcher *s, const struct st
 	else
 		str_add(out, "null");
 	json_number(out, "current", x->current);
+	json_number(out, "active", x->active);
+	str_add(out, ",\"active_system\":");
+	if (x->active_system)
+		text_json(out, slice_of(x->active_system));
+	else
+		str_add(out, "null");
+	str_add(out, ",\"boot_directory\":");
+	if (x->boot_dir[0]) {
+		text_json(out, slice_of(x->boot_dir));
+		str_addf(out, ",\"boot_used\":%llu,\"boot_free\":%llu",
+			 (unsigned long long)x->boot_used, (unsigned long long)x->boot_free);
+	} else {
+		str_add(out, "null,\"boot_used\":null,\"boot_free\":null");
+	}
 	json_number(out, "default", x->def);
 	json_number(out, "next", x->next);
 	json_number(out, "good", x->count.good);

@@ -61,8 +61,7 @@ static void text_services(struct str *out, const struct plan *p)
 		}
 	}
 	if (p->services_unknown) {
-		str_addf(out, "  %-10s not known: only the new system can tell, once it is built\n",
-			 "services");
+		str_addf(out, "  %-10s not known: one of the sets cannot be read\n", "services");
 		return;
 	}
 	str_addf(out, "  %-10s keep %zu as they are%s\n", first ? "services" : "",

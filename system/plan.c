@@ -279,12 +279,14 @@ static int plan_reboot(struct planner *p, const struct plan_side *booted)
 /* ---- Services -------------------------------------------------------------------------------- */
 
 /* By this program; when it is too old for the new set, by the one that comes with it. That is not
- * there before it is built: then nobody can tell. */
+ * there before it is built: then nobody can tell. Nor when the set that is left is damaged, which
+ * must keep nobody there. */
 static int compare_sets(struct planner *p, const char *old, const char *new)
 {
 	char *program = planner_part(p, &p->to, "cairn");
+	struct vec *ret = &p->plan->services;
 	struct err tmp = ERR_INIT;
-	int rc = live_compare(p->a, NULL, old, new, &p->plan->services, &tmp);
+	int rc = live_compare(p->a, NULL, old, new, ret, &tmp);
 
 	if (rc < 0 && rc != -ERR_INVALID)
 		*p->e = tmp;
@@ -293,11 +295,18 @@ static int compare_sets(struct planner *p, const char *old, const char *new)
 	program = program ? arena_fmt(p->a, "%s/bin/cairn", program) : NULL;
 	if (!program)
 		return planner_no_memory(p);
-	if (access(program, X_OK) < 0) {
+	if (access(program, X_OK) == 0)
+		rc = live_compare(p->a, program, old, new, ret, &tmp);
+	if (rc == -ERR_INVALID &&
+	    (access(program, X_OK) < 0 ||
+	     (old && live_compare(p->a, program, NULL, new, ret, &tmp) == 0))) {
+		ret->n = 0;
 		p->plan->services_unknown = true;
 		return 0;
 	}
-	return live_compare(p->a, program, old, new, &p->plan->services, p->e);
+	if (rc < 0)
+		*p->e = tmp;
+	return rc;
 }
 
 static int plan_services(struct planner *p, const struct plan_request *q)

@@ -31,9 +31,10 @@ struct plan {
 	struct vec services;	/* struct live_change */
 	bool services_live;	/* as PID 1 says, not from the sets alone */
 	bool services_at_boot;	/* the running ones are left alone */
-	bool services_unknown;	/* only the program of the new system can tell, and is not there */
-	bool init_too_old;	/* because PID 1 cannot read the new set */
-	struct vec reboot;	/* strings: what only takes effect at the next boot */
+	bool services_unknown; /* the old set is damaged, or only what is not built yet can read the
+				* new one */
+	bool init_too_old;     /* because PID 1 cannot read the new set */
+	struct vec reboot;     /* strings: what only takes effect at the next boot */
 	/* By plan_sizes(): */
 	bool sized;
 	uint64_t closure_before, closure_after; /* bytes of what is known; 0: not known */

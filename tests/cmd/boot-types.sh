@@ -58,6 +58,16 @@ is "status says what runs, and what its loader starts" "$(told)" "grub 3 1"
 
 check "back to generation 2" run roll-back
 is "the menu of its loader is new" "$(state) $(grep -c ^entry "$esp/cairn/menu")" "1 2 3 3"
+check "what its loader has is whole" run verify
+kernel=$(ls "$esp"/cairn/*-kernel)
+cp "$kernel" "$TMP/kernel" && echo x >>"$kernel"
+no_more() { ! run verify && grep -qF "$kernel: is not what the generations say" "$TMP/out"; }
+check "and no more when a kernel is changed" no_more
+cp "$TMP/kernel" "$kernel"
+mv "$R/run/booted-system" "$TMP/booted-system"
+run status
+check "how full its partition is" grep -q "^boot files  *$R/boot/efi, .* used, .* free" "$TMP/out"
+mv "$TMP/booted-system" "$R/run/booted-system"
 check "back to generation 1" run roll-back
 check "without a warning: that loader started the machine" [ "$(grep -c ^warning "$TMP/err")" = 0 ]
 check "the plan says so" grep -q 'efi -> grub' "$TMP/out"

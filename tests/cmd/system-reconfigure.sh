@@ -64,6 +64,8 @@ active_etc() { readlink "$R/etc/static"; }
 is "what is tested is active" "$(active_etc)" "$(tail -n 1 "$TMP/out")/etc"
 check "it is no generation" [ ! -L "$R/var/guix/profiles/system-2-link" ]
 check "and nothing starts it" [ "$(grep -c "^menuentry" "$R/boot/grub/grub.cfg") $(readlink "$R/var/guix/profiles/system")" = "1 system-1-link" ]
+run status --target-root "$R"
+check "as status says" grep -q '^active  *[^ ]*-system, which is no generation, until the next boot' "$TMP/out"
 check "back from it" run switch-generation --target-root "$R" 1
 is "that is gone" "$(active_etc)" "$one/etc"
 check "build says what is missing" run build --dry-run --json $build_args "$TMP/one.lua"
@@ -205,6 +207,15 @@ for piece in services etc; do
 	mv "$TMP/gone" "$item"
 	check "into it when it is back" run switch-generation --target-root "$R" --boot 2
 done
+set=$(part services)/set
+chmod u+w "$set" && cp -p "$set" "$TMP/set" && echo nonsense >>"$set"
+check "away from a set that nobody can read" run switch-generation --boot --target-root "$R" 1
+check "what it is is not known" has 'not known'
+run switch-generation --boot --target-root "$R" 2
+status=$?
+check "nobody goes there" [ $status = 1 ]
+cp -p "$TMP/set" "$set" && chmod u-w "$set"
+check "until it is mended" run switch-generation --boot --target-root "$R" 2
 
 run delete-generations --target-root "$R" 2
 status=$?
