@@ -175,7 +175,7 @@ static void check_subids(void)
 	read_text("/etc/subuid", &text);
 	rest = str_slice(&text);
 	while (slice_cut(&rest, '\n', &line) && line.n) {
-		struct slice name, first;
+		struct slice name = { 0 }, first = { 0 };
 		uint64_t start = 0, count = 0;
 		unsigned i;
 
