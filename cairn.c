@@ -145,6 +145,7 @@ static const struct cmd *const commands[] = {
 	&completion,
 	&store_cmd_copy,
 	&store_cmd_daemon,
+	&sys_cmd_deploy,
 	&store_cmd_exec,
 	&init_cmd_halt,
 	&image_cmd_install,

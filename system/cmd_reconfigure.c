@@ -7,6 +7,7 @@
 #include "lib/text.h"
 #include "system/cmd_switch.h"
 #include "system/devices.h"
+#include "system/remote.h"
 #include "system/secrets.h"
 #include "system/system.h"
 
@@ -180,6 +181,53 @@ static int reconfigure(struct change *c, struct switcher *s, struct wanted *w,
 	return rc;
 }
 
+static int report_there(const struct change *c, const struct remote_host *h, const char *path,
+			const struct remote_result *x, struct err *e)
+{
+	auto_str struct str out = STR_INIT;
+
+	if (!c->sw.json) {
+		fprintf(stderr,
+			x->unchanged ? "%s: generation %u is what it has\n"
+				     : "%s: switched to generation %u%s\n",
+			h->name, x->to, x->confirmed ? ", confirmed over a new connection" : "");
+		return print_line(path, e);
+	}
+	str_add(&out, "{\"host\":");
+	text_json(&out, slice_of(h->name));
+	str_addf(&out, ",\"from\":%u,\"to\":%u,\"confirmed\":%s,\"system\":", x->from, x->to,
+		 x->confirmed ? "true" : "false");
+	text_json(&out, slice_of(path));
+	str_addc(&out, '}');
+	return str_err(&out) ? err_set(e, -ENOMEM, "out of memory") : print_line(out.buf, e);
+}
+
+static int switch_there(const struct change *c, const struct remote_host *h, const char *path,
+			struct err *e)
+{
+	const struct remote_opts o = { &c->sw.store,
+				       c->no_confirm || c->sw.boot_only ? 0
+				       : c->seconds			? c->seconds
+									: REMOTE_CONFIRM,
+				       c->sw.boot_only };
+	auto_str struct str plan = STR_INIT;
+	struct remote_result x;
+	int rc;
+
+	if (c->sw.dry_run) {
+		fprintf(stderr, "%s: nothing was copied there or changed\n", h->name);
+		return print_line(path, e);
+	}
+	rc = remote_copy(h, &o, path, e);
+	if (rc == 0 && !c->sw.json)
+		rc = remote_plan(h, &o, path, &plan, e);
+	if (rc == 0 && !c->sw.json)
+		fputs(plan.buf, stdout);
+	if (rc == 0)
+		rc = remote_switch(h, &o, path, &x, e);
+	return rc < 0 ? rc : report_there(c, h, path, &x, e);
+}
+
 static int run_as(struct cmd_env *env, const char *verb, struct err *e)
 {
 	struct change *c = env->ctx;
@@ -203,8 +251,42 @@ static int run_as(struct cmd_env *env, const char *verb, struct err *e)
 	return rc;
 }
 
+/* Another machine: built here, switched there. */
+static int run_there(struct cmd_env *env, struct err *e)
+{
+	struct change *c = env->ctx;
+	auto_arena struct arena a = ARENA_INIT;
+	auto_wanted struct wanted w = WANTED_INIT;
+	struct store_conn *conn = NULL;
+	struct remote_host h;
+	int rc = remote_host_parse(&a, c->target_host, &h, e);
+
+	if (rc == 0 && c->sw.target)
+		rc = cmd_usage(e, "--target-root and --target-host do not go together");
+	if (rc == 0 && c->no_confirm && c->confirm)
+		rc = cmd_usage(e, "--confirm and --no-confirm do not go together");
+	if (rc == 0)
+		rc = change_seconds(c, e);
+	h.program = c->target_program;
+	h.root = c->target_there;
+	if (rc == 0)
+		rc = remote_host_check(&h, e);
+	if (rc == 0)
+		rc = wanted_eval(&w, &c->eval, configuration(env), e);
+	if (rc == 0)
+		rc = store_open(&c->sw.store, &conn, e);
+	if (rc == 0)
+		rc = realise_goal(&w, conn, e);
+	if (rc == 0)
+		rc = switch_there(c, &h, w.res->value, e);
+	store_close(conn);
+	return rc;
+}
+
 static int run_reconfigure(struct cmd_env *env, struct err *e)
 {
+	if (((struct change *)env->ctx)->target_host)
+		return run_there(env, e);
 	return run_as(env, "reconfigure", e);
 }
 
@@ -267,7 +349,19 @@ const struct cmd sys_cmd_system_build = {
 #define WITHOUT "Without CONFIGURATION it is " CONFIGURATION "."
 
 static const struct cmd_opt reconfigure_opts[] = {
-	CHANGE_OPTS, CHANGE_DRY_RUN, CHANGE_BOOT_ONLY, CHANGE_CONFIRM, CHANGE_UNCHANGED,
+	CHANGE_OPTS,
+	CHANGE_DRY_RUN,
+	CHANGE_BOOT_ONLY,
+	CHANGE_CONFIRM,
+	CHANGE_UNCHANGED,
+	{ "target-host", 0, CMD_STR, offsetof(struct change, target_host), "[USER@]HOST[:PORT]",
+	  "build here, and switch that machine, over OpenSSH" },
+	{ "no-confirm", 0, CMD_FLAG, offsetof(struct change, no_confirm), NULL,
+	  "with --target-host: switch for good at once" },
+	{ "target-program", 0, CMD_STR, offsetof(struct change, target_program), "PATH",
+	  "with --target-host: cairn there, in place of the system's own" },
+	{ "target-host-root", 0, CMD_STR, offsetof(struct change, target_there), "DIR",
+	  "with --target-host: its machine is below DIR, and its store" },
 };
 
 const struct cmd sys_cmd_reconfigure = {
@@ -277,7 +371,10 @@ const struct cmd sys_cmd_reconfigure = {
 	.help = "Prints what will change, fetches and builds everything, makes a new generation "
 		"with\n"
 		"its boot menu entry, then switches. Until the switch a failure changes "
-		"nothing.\n" WITHOUT "\n" CHANGE_CONFIRM_HELP,
+		"nothing.\n" WITHOUT "\n" CHANGE_CONFIRM_HELP
+		"\nOf --target-host this is the default, for 120 s: the new generation is "
+		"confirmed\n"
+		"over a new connection, or else that machine goes back by itself.",
 	CMD_OPTS(reconfigure_opts),
 	.context_size = sizeof(struct change),
 	.max_args = 1,

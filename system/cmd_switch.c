@@ -16,10 +16,9 @@
 
 /* ---- Plan ------------------------------------------------------------------------------------ */
 
-int change_open(struct change *c, struct switcher *s, const char *verb, struct err *e)
+int change_seconds(struct change *c, struct err *e)
 {
 	uint64_t ns = 0;
-	int rc;
 
 	if (c->confirm && (text_duration(slice_of(c->confirm), &ns) < 0 || ns < SECOND ||
 			   ns > CONFIRM_MAX * SECOND))
@@ -30,6 +29,17 @@ int change_open(struct change *c, struct switcher *s, const char *verb, struct e
 		return cmd_usage(e, "--confirm is for the running system: not with --boot or "
 				    "--target-root");
 	c->seconds = ns / SECOND;
+	return 0;
+}
+
+int change_open(struct change *c, struct switcher *s, const char *verb, struct err *e)
+{
+	int rc = change_seconds(c, e);
+
+	if (rc == 0 && (c->no_confirm || c->target_program || c->target_there))
+		rc = cmd_usage(e, "that option is for --target-host");
+	if (rc < 0)
+		return rc;
 	rc = switcher_open(s, &c->sw, verb, !c->sw.dry_run, e);
 	if (rc < 0)
 		return rc;
@@ -251,6 +261,46 @@ static int switch_stored(struct change *c, struct switcher *s, const struct gen 
 	return rc;
 }
 
+/* An item that somebody brought, as a new generation, unless the current one is it. */
+static int switch_item(struct change *c, struct switcher *s, const char *path, struct err *e)
+{
+	const char *current = switcher_current(s);
+	bool same = current && strcmp(current, path) == 0;
+	const struct goal g = { same ? s->list.current : gen_next(&s->list), path, !same };
+	const struct plan_side to = { s->root, path };
+	struct store_conn *conn = NULL;
+	struct plan p = PLAN_INIT;
+	bool valid = false;
+	int rc = gen_check(&s->root, path, e);
+
+	if (rc == 0 && !c->sw.store.root && s->root.store[0])
+		c->sw.store.root = s->root.store;
+	if (rc == 0)
+		rc = store_open(&c->sw.store, &conn, e);
+	/* It is whole, and kept until its link is made. */
+	if (rc == 0)
+		rc = store_add_temp_root(conn, path, e);
+	if (rc == 0)
+		rc = store_is_valid(conn, path, &valid, e);
+	if (rc == 0 && !valid)
+		rc = err_set(e, -ERR_NOTVALID, "%s is not whole: the store does not know it", path);
+	if (rc == 0)
+		rc = change_plan(c, s, &g, &to, NULL, &p, e);
+	if (rc == 0)
+		rc = change_go(c, s, &g, &p, e);
+	plan_done(&p);
+	store_close(conn);
+	return rc;
+}
+
+static int run_item(struct change *c, const char *path, struct err *e)
+{
+	auto_switcher struct switcher s = SWITCHER_INIT;
+	int rc = change_open(c, &s, "switch-generation", e);
+
+	return rc < 0 ? rc : switch_item(c, &s, path, e);
+}
+
 /* The one that lies by so many generations before (negative) or after the current one. */
 static const struct gen *relative(const struct gen_list *l, int64_t by)
 {
@@ -273,6 +323,8 @@ static int run_switch(struct cmd_env *env, struct err *e)
 	uint64_t number;
 	int rc;
 
+	if (arg[0] == '/')
+		return run_item(c, arg, e);
 	if (text_u64(slice_of(arg + sign), GEN_NUMBER_MAX, &number) < 0 || (number == 0 && !sign))
 		return cmd_usage(e, "'%s' is not the number of a generation", arg);
 	rc = change_open(c, &s, "switch-generation", e);
@@ -334,11 +386,12 @@ const struct cmd sys_cmd_roll_back = {
 
 const struct cmd sys_cmd_switch_generation = {
 	.name = "switch-generation",
-	.synopsis = "NUMBER|+N|-N",
+	.synopsis = "NUMBER|+N|-N|SYSTEM",
 	.summary = "switch to another generation",
 	.help = "+N and -N count from the current one. Needs no evaluation, no build daemon and "
 		"no\n"
-		"network.\n" CHANGE_CONFIRM_HELP,
+		"network. SYSTEM is the path of an item that was copied to the store: it becomes\n"
+		"a new generation.\n" CHANGE_CONFIRM_HELP,
 	CMD_OPTS(switch_opts),
 	.context_size = sizeof(struct change),
 	.min_args = 1,

@@ -15,6 +15,9 @@ struct change {
 	bool test;	  /* activate it, but do not switch */
 	bool fail_unchanged;
 	bool skip_checks;
+	/* reconfigure of another machine; NULL: of this one */
+	const char *target_host, *target_program, *target_there;
+	bool no_confirm;
 };
 
 /* What it is switched to. */
@@ -54,6 +57,8 @@ struct goal {
 	"switches them back after SECONDS (60, or 5min) unless 'cairn system confirm' is\n"        \
 	"said before. The next boot starts the old generation until then."
 
+/* Of --confirm: c->seconds. */
+int change_seconds(struct change *c, struct err *e);
 /* Check the options, find the machine, take the lock under the verb's name, see that nothing is
  * tried out. */
 int change_open(struct change *c, struct switcher *s, const char *verb, struct err *e);

@@ -18,6 +18,7 @@ return {
 	file_system = file_systems.file_system,
 	swap = file_systems.swap,
 	init_service = init_service.init_service,
+	machine = require("system.deploy").machine,
 	service_type = service.service_type,
 	change = inherit.change,
 	modify_services = inherit.modify_services,

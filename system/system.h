@@ -47,6 +47,7 @@ extern const struct cmd sys_cmd_verify;
 extern const struct cmd_statuses sys_statuses;
 
 extern const struct cmd sys_cmd_channel; /* cairn channel … */
+extern const struct cmd sys_cmd_deploy;	 /* cairn deploy */
 extern const struct cmd sys_cmd_package; /* cairn package … */
 extern const struct cmd sys_cmd_pull;	 /* cairn pull */
 

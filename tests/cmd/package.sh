@@ -91,6 +91,8 @@ check "says it" has "switched from generation 3 to 2"
 check "it did" [ "$(gen)" = cairn-profile-2-link ]
 check "forward" p switch-generation +1
 check "again" [ "$(gen)" = cairn-profile-3-link ]
+check "back by a number" p switch-generation -1
+check "there" [ "$(gen)" = cairn-profile-2-link ]
 check "to a number" p switch-generation 1
 check "there" [ "$(gen)" = cairn-profile-1-link ]
 check "to nowhere" status 66 p switch-generation 9
