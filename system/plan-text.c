@@ -107,7 +107,8 @@ static void text_closure(struct str *out, const struct plan *p)
 	if (p->fetch) {
 		text_human(p->download, size);
 		text_human(p->unpacked, delta);
-		str_addf(out, "  %-10s %s in %zu item%s, %s unpacked\n", "download", size, p->fetch,
+		str_addf(out, "  %-10s %s%s%zu item%s, %s unpacked\n", "download",
+			 p->download ? size : "", p->download ? " in " : "", p->fetch,
 			 p->fetch == 1 ? "" : "s", delta);
 	}
 	if (p->build)
@@ -210,7 +211,8 @@ void plan_json(const struct plan *p, struct str *out)
 	json_number(out, "unknown_before", p->unknown_before, p->sized);
 	json_number(out, "unknown_after", p->unknown_after, p->sized);
 	json_number(out, "fetch", p->fetch, p->sized);
-	json_number(out, "download", p->download, p->sized);
+	/* A cache need not say how large its archives are. */
+	json_number(out, "download", p->download, p->sized && (p->download || !p->fetch));
 	json_number(out, "unpacked", p->unpacked, p->sized);
 	json_number(out, "build", p->build, p->sized);
 	str_add(out, ",\"reboot\":[");

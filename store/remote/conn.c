@@ -111,9 +111,9 @@ int conn_begin(struct store_conn *c, enum proto_op op, struct err *e)
 {
 	if (c->s.err)
 		return conn_broken(c, e);
-	bool builds = op == OP_BUILD_PATHS || op == OP_VERIFY;
-	builds |= op == OP_FIND_ROOTS && c->opts.busy;
-	int r = builds ? send_options(c, e) : 0;
+	bool matter = op == OP_BUILD_PATHS || op == OP_VERIFY || op == OP_SUBST_INFOS;
+	matter |= op == OP_FIND_ROOTS && c->opts.busy;
+	int r = matter ? send_options(c, e) : 0;
 	if (!r)
 		stream_put_u64(&c->s, op);
 	return r;
