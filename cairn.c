@@ -156,6 +156,7 @@ static const struct cmd *const commands[] = {
 	&sys_cmd_pull,
 	&init_cmd_reboot,
 	&init_cmd_service,
+	&sys_cmd_shell,
 	&store_cmd_store,
 	&system_group,
 	NULL,

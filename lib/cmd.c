@@ -20,7 +20,7 @@ struct parser {
 	char *prog; /* PROG_BYTES, "cairn store query" */
 	void *ctx;
 	char **args; /* operands found so far */
-	size_t nargs;
+	size_t nargs, before;
 	bool help;
 	struct err *e;
 };
@@ -317,6 +317,7 @@ static int parse_args(struct parser *p, char **argv)
 			continue;
 		}
 		if (strcmp(arg, "--") == 0) {
+			p->before = p->nargs;
 			operands_only = true;
 			continue;
 		}
@@ -398,7 +399,7 @@ static void free_lists(const struct cmd *c, void *ctx)
 
 static int run_command(const struct cmd *c, char **argv, char *prog, struct err *e)
 {
-	struct parser p = { .cmd = c, .prog = prog, .e = e };
+	struct parser p = { .cmd = c, .prog = prog, .before = SIZE_MAX, .e = e };
 	struct cmd_env env;
 	size_t n = 0, bytes;
 	int r;
@@ -421,7 +422,7 @@ static int run_command(const struct cmd *c, char **argv, char *prog, struct err 
 	r = check_operands(&p);
 	if (r < 0)
 		goto out;
-	env = (struct cmd_env){ c, p.ctx, p.args, p.nargs, prog };
+	env = (struct cmd_env){ c, p.ctx, p.args, p.nargs, MIN_OF(p.before, p.nargs), prog };
 	r = c->run(&env, e);
 out:
 	if (p.ctx)

@@ -42,6 +42,7 @@ struct cmd_env {
 	void *ctx;   /* context_size zeroed bytes, filled by options; vecs freed afterwards */
 	char **args; /* operands, NULL-terminated */
 	size_t nargs;
+	size_t before;	  /* how many of them stand before "--"; nargs when there is none */
 	const char *prog; /* "cairn store query" */
 };
 

@@ -36,7 +36,7 @@ recipe stone 1.0 stone "A stone that says its name"
 recipe pebble 3.1 pebble "A small one"
 recipe rival 1.5 stone "Has a program of the same name"
 echo 'return { curl = "packages.curl", hello = "packages.hello", stone = "packages.stone", pebble = "packages.pebble",
-	rival = "packages.rival" }' >"$world/packages/index.lua"
+	rival = "packages.rival", busybox = "packages.busybox" }' >"$world/packages/index.lua"
 
 check "an empty profile" p list
 check "has nothing" [ ! -s "$TMP/last" ]
@@ -129,6 +129,31 @@ check "collections know the rest" "$CAIRN" store gc --root "$R"
 check "the profile is whole" [ -e "$R$(readlink "$dir/$(gen)")/manifest" ]
 check "and what it needs" "$CAIRN" exec --root "$R" "$(readlink "$dir/$(gen)")/bin/pebble"
 check "a version that nobody has went" [ -z "$(ls "$R/gnu/store" | grep -e '-stone-1.0$')" ]
+
+# ---- A shell with packages
+sh_() { "$CAIRN" shell --root "$R" "$@"; }
+check "a command with packages" sh_ stone pebble -- sh -c 'stone; pebble; echo "$VAR"'
+check "has their programs" [ "$(head -n 2 "$TMP/out" | tr '\n' ' ')" = "stone 2.0 pebble 3.1 " ]
+check "its words are its own" sh_ stone -- echo --pure -x
+check "and no options" has "--pure -x"
+check "the status is the command's" status 7 sh_ stone -- sh -c 'exit 7'
+check "what there is not" status 127 sh_ stone -- no-such-command
+check "a manifest" sh_ -m manifest.lua -- stone
+check "what it names" has "stone 2.0"
+check "inputs of a package" sh_ -D stone -- sh -c 'echo "$CAIRN_ENVIRONMENT"'
+check "without itself" sh -c 'grep -q -- -busybox-1.0 "$0/last" && ! grep -q -- -stone- "$0/last"' "$TMP"
+check "a pure one" env VAR=seen "$CAIRN" shell --root "$R" --pure stone busybox -- sh -c 'echo "[$VAR]"'
+check "has no variables" has "[]"
+mkdir -p "$TMP/work"
+(cd "$TMP/work" && sh_ -C stone busybox -- sh -c 'stone; pwd; ls / /gnu/store; echo made >made; echo x >/gnu/store/x; echo "pid $$"
+	[ -e /usr ] || echo alone' >"$TMP/out" 2>&1)
+cp "$TMP/out" "$TMP/container"
+check "a container runs it" grep -q '^stone 2.0$' "$TMP/container"
+check "in this directory" [ "$(cat "$TMP/work/made")" = made ]
+check "the store cannot be written" grep -qi 'read-only' "$TMP/container"
+check "nothing else of the machine is there" grep -qx alone "$TMP/container"
+check "nor another item" [ "$(grep -c -- '-pebble-' "$TMP/container")" = 0 ]
+check "it is alone" grep -qx 'pid 1' "$TMP/container"
 
 # ---- Another profile, anywhere
 check "a profile of a path" p install -p mine stone
