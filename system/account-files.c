@@ -51,6 +51,15 @@ static void passwd_line(struct str *out, struct ids *ids, const struct account *
 		 x->comment, x->home, x->shell);
 }
 
+void account_line(struct str *out, struct ids *ids, const struct vec *accounts,
+		  const struct account *x)
+{
+	if (x->is_user)
+		passwd_line(out, ids, x);
+	else
+		group_line(out, ids, accounts, x);
+}
+
 /* The line of name in the present /etc/shadow, without newline; empty: none. */
 static struct slice shadow_find(struct slice text, const char *name)
 {
@@ -190,7 +199,7 @@ static void user_lines(const struct sys_root *r, struct ids *ids, const struct a
 {
 	struct slice line = shadow_find(old, x->name);
 
-	passwd_line(&t->passwd, ids, x);
+	account_line(&t->passwd, ids, NULL, x);
 	/* Who was gone and is back has the password from then. */
 	if (!line.n)
 		line = shadow_find(kept, x->name);
@@ -288,7 +297,7 @@ static int write_texts(const struct sys_root *r, struct ids *ids, const struct v
 		if (x->is_user)
 			user_lines(r, ids, x, str_slice(&old), str_slice(&kept), t);
 		else
-			group_line(&t->group, ids, accounts, x);
+			account_line(&t->group, ids, accounts, x);
 	}
 	keep_lines(str_slice(&old), &ids->a, accounts, &t->kept);
 	keep_lines(str_slice(&kept), &ids->a, accounts, &t->kept);

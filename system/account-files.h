@@ -3,8 +3,12 @@
  * people who are gone: /var/lib/cairn/shadow. */
 #pragma once
 
+#include "lib/str.h"
 #include "system/ids.h"
 
+/* Add the line of x in passwd, or in group; ids has a number for all. */
+void account_line(struct str *out, struct ids *ids, const struct vec *accounts,
+		  const struct account *x);
 /* That the files of first passwords that will be needed are there and private. */
 int account_files_check(const struct sys_root *r, struct arena *a, const struct vec *accounts,
 			struct err *e);

@@ -151,7 +151,7 @@ static const struct account *find(const struct vec *accounts, bool user, const c
 	return NULL;
 }
 
-static int check_groups(const struct vec *accounts, struct err *e)
+int accounts_check(const struct vec *accounts, struct err *e)
 {
 	for (size_t i = 0; i < accounts->n; i++) {
 		const struct account *x = accounts->v[i];
@@ -176,7 +176,7 @@ static int apply(const struct sys_root *r, struct ids *ids, const struct vec *ac
 	int rc = ids_load(r, ids, e);
 
 	if (rc == 0)
-		rc = check_groups(accounts, e);
+		rc = accounts_check(accounts, e);
 	if (rc == 0)
 		rc = ids_assign(ids, accounts, e);
 	if (rc == 0 && !write)

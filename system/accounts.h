@@ -53,6 +53,8 @@ const char *account_primary_group(const struct account *x);
 /* Vec of struct account, in arena. */
 int accounts_parse(struct arena *a, struct slice text, const char *file, struct vec *ret,
 		   struct err *e);
+/* That the groups of users are there. */
+int accounts_check(const struct vec *accounts, struct err *e);
 int accounts_load(const struct sys_root *r, struct arena *a, const char *system, struct vec *ret,
 		  struct err *e);
 /* Give every account its number from the map (new ones are added to it in memory). -ERR_INVALID
