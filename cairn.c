@@ -155,6 +155,7 @@ static const struct cmd *const commands[] = {
 	&store_cmd_publish,
 	&sys_cmd_pull,
 	&init_cmd_reboot,
+	&sys_cmd_repl,
 	&init_cmd_service,
 	&sys_cmd_shell,
 	&store_cmd_store,

@@ -50,6 +50,7 @@ extern const struct cmd sys_cmd_channel; /* cairn channel … */
 extern const struct cmd sys_cmd_deploy;	 /* cairn deploy */
 extern const struct cmd sys_cmd_package; /* cairn package … */
 extern const struct cmd sys_cmd_pull;	 /* cairn pull */
+extern const struct cmd sys_cmd_repl;	 /* cairn repl */
 extern const struct cmd sys_cmd_shell;	 /* cairn shell */
 
 /* cairn builder …, hidden: run inside derivations. */

@@ -155,6 +155,34 @@ check "nothing else of the machine is there" grep -qx alone "$TMP/container"
 check "nor another item" [ "$(grep -c -- '-pebble-' "$TMP/container")" = 0 ]
 check "it is alone" grep -qx 'pid 1' "$TMP/container"
 
+# ---- Lua by the line
+repl() { "$CAIRN" repl --root "$R" "$@"; }
+cat >lines <<'END'
+1 + 2
+x = { 4, b = "c" }
+x
+local function twice(n)
+	print("called")
+	return 2 * n
+end
+twice(21)
+find_package "stone"
+:build find_package "hello"
+:list
+END
+check "a session" sh -c '"$0" repl --root "$1" <lines >session 2>said' "$CAIRN" "$R"
+hello=$("$CAIRN" build --root "$R" hello)
+check "prints values, and keeps variables" [ "$(head -n 6 session | tr '\n' ' ')" = '3 {   4,   b = "c", } 42 ' ]
+check "packages" grep -q '^<package stone 2.0 /gnu/store/.*-stone-2.0>$' session
+check "builds" [ "$(grep -cx "$hello" session)" = 1 ]
+check "says once what is printed" [ "$(grep -c called said)" = 1 ]
+printf '%s\n' 'io' 'y = = 1' 'source "/etc/passwd"' 'read_file "../x"' ':nope' '1' >lines
+check "what is wrong makes the status" status 1 sh -c '"$0" repl --root "$1" <lines >session 2>&1' "$CAIRN" "$R"
+check "it stays in the box" [ "$(grep -c "'io' is not defined\|outside of the" session)" = 3 ]
+check "and goes on" grep -qx 1 session
+check "a file" sh -c '"$0" repl --root "$1" other.lua' "$CAIRN" "$R"
+check "what it returns" has '"hello",'
+
 # ---- Another profile, anywhere
 check "a profile of a path" p install -p mine stone
 check "is a link beside it" [ "$(readlink mine)" = mine-1-link ]
