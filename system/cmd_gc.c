@@ -254,13 +254,19 @@ static int run_gc(struct cmd_env *env, struct err *e)
 	switcher_report_recovery(&s);
 	if (!c->sw.store.root && s.root.store[0])
 		c->sw.store.root = s.root.store;
-	rc = choose(&s, &p, &x, e);
+	/* A collection may take long, and PID 1 needs the lock to go back. */
+	rc = c->sw.dry_run ? 0 : switcher_check_decided(&s, e);
+	if (rc == 0)
+		rc = choose(&s, &p, &x, e);
 	if (rc == 0)
 		rc = store_open(&c->sw.store, &conn, e);
 	if (rc == 0)
 		rc = collect(c, conn, &s, &p, &x, e);
-	if (rc == 0)
+	if (rc == 0) {
 		rc = report(c, &x, e);
+		if (rc < 0 && !c->sw.dry_run)
+			rc = err_wrap(e, -ERR_PARTIAL, "it is gone, but");
+	}
 	store_close(conn);
 	return rc;
 }

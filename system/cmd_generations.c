@@ -296,8 +296,11 @@ static int run_delete(struct cmd_env *env, struct err *e)
 	rc = x.go.v && x.stay.v ? choose(env, &s, &x, e) : err_set(e, -ENOMEM, "out of memory");
 	if (rc == 0 && !c->sw.dry_run)
 		rc = keep_delete(&s, &x.go, &x.stay, e);
-	if (rc == 0)
+	if (rc == 0) {
 		rc = report_deleted(c, &x, e);
+		if (rc < 0 && !c->sw.dry_run)
+			rc = err_wrap(e, -ERR_PARTIAL, "they are gone, but");
+	}
 	str_done(&x.kept);
 	return rc;
 }

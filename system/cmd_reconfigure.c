@@ -175,8 +175,11 @@ static int reconfigure(struct change *c, struct switcher *s, struct wanted *w,
 		rc = secrets_scan(&s->root, conn, current, path, e);
 	if (rc == 0)
 		rc = change_go(c, s, &g, &p, e);
-	if (rc == 0 && !c->sw.json)
+	if (rc == 0 && !c->sw.json) {
 		rc = print_line(path, e);
+		if (rc < 0 && !c->sw.dry_run)
+			rc = change_not_told(&g, e);
+	}
 	plan_done(&p);
 	return rc;
 }

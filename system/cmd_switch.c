@@ -51,8 +51,10 @@ static int print(const struct str *out, struct err *e)
 {
 	if (str_err(out))
 		return err_set(e, -ENOMEM, "out of memory");
-	fputs(out->buf, stdout);
-	return fflush(stdout) == EOF ? err_sys(e, "standard output") : 0;
+	/* A text that is larger than the buffer is written at once, and leaves nothing to flush. */
+	return fputs(out->buf, stdout) == EOF || fflush(stdout) == EOF
+		       ? err_sys(e, "standard output")
+		       : 0;
 }
 
 static int show_plan(const struct plan *p, const struct switcher *s, const struct goal *g,
@@ -224,6 +226,11 @@ static int report(const struct switcher *s, const struct goal *g, bool test, con
 	return print(&out, e);
 }
 
+int change_not_told(const struct goal *g, struct err *e)
+{
+	return err_wrap(e, -ERR_PARTIAL, "%s is what there is now, but", g->path);
+}
+
 int change_go(struct change *c, struct switcher *s, const struct goal *g, const struct plan *p,
 	      struct err *e)
 {
@@ -240,7 +247,9 @@ int change_go(struct change *c, struct switcher *s, const struct goal *g, const 
 	if ((rc < 0 && rc != -ERR_PARTIAL) || !c->sw.json)
 		return rc;
 	said = report(s, g, c->test, p, done, &changes, rc < 0 ? &ignored : e);
-	return rc < 0 ? rc : said;
+	if (rc == 0 && said < 0)
+		rc = c->sw.dry_run ? said : change_not_told(g, e);
+	return rc;
 }
 
 /* ---- roll-back, switch-generation: from what is stored, nothing else --------------------------

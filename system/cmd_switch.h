@@ -70,3 +70,5 @@ int change_plan(const struct change *c, struct switcher *s, const struct goal *g
 /* What the plan is for, unless this is a dry run; then what came of it as JSON. */
 int change_go(struct change *c, struct switcher *s, const struct goal *g, const struct plan *p,
 	      struct err *e);
+/* The error when it is done, and only what came of it could not be printed. */
+int change_not_told(const struct goal *g, struct err *e);

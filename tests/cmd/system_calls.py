@@ -15,8 +15,8 @@ FAULTS = ("error=ENOSPC", "error=EIO", "error=EROFS")
 # The last calls of a process, and those that cannot fail.
 EXCEPT = "exit,exit_group,rt_sigreturn,munmap,brk,arch_prctl,rseq,set_robust_list,set_tid_address"
 PARTIAL = 4
-CHANGES = "openat,write,rename,renameat,renameat2,unlink,unlinkat,symlink,symlinkat,linkat,mkdir,mkdirat,fsync,syncfs,ftruncate,fchmod," \
-    "fchmodat,chmod,fchown,fchownat,utimensat"
+CHANGES = ("write", "rename", "renameat", "renameat2", "unlink", "unlinkat", "symlink", "symlinkat", "linkat", "mkdir", "mkdirat", "fsync",
+           "syncfs", "ftruncate", "fchmod", "fchmodat", "chmod", "fchown", "fchownat", "utimensat")
 
 
 class World:
@@ -39,6 +39,7 @@ class World:
                 self.system = os.readlink(target + "/run/current-system")
             else:
                 self.ok("one", target)
+        self.hit = False
         self.renew()
         self.old = self.state()
 
@@ -81,18 +82,34 @@ class World:
         with open(trace, errors="replace", encoding="utf-8") as f:
             return r, f.read()
 
-    def calls(self, which=f"!{EXCEPT}"):
-        r, trace = self.traced("-e", f"trace={which}")
+    def calls(self):
+        """(name, number among those of that name) of all calls, in order: strace counts each kind by itself."""
+        r, trace = self.traced("-e", f"trace=!{EXCEPT}")
         if r.returncode:
             raise AssertionError(r.stderr)
-        return sum(not line.startswith(("+++", "---")) for line in trace.splitlines())
+        counts, found = {}, []
+        for line in trace.splitlines():
+            name = re.match(r"(\w+)\(", line)
+            if name:
+                counts[name[1]] = counts.get(name[1], 0) + 1
+                found.append((name[1], counts[name[1]]))
+        return found
 
-    def trial(self, fault, number, which=f"!{EXCEPT}"):
-        """None, or what is wrong."""
+    def trial_of_output(self, *options):
+        """Nothing can be printed: status, and which of the two states there is then; None for another."""
+        self.renew()
+        with open("/dev/full", "w", encoding="utf-8") as full:
+            r = subprocess.run([*self.argv("two"), *options], stdout=full, stderr=subprocess.PIPE, timeout=120, check=False)
+        now = self.state()
+        return r.returncode, "old" if now == self.old else "new" if now == self.new else None
+
+    def trial(self, fault, name, number):
+        """None, or what is wrong. self.hit: was there such a call?"""
         try:
-            r, trace = self.traced("-e", f"inject={which}:{fault}:when={number}")
+            r, trace = self.traced("-e", f"trace={name}", "-e", f"inject={name}:{fault}:when={number}")
         except subprocess.TimeoutExpired:
             return "it does not end"
+        self.hit = "(INJECTED)" in trace
         said = f"status {r.returncode}: {r.stderr.strip()}"
         # libgcrypt ends the program when it cannot look whether it is to be strict.
         own = "libgcrypt" not in r.stderr

@@ -128,6 +128,8 @@ check "another switch is refused" refused 3 switch-generation 2
 check "with what is to be said first" grep -q 'cairn system confirm keeps it, cairn system revert' "$TMP/err"
 check "what is tried out cannot be deleted" refused 3 delete-generations 1
 check "nor what ran before" refused 3 delete-generations 2
+check "nor is anything collected, which might hold the way back up" refused 3 gc
+check "as what waits is to be decided first" grep -q 'waits to be confirmed' "$TMP/err"
 check "what confirming would do" machine confirm --dry-run --json
 check "as data" says '^{"result":"planned","generation":1,"before":2}$'
 check "confirmed" machine confirm
