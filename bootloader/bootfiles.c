@@ -350,17 +350,17 @@ static bool link_file(const struct bootfiles *b, int dir, const struct bootfile 
 
 /* ---- Writing --------------------------------------------------------------------------------- */
 
-/* TEMP has the file, on the disk. */
-static int write_temp(int dir, const struct bootfile *f, struct err *e)
+/* The file under that name, on the disk. */
+static int write_as(int dir, const char *name, const struct bootfile *f, struct err *e)
 {
 	struct digest d;
 	uint64_t size;
 
 	auto_fd int in = open(f->source, O_RDONLY | O_CLOEXEC);
 	auto_fd int out =
-		openat(dir, TEMP, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+		openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
 	if (in < 0 || out < 0)
-		return err_sys(e, "%s", in < 0 ? f->source : TEMP);
+		return err_sys(e, "%s", in < 0 ? f->source : name);
 	int r = pass(in, out, f->source, &d, &size, e);
 	if (r < 0)
 		return r;
@@ -370,24 +370,28 @@ static int write_temp(int dir, const struct bootfile *f, struct err *e)
 	return 0;
 }
 
-static int write_file(int dir, const struct bootfile *f, struct err *e)
+/* Beside the text, which may be on FAT, it gets its name at once: a power cut in a rename could
+ * leave two names for the same clusters, and the name says what must be in it. */
+static int write_file(int dir, const struct bootfile *f, bool beside, struct err *e)
 {
-	if (unlinkat(dir, TEMP, 0) < 0 && errno != ENOENT)
-		return err_sys(e, "removing " TEMP);
-	int r = write_temp(dir, f, e);
+	const char *name = beside ? f->name : TEMP;
+
+	if (unlinkat(dir, name, 0) < 0 && errno != ENOENT)
+		return err_sys(e, "removing %s", name);
+	int r = write_as(dir, name, f, e);
 	if (r < 0)
 		return r;
-	if (!is_whole(dir, TEMP, f))
+	if (!is_whole(dir, name, f))
 		return err_set(e, -EIO, "%s is not what was written", f->name);
-	return renameat(dir, TEMP, dir, f->name) < 0 ? err_sys(e, "%s", f->name) : 0;
+	return !beside && renameat(dir, TEMP, dir, f->name) < 0 ? err_sys(e, "%s", f->name) : 0;
 }
 
-static int write_all(int dir, const struct vec *missing, struct err *e)
+static int write_all(int dir, const struct vec *missing, bool beside, struct err *e)
 {
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < missing->n; i++)
-		r = write_file(dir, missing->v[i], e);
+		r = write_file(dir, missing->v[i], beside, e);
 	if (r == 0 && (fsync(dir) < 0 || syncfs(dir) < 0))
 		r = err_sys(e, "boot files");
 	return r;
@@ -422,7 +426,7 @@ static int write_missing(const struct bootfiles *b, int dir, const struct bootfi
 	/* Links and a menu have always found room on a root file system. */
 	if (r == 0 && (missing.n || !b->set))
 		r = check_room(dir, &missing, more, 0, e);
-	return r == 0 ? write_all(dir, &missing, e) : r;
+	return r == 0 ? write_all(dir, &missing, !b->set, e) : r;
 }
 
 static int write_set(const struct bootfiles *b, int sets, const struct bootfiles_more *more,

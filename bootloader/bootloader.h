@@ -130,6 +130,8 @@ int boot_check(const struct boot_place *p, struct err *e);
 int boot_check_room(const struct boot_place *p, const struct boot_menu *menu, struct err *e);
 /* Number of the generation that the menu in place starts; 0: no menu, or not one of ours. */
 int boot_menu_default(const struct boot_place *p, unsigned *ret, struct err *e);
+/* The text of the menu in place is added to out; none: nothing is. */
+int boot_menu_read(const struct boot_place *p, struct str *out, struct err *e);
 #define BOOT_MENU_FILE "boot/grub/grub.cfg"
 
 /* What a boot loader reads of a machine that is only being made, as files: below the boot partition
@@ -139,6 +141,7 @@ struct boot_file {
 	const char *source; /* behind the prefix of the store; NULL: the bytes are in data */
 	struct slice data;
 	uint64_t size;
+	bool is_menu; /* a switch may have put its text into another file: boot_menu_read() */
 };
 /* struct boot_file * in arena, sorted by path; nothing for BOOT_NONE. */
 int boot_files(const struct boot_place *p, const struct boot_menu *m, struct arena *a,

@@ -94,8 +94,8 @@ static struct bootfiles_more reckon(const struct deploy *d, const struct menu_pl
 /* The order is what makes it safe: doc/boot.md. */
 static int deploy_write(const struct deploy *d, struct err *e)
 {
-	const struct menu_place menu = { d->dir, d->loader->text_name,
-					 menu_is_mount_root(d->root) };
+	const struct menu_place menu = { d->dir, d->loader->text_name, menu_is_mount_root(d->root),
+					 d->loader->pair };
 	const struct bootfiles_more more = reckon(d, &menu);
 	int r = bootfiles_write(&d->files, d->kernels, &menu, &more, e);
 
@@ -142,7 +142,7 @@ static int deploy_look(struct deploy *d, const struct boot_place *p, struct err 
 
 static int deploy_check_room(const struct deploy *d, struct err *e)
 {
-	const struct menu_place menu = { d->dir, d->loader->text_name, false };
+	const struct menu_place menu = { d->dir, d->loader->text_name, false, d->loader->pair };
 	struct bootfiles_more more = { d->text.len, 1 };
 
 	if (d->dir >= 0)
@@ -203,21 +203,28 @@ unsigned boot_number_after(struct slice text, const char *mark, char end)
 		       : 0;
 }
 
-int boot_menu_default(const struct boot_place *p, unsigned *ret, struct err *e)
+int boot_menu_read(const struct boot_place *p, struct str *out, struct err *e)
 {
 	const struct boot_loader *l = boot_loader_get(p->type);
-	auto_str struct str text = STR_INIT;
-	char dir[PATH_MAX], file[PATH_MAX];
-	const struct menu_place menu = { AT_FDCWD, file, false };
+	char dir[PATH_MAX];
 	int r = boot_menu_dir(p, dir, e);
 
-	if (r < 0)
+	if (r < 0 || !l->text_name)
 		return r;
-	if (path_join(file, dir, l->text_name ? l->text_name : "") < 0)
-		return err_num(e, -ENAMETOOLONG, "%s", dir);
-	r = l->text_name ? menu_get(&menu, &text, e) : 0;
+	auto_fd int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	const struct menu_place menu = { fd, l->text_name, false, l->pair };
+	if (fd < 0)
+		return errno == ENOENT ? 0 : err_sys(e, "%s", dir);
+	return menu_get(&menu, out, e);
+}
+
+int boot_menu_default(const struct boot_place *p, unsigned *ret, struct err *e)
+{
+	auto_str struct str text = STR_INIT;
+	int r = boot_menu_read(p, &text, e);
+
 	if (r == 0)
-		*ret = text.len ? l->get_default(str_slice(&text)) : 0;
+		*ret = text.len ? boot_loader_get(p->type)->get_default(str_slice(&text)) : 0;
 	return r;
 }
 
@@ -234,7 +241,8 @@ static struct boot_file *add_file(struct arena *a, struct vec *ret, const char *
 	return f;
 }
 
-static void add_data(struct arena *a, struct vec *ret, const char *path, struct slice data)
+static struct boot_file *add_data(struct arena *a, struct vec *ret, const char *path,
+				  struct slice data)
 {
 	struct boot_file *f = add_file(a, ret, path);
 
@@ -242,6 +250,7 @@ static void add_data(struct arena *a, struct vec *ret, const char *path, struct 
 		f->data = (struct slice){ arena_dup(a, data.p, data.n), data.n };
 		f->size = data.n;
 	}
+	return f;
 }
 
 static void add_kernels(struct arena *a, struct vec *ret, const char *dir,
@@ -275,7 +284,10 @@ static void list(const struct deploy *d, struct arena *a, struct vec *ret)
 	if (l->has_block)
 		add_data(a, ret, arena_fmt(a, "%s/" BOOT_ENV_NAME, l->dir),
 			 (struct slice){ block, sizeof(block) });
-	add_data(a, ret, arena_fmt(a, "%s/%s", l->dir, l->text_name), str_slice(&d->text));
+	struct boot_file *menu =
+		add_data(a, ret, arena_fmt(a, "%s/%s", l->dir, l->text_name), str_slice(&d->text));
+	if (menu)
+		menu->is_menu = true;
 	add_kernels(a, ret, l->sets ? arena_fmt(a, "%s/%s", l->sets, d->files.set) : l->dir,
 		    &d->files);
 }

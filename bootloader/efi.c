@@ -84,6 +84,36 @@ static int keep_other(int dir, const struct str *old, struct err *e)
 	return file_write_atomic(dir, PROGRAM_NAME ".saved", old->buf, old->len, 0644, e);
 }
 
+/* Firmware may look at any moment. */
+static int replace(int dir, struct slice new, struct err *e)
+{
+	static const char temp[] = PROGRAM_NAME ".new";
+	auto_str struct str text = STR_INIT;
+
+	if (boot_is_twin(dir, temp, PROGRAM_NAME))
+		return err_hint(
+			e, err_set(e, -EIO, PROGRAM_NAME " and %s have the same clusters", temp),
+			"a power cut left that; repair the file system with fsck.vfat -a");
+	str_adds(&text, new);
+	if (str_err(&text))
+		return err_num(e, str_err(&text), PROGRAM_NAME);
+	if (unlinkat(dir, temp, 0) < 0 && errno != ENOENT)
+		return err_sys(e, "removing %s", temp);
+	int r = menu_write_new(dir, temp, &text, e);
+	if (r == 0 && syncfs(dir) < 0)
+		r = err_sys(e, "%s", temp);
+	if (r < 0) {
+		(void)unlinkat(dir, temp, 0); /* only in the way */
+		return r;
+	}
+	r = boot_exchange(dir, temp, PROGRAM_NAME, e);
+	if (r == 0 && (fsync(dir) < 0 || syncfs(dir) < 0))
+		r = err_sys(e, PROGRAM_NAME);
+	if (r == 0 && unlinkat(dir, temp, 0) < 0 && errno != ENOENT)
+		r = err_sys(e, "removing %s", temp);
+	return r;
+}
+
 int boot_program_put(int top, struct slice new, struct err *e)
 {
 	auto_str struct str old = STR_INIT;
@@ -104,7 +134,7 @@ int boot_program_put(int top, struct slice new, struct err *e)
 		r = 0;
 	else
 		*e = tmp;
-	return r == 0 ? file_write_atomic(dir, PROGRAM_NAME, new.p, new.n, 0644, e) : r;
+	return r == 0 ? replace(dir, new, e) : r;
 }
 
 int boot_program_write(const char *esp, struct slice new, struct err *e)

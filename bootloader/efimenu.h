@@ -10,6 +10,8 @@
 #include <stddef.h>
 
 #define EM_HEAD	    "cairn-menu 1"
+#define EM_FILE	    "menu" /* the two files; em_open() */
+#define EM_FILE_2   "menu.2"
 #define EM_ENV_SIZE 1024
 #define EM_TRIES    3
 
@@ -50,12 +52,12 @@ static inline bool em_cut(struct em_text *rest, char end, struct em_text *ret)
 	return false;
 }
 
-/* The decimal number that t is; 0: none, or more than six digits. */
+/* The decimal number that t is; 0: none, or more than nine digits. */
 static inline unsigned em_number(struct em_text t)
 {
 	unsigned n = 0;
 
-	if (t.n > 6)
+	if (t.n > 9)
 		return 0;
 	for (size_t i = 0; i < t.n; i++) {
 		if (t.p[i] < '0' || t.p[i] > '9')
@@ -86,6 +88,48 @@ static inline bool em_is_whole(struct em_text menu)
 	if (n < 5 || !em_is((struct em_text){ menu.p + n - 5, 5 }, "\nend\n"))
 		return false;
 	return em_cut(&menu, '\n', &first) && em_is(first, EM_HEAD);
+}
+
+static inline unsigned em_sum(struct em_text t)
+{
+	unsigned sum = 2166136261u; /* FNV-1a */
+
+	for (size_t i = 0; i < t.n; i++)
+		sum = (sum ^ (unsigned char)t.p[i]) * 16777619u;
+	return sum;
+}
+
+static inline bool em_is_sum(struct em_text hex, unsigned sum)
+{
+	for (size_t i = 0; i < 8; i++, sum <<= 4)
+		if (hex.n != 8 || hex.p[i] != "0123456789abcdef"[sum >> 28])
+			return false;
+	return true;
+}
+
+/* Of the two files that have a menu the whole one with the higher serial number counts. Its last
+ * line is "slot SERIAL SUM", the sum being that of all before it; without that line the serial
+ * number is 0. false: the file is none, or not whole. */
+static inline bool em_open(struct em_text file, struct em_text *ret_menu, unsigned *ret_serial)
+{
+	size_t at = file.n;
+	struct em_text last, word, number;
+
+	if (at < 2 || file.p[--at] != '\n')
+		return false;
+	while (at > 0 && file.p[at - 1] != '\n')
+		at--;
+	*ret_menu = file;
+	*ret_serial = 0;
+	last = (struct em_text){ file.p + at, file.n - 1 - at };
+	if (em_cut(&last, ' ', &word) && em_is(word, "slot")) {
+		if (!em_cut(&last, ' ', &number) ||
+		    !em_is_sum(last, em_sum((struct em_text){ file.p, (size_t)(last.p - file.p) })))
+			return false;
+		*ret_serial = em_number(number);
+		ret_menu->n = at;
+	}
+	return em_is_whole(*ret_menu);
 }
 
 /* Value of a line before the first entry; empty when there is none. */

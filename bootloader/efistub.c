@@ -475,17 +475,33 @@ static const char *open_volume(struct stub *s)
 	return NULL;
 }
 
+/* *best: serial number of the menu so far; -1: there is none. */
+static bool read_slot(struct stub *s, const char *name, long *best)
+{
+	struct em_text menu;
+	unsigned serial;
+	void *file;
+
+	if (FAILED(s->sys->boot->allocate(LOADER_DATA, LIMIT_MENU, &file)))
+		return false;
+	size_t n = file_read(s, name, file, LIMIT_MENU);
+	if (em_open((struct em_text){ file, n }, &menu, &serial) && (long)serial > *best) {
+		*best = (long)serial;
+		s->menu = menu;
+	}
+	return true;
+}
+
 static const char *read_menu(struct stub *s)
 {
 	char block[EM_ENV_SIZE];
 	struct em_entry x;
-	void *menu;
+	long best = -1;
 
-	if (FAILED(s->sys->boot->allocate(LOADER_DATA, LIMIT_MENU, &menu)))
+	if (!read_slot(s, EM_FILE, &best) || !read_slot(s, EM_FILE_2, &best))
 		return "no memory";
-	s->menu = (struct em_text){ menu, file_read(s, "menu", menu, LIMIT_MENU) };
-	if (!em_is_whole(s->menu))
-		return "there is no whole " MENU_DIR "menu";
+	if (best < 0)
+		return "there is no whole " MENU_DIR EM_FILE;
 	s->def = em_number(em_setting(s->menu, "default"));
 	s->count = env_read(s, block) ? em_count_read(block) : (struct em_count){ 0, 0, 0 };
 	s->has_good = s->count.good && em_find(s->menu, s->count.good, &x);

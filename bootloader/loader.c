@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "bootloader/efimenu.h"
 #include "bootloader/loader.h"
 
 #include <errno.h>
@@ -30,7 +31,8 @@ static const struct boot_loader loaders[BOOT_TYPE_MAX] = {
 			.get_default = grub_default },
 	[BOOT_EFI] = { .name = "efi",
 		       .dir = BOOT_EFI_DIR,
-		       .text_name = "menu",
+		       .text_name = EM_FILE,
+		       .pair = true,
 		       .has_block = true,
 		       .program = efi_program,
 		       .text = efi_text,

@@ -11,6 +11,7 @@ struct boot_loader {
 	const char *text_name; /* of the menu; NULL: there is none, nothing is written */
 	const char *sets;      /* directory of the sets of kernels, below the root; NULL: kernels
 				* lie beside the text */
+	bool pair;	       /* the text is in two files in turn */
 	bool has_block;	       /* counts boots itself */
 	struct slice (*program)(void); /* that firmware starts; NULL: somebody else's */
 	/* Names of files from b. */

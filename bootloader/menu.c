@@ -67,7 +67,7 @@ static int check_written(int fd, const struct str *text, const char *name, struc
 		       : err_set(e, -EIO, "%s is not what was written", name);
 }
 
-static int write_new(int dir, const char *name, const struct str *text, struct err *e)
+int menu_write_new(int dir, const char *name, const struct str *text, struct err *e)
 {
 	auto_fd int fd =
 		openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
@@ -91,6 +91,9 @@ static int unlink_if_there(int dir, const char *name, struct err *e)
 int menu_get(const struct menu_place *p, struct str *out, struct err *e)
 {
 	struct err tmp = ERR_INIT;
+
+	if (p->pair)
+		return pair_get(p, out, e);
 	int r = file_read(p->dir, p->name, out, LIMIT_MENU, &tmp);
 
 	if (r == -ENOENT)
@@ -105,7 +108,7 @@ bool menu_is_present(const struct menu_place *p, const struct str *text)
 	auto_str struct str old = STR_INIT;
 	struct err ignored = ERR_INIT;
 
-	return file_read(p->dir, p->name, &old, LIMIT_MENU, &ignored) == 0 &&
+	return menu_get(p, &old, &ignored) == 0 && old.len &&
 	       slice_eq(str_slice(&old), str_slice(text));
 }
 
@@ -115,12 +118,14 @@ static int switch_names(const struct menu_place *p, const struct menu_names *n, 
 	/* FAT has no second names; and no journal that could bring an old one back. */
 	if (linkat(p->dir, p->name, p->dir, n->old, 0) < 0 && errno != ENOENT && errno != EPERM)
 		return err_sys(e, "keeping the old %s", p->name);
-	if (renameat(p->dir, n->new, p->dir, p->name) < 0 || fsync(p->dir) < 0)
-		return err_sys(e, "%s", p->name);
-	int r = menu_flush(p, p->dir, e);
-	if (r < 0)
-		return r;
-	return unlink_if_there(p->dir, n->old, e);
+	int r = boot_exchange(p->dir, n->new, p->name, e);
+	if (r == 0 && fsync(p->dir) < 0)
+		r = err_sys(e, "%s", p->name);
+	if (r == 0)
+		r = menu_flush(p, p->dir, e);
+	if (r == 0)
+		r = unlink_if_there(p->dir, n->new, e);
+	return r == 0 ? unlink_if_there(p->dir, n->old, e) : r;
 }
 
 int menu_put(const struct menu_place *p, const struct str *text, struct err *e)
@@ -128,12 +133,18 @@ int menu_put(const struct menu_place *p, const struct str *text, struct err *e)
 	const struct menu_names n = names_of(p);
 	int r;
 
+	if (p->pair)
+		return pair_put(p, text, e);
+	if (boot_is_twin(p->dir, n.new, p->name))
+		return err_hint(
+			e, err_set(e, -EIO, "%s and %s have the same clusters", p->name, n.new),
+			"a power cut left that; repair the file system with fsck.vfat -a");
 	/* Left over from a crash. Both are past use: either the rename did not happen, or the menu
 	 * under its name is complete. The old one is dropped only below, behind a flush. */
 	if ((r = unlink_if_there(p->dir, n.new, e)) < 0)
 		return r;
 	bool present = menu_is_present(p, text);
-	if (!present && (r = write_new(p->dir, n.new, text, e)) < 0) {
+	if (!present && (r = menu_write_new(p->dir, n.new, text, e)) < 0) {
 		(void)unlinkat(p->dir, n.new, 0); /* half a menu is only in the way */
 		return r;
 	}

@@ -96,7 +96,7 @@ static int check_boot_file(struct verify *v, const struct boot_place *p, const s
 	if (!path)
 		return err_set(e, -ENOMEM, "out of memory");
 	v->files++;
-	if (read_file(path, &have, &why) < 0)
+	if ((f->is_menu ? boot_menu_read(p, &have, &why) : read_file(path, &have, &why)) < 0)
 		return add_fault(v, path, why.msg, e);
 	if (f->source && read_file(f->source, &want, &why) < 0)
 		return add_fault(v, f->source, why.msg, e);

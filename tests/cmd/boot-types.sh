@@ -23,12 +23,16 @@ s = json.load(open(sys.argv[1]))
 print(s["boot_loader"], s["current"], s["default"])' "$TMP/out"; }
 
 grub() { sed -n "s/^set default='gen-\([0-9]*\)'/\1/p" "$R/boot/grub/grub.cfg" | head -n 1; }
-efi() { sed -n 's/^default //p' "$esp/cairn/menu"; }
+# The newer one of its two files.
+menu() { set -- $(sed -n 's/^slot \([0-9]*\) .*/\1/p' "$esp/cairn/menu" 2>/dev/null) 0
+	two=$(sed -n 's/^slot \([0-9]*\) .*/\1/p' "$esp/cairn/menu.2" 2>/dev/null)
+	[ "${two:-0}" -gt "$1" ] && echo "$esp/cairn/menu.2" || echo "$esp/cairn/menu"; }
+efi() { sed -n 's/^default //p' "$(menu)"; }
 extlinux() { sed -n 's/^DEFAULT gen-//p' "$R/boot/extlinux/extlinux.conf"; }
 state() { echo "$(grub) $(efi 2>/dev/null) $(extlinux 2>/dev/null)"; }
 # What a text names is there.
 whole() (
-	cd "$esp/cairn" && set -- $(sed -n 's/^\(kernel\|initrd\) //p' menu) && ls "$@" >/dev/null &&
+	cd "$esp/cairn" && set -- $(sed -n 's/^\(kernel\|initrd\) //p' "$(menu)") && ls "$@" >/dev/null &&
 		{ [ ! -e "$R/boot/extlinux" ] || { cd "$R/boot/extlinux" && set -- $(sed -n 's/^\t\(LINUX\|INITRD\) //p' extlinux.conf) && ls "$@" >/dev/null; }; }
 )
 ours() { grep -qa 'cairn-menu 1' "$esp/BOOT/BOOTX64.EFI"; }
@@ -46,7 +50,7 @@ is "status" "$(told)" "grub 1 1"
 check "to the program on the EFI system partition" become efi
 check "the plan says so" grep -q 'grub -> efi' "$TMP/out"
 check "a warning says what else is to be done" warned efi grub
-is "its menu has both generations; that of GRUB is as it was" "$(state) $(grep -c ^entry "$esp/cairn/menu")" "1 2  2"
+is "its menu has both generations; that of GRUB is as it was" "$(state) $(grep -c ^entry "$(menu)")" "1 2  2"
 check "the program is there" ours
 before
 is "the trial is written where that program counts" "$(trial "$esp/cairn")" 2
@@ -57,7 +61,7 @@ check "all that they name is there" whole
 is "status says what runs, and what its loader starts" "$(told)" "grub 3 1"
 
 check "back to generation 2" run roll-back
-is "the menu of its loader is new" "$(state) $(grep -c ^entry "$esp/cairn/menu")" "1 2 3 3"
+is "the menu of its loader is new" "$(state) $(grep -c ^entry "$(menu)")" "1 2 3 3"
 check "what its loader has is whole" run verify
 kernel=$(ls "$esp"/cairn/*-kernel)
 cp "$kernel" "$TMP/kernel" && echo x >>"$kernel"

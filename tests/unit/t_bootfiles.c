@@ -220,6 +220,28 @@ static bool same_beside(struct em_text name, const char *logical)
 	return same_file(file, n, logical);
 }
 
+/* The menu that the program would take, of the two files. */
+static bool read_efi_menu(struct str *out)
+{
+	static const char *const names[] = { "cairn/" EM_FILE, "cairn/" EM_FILE_2 };
+	long best = -1;
+
+	for (size_t i = 0; i < 2; i++) {
+		auto_str struct str file = STR_INIT;
+		struct em_text menu;
+		unsigned serial;
+
+		if (!read_esp(names[i], &file) ||
+		    !em_open((struct em_text){ file.buf, file.len }, &menu, &serial) ||
+		    (long)serial <= best)
+			continue;
+		best = (long)serial;
+		str_done(out);
+		str_addn(out, menu.p, menu.n);
+	}
+	return best >= 0;
+}
+
 /* What the program would find: the default of the menu when everything that the menu names is there
  * and whole, else 0. */
 static unsigned program_starts(const struct boot_menu *m)
@@ -228,12 +250,10 @@ static unsigned program_starts(const struct boot_menu *m)
 	auto_str struct str program = STR_INIT;
 	struct em_entry x;
 
-	if (!read_esp("cairn/menu", &text) || !read_esp("BOOT/BOOTX64.EFI", &program))
+	if (!read_efi_menu(&text) || !read_esp("BOOT/BOOTX64.EFI", &program))
 		return 0;
 	const struct em_text all = { text.buf, text.len };
 	struct em_text rest = all;
-	if (!em_is_whole(all))
-		return 0;
 	while (em_next(&rest, &x)) {
 		size_t i = 0;
 		while (i < m->nitems && m->items[i].number != x.number)
@@ -322,7 +342,7 @@ TEST(shared_and_pruned)
 	CHECK_INT(count_files(ESP "/EFI/cairn"), 3 + 4); /* README, menu, block */
 	CHECK_INT(boot_write_menu(&esp, sample(&s, 3, 4, (unsigned[]){ 1, 1 }), &e), 0);
 	CHECK_INT(starts(&s.menu), 4);
-	CHECK_INT(count_files(ESP "/EFI/cairn"), 3 + 2);
+	CHECK_INT(count_files(ESP "/EFI/cairn"), 4 + 2); /* and its menu of before */
 	machine_remove();
 }
 
@@ -344,7 +364,7 @@ TEST(two_hundred_switches)
 			TEST_FAIL("switch %u: %s", n, e.msg);
 		CHECK_INT(starts(&s.menu), n);
 	}
-	CHECK(count_files(ESP "/EFI/cairn") <= 3 + 2 * KERNELS);
+	CHECK(count_files(ESP "/EFI/cairn") <= 4 + 2 * KERNELS);
 	machine_remove();
 }
 
@@ -397,7 +417,8 @@ static void check_files(size_t n)
 	struct dirent *entry;
 
 	if (place->type == BOOT_EFI) {
-		CHECK_INT(count_files(ESP "/EFI/cairn"), 3 + n);
+		snprintf(path, sizeof(path), "%s" ESP "/EFI/cairn/" EM_FILE_2, top);
+		CHECK_INT(count_files(ESP "/EFI/cairn"), 3 + n + (access(path, F_OK) == 0));
 		CHECK_INT(count_files(ESP "/EFI/BOOT"), 1);
 		return;
 	}
@@ -630,12 +651,41 @@ TEST(damage_is_mended)
 
 	machine_make(&esp);
 	CHECK_INT(boot_write_menu(&esp, sample(&s, 1, 1, (unsigned[]){ 0 }), &e), 0);
-	CHECK(read_esp("cairn/menu", &menu));
+	CHECK(read_efi_menu(&menu));
 	CHECK(em_find((struct em_text){ menu.buf, menu.len }, 1, &x));
 	snprintf(path, sizeof(path), ESP "/EFI/cairn/%.*s", (int)x.kernel.n, x.kernel.p);
 	put(path, "short", 5);
 	CHECK_INT(starts(&s.menu), 0);
 	CHECK_INT(boot_write_menu(&esp, &s.menu, &e), 0);
+	CHECK_INT(starts(&s.menu), 1);
+	machine_remove();
+}
+
+/* The newer of the two files was cut off, or has a wrong byte: the older one counts, and is
+ * not what the next switch writes to. */
+TEST(torn_menu)
+{
+	struct sample s;
+	struct err e = ERR_INIT;
+	auto_str struct str newer = STR_INIT;
+	static const char path[] = ESP "/EFI/cairn/" EM_FILE_2;
+
+	machine_make(&esp);
+	CHECK_INT(boot_write_menu(&esp, sample(&s, 1, 1, (unsigned[]){ 0 }), &e), 0);
+	CHECK_INT(boot_write_menu(&esp, sample(&s, 1, 2, (unsigned[]){ 0, 0 }), &e), 0);
+	CHECK_INT(starts(&s.menu), 2);
+	CHECK(read_esp("cairn/" EM_FILE_2, &newer));
+	for (size_t n = 0; n < newer.len; n++) {
+		put(path, newer.buf, n);
+		CHECK_INT(starts(&s.menu), 1);
+		newer.buf[n] ^= 1;
+		put(path, newer.buf, newer.len);
+		CHECK_INT(starts(&s.menu), 1);
+		newer.buf[n] ^= 1;
+	}
+	CHECK_INT(boot_write_menu(&esp, &s.menu, &e), 0);
+	CHECK_INT(starts(&s.menu), 2);
+	put(path, "", 0);
 	CHECK_INT(starts(&s.menu), 1);
 	machine_remove();
 }
@@ -898,5 +948,5 @@ TEST(program_is_one)
 
 TEST_MAIN(shared_and_pruned, two_hundred_switches, full_partition, cut_at_every_step,
 	  failure_at_every_step, failures_then_a_cut, links_and_copies, menu_of_the_store,
-	  damage_is_mended, texts_read_back, extlinux_in_place, counts_as_stage_1,
+	  damage_is_mended, torn_menu, texts_read_back, extlinux_in_place, counts_as_stage_1,
 	  block_of_the_program, program_is_one)

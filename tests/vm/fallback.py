@@ -111,7 +111,7 @@ NO_KERNEL = "the kernel cannot be read"
 IN_STORE = "true %d; mount -o remount,bind,rw /gnu/store && rm $(readlink -f /var/guix/profiles/system/kernel)"
 IN_MENU = "rm $(sed -n \"/--id 'gen-%d' /,/^}/s/^\\tlinux '\\([^']*\\)'.*/\\1/p\" /boot/grub/grub.cfg)"
 UNREADABLE = {"bios": IN_MENU, "uefi": IN_MENU, "direct": IN_STORE,
-              "esp": "rm /boot/efi/EFI/cairn/$(sed -n '/^entry %d$/,/^initrd/s/^kernel //p' /boot/efi/EFI/cairn/menu)"}
+              "esp": "rm /boot/efi/EFI/cairn/$(sed -n '/^entry %d$/,/^initrd/s/^kernel //p' /boot/efi/EFI/cairn/menu* | sort -u)"}
 
 
 def other_kernel(host, kind):
@@ -239,9 +239,9 @@ def image(firmware="bios"):
     return vm.build_image(source, os.path.join(vm.scratch("fallback"), kind + ".raw"))
 
 
-def machine(image, firmware):
+def machine(image, firmware, **more):
     kind, options = (Direct, {}) if firmware == "direct" else (vm.VM, {"firmware": "uefi" if firmware == "esp" else firmware})
-    m = kind(image, vm.scratch(f"fallback/{firmware}"), extra=WATCHDOG, reboots=True, **options)
+    m = kind(image, vm.scratch(f"fallback/{firmware}"), extra=WATCHDOG, reboots=True, **options, **more)
     m.kind = firmware
     return m
 

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * A menu on FAT. That has no journal and no atomic rename: the clusters of what is replaced are
+ * free before the directory says so, and a power cut between the two leaves no menu that can be
+ * read. So the text is written into one of two files in turn, with a serial number and a sum, while
+ * the other is not touched. What is half written does not check, and the older one counts.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+
+#include "bootloader/efimenu.h"
+#include "bootloader/put.h"
+#include "lib/fd.h"
+
+#define LIMIT_FILE (4 * 1024 * 1024)
+#define EXCHANGE   2U /* of renameat2, for which musl has no function */
+#define FILES	   2
+
+static const char *const file_names[FILES] = { EM_FILE, EM_FILE_2 };
+
+struct pair {
+	struct str file[FILES];
+	int active; /* -1: none is whole */
+	unsigned serial;
+	struct slice text; /* of the active one */
+};
+
+static void pair_done(struct pair *s)
+{
+	for (int i = 0; i < FILES; i++)
+		str_done(&s->file[i]);
+}
+
+static int pair_read(int dir, struct pair *s, struct err *e)
+{
+	*s = (struct pair){ .file = { STR_INIT, STR_INIT }, .active = -1 };
+	for (int i = 0; i < FILES; i++) {
+		struct err tmp = ERR_INIT;
+		struct em_text menu;
+		unsigned serial;
+		int r = file_read(dir, file_names[i], &s->file[i], LIMIT_FILE, &tmp);
+
+		if (r < 0 && r != -ENOENT) {
+			*e = tmp;
+			return r;
+		}
+		if (r < 0 ||
+		    !em_open((struct em_text){ s->file[i].buf, s->file[i].len }, &menu, &serial) ||
+		    (s->active >= 0 && serial <= s->serial))
+			continue;
+		s->active = i;
+		s->serial = serial;
+		s->text = (struct slice){ menu.p, menu.n };
+	}
+	return 0;
+}
+
+int pair_get(const struct menu_place *p, struct str *out, struct err *e)
+{
+	struct pair s;
+	int r = pair_read(p->dir, &s, e);
+
+	if (r == 0 && s.active >= 0)
+		str_adds(out, s.text);
+	pair_done(&s);
+	return r == 0 && str_err(out) ? err_num(e, str_err(out), "%s", p->name) : r;
+}
+
+/* The older one, or what is left of it, makes room. */
+static int write_slot(const struct menu_place *p, const struct pair *s, const struct str *text,
+		      struct err *e)
+{
+	const char *name = file_names[s->active == 0];
+	auto_str struct str file = STR_INIT;
+
+	str_adds(&file, str_slice(text));
+	str_addf(&file, "slot %u ", s->serial + 1);
+	str_addf(&file, "%08x\n", em_sum((struct em_text){ file.buf, file.len }));
+	if (str_err(&file))
+		return err_num(e, str_err(&file), "%s", name);
+	if (unlinkat(p->dir, name, 0) < 0 && errno != ENOENT)
+		return err_sys(e, "removing %s", name);
+	int r = menu_write_new(p->dir, name, &file, e);
+	if (r == 0)
+		r = menu_flush(p, p->dir, e);
+	if (r < 0)
+		(void)unlinkat(p->dir, name, 0); /* the one before counts */
+	return r;
+}
+
+int pair_put(const struct menu_place *p, const struct str *text, struct err *e)
+{
+	struct pair s;
+	int r = menu_flush(p, p->dir, e); /* what the text names */
+
+	if (r < 0)
+		return r;
+	r = pair_read(p->dir, &s, e);
+	if (r == 0 && (s.active < 0 || !slice_eq(s.text, str_slice(text))))
+		r = write_slot(p, &s, text, e);
+	pair_done(&s);
+	return r;
+}
+
+/* ---- Single files on FAT -----------------------------------------------------------------------
+ */
+
+int boot_exchange(int dir, const char *new, const char *name, struct err *e)
+{
+	if (syscall(SYS_renameat2, dir, new, dir, name, EXCHANGE) == 0)
+		return 0;
+	if (errno != ENOENT && errno != EINVAL && errno != ENOSYS)
+		return err_sys(e, "%s", name);
+	return renameat(dir, new, dir, name) < 0 ? err_sys(e, "%s", name) : 0;
+}
+
+/* Number of the first block; 0: not known. */
+static int first_block(int dir, const char *name)
+{
+	auto_fd int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	int block = 0;
+
+	return fd < 0 || ioctl(fd, FIBMAP, &block) < 0 ? 0 : block;
+}
+
+bool boot_is_twin(int dir, const char *name, const char *other)
+{
+	int block = first_block(dir, name);
+
+	return block && block == first_block(dir, other);
+}
