@@ -18,6 +18,11 @@ return package {
 		"--disable-wtmpx", "--disable-pututline", "--disable-pututxline", "--disable-loginfunc",
 	},
 	phases = {
+		-- Commands of sessions that are no login shells are found, too.
+		patch = [[
+			path=/run/current-system/profile/bin:/run/current-system/profile/sbin:/bin:/usr/bin
+			printf '#define %s "%s"\n' DEFAULT_PATH "$path" DEFAULT_ROOT_PATH "$path" >localoptions.h
+		]],
 		build = [[make -j"$cores" MULTI=1 STATIC=1 PROGRAMS="dropbear dbclient dropbearkey scp"]],
 		install = [[
 			mkdir -p "$out/bin" "$out/sbin"

@@ -5,8 +5,8 @@
 local names = {
 	"busybox", "ca-certificates", "cairn", "curl", "doas", "dosfstools", "dropbear", "e2fsprogs", "erofs-utils", "git", "glib",
 	"grub", "grub-efi", "keymaps", "libarchive", "libburn", "libcap", "libfuse", "libgcrypt", "libgpg-error",
-	"libisofs", "libseccomp", "libslirp", "linux", "linux-headers", "lua", "lz4", "mbedtls", "mtools",
-	"musl", "slirp4netns", "sqlite", "squashfs-tools", "util-linux", "xorriso", "xz", "zlib", "zstd",
+	"libisofs", "libnl", "libseccomp", "libslirp", "linux", "linux-headers", "lua", "lz4", "mbedtls", "mtools",
+	"musl", "nftload", "openssh", "slirp4netns", "sqlite", "squashfs-tools", "util-linux", "wireguard", "xorriso", "xz", "zlib", "zstd",
 }
 
 local index = {}
