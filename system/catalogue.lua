@@ -13,8 +13,8 @@ local M = {}
 
 -- ---- What there is ------------------------------------------------------------------------------
 
--- Records that configurations write, from operating_system down; each once.
-local function records()
+-- Records that configurations write, from operating_system down and in the fields of kinds; each once.
+local function records(kinds)
 	local out, seen = {}, {}
 	local function visit(rtype)
 		if seen[rtype] then
@@ -31,6 +31,13 @@ local function records()
 	visit(operating_system)
 	visit(accounts.user)
 	visit(init_service.init_service)
+	for _, kind in ipairs(kinds) do
+		for _, f in ipairs(schema.fields(kind.record)) do
+			for _, inner in ipairs(f.records) do
+				visit(inner)
+			end
+		end
+	end
 	return out
 end
 
@@ -232,10 +239,11 @@ return function(_, args)
 			out[entry.name .. " " .. aspect] = text
 		end
 	end
-	for _, entry in ipairs(types(args.types)) do
+	local kinds = types(args.types)
+	for _, entry in ipairs(kinds) do
 		add(entry)
 	end
-	for _, entry in ipairs(records()) do
+	for _, entry in ipairs(records(kinds)) do
 		add(entry)
 	end
 	return out

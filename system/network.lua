@@ -1,0 +1,133 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+--
+-- What the service types of networks share: types of addresses and names, and scripts.
+
+local tools = require "system.tools"
+
+local M = {}
+
+local function with(options, more)
+	for k, v in pairs(options or {}) do
+		more[k] = v
+	end
+	return more
+end
+
+local function v4(text)
+	local parts = { text:match("^(%d+)%.(%d+)%.(%d+)%.(%d+)$") }
+	if #parts ~= 4 then
+		return false
+	end
+	for _, part in ipairs(parts) do
+		if #part > 3 or tonumber(part) > 255 then
+			return false
+		end
+	end
+	return true
+end
+
+-- Groups of four digits, one "::" at most, an address of IPv4 at the end or none.
+local function v6(text)
+	if not text:find("^[%x:.]+$") or not text:find(":", 1, true) then
+		return false
+	end
+	local last = text:match("([^:]*)$")
+	if last:find(".", 1, true) then
+		if not v4(last) then
+			return false
+		end
+		text = text:sub(1, #text - #last) .. "0:0"
+	end
+	local short, count = select(2, text:gsub("::", "::")), 0
+	if short > 1 or text:find(":::", 1, true) or text:find("^:[^:]") or text:find("[^:]:$") then
+		return false
+	end
+	for group in text:gmatch("[^:]+") do
+		count = count + 1
+		if not group:find("^%x%x?%x?%x?$") then
+			return false
+		end
+	end
+	return short == 1 and count < 8 or count == 8
+end
+
+-- 4, 6, or nothing when text is no address.
+function M.family(text)
+	return v4(text) and 4 or v6(text) and 6 or nil
+end
+
+local function check_address(text)
+	if not M.family(text) then
+		return "'" .. text .. "' is not an address such as 192.0.2.1 or 2001:db8::1"
+	end
+end
+
+local function check_prefix(text)
+	local address, bits = text:match("^([^/]*)/(%d+)$")
+	local family = address and M.family(address)
+	if not family or #bits > 3 or tonumber(bits) > (family == 4 and 32 or 128) then
+		return "'" .. text .. "' is not an address with prefix such as 192.0.2.5/24 or 2001:db8::5/64"
+	end
+end
+
+-- Family of an address with or without prefix.
+function M.family_of(text)
+	return M.family(text:match("^[^/]*"))
+end
+
+function M.address(options)
+	return schema.string(with(options, { check = check_address, what = "an address" }))
+end
+
+function M.prefix(options)
+	return schema.string(with(options, { check = check_prefix, what = "an address with prefix" }))
+end
+
+-- A network, or one address.
+function M.source(options)
+	return schema.string(with(options, { what = "an address or network",
+		check = function(text)
+			return text:find("/", 1, true) and check_prefix(text) or not text:find("/", 1, true) and check_address(text) or nil
+		end }))
+end
+
+-- The kernel's names of interfaces have 15 letters at most.
+function M.interface(options)
+	return schema.string(with(options, { pattern = "^[%w_][%w_.-]*$", max = 15, what = "the name of a network interface" }))
+end
+
+function M.port(options)
+	return schema.integer(with(options, { min = 1, max = 65535 }))
+end
+
+-- Name or address of a machine.
+function M.host(options)
+	return schema.string(with(options, { pattern = "^[%w][%w.:-]*$", max = 253, what = "a name or address" }))
+end
+
+-- An executable script of the store. @NAME@ in contents becomes values.NAME, @busybox@ the path of busybox.
+function M.script(name, contents, values)
+	local busybox = tools.busybox .. "/bin/busybox"
+	return text(name, (contents:gsub("@(%l+)@", function(key)
+		local value = key == "busybox" and busybox or (values or {})[key]
+		return value ~= nil and tostring(value) or nil
+	end)), { executable = true, busybox = busybox })
+end
+
+-- Waits until the interface $name is there; "-" is the first card that is not virtual.
+M.WAIT = [[
+tries=15
+while :; do
+	if [ "$name" = - ]; then
+		for i in /sys/class/net/*; do
+			[ ! -e "$i/device" ] || { name=${i##*/}; break; }
+		done
+	fi
+	[ ! -e "/sys/class/net/$name" ] || break
+	tries=$((tries - 1))
+	[ $tries -gt 0 ] || { echo "there is no network card $name"; exit 1; }
+	$b sleep 1
+done
+]]
+
+return M
