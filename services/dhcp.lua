@@ -78,7 +78,7 @@ return service.service_type {
 					description = "network address" .. (s.interface and " of " .. s.interface or ""),
 					exec = { script("dhcp-start", START), s.interface or "-",
 						script("dhcp-event", SCRIPT) },
-					requires = { "activation" }, wants = { "loopback", "file-systems" },
+					requires = { "activation" }, wants = { "loopback", "file-systems" }, after = { "firewall", "kernel-modules" },
 					restart = "on-failure", restart_limit = 0,
 					capabilities = { "default", "net_admin" }, seccomp = "service-packet",
 				},
