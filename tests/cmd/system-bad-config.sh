@@ -93,6 +93,21 @@ wrong "a profile of calls that is unknown" "there is no profile 'servce'" "$(sim
 wrong "a sandbox that is unknown" "is not one of" "$(simple 'sandbox = "strict"')"
 wrong "a path that is not absolute" "is not an absolute path" "$(simple 'bind_paths = { "srv:/srv" }')"
 wrong "processors by name" "a processor or a range" "$(simple 'cpu_affinity = { "all" }')"
+service() { echo "services = { services.$1 { $2 } }"; }
+wrong "an address with a number too large" "is not an address with prefix" "$(service static_network 'address = "192.0.2.300/24"')"
+wrong "a prefix too long" "is not an address with prefix" "$(service static_network 'addresses = { "2001:db8::1/129" }')"
+wrong "two short forms in an address" "is not an address with prefix" "$(service static_network 'address = "2001::db8::1/64"')"
+wrong "a VLAN without a tag" "link › id: a vlan needs it" "$(service static_network 'interface = "v", link = { kind = "vlan", parent = "eth0" }')"
+wrong "a port of a VLAN" "belongs to a bridge" "$(service static_network 'interface = "v", link = { kind = "vlan", parent = "e", id = 1, ports = { "f" } }')"
+wrong "an interface with a long name" "more than 15" "$(service static_network 'interface = "averylonginterfacename"')"
+wrong "a router of the other family" "of another family" "$(service static_network 'address = "192.0.2.1/24", routes = { { to = "2001:db8::/32", via = "192.0.2.2" } }')"
+wrong "a port that is none" "is not a port such as" "$(service firewall 'open = { "80/icmp" }')"
+wrong "ports backwards" "is not a port such as" "$(service firewall 'open = { { port = "5-4" } }')"
+wrong "everything is passed on" "would pass on everything" "$(service firewall 'forward = { {} }')"
+wrong "a private key in the store" "everybody can read" "$(service wireguard 'private_key_file = "/gnu/store/x"')"
+wrong "no time to ask for" "there is no server to ask" "$(service ntp '')"
+wrong "a job without a time" "schedule: missing" "$(service job 'name = "a", run = "b"')"
+wrong "a command twice" "there is run, too" "$(service command 'name = "a", run = "b", exec = { "/b" }')"
 wrong "root= by hand" "is written by Cairn" 'kernel_arguments = { "root=/dev/vda2" }'
 wrong "arguments in one string" "holds blanks" 'kernel_arguments = { "quiet panic=10" }'
 wrong "package that is text" "expected package" 'packages = { "hello" }'

@@ -10,7 +10,7 @@ cairn() { "$CAIRN" system "$@" >"$TMP/out" 2>"$TMP/err"; }
 
 cairn search 'ssh' LOGIN
 check "found, whatever the case" [ $? = 0 ]
-is "the name that matches comes first" "$(sed -n '1s/name: //p' out)" services.dropbear
+is "the name that matches comes first" "$(sed -n '1s/name: //p' out)" services.openssh
 check "with its place" grep -qx 'location: services/dropbear.lua:[0-9]*' out
 check "and what it is" grep -q '^description: .*SSH' out
 cairn search '^nosuchthing$'
@@ -37,6 +37,8 @@ cairn show dhcp file_system
 check "fields" grep -q '^  resolv_conf: boolean; default: true$' out
 check "their meaning" grep -q '^      write name servers' out
 check "a record" grep -q '^  mount_point: path; required$' out
+cairn show wireguard_peer
+check "a record of a service type" grep -q '^  persistent_keepalive: integer, 1 to 65535; default: none$' out
 cairn show dchp
 [ $? != 0 ] && grep -q "did you mean 'dhcp'" err && [ ! -s out ]
 result "a name that is nearly one" $?
