@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * Programs that run with more rights than who starts them: copies below /run/privileged/bin, a file
- * system of its own and the only one where set-id bits count. Nobody but root can make a name
+ * system of its own (/run around it is nosuid). Nobody but root can make a name
  * there, so no link keeps an old copy; an old copy that somebody holds open loses its bits before
  * it goes. The new directory is made aside and takes the place of the old one in one step.
  */
