@@ -9,8 +9,9 @@ local tools = require "system.tools"
 return service.service_type {
 	name = "daemon",
 	doc = "the build daemon",
+	example = [[services.daemon { max_jobs = 2, substitute_urls = { "https://cache.example" } }]],
 	fields = {
-		socket = schema.path { default = "/var/guix/daemon-socket/socket" },
+		socket = schema.path { default = "/var/guix/daemon-socket/socket", doc = "where it listens" },
 		mode = schema.string { default = "0666", pattern = "^0[0-7][0-7][0-7]$", what = "an octal mode" },
 		max_jobs = schema.integer { default = 0, min = 0, max = 1024, doc = "builds at the same time; 0: processors" },
 		cores = schema.integer { default = 0, min = 0, max = 1024, doc = "processors for each build; 0: all" },

@@ -47,10 +47,11 @@ local KEY = "^[%w@.-]+ [%w+/=]+[^\1-\31\127]*$"
 return service.service_type {
 	name = "dropbear",
 	doc = "logins over the network by SSH",
+	example = [[services.dropbear { authorized_keys = { ann = { "ssh-ed25519 AAAA… ann" } } }]],
 	fields = {
-		port = schema.integer { default = 22, min = 1, max = 65535 },
+		port = schema.integer { default = 22, min = 1, max = 65535, doc = "TCP port" },
 		password_login = schema.boolean { default = false, doc = "else only keys" },
-		root_login = schema.boolean { default = true },
+		root_login = schema.boolean { default = true, doc = "root may log in, with a key or as password_login says" },
 		authorized_keys = schema.map(
 			schema.string { pattern = "^[a-z_][a-z0-9_-]*$", what = "the name of a user" },
 			schema.list(schema.string { pattern = KEY, max = 4000, what = "a public key, one line" }),

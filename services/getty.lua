@@ -8,14 +8,15 @@ local tools = require "system.tools"
 return service.service_type {
 	name = "getty", many = true,
 	doc = "login on a terminal",
+	example = [[services.getty { terminal = "ttyS1", speed = 115200 }]],
 	fields = {
 		terminal = schema.string { pattern = "^[%w]+$", what = "the name of a terminal (such as tty1)" },
-		speed = schema.integer { default = 115200, min = 50, max = 4000000 },
+		speed = schema.integer { default = 115200, min = 50, max = 4000000, doc = "bits a second" },
 		term = schema.string {
 			default = function(s)
 				return s.terminal:find("^tty%d+$") and "linux" or "vt100"
 			end,
-			doc = "kind of terminal (TERM)",
+			default_doc = "linux for ttyN, else vt100", doc = "kind of terminal (TERM)",
 		},
 		auto_login = schema.string { optional = true, doc = "user who is let in without asking" },
 	},

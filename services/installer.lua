@@ -63,6 +63,7 @@ fi
 return service.service_type {
 	name = "installer",
 	doc = "the text installer",
+	example = [[services.installer { terminals = { "tty1" } }]],
 	fields = {
 		terminals = schema.list(schema.string { pattern = "^[%w]+$", what = "the name of a terminal (such as tty1)" },
 			{ default = { "tty1", "ttyS0" }, unique = true }),

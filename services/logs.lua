@@ -53,6 +53,7 @@ end
 return service.service_type {
 	name = "logs",
 	doc = "what is kept of the logs",
+	example = [[services.logs { size = "4M", keep = 5, compress = "zstd" }]],
 	fields = {
 		size = size("1M", "a file is rotated beyond it"),
 		keep = schema.integer { default = 3, min = 0, max = 99, doc = "rotated files of a service" },

@@ -14,8 +14,9 @@ exec @cairn@ publish "$@"
 return service.service_type {
 	name = "publish",
 	doc = "the store as a binary cache",
+	example = [[services.publish { port = 8080 }]],
 	fields = {
-		port = schema.integer { default = 8080, min = 1, max = 65535 },
+		port = schema.integer { default = 8080, min = 1, max = 65535, doc = "TCP port" },
 		listen = schema.string { optional = true, pattern = "^[%w.:-]+$", what = "an address" },
 		compression = schema.list(schema.string { pattern = "^%l+:?%d*$", what = "a way to compress (such as zstd:19)" },
 			{ default = {} }),

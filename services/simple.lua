@@ -17,6 +17,11 @@ fields.directories = schema.list(schema.path {}, { default = {}, doc = "made bef
 return service.service_type {
 	name = "simple", many = true, fields = fields,
 	doc = "a program as a service",
+	example = [[
+services.simple {
+	name = "web", exec = { require "packages.busybox" .. "/bin/busybox", "httpd", "-f", "-p", "8080" },
+	directories = { "/srv/www" }, memory_max = "64M",
+}]],
 	extend = function(s)
 		local definition, activation = {}, {}
 		for name in pairs(init_service.fields) do
