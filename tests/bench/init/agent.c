@@ -217,6 +217,7 @@ static void add_switches(unsigned long pid, void *arg)
 static void idle(unsigned seconds)
 {
 	unsigned long before[2] = { 0 }, after[2] = { 0 };
+	sleep_for(2 * SECOND); // until what belongs to the boot is done
 	for_helpers(add_switches, before);
 	sleep_for(seconds * SECOND);
 	for_helpers(add_switches, after);
