@@ -6,6 +6,7 @@ Afterwards the store is sound and has what a root holds, the same operation work
 nothing but what is held. strace does the work; it is attached to a daemon that waits, so that no call of the
 program loader or of the client is among those that are tried.
 """
+import collections
 import glob
 import os
 import re
@@ -43,6 +44,7 @@ class World:
     def __init__(self, tmp):
         self.tmp = tmp
         self.last = None  # the result of the operation of the last trial
+        self.hit = False
         self.cairn = os.environ["CAIRN"]
         self.first = tmp + "/first"
         self.root = tmp + "/root"
@@ -99,10 +101,15 @@ class World:
                 traces.append(t.read())
         return result, traces
 
-    def calls(self, name, which=f"!{EXCEPT}"):
-        """How many calls the process with the most of them makes."""
+    def points(self, name, which=f"!{EXCEPT}"):
+        """The calls of the process with the most of them, in order: name of the call, and the how manieth of that name. strace counts each
+        kind of call by itself, so a number alone would be no place."""
         _, traces = self.traced(name, "-e", f"trace={which}")
-        return max(t.count("\n") for t in traces)
+        seen, found = collections.Counter(), []
+        for m in re.finditer(r"(?m)^([a-z0-9_]+)\(", max(traces, key=lambda t: t.count("\n"))):
+            seen[m[1]] += 1
+            found.append((m[1], seen[m[1]]))
+        return found
 
     def changes(self, name):
         """Of that process: which of its pwrite64 write a page of the database, as a commit does; and how many fsync it makes."""
@@ -111,10 +118,11 @@ class World:
         writes = [line for line in lines if line.startswith("pwrite64(")]
         return [n for n, line in enumerate(writes, 1) if ", 4096, " in line], sum(line.startswith("fsync(") for line in lines)
 
-    def trial(self, name, fault, number, which=f"!{EXCEPT}"):
-        """None, or what is wrong."""
+    def trial(self, name, fault, which, number):
+        """None, or what is wrong. self.hit: it happened; the next run may make fewer calls."""
         r, traces = self.traced(name, "-e", f"inject={which}:{fault}:when={number}")
         self.last = r
+        self.hit = any("(INJECTED)" in t or "killed by SIGKILL" in t for t in traces)
         crash = re.search(r"killed by (SIGSEGV|SIGABRT|SIGBUS|SIGILL|SIGFPE)", "".join(traces))
         if crash or r.returncode < 0 or r.returncode in (128 + signal.SIGSEGV, 128 + signal.SIGABRT):
             return f"{crash and crash[0]}, status {r.returncode}: {r.stderr.strip()}"
