@@ -43,7 +43,7 @@ struct job {
 struct answer {
 	struct remote_result result;
 	int command_status;
-	char error[512]; /* "": none */
+	char error[1024]; /* "": none */
 };
 
 struct deploy {
