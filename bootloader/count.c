@@ -9,9 +9,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 
 #include "bootloader/env.h"
 #include "lib/fd.h"
+#include "lib/log.h"
 #include "lib/path.h"
 #include "lib/size.h"
 
@@ -46,6 +48,26 @@ int boot_count_load(const struct boot_place *p, struct boot_count *ret, struct e
 	return 0;
 }
 
+#define LOCK_TRIES 50
+
+/* Who can read the block can lock it, on FAT everybody: that may hold up a change, and not keep it
+ * from happening. */
+static int lock_block(int fd, const char *file, struct err *e)
+{
+	int r = -EAGAIN;
+
+	for (int i = 0; r == -EAGAIN && i < LOCK_TRIES; i++) {
+		r = fd_lock(fd, true, false);
+		if (r == -EAGAIN)
+			(void)poll(NULL, 0, 100);
+	}
+	if (r == -EAGAIN)
+		log_warn(
+			"boot: changed without its lock, which somebody does not give back file=%s",
+			file);
+	return r < 0 && r != -EAGAIN ? err_num(e, r, "cannot lock %s", file) : 0;
+}
+
 /* Open for a change, alone. */
 static int env_open_locked(const struct boot_place *p, char file[PATH_MAX], struct err *e)
 {
@@ -53,8 +75,8 @@ static int env_open_locked(const struct boot_place *p, char file[PATH_MAX], stru
 
 	if (fd < 0)
 		return fd;
-	int r = fd_lock(fd, true, true);
-	return r < 0 ? err_num(e, r, "cannot lock %s", file) : fd_take(&fd);
+	int r = lock_block(fd, file, e);
+	return r < 0 ? r : fd_take(&fd);
 }
 
 static int trial_begin(int fd, unsigned number, struct err *e)

@@ -11,7 +11,7 @@
 #include "bootloader/loader.h"
 #include "lib/fd.h"
 
-#define LIMIT_MENU    (1u << 20) /* as the program has it */
+#define LIMIT_MENU    ((1u << 20) - 64) /* of the program, less the line that pair.c adds */
 #define LIMIT_PROGRAM (32u << 20)
 #define PROGRAM_DIR   "EFI/BOOT"
 #define PROGRAM_NAME  "BOOTX64.EFI"

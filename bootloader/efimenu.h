@@ -132,6 +132,16 @@ static inline bool em_open(struct em_text file, struct em_text *ret_menu, unsign
 	return em_is_whole(*ret_menu);
 }
 
+/* Does the menu with serial number a count, and not that with b? One without a number is what an
+ * image came with, and the first switch has number 1; beside a higher one it is newer: a version
+ * that knew one file wrote it. */
+static inline bool em_beats(unsigned a, unsigned b)
+{
+	if (a == 0 || b == 0)
+		return a == 0 ? b > 1 : a == 1;
+	return a > b;
+}
+
 /* Value of a line before the first entry; empty when there is none. */
 static inline struct em_text em_setting(struct em_text menu, const char *name)
 {

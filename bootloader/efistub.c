@@ -475,8 +475,8 @@ static const char *open_volume(struct stub *s)
 	return NULL;
 }
 
-/* *best: serial number of the menu so far; -1: there is none. */
-static bool read_slot(struct stub *s, const char *name, long *best)
+/* Takes it when there is none yet, or it is the one that counts. */
+static bool read_slot(struct stub *s, const char *name, unsigned *best)
 {
 	struct em_text menu;
 	unsigned serial;
@@ -485,8 +485,9 @@ static bool read_slot(struct stub *s, const char *name, long *best)
 	if (FAILED(s->sys->boot->allocate(LOADER_DATA, LIMIT_MENU, &file)))
 		return false;
 	size_t n = file_read(s, name, file, LIMIT_MENU);
-	if (em_open((struct em_text){ file, n }, &menu, &serial) && (long)serial > *best) {
-		*best = (long)serial;
+	if (em_open((struct em_text){ file, n }, &menu, &serial) &&
+	    (!s->menu.n || em_beats(serial, *best))) {
+		*best = serial;
 		s->menu = menu;
 	}
 	return true;
@@ -496,11 +497,11 @@ static const char *read_menu(struct stub *s)
 {
 	char block[EM_ENV_SIZE];
 	struct em_entry x;
-	long best = -1;
+	unsigned best = 0;
 
 	if (!read_slot(s, EM_FILE, &best) || !read_slot(s, EM_FILE_2, &best))
 		return "no memory";
-	if (best < 0)
+	if (!s->menu.n)
 		return "there is no whole " MENU_DIR EM_FILE;
 	s->def = em_number(em_setting(s->menu, "default"));
 	s->count = env_read(s, block) ? em_count_read(block) : (struct em_count){ 0, 0, 0 };

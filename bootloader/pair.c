@@ -34,8 +34,12 @@ static void pair_done(struct pair *s)
 		str_done(&s->file[i]);
 }
 
+/* What the program would not take is no hindrance to the next menu, unless neither can be read. */
 static int pair_read(int dir, struct pair *s, struct err *e)
 {
+	struct err why = ERR_INIT;
+	int bad = 0;
+
 	*s = (struct pair){ .file = { STR_INIT, STR_INIT }, .active = -1 };
 	for (int i = 0; i < FILES; i++) {
 		struct err tmp = ERR_INIT;
@@ -43,19 +47,22 @@ static int pair_read(int dir, struct pair *s, struct err *e)
 		unsigned serial;
 		int r = file_read(dir, file_names[i], &s->file[i], LIMIT_FILE, &tmp);
 
-		if (r < 0 && r != -ENOENT) {
-			*e = tmp;
-			return r;
+		if (r < 0 && r != -ENOENT && r != -ERR_LIMIT) {
+			bad = r;
+			why = tmp;
 		}
 		if (r < 0 ||
 		    !em_open((struct em_text){ s->file[i].buf, s->file[i].len }, &menu, &serial) ||
-		    (s->active >= 0 && serial <= s->serial))
+		    (s->active >= 0 && !em_beats(serial, s->serial)))
 			continue;
 		s->active = i;
 		s->serial = serial;
 		s->text = (struct slice){ menu.p, menu.n };
 	}
-	return 0;
+	if (s->active >= 0 || bad == 0)
+		return 0;
+	*e = why;
+	return bad;
 }
 
 int pair_get(const struct menu_place *p, struct str *out, struct err *e)

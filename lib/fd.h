@@ -62,6 +62,9 @@ int file_delete_tree_linked(int dirfd, const char *path, file_linked_fn *linked,
 			    uint64_t *ret_bytes, struct err *e);
 /* fsync a path (file or directory). */
 int file_sync(int dirfd, const char *path, struct err *e);
+/* A file to lock, made if it is not there, which nobody but its owner can open: who can read it can
+ * hold a lock that keeps everybody from writing. Descriptor or negative code. */
+int file_open_lock(int dirfd, const char *path, struct err *e);
 /* Open-file-description lock on fd: exclusive or shared. wait false: -EAGAIN when taken. */
 int fd_lock(int fd, bool exclusive, bool wait);
 int fd_unlock(int fd);

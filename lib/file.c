@@ -44,6 +44,18 @@ int file_sync(int dirfd, const char *path, struct err *e)
 	return fsync(fd) < 0 ? err_sys(e, "cannot sync %s", path) : 0;
 }
 
+int file_open_lock(int dirfd, const char *path, struct err *e)
+{
+	struct stat st;
+	auto_fd int fd = openat(dirfd, path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	if (fd < 0)
+		return err_sys(e, "cannot open %s", path);
+	if (fstat(fd, &st) < 0 || ((st.st_mode & 077) && fchmod(fd, 0600) < 0))
+		return err_sys(e, "%s", path);
+	return fd_take(&fd);
+}
+
 /* A name beside path that nobody else uses. */
 static int temp_name(char out[PATH_MAX], const char *path)
 {

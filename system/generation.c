@@ -342,9 +342,9 @@ int gen_lock(const struct sys_root *r, const char *verb, int *ret_fd, struct err
 	rc = file_mkdir_p(AT_FDCWD, dir, 0755, e);
 	if (rc < 0)
 		return rc;
-	fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+	fd = file_open_lock(AT_FDCWD, file, e);
 	if (fd < 0)
-		return err_sys(e, "%s", file);
+		return fd;
 	rc = take_lock(fd, file, e);
 	if (rc < 0)
 		return rc;

@@ -163,9 +163,9 @@ static int lock(struct profile *p, const char *verb, struct err *e)
 
 	if (!file)
 		return no_memory(e);
-	p->lock = open(file, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+	p->lock = file_open_lock(AT_FDCWD, file, e);
 	if (p->lock < 0)
-		return err_sys(e, "cannot lock the profile: %s", file);
+		return err_wrap(e, p->lock, "cannot lock the profile");
 	r = fd_lock(p->lock, true, false);
 	if (r == -EAGAIN)
 		return lock_busy(file, p->lock, e);

@@ -155,6 +155,10 @@ check "a file for a password that is not there" grep -q 'password of ann: .*/etc
 check "is refused" [ ! -e "$R/var/guix/profiles/system-3-link" ]
 
 sed 's/host_name/host_nmae/' "$TMP/two.lua" >"$TMP/bad.lua"
+# Who could read the lock could hold it.
+chmod 644 "$R/var/guix/profiles/system.lock"
+run pin --target-root "$R" 1 && run unpin --target-root "$R" 1
+is "nobody else can lock" "$(stat -c %a "$R/var/guix/profiles/system.lock")" 600
 before=$(find "$R/var/guix/profiles" "$R/etc" "$R/boot" ! -name system.lock -printf '%p %l %T@\n' | sort)
 run reconfigure $change_args "$TMP/bad.lua"
 status=$?

@@ -224,7 +224,7 @@ static bool same_beside(struct em_text name, const char *logical)
 static bool read_efi_menu(struct str *out)
 {
 	static const char *const names[] = { "cairn/" EM_FILE, "cairn/" EM_FILE_2 };
-	long best = -1;
+	unsigned best = 0;
 
 	for (size_t i = 0; i < 2; i++) {
 		auto_str struct str file = STR_INIT;
@@ -233,13 +233,13 @@ static bool read_efi_menu(struct str *out)
 
 		if (!read_esp(names[i], &file) ||
 		    !em_open((struct em_text){ file.buf, file.len }, &menu, &serial) ||
-		    (long)serial <= best)
+		    (out->len && !em_beats(serial, best)))
 			continue;
-		best = (long)serial;
+		best = serial;
 		str_done(out);
 		str_addn(out, menu.p, menu.n);
 	}
-	return best >= 0;
+	return out->len > 0;
 }
 
 /* What the program would find: the default of the menu when everything that the menu names is there
@@ -669,6 +669,7 @@ TEST(torn_menu)
 	struct err e = ERR_INIT;
 	auto_str struct str newer = STR_INIT;
 	static const char path[] = ESP "/EFI/cairn/" EM_FILE_2;
+	static const char zeros[4096];
 
 	machine_make(&esp);
 	CHECK_INT(boot_write_menu(&esp, sample(&s, 1, 1, (unsigned[]){ 0 }), &e), 0);
@@ -686,6 +687,22 @@ TEST(torn_menu)
 	CHECK_INT(boot_write_menu(&esp, &s.menu, &e), 0);
 	CHECK_INT(starts(&s.menu), 2);
 	put(path, "", 0);
+	CHECK_INT(starts(&s.menu), 1);
+	/* An earlier version wrote one file, when the other had been written often. */
+	for (unsigned n = 1; n <= 4; n++)
+		CHECK_INT(boot_write_menu(&esp, sample(&s, 1, 1 + n % 2, (unsigned[]){ 0, 0 }), &e),
+			  0);
+	str_done(&newer);
+	CHECK(read_efi_menu(&newer));
+	put(ESP "/EFI/cairn/" EM_FILE, newer.buf, newer.len);
+	CHECK_INT(boot_write_menu(&esp, sample(&s, 1, 2, (unsigned[]){ 0, 0 }), &e), 0);
+	CHECK_INT(starts(&s.menu), 2);
+	/* A file that no program would read. */
+	str_done(&newer);
+	for (unsigned n = 0; n < 5 << 20; n += 4096)
+		str_addn(&newer, zeros, sizeof(zeros));
+	put(path, newer.buf, newer.len);
+	CHECK_INT(boot_write_menu(&esp, sample(&s, 1, 1, (unsigned[]){ 0, 0 }), &e), 0);
 	CHECK_INT(starts(&s.menu), 1);
 	machine_remove();
 }
