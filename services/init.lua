@@ -12,6 +12,11 @@ function services.base(options)
 	for _, name in ipairs(options.without or {}) do
 		without[name] = true
 	end
+	for key in pairs(options) do
+		if type(key) == "string" and key ~= "without" then
+			error("services.base: there is no field '" .. key .. "' [without, and services to add]", 2)
+		end
+	end
 	local usual = {
 		{ "logs", function() return services.logs {} end },
 		{ "daemon", function() return services.daemon {} end },

@@ -111,6 +111,9 @@ local function change_list(list, c, field, what)
 	for name in pairs(c.modify) do
 		check(name)
 	end
+	if #c.add == 0 and next(c.add) ~= nil then
+		error(c.loc .. ": " .. what .. ": add: expected a list, { { … } }", 0)
+	end
 	for _, v in ipairs(c.add) do
 		out[#out + 1] = v
 	end

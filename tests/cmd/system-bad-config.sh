@@ -37,6 +37,8 @@ LUA
 	result "$name${why:+: $why}" "$([ -z "$why" ]; echo $?)"
 }
 
+wrong "a word of services.base" "services.base: there is no field 'witout'" 'services = services.base { witout = { "dhcp" } }'
+wrong "what is added is no list" "users: add: expected a list" 'users = system.inherit({ users = {} }, { users = system.change { add = { name = "eve" } } }).users'
 wrong "unknown field" "unknown field 'host_nmae'; did you mean 'host_name'?" 'host_nmae = "x"'
 wrong "ill-typed field" "host_name: expected string, got number" 'host_name = 5'
 wrong "bad host name" "is not a host name" 'host_name = "two words"'
