@@ -180,6 +180,21 @@ function M.merge(users, groups)
 	return result
 end
 
+-- That user and group of each record of the list are there.
+function M.check_owners(accounts, list)
+	for _, kind in ipairs { "user", "group" } do
+		local known = {}
+		for _, x in ipairs(accounts[kind .. "s"]) do
+			known[x.name] = true
+		end
+		for _, x in ipairs(list) do
+			if not known[x[kind]] then
+				schema.fail(x, "there is no " .. kind .. " '" .. x[kind] .. "'", kind)
+			end
+		end
+	end
+end
+
 -- The file "accounts".
 function M.text(accounts)
 	local out = {}

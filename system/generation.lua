@@ -86,6 +86,15 @@ local function manifest(os, packages)
 	return table.concat(lines)
 end
 
+-- Privileged programs of services.
+local function privileged_of(all)
+	local out = {}
+	for i, p in ipairs(all.privileged) do
+		out[i] = privileged.program(p)
+	end
+	return out
+end
+
 local function activation(os, all)
 	local out = {
 		conf.section("system", nil, { { "host-name", os.host_name } }),
@@ -100,8 +109,8 @@ local function activation(os, all)
 	for _, p in ipairs(os.privileged_programs) do
 		out[#out + 1] = privileged.section(p)
 	end
-	for _, p in ipairs(all.privileged) do
-		out[#out + 1] = privileged.section(privileged.program(p))
+	for _, p in ipairs(privileged_of(all)) do
+		out[#out + 1] = privileged.section(p)
 	end
 	for _, d in ipairs(os.directories) do
 		out[#out + 1] = conf.section("directory", d.path, {
@@ -311,6 +320,9 @@ local function parts(os)
 	local packages = packages_of(os, all)
 	local who = accounts.merge({ accounts.base_users, all.users, os.users },
 		{ accounts.base_groups, all.groups, os.groups })
+	accounts.check_owners(who, os.secrets)
+	accounts.check_owners(who, os.privileged_programs)
+	accounts.check_owners(who, privileged_of(all))
 	local p = {
 		etc = etc.derivation(os, all.etc, environment),
 		profile = tree.derivation("profile", { tree.union(".", packages, PROFILE_PARTS) }),
