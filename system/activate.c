@@ -16,6 +16,7 @@
 #include "system/accounts.h"
 #include "system/directory.h"
 #include "system/etc.h"
+#include "system/fails.h"
 #include "system/generation.h"
 #include "system/machine-id.h"
 #include "system/privileged.h"
@@ -289,36 +290,23 @@ static int put_run_links(const struct sys_root *r, const char *system, struct er
 
 /* ---- All together ---------------------------------------------------------------------------- */
 
-struct fails {
-	struct str text;
-	unsigned count;
-	int code;
-};
-#define FAILS_INIT                                                                                 \
-	{                                                                                          \
-		STR_INIT, 0, 0                                                                     \
-	}
-
 static void note(struct fails *f, int rc, struct err *e)
 {
 	if (rc >= 0)
 		return;
 	log_debug("activate", "step failed why=\"%s\"", e->msg);
-	str_addf(&f->text, "%s%s", f->count ? "; " : "", e->msg);
-	f->count++;
-	f->code = f->code ? f->code : rc;
-	*e = (struct err)ERR_INIT;
+	fails_note(f, rc, e);
 }
 
 /* The error that names what failed; 0 when nothing did. */
-static int fails_end(struct fails *f, const char *system, struct err *e)
+static int steps_end(struct fails *f, const char *system, struct err *e)
 {
-	int rc = f->count ? err_set(e, f->code, "activation of %s: %u step%s failed: %s", system,
-				    f->count, f->count == 1 ? "" : "s", f->text.buf)
-			  : 0;
+	unsigned n = f->count;
+	int rc = fails_end(f, e);
 
-	str_done(&f->text);
-	return rc;
+	return rc < 0 ? err_wrap(e, rc, "activation of %s: %u step%s failed", system, n,
+				 n == 1 ? "" : "s")
+		      : 0;
 }
 
 /* Files for new homes; NULL: a generation without. */
@@ -373,7 +361,7 @@ int sys_activate(const struct sys_root *r, const char *system, struct err *e)
 	if (rc < 0)
 		return rc;
 	do_all(r, &a, system, &steps, &f, &f);
-	return fails_end(&f, system, e);
+	return steps_end(&f, system, e);
 }
 
 int sys_activate_boot(const struct sys_root *r, const char *system, struct err *ret_other,
@@ -389,8 +377,8 @@ int sys_activate_boot(const struct sys_root *r, const char *system, struct err *
 		return rc;
 	note(&other, load_steps(r, &a, system, &steps, &one), &one);
 	do_all(r, &a, system, &steps, &vital, &other);
-	(void)fails_end(&other, system, ret_other);
-	return fails_end(&vital, system, e);
+	(void)steps_end(&other, system, ret_other);
+	return steps_end(&vital, system, e);
 }
 
 int sys_activate_directories(const struct sys_root *r, const char *system, struct err *e)
@@ -410,7 +398,7 @@ int sys_activate_directories(const struct sys_root *r, const char *system, struc
 		if (s->kind == STEP_DIRECTORY)
 			note(&f, put_directory(r, s, true, &one), &one);
 	}
-	return fails_end(&f, system, e);
+	return steps_end(&f, system, e);
 }
 
 int sys_activate_check(const struct sys_root *r, const char *system, struct err *e)

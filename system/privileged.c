@@ -18,6 +18,7 @@
 #include "lib/size.h"
 #include "lib/str.h"
 #include "system/accounts.h"
+#include "system/fails.h"
 
 #define BIN	      PRIVILEGED_DIR "/bin"
 #define NEW	      PRIVILEGED_DIR "/bin.new"
@@ -97,7 +98,10 @@ static int copy(const struct sys_root *r, int dir, const struct privileged *p, s
 		rc = -errno;
 	if (rc == 0 && p->capabilities && sys_root_is_machine(r))
 		rc = set_capabilities(fd, p->capabilities);
-	return rc < 0 ? err_num(e, rc, "%s/%s", NEW, p->name) : 0;
+	if (rc == 0)
+		return 0;
+	(void)unlinkat(dir, p->name, 0); /* half of it, of no rights yet */
+	return err_num(e, rc, "%s/%s", NEW, p->name);
 }
 
 /* Whoever holds one open, or runs it, gets no rights by it any more. */
@@ -130,13 +134,20 @@ static int disarm(const char *path, struct err *e)
 /* ---- All together -----------------------------------------------------------------------------
  */
 
-static void describe(const struct vec *list, struct str *out)
+/* With numbers, as those are what a file belongs to. A name without one cannot be made from, and
+ * copy() says so. */
+static void describe(const struct sys_root *r, const struct vec *list, struct str *out)
 {
 	for (size_t i = 0; i < list->n; i++) {
 		const struct privileged *p = list->v[i];
+		uint64_t uid = 0, gid = 0, other;
+		struct err ignored = ERR_INIT;
 
-		str_addf(out, "%s %s %s %s %d%d %llx\n", p->name, p->program, p->user, p->group,
-			 p->setuid, p->setgid, (unsigned long long)p->capabilities);
+		(void)accounts_user(r, p->user, &uid, &other, &ignored);
+		(void)accounts_group(r, p->group, &gid, &ignored);
+		str_addf(out, "%s %s %llu %llu %d%d %llx\n", p->name, p->program,
+			 (unsigned long long)uid, (unsigned long long)gid, p->setuid, p->setgid,
+			 (unsigned long long)p->capabilities);
 	}
 }
 
@@ -150,21 +161,42 @@ static bool is_made(const char *bin, const char *stamp, const struct str *wanted
 	       slice_eq(str_slice(&text), str_slice(wanted));
 }
 
+/* Programs that cannot be made go to failed and to f. */
 static int make_new(const struct sys_root *r, const char *fresh, const struct vec *list,
-		    struct err *e)
+		    struct vec *failed, struct fails *f, struct err *e)
 {
+	struct err one = ERR_INIT;
+
 	if (mkdir(fresh, 0700) < 0)
 		return err_sys(e, "%s", fresh);
 	auto_fd int dir = open(fresh, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (dir < 0)
 		return err_sys(e, "%s", fresh);
 	for (size_t i = 0; i < list->n; i++) {
-		int rc = copy(r, dir, list->v[i], e);
+		struct privileged *p = list->v[i];
+		int rc = copy(r, dir, p, &one);
 
-		if (rc < 0)
-			return rc;
+		if (rc == 0)
+			continue;
+		fails_note(f, err_wrap(&one, rc, "privileged program %s", p->name), &one);
+		vec_add(failed, p);
 	}
+	if (failed->err)
+		return err_set(e, -ENOMEM, "out of memory");
 	return fchmod(dir, 0755) < 0 ? err_sys(e, "%s", fresh) : 0;
+}
+
+/* What could not be made, and was there before, stays as it was. */
+static void bring_back(const char *old, const char *bin, const struct vec *failed)
+{
+	auto_fd int from = open(old, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	auto_fd int to = open(bin, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+
+	for (size_t i = 0; i < failed->n; i++) {
+		const struct privileged *p = failed->v[i];
+
+		(void)renameat(from, p->name, to, p->name); /* there may be none */
+	}
 }
 
 static int swap(const char *fresh, const char *bin, struct err *e)
@@ -180,11 +212,14 @@ int privileged_apply(const struct sys_root *r, const struct vec *list, struct er
 {
 	auto_arena struct arena a = ARENA_INIT;
 	auto_str struct str wanted = STR_INIT;
+	auto_vec struct vec failed = VEC_INIT;
+	struct fails f = FAILS_INIT;
+	struct err last = ERR_INIT;
 	char *dir = sys_root_path(r, &a, PRIVILEGED_DIR), *bin = sys_root_path(r, &a, BIN);
 	char *fresh = sys_root_path(r, &a, NEW), *stamp = sys_root_path(r, &a, STAMP);
 	int rc;
 
-	describe(list, &wanted);
+	describe(r, list, &wanted);
 	if (!dir || !bin || !fresh || !stamp || str_err(&wanted))
 		return err_set(e, -ENOMEM, "out of memory");
 	/* A machine that never had any needs no file system for them. */
@@ -195,14 +230,17 @@ int privileged_apply(const struct sys_root *r, const struct vec *list, struct er
 		return rc;
 	rc = disarm(fresh, e); /* what an activation that was cut off left */
 	if (rc == 0)
-		rc = make_new(r, fresh, list, e);
+		rc = make_new(r, fresh, list, &failed, &f, e);
 	if (rc == 0 && unlink(stamp) < 0 && errno != ENOENT)
 		rc = err_sys(e, "%s", stamp);
 	if (rc == 0)
 		rc = swap(fresh, bin, e);
 	if (rc == 0)
+		bring_back(fresh, bin, &failed);
+	/* Without the stamp the next activation tries again. */
+	if (rc == 0 && !f.count)
 		rc = file_write_atomic(AT_FDCWD, stamp, wanted.buf, wanted.len, 0644, e);
-	struct err ignored = ERR_INIT;
-	int gone = disarm(fresh, rc < 0 ? &ignored : e);
-	return rc < 0 ? rc : gone;
+	fails_note(&f, rc, e);
+	fails_note(&f, disarm(fresh, &last), &last);
+	return fails_end(&f, e);
 }

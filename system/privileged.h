@@ -24,5 +24,8 @@ struct privileged {
 };
 
 /* Make the directory agree with list (vec of struct privileged); on the machine it is mounted
- * first. What is there already and is right stays. */
+ * first. What is there already and is right stays. A
+ * program that cannot be made is named by the error, and is what it was before; the others are
+ * made.
+ */
 int privileged_apply(const struct sys_root *r, const struct vec *list, struct err *e);

@@ -198,10 +198,32 @@ is "SYS-10 an old copy that is open has no bits" "$(stat -L -c %a "/proc/$$/fd/9
 is "SYS-10 a link keeps none" "$(stat -c %a "$TMP/kept")" 0
 exec 9<&-
 rm -f "$TMP/kept"
-printf '[privileged su]\nprogram = /gnu/store/x/bin/none\nsetuid = yes\n' >"$g/activation"
+cat >"$g/activation" <<'X'
+[privileged su]
+program = /gnu/store/x/bin/none
+setuid = yes
+[privileged mail]
+program = /gnu/store/x/bin/su
+group = post
+setgid = yes
+[privileged ping]
+program = /gnu/store/x/bin/su
+user = phantom
+X
 activate $eleven
 check "a program that is missing is named" grep -q 'gnu/store/x/bin/none' "$TMP/err"
-is "the others stay" "$(cat "$P/bin/su")" one
+check "so is a user that is missing" grep -q 'ping: .*phantom' "$TMP/err"
+is "what was there by that name stays" "$(cat "$P/bin/su")" one
+is "the others are made" "$(ls "$P/bin" | tr '\n' ' ')" "mail su "
+echo two >"$R/gnu/store/x/bin/none"
+sed -i '/phantom/d' "$g/activation"
+check "when it can be" activate $eleven
+is "the rest is made" "$(cat "$P/bin/su" "$P/bin/ping" | tr '\n' ' ')" "two one "
+sed -i 's/900/901/' "$g/accounts" "$R/var/lib/cairn/ids"
+inode=$(stat -c %i "$P/bin/mail")
+check "another number of a name" activate $eleven
+check "makes them anew" [ "$(stat -c %i "$P/bin/mail")" != "$inode" ]
+[ "$(id -u)" != 0 ] || is "for whom it is now" "$(stat -c %g "$P/bin/mail")" 901
 printf '[privileged ../su]\nprogram = /gnu/store/x/bin/su\n' >"$g/activation"
 activate $eleven
 check "a name that climbs" grep -q 'expected the name of a program' "$TMP/err"
