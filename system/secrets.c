@@ -18,6 +18,7 @@
 #include "lib/str.h"
 #include "store/store.h"
 #include "system/accounts.h"
+#include "system/fails.h"
 #include "system/generation.h"
 
 #define LIMIT_SECRET ((size_t)64 << 10)
@@ -96,20 +97,73 @@ static void wipe(struct str *s)
 }
 #define auto_value __attribute__((cleanup(wipe)))
 
-/* The directory of a generation: that of its item, as two numbers of one item are the same. */
-static char *kept_dir(const struct sys_root *r, struct arena *a, const char *system)
+/* Room for the largest value, and for what fd_read_all() asks for behind it: a buffer that grows
+ * would leave copies in memory that was given back. */
+static int reserve(struct str *value, struct err *e)
 {
-	const char *base = strrchr(system, '/');
-
-	return arena_fmt(a, "%s" SECRETS_KEPT "%s", r->target, base ? base : "/-");
+	return str_room(value, 2 * LIMIT_SECRET) ? 0 : err_set(e, -ENOMEM, "out of memory");
 }
 
-static char *kept_file(const struct sys_root *r, struct arena *a, const char *system,
-		       const struct secret *x)
-{
-	char *dir = kept_dir(r, a, system);
+/* ---- What is kept, and for whom ---------------------------------------------------------------
+ */
 
-	return dir ? arena_fmt(a, "%s/%s", dir, x->name) : NULL;
+/* Whoever may need what is kept. */
+struct holders {
+	struct gen_list l;
+	const char *running[2];
+};
+
+static int holders_load(const struct sys_root *r, struct arena *a, struct holders *ret,
+			struct err *e)
+{
+	struct holders h = { { NULL, 0, 0 }, { NULL, NULL } };
+	int rc = gen_list_load(r, a, &h.l, e);
+
+	if (rc == 0)
+		rc = gen_running(r, GEN_CURRENT_LINK, a, &h.running[0], e);
+	if (rc == 0)
+		rc = gen_running(r, GEN_BOOTED_LINK, a, &h.running[1], e);
+	if (rc == 0)
+		*ret = h;
+	return rc;
+}
+
+static bool is_item(const char *path, const char *name)
+{
+	const char *base = path ? strrchr(path, '/') : NULL;
+
+	return base && strcmp(base + 1, name) == 0;
+}
+
+static bool is_needed(const struct holders *h, const char *name)
+{
+	for (size_t i = 0; i < h->l.n; i++) {
+		if (is_item(h->l.v[i].path, name))
+			return true;
+	}
+	return is_item(h->running[0], name) || is_item(h->running[1], name);
+}
+
+struct kept {
+	const char *dir; /* in arena */
+	bool holds;	 /* else it is what a switch that failed left: the files count */
+};
+
+/* The directory of a generation: that of its item, as two numbers of one item are the same. */
+static int kept_find(const struct sys_root *r, struct arena *a, const char *system,
+		     struct kept *ret, struct err *e)
+{
+	const char *base = strrchr(system, '/');
+	const char *name = base ? base + 1 : "-";
+	const char *dir = arena_fmt(a, "%s" SECRETS_KEPT "/%s", r->target, name);
+	struct err ignored = ERR_INIT;
+	struct holders h;
+
+	if (!dir)
+		return err_set(e, -ENOMEM, "out of memory");
+	/* Where that cannot be told, nothing is overwritten. */
+	*ret = (struct kept){ dir, holders_load(r, a, &h, &ignored) < 0 || is_needed(&h, name) };
+	return 0;
 }
 
 /* A regular file that nobody but its owner, who is root, can read. The message has nothing of it.
@@ -130,18 +184,24 @@ static int read_source(const struct sys_root *r, struct arena *a, const struct s
 		return err_hint(
 			e, err_set(e, -ERR_INVALID, "secret %s: others may use %s", x->name, file),
 			"it must be a file of root, of mode 0600");
-	int rc = fd_read_all(fd, out, LIMIT_SECRET);
+	int rc = reserve(out, e);
+	if (rc < 0)
+		return rc;
+	rc = fd_read_all(fd, out, LIMIT_SECRET);
 	return rc < 0 ? err_num(e, rc, "secret %s: %s", x->name, file) : 0;
 }
 
 /* What is kept, else the file. */
-static int read_value(const struct sys_root *r, struct arena *a, const char *system,
+static int read_value(const struct sys_root *r, struct arena *a, const struct kept *k,
 		      const struct secret *x, struct str *out, struct err *e)
 {
-	char *file = kept_file(r, a, system, x);
+	char *file = arena_fmt(a, "%s/%s", k->dir, x->name);
 	struct err tmp = ERR_INIT;
-	int rc = file ? file_read(AT_FDCWD, file, out, LIMIT_SECRET, &tmp) : -ENOMEM;
+	int rc = file ? reserve(out, e) : err_set(e, -ENOMEM, "out of memory");
 
+	if (rc < 0)
+		return rc;
+	rc = k->holds ? file_read(AT_FDCWD, file, out, LIMIT_SECRET, &tmp) : -ENOENT;
 	if (rc == -ENOENT)
 		return read_source(r, a, x, out, e);
 	return rc < 0 ? err_set(e, rc, "secret %s: %s", x->name, tmp.msg) : 0;
@@ -151,12 +211,15 @@ int secrets_check(const struct sys_root *r, const char *system, struct err *e)
 {
 	auto_arena struct arena a = ARENA_INIT;
 	auto_vec struct vec list = VEC_INIT;
+	struct kept k;
 	int rc = load(r, &a, system, &list, e);
 
+	if (rc == 0)
+		rc = kept_find(r, &a, system, &k, e);
 	for (size_t i = 0; rc == 0 && i < list.n; i++) {
 		auto_value struct str value = STR_INIT;
 
-		rc = read_value(r, &a, system, list.v[i], &value, e);
+		rc = read_value(r, &a, &k, list.v[i], &value, e);
 	}
 	return rc;
 }
@@ -164,37 +227,44 @@ int secrets_check(const struct sys_root *r, const char *system, struct err *e)
 /* ---- Keeping ----------------------------------------------------------------------------------
  */
 
-static int keep_one(const struct sys_root *r, struct arena *a, const char *system,
+static int keep_one(const struct sys_root *r, struct arena *a, const struct kept *k,
 		    const struct secret *x, struct err *e)
 {
 	auto_value struct str value = STR_INIT;
-	char *file = kept_file(r, a, system, x);
+	char *file = arena_fmt(a, "%s/%s", k->dir, x->name);
 	int rc;
 
 	if (!file)
 		return err_set(e, -ENOMEM, "out of memory");
-	if (access(file, F_OK) == 0)
+	if (k->holds && access(file, F_OK) == 0)
 		return 0;
 	rc = read_source(r, a, x, &value, e);
 	return rc < 0 ? rc : file_write_atomic(AT_FDCWD, file, value.buf, value.len, 0600, e);
+}
+
+static int keep_begin(const struct sys_root *r, struct arena *a, const char *system,
+		      struct kept *ret, struct err *e)
+{
+	char *top = sys_root_path(r, a, SECRETS_KEPT);
+	int rc = top ? kept_find(r, a, system, ret, e) : err_set(e, -ENOMEM, "out of memory");
+
+	if (rc == 0)
+		rc = file_mkdir_p(AT_FDCWD, top, 0700, e);
+	return rc == 0 ? file_mkdir_p(AT_FDCWD, ret->dir, 0700, e) : rc;
 }
 
 int secrets_keep(const struct sys_root *r, const char *system, struct err *e)
 {
 	auto_arena struct arena a = ARENA_INIT;
 	auto_vec struct vec list = VEC_INIT;
+	struct kept k;
 	int rc = load(r, &a, system, &list, e);
-	char *top = sys_root_path(r, &a, SECRETS_KEPT), *dir = kept_dir(r, &a, system);
 
 	if (rc < 0 || !list.n)
 		return rc;
-	if (!top || !dir)
-		return err_set(e, -ENOMEM, "out of memory");
-	rc = file_mkdir_p(AT_FDCWD, top, 0700, e);
-	if (rc == 0)
-		rc = file_mkdir_p(AT_FDCWD, dir, 0700, e);
+	rc = keep_begin(r, &a, system, &k, e);
 	for (size_t i = 0; rc == 0 && i < list.n; i++)
-		rc = keep_one(r, &a, system, list.v[i], e);
+		rc = keep_one(r, &a, &k, list.v[i], e);
 	return rc;
 }
 
@@ -271,10 +341,24 @@ static void remove_others(int dir, const struct vec *list)
 		closedir(d);
 }
 
+static int apply_one(const struct sys_root *r, struct arena *a, const struct kept *k, int dir,
+		     const struct secret *x, struct err *e)
+{
+	auto_value struct str value = STR_INIT;
+	int rc = keep_one(r, a, k, x, e);
+
+	if (rc == 0)
+		rc = read_value(r, a, k, x, &value, e);
+	return rc == 0 ? hand_out(r, dir, x, &value, e) : rc;
+}
+
 int secrets_apply(const struct sys_root *r, const char *system, struct err *e)
 {
 	auto_arena struct arena a = ARENA_INIT;
 	auto_vec struct vec list = VEC_INIT;
+	struct fails f = FAILS_INIT;
+	struct err one = ERR_INIT;
+	struct kept k;
 	char *run = sys_root_path(r, &a, SECRETS_RUN);
 	int rc = load(r, &a, system, &list, e);
 
@@ -284,7 +368,7 @@ int secrets_apply(const struct sys_root *r, const char *system, struct err *e)
 		return err_set(e, -ENOMEM, "out of memory");
 	if (!list.n && access(run, F_OK) < 0)
 		return 0;
-	rc = secrets_keep(r, system, e);
+	rc = keep_begin(r, &a, system, &k, e);
 	if (rc == 0)
 		rc = mount_run(r, run, e);
 	if (rc < 0)
@@ -292,42 +376,19 @@ int secrets_apply(const struct sys_root *r, const char *system, struct err *e)
 	auto_fd int dir = open(run, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (dir < 0)
 		return err_sys(e, "%s", run);
-	for (size_t i = 0; rc == 0 && i < list.n; i++) {
-		auto_value struct str value = STR_INIT;
-
-		rc = read_value(r, &a, system, list.v[i], &value, e);
-		if (rc == 0)
-			rc = hand_out(r, dir, list.v[i], &value, e);
-	}
+	for (size_t i = 0; i < list.n; i++)
+		fails_note(&f, apply_one(r, &a, &k, dir, list.v[i], &one), &one);
 	remove_others(dir, &list);
-	return rc;
+	return fails_end(&f, e);
 }
 
 /* ---- Forgetting -------------------------------------------------------------------------------
  */
 
-static bool is_needed(const struct gen_list *l, const char *const *running, const char *name)
-{
-	for (size_t i = 0; i < l->n; i++) {
-		const char *base = strrchr(l->v[i].path, '/');
-
-		if (base && strcmp(base + 1, name) == 0)
-			return true;
-	}
-	for (size_t i = 0; i < 2; i++) {
-		const char *base = running[i] ? strrchr(running[i], '/') : NULL;
-
-		if (base && strcmp(base + 1, name) == 0)
-			return true;
-	}
-	return false;
-}
-
 int secrets_prune(const struct sys_root *r, struct err *e)
 {
 	auto_arena struct arena a = ARENA_INIT;
-	const char *running[2] = { NULL, NULL };
-	struct gen_list l = { NULL, 0, 0 };
+	struct holders h;
 	char *top = sys_root_path(r, &a, SECRETS_KEPT);
 	DIR *d = top ? opendir(top) : NULL;
 	struct dirent *entry;
@@ -335,13 +396,9 @@ int secrets_prune(const struct sys_root *r, struct err *e)
 
 	if (!d)
 		return !top ? err_set(e, -ENOMEM, "out of memory") : 0;
-	rc = gen_list_load(r, &a, &l, e);
-	if (rc == 0)
-		rc = gen_running(r, GEN_CURRENT_LINK, &a, &running[0], e);
-	if (rc == 0)
-		rc = gen_running(r, GEN_BOOTED_LINK, &a, &running[1], e);
+	rc = holders_load(r, &a, &h, e);
 	while (rc == 0 && (entry = readdir(d))) {
-		if (entry->d_name[0] != '.' && !is_needed(&l, running, entry->d_name))
+		if (entry->d_name[0] != '.' && !is_needed(&h, entry->d_name))
 			rc = file_delete_tree(dirfd(d), entry->d_name, NULL, e);
 	}
 	closedir(d);
@@ -498,11 +555,14 @@ struct values {
 static int values_load(struct values *x, const struct sys_root *r, const char *system,
 		       struct err *e)
 {
+	struct kept k;
 	int rc = load(r, &x->a, system, &x->list, e);
 
+	if (rc == 0)
+		rc = kept_find(r, &x->a, system, &k, e);
 	for (; rc == 0 && x->n < x->list.n; x->n++) {
 		x->v[x->n] = (struct str)STR_INIT;
-		rc = read_value(r, &x->a, system, x->list.v[x->n], &x->v[x->n], e);
+		rc = read_value(r, &x->a, &k, x->list.v[x->n], &x->v[x->n], e);
 	}
 	return rc;
 }

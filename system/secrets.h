@@ -20,9 +20,11 @@ struct store_conn;
 /* That each secret of system (read below r->store) is kept already, or has a private file. Changes
  * nothing. */
 int secrets_check(const struct sys_root *r, const char *system, struct err *e);
-/* Keep the values that are not kept yet. */
+/* Keep the values that are not kept yet. Those that were kept for a system which became no
+ * generation and does not run are read once more: the switch to it failed. */
 int secrets_keep(const struct sys_root *r, const char *system, struct err *e);
-/* Keep, and make SECRETS_RUN agree with system: owners and modes, nothing else in there. */
+/* Keep, and make SECRETS_RUN agree with system: owners and modes, nothing else in there. Of a
+ * secret that cannot be handed out the error has the name; the others are. */
 int secrets_apply(const struct sys_root *r, const char *system, struct err *e);
 /* Forget what is kept for systems that are no generation and do not run. */
 int secrets_prune(const struct sys_root *r, struct err *e);

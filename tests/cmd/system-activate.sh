@@ -231,6 +231,18 @@ check "a name that climbs" grep -q 'expected the name of a program' "$TMP/err"
 check "none" activate $eleven
 is "leaves none" "$(ls -A "$P/bin")" ""
 
+# ---- Secrets: one that cannot be given takes none of the others away
+mkdir -p "$R/etc/cairn"
+for s in aa bb dd; do (umask 077 && echo "value $s" >"$R/etc/cairn/$s"); done
+for s in aa bb cc dd; do printf '[secret %s]\nsource = /etc/cairn/%s\n' $s $s; done | sed '/^\[secret aa/a user = ghost' >"$g/secrets"
+activate $eleven
+status=$?
+check "secrets without an owner, without a file" [ $status != 0 ]
+check "are named" grep -q 'aa: .*ghost.*; .*cc: .*No such file' "$TMP/err"
+is "the others are there" "$(cd "$R/run/secrets" && cat * | tr '\n' ' ')" "value bb value dd "
+rm "$g/secrets"
+check "and gone with it" activate $eleven
+
 # A file of one generation is a directory of the next, and the other way round.
 system 8
 : >"$g/accounts"
