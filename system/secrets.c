@@ -7,7 +7,6 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,14 +15,13 @@
 #include "lib/fd.h"
 #include "lib/size.h"
 #include "lib/str.h"
-#include "store/store.h"
 #include "system/accounts.h"
 #include "system/fails.h"
 #include "system/generation.h"
+#include "system/secret-values.h"
 
 #define LIMIT_SECRET ((size_t)64 << 10)
 #define LIMIT_FILE   ((size_t)1 << 20)
-#define LIMIT_COUNT  256
 
 /* ---- What a generation names ------------------------------------------------------------------
  */
@@ -52,8 +50,8 @@ static int secret_section(void *arg, struct conf_ctx *c, struct slice kind, stru
 		return conf_error(c, "unknown section");
 	if (name.n == 0 || name.n > 64 || name.p[0] == '.' || memchr(name.p, '/', name.n))
 		return conf_error(c, "not the name of a secret");
-	if (!x || list->n == LIMIT_COUNT)
-		return conf_error(c, "more than %d secrets", LIMIT_COUNT);
+	if (!x || list->n == LIMIT_SECRETS)
+		return conf_error(c, "more than %d secrets", LIMIT_SECRETS);
 	*x = (struct secret){ arena_slice(c->arena, name), NULL, "root", "root", 0400 };
 	vec_add(list, x);
 	c->object = x;
@@ -222,6 +220,32 @@ int secrets_check(const struct sys_root *r, const char *system, struct err *e)
 		rc = read_value(r, &a, &k, list.v[i], &value, e);
 	}
 	return rc;
+}
+
+int secret_values_load(struct secret_values *x, const struct sys_root *r, const char *system,
+		       struct err *e)
+{
+	auto_vec struct vec list = VEC_INIT;
+	struct kept k;
+	int rc = load(r, &x->a, system, &list, e);
+
+	if (rc == 0)
+		rc = kept_find(r, &x->a, system, &k, e);
+	for (; rc == 0 && x->n < list.n; x->n++) {
+		const struct secret *one = list.v[x->n];
+
+		x->names[x->n] = one->name;
+		x->v[x->n] = (struct str)STR_INIT;
+		rc = read_value(r, &x->a, &k, one, &x->v[x->n], e);
+	}
+	return rc;
+}
+
+void secret_values_done(struct secret_values *x)
+{
+	while (x->n)
+		wipe(&x->v[--x->n]);
+	arena_done(&x->a);
 }
 
 /* ---- Keeping ----------------------------------------------------------------------------------
@@ -402,206 +426,5 @@ int secrets_prune(const struct sys_root *r, struct err *e)
 			rc = file_delete_tree(dirfd(d), entry->d_name, NULL, e);
 	}
 	closedir(d);
-	return rc;
-}
-
-/* ---- That none is in the store ----------------------------------------------------------------
- */
-
-#define LEAST_LOOKED_FOR 8
-
-struct scan {
-	const struct vec *names;  /* struct secret */
-	struct str *values;	  /* one for each */
-	const char *item, *found; /* borrowed from names, when one was found */
-};
-
-/* Without the newline at the end that editors leave. */
-static struct slice looked_for(const struct str *value)
-{
-	struct slice s = str_slice(value);
-
-	while (s.n && (s.p[s.n - 1] == '\n' || s.p[s.n - 1] == '\r'))
-		s.n--;
-	return s;
-}
-
-static void look_at(struct scan *x, struct slice text)
-{
-	for (size_t i = 0; i < x->names->n && !x->found; i++) {
-		struct slice v = looked_for(&x->values[i]);
-
-		if (v.n >= LEAST_LOOKED_FOR && text.n >= v.n && memmem(text.p, text.n, v.p, v.n))
-			x->found = ((const struct secret *)x->names->v[i])->name;
-	}
-}
-
-static int scan_file(struct scan *x, int dir, const char *name, struct err *e)
-{
-	auto_fd int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	struct stat st;
-	void *p;
-
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return err_sys(e, "%s", x->item);
-	if (!st.st_size)
-		return 0;
-	p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (p == MAP_FAILED)
-		return err_sys(e, "%s", x->item);
-	look_at(x, (struct slice){ p, (size_t)st.st_size });
-	munmap(p, (size_t)st.st_size);
-	return 0;
-}
-
-static int scan_at(struct scan *x, int dir, const char *name, unsigned depth, struct err *e);
-
-static int scan_dir(struct scan *x, int dir, const char *name, unsigned depth, struct err *e)
-{
-	int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW), rc = 0;
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
-	struct dirent *entry;
-
-	if (!d) {
-		rc = err_sys(e, "%s", x->item);
-		fd_close(&fd);
-		return rc;
-	}
-	while (rc == 0 && !x->found && (entry = readdir(d))) {
-		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-			rc = scan_at(x, dirfd(d), entry->d_name, depth + 1, e);
-	}
-	closedir(d);
-	return rc;
-}
-
-/* Contents of files, targets of links, names. */
-static int scan_at(struct scan *x, int dir, const char *name, unsigned depth, struct err *e)
-{
-	char target[PATH_MAX];
-	struct stat st;
-	ssize_t n;
-
-	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return err_sys(e, "%s", x->item);
-	look_at(x, slice_of(name));
-	if (S_ISREG(st.st_mode))
-		return scan_file(x, dir, name, e);
-	if (S_ISDIR(st.st_mode))
-		return depth < PATH_MAX / 2 ? scan_dir(x, dir, name, depth, e) : 0;
-	n = readlinkat(dir, name, target, sizeof(target));
-	if (n > 0)
-		look_at(x, (struct slice){ target, (size_t)n });
-	return 0;
-}
-
-/* Items of the closure of system that are not in that of from; sorted, as both are. */
-static int new_items(struct store_conn *conn, struct arena *a, const char *from, const char *system,
-		     struct vec *ret, struct err *e)
-{
-	auto_vec struct vec now = VEC_INIT, before = VEC_INIT;
-	bool known = false;
-	size_t k = 0;
-	int rc = store_closure(conn, a, &system, 1, &now, e);
-
-	if (rc == 0 && from)
-		rc = store_is_valid(conn, from, &known, e);
-	if (rc == 0 && known)
-		rc = store_closure(conn, a, &from, 1, &before, e);
-	for (size_t i = 0; rc == 0 && i < now.n; i++) {
-		while (k < before.n && strcmp(before.v[k], now.v[i]) < 0)
-			k++;
-		if (k == before.n || strcmp(before.v[k], now.v[i]) != 0)
-			vec_add(ret, now.v[i]);
-	}
-	return rc == 0 && ret->err ? err_set(e, -ENOMEM, "out of memory") : rc;
-}
-
-static int refuse(const struct scan *x, struct err *e)
-{
-	return err_hint(e,
-			err_set(e, -ERR_INVALID,
-				"%s has the value of the secret %s, and everybody can read it",
-				x->item, x->found),
-			"the configuration may only name it: " SECRETS_RUN "/NAME");
-}
-
-static int scan_items(struct scan *x, struct store_conn *conn, struct arena *a,
-		      const struct vec *items, struct err *e)
-{
-	for (size_t i = 0; i < items->n; i++) {
-		const char *path = store_conn_physical(conn, a, items->v[i]);
-		int rc;
-
-		if (!path)
-			return err_set(e, -ENOMEM, "out of memory");
-		x->item = items->v[i];
-		rc = scan_at(x, AT_FDCWD, path, 0, e);
-		if (rc < 0)
-			return rc;
-		if (x->found)
-			return refuse(x, e);
-	}
-	return 0;
-}
-
-struct values {
-	struct arena a;
-	struct vec list; /* struct secret */
-	struct str v[LIMIT_COUNT];
-	size_t n;
-};
-
-static int values_load(struct values *x, const struct sys_root *r, const char *system,
-		       struct err *e)
-{
-	struct kept k;
-	int rc = load(r, &x->a, system, &x->list, e);
-
-	if (rc == 0)
-		rc = kept_find(r, &x->a, system, &k, e);
-	for (; rc == 0 && x->n < x->list.n; x->n++) {
-		x->v[x->n] = (struct str)STR_INIT;
-		rc = read_value(r, &x->a, &k, x->list.v[x->n], &x->v[x->n], e);
-	}
-	return rc;
-}
-
-static void values_done(struct values *x)
-{
-	while (x->n)
-		wipe(&x->v[--x->n]);
-	vec_done(&x->list);
-	arena_done(&x->a);
-}
-
-int secrets_scan_text(const struct sys_root *r, const char *system, struct slice text,
-		      struct err *e)
-{
-	struct values v = { .a = ARENA_INIT, .list = VEC_INIT };
-	struct scan x = { &v.list, v.v, "the configuration", NULL };
-	int rc = values_load(&v, r, system, e);
-
-	if (rc == 0)
-		look_at(&x, text);
-	if (rc == 0 && x.found)
-		rc = refuse(&x, e);
-	values_done(&v);
-	return rc;
-}
-
-int secrets_scan(const struct sys_root *r, struct store_conn *conn, const char *from,
-		 const char *system, struct err *e)
-{
-	struct values v = { .a = ARENA_INIT, .list = VEC_INIT };
-	auto_vec struct vec items = VEC_INIT;
-	struct scan x = { &v.list, v.v, NULL, NULL };
-	int rc = values_load(&v, r, system, e);
-
-	if (rc == 0 && v.n)
-		rc = new_items(conn, &v.a, from, system, &items, e);
-	if (rc == 0)
-		rc = scan_items(&x, conn, &v.a, &items, e);
-	values_done(&v);
 	return rc;
 }
