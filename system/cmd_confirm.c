@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "lib/text.h"
 #include "system/switcher.h"
 #include "system/system.h"
 
@@ -10,14 +11,46 @@ struct ctx {
 	struct switcher_opts sw;
 };
 
-static int open_waiting(struct switcher *s, const struct ctx *c, const char *verb, struct err *e)
-{
-	int rc = switcher_open(s, &c->sw, verb, !c->sw.dry_run, e);
+/* Which generation is meant: its number, or the item. Both zero: any. */
+struct meant {
+	uint64_t number;
+	const char *system;
+};
 
-	if (rc < 0)
-		return rc;
-	switcher_report_recovery(s);
+static int parse_meant(const struct cmd_env *env, struct meant *ret, struct err *e)
+{
+	const char *text = env->nargs ? env->args[0] : NULL;
+
+	*ret = (struct meant){ 0, NULL };
+	if (text && text[0] == '/')
+		ret->system = text;
+	else if (text &&
+		 (text_u64(slice_of(text), GEN_NUMBER_MAX, &ret->number) < 0 || !ret->number))
+		return cmd_usage(e, "'%s' is neither the number of a generation nor a path", text);
+	return 0;
+}
+
+static bool is_meant(const struct switcher *s, const struct meant *m, unsigned number)
+{
+	const struct gen *g = gen_find(&s->list, number);
+
+	if (m->system)
+		return g && strcmp(g->path, m->system) == 0;
+	return !m->number || m->number == number;
+}
+
+/* The one that is meant waits. *ret_kept: nothing does, as that is the current one already. */
+static int check_waits(struct switcher *s, const struct meant *m, bool *ret_kept, struct err *e)
+{
+	*ret_kept = false;
+	if (s->unconfirmed && is_meant(s, m, (unsigned)s->confirm.to))
+		return 0;
 	if (s->unconfirmed)
+		return err_set(e, -ERR_IN_USE,
+			       "it is generation %u that waits to be confirmed, and not %s",
+			       (unsigned)s->confirm.to, m->system ? m->system : "that one");
+	*ret_kept = (m->system || m->number) && s->list.current && is_meant(s, m, s->list.current);
+	if (*ret_kept)
 		return 0;
 	if (sys_root_is_machine(&s->root) && confirm_was_reverted(&s->arena, &s->confirm))
 		return err_set(e, -ERR_REVERTED,
@@ -25,6 +58,17 @@ static int open_waiting(struct switcher *s, const struct ctx *c, const char *ver
 			       "generation %u",
 			       (unsigned)s->confirm.to, (unsigned)s->confirm.from);
 	return err_set(e, -ERR_NOTFOUND, "no generation waits to be confirmed");
+}
+
+static int open_waiting(struct switcher *s, const struct ctx *c, const char *verb,
+			const struct meant *m, bool *ret_kept, struct err *e)
+{
+	int rc = switcher_open(s, &c->sw, verb, !c->sw.dry_run, e);
+
+	if (rc < 0)
+		return rc;
+	switcher_report_recovery(s);
+	return check_waits(s, m, ret_kept, e);
 }
 
 /* Both numbers, and what became of it. */
@@ -61,15 +105,21 @@ static int run_confirm(struct cmd_env *env, struct err *e)
 {
 	const struct ctx *c = env->ctx;
 	auto_switcher struct switcher s = SWITCHER_INIT;
+	struct meant meant;
 	char sentence[64];
-	int rc = open_waiting(&s, c, "confirm", e);
+	bool kept = false;
+	int rc = parse_meant(env, &meant, e);
 
-	if (rc == 0 && !c->sw.dry_run)
+	if (rc == 0)
+		rc = open_waiting(&s, c, "confirm", &meant, &kept, e);
+	if (rc == 0 && !kept && !c->sw.dry_run)
 		rc = do_confirm(&s, e);
 	if (rc < 0)
 		return rc;
+	if (kept) /* a second time, or nothing was tried out */
+		s.confirm.to = s.confirm.from = s.list.current;
 	(void)snprintf(sentence, sizeof(sentence), "generation %u %s confirmed",
-		       (unsigned)s.confirm.to, c->sw.dry_run ? "would be" : "is");
+		       (unsigned)s.confirm.to, c->sw.dry_run && !kept ? "would be" : "is");
 	return report(c, "confirmed", &s.confirm, sentence, e);
 }
 
@@ -78,8 +128,10 @@ static int run_revert(struct cmd_env *env, struct err *e)
 	const struct ctx *c = env->ctx;
 	auto_switcher struct switcher s = SWITCHER_INIT;
 	auto_vec struct vec changes = VEC_INIT;
+	const struct meant any = { 0, NULL };
 	char sentence[96];
-	int rc = open_waiting(&s, c, "revert", e);
+	bool kept;
+	int rc = open_waiting(&s, c, "revert", &any, &kept, e);
 
 	if (rc < 0)
 		return rc;
@@ -94,19 +146,29 @@ static int run_revert(struct cmd_env *env, struct err *e)
 	return rc;
 }
 
-static const struct cmd_opt opts[] = {
-	{ "dry-run", 'n', CMD_FLAG, offsetof(struct ctx, sw.dry_run), NULL,
-	  "say what would become of it, change nothing" },
-	{ "json", 0, CMD_FLAG, offsetof(struct ctx, sw.json), NULL, "what becomes of it as JSON" },
-};
+#define OPTS                                                                                       \
+	{ "dry-run", 'n',                                                                          \
+	  CMD_FLAG,  offsetof(struct ctx, sw.dry_run),                                             \
+	  NULL,	     "say what would become of it, change nothing" },                              \
+	{                                                                                          \
+		"json", 0, CMD_FLAG, offsetof(struct ctx, sw.json), NULL,                          \
+			"what becomes of it as JSON"                                               \
+	}
+
+/* Nothing is tried out below a directory, but something is the current one. */
+static const struct cmd_opt confirm_opts[] = { OPTS, SWITCHER_OPTIONS(struct ctx, sw) };
+static const struct cmd_opt revert_opts[] = { OPTS };
 
 const struct cmd sys_cmd_confirm = {
 	.name = "confirm",
+	.synopsis = "[NUMBER|SYSTEM]",
 	.summary = "keep the generation that was switched to with --confirm",
 	.help = "It becomes the current one, which the next boot starts, and PID 1 does not go\n"
-		"back any more.",
-	CMD_OPTS(opts),
+		"back any more. With a NUMBER, or the path of a SYSTEM, another one is refused\n"
+		"(status 3), and one that is the current one already is well.",
+	CMD_OPTS(confirm_opts),
 	.context_size = sizeof(struct ctx),
+	.max_args = 1,
 	.statuses = &sys_statuses,
 	.run = run_confirm,
 };
@@ -115,7 +177,7 @@ const struct cmd sys_cmd_revert = {
 	.name = "revert",
 	.summary = "go back from the generation that was switched to with --confirm",
 	.help = "This is what PID 1 runs when the time is up.",
-	CMD_OPTS(opts),
+	CMD_OPTS(revert_opts),
 	.context_size = sizeof(struct ctx),
 	.statuses = &sys_statuses,
 	.run = run_revert,

@@ -303,19 +303,28 @@ static void add_switch(struct str *out, const struct remote_host *h, const struc
 int remote_plan(const struct remote_host *h, const struct remote_opts *o, const char *system,
 		struct str *ret, struct err *e)
 {
-	auto_str struct str command = STR_INIT;
+	auto_str struct str command = STR_INIT, said = STR_INIT;
+	struct slice rest, line;
 	int status = 0, r;
 
 	add_switch(&command, h, o, system);
 	str_addf(&command, " --dry-run %s", system);
 	if (str_err(&command))
 		return no_memory(e);
-	r = ssh_run(h, command.buf, ret, &status, e);
+	r = ssh_run(h, command.buf, &said, &status, e);
 	if (r == 0 && status)
 		r = status == SSH_FAILED
 			    ? unreachable(h, e)
 			    : err_set(e, -ERR_REMOTE, "%s does not switch to %s", h->name, system);
-	return r;
+	if (r < 0)
+		return r;
+	/* Another machine's text, for this one's terminal. */
+	rest = str_slice(&said);
+	while (rest.n && slice_cut(&rest, '\n', &line)) {
+		text_safe(ret, line);
+		str_addc(ret, '\n');
+	}
+	return str_err(ret) ? no_memory(e) : 0;
 }
 
 static unsigned find_number(const char *json, const char *key)
@@ -339,21 +348,28 @@ static uint64_t seconds_now(void)
 	return (uint64_t)t.tv_sec;
 }
 
-/* Over new connections, as long as the machine waits. */
+/* Over new connections, as long as the machine waits. goal is what was switched to, a number or an
+ * item: whatever else waits there is not ours to confirm. The first connection may never have come
+ * to be, so only this answer says that something was switched. */
 static int confirm(const struct remote_host *h, const struct remote_opts *o, const char *system,
-		   struct err *e)
+		   const char *goal, struct remote_result *ret, struct err *e)
 {
 	const uint64_t end = seconds_now() + o->confirm;
 	auto_str struct str command = STR_INIT;
 	int status = SSH_FAILED, r;
 
 	add_verb(&command, h, system, "confirm");
+	str_addf(&command, " --json %s", goal);
 	if (str_err(&command))
 		return no_memory(e);
 	do {
 		auto_str struct str printed = STR_INIT;
 
 		r = ssh_run(h, command.buf, &printed, &status, e);
+		if (r == 0 && status == 0 && !ret->to) {
+			ret->to = find_number(printed.buf, "\"generation\":");
+			ret->from = find_number(printed.buf, "\"before\":");
+		}
 		if (r < 0 || status != SSH_FAILED)
 			break;
 		(void)nanosleep(&(struct timespec){ .tv_nsec = CONFIRM_PAUSE_MS * 1000000L }, NULL);
@@ -364,7 +380,9 @@ static int confirm(const struct remote_host *h, const struct remote_opts *o, con
 			    "before by itself",
 			    h->name);
 	else if (r == 0 && status)
-		r = err_set(e, -ERR_REMOTE, "%s: the switch could not be confirmed", h->name);
+		r = err_set(e, -ERR_REMOTE,
+			    "%s: the switch to %s could not be confirmed (status %d)", h->name,
+			    goal, status);
 	return r;
 }
 
@@ -390,11 +408,38 @@ static int judge(const struct remote_host *h, const struct remote_opts *o, const
 	return err_set(e, -ERR_REMOTE, "%s: the switch failed (status %d)", h->name, status);
 }
 
+/* Which generation a roll-back would go to: without that, one whose answer is lost could not be
+ * told from another's trial. */
+static int find_before(const struct remote_host *h, const struct remote_opts *o, char goal[16],
+		       struct err *e)
+{
+	auto_str struct str command = STR_INIT, json = STR_INIT;
+	unsigned number;
+	int status = 0, r;
+
+	add_switch(&command, h, o, NULL);
+	str_add(&command, " --dry-run --json");
+	if (str_err(&command))
+		return no_memory(e);
+	r = ssh_run(h, command.buf, &json, &status, e);
+	if (r < 0)
+		return r;
+	if (status == SSH_FAILED)
+		return unreachable(h, e);
+	number = status ? 0 : find_number(json.buf, "\"to\":");
+	if (!number)
+		return err_set(e, -ERR_REMOTE, "%s has nothing to go back to (status %d)", h->name,
+			       status);
+	snprintf(goal, 16, "%u", number);
+	return 0;
+}
+
 int remote_switch(const struct remote_host *h, const struct remote_opts *o, const char *system,
 		  struct remote_result *ret, struct err *e)
 {
 	auto_str struct str command = STR_INIT, json = STR_INIT;
 	struct remote_result result = { 0 };
+	char before[16] = "";
 	bool wait = false;
 	int status = 0, r;
 
@@ -406,11 +451,13 @@ int remote_switch(const struct remote_host *h, const struct remote_opts *o, cons
 		str_addf(&command, " %s", system);
 	if (str_err(&command))
 		return no_memory(e);
-	r = ssh_run(h, command.buf, &json, &status, e);
+	r = !system && o->confirm ? find_before(h, o, before, e) : 0;
+	if (r == 0)
+		r = ssh_run(h, command.buf, &json, &status, e);
 	if (r == 0)
 		r = judge(h, o, json.buf, status, &result, &wait, e);
 	if (r == 0 && wait) {
-		r = confirm(h, o, system, e);
+		r = confirm(h, o, system, system ? system : before, &result, e);
 		result.confirmed = r == 0;
 	}
 	if (r == 0)

@@ -132,7 +132,10 @@ check "nor is anything collected, which might hold the way back up" refused 3 gc
 check "as what waits is to be decided first" grep -q 'waits to be confirmed' "$TMP/err"
 check "what confirming would do" machine confirm --dry-run --json
 check "as data" says '^{"result":"planned","generation":1,"before":2}$'
-check "confirmed" machine confirm
+check "another one is refused" refused 3 confirm 2
+check "named, as what waits" grep -q 'it is generation 1 that waits' "$TMP/err"
+check "confirmed" machine confirm 1
+check "a second time" machine confirm 1
 check "it is the current one" [ "$(current)" = system-1-link ]
 check "the next boot starts it" [ "$(menu)" = gen-1 ]
 check "the way back is gone" [ -z "$(way_back)" ]
