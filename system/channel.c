@@ -378,8 +378,14 @@ int channel_compare(const struct channel *old, const struct channel *c, bool *re
 		    struct err *e)
 {
 	*ret_same = strcmp(old->index, c->index) == 0;
-	if (*ret_same || strcmp(old->name, c->name) != 0)
+	if (*ret_same)
 		return 0;
+	/* One key can sign several: by way of another name one could be led to an older tree. */
+	if (strcmp(old->name, c->name) != 0)
+		return err_set(e, -ERR_INVALID,
+			       "%s has the channel %s, but this machine has %s [--allow-downgrade "
+			       "goes over to it]",
+			       c->url, c->name, old->name);
 	if (c->serial < old->serial)
 		return err_set(e, -ERR_INVALID,
 			       "%s has number %llu of %s, but this machine has %llu [it can be an "

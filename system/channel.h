@@ -66,8 +66,8 @@ int channel_fetch_index(struct arena *a, const char *url, const char *key, const
 			struct channel *ret, struct err *e);
 /* Get the tree of that index as dir/tree, checked. */
 int channel_fetch_tree(const struct channel *c, const char *dir, struct err *e);
-/* Whether to go from the tree of old to that of c: 0, -ERR_INVALID when it is older, or does not
- * follow where it should. *ret_same: it is that one. */
+/* Whether to go from the tree of old to that of c: 0, -ERR_INVALID when it is older, does not
+ * follow where it should, or is of another channel. *ret_same: it is that one. */
 int channel_compare(const struct channel *old, const struct channel *c, bool *ret_same,
 		    struct err *e);
 

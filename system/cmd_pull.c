@@ -84,8 +84,11 @@ static int find_old(struct pull *p, struct err *e)
 			  : p->places.root[0] ? NULL
 					      : GEN_CURRENT_LINK "/modules";
 	char *file = dir ? arena_fmt(a, "%s/" CHANNEL_RECORD, dir) : NULL;
-	int r = file ? channel_load(a, file, &p->old, e) : -ENOENT;
+	int r = profile_check(&p->profile, e); /* what is not known cannot be compared */
 
+	if (r < 0)
+		return r;
+	r = file ? channel_load(a, file, &p->old, e) : -ENOENT;
 	p->has_old = r == 0;
 	return r == -ENOENT ? 0 : r;
 }
@@ -132,17 +135,23 @@ static void show_text(const struct channel *c, const char *indent)
 	       (unsigned long long)c->serial, date, indent, c->url, indent, c->key);
 }
 
-static int list_one(struct pull *p, const struct ctx *c, const struct profile_gen *g,
-		    struct str *out, struct err *e)
+static int load_record(struct pull *p, const struct profile_gen *g, struct channel *ret,
+		       struct err *e)
 {
 	struct arena *a = &p->profile.arena;
 	char *file = arena_fmt(a, "%s%s/" CHANNEL_RECORD, p->places.root, g->path);
+	int r = file ? channel_load(a, file, ret, e) : no_memory(e);
+
+	return r == -ENOENT ? err_set(e, r, "%s is missing", file) : r;
+}
+
+static int list_one(struct pull *p, const struct ctx *c, const struct profile_gen *g,
+		    struct str *out, struct err *e)
+{
 	bool current = g->number == p->profile.current;
 	struct channel x;
-	int r = file ? channel_load(a, file, &x, e) : no_memory(e);
+	int r = load_record(p, g, &x, e);
 
-	if (r == -ENOENT)
-		return err_set(e, r, "%s is missing", file);
 	if (r < 0)
 		return r;
 	if (!c->json) {
@@ -220,10 +229,32 @@ static int make_item(struct pull *p, struct ctx *c, struct store_conn *conn, cha
 	return r < 0 ? err_wrap(e, r, "%s", p->new.url) : 0;
 }
 
+/* One object, whatever came of it. g NULL: there is no generation of it. */
+static int print_result(const struct channel *c, const char *result, unsigned from,
+			const struct profile_gen *g, struct err *e)
+{
+	auto_str struct str out = STR_INIT;
+
+	str_addf(&out, "{\"result\":\"%s\"", result);
+	str_addf(&out, from ? ",\"from\":%u" : ",\"from\":null", from);
+	str_addf(&out, g ? ",\"generation\":%u,\"modules\":" : ",\"generation\":null,\"modules\":",
+		 g ? g->number : 0);
+	if (g)
+		text_json(&out, slice_of(g->path));
+	else
+		str_add(&out, "null");
+	str_add(&out, ",\"channel\":");
+	channel_json(c, &out);
+	if (str_err(&out))
+		return no_memory(e);
+	printf("%s}\n", out.buf);
+	return 0;
+}
+
 static int install(struct pull *p, struct ctx *c, struct err *e)
 {
 	struct store_conn *conn = NULL;
-	unsigned number = 0;
+	unsigned number = 0, from = p->profile.current;
 	char *item = NULL;
 	int r = channel_fetch_tree(&p->new, p->dir, e);
 
@@ -238,6 +269,10 @@ static int install(struct pull *p, struct ctx *c, struct err *e)
 		return r;
 	fprintf(stderr, "generation %u of the modules; 'cairn system reconfigure' uses them\n",
 		number);
+	if (c->json)
+		return print_result(&p->new, "pulled", from,
+				    &(const struct profile_gen){ .number = number, .path = item },
+				    e);
 	printf("%s\n", item);
 	return 0;
 }
@@ -261,7 +296,6 @@ static int check_new(struct pull *p, const struct ctx *c, struct err *e)
 
 static int pull(struct pull *p, struct ctx *c, struct err *e)
 {
-	auto_str struct str out = STR_INIT;
 	int r = open_profile(p, c, !c->dry_run, e);
 
 	if (r == 0)
@@ -275,26 +309,27 @@ static int pull(struct pull *p, struct ctx *c, struct err *e)
 	if (p->same) {
 		fprintf(stderr, "%s number %llu is what this machine has\n", p->new.name,
 			(unsigned long long)p->new.serial);
-		return 0;
+		if (c->json)
+			r = print_result(&p->new, "unchanged", p->profile.current,
+					 profile_current(&p->profile), e);
+		return r < 0 ? r : end_output(e);
 	}
-	if (c->json)
-		channel_json(&p->new, &out);
-	if (str_err(&out))
-		return no_memory(e);
-	if (c->json)
-		printf("%s\n", out.buf);
-	else if (c->dry_run)
-		show_text(&p->new, "");
-	else
+	if (!c->dry_run)
 		fprintf(stderr, "%s number %llu from %s\n", p->new.name,
 			(unsigned long long)p->new.serial, p->new.url);
-	r = c->dry_run ? 0 : install(p, c, e);
+	if (!c->dry_run)
+		r = install(p, c, e);
+	else if (c->json)
+		r = print_result(&p->new, "planned", p->profile.current, NULL, e);
+	else
+		show_text(&p->new, "");
 	return r < 0 ? r : end_output(e);
 }
 
 static int roll_back(struct pull *p, struct ctx *c, struct err *e)
 {
 	const struct profile_gen *to = NULL;
+	struct channel x = { 0 };
 	unsigned from;
 	int r = open_profile(p, c, !c->dry_run, e);
 
@@ -310,10 +345,14 @@ static int roll_back(struct pull *p, struct ctx *c, struct err *e)
 	if (!to)
 		return err_set(e, -ERR_NOTFOUND, "there are no modules from before generation %u",
 			       from);
-	if (!c->dry_run)
+	if (c->json)
+		r = load_record(p, to, &x, e);
+	if (r == 0 && !c->dry_run)
 		r = profile_select(&p->profile, to->number, e);
-	if (r < 0)
-		return r;
+	if (r == 0 && c->json)
+		r = print_result(&x, c->dry_run ? "planned" : "rolled-back", from, to, e);
+	if (r < 0 || c->json)
+		return r < 0 ? r : end_output(e);
 	printf("%s from generation %u to %u of the modules\n",
 	       c->dry_run ? "would switch" : "switched", from, to->number);
 	return end_output(e);

@@ -40,6 +40,9 @@ check "nothing is fetched unless it is said from where" status 2 pull
 check "what to do is said" has "/etc/cairn/pull"
 check "another key, of the same name" status 65 pull --url "file://$TMP/site" --key "$other"
 check "is said to be" has "is not signed by the key"
+json() { python3 -c 'import json, sys; x = json.load(open(sys.argv[1])); print(x["result"], x["generation"], bool(x["modules"]), x["channel"]["serial"])' "$TMP/json"; }
+says_json() { want=$1 && shift && "$CAIRN" pull --json --root "$R" "$@" >"$TMP/json" 2>"$TMP/err" && [ "$(json)" = "$want" ]; }
+check "a dry run, as JSON" says_json "planned None False 1" -n --url "file://$TMP/site" --key "$key"
 check "a dry run" from "file://$TMP/site" -n
 check "shows what there is" has "test number 1"
 check "nothing was kept so far" [ ! -e "$profile" ]
@@ -50,6 +53,7 @@ mkdir -p "$R/etc/cairn"
 printf '[channel]\nurl = file://%s\nkey = %s\n' "$TMP/site" "$key" >"$R/etc/cairn/pull"
 check "settings of the machine" pull
 check "it has that already" has "number 1 is what this machine has"
+check "that as JSON" says_json "unchanged 1 True 1"
 check "list" pull --list
 check "who signed it" has "key   $key"
 check "what is evaluated with it makes that item again" "$CAIRN" build --root "$R" --modules "$R$item" \
@@ -70,7 +74,7 @@ retry [ -s port ]
 echo '-- newer' >>tree/packages/seed.lua
 check "sign the next" sign tree -o site
 check "it names the one before" grep -q '^previous = ' site/channel.index
-check "pull from a server" from "http://127.0.0.1:$(cat port)"
+check "pull from a server" says_json "pulled 2 True 2" --url "http://127.0.0.1:$(cat port)" --key "$key"
 check "number 2" [ "$(number)" = 2 ]
 kill $server
 wait $server 2>/dev/null
@@ -127,7 +131,7 @@ check "and nothing is left lying about" [ -z "$(ls -A "$TMPDIR")" ]
 check "a downgrade that is wanted" from "file://$TMP/old" --allow-downgrade
 check "is a new generation" [ "$(readlink "$profile")" = cairn-modules-3-link ]
 check "of the old number" [ "$(number)" = 1 ]
-check "roll back, without asking anybody" pull --roll-back --url file:///nowhere
+check "roll back, without asking anybody" says_json "rolled-back 2 True 2" --roll-back --url file:///nowhere
 check "number 2 again" [ "$(number)" = 2 ]
 
 # ---- A git repository
@@ -140,8 +144,10 @@ if command -v git >/dev/null; then
 	rm tree/packages/stray.lua
 	check "sign a repository" sign tree --name git
 	g add -A && g commit -m signed
-	check "pull from it" from "git+file://$TMP/tree#main"
-	check "another name is another history" grep -qx 'name = git' "$R$(readlink "$profile-4-link")/channel"
+	check "another name, of the same key" status 65 from "git+file://$TMP/tree#main"
+	check "is refused: a hop over it could lead back" has "has the channel git, but this machine has test"
+	check "unless that is wanted" from "git+file://$TMP/tree#main" --allow-downgrade
+	check "it is another history" grep -qx 'name = git' "$R$(readlink "$profile-4-link")/channel"
 	check "the index is not among the modules" [ ! -e "$R$(readlink "$profile-4-link")/channel.index" ]
 	echo '-- tampered' >>tree/packages/seed.lua
 	sign tree >"$TMP/out" 2>&1 # refuses
