@@ -50,6 +50,7 @@ struct deploy {
 	struct sys_eval *ev;
 	struct vec jobs; /* struct job, in arena */
 	struct arena arena;
+	struct store_conn *conn; /* keeps what was built, until all of it is copied; NULL: none */
 };
 
 static int no_memory(struct err *e)
@@ -89,7 +90,7 @@ static int read_machine(struct deploy *d, size_t i, struct job **ret, struct err
 	if (!confirm || text_duration(slice_of(confirm), &ns) < 0)
 		return err_set(e, -ERR_EVAL, "%s: confirm: '%s' is not a time such as 60s or 5min",
 			       j->host.name, confirm ? confirm : "");
-	j->confirm = ns / SECOND;
+	j->confirm = ns / SECOND + (ns % SECOND != 0); /* "500ms" is not "0", which is for good */
 	*ret = j;
 	return remote_host_check(&j->host, e);
 }
@@ -144,12 +145,11 @@ static int evaluate(struct ctx *c, struct deploy *d, const char *file, struct er
 
 static int build(const struct ctx *c, struct deploy *d, struct err *e)
 {
-	struct store_conn *conn = NULL;
 	auto_vec struct vec things = VEC_INIT;
-	int r = store_open(&c->store, &conn, e);
+	int r = store_open(&c->store, &d->conn, e);
 
 	if (r == 0)
-		r = sys_eval_add(d->ev, conn, e);
+		r = sys_eval_add(d->ev, d->conn, e);
 	for (size_t i = 0; r == 0 && i < sys_eval_count(d->ev); i++) {
 		const struct sys_eval_result *x = sys_eval_at(d->ev, i);
 
@@ -159,8 +159,13 @@ static int build(const struct ctx *c, struct deploy *d, struct err *e)
 	if (r == 0 && (things.err || arena_err(&d->arena)))
 		r = no_memory(e);
 	if (r == 0 && things.n)
-		r = store_build(conn, (const char *const *)things.v, things.n, e);
-	store_close(conn);
+		r = store_build(d->conn, (const char *const *)things.v, things.n, e);
+	for (size_t i = 0; r == 0 && !c->dry_run && i < d->jobs.n; i++) {
+		const struct job *j = d->jobs.v[i];
+
+		if (j->system)
+			r = store_add_temp_root(d->conn, j->system, e);
+	}
 	return r;
 }
 
@@ -226,9 +231,15 @@ static void add_log(const struct job *j, struct str *out)
 {
 	auto_str struct str text = STR_INIT;
 	struct slice rest, line;
+	off_t size = lseek(j->log, 0, SEEK_END);
+	off_t from = size > (off_t)LIMIT_LOG ? size - (off_t)LIMIT_LOG : 0;
 
-	if (lseek(j->log, 0, SEEK_SET) < 0 || fd_read_all(j->log, &text, LIMIT_LOG) < 0)
+	if (size < 0 || lseek(j->log, from, SEEK_SET) < 0 ||
+	    fd_read_all(j->log, &text, LIMIT_LOG) < 0)
 		return;
+	if (from)
+		str_addf(out, "%s| ... %llu bytes before this are left out\n", j->host.name,
+			 (unsigned long long)from);
 	rest = slice_trim(str_slice(&text));
 	while (rest.n && slice_cut(&rest, '\n', &line)) {
 		str_addf(out, "%s| ", j->host.name);
@@ -349,13 +360,39 @@ static int run_all(const struct ctx *c, struct deploy *d, const char *command, b
 
 /* ---- The command ----------------------------------------------------------------------------- */
 
-static void print_plan(const struct deploy *d)
+static void add_plan(const struct ctx *c, const struct job *j, const char *command, struct str *out)
 {
-	for (size_t i = 0; i < d->jobs.n; i++) {
-		const struct job *j = d->jobs.v[i];
+	const char *action = c->execute ? "execute" : c->roll_back ? "roll-back" : "switch";
+	const char *what = c->execute ? command : c->roll_back ? NULL : j->system;
 
-		printf("%s: %s\n", j->host.name, j->system ? j->system : "roll back");
+	if (!c->json) {
+		str_addf(out, "%s: ", j->host.name);
+		str_add(out, c->execute ? "run " : c->roll_back ? "roll back" : "");
+		text_safe(out, slice_of(what ? what : ""));
+		str_addc(out, '\n');
+		return;
 	}
+	str_add(out, out->len ? ",\n{\"name\":" : "{\"name\":");
+	text_json(out, slice_of(j->host.name));
+	str_addf(out, ",\"action\":\"%s\",\"%s\":", action, c->execute ? "command" : "system");
+	if (what)
+		text_json(out, slice_of(what));
+	else
+		str_add(out, "null");
+	str_addc(out, '}');
+}
+
+static int print_plan(const struct ctx *c, const struct deploy *d, const char *command,
+		      struct err *e)
+{
+	auto_str struct str out = STR_INIT;
+
+	for (size_t i = 0; i < d->jobs.n; i++)
+		add_plan(c, d->jobs.v[i], command, &out);
+	if (str_err(&out))
+		return no_memory(e);
+	printf(c->json ? "[%s]\n" : "%s", out.buf);
+	return fflush(stdout) == EOF ? err_sys(e, "standard output") : 0;
 }
 
 static int join_command(struct cmd_env *env, struct str *out, struct err *e)
@@ -379,17 +416,15 @@ static int deploy(struct cmd_env *env, struct deploy *d, bool *ret_failed, struc
 		r = build(c, d, e);
 	if (r < 0)
 		return r;
-	if (c->dry_run) {
-		print_plan(d);
-		return fflush(stdout) == EOF ? err_sys(e, "standard output") : 0;
-	}
+	if (c->dry_run)
+		return print_plan(c, d, command.buf, e);
 	return run_all(c, d, c->execute ? command.buf : NULL, ret_failed, e);
 }
 
 static int run(struct cmd_env *env, struct err *e)
 {
 	struct ctx *c = env->ctx;
-	struct deploy d = { NULL, VEC_INIT, ARENA_INIT };
+	struct deploy d = { NULL, VEC_INIT, ARENA_INIT, NULL };
 	bool failed = false;
 	int r;
 
@@ -399,6 +434,7 @@ static int run(struct cmd_env *env, struct err *e)
 		return cmd_usage(e, "-x and --roll-back do not go together");
 	c->eval.store_dir = c->store.store_dir;
 	r = deploy(env, &d, &failed, e);
+	store_close(d.conn);
 	sys_eval_free(d.ev);
 	vec_done(&d.jobs);
 	arena_done(&d.arena);

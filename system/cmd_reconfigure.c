@@ -198,8 +198,11 @@ static int report_there(const struct change *c, const struct remote_host *h, con
 	}
 	str_add(&out, "{\"host\":");
 	text_json(&out, slice_of(h->name));
-	str_addf(&out, ",\"from\":%u,\"to\":%u,\"confirmed\":%s,\"system\":", x->from, x->to,
-		 x->confirmed ? "true" : "false");
+	str_addf(&out, ",\"result\":\"%s\",\"from\":%u,\"to\":%u,\"confirmed\":%s,\"system\":",
+		 c->sw.dry_run	? "planned"
+		 : x->unchanged ? "unchanged"
+				: "switched",
+		 x->from, x->to, x->confirmed ? "true" : "false");
 	text_json(&out, slice_of(path));
 	str_addc(&out, '}');
 	return str_err(&out) ? err_set(e, -ENOMEM, "out of memory") : print_line(out.buf, e);
@@ -214,12 +217,12 @@ static int switch_there(const struct change *c, const struct remote_host *h, con
 									: REMOTE_CONFIRM,
 				       c->sw.boot_only };
 	auto_str struct str plan = STR_INIT;
-	struct remote_result x;
+	struct remote_result x = { 0 };
 	int rc;
 
 	if (c->sw.dry_run) {
 		fprintf(stderr, "%s: nothing was copied there or changed\n", h->name);
-		return print_line(path, e);
+		return c->sw.json ? report_there(c, h, path, &x, e) : print_line(path, e);
 	}
 	rc = remote_copy(h, &o, path, e);
 	if (rc == 0 && !c->sw.json)
@@ -228,6 +231,9 @@ static int switch_there(const struct change *c, const struct remote_host *h, con
 		fputs(plan.buf, stdout);
 	if (rc == 0)
 		rc = remote_switch(h, &o, path, &x, e);
+	if (rc == 0 && x.unchanged && c->fail_unchanged)
+		return err_set(e, -ERR_UNCHANGED, "%s: nothing to do: %s is what it has", h->name,
+			       path);
 	return rc < 0 ? rc : report_there(c, h, path, &x, e);
 }
 
@@ -268,6 +274,10 @@ static int run_there(struct cmd_env *env, struct err *e)
 		rc = cmd_usage(e, "--target-root and --target-host do not go together");
 	if (rc == 0 && c->no_confirm && c->confirm)
 		rc = cmd_usage(e, "--confirm and --no-confirm do not go together");
+	if (rc == 0 && c->skip_checks)
+		rc = cmd_usage(e, "--skip-checks: the devices of --target-host are not looked for");
+	if (rc == 0 && c->fail_unchanged && c->sw.dry_run)
+		rc = cmd_usage(e, "--fail-if-unchanged: a dry run does not ask --target-host");
 	if (rc == 0)
 		rc = change_seconds(c, e);
 	h.program = c->target_program;

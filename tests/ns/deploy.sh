@@ -27,12 +27,15 @@ echo "\$SSH_CONNECTION \$*" >>\$m.log
 case "\$2 \$*" in
 confirm*)
 	[ ! -e \$m.dead ] || kill -9 \$PPID
-	[ -e \$m.waits ] || exit 1
+	[ -e \$m.waits ] || exec $CAIRN "\$@"
+	for goal; do :; done
+	grep -qxF "\$goal" \$m.waits || exit 3
+	echo "{\"result\":\"confirmed\",\"generation\":\$(head -n 1 \$m.waits),\"before\":1}"
 	exec rm \$m.waits ;;
 *--confirm=*)
 	for arg; do shift; case \$arg in --confirm=*) ;; *) set -- "\$@" "\$arg" ;; esac; done
 	$CAIRN "\$@" >\$m.json || exit
-	touch \$m.waits
+	sed 's/.*"to":\([0-9]*\),"system":"\([^"]*\)".*/\1\n\2/' \$m.json >\$m.waits
 	[ ! -e \$m.cut ] || kill -9 \$PPID
 	sed 's/"result":"switched"/"result":"tried-out"/' \$m.json ;;
 *) exec $CAIRN "\$@" ;;
@@ -55,7 +58,10 @@ there() {
 cp "$SRC/examples/minimal.lua" a.lua
 sed 's/host_name = "cairn"/host_name = "stone"/' a.lua >b.lua
 check "a host that ssh would take for an option" status 1 "$CAIRN" system reconfigure --root here --target-host=-oX a.lua
-check "a dry run" there one -n a.lua
+check "a dry run" there one -n --json a.lua
+cp out json
+check "as JSON" sh -c 'tail -n 1 "$0" | grep -q "^{.*\"result\":\"planned\""' "$TMP/json"
+check "what has no meaning there" status 1 there one --skip-checks a.lua
 check "copies nothing" [ ! -e "$TMP/one/gnu/store" ]
 check "without confirmation" there one --no-confirm a.lua
 check "the machine has it" [ "$(current one)" = "$(tail -n 1 "$TMP/out")" ]
@@ -68,12 +74,29 @@ check "the plan is shown, and the end told" sh -c 'grep -q "cairn -> stone" "$0"
 check "it was" [ ! -e one.waits ]
 check "plan, switch, confirm: each of its own connection" [ "$(wc -l <one.log) $(connections one)" = "3 3" ]
 check "for two minutes" grep -q -e '--confirm=120 ' one.log
-check "the same again" there one b.lua
+check "the same again" status 6 there one --fail-if-unchanged b.lua
 check "is not waited for" has "is what it has"
 touch one.cut
 check "a connection that the switch cuts" there one a.lua
-check "is no failure when a new one confirms" has "confirmed over a new connection"
+check "is no failure when a new one confirms" grep -q 'switched to generation [1-9].*confirmed over a new connection' "$TMP/last"
 rm one.cut
+# ssh that does not come through to the machine for a switch to be confirmed
+cat >lossy <<'END'
+#!/bin/sh
+case "$*" in *--confirm=*) exit 255 ;; esac
+exec "$@"
+END
+chmod +x lossy
+echo other >one.waits
+before=$(current one)
+CAIRN_SSH="$TMP/lossy $CAIRN_SSH" check "a switch that never began" status 2 there one b.lua
+check "is none" has "could not be confirmed (status 3)"
+check "and another's trial stays one" [ -e one.waits ]
+rm one.waits
+CAIRN_SSH="$TMP/lossy $CAIRN_SSH" check "nor where nothing is tried out" status 2 there one b.lua
+check "says so" has "could not be confirmed (status 1)"
+check "it runs what it ran" [ "$(current one)" = "$before" ]
+CAIRN_SSH="$TMP/lossy $CAIRN_SSH" check "what it has already is well" there one a.lua
 touch one.dead
 check "a machine that cannot be reached afterwards" status 2 there one --confirm 1s b.lua
 check "goes back by itself" has "it goes back to what it ran before by itself"
@@ -114,8 +137,21 @@ sed 's/base:with { host_name = "third" }/base:with { host_name = "drei" }/' mach
 before=$(current three)
 check "one machine alone" d --only three more.lua
 check "a line for it" [ "$(grep -c '^three: generation [0-9]* -> [0-9]*, confirmed$' out) $(grep -c '^one:\|^two:' out)" = "1 0" ]
-check "back" d --roll-back --only three machines.lua
+touch three.cut
+check "back, with a connection that is cut" d --roll-back --only three machines.lua
+rm three.cut
 check "it is what it was" [ "$(current three)" = "$before" ]
+sed 's/"2s"/"500ms"/' machines.lua >short.lua
+check "half a second" d --only three short.lua
+check "is a second, and not for good" grep -q -e '--confirm=1 ' three.log
+check "what a command would be run on" d -n -x --only one machines.lua -- uname -r
+check "is said" grep -qx 'one: run uname -r' "$TMP/last"
+check "as JSON" sh -c '"$0" deploy --root "$1" -n --json --roll-back machines.lua | python3 -c "
+import json, sys
+rows = json.load(sys.stdin)
+assert len(rows) == 3 and rows[0][\"action\"] == \"roll-back\", rows"' "$CAIRN" "$TMP/here"
+check "a command that prints much" d -x --only one machines.lua -- sh -c 'seq 300000; echo the end'
+check "keeps its end" sh -c 'tail -n 2 "$0" | grep -q "the end" && grep -q "bytes before this are left out" "$0"' "$TMP/last"
 check "a command on each" d -x machines.lua -- echo 'a  b' '$HOME'
 check "its words are kept" [ "$(grep -cF '| a  b $HOME' "$TMP/out")" = 3 ]
 check "a command that fails on each" status 4 d -x machines.lua -- false
