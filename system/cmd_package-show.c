@@ -39,8 +39,13 @@ static void add_entries(const struct package_ctx *c, const struct vec *entries, 
 		const struct profile_entry *x = entries->v[i];
 
 		if (!c->json) {
-			str_addf(out, "%s%s\t%s\t%s\t%s\n", indent, x->name,
-				 x->version[0] ? x->version : "-", x->output, x->path);
+			str_add(out, indent);
+			text_safe(out, slice_of(x->name));
+			str_addc(out, '\t');
+			text_safe(out, slice_of(x->version[0] ? x->version : "-"));
+			str_addc(out, '\t');
+			text_safe(out, slice_of(x->output));
+			str_addf(out, "\t%s\n", x->path);
 			continue;
 		}
 		str_add(out, i ? ",\n{" : "{");
@@ -154,7 +159,9 @@ static void add_package(const struct package_ctx *c, const struct sys_eval *ev, 
 		str_add(out, out->len ? ",\n{" : "{");
 		json_field(out, "name", name);
 	} else {
-		str_addf(out, "%sname: %s\n", out->len ? "\n" : "", name);
+		str_addf(out, "%sname: ", out->len ? "\n" : "");
+		text_safe(out, slice_of(name));
+		str_addc(out, '\n');
 	}
 	for (size_t k = 0; k < ARRAY_LEN(shown); k++) {
 		const char *value = packages_text(ev, i, shown[k]);

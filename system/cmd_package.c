@@ -63,7 +63,7 @@ int package_installed(struct package_env *p, struct vec *ret, struct err *e)
 {
 	const struct profile_gen *g = profile_current(&p->profile);
 
-	return g ? profile_manifest(&p->profile, g->path, ret, e) : 0;
+	return g ? profile_manifest(&p->profile, g->path, ret, e) : profile_check(&p->profile, e);
 }
 
 /* A link that users find; one that is there already is theirs. */
@@ -151,10 +151,16 @@ static void tell_text(struct str *out, const struct change *x)
 	const struct profile_entry *any = x->to ? x->to : x->from;
 	bool other = strcmp(any->output, "out") != 0;
 
-	str_addf(out, "%s %s%s%s %s", verb_of(x), any->name, other ? ":" : "",
-		 other ? any->output : "", x->from ? x->from->version : x->to->version);
-	if (x->from && x->to)
-		str_addf(out, " -> %s", x->to->version);
+	str_addf(out, "%s ", verb_of(x));
+	text_safe(out, slice_of(any->name));
+	str_add(out, other ? ":" : "");
+	text_safe(out, slice_of(other ? any->output : ""));
+	str_addc(out, ' ');
+	text_safe(out, slice_of(x->from ? x->from->version : x->to->version));
+	if (x->from && x->to) {
+		str_add(out, " -> ");
+		text_safe(out, slice_of(x->to->version));
+	}
 	str_addc(out, '\n');
 }
 
@@ -454,26 +460,58 @@ static int run_switch(struct cmd_env *env, struct err *e)
 	return switch_to(env, "package switch-generation", env->args[0], e);
 }
 
+/* Whether a generation is to go. Who names the current one by number is refused; with an age it
+ * stays. */
+static int is_doomed(const struct cmd_env *env, const struct package_env *p,
+		     const struct profile_gen *g, bool *ret, struct err *e)
+{
+	bool current = g->number && g->number == p->profile.current;
+	int r = 0;
+
+	*ret = env->nargs == 0 && !current;
+	for (size_t i = 0; r == 0 && i < env->nargs; i++) {
+		bool hit = false;
+
+		r = profile_matches(g, env->args[i], time(NULL), &hit, e);
+		if (r < 0 || !hit || (current && profile_pattern_is_age(env->args[i])))
+			continue;
+		if (current)
+			r = err_set(e, -ERR_IN_USE,
+				    "generation %u is the current one and cannot be deleted",
+				    g->number);
+		*ret = true;
+	}
+	return r;
+}
+
+/* All that are to go, before the first one does. */
+static int find_doomed(const struct cmd_env *env, const struct package_env *p, struct vec *ret,
+		       struct err *e)
+{
+	const struct profile_gen none = { 0 };
+	bool hit = false;
+	int r = is_doomed(env, p, &none, &hit, e); /* a pattern is wrong also where nothing is */
+
+	for (size_t i = 0; r == 0 && i < p->profile.gens.n; i++) {
+		r = is_doomed(env, p, p->profile.gens.v[i], &hit, e);
+		if (hit)
+			vec_add(ret, p->profile.gens.v[i]);
+	}
+	return r < 0 ? r : ret->err ? no_memory(e) : 0;
+}
+
 static int run_delete(struct cmd_env *env, struct err *e)
 {
 	struct package_ctx *c = env->ctx;
 	struct package_env p = PACKAGE_ENV_INIT;
+	auto_vec struct vec doomed = VEC_INIT;
 	int r = package_open(&p, c, !c->dry_run, "package delete-generations", e);
 
-	for (size_t i = 0; r == 0 && i < p.profile.gens.n; i++) {
-		const struct profile_gen *g = p.profile.gens.v[i];
-		bool hit = env->nargs == 0 && g->number != p.profile.current;
+	if (r == 0)
+		r = find_doomed(env, &p, &doomed, e);
+	for (size_t i = 0; r == 0 && i < doomed.n; i++) {
+		const struct profile_gen *g = doomed.v[i];
 
-		for (size_t k = 0; r == 0 && k < env->nargs && !hit; k++)
-			r = profile_matches(g, env->args[k], time(NULL), &hit, e);
-		if (r < 0 || !hit)
-			continue;
-		if (g->number == p.profile.current) {
-			r = err_set(e, -ERR_IN_USE,
-				    "generation %u is the current one and cannot be deleted",
-				    g->number);
-			continue;
-		}
 		if (!c->dry_run)
 			r = profile_remove(&p.profile, g->number, e);
 		if (r == 0)

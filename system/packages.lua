@@ -12,6 +12,18 @@ local function field(v, name)
 	return type(text) == "string" and text or ""
 end
 
+-- Names, outputs and versions become lines of a manifest.
+local function checked(what, text, pattern)
+	if not text:find(pattern) then
+		error(string.format("package: %q is not a %s", text, what), 0)
+	end
+	return text
+end
+
+local function checked_version(package)
+	return checked("version", field(package, "version"), "^[%w+%-._?=~:@]*$")
+end
+
 -- "hello" or "git:lib": what it is, the name it goes by, the output.
 local function named(text)
 	local name, output = text:match("^([^:]*):(.+)$")
@@ -26,9 +38,11 @@ end
 -- A name, a package, or a node.
 local function described(v, where)
 	if type(v) == "string" then
-		return named(v)
+		local package, name, output = named(v)
+		return package, checked("name", name, "^[%w+%-._?=@/]+$"), checked("name of an output", output, "^[%w+%-._?=]+$")
 	elseif is_package(v) then
-		return v, v.name or v.drv.name, "out"
+		local name = v.name or v.drv.name
+		return v, checked("name", type(name) == "string" and name or "", "^[%w+%-._?=@/]+$"), "out"
 	elseif is_node(v) then
 		return v, v.name, "out"
 	end
@@ -77,7 +91,7 @@ function actions.targets(value, args)
 		local package, name, output = described(v, "package " .. i)
 		out[tostring(i)] = selected(package, name, output)
 		out[i .. " name"] = name
-		out[i .. " version"] = field(package, "version")
+		out[i .. " version"] = checked_version(package)
 		out[i .. " output"] = output
 	end
 	return out
@@ -108,7 +122,7 @@ function actions.development(value, args)
 				n = n + 1
 				out[tostring(n)] = selected(p, input_name, "out")
 				out[n .. " name"] = input_name
-				out[n .. " version"] = field(p, "version")
+				out[n .. " version"] = checked_version(p)
 				out[n .. " output"] = "out"
 			end
 		end

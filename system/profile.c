@@ -224,6 +224,15 @@ const struct profile_gen *profile_current(const struct profile *p)
 	return p->current ? profile_find(p, p->current) : NULL;
 }
 
+int profile_check(const struct profile *p, struct err *e)
+{
+	if (!p->current || profile_current(p))
+		return 0;
+	return err_set(e, -ERR_INVALID,
+		       "%s/%s leads to generation %u, which is not there [switch to another one]",
+		       p->dir, p->name, p->current);
+}
+
 unsigned profile_next(const struct profile *p)
 {
 	const struct profile_gen *last = p->gens.n ? p->gens.v[p->gens.n - 1] : NULL;
@@ -273,16 +282,24 @@ static int match_range(const struct profile_gen *g, struct slice part, bool *ret
 	return 0;
 }
 
+bool profile_pattern_is_age(const char *pattern)
+{
+	uint64_t ns;
+
+	return pattern[0] && strspn(pattern, "0123456789.,") < strlen(pattern) &&
+	       text_duration(slice_of(pattern), &ns) == 0;
+}
+
 int profile_matches(const struct profile_gen *g, const char *pattern, int64_t now, bool *ret,
 		    struct err *e)
 {
 	struct slice rest = slice_of(pattern), part;
-	uint64_t ns;
+	uint64_t ns = 0;
 	int r = 0;
 
 	*ret = false;
-	if (pattern[0] && strspn(pattern, "0123456789.,") < strlen(pattern) &&
-	    text_duration(slice_of(pattern), &ns) == 0) {
+	if (profile_pattern_is_age(pattern)) {
+		(void)text_duration(slice_of(pattern), &ns);
 		*ret = g->date < now - (int64_t)(ns / 1000000000u);
 		return 0;
 	}

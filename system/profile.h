@@ -71,6 +71,10 @@ static inline void profile_cleanup(struct profile *p)
 
 const struct profile_gen *profile_find(const struct profile *p, unsigned number); /* NULL: none */
 const struct profile_gen *profile_current(const struct profile *p);		  /* NULL: none */
+/* -ERR_INVALID when the profile leads to a generation that is not there: it has contents then, but
+ * nobody knows which. */
+int profile_check(const struct profile *p, struct err *e);
+bool profile_pattern_is_age(const char *pattern);
 /* Whether pattern (7, 2..5, lists of these with commas, or a duration such as 30d: made longer ago
  * than that) means g. -ERR_USAGE. */
 int profile_matches(const struct profile_gen *g, const char *pattern, int64_t now, bool *ret,

@@ -122,7 +122,11 @@ check "generations" p list-generations
 check "the current one" grep -q '^generation 7 .* current$' "$TMP/last"
 check "delete a range, and a number" p delete-generations 1..2,4
 check "gone" [ ! -e "$dir/cairn-profile-1-link" ] && [ ! -L "$dir/cairn-profile-4-link" ]
-check "the current one is kept" status 69 p delete-generations 7
+check "the current one is kept" status 69 p delete-generations 3..7
+check "and then all are" [ -L "$dir/cairn-profile-3-link" ]
+check "a pattern that means nothing" status 2 p delete-generations 3 nothing
+check "deletes nothing" [ -L "$dir/cairn-profile-3-link" ]
+check "and is wrong where there is nothing" status 2 p delete-generations -p none nothing
 check "nothing is older than a day" p delete-generations 1d
 check "so nothing went" [ ! -s "$TMP/last" ]
 check "collections know the rest" "$CAIRN" store gc --root "$R"
@@ -184,10 +188,23 @@ check "a file" sh -c '"$0" repl --root "$1" other.lua' "$CAIRN" "$R"
 check "what it returns" has '"hello",'
 
 # ---- Another profile, anywhere
+cat >rude.lua <<'END'
+local stone = require "packages.stone"
+return { setmetatable({ name = "stone", version = "1\n[package q]", drv = stone.drv }, getmetatable(stone)) }
+END
+check "a version that would be lines" status 65 p install -p mine -f rude.lua
+check "is named" has 'is not a version'
+sed 's/"1.*q]"/"1"/; s/name = "stone"/name = "a\\nb"/' rude.lua >rude2.lua
+check "nor is a name" status 65 p install -p mine -f rude2.lua
+check "also named" has 'is not a name'
 check "a profile of a path" p install -p mine stone
 check "is a link beside it" [ "$(readlink mine)" = mine-1-link ]
 check "that collections know" "$CAIRN" store roots --root "$R"
 check "by its path" has "$TMP/mine-1-link"
+mv mine-1-link away
+check "a profile whose generation is gone" status 65 p install -p mine pebble
+check "is not an empty one" has "leads to generation 1, which is not there"
+mv away mine-1-link
 echo text >file
 check "what is no profile is left alone" status 65 p install -p file stone
 python3 - "$dir/cairn-profile.lock" "$TMP/ready" <<'PY' &
