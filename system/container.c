@@ -78,7 +78,7 @@ static int place(const char *root, const char *path, bool dir, char out[PATH_MAX
 static int bind(const char *root, const char *from, const char *path, bool read_only, struct err *e)
 {
 	struct attr ro = { .set = MS_RDONLY };
-	char at[PATH_MAX], target[PATH_MAX];
+	char at[PATH_MAX], target[PATH_MAX], target_dir[PATH_MAX];
 	struct stat st;
 	ssize_t n;
 	int r;
@@ -91,9 +91,10 @@ static int bind(const char *root, const char *from, const char *path, bool read_
 			return err_sys(e, "%s", from);
 		target[n] = '\0';
 		r = path_join(at, root, path + 1);
-		return r < 0			 ? err_num(e, r, "%s", path)
-		       : symlink(target, at) < 0 ? err_sys(e, "%s", path)
-						 : 0;
+		if (r < 0 || path_dir(target_dir, at) < 0)
+			return err_num(e, -ENAMETOOLONG, "%s", path);
+		r = file_mkdir_p(AT_FDCWD, target_dir, 0755, e);
+		return r < 0 ? r : symlink(target, at) < 0 ? err_sys(e, "%s", path) : 0;
 	}
 	r = place(root, path, S_ISDIR(st.st_mode), at, e);
 	if (r < 0)
@@ -226,32 +227,75 @@ static int new_namespaces(const struct container *c, struct err *e)
 	return r;
 }
 
-/* The first process of the new namespaces. */
-static void __attribute__((noreturn)) child(const struct container *c)
+/* Wait for pid; which: pid as well, or -1 to reap every other child until then. */
+static int wait_for(pid_t pid, pid_t which, int *ret)
 {
-	struct err e = ERR_INIT;
+	int status;
+	pid_t ended;
+
+	while ((ended = waitpid(which, &status, 0)) != pid)
+		if (ended < 0 && errno != EINTR)
+			return -errno;
+	*ret = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+	return 0;
+}
+
+static void __attribute__((noreturn)) run_command(const struct container *c)
+{
 	int why;
 
-	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (enter_root(c, &e) < 0) {
-		fprintf(stderr, "container: %s\n", e.msg);
-		_exit(EXIT_SET_UP);
-	}
+	(void)signal(SIGINT, SIG_DFL);
+	(void)signal(SIGQUIT, SIG_DFL);
 	execvp(c->argv[0], c->argv);
 	why = errno;
 	fprintf(stderr, "%s: %s\n", c->argv[0], strerror(why));
 	_exit(why == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_RUN);
 }
 
-static int wait_for(pid_t pid, int *ret)
-{
-	int status;
+static volatile pid_t command; /* 0: not started */
 
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return -errno;
-	*ret = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-	return 0;
+static void pass_on(int signal)
+{
+	int saved = errno;
+
+	if (command > 0)
+		(void)kill(command, signal);
+	errno = saved;
+}
+
+/* The first process of the new namespaces. The kernel keeps from such a process every signal that
+ * it does not handle, so the command is another one; this one waits for it, and for what becomes
+ * an orphan. SIGINT and SIGQUIT of a terminal go to the command as well, and not by way of this. */
+static void __attribute__((noreturn)) child(const struct container *c)
+{
+	static const int passed[] = { SIGTERM, SIGHUP, SIGUSR1, SIGUSR2 };
+	struct sigaction action = { .sa_handler = pass_on, .sa_flags = SA_RESTART };
+	struct err e = ERR_INIT;
+	int status = EXIT_SET_UP;
+	sigset_t all, before;
+	pid_t pid;
+
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (enter_root(c, &e) < 0) {
+		fprintf(stderr, "container: %s\n", e.msg);
+		_exit(EXIT_SET_UP);
+	}
+	(void)sigfillset(&all);
+	(void)sigprocmask(SIG_SETMASK, &all, &before);
+	pid = fork();
+	if (pid == 0) {
+		(void)sigprocmask(SIG_SETMASK, &before, NULL);
+		run_command(c);
+	}
+	if (pid < 0) {
+		fprintf(stderr, "container: fork: %s\n", strerror(errno));
+		_exit(EXIT_SET_UP);
+	}
+	command = pid;
+	for (size_t i = 0; i < sizeof(passed) / sizeof(passed[0]); i++)
+		(void)sigaction(passed[i], &action, NULL);
+	(void)sigprocmask(SIG_SETMASK, &before, NULL);
+	_exit(wait_for(pid, -1, &status) < 0 ? EXIT_SET_UP : status);
 }
 
 int container_run(const struct container *c, int *ret_status, struct err *e)
@@ -265,14 +309,11 @@ int container_run(const struct container *c, int *ret_status, struct err *e)
 	(void)signal(SIGQUIT, SIG_IGN);
 	(void)fflush(NULL);
 	pid = fork();
-	if (pid == 0) {
-		(void)signal(SIGINT, SIG_DFL);
-		(void)signal(SIGQUIT, SIG_DFL);
+	if (pid == 0)
 		child(c);
-	}
 	if (pid < 0)
 		return err_sys(e, "fork");
-	r = wait_for(pid, ret_status);
+	r = wait_for(pid, pid, ret_status);
 	if (r < 0)
 		return err_num(e, r, "wait");
 	return 0;

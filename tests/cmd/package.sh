@@ -157,7 +157,13 @@ check "in this directory" [ "$(cat "$TMP/work/made")" = made ]
 check "the store cannot be written" grep -qi 'read-only' "$TMP/container"
 check "nothing else of the machine is there" grep -qx alone "$TMP/container"
 check "nor another item" [ "$(grep -c -- '-pebble-' "$TMP/container")" = 0 ]
-check "it is alone" grep -qx 'pid 1' "$TMP/container"
+check "it is alone, but for an init" grep -qx 'pid 2' "$TMP/container"
+cd "$TMP/work" || exit 1
+# shellcheck disable=SC2016
+check "a signal ends a command there" status 130 sh_ -C busybox -- sh -c 'kill -INT $$; echo survived'
+check "who is left is waited for" sh_ -C busybox -- sh -c 'busybox sh -c "busybox true & echo \$!" >orphan; read pid <orphan
+	i=0; while [ -e /proc/$pid ]; do i=$((i + 1)); [ $i -lt 200 ] || exit 9; busybox sleep 0.05; done'
+cd "$TMP" || exit 1
 
 # ---- Lua by the line
 repl() { "$CAIRN" repl --root "$R" "$@"; }
