@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* cairn package: what changes a profile. What only looks at one is in cmd_package-show.c. */
+/* cairn package: what changes the packages of a profile. Its generations are in
+ * cmd_package-generations.c, what only looks at one is in cmd_package-show.c. */
 #include "system/cmd_package.h"
 
 #include <errno.h>
@@ -7,7 +8,6 @@
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "lib/path.h"
 #include "lib/text.h"
@@ -400,128 +400,6 @@ static int run_apply(struct cmd_env *env, struct err *e)
 	return run_edit(env, "package apply", edit_apply, e);
 }
 
-/* ---- Generations ------------------------------------------------------------------------------
- */
-
-/* "7", or "+1" and "-2": so many further, among those that are there. */
-static int parse_generation(const struct package_env *p, const char *text, unsigned *ret,
-			    struct err *e)
-{
-	const struct vec *gens = &p->profile.gens;
-	bool relative = text[0] == '+' || text[0] == '-';
-	uint64_t n;
-
-	if (text_u64(slice_of(text + relative), PROFILE_NUMBER_MAX, &n) < 0 || n == 0)
-		return cmd_usage(e, "'%s' is not the number of a generation", text);
-	*ret = (unsigned)n;
-	for (size_t i = 0; i < gens->n; i++) {
-		const struct profile_gen *g = gens->v[i];
-		bool there = text[0] == '+' ? n < gens->n - i : n <= i;
-
-		if (!relative && g->number == n)
-			return 0;
-		if (!relative || g->number != p->profile.current || !there)
-			continue;
-		g = gens->v[text[0] == '+' ? i + n : i - n];
-		*ret = g->number;
-		return 0;
-	}
-	return err_set(e, -ERR_NOTFOUND, "%s/%s: there is no generation %s", p->profile.dir,
-		       p->profile.name, text);
-}
-
-static int switch_to(struct cmd_env *env, const char *verb, const char *text, struct err *e)
-{
-	struct package_ctx *c = env->ctx;
-	struct package_env p = PACKAGE_ENV_INIT;
-	unsigned number = 0;
-	int r = package_open(&p, c, !c->dry_run, verb, e);
-	unsigned from = p.profile.current;
-
-	if (r == 0)
-		r = parse_generation(&p, text, &number, e);
-	if (r == 0 && !c->dry_run)
-		r = profile_select(&p.profile, number, e);
-	profile_done(&p.profile);
-	if (r < 0)
-		return r;
-	printf("%s from generation %u to %u\n", c->dry_run ? "would switch" : "switched", from,
-	       number);
-	return package_end_output(e);
-}
-
-static int run_roll_back(struct cmd_env *env, struct err *e)
-{
-	return switch_to(env, "package roll-back", "-1", e);
-}
-
-static int run_switch(struct cmd_env *env, struct err *e)
-{
-	return switch_to(env, "package switch-generation", env->args[0], e);
-}
-
-/* Whether a generation is to go. Who names the current one by number is refused; with an age it
- * stays. */
-static int is_doomed(const struct cmd_env *env, const struct package_env *p,
-		     const struct profile_gen *g, bool *ret, struct err *e)
-{
-	bool current = g->number && g->number == p->profile.current;
-	int r = 0;
-
-	*ret = env->nargs == 0 && !current;
-	for (size_t i = 0; r == 0 && i < env->nargs; i++) {
-		bool hit = false;
-
-		r = profile_matches(g, env->args[i], time(NULL), &hit, e);
-		if (r < 0 || !hit || (current && profile_pattern_is_age(env->args[i])))
-			continue;
-		if (current)
-			r = err_set(e, -ERR_IN_USE,
-				    "generation %u is the current one and cannot be deleted",
-				    g->number);
-		*ret = true;
-	}
-	return r;
-}
-
-/* All that are to go, before the first one does. */
-static int find_doomed(const struct cmd_env *env, const struct package_env *p, struct vec *ret,
-		       struct err *e)
-{
-	const struct profile_gen none = { 0 };
-	bool hit = false;
-	int r = is_doomed(env, p, &none, &hit, e); /* a pattern is wrong also where nothing is */
-
-	for (size_t i = 0; r == 0 && i < p->profile.gens.n; i++) {
-		r = is_doomed(env, p, p->profile.gens.v[i], &hit, e);
-		if (hit)
-			vec_add(ret, p->profile.gens.v[i]);
-	}
-	return r < 0 ? r : ret->err ? no_memory(e) : 0;
-}
-
-static int run_delete(struct cmd_env *env, struct err *e)
-{
-	struct package_ctx *c = env->ctx;
-	struct package_env p = PACKAGE_ENV_INIT;
-	auto_vec struct vec doomed = VEC_INIT;
-	int r = package_open(&p, c, !c->dry_run, "package delete-generations", e);
-
-	if (r == 0)
-		r = find_doomed(env, &p, &doomed, e);
-	for (size_t i = 0; r == 0 && i < doomed.n; i++) {
-		const struct profile_gen *g = doomed.v[i];
-
-		if (!c->dry_run)
-			r = profile_remove(&p.profile, g->number, e);
-		if (r == 0)
-			printf("%s generation %u\t%s\n", c->dry_run ? "would delete" : "deleted",
-			       g->number, g->path);
-	}
-	profile_done(&p.profile);
-	return r < 0 ? r : package_end_output(e);
-}
-
 /* ---- Tables -----------------------------------------------------------------------------------
  */
 
@@ -537,11 +415,6 @@ static const struct cmd_opt install_opts[] = {
 	BUILD_OPTS,
 };
 static const struct cmd_opt build_opts[] = { BUILD_OPTS };
-static const struct cmd_opt switch_opts[] = {
-	PACKAGE_PROFILE,
-	PACKAGE_DRY_RUN,
-	STORE_OPTIONS_BASIC(struct package_ctx, store),
-};
 
 /* The names of the packages would need an evaluation, so nothing is offered for them. */
 static void no_operands(struct str *out)
@@ -599,55 +472,19 @@ static const struct cmd apply = {
 	.run = run_apply,
 };
 
-static const struct cmd roll_back = {
-	.name = "roll-back",
-	.summary = "switch the profile to the generation before",
-	CMD_OPTS(switch_opts),
-	.context_size = sizeof(struct package_ctx),
-	.run = run_roll_back,
-};
-
-static const struct cmd switch_generation = {
-	.name = "switch-generation",
-	.synopsis = "NUMBER|+N|-N",
-	.summary = "switch the profile to another generation",
-	.help = "+N and -N count from the current one.",
-	.numbers = true,
-	CMD_OPTS(switch_opts),
-	.context_size = sizeof(struct package_ctx),
-	.min_args = 1,
-	.max_args = 1,
-	.operands = no_operands,
-	.run = run_switch,
-};
-
-static const struct cmd delete_generations = {
-	.name = "delete-generations",
-	.synopsis = "[PATTERN]...",
-	.summary = "delete generations of the profile",
-	.help = "PATTERN is a number, a range such as 2..5, a list of both with commas, or a\n"
-		"duration: 30d means those made longer ago. Without one all go but the current\n"
-		"one. 'cairn store gc' then frees the space.",
-	CMD_OPTS(switch_opts),
-	.context_size = sizeof(struct package_ctx),
-	.max_args = SIZE_MAX,
-	.operands = no_operands,
-	.run = run_delete,
-};
-
 /* clang-format off */
 static const struct cmd *const verbs[] = {
 	&apply,
-	&delete_generations,
+	&package_cmd_delete_generations,
 	&package_cmd_export_manifest,
 	&install,
 	&package_cmd_list,
 	&package_cmd_list_generations,
 	&remove_,
-	&roll_back,
+	&package_cmd_roll_back,
 	&package_cmd_search,
 	&package_cmd_show,
-	&switch_generation,
+	&package_cmd_switch_generation,
 	&upgrade,
 	NULL,
 };

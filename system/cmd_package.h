@@ -49,4 +49,5 @@ int package_installed(struct package_env *p, struct vec *ret, struct err *e);
 int package_end_output(struct err *e);
 
 extern const struct cmd package_cmd_list, package_cmd_list_generations, package_cmd_search,
-	package_cmd_show, package_cmd_export_manifest;
+	package_cmd_show, package_cmd_export_manifest, package_cmd_roll_back,
+	package_cmd_switch_generation, package_cmd_delete_generations;

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* cairn package roll-back, switch-generation, delete-generations. */
+#include "system/cmd_package.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "lib/text.h"
+
+/* "7", or "+1" and "-2": so many further, among those that are there. */
+static int parse_generation(const struct package_env *p, const char *text, unsigned *ret,
+			    struct err *e)
+{
+	const struct vec *gens = &p->profile.gens;
+	bool relative = text[0] == '+' || text[0] == '-';
+	uint64_t n;
+
+	if (text_u64(slice_of(text + relative), PROFILE_NUMBER_MAX, &n) < 0 || n == 0)
+		return cmd_usage(e, "'%s' is not the number of a generation", text);
+	*ret = (unsigned)n;
+	for (size_t i = 0; i < gens->n; i++) {
+		const struct profile_gen *g = gens->v[i];
+		bool there = text[0] == '+' ? n < gens->n - i : n <= i;
+
+		if (!relative && g->number == n)
+			return 0;
+		if (!relative || g->number != p->profile.current || !there)
+			continue;
+		g = gens->v[text[0] == '+' ? i + n : i - n];
+		*ret = g->number;
+		return 0;
+	}
+	return err_set(e, -ERR_NOTFOUND, "%s/%s: there is no generation %s", p->profile.dir,
+		       p->profile.name, text);
+}
+
+static int switch_to(struct cmd_env *env, const char *verb, const char *text, struct err *e)
+{
+	struct package_ctx *c = env->ctx;
+	struct package_env p = PACKAGE_ENV_INIT;
+	unsigned number = 0;
+	int r = package_open(&p, c, !c->dry_run, verb, e);
+	unsigned from = p.profile.current;
+
+	if (r == 0)
+		r = parse_generation(&p, text, &number, e);
+	if (r == 0 && !c->dry_run)
+		r = profile_select(&p.profile, number, e);
+	profile_done(&p.profile);
+	if (r < 0)
+		return r;
+	printf("%s from generation %u to %u\n", c->dry_run ? "would switch" : "switched", from,
+	       number);
+	return package_end_output(e);
+}
+
+static int run_roll_back(struct cmd_env *env, struct err *e)
+{
+	return switch_to(env, "package roll-back", "-1", e);
+}
+
+static int run_switch(struct cmd_env *env, struct err *e)
+{
+	return switch_to(env, "package switch-generation", env->args[0], e);
+}
+
+/* Whether a generation is to go. Who names the current one by number is refused; with an age it
+ * stays. */
+static int is_doomed(const struct cmd_env *env, const struct package_env *p,
+		     const struct profile_gen *g, bool *ret, struct err *e)
+{
+	bool current = g->number && g->number == p->profile.current;
+	int r = 0;
+
+	*ret = env->nargs == 0 && !current;
+	for (size_t i = 0; r == 0 && i < env->nargs; i++) {
+		bool hit = false;
+
+		r = profile_matches(g, env->args[i], time(NULL), &hit, e);
+		if (r < 0 || !hit || (current && profile_pattern_is_age(env->args[i])))
+			continue;
+		if (current)
+			r = err_set(e, -ERR_IN_USE,
+				    "generation %u is the current one and cannot be deleted",
+				    g->number);
+		*ret = true;
+	}
+	return r;
+}
+
+/* All that are to go, before the first one does. */
+static int find_doomed(const struct cmd_env *env, const struct package_env *p, struct vec *ret,
+		       struct err *e)
+{
+	const struct profile_gen none = { 0 };
+	bool hit = false;
+	int r = is_doomed(env, p, &none, &hit, e); /* a pattern is wrong also where nothing is */
+
+	for (size_t i = 0; r == 0 && i < p->profile.gens.n; i++) {
+		r = is_doomed(env, p, p->profile.gens.v[i], &hit, e);
+		if (hit)
+			vec_add(ret, p->profile.gens.v[i]);
+	}
+	return r < 0 ? r : ret->err ? err_set(e, -ENOMEM, "out of memory") : 0;
+}
+
+static int run_delete(struct cmd_env *env, struct err *e)
+{
+	struct package_ctx *c = env->ctx;
+	struct package_env p = PACKAGE_ENV_INIT;
+	auto_vec struct vec doomed = VEC_INIT;
+	int r = package_open(&p, c, !c->dry_run, "package delete-generations", e);
+
+	if (r == 0)
+		r = find_doomed(env, &p, &doomed, e);
+	for (size_t i = 0; r == 0 && i < doomed.n; i++) {
+		const struct profile_gen *g = doomed.v[i];
+
+		if (!c->dry_run)
+			r = profile_remove(&p.profile, g->number, e);
+		if (r == 0)
+			printf("%s generation %u\t%s\n", c->dry_run ? "would delete" : "deleted",
+			       g->number, g->path);
+	}
+	profile_done(&p.profile);
+	return r < 0 ? r : package_end_output(e);
+}
+
+/* ---- Tables -----------------------------------------------------------------------------------
+ */
+
+static const struct cmd_opt switch_opts[] = {
+	PACKAGE_PROFILE,
+	PACKAGE_DRY_RUN,
+	STORE_OPTIONS_BASIC(struct package_ctx, store),
+};
+
+/* Numbers mean something to the profile alone. */
+static void no_operands(struct str *out)
+{
+	(void)out;
+}
+
+const struct cmd package_cmd_roll_back = {
+	.name = "roll-back",
+	.summary = "switch the profile to the generation before",
+	CMD_OPTS(switch_opts),
+	.context_size = sizeof(struct package_ctx),
+	.run = run_roll_back,
+};
+
+const struct cmd package_cmd_switch_generation = {
+	.name = "switch-generation",
+	.synopsis = "NUMBER|+N|-N",
+	.summary = "switch the profile to another generation",
+	.help = "+N and -N count from the current one.",
+	.numbers = true,
+	CMD_OPTS(switch_opts),
+	.context_size = sizeof(struct package_ctx),
+	.min_args = 1,
+	.max_args = 1,
+	.operands = no_operands,
+	.run = run_switch,
+};
+
+const struct cmd package_cmd_delete_generations = {
+	.name = "delete-generations",
+	.synopsis = "[PATTERN]...",
+	.summary = "delete generations of the profile",
+	.help = "PATTERN is a number, a range such as 2..5, a list of both with commas, or a\n"
+		"duration: 30d means those made longer ago. Without one all go but the current\n"
+		"one. 'cairn store gc' then frees the space.",
+	CMD_OPTS(switch_opts),
+	.context_size = sizeof(struct package_ctx),
+	.max_args = SIZE_MAX,
+	.operands = no_operands,
+	.run = run_delete,
+};
