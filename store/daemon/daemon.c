@@ -193,8 +193,8 @@ int daemon_run(const struct daemon_opts *o, struct err *e)
 {
 	struct listener l = { .o = o, .signals = -1 };
 	uint64_t jobs = o->serve.max_jobs ? o->serve.max_jobs : serve_processors();
-	/* The library of digests ends a process that cannot open what it looks at first: once, here,
-	 * instead of in the middle of what a client wants. */
+	/* The library of digests ends a process that cannot open what it looks at first: once,
+	 * here, instead of in the middle of what a client wants. */
 	(void)digest_of(DIGEST_SHA256, "", 0);
 	int r = open_signals(&l, e);
 	if (!r && broker_new((unsigned)jobs, &l.broker))
