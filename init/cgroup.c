@@ -49,7 +49,7 @@ static void enable_controllers(int dir)
 
 static void say_none(const char *why)
 {
-	log_info("cgroup: none, killing by process group why=\"%s\"", why);
+	log_info("cgroup: none, by process group why=\"%s\"", why);
 }
 
 void cgroup_init(void)

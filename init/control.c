@@ -32,7 +32,8 @@ struct kept {
 	int listener;
 	struct client clients[LIMIT_CTL_CLIENTS];
 	volatile uint32_t current, stage;
-	int code; /* the answer of a request that is done */
+	int code;	     /* the answer of a request that is done */
+	volatile int coming; /* a client that may have no slot yet; 0: none */
 };
 
 static struct {
@@ -365,20 +366,17 @@ static int accept_client(int listener)
 	return fd;
 }
 
-static bool accept_one(int listener)
+static void take_client(int fd)
 {
 	struct ucred cred = { .uid = (uid_t)-1 };
 	socklen_t len = sizeof(cred);
-	int fd = accept_client(listener);
 
-	if (fd < 0)
-		return false;
 	(void)getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len);
 	bool trusted = cred.uid == 0 || cred.uid == geteuid();
 	struct client *c = find_slot(trusted, cred.uid);
 	if (!c) {
 		fd_close(&fd);
-		return true;
+		return;
 	}
 	*c = (struct client){ .src = { .fd = -1, .fn = on_client, .arg = c },
 			      .trusted = trusted,
@@ -389,6 +387,17 @@ static bool accept_one(int listener)
 		fd_close(&fd);
 		c->src.fd = -1;
 	}
+}
+
+static bool accept_one(int listener)
+{
+	int fd = accept_client(listener);
+
+	if (fd < 0)
+		return false;
+	ctl.kept->coming = fd;
+	take_client(fd);
+	ctl.kept->coming = 0;
 	return true;
 }
 
@@ -450,6 +459,10 @@ static bool take_over(void)
 	for (size_t i = 0; i < LIMIT_CTL_CLIENTS; i++)
 		if (ctl.clients[i].src.fd >= 0)
 			attach(&ctl.clients[i]);
+	int coming = inherit_take(ctl.kept->coming, S_IFSOCK);
+	if (coming >= 0)
+		take_client(coming);
+	ctl.kept->coming = 0;
 	if (fd < 0 || loop_add(world.loop, &ctl.src, fd, EPOLLIN) < 0)
 		return false;
 	ctl.kept->listener = fd;

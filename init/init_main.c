@@ -32,9 +32,9 @@
 
 #define USAGE                                                                                      \
 	"usage: cairn-init [--run-dir DIR] [SET | cairn.system=DIR]\n"                             \
-	"PID 1: starts and supervises the services of SET (see the service-set format).\n"         \
-	"Without SET: services/set of the system named by cairn.system=, which in a container is " \
-	"an argument and else on the kernel's command line.\n"
+	"PID 1: starts and supervises the services of SET (service-set.md).\n"                     \
+	"Without SET: services/set of the system that cairn.system= names, an argument in a "      \
+	"container, else on the kernel's command line.\n"
 
 struct options {
 	const char *run_dir, *set, *system;
