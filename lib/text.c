@@ -288,3 +288,14 @@ const char *text_nearest(const char *word, const char *const *candidates, size_t
 	}
 	return found;
 }
+
+bool text_is_plain(const char *text, const char *more)
+{
+	if (!*text || *text == '-')
+		return false;
+	for (; *text; text++)
+		if (!((*text >= 'a' && *text <= 'z') || (*text >= 'A' && *text <= 'Z') ||
+		      (*text >= '0' && *text <= '9') || strchr(more, *text)))
+			return false;
+	return true;
+}

@@ -30,3 +30,6 @@ void text_safe(struct str *out, struct slice s);
 /* The nearest of n candidates within an edit distance worth suggesting, or NULL. */
 const char *text_nearest(const char *word, const char *const *candidates, size_t n);
 bool text_is_utf8(struct slice s);
+/* Letters, digits and the characters in more, and no dash at the beginning: an argument that means
+ * something neither to a shell on another machine nor, as an option, to ssh. "" is none. */
+bool text_is_plain(const char *text, const char *more);

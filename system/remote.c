@@ -27,35 +27,24 @@ static int no_memory(struct err *e)
 
 /* ---- Addresses ------------------------------------------------------------------------------- */
 
-static bool is_plain(const char *text, const char *more)
-{
-	if (!*text || *text == '-')
-		return false;
-	for (; *text; text++)
-		if (!((*text >= 'a' && *text <= 'z') || (*text >= 'A' && *text <= 'Z') ||
-		      (*text >= '0' && *text <= '9') || strchr(more, *text)))
-			return false;
-	return true;
-}
-
 int remote_host_check(const struct remote_host *h, struct err *e)
 {
 	uint64_t port;
 	const char *why = NULL;
 
-	if (!h->host || !is_plain(h->host, "._-:%"))
+	if (!h->host || !text_is_plain(h->host, "._-:%"))
 		why = "host";
-	else if (h->user && !is_plain(h->user, "._-"))
+	else if (h->user && !text_is_plain(h->user, "._-"))
 		why = "user";
 	else if (h->port && (text_u64(slice_of(h->port), 65535, &port) < 0 || !port))
 		why = "port";
-	else if (h->identity && !is_plain(h->identity, "/._+-"))
+	else if (h->identity && !text_is_plain(h->identity, "/._+-"))
 		why = "identity";
-	else if (h->host_key && !is_plain(h->host_key, " /+=@.-"))
+	else if (h->host_key && !text_is_plain(h->host_key, " /+=@.-"))
 		why = "host_key";
-	else if (h->program && !is_plain(h->program, "/._+-"))
+	else if (h->program && !text_is_plain(h->program, "/._+-"))
 		why = "program";
-	else if (h->root && (h->root[0] != '/' || !is_plain(h->root, "/._+-")))
+	else if (h->root && (h->root[0] != '/' || !text_is_plain(h->root, "/._+-")))
 		why = "root";
 	return why ? err_set(e, -ERR_USAGE, "%s: the %s is none that ssh could be given",
 			     h->name ? h->name : "machine", why)

@@ -14,19 +14,6 @@
 #define SCHEME	      "ssh://"
 #define LIMIT_VERSION 4096 /* bytes of what ssh says about itself */
 
-/* A shell on the other side reads the command, and ssh reads options: nothing may mean anything to
- * either. */
-static bool is_plain(const char *text, const char *more)
-{
-	if (!*text || *text == '-')
-		return false;
-	for (; *text; text++)
-		if (!((*text >= 'a' && *text <= 'z') || (*text >= 'A' && *text <= 'Z') ||
-		      (*text >= '0' && *text <= '9') || strchr(more, *text)))
-			return false;
-	return true;
-}
-
 static int parse_host(char *text, struct remote *ret)
 {
 	char *at = strrchr(text, '@'), *host = at ? at + 1 : text, *colon;
@@ -54,7 +41,8 @@ static int parse_host(char *text, struct remote *ret)
 	ret->host = host;
 	if (ret->port && (text_u64(slice_of(ret->port), 65535, &port) || !port))
 		return -1;
-	return (ret->user && !is_plain(ret->user, "._-")) || !is_plain(host, "._-:%") ? -1 : 0;
+	return (ret->user && !text_is_plain(ret->user, "._-")) || !text_is_plain(host, "._-:%") ? -1
+												: 0;
 }
 
 static int parse_keys(char *text, struct remote *ret)
@@ -67,9 +55,9 @@ static int parse_keys(char *text, struct remote *ret)
 		if (!value)
 			return -1;
 		*value++ = 0;
-		if (strcmp(text, "root") == 0 && *value == '/' && is_plain(value, "/._+-"))
+		if (strcmp(text, "root") == 0 && *value == '/' && text_is_plain(value, "/._+-"))
 			ret->root = value;
-		else if (strcmp(text, "program") == 0 && is_plain(value, "/._+-"))
+		else if (strcmp(text, "program") == 0 && text_is_plain(value, "/._+-"))
 			ret->program = value;
 		else
 			return -1;

@@ -199,4 +199,13 @@ TEST(utf8)
 		CHECK(!text_is_utf8(of(bad[i])));
 }
 
-TEST_MAIN(numbers, sizes, durations, hex, human, json, shell, safe, safe_bytes, nearest, utf8)
+TEST(plain)
+{
+	CHECK(text_is_plain("a-Z09", "-"));
+	CHECK(!text_is_plain("", "-") && !text_is_plain("-o", "-"));
+	CHECK(!text_is_plain("a b", "-") && !text_is_plain("a;b", "-") &&
+	      !text_is_plain("\303\244", "-"));
+}
+
+TEST_MAIN(plain, numbers, sizes, durations, hex, human, json, shell, safe, safe_bytes, nearest,
+	  utf8)
