@@ -21,7 +21,9 @@ return package {
 				--exclude='*/Documentation/*.rst' --exclude='*/Documentation/*.txt' \
 				--exclude='*/Documentation/*.yaml' --exclude='*/tools/testing/*' --exclude='*/tools/perf/*' \
 				--exclude='*/drivers/gpu/drm/amd/*.[ch]' --exclude='*/drivers/gpu/drm/i915/*.[ch]' \
-				--exclude='*/drivers/gpu/drm/nouveau/*.[ch]' --exclude='*/drivers/net/wireless/*.[ch]' \
+				--exclude='*/drivers/gpu/drm/nouveau/*.[ch]' \
+				--exclude='*/wireless/broadcom/*/*.[ch]' --exclude='*/wireless/marvell/*.[ch]' \
+				--exclude='*/wireless/realtek/rtlwifi/*.[ch]' --exclude='*/wireless/realtek/rtw89/*.[ch]' \
 				--exclude='*/drivers/media/*.[ch]' --exclude='*/drivers/staging/*.[ch]' --exclude='*/sound/*.c' \
 				--anchored --exclude='linux-]] .. linux.version .. [[/arch/[a-w]*.[chS]' \
 				--exclude='linux-]] .. linux.version .. [[/arch/[a-w]*.dts*'
