@@ -595,6 +595,15 @@ int init_set_check(const char *path, struct err *e)
 	return r;
 }
 
+int init_set_check_text(struct slice text, const char *name, struct err *e)
+{
+	struct svc_set *set = NULL;
+	int r = svc_set_parse(text, name, &set, e);
+
+	svc_set_free(set);
+	return r;
+}
+
 int init_set_compare(const char *old_path, const char *new_path, init_change_fn *fn, void *arg,
 		     struct err *e)
 {

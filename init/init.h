@@ -14,6 +14,7 @@
 
 #include "lib/cmd.h"
 #include "lib/err.h"
+#include "lib/slice.h"
 
 extern const struct cmd init_cmd_service;
 extern const struct cmd init_cmd_halt;
@@ -96,5 +97,7 @@ int init_client_shutdown(const char *kind, struct err *e); /* reboot poweroff ha
 /* Without PID 1: check a set, and compare two (what a load of the second would do when every
  * service runs). old_path NULL: everything is new. */
 int init_set_check(const char *path, struct err *e);
+/* The same of a text; errors are "NAME:LINE: …", or "NAME: …" of the whole. */
+int init_set_check_text(struct slice text, const char *name, struct err *e);
 int init_set_compare(const char *old_path, const char *new_path, init_change_fn *fn, void *arg,
 		     struct err *e);

@@ -82,11 +82,14 @@ services.doas {
 		rules = schema.list(schema.of(rule), { default = { { group = "wheel" } }, doc = "the last one that matches counts" }),
 	},
 	extend = function(s)
-		local lines = {}
+		local lines, mentions = {}, {}
 		for i, r in ipairs(s.rules) do
 			lines[i] = line(r)
+			mentions[#mentions + 1] = { record = r, user = r.user, group = r.group }
+			mentions[#mentions + 1] = { record = r, user = r.as, field = "as" }
 		end
 		return {
+			mentions = mentions,
 			etc = { ["doas.conf"] = table.concat(lines) },
 			privileged = { { program = require "packages.doas" .. "/bin/doas" } },
 			profile = { require "packages.doas" },

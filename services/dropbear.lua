@@ -70,12 +70,13 @@ return service.service_type {
 		if not s.root_login then
 			exec[#exec + 1] = "-w"
 		end
-		local activation, users = {}, {}
+		local activation, mentions, users = {}, {}, {}
 		for user in pairs(s.authorized_keys) do
 			users[#users + 1] = user
 		end
 		table.sort(users)
 		for _, user in ipairs(users) do
+			mentions[#mentions + 1] = { user = user, field = "authorized_keys" }
 			activation[#activation + 1] = {
 				name = "ssh-keys-" .. user,
 				command = {
@@ -85,7 +86,7 @@ return service.service_type {
 			}
 		end
 		return {
-			profile = { dropbear }, activation = activation,
+			profile = { dropbear }, activation = activation, mentions = mentions,
 			init = {
 				{
 					name = "dropbear", description = "logins by SSH", exec = exec,

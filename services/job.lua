@@ -10,7 +10,7 @@ local function duration(doc)
 end
 
 return service.service_type {
-	name = "job", many = true,
+	name = "job", many = true, sources = { calendar = "schedule", run_timeout = "time_limit" },
 	doc = "a command at certain times (what cron is for)",
 	example = 'services.job { name = "backup", schedule = "Mon..Fri 2:30", run = "tar -czf /var/backup/etc.tar.gz /etc", catch_up = true }',
 	fields = line.fields {

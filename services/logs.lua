@@ -51,7 +51,7 @@ local function size(default, doc)
 end
 
 return service.service_type {
-	name = "logs",
+	name = "logs", sources = { log_boots = "boots", log_keep = "keep", log_rate = "rate", log_size = "size" },
 	doc = "what is kept of the logs",
 	example = [[services.logs { size = "4M", keep = 5, compress = "zstd" }]],
 	fields = {

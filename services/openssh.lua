@@ -60,13 +60,14 @@ return service.service_type {
 	},
 	extend = function(s)
 		local package = require "packages.openssh"
-		local etc = {}
+		local etc, mentions = {}, {}
 		for user, keys in pairs(s.authorized_keys) do
+			mentions[#mentions + 1] = { user = user, field = "authorized_keys" }
 			etc["ssh/authorized_keys.d/" .. user] = table.concat(keys, "\n") .. "\n"
 		end
 		local file = text("sshd_config", config(s, package), { busybox = require("system.tools").busybox .. "/bin/busybox" })
 		return {
-			profile = { package }, etc = etc, users = { accounts.user { name = "sshd", system = true } },
+			profile = { package }, mentions = mentions, etc = etc, users = { accounts.user { name = "sshd", system = true } },
 			activation = { { directory = "/var/empty", mode = "0755" } },
 			init = {
 				{

@@ -66,7 +66,7 @@ local function quoted(words)
 end
 
 return service.service_type {
-	name = "upgrade",
+	name = "upgrade", sources = { calendar = "schedule" },
 	doc = "unattended upgrades: the configuration is built anew at certain times, tried out, and kept when the machine is well",
 	example = 'services.upgrade { schedule = "Sun 4:00", random_delay = "1h", keep = 10 }',
 	fields = {
@@ -85,6 +85,10 @@ return service.service_type {
 		reboot = schema.enum({ "never", "when-needed" }, { default = "never", doc = "when kernel, initramfs, init or kernel arguments are new" }),
 	},
 	extend = function(s, os)
+		local mentions = {}
+		for i, name in ipairs(s.services or {}) do
+			mentions[i] = { service = name, field = "services" }
+		end
 		local how = s.activate == "now" and "--confirm " .. s.trial or "--boot"
 		local script = network.script("upgrade", RUN, {
 			cairn = tools.cairn, services = quoted(s.services or os.health_gate.services or { "base" }), patience = s.patience,
@@ -95,6 +99,7 @@ return service.service_type {
 			reboot = s.reboot == "when-needed" and REBOOT or "",
 		})
 		return {
+			mentions = mentions,
 			init = {
 				{
 					name = "upgrade", type = "oneshot", description = "unattended upgrade",

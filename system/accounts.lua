@@ -173,7 +173,7 @@ function M.merge(users, groups)
 		end
 		for _, g in ipairs(wanted) do
 			if not by_group[g] then
-				schema.fail(u, "there is no group '" .. g .. "'", g == u.group and "group" or "groups")
+				schema.fail(u, "there is no group '" .. g .. "'" .. schema.suggestion(g, group_order), g == u.group and "group" or "groups")
 			end
 		end
 	end
@@ -183,13 +183,13 @@ end
 -- That user and group of each record of the list are there.
 function M.check_owners(accounts, list)
 	for _, kind in ipairs { "user", "group" } do
-		local known = {}
-		for _, x in ipairs(accounts[kind .. "s"]) do
-			known[x.name] = true
+		local known, names = {}, {}
+		for i, x in ipairs(accounts[kind .. "s"]) do
+			known[x.name], names[i] = true, x.name
 		end
 		for _, x in ipairs(list) do
 			if not known[x[kind]] then
-				schema.fail(x, "there is no " .. kind .. " '" .. x[kind] .. "'", kind)
+				schema.fail(x, "there is no " .. kind .. " '" .. x[kind] .. "'" .. schema.suggestion(x[kind], names), kind)
 			end
 		end
 	end

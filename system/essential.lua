@@ -348,15 +348,15 @@ local function gate(os, all, out)
 			end
 		end
 	end
-	local known = {}
+	local known, names = {}, {}
 	for _, list in ipairs { out, all.init } do
 		for _, s in ipairs(list) do
-			known[s.name] = true
+			known[s.name], names[#names + 1] = true, s.name
 		end
 	end
 	for _, name in ipairs(needed) do
 		if not known[name] then
-			schema.fail(os.health_gate, "there is no service '" .. name .. "'", "services")
+			schema.fail(os.health_gate, "there is no service '" .. name .. "'" .. schema.suggestion(name, names), "services")
 		end
 	end
 	out[#out + 1] = {

@@ -15,6 +15,7 @@
 #include <lualib.h>
 #include <unistd.h>
 
+#include "init/init.h"
 #include "lib/str.h"
 #include "lib/tab.h"
 #include "lib/text.h"
@@ -585,6 +586,19 @@ static int raw_nearest(lua_State *l)
 	return 1;
 }
 
+/* raw.service_set_error(text): what PID 1 would say of a service set, "set:LINE: …", or nil. */
+static int raw_service_set_error(lua_State *l)
+{
+	struct err e = ERR_INIT;
+	struct slice text;
+
+	text.p = luaL_checklstring(l, 1, &text.n);
+	if (init_set_check_text(text, "set", &e) == 0)
+		return 0;
+	lua_pushstring(l, e.msg);
+	return 1;
+}
+
 static int located_call(lua_State *l)
 {
 	char at[512];
@@ -793,13 +807,21 @@ static const char *const utf8_names[] = { "char", "charpattern", "codepoint", "c
 					  "len",  "offset",	 NULL };
 
 static const luaL_Reg raw_functions[] = {
-	{ "exists", raw_exists },   { "flaw", raw_flaw },
-	{ "is_hash", raw_is_hash }, { "hash", raw_hash },
-	{ "is_node", raw_is_node }, { "keys", raw_keys },
-	{ "load", raw_load },	    { "located", raw_located },
-	{ "log", raw_log },	    { "metafield", raw_metafield },
-	{ "nearest", raw_nearest }, { "node", raw_node },
-	{ "read", raw_read },	    { NULL, NULL },
+	{ "exists", raw_exists },
+	{ "flaw", raw_flaw },
+	{ "is_hash", raw_is_hash },
+	{ "hash", raw_hash },
+	{ "is_node", raw_is_node },
+	{ "keys", raw_keys },
+	{ "load", raw_load },
+	{ "located", raw_located },
+	{ "log", raw_log },
+	{ "metafield", raw_metafield },
+	{ "nearest", raw_nearest },
+	{ "node", raw_node },
+	{ "read", raw_read },
+	{ "service_set_error", raw_service_set_error },
+	{ NULL, NULL },
 };
 
 static const luaL_Reg node_meta[] = {

@@ -16,6 +16,7 @@ local etc = require "system.etc"
 local file_systems = require "system.file_systems"
 local init_service = require "system.init_service"
 local initrd = require "system.initrd"
+local mentioned = require "system.mentioned"
 local operating_system = require "system.operating_system"
 local privileged = require "system.privileged"
 local secrets = require "system.secrets"
@@ -133,13 +134,14 @@ local function activation(os, all)
 	return table.concat(out)
 end
 
--- The services of PID 1: those that every system has, and those of the configuration.
+-- The services of PID 1: those that every system has, and those of the configuration; which service of that each is made from.
 local function services_of(os, all)
 	local list = essential.services(os, all)
 	for _, s in ipairs(all.init) do
 		list[#list + 1] = s
 	end
-	return secrets.mark(os.secrets, init_service.checked(list, all.origin))
+	local checked, named = init_service.checked(list, all.origin)
+	return secrets.mark(os.secrets, checked), named
 end
 
 -- Modules that are loaded at boot: the kernel has them as files, or in itself.
@@ -166,7 +168,7 @@ local function service_modules(os, all)
 	return out
 end
 
-local function service_set(os, all, list, environment)
+local function service_set(os, all, list, named, environment)
 	local init = {
 		{ "hostname", os.host_name },
 		-- Not /bin/sh: that link is made by activation, whose failure is what rescue is for.
@@ -182,7 +184,7 @@ local function service_set(os, all, list, environment)
 	for name, value in pairs(environment) do
 		init[#init + 1] = { "environment", conf.word(name .. "=" .. value) }
 	end
-	local env = tree.env { tree.file("set", table.concat(init_service.set(init, list))) }
+	local env = tree.env { tree.file("set", table.concat(init_service.set(init, list, named, all.origin, os))) }
 	env.busybox = tools.busybox .. "/bin/busybox"
 	env.cairn = tools.cairn .. "/bin/cairn"
 	local check = ""
@@ -305,7 +307,7 @@ end
 local function graphs(os)
 	os = system_of(os)
 	local all = service.fold(os.services, os)
-	return all.edges, services_of(os, all)
+	return all.edges, (services_of(os, all))
 end
 
 -- The parts of a system by name; `system` is the generation itself.
@@ -323,10 +325,12 @@ local function parts(os)
 	accounts.check_owners(who, os.secrets)
 	accounts.check_owners(who, os.privileged_programs)
 	accounts.check_owners(who, privileged_of(all))
+	local list, named = services_of(os, all)
+	mentioned(os, all, who, list, named)
 	local p = {
 		etc = etc.derivation(os, all.etc, environment),
 		profile = tree.derivation("profile", { tree.union(".", packages, PROFILE_PARTS) }),
-		services = service_set(os, all, services_of(os, all), environment),
+		services = service_set(os, all, list, named, environment),
 		initrd = initrd.derivation(os),
 		modules = cairn_modules(seed.busybox, seed.shell),
 	}

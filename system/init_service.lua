@@ -5,6 +5,8 @@
 
 local conf = require "system.conf"
 local docs = require "system.init_service_docs"
+local privileged = require "system.privileged"
+local service = require "system.service"
 local tools = require "system.tools"
 
 local M = {}
@@ -290,9 +292,9 @@ end
 -- Every name that is required exists, and nobody waits for himself in a circle: PID 1 would refuse the
 -- whole set. An order that is said wins over the one that a wish implies.
 local function check_graph(by_name, list, origin)
-	local waits, state = {}, {}
-	for _, s in ipairs(list) do
-		waits[s.name] = {}
+	local waits, state, all = {}, {}, {}
+	for i, s in ipairs(list) do
+		waits[s.name], all[i] = {}, s.name
 	end
 	for _, s in ipairs(list) do
 		for _, field in ipairs { "requires", "binds", "milestones", "wants", "conflicts", "after", "before" } do
@@ -304,7 +306,7 @@ local function check_graph(by_name, list, origin)
 					table.insert(waits[name], s)
 				elseif not other and field ~= "after" and field ~= "before" then
 					fail(origin, s, "service '" .. s.name .. "' " .. field .. " '" .. name
-						.. "', which does not exist", field)
+						.. "', which does not exist" .. schema.suggestion(name, all), field)
 				elseif other and field ~= "conflicts"
 					and not (field == "wants" and (has(s.before, name) or has(other.after, s.name))) then
 					table.insert(waits[s.name], other)
@@ -335,12 +337,13 @@ local function check_graph(by_name, list, origin)
 	end
 end
 
--- Checked records of a list of services or tables that may become them. origin: what they were made from, for errors.
+-- Checked records of a list of services or tables that may become them. origin: what they were made from, for errors; the second
+-- result is the same by name.
 function M.checked(list, origin)
-	local by_name, out, from = {}, {}, {}
+	local by_name, out, from, named = {}, {}, {}, {}
 	for i, given in ipairs(list) do
 		local s = schema.is(given, M.init_service) and given or M.init_service(given)
-		from[s] = origin[given]
+		from[s], named[s.name] = origin[given], origin[given]
 		schema.check(s)
 		local first = by_name[s.name]
 		if first then
@@ -354,15 +357,93 @@ function M.checked(list, origin)
 	table.sort(out, function(a, b)
 		return a.name < b.name
 	end)
-	return out
+	return out, named
 end
 
--- Text of the service set; sections are sorted by name. init: rows of [init]; list: of checked().
-function M.set(init, list)
+-- What a word of a value may have been meant to be.
+local WORDS = {
+	ambient_capabilities = privileged.CAPABILITIES, capabilities = privileged.CAPABILITIES,
+	calendar = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "hourly", "daily", "weekly", "monthly", "yearly" },
+	inheritable_capabilities = privileged.CAPABILITIES,
+	limit = { "nofile", "nproc", "core", "stack", "data", "as", "memlock", "fsize", "cpu", "rss", "nice", "rtprio", "sigpending", "msgqueue" },
+	listen = { "mode", "user", "group", "name" },
+	reload_signal = { "HUP", "INT", "QUIT", "USR1", "USR2", "TERM", "WINCH" },
+	stop_signal = { "HUP", "INT", "QUIT", "KILL", "USR1", "USR2", "TERM" },
+}
+local PROGRAMS = { exec = true, reload_exec = true, stop_exec = true }
+
+-- What may have been meant: the word that key knows and that one of value is nearest to.
+local function near_miss(key, value)
+	local words, known = WORDS[key] or {}, {}
+	for _, name in ipairs(words) do
+		known[name] = true
+	end
+	for word in value:gmatch("[%a_]+%d?") do
+		local near = not known[word] and schema.suggestion(word, words) or ""
+		if near:match("'(.)") and near:match("'(.)"):lower() == word:sub(1, 1):lower() then
+			return near
+		end
+	end
+	local program = value:match("^([%w._+-]+)")
+	if program and PROGRAMS[key] then
+		return " [one of a package: require \"packages.busybox\" .. \"/bin/" .. program .. "\"]"
+	end
+	return ""
+end
+
+-- The message of PID 1's reader, without what the place says already.
+local function plain_message(message, key, field, value)
+	local name = key:gsub("-", "%%-")
+	message = message:gsub("^" .. name .. ": ", ""):gsub("^" .. name .. " must", "must")
+	if not message:find("'", 1, true) and not value:find("\1", 1, true) and value ~= "" then
+		message = "'" .. value .. "': " .. message
+	end
+	return message:find("did you mean", 1, true) and message or message .. near_miss(field, value)
+end
+
+-- The section with that line of the text, counted from 0 since the first is [init]; its key there and the key's value.
+local function place(sections, line)
+	for i, section in ipairs(sections) do
+		local _, n = section:gsub("\n", "")
+		if line <= n then
+			for text in section:gmatch("[^\n]*\n") do
+				line = line - 1
+				if line == 0 then
+					return i - 1, text:match("^([%w-]+) = (.*)\n$")
+				end
+			end
+		end
+		line = line - n
+	end
+end
+
+-- PID 1 takes the set, or the error is at what its wrong line comes from: named is the second result of checked(), settings
+-- that of keys of [init]; os is to blame for what no service says.
+local function check_set(sections, list, named, settings, os)
+	local line, message = service_set_error(table.concat(sections))
+	if not line then
+		return
+	end
+	local number, key, value = place(sections, line)
+	local s = list[number]
+	local from = s and named[s.name] or key and settings[key] or os
+	local field = key and key:gsub("-", "_")
+	local what = s and " '" .. s.name .. "'" or ""
+	message = message:gsub("^service '[^']*': ", "")
+	if key then
+		message = plain_message(message, key, field, value)
+		field = service.is_service(from) and service.source(from, field) or field
+	end
+	error(schema.location(from) .. ": " .. schema.name(from) .. what .. (field and " › " .. field or "") .. ": " .. message, 0)
+end
+
+-- Text of the service set; sections are sorted by name. init: rows of [init]; list, named: of checked().
+function M.set(init, list, named, settings, os)
 	local out = { conf.section("init", nil, init) }
 	for _, s in ipairs(list) do
 		out[#out + 1] = section(s)
 	end
+	check_set(out, list, named, settings, os)
 	return out
 end
 

@@ -7,7 +7,7 @@ local conf = require "system.conf"
 local M = {}
 
 -- In the kernel's order: the place is the bit.
-local CAPABILITIES = {
+M.CAPABILITIES = {
 	"chown", "dac_override", "dac_read_search", "fowner", "fsetid", "kill", "setgid", "setuid", "setpcap", "linux_immutable",
 	"net_bind_service", "net_broadcast", "net_admin", "net_raw", "ipc_lock", "ipc_owner", "sys_module", "sys_rawio", "sys_chroot",
 	"sys_ptrace", "sys_pacct", "sys_admin", "sys_boot", "sys_nice", "sys_resource", "sys_time", "sys_tty_config", "mknod", "lease",
@@ -43,7 +43,7 @@ M.program = schema.record("privileged_program", {
 	setgid = schema.boolean { default = false, doc = "runs as group" },
 	user = account { default = "root", doc = "owner" },
 	group = account { default = "root" },
-	capabilities = schema.list(schema.enum(CAPABILITIES), { default = {}, unique = true, doc = "capabilities that it has, such as net_raw" }),
+	capabilities = schema.list(schema.enum(M.CAPABILITIES), { default = {}, unique = true, doc = "capabilities that it has, such as net_raw" }),
 }, { doc = "a program that runs with more rights than who starts it" })
 
 -- Of the file "activation".
@@ -51,7 +51,7 @@ function M.section(p)
 	schema.check(p)
 	local bits = 0
 	for _, name in ipairs(p.capabilities) do
-		for i, known in ipairs(CAPABILITIES) do
+		for i, known in ipairs(M.CAPABILITIES) do
 			bits = bits | (known == name and 1 << (i - 1) or 0)
 		end
 	end

@@ -45,7 +45,7 @@ end
 
 -- Services of PID 1 with the versions of their secrets in their definition, so that another one restarts them.
 function M.mark(list, services)
-	local versions, known = {}, {}
+	local versions, known, names = {}, {}, {}
 	for _, secret in ipairs(list) do
 		for _, name in ipairs(secret.services) do
 			versions[name] = versions[name] or {}
@@ -53,7 +53,7 @@ function M.mark(list, services)
 		end
 	end
 	for i, s in ipairs(services) do
-		known[s.name] = true
+		known[s.name], names[i] = true, s.name
 		if versions[s.name] then
 			local environment = {}
 			for k, v in pairs(s.environment or {}) do
@@ -68,7 +68,7 @@ function M.mark(list, services)
 	for _, secret in ipairs(list) do
 		for _, name in ipairs(secret.services) do
 			if not known[name] then
-				schema.fail(secret, "there is no service '" .. name .. "'", "services")
+				schema.fail(secret, "there is no service '" .. name .. "'" .. schema.suggestion(name, names), "services")
 			end
 		end
 	end

@@ -15,6 +15,7 @@
 --	init_settings   { ["log-size"] = "1M" }: keys of the section [init] of the service set
 --	kernel_modules  names; sysctl: { ["net.ipv4.ip_forward"] = 1 }
 --	environment     { NAME = "value" } of all services and logins
+--	mentions        { user = | group = | service = "NAME", field =, record = }: names that must be there, and where they stand
 --	NAME of a type  whatever that type takes: its `extend` gets the list as third argument
 --
 -- The order of the result is the order of the configuration and nothing else.
@@ -22,13 +23,13 @@
 local M = {}
 
 local POINTS = {
-	init = "list", etc = "map", users = "list", groups = "list", activation = "list",
+	init = "list", mentions = "list", etc = "map", users = "list", groups = "list", activation = "list",
 	privileged = "list", profile = "list", init_settings = "map", kernel_modules = "list", sysctl = "map", environment = "map",
 }
 
 local kinds = {}
 
-local SPEC = { "check", "doc", "example", "extend", "extends", "fields", "many", "name" }
+local SPEC = { "check", "doc", "example", "extend", "extends", "fields", "many", "name", "sources" }
 
 local function check_spec(loc, spec)
 	local known = {}
@@ -52,15 +53,16 @@ local function check_spec(loc, spec)
 	end
 end
 
--- service_type { name=, doc=, example=, fields=, check=, many=, extends = { types }, extend = function(cfg, os, given) }
--- gives the constructor of such services, which are records. many: more than one is allowed. doc: what it is, in a sentence
+-- service_type { name=, doc=, example=, fields=, check=, many=, sources=, extends = { types }, extend = function(cfg, os, given) }
+-- gives the constructor of such services, which are records. sources: fields that keys of PID 1's services are made from where
+-- those have another name, for errors. many: more than one is allowed. doc: what it is, in a sentence
 -- or more; example: a Lua expression that makes a service of the type, with the variables services and system.
 M.service_type = located(function(loc, spec)
 	check_spec(loc, spec)
 	local record = schema.record(spec.name, spec.fields or {}, { check = spec.check, doc = spec.doc })
 	kinds[spec.name] = {
 		name = spec.name, doc = spec.doc, example = spec.example, location = loc, record = record, many = spec.many,
-		extend = spec.extend, extends = spec.extends or {},
+		extend = spec.extend, extends = spec.extends or {}, sources = spec.sources or {},
 	}
 	return record
 end)
@@ -81,6 +83,12 @@ end
 
 function M.is_service(v)
 	return kind_of(v) ~= nil
+end
+
+-- The field of a service that a key of its service of PID 1 is made from, if it was given.
+function M.source(s, key)
+	local field = kind_of(s).sources[key] or key
+	return schema.given(s)[field] ~= nil and field or nil
 end
 
 -- For schema: a value that is a service.
@@ -163,8 +171,9 @@ local function fold(result, given, s, part)
 	end
 end
 
--- The services of os (a list) as one table of extension points, and with it: origin, what the services of PID 1 were made
--- from (table of init -> service of list), and edges, who adds something where: list of { service, point }.
+-- The services of os (a list) as one table of extension points, and with it: origin, what the services of PID 1 and others were
+-- made from (entry of init, activation or mentions, or key of init_settings -> service of list), and edges, who adds something
+-- where: list of { service, point }.
 function M.fold(list, os)
 	local result, given, seen, parts = { origin = {}, edges = {} }, {}, {}, {}
 	for point in pairs(POINTS) do
@@ -199,11 +208,16 @@ function M.fold(list, os)
 			end
 		end
 		fold(result, given, s, plain)
-		for _, v in ipairs(plain.init or {}) do
-			result.origin[v] = s
+		for _, point in ipairs { "activation", "init", "mentions" } do
+			for _, v in ipairs(plain[point] or {}) do
+				result.origin[v] = s
+			end
+		end
+		for key in pairs(plain.init_settings or {}) do
+			result.origin[key] = s
 		end
 		for point, value in pairs(parts[i]) do
-			if type(value) ~= "table" or next(value) ~= nil then
+			if point ~= "mentions" and (type(value) ~= "table" or next(value) ~= nil) then
 				table.insert(result.edges, { s, point })
 			end
 		end

@@ -241,6 +241,16 @@ end)
 is_node = raw.is_node
 hash_string = raw.hash
 
+-- What PID 1 would say of a service set: the line and the message, or nothing. A node's place is taken by a path.
+function service_set_error(set)
+	local path = STORE_DIR .. "/" .. ("0"):rep(32) .. "-item"
+	local why = raw.service_set_error((tostring(set):gsub("\1[^\2]*\2", path)))
+	if why then
+		local line, message = why:match("^set:(%d+): (.*)$")
+		return math.tointeger(line) or 1, message or why
+	end
+end
+
 function shell_quote(s)
 	s = tostring(s)
 	if s:find("^[%w_@%%+=:,./-]+$") then

@@ -55,6 +55,11 @@ local function suggestion(word, names)
 	return near and "; did you mean '" .. near .. "'?" or ""
 end
 
+-- "; did you mean 'x'?" of the name that word is nearest to, or "".
+function schema.suggestion(word, names)
+	return suggestion(word, names)
+end
+
 -- ---- Types --------------------------------------------------------------------------------------
 
 local Type = {}

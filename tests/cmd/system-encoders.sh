@@ -115,7 +115,7 @@ values.label = { values.label[#values.label] }
 
 local rules = some("doas", 100, function()
 	local command, argument, value = "/bin/" .. nasty(), nasty(), nasty()
-	local rule = { user = "ann", command = command, arguments = { argument }, environment = { A = value } }
+	local rule = { user = "root", command = command, arguments = { argument }, environment = { A = value } }
 	return function() schema.check(services.doas { rules = { rule } }) return rule end, { command, argument, "A=" .. value }
 end)
 programs[#programs + 1] = services.doas { rules = rules }
@@ -246,7 +246,7 @@ def lex(s):
     assert not quotes and not escape, s
     return out + ([word] if some else [])
 rows = [lex(l) for l in read(etc + "/doas.conf").split(b"\n")[:-1]]
-same("doas.conf", rows, [[b"permit", b"setenv", b"\0{", e, b"\0}", b"ann", b"cmd", c, b"args", a] for c, a, e in values["doas"]])
+same("doas.conf", rows, [[b"permit", b"setenv", b"\0{", e, b"\0}", b"root", b"cmd", c, b"args", a] for c, a, e in values["doas"]])
 n = {k: len(v) for k, v in values.items()}
 print(n, "refused:", read(etc + "/refused").decode())
 same("enough of each", [k for k in n if n[k] < 5 and k not in ("label", "motd")], [])
