@@ -3,10 +3,10 @@
 -- What `cairn build NAME` knows: the name of a package and its module.
 
 local names = {
-	"busybox", "ca-certificates", "cairn", "curl", "doas", "dosfstools", "dropbear", "e2fsprogs", "erofs-utils", "git", "glib",
-	"grub", "grub-efi", "keymaps", "libarchive", "libburn", "libcap", "libfuse", "libgcrypt", "libgpg-error",
-	"libisofs", "libnl", "libseccomp", "libslirp", "linux", "linux-headers", "lua", "lz4", "mbedtls", "mtools",
-	"musl", "nftload", "openssh", "slirp4netns", "sqlite", "squashfs-tools", "util-linux", "wireguard", "xorriso", "xz", "zlib", "zstd",
+	"busybox", "ca-certificates", "cairn", "cryptsetup", "curl", "doas", "dosfstools", "dropbear", "e2fsprogs", "erofs-utils", "git", "glib",
+	"grub", "grub-efi", "json-c", "keymaps", "libaio", "libarchive", "libburn", "libcap", "libfuse", "libgcrypt", "libgpg-error",
+	"libisofs", "libnl", "libseccomp", "libslirp", "linux", "linux-headers", "lua", "lvm2", "lz4", "mbedtls", "mdadm", "mtools",
+	"musl", "nftload", "openssh", "popt", "slirp4netns", "sqlite", "squashfs-tools", "util-linux", "wireguard", "xorriso", "xz", "zlib", "zstd",
 }
 
 local index = {}
