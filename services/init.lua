@@ -32,7 +32,8 @@ function services.base(options)
 	end
 	for _, name in ipairs(options.without or {}) do
 		if not without[name .. "?"] then
-			error("services.base: there is no base service '" .. tostring(name) .. "' to leave out", 2)
+			error("services.base: there is no base service '" .. tostring(name) .. "' to leave out"
+				.. schema.suggestion(name, { "daemon", "dhcp", "getty", "logs" }), 2)
 		end
 	end
 	for _, s in ipairs(options) do
@@ -42,12 +43,12 @@ function services.base(options)
 end
 
 return setmetatable(services, {
-	__index = function(t, name)
+	__index = located(function(loc, t, name)
 		if type(name) ~= "string" or not name:find("^[%w_]+$") then
 			return nil
 		end
-		local value = require("services." .. name)
+		local value = require("services." .. name, loc)
 		rawset(t, name, value)
 		return value
-	end,
+	end),
 })

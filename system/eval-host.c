@@ -88,8 +88,9 @@ static int serve_question(struct sys_eval *ev, struct box *b, enum eval_msg what
 	if (rd_done(&rd) < 0 || memchr(raw.p ? raw.p : "", 0, raw.n))
 		return err_set(e, -ERR_PROTO, "evaluation: malformed question");
 	snprintf(path, sizeof(path), "%.*s", (int)raw.n, raw.p);
-	r = what == EVAL_MSG_READ ? sources_read(&ev->sources, root, path, &text, &why)
-				  : sources_exists(&ev->sources, root, path, &why);
+	r = what == EVAL_MSG_READ      ? sources_read(&ev->sources, root, path, &text, &why)
+	    : what == EVAL_MSG_NEAREST ? sources_nearest(&ev->sources, root, path, &text)
+				       : sources_exists(&ev->sources, root, path, &why);
 	if (r == -ENOENT)
 		r = box_reply(b, EVAL_MSG_NOFILE, SLICE(""));
 	else if (r < 0)
@@ -121,6 +122,7 @@ static int serve(struct sys_eval *ev, struct box *b, struct err *e)
 		switch (type) {
 		case EVAL_MSG_READ:
 		case EVAL_MSG_EXISTS:
+		case EVAL_MSG_NEAREST:
 			r = serve_question(ev, b, (enum eval_msg)type, e);
 			if (r < 0)
 				return r;

@@ -456,7 +456,7 @@ static uint64_t ask(enum eval_msg what, uint64_t root, const char *path, struct 
 	return type;
 }
 
-/* Shared with Lua by raw.read and raw.exists; kept, since an error may jump over them. */
+/* Shared with Lua by raw.read and others; kept, since an error may jump over them. */
 static int push_answer(lua_State *l, enum eval_msg what)
 {
 	static struct str reply = STR_INIT;
@@ -484,6 +484,13 @@ static int raw_read(lua_State *l)
 static int raw_exists(lua_State *l)
 {
 	return push_answer(l, EVAL_MSG_EXISTS);
+}
+
+/* raw.near_module(root, path): the name of a module beside path that may have been meant, or nil.
+ */
+static int raw_near_module(lua_State *l)
+{
+	return push_answer(l, EVAL_MSG_NEAREST);
 }
 
 static int raw_log(lua_State *l)
@@ -817,6 +824,7 @@ static const luaL_Reg raw_functions[] = {
 	{ "located", raw_located },
 	{ "log", raw_log },
 	{ "metafield", raw_metafield },
+	{ "near_module", raw_near_module },
 	{ "nearest", raw_nearest },
 	{ "node", raw_node },
 	{ "read", raw_read },

@@ -29,10 +29,11 @@
 #include "lib/tab.h"
 #include "store/store.h"
 
-/* Messages of the child; the parent answers the first two. */
+/* Messages of the child; the parent answers the first three. */
 enum eval_msg {
 	EVAL_MSG_READ = 2, /* u64 root, str path: contents of a file */
 	EVAL_MSG_EXISTS,   /* u64 root, str path: is there a file or directory */
+	EVAL_MSG_NEAREST,  /* u64 root, str path of a module that is not there: the likeliest one */
 	EVAL_MSG_LOG,	   /* text */
 	EVAL_MSG_ERROR,	   /* text; the last message */
 	EVAL_MSG_RESULT,   /* graph; the last message */

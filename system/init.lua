@@ -9,7 +9,7 @@ local init_service = require "system.init_service"
 local operating_system = require "system.operating_system"
 local service = require "system.service"
 
-return {
+local M = {
 	operating_system = operating_system,
 	user = accounts.user,
 	group = accounts.group,
@@ -26,3 +26,14 @@ return {
 		return inherit.inherit(loc, operating_system, base, changes)
 	end),
 }
+
+local names = {}
+for name in pairs(M) do
+	names[#names + 1] = name
+end
+
+return setmetatable(M, {
+	__index = function(_, name)
+		error("system has no field '" .. tostring(name) .. "'" .. schema.suggestion(name, names), 2)
+	end,
+})

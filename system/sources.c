@@ -11,6 +11,7 @@
 
 #include "lib/fd.h"
 #include "lib/path.h"
+#include "lib/text.h"
 #include "lib/vec.h"
 #include "lib/wire.h"
 
@@ -131,6 +132,40 @@ int sources_exists(struct sources *s, uint64_t root, const char *path, struct er
 	if (fd == -ENOENT || fd == -ENOTDIR)
 		return -ENOENT;
 	return fd < 0 ? err_num(e, fd, "%s", path) : 0;
+}
+
+int sources_nearest(struct sources *s, uint64_t root, const char *path, struct str *out)
+{
+	const char *slash = strrchr(path, '/'), *near;
+	auto_arena struct arena a = ARENA_INIT;
+	auto_vec struct vec names = VEC_INIT;
+	struct dirent *entry;
+	char dir[PATH_MAX];
+	DIR *d;
+	int fd;
+
+	snprintf(dir, sizeof(dir), "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".");
+	fd = sources_open_below(s, root, dir, O_RDONLY | O_DIRECTORY);
+	d = fd < 0 ? NULL : fdopendir(fd);
+	if (!d) {
+		fd_close(&fd);
+		return -ENOENT;
+	}
+	while ((entry = readdir(d))) {
+		struct slice name = slice_of(entry->d_name);
+		if (name.n > 4 && strcmp(entry->d_name + name.n - 4, ".lua") == 0)
+			name.n -= 4;
+		if (name.p[0] != '.' && !slice_is(name, "init"))
+			vec_add(&names, arena_slice(&a, name));
+	}
+	closedir(d);
+	vec_sort_str(&names); /* the same one on every file system */
+	near = names.err || arena_err(&a) ? NULL
+					  : text_nearest(slash ? slash + 1 : path,
+							 (const char *const *)names.v, names.n);
+	if (near)
+		str_add(out, near);
+	return near ? str_err(out) : -ENOENT;
 }
 
 /* ---- Walking ----------------------------------------------------------------------------------

@@ -61,6 +61,9 @@ int sources_read(struct sources *s, uint64_t root, const char *path, struct str 
 		 struct err *e);
 /* -ENOENT when there is nothing called path below a root (e untouched then). */
 int sources_exists(struct sources *s, uint64_t root, const char *path, struct err *e);
+/* The name in the directory of path that is nearest to path's, as a module's (without ".lua") into
+ * out; -ENOENT when none is near. For messages. */
+int sources_nearest(struct sources *s, uint64_t root, const char *path, struct str *out);
 /* Open below a root, never leaving it. -errno. */
 int sources_open_below(struct sources *s, uint64_t root, const char *path, int flags);
 /* Write the memory back if it changed; failure does not matter. */

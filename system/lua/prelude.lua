@@ -208,7 +208,22 @@ local function find_module(name, loc)
 	end
 end
 
-require = located(function(loc, name)
+-- What may have been meant by the name of a module that is not there, for messages.
+local function near_module(name)
+	local path = name:gsub("%.", "/")
+	for root = MODULES, raw.kind == "name" and MODULES or CONFIG do
+		local near = raw.near_module(root, path)
+		if near then
+			return "; did you mean '" .. (name:match("^.*%.") or "") .. near .. "'?"
+		end
+	end
+	return name:find("^packages%.") and " [cairn package search finds packages]"
+		or name:find("^services%.") and " [cairn system search finds services]" or ""
+end
+
+-- at: who asks, where a module asks for another.
+require = located(function(loc, name, at)
+	loc = at or loc
 	if type(name) ~= "string" or not ("." .. name):find("^%.[%w_+-]")
 		or name:find("[^%w_+%-.]") or name:find("..", 1, true) or name:sub(-1) == "." then
 		error(loc .. ": require: '" .. tostring(name) .. "' is not a module name", 0)
@@ -224,7 +239,7 @@ require = located(function(loc, name)
 	end
 	local root, path, contents = find_module(name, loc)
 	if not root then
-		error(loc .. ": there is no module '" .. name .. "'", 0)
+		error(loc .. ": there is no module '" .. name .. "'" .. near_module(name), 0)
 	end
 	loading[#loading + 1] = name
 	local value = run_chunk(root, path, contents, loc, name)
@@ -572,13 +587,13 @@ end)
 
 -- ---- Packages by name ---------------------------------------------------------------------------
 
-local function package_named(name)
+local function package_named(name, loc)
 	local index = require "packages.index"
 	local v = index[name]
 	if v == nil then
 		local near = raw.nearest(name, raw.keys(index))
-		error("there is no package '" .. name .. "'"
-			.. (near and "; did you mean '" .. near .. "'?" or ""), 0)
+		error((loc and loc .. ": " or "") .. "there is no package '" .. name .. "'"
+			.. (near and "; did you mean '" .. near .. "'?" or " [cairn package search finds packages]"), 0)
 	end
 	if type(v) == "string" then
 		v = require(v)
@@ -592,13 +607,26 @@ find_package = located(function(loc, name)
 	if type(name) ~= "string" then
 		error(loc .. ": find_package: expected a name, got " .. type(name), 0)
 	end
-	return package_named(name)
+	return package_named(name, loc)
 end)
 
 schema = require "system.lua.schema"
 local schema = schema
 schema.setup(raw)
 schema.setup = nil
+
+-- Modules that most configurations have as variables of the same name.
+local USUAL = { services = 'local services = require "services"', system = 'local system = require "system"',
+	packages = 'require "packages.NAME" is a package' }
+
+-- What may have been meant by a variable that is not there.
+local function meant(name, defined)
+	if USUAL[name] then
+		return " [" .. USUAL[name] .. "]"
+	end
+	local near = raw.nearest(name, raw.keys(USUAL)) or raw.nearest(name, raw.keys(defined))
+	return near and "; did you mean '" .. near .. "'?" or ""
+end
 
 -- Nothing below can change what another file sees: the global table and the libraries move out of
 -- reach, and what is left only reads.
@@ -611,7 +639,7 @@ local function freeze(t, name)
 	setmetatable(hidden, {
 		__index = function(_, k)
 			if name == "" then
-				error("variable '" .. tostring(k) .. "' is not defined", 2)
+				error("variable '" .. tostring(k) .. "' is not defined" .. meant(tostring(k), hidden), 2)
 			end
 		end,
 	})

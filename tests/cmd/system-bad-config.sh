@@ -140,6 +140,18 @@ at "what does not go together" "simple 'a': a oneshot cannot restart always" \
 	'simple { name = "a", exec = { "/bin/a" }, type = "oneshot", restart = "always" }'
 at "a setting of PID 1" "logs › size: must be a size such as 512K or 2G" 'logs { size = "99999999999T" }'
 
+# Names of what modules have.
+at "a type of service" "there is no module 'services.opnssh'; did you mean 'services.openssh'?" 'opnssh {}'
+at "a type of service that is none" "there is no module 'services.sshd' [cairn system search finds services]" 'sshd {}'
+names() { wrong "$1" "system.lua:12: $2" "$3"; }
+names "a package" "there is no module 'packages.bussybox'; did you mean 'packages.busybox'?" 'packages = { require "packages.bussybox" }'
+names "a package that there is not" "there is no module 'packages.emacs' [cairn package search finds packages]" 'packages = { require "packages.emacs" }'
+names "a package by name" "there is no package 'hlelo'; did you mean 'hello'?" 'packages = { find_package "hlelo" }'
+names "a constructor" "system has no field 'usr'; did you mean 'user'?" 'users = { system.usr { name = "a" } }'
+names "a variable" "variable 'sytem' is not defined; did you mean 'system'?" 'users = { sytem.user { name = "a" } }'
+names "a variable that is a module" "variable 'packages' is not defined [require \"packages.NAME\" is a package]" 'packages = { packages.curl }'
+names "a base service" "services.base: there is no base service 'dhpc' to leave out; did you mean 'dhcp'?" 'services = services.base { without = { "dhpc" } }'
+
 # Accounts and services that are only named.
 at "a user of a job" "job 'b' › user: there is no user 'bakcup'; did you mean 'backup'?" \
 	'job { name = "b", run = "x", every = "1h", user = "bakcup" }, services.command { name = "c", run = "x", user = "backup", account = true }'
