@@ -15,6 +15,8 @@
 
 #define EXIT_NOT_FOUND 127
 #define EXIT_NOT_RUN   126
+/* PATH where no package has programs: without it, or with an empty one, the machine's are found. */
+#define NO_PROGRAMS "/var/empty"
 
 struct ctx {
 	struct store_opts store;
@@ -147,8 +149,12 @@ static int set_environment(struct shell *s, const struct ctx *c, struct err *e)
 	auto_str struct str all = STR_INIT;
 	int r = c->pure || c->container ? keep_little(&s->arena, e) : 0;
 
+	if (r == 0 && c->pure && setenv("PATH", "", 1) < 0)
+		r = no_memory(e);
 	for (size_t i = ARRAY_LEN(searched); r == 0 && i-- > 0;)
 		r = put_in_front(s, searched[i][0], searched[i][1], e);
+	if (r == 0 && c->pure && !*getenv("PATH") && setenv("PATH", NO_PROGRAMS, 1) < 0)
+		r = no_memory(e);
 	for (size_t i = 0; i < s->items.n; i++)
 		str_addf(&all, "%s%s", i ? ":" : "", (const char *)s->items.v[i]);
 	if (r == 0 && (str_err(&all) || setenv("CAIRN_ENVIRONMENT", all.buf, 1) < 0))
@@ -158,17 +164,24 @@ static int set_environment(struct shell *s, const struct ctx *c, struct err *e)
 
 /* ---- The command ----------------------------------------------------------------------------- */
 
-/* A shell among the packages, for what needs /bin/sh in a container. */
-static const char *find_sh(struct shell *s)
+/* "bin/NAME" of the first package that has it, as the command will see it; NULL: none has. */
+static const char *find_file(struct shell *s, const char *dir, const char *name)
 {
 	for (size_t i = 0; i < s->items.n; i++) {
 		const char *item = s->items.v[i];
-		char *path = arena_fmt(&s->arena, "%s%s/bin/sh", s->root, item);
+		char *path = arena_fmt(&s->arena, "%s%s/%s/%s", s->root, item, dir, name);
 
 		if (path && faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-			return arena_fmt(&s->arena, "%s/bin/sh", item);
+			return arena_fmt(&s->arena, "%s/%s/%s", item, dir, name);
 	}
 	return NULL;
+}
+
+/* Is the command one of the packages', where it can be no other? */
+static bool is_there(struct shell *s, const struct ctx *c, const char *name)
+{
+	return !c->pure || c->container || strchr(name, '/') || find_file(s, "bin", name) ||
+	       find_file(s, "sbin", name);
 }
 
 static int run_container(struct shell *s, const struct ctx *c, char *const *argv, struct err *e)
@@ -178,7 +191,7 @@ static int run_container(struct shell *s, const struct ctx *c, char *const *argv
 			       .items = &s->closure,
 			       .share = getcwd(cwd, sizeof(cwd)) && strcmp(cwd, "/") != 0 ? cwd
 											  : NULL,
-			       .shell = find_sh(s),
+			       .shell = find_file(s, "bin", "sh"), /* what /bin/sh is */
 			       .network = c->network,
 			       .argv = argv };
 	int status = 0;
@@ -246,7 +259,15 @@ static int run(struct cmd_env *env, struct err *e)
 	struct shell s = SHELL_INIT;
 	int r = prepare(&s, env, e);
 
-	if (r == 0)
+	if (r == 0 && !is_there(&s, c, argv[0])) {
+		fprintf(stderr, "%s: no package of the environment has a program '%s' [%s]\n",
+			env->prog, argv[0],
+			argv == own ? "name one that has a shell, such as busybox"
+			: c->development.n
+				? "-D gives a package's inputs, not the compiler of its build"
+				: "name one that has it");
+		r = cmd_exit_with(EXIT_NOT_FOUND);
+	} else if (r == 0)
 		r = c->container ? run_container(&s, c, argv, e)
 				 : run_command(&s, env->prog, argv, e);
 	shell_done(&s);
@@ -259,7 +280,8 @@ static const struct cmd_opt options[] = {
 	{ "manifest", 'm', CMD_STR, offsetof(struct ctx, file), "FILE",
 	  "the packages that the Lua file FILE returns" },
 	{ "pure", 0, CMD_FLAG, offsetof(struct ctx, pure), NULL,
-	  "empty the environment but for HOME, USER, LOGNAME, SHELL, TERM, TZ" },
+	  "the environment's programs alone; no variables but HOME, USER, LOGNAME, SHELL, TERM, "
+	  "TZ" },
 	{ "container", 'C', CMD_FLAG, offsetof(struct ctx, container), NULL,
 	  "show nothing but the packages, what they need, and this directory" },
 	{ "network", 'N', CMD_FLAG, offsetof(struct ctx, network), NULL,

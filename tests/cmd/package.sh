@@ -148,6 +148,16 @@ check "inputs of a package" sh_ -D stone -- sh -c 'echo "$CAIRN_ENVIRONMENT"'
 check "without itself" sh -c 'grep -q -- -busybox-1.0 "$0/last" && ! grep -q -- -stone- "$0/last"' "$TMP"
 check "a pure one" env VAR=seen "$CAIRN" shell --root "$R" --pure stone busybox -- sh -c 'echo "[$VAR]"'
 check "has no variables" has "[]"
+check "nor programs of the machine" status 127 sh_ --pure stone -- cp --version
+check "and says so" has "no package of the environment has a program 'cp' [name one that has it]"
+check "not behind the command either" status 127 sh_ --pure -D stone -- busybox sh -c 'no-such || cc'
+sed 's/inputs = { busybox }/inputs = {}/; s/pebble/bare/g' "$world/packages/pebble.lua" >"$world/packages/bare.lua"
+sed -i 's/return {/return { bare = "packages.bare",/' "$world/packages/index.lua"
+check "nor where no input has programs" status 127 sh_ --pure -D bare -- cp --version
+check "whose inputs are none of them" has "no package of the environment has a program 'cp' [-D gives a package's inputs, not the compiler of its build]"
+check "a shell is a package's" status 127 env -u SHELL "$CAIRN" shell --root "$R" --pure stone
+check "or named" has "such as busybox"
+check "a path is a path" sh_ --pure stone -- /bin/true
 mkdir -p "$TMP/work"
 (cd "$TMP/work" && sh_ -C stone busybox -- sh -c 'stone; pwd; ls / /gnu/store; echo made >made; echo x >/gnu/store/x; echo "pid $$"
 	[ -e /usr ] || echo alone' >"$TMP/out" 2>&1)
