@@ -47,6 +47,9 @@ return package {
 		]],
 	},
 	synopsis = "Shell and everyday programs in one file",
+	description = "The shell ash (sh) and some 300 programs: the text editor vi, ed, less (pager), awk, grep, sed, diff, patch, find, xargs, tar, "
+		.. "cpio, gzip, unzip, wget (downloads), nc, ping, traceroute, nslookup, ip, udhcpc (DHCP), ntpd (time), httpd (web server), telnet, "
+		.. "ps, top, kill, lsof, mount, fdisk, hdparm, lspci, lsusb, login, passwd, su, crond, man, bc (calculator), hexedit, watch, script.",
 	license = "GPL-2.0-only",
 	home_page = "https://busybox.net/",
 }

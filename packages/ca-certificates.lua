@@ -24,6 +24,7 @@ return package {
 		]],
 	},
 	synopsis = "Certificates that Mozilla trusts for web servers",
+	description = "Root certificates for TLS and https.",
 	license = "MPL-2.0",
 	home_page = "https://wiki.mozilla.org/CA",
 }

@@ -28,5 +28,6 @@ return package {
 	},
 	prune = false, -- its manual pages stay
 	synopsis = "Init system and builder of systems",
+	description = "PID 1 and supervisor of services, package manager, build daemon, store.",
 	license = "GPL-3.0-or-later",
 }

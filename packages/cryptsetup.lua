@@ -36,6 +36,7 @@ return package {
 		]],
 	},
 	synopsis = "Encrypted disks: LUKS",
+	description = "Disk encryption, dm-crypt.",
 	license = "GPL-2.0-or-later AND LGPL-2.1-or-later",
 	home_page = "https://gitlab.com/cryptsetup/cryptsetup",
 }

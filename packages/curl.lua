@@ -26,6 +26,7 @@ return package {
 	},
 	phases = { finish = [[rm -f "$out/bin/curl-config"]] },
 	synopsis = "Downloads: libcurl and its program",
+	description = "Transfer of files by URL: HTTP, HTTPS, FTP. A web client.",
 	license = "curl",
 	home_page = "https://curl.se/",
 }

@@ -27,6 +27,7 @@ return package {
 		]],
 	},
 	synopsis = "Run a command as another user (OpenDoas)",
+	description = "What sudo is for: rights of root by rules.",
 	license = "ISC",
 	home_page = "https://github.com/Duncaen/OpenDoas",
 }

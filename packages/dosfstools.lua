@@ -14,6 +14,7 @@ return package {
 	},
 	configure_flags = { "--enable-compat-symlinks", "--without-iconv" },
 	synopsis = "Making and checking FAT file systems: mkfs.fat, fsck.fat, fatlabel",
+	description = "FAT and vfat file systems of USB sticks, memory cards and EFI system partitions: mkfs.vfat.",
 	license = "GPL-3.0-or-later",
 	home_page = "https://github.com/dosfstools/dosfstools",
 }

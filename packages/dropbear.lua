@@ -34,6 +34,7 @@ return package {
 		]],
 	},
 	synopsis = "SSH server and client",
+	description = "Secure shell for small machines: remote logins, ssh, scp, dropbearkey.",
 	license = "MIT",
 	home_page = "https://matt.ucc.asn.au/dropbear/dropbear.html",
 }

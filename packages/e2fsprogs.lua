@@ -28,6 +28,7 @@ return package {
 		]],
 	},
 	synopsis = "Making, checking and writing ext4: libext2fs, mke2fs, e2fsck, resize2fs, debugfs",
+	description = "File systems ext2, ext3 and ext4: mkfs.ext4, fsck, tune2fs, e2label, chattr, lsattr, badblocks.",
 	license = "GPL-2.0-only AND LGPL-2.0-only AND MIT",
 	home_page = "https://e2fsprogs.sourceforge.net/",
 }

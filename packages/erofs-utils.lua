@@ -22,6 +22,7 @@ return package {
 		ACLOCAL=aclocal-1.16 AUTOMAKE=automake-1.16 autoreconf -fi
 	]] },
 	synopsis = "Writing and reading erofs: mkfs.erofs, fsck.erofs, dump.erofs",
+	description = "Compressed read-only file systems.",
 	license = "GPL-2.0-or-later",
 	home_page = "https://git.kernel.org/pub/scm/linux/kernel/git/xiang/erofs-utils.git",
 }

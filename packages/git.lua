@@ -32,6 +32,7 @@ return package {
 		]],
 	},
 	synopsis = "Cloning of Git repositories",
+	description = "Version control: clone and fetch.",
 	license = "GPL-2.0-only",
 	home_page = "https://git-scm.com/",
 }

@@ -48,6 +48,7 @@ return package {
 		]],
 	},
 	synopsis = "Keyboard layouts of the console",
+	description = "Keymaps of the text console: German, French and others.",
 	license = "GPL-2.0-or-later",
 	home_page = "https://kbd-project.org/",
 }

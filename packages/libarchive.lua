@@ -21,6 +21,7 @@ return package {
 	-- iconv is the C library's: there is no iconv.pc.
 	phases = { finish = [[sed -i '/^Requires.private:/s/ iconv\>//' "$out/lib/pkgconfig/libarchive.pc"]] },
 	synopsis = "Reading and writing archives",
+	description = "bsdtar: tar, zip, 7-Zip, cpio, ISO 9660.",
 	license = "BSD-2-Clause",
 	home_page = "https://www.libarchive.org/",
 }

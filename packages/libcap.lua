@@ -26,6 +26,7 @@ return package {
 		]],
 	},
 	synopsis = "POSIX capabilities",
+	description = "setcap, getcap, capsh: rights of root one by one.",
 	license = "BSD-3-Clause OR GPL-2.0-only",
 	home_page = "https://sites.google.com/site/fullycapable/",
 }

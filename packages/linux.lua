@@ -64,6 +64,7 @@ return package {
 		]],
 	},
 	synopsis = "Linux, for virtual machines and ordinary PCs",
+	description = "The kernel and its drivers (modules).",
 	license = "GPL-2.0-only WITH Linux-syscall-note",
 	home_page = "https://www.kernel.org/",
 }

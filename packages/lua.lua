@@ -30,6 +30,7 @@ return package {
 		]],
 	},
 	synopsis = "Small language for configurations",
+	description = "Scripting language: interpreter lua, compiler luac.",
 	license = "MIT",
 	home_page = "https://www.lua.org/",
 }

@@ -62,6 +62,7 @@ return package {
 		]],
 	},
 	synopsis = "LVM: logical volumes; libdevmapper, dmsetup",
+	description = "Volume manager, device mapper.",
 	license = "GPL-2.0-only AND LGPL-2.1-only AND BSD-2-Clause",
 	home_page = "https://sourceware.org/lvm2/",
 }

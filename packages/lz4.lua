@@ -17,6 +17,7 @@ return package {
 	configure_flags = { "-DLZ4_BUILD_CLI=ON", "-DLZ4_BUILD_LEGACY_LZ4C=OFF", "-DBUILD_STATIC_LIBS=ON" },
 	phases = { patch = "cmake_source=build/cmake" },
 	synopsis = "Very fast compression",
+	description = "Compressor: lz4, unlz4.",
 	license = "BSD-2-Clause AND GPL-2.0-or-later",
 	home_page = "https://lz4.org/",
 }

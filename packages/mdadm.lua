@@ -23,6 +23,7 @@ return package {
 		]],
 	},
 	synopsis = "RAID of disks: making, assembling, watching arrays",
+	description = "Software RAID.",
 	license = "GPL-2.0-or-later",
 	home_page = "https://git.kernel.org/pub/scm/utils/mdadm/mdadm.git",
 }

@@ -16,6 +16,7 @@ return package {
 	-- Scripts for interactive use, with an interpreter that no image has.
 	phases = { finish = [[rm -f "$out"/bin/amuFormat.sh "$out"/bin/mcheck "$out"/bin/mxtar "$out"/bin/tgz "$out"/bin/uz "$out"/bin/lz "$out"/bin/mcomp]] },
 	synopsis = "Writing into FAT file systems without mounting them",
+	description = "mcopy, mdir, mformat: files of FAT images and floppies.",
 	license = "GPL-3.0-or-later",
 	home_page = "https://www.gnu.org/software/mtools/",
 }

@@ -19,5 +19,6 @@ return package {
 		]],
 	},
 	synopsis = "Rules for the kernel's packet filter, all or none",
+	description = "Firewall: loads a table of nftables.",
 	license = "GPL-3.0-or-later",
 }

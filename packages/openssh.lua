@@ -32,6 +32,7 @@ return package {
 		]],
 	},
 	synopsis = "SSH server and client, with SFTP",
+	description = "Secure shell: remote logins and copies by ssh, sshd, scp, sftp, ssh-keygen, ssh-agent.",
 	license = "BSD-2-Clause AND BSD-3-Clause AND ISC",
 	home_page = "https://www.openssh.com/portable.html",
 }

@@ -29,6 +29,7 @@ return package {
 		]],
 	},
 	synopsis = "Network for namespaces, by TCP and IP in user mode",
+	description = "Internet for containers and sandboxes without root.",
 	license = "GPL-2.0-or-later",
 	home_page = "https://github.com/rootless-containers/slirp4netns",
 }

@@ -17,6 +17,7 @@ return package {
 	},
 	make_flags = { "BCC=/usr/bin/gcc" },
 	synopsis = "SQL database in a file",
+	description = "Database without a server: sqlite3.",
 	license = "blessing",
 	home_page = "https://www.sqlite.org/",
 }

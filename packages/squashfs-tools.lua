@@ -23,6 +23,7 @@ return package {
 		]],
 	},
 	synopsis = "Writing and reading squashfs: sqfstar, mksquashfs, unsquashfs",
+	description = "Compressed read-only file systems.",
 	license = "GPL-2.0-or-later",
 	home_page = "https://github.com/plougher/squashfs-tools",
 }

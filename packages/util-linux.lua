@@ -23,6 +23,7 @@ return package {
 		"--disable-bash-completion", "--disable-asciidoc", "--disable-poman",
 	},
 	synopsis = "libblkid, libuuid, libmount, libfdisk; mount, losetup, fdisk, sfdisk, blkid",
+	description = "Partitions of disks, loop devices, names of file systems: fdisk, UUID, LABEL.",
 	license = "GPL-2.0-or-later AND LGPL-2.1-or-later AND BSD-3-Clause",
 	home_page = "https://www.kernel.org/pub/linux/utils/util-linux/",
 }

@@ -19,6 +19,7 @@ return package {
 		]],
 	},
 	synopsis = "Keys and peers of WireGuard interfaces",
+	description = "VPN, private networks: wg.",
 	license = "GPL-3.0-or-later",
 	home_page = "https://www.wireguard.com/",
 }

@@ -27,6 +27,7 @@ return package {
 		]],
 	},
 	synopsis = "Making and reading ISO 9660 images",
+	description = "CD, DVD and bootable ISO images.",
 	license = "GPL-3.0-or-later",
 	home_page = "https://www.gnu.org/software/xorriso/",
 }

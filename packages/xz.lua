@@ -11,6 +11,7 @@ return package {
 	},
 	configure_flags = { "--disable-doc", "--disable-scripts", "--disable-nls" },
 	synopsis = "LZMA compression",
+	description = "Compressor: xz, unxz, lzma.",
 	license = "0BSD AND LGPL-2.1-or-later",
 	home_page = "https://tukaani.org/xz/",
 }

@@ -11,6 +11,7 @@ return package {
 	},
 	phases = { configure = [[CC=cc CFLAGS=-O2 ./configure --static --prefix="$out"]] },
 	synopsis = "Deflate compression",
+	description = "Library of gzip and zip.",
 	license = "Zlib",
 	home_page = "https://zlib.net/",
 }

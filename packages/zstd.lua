@@ -22,6 +22,7 @@ return package {
 		]],
 	},
 	synopsis = "Fast compression",
+	description = "Compressor: zstd.",
 	license = "BSD-3-Clause OR GPL-2.0-only",
 	home_page = "https://facebook.github.io/zstd/",
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* cairn package list, list-generations, search, show, export-manifest. */
+#include <ctype.h>
 #include <errno.h>
 #include <regex.h>
 #include <stdio.h>
@@ -178,17 +179,51 @@ static void add_package(const struct package_ctx *c, const struct sys_eval *ev, 
 		str_addc(out, '}');
 }
 
-/* How well package i fits one expression: in its name more than in its texts. 0: not at all. */
-static unsigned relevance(const struct sys_eval *ev, unsigned i, const regex_t *re)
+static bool in_word(char c)
 {
-	const char *name = packages_text(ev, i, "name");
+	return isalnum((unsigned char)c) != 0;
+}
+
+/* 0: the text does not fit, 1: in the middle of a word, 2: somewhere as a word. */
+static unsigned fits(const char *text, const regex_t *re)
+{
+	unsigned how = 0;
 	regmatch_t m;
 
-	if (regexec(re, name, 1, &m, 0) == 0)
-		return m.rm_so == 0 && name[m.rm_eo] == '\0' ? 100 : 10;
-	if (regexec(re, packages_text(ev, i, "synopsis"), 0, NULL, 0) == 0)
-		return 3;
-	return regexec(re, packages_text(ev, i, "description"), 0, NULL, 0) == 0 ? 1 : 0;
+	for (const char *at = text; regexec(re, at, 1, &m, at == text ? 0 : REG_NOTBOL) == 0;) {
+		const char *from = at + m.rm_so, *to = at + m.rm_eo;
+
+		how = 1;
+		if ((from == text || !in_word(from[-1])) && !in_word(*to))
+			return 2;
+		if (!*from)
+			break;
+		at = from + 1;
+	}
+	return how;
+}
+
+/* How well package i fits one expression: in its name more than in its texts, as a word more than
+ * as a part of one. 0: not at all. */
+static unsigned relevance(const struct sys_eval *ev, unsigned i, const regex_t *re)
+{
+	static const struct {
+		const char *key;
+		unsigned part, word;
+	} texts[] = { { "name", 10, 20 }, { "synopsis", 2, 6 }, { "description", 1, 4 } };
+	const char *name = packages_text(ev, i, "name");
+	unsigned most = 0;
+	regmatch_t m;
+
+	if (regexec(re, name, 1, &m, 0) == 0 && m.rm_so == 0 && name[m.rm_eo] == '\0')
+		return 100;
+	for (size_t k = 0; k < ARRAY_LEN(texts); k++) {
+		unsigned how = fits(packages_text(ev, i, texts[k].key), re);
+		unsigned worth = how == 2 ? texts[k].word : how ? texts[k].part : 0;
+
+		most = MAX_OF(most, worth);
+	}
+	return most;
 }
 
 /* Multiply into scores: a package must fit every expression. */
@@ -237,6 +272,9 @@ static int search(const struct package_ctx *c, const struct sys_eval *ev, struct
 		r = score(ev, env->args[i], scores, n, e);
 	for (; r == 0 && n && scores[at = best(scores, n)]; scores[at] = 0)
 		add_package(c, ev, at + 1, out);
+	if (r == 0 && !out->len && !c->json)
+		fprintf(stderr, "%s: no package fits [without an expression all are listed]\n",
+			env->prog);
 	return r;
 }
 

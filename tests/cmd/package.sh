@@ -28,13 +28,13 @@ local drv = derivation {
 		printf '%s\n' '#!'"\$b sh" 'echo $3 $2' >\$out/bin/$3; \$b chmod +x \$out/bin/$3
 		echo same >\$out/share/licence; echo doc >\$doc/share/$1.txt]] },
 }
-return setmetatable({ name = "$1", version = "$2", drv = drv, synopsis = "$4", recipe = { inputs = { busybox } } },
+return setmetatable({ name = "$1", version = "$2", drv = drv, synopsis = "$4", recipe = { inputs = { busybox }, description = "${5-}" } },
 	{ __tostring = function() return tostring(drv) end })
 LUA
 }
 recipe stone 1.0 stone "A stone that says its name"
-recipe pebble 3.1 pebble "A small one"
-recipe rival 1.5 stone "Has a program of the same name"
+recipe pebble 3.1 pebble "A small one" "Next to cobblestones"
+recipe rival 1.5 stone "Has a program of the same name" "Another stone"
 echo 'return { curl = "packages.curl", hello = "packages.hello", stone = "packages.stone", pebble = "packages.pebble",
 	rival = "packages.rival", busybox = "packages.busybox" }' >"$world/packages/index.lua"
 
@@ -114,6 +114,14 @@ check "search" p search small
 check "finds by synopsis" has "name: pebble"
 check "search by name" p search '^st.ne$'
 check "one" [ "$(grep -c ^name: "$TMP/out")" = 1 ]
+check "search ranks" p search STONE
+check "names, then words, then parts of them" [ "$(sed -n 's/^name: //p' "$TMP/out" | tr '\n' ' ')" = "stone rival pebble " ]
+check "all words must fit" p search small cobble
+check "in whatever text" [ "$(sed -n 's/^name: //p' "$TMP/out")" = pebble ]
+check "nothing is found" p search granite
+check "and says so" has "no package fits"
+check "in JSON it is an empty list" p search --json granite
+check "which is all" [ "$(cat "$TMP/out")" = "[]" ]
 check "no expression" status 2 p search '('
 check "show" p show stone
 check "the version of now" grep -qx "version: 2.0" "$TMP/last"
