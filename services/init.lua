@@ -44,7 +44,7 @@ end
 
 return setmetatable(services, {
 	__index = located(function(loc, t, name)
-		if type(name) ~= "string" or not name:find("^[%w_]+$") then
+		if type(name) ~= "string" or not name:find("^[%w_]+$") or name == "drv" then -- drv: asked of what may be a package
 			return nil
 		end
 		local value = require("services." .. name, loc)

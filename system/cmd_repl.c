@@ -31,6 +31,8 @@ struct session {
 	struct ctx *c;
 	struct str statements; /* that were well */
 	struct str pending;    /* lines of one that has not ended */
+	char *types;	       /* of services, for who prints them; in arena */
+	struct arena arena;
 	bool prompt, failed;
 };
 
@@ -49,7 +51,10 @@ static int no_memory(struct err *e)
 static int evaluate(const struct session *s, enum sys_eval_kind kind, const char *text,
 		    const char *apply, struct sys_eval **ret, struct err *e)
 {
-	struct sys_eval_request req = { .kind = kind, .text = text, .apply = apply };
+	const char *args[] = { s->types };
+	struct sys_eval_request req = {
+		.kind = kind, .text = text, .apply = apply, .args = args, .nargs = 1
+	};
 
 	return sys_eval_run(&s->c->eval, &req, ret, e);
 }
@@ -251,16 +256,24 @@ static int run_file(struct session *s, const char *file, struct err *e)
 
 static int run(struct cmd_env *env, struct err *e)
 {
-	struct session s = { env->ctx, STR_INIT, STR_INIT, isatty(STDIN_FILENO), false };
-	int r = 0;
+	struct session s = { .c = env->ctx,
+			     .statements = STR_INIT,
+			     .pending = STR_INIT,
+			     .arena = ARENA_INIT,
+			     .prompt = isatty(STDIN_FILENO) };
+	char *dir = NULL;
+	int r = sys_modules_dir(s.c->eval.modules, &s.arena, &dir, e);
 
 	s.c->eval.store_dir = s.c->store.store_dir;
-	if (env->nargs)
+	if (r == 0)
+		r = sys_type_modules(&s.arena, dir, &s.types, e);
+	if (r == 0 && env->nargs)
 		r = run_file(&s, env->args[0], e);
-	else
+	else if (r == 0)
 		read_lines(&s);
 	str_done(&s.statements);
 	str_done(&s.pending);
+	arena_done(&s.arena);
 	if (r == 0 && fflush(stdout) == EOF)
 		r = err_sys(e, "standard output");
 	return r < 0 ? r : s.failed && !s.prompt ? cmd_exit_with(1) : 0;

@@ -60,33 +60,6 @@ static bool is_service(const struct catalogue *c, const char *name)
 	return strcmp(aspect(c, name, "kind"), "service") == 0;
 }
 
-/* "types=daemon dhcp …", from the files of DIR/services; in arena. */
-static int type_modules(struct arena *a, const char *dir, char **ret, struct err *e)
-{
-	auto_vec struct vec names = VEC_INIT;
-	auto_str struct str out = STR_INIT;
-	const char *path = arena_fmt(a, "%s/services", dir);
-	DIR *d = path ? opendir(path) : NULL;
-	struct dirent *entry;
-
-	if (!d)
-		return err_sys(e, "%s/services", dir);
-	while ((entry = readdir(d))) {
-		struct slice name = slice_of(entry->d_name);
-
-		if (name.n > 4 && strcmp(entry->d_name + name.n - 4, ".lua") == 0 &&
-		    name.p[0] != '.' && !slice_is(name, "init.lua"))
-			vec_add(&names, arena_slice(a, (struct slice){ name.p, name.n - 4 }));
-	}
-	closedir(d);
-	vec_sort_str(&names);
-	str_add(&out, "types=");
-	for (size_t i = 0; i < names.n; i++)
-		str_addf(&out, "%s%s", i ? " " : "", (const char *)names.v[i]);
-	*ret = arena_str(a, out.buf);
-	return names.err || str_err(&out) || !*ret ? err_set(e, -ENOMEM, "out of memory") : 0;
-}
-
 static int add_entries(struct catalogue *c, bool services, struct err *e)
 {
 	for (size_t i = 0; i < sys_eval_count(c->ev); i++) {
@@ -112,7 +85,7 @@ static int catalogue_load(struct catalogue *c, const struct ctx *ctx, struct err
 	int rc = sys_modules_dir(ctx->eval.modules, &c->a, &dir, e);
 
 	if (rc == 0)
-		rc = type_modules(&c->a, dir, &types, e);
+		rc = sys_type_modules(&c->a, dir, &types, e);
 	if (rc < 0)
 		return rc;
 	c->modules = dir;

@@ -3,6 +3,7 @@
  * The parent's side of an evaluation: starts the box, hands in files, and reads the result as
  * something a stranger sent.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -70,6 +71,32 @@ int sys_modules_dir(const char *option, struct arena *a, char **ret, struct err 
 				"give --modules DIR or set CAIRN_MODULES");
 	*ret = arena_str(a, dir);
 	return *ret ? 0 : err_set(e, -ENOMEM, "out of memory");
+}
+
+int sys_type_modules(struct arena *a, const char *dir, char **ret, struct err *e)
+{
+	auto_vec struct vec names = VEC_INIT;
+	auto_str struct str out = STR_INIT;
+	const char *path = arena_fmt(a, "%s/services", dir);
+	DIR *d = path ? opendir(path) : NULL;
+	struct dirent *entry;
+
+	if (!d)
+		return err_sys(e, "%s/services", dir);
+	while ((entry = readdir(d))) {
+		struct slice name = slice_of(entry->d_name);
+
+		if (name.n > 4 && strcmp(entry->d_name + name.n - 4, ".lua") == 0 &&
+		    name.p[0] != '.' && !slice_is(name, "init.lua"))
+			vec_add(&names, arena_slice(a, (struct slice){ name.p, name.n - 4 }));
+	}
+	closedir(d);
+	vec_sort_str(&names);
+	str_add(&out, "types=");
+	for (size_t i = 0; i < names.n; i++)
+		str_addf(&out, "%s%s", i ? " " : "", (const char *)names.v[i]);
+	*ret = arena_str(a, out.buf);
+	return names.err || str_err(&out) || !*ret ? err_set(e, -ENOMEM, "out of memory") : 0;
 }
 
 /* ---- Serving the box --------------------------------------------------------------------------

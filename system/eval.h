@@ -102,5 +102,8 @@ bool sys_eval_refs(const struct sys_eval *ev, const char *path, struct vec *ret)
 
 /* Directory of the Lua modules by the rules of sys_eval_opts.modules, in arena. */
 int sys_modules_dir(const char *option, struct arena *a, char **ret, struct err *e);
+/* "types=daemon dhcp …", the argument by which a program knows the service types there are: the
+ * files of DIR/services; in arena. */
+int sys_type_modules(struct arena *a, const char *dir, char **ret, struct err *e);
 
 extern const struct cmd sys_cmd_build; /* cairn build */

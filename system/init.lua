@@ -34,6 +34,9 @@ end
 
 return setmetatable(M, {
 	__index = function(_, name)
+		if name == "drv" then -- asked of anything that might be a package
+			return nil
+		end
 		error("system has no field '" .. tostring(name) .. "'" .. schema.suggestion(name, names), 2)
 	end,
 })

@@ -645,6 +645,9 @@ local function freeze(t, name)
 	})
 	return setmetatable(t, {
 		__index = hidden, __metatable = false,
+		__pairs = function()
+			return pairs(hidden)
+		end,
 		__newindex = function(_, k)
 			error("'" .. name .. tostring(k) .. "' cannot be assigned; use a local variable", 2)
 		end,

@@ -204,6 +204,15 @@ check "prints values, and keeps variables" [ "$(head -n 6 session | tr '\n' ' ')
 check "packages" grep -q '^<package stone 2.0 /gnu/store/.*-stone-2.0>$' session
 check "builds" [ "$(grep -cx "$hello" session)" = 1 ]
 check "says once what is printed" [ "$(grep -c called said)" = 1 ]
+printf '%s\n' 'require "system"' 'require "services"' 'system = require "system"' 'system.group' 'schema.string {}' '"\1x"' 'string' >lines
+check "what modules give" sh -c '"$0" repl --root "$1" <lines >values' "$CAIRN" "$R"
+check "constructors" grep -qF -- '  group = <constructor of group: a group>,' values
+check "with their fields, one by one" grep -qF -- '  gid -- integer, optional: given once, never changed' values
+check "and defaults" grep -qF -- '  system -- boolean, default false: numbers below 1000' values
+check "services, which nobody has loaded yet" grep -qF -- '  getty = <constructor of getty: login on a terminal>,' values
+check "types" grep -qF -- '<type string>' values
+check "what would not come out of the box" grep -qF -- '"\1x"' values
+check "libraries" grep -qF -- '  rep = function,' values
 printf '%s\n' 'io' 'y = = 1' 'source "/etc/passwd"' 'read_file "../x"' ':nope' '1' >lines
 check "what is wrong makes the status" status 1 sh -c '"$0" repl --root "$1" <lines >session 2>&1' "$CAIRN" "$R"
 check "it stays in the box" [ "$(grep -c "'io' is not defined\|outside of the" session)" = 3 ]
