@@ -8,10 +8,10 @@ local show
 
 -- A byte 1 that begins no node's placeholder would be refused.
 local function quoted(s)
-	s = s:gsub("\1(%x*)", function(id)
+	s = s:gsub('[\\"\n\t]', { ["\\"] = "\\\\", ['"'] = '\\"', ["\n"] = "\\n", ["\t"] = "\\t" })
+	return '"' .. s:gsub("\1(%x*)", function(id)
 		return #id < 32 and "\\1" .. id or nil
-	end)
-	return '"' .. s:gsub('[\\"\n\t]', { ["\\"] = "\\\\", ['"'] = '\\"', ["\n"] = "\\n", ["\t"] = "\\t" }) .. '"'
+	end) .. '"'
 end
 
 local function key_text(k)
