@@ -222,6 +222,10 @@ static int run_sign(struct cmd_env *env, struct err *e)
 
 	if (!c->key)
 		return cmd_usage(e, "give the secret key, --key FILE");
+	/* Before the tree is packed; and other signatures have keys of another command. */
+	if (access(c->key, F_OK) < 0)
+		return err_hint(e, err_sys(e, "signing key %s", c->key),
+				"make one with 'cairn channel generate-key FILE'");
 	r = s.in_tree ? check_clean(s.dir, e) : 0;
 	if (r == 0)
 		r = s.in_tree ? channel_sign(&a, &s, &made, e)

@@ -31,6 +31,8 @@ check "its secret is its owner's" [ "$(stat -c %a key)" = 400 ]
 check "it is not made twice" status 1 "$CAIRN" channel generate-key key
 check "another key" "$CAIRN" channel generate-key --name "${key%%:*}" other
 other=$(cat "$TMP/out")
+check "a key that is not there" status 1 "$CAIRN" channel sign --key nowhere tree -o site
+check "is made by" has "signing key nowhere: No such file or directory [make one with 'cairn channel generate-key FILE']"
 check "a channel needs a name" status 2 sign tree -o site
 check "sign" sign tree -o site --name test
 check "the index is the first" grep -qx 'serial = 1' site/channel.index
