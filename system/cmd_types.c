@@ -322,19 +322,28 @@ static int run_show(struct cmd_env *env, struct err *e)
 
 /* ---- edit ------------------------------------------------------------------------------------ */
 
-/* These go to the line that "+N" names; others might take it for a file. */
-static bool takes_line(const char *program)
+enum line_form { LINE_UNSAID, LINE_PLUS, LINE_COMMAND, LINE_BEHIND };
+
+/* How an editor is told the line: "+N FILE", "-c N FILE" (all vis; busybox's takes "+N" for a file)
+ * or "FILE:N". Others are not, for they might open a file of that name. */
+static enum line_form line_form(const char *program)
 {
-	static const char *const names[] = { "emacs", "emacsclient", "joe",  "mg",
-					     "micro", "nano",	     "nvim", "vim" };
+	static const struct {
+		const char *name;
+		enum line_form form;
+	} editors[] = {
+		{ "emacs", LINE_PLUS },	  { "emacsclient", LINE_PLUS }, { "helix", LINE_BEHIND },
+		{ "hx", LINE_BEHIND },	  { "joe", LINE_PLUS },		{ "kak", LINE_PLUS },
+		{ "mg", LINE_PLUS },	  { "micro", LINE_PLUS },	{ "nano", LINE_PLUS },
+		{ "nvim", LINE_COMMAND }, { "vi", LINE_COMMAND },	{ "vim", LINE_COMMAND },
+	};
 	const char *base = strrchr(program, '/');
 
 	base = base ? base + 1 : program;
-	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-		if (strcmp(base, names[i]) == 0)
-			return true;
-	}
-	return false;
+	for (size_t i = 0; i < ARRAY_LEN(editors); i++)
+		if (strcmp(base, editors[i].name) == 0)
+			return editors[i].form;
+	return LINE_UNSAID;
 }
 
 /* location: "services/dhcp.lua:58". The editor's name may have options after it. */
@@ -343,6 +352,7 @@ static int edit_at(struct catalogue *c, const char *location, struct err *e)
 	const char *editor = getenv("VISUAL"), *colon = strrchr(location, ':');
 	struct proc_spec spec = PROC_SPEC_INIT;
 	auto_vec struct vec argv = VEC_INIT;
+	enum line_form form = LINE_UNSAID;
 	struct slice rest, word;
 	char *file;
 
@@ -357,12 +367,18 @@ static int edit_at(struct catalogue *c, const char *location, struct err *e)
 		       : arena_fmt(&c->a, "%s/%.*s", c->modules, (int)(colon - location), location);
 	rest = slice_of(editor);
 	while (slice_cut(&rest, ' ', &word)) {
+		const char *text = word.n ? arena_slice(&c->a, word) : NULL;
+
+		if (text && form == LINE_UNSAID) /* "busybox vi", "env nano" */
+			form = line_form(text);
 		if (word.n)
-			vec_add(&argv, arena_slice(&c->a, word));
+			vec_add(&argv, (void *)(uintptr_t)text);
 	}
-	if (argv.n && argv.v[0] && takes_line(argv.v[0]))
-		vec_add(&argv, arena_fmt(&c->a, "+%s", colon + 1));
-	vec_add(&argv, file);
+	if (form == LINE_COMMAND)
+		vec_add(&argv, (void *)(uintptr_t) "-c");
+	if (form == LINE_COMMAND || form == LINE_PLUS)
+		vec_add(&argv, arena_fmt(&c->a, form == LINE_PLUS ? "+%s" : "%s", colon + 1));
+	vec_add(&argv, form == LINE_BEHIND ? arena_fmt(&c->a, "%s:%s", file, colon + 1) : file);
 	vec_add(&argv, NULL);
 	if (argv.err || arena_err(&c->a) || !file)
 		return err_set(e, -ENOMEM, "out of memory");

@@ -52,7 +52,18 @@ EDITOR="$TMP/editor -x" cairn edit services.dhcp
 is "the editor's options and the file" "$(cat edited)" "-x $SRC/services/dhcp.lua"
 ln -s editor nano
 VISUAL="$TMP/nano" cairn edit dhcp
-check "and the line, where that is understood" grep -q "^+[0-9]* $SRC/services/dhcp.lua" edited
+line=$(grep -n 'service.service_type {' "$SRC/services/dhcp.lua" | cut -d: -f1)
+is "and the line, where that is understood" "$(cat edited)" "+$line $SRC/services/dhcp.lua"
+ln -s editor vi
+PATH="$TMP:$PATH" cairn edit dhcp
+is "as vi understands it" "$(cat edited)" "-c $line $SRC/services/dhcp.lua"
+ln -s editor busybox
+VISUAL="$TMP/busybox vi" cairn edit dhcp
+is "also busybox's" "$(cat edited)" "vi -c $line $SRC/services/dhcp.lua"
+ln -s editor hx
+VISUAL="$TMP/hx" cairn edit dhcp
+is "and others" "$(cat edited)" "$SRC/services/dhcp.lua:$line"
+rm vi busybox hx
 
 cairn extension-graph "$SRC/examples/server.lua"
 check "the graph of extensions" grep -q '^	"web" -> "users" ' out
