@@ -13,8 +13,8 @@
 #include "lib/size.h"
 #include "lib/str.h"
 #include "lib/vec.h"
+#include "system/generation.h"
 
-#define LIMIT_FILE  ((size_t)1 << 20)
 #define LIMIT_COUNT 1024
 
 struct needed {
@@ -43,22 +43,7 @@ static int section(void *arg, struct conf_ctx *c, struct slice kind, struct slic
 	return 0;
 }
 
-/* A generation without the file needs none that is known. */
-static int load(const struct sys_root *r, struct arena *a, const char *system, struct vec *list,
-		struct err *e)
-{
-	auto_str struct str text = STR_INIT;
-	struct err tmp = ERR_INIT;
-	char *file = arena_fmt(a, "%s%s/devices", r->store, system);
-	int rc = file ? file_read(AT_FDCWD, file, &text, LIMIT_FILE, &tmp) : -ENOMEM;
-
-	if (rc == -ENOENT)
-		return 0;
-	if (rc < 0)
-		return err_set(e, rc, "%s", rc == -ENOMEM ? "out of memory" : tmp.msg);
-	rc = conf_parse(str_slice(&text), file, keys, ARRAY_LEN(keys), section, list, a, e);
-	return rc == 0 && list->err ? err_set(e, -ENOMEM, "out of memory") : rc;
-}
+static const struct gen_file needed_file = { "devices", keys, ARRAY_LEN(keys), section };
 
 static bool is_there(const char *spec)
 {
@@ -82,10 +67,10 @@ int devices_check(const struct sys_root *r, const char *from, const struct sys_r
 	auto_arena struct arena a = ARENA_INIT;
 	auto_vec struct vec before = VEC_INIT, now = VEC_INIT;
 	auto_str struct str missing = STR_INIT;
-	int rc = from ? load(r, &a, from, &before, e) : 0;
+	int rc = from ? gen_file_load(r, &a, from, &needed_file, &before, e) : 0;
 
 	if (rc == 0)
-		rc = load(to, &a, system, &now, e);
+		rc = gen_file_load(to, &a, system, &needed_file, &now, e);
 	for (size_t i = 0; rc == 0 && i < now.n; i++) {
 		const struct needed *x = now.v[i];
 

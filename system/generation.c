@@ -18,6 +18,7 @@
 #include "system/notes.h"
 
 #define LIMIT_FACTS  16384
+#define LIMIT_FILE   ((size_t)1 << 20)
 #define LOCK_MOMENTS 200 /* of 10 ms */
 
 /* "system-12-link" -> 12; 0: another name. */
@@ -283,6 +284,22 @@ int gen_facts_load(const struct sys_root *r, struct arena *a, const char *path,
 		return rc;
 	*ret = f;
 	return 0;
+}
+
+int gen_file_load(const struct sys_root *r, struct arena *a, const char *path,
+		  const struct gen_file *what, struct vec *list, struct err *e)
+{
+	auto_str struct str text = STR_INIT;
+	struct err tmp = ERR_INIT;
+	char *file = arena_fmt(a, "%s%s/%s", r->store, path, what->name);
+	int rc = file ? file_read(AT_FDCWD, file, &text, LIMIT_FILE, &tmp) : -ENOMEM;
+
+	if (rc == -ENOENT)
+		return 0;
+	if (rc < 0)
+		return err_set(e, rc, "%s", rc == -ENOMEM ? "out of memory" : tmp.msg);
+	rc = conf_parse(str_slice(&text), file, what->keys, what->nkeys, what->section, list, a, e);
+	return rc == 0 && list->err ? err_set(e, -ENOMEM, "out of memory") : rc;
 }
 
 /* The text that the holder left in the file, or one before him. */

@@ -10,7 +10,9 @@
 #include <stdint.h>
 
 #include "lib/arena.h"
+#include "lib/conf.h"
 #include "lib/err.h"
+#include "lib/vec.h"
 #include "system/root.h"
 
 #define GEN_PROFILES	 "/var/guix/profiles"
@@ -66,6 +68,17 @@ struct gen_facts {
 };
 int gen_facts_load(const struct sys_root *r, struct arena *a, const char *path,
 		   struct gen_facts *ret, struct err *e);
+
+/* A further file of an item, sections by lib/conf, which it need not have: one object a section,
+ * added to a list. */
+struct gen_file {
+	const char *name;
+	const struct conf_key *keys;
+	size_t nkeys;
+	conf_section_fn *section; /* its arg is the list, a struct vec */
+};
+int gen_file_load(const struct sys_root *r, struct arena *a, const char *path,
+		  const struct gen_file *what, struct vec *list, struct err *e);
 
 /* One lock for everything that changes the system: fails at once with -ERR_IN_USE, naming the
  * holder's process, verb and start time. *ret_fd holds the lock until closed. */

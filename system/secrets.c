@@ -21,7 +21,6 @@
 #include "system/secret-values.h"
 
 #define LIMIT_SECRET ((size_t)64 << 10)
-#define LIMIT_FILE   ((size_t)1 << 20)
 
 /* ---- What a generation names ------------------------------------------------------------------
  */
@@ -58,29 +57,21 @@ static int secret_section(void *arg, struct conf_ctx *c, struct slice kind, stru
 	return 0;
 }
 
-/* A generation without the file has none. */
 static int load(const struct sys_root *r, struct arena *a, const char *system, struct vec *list,
 		struct err *e)
 {
-	auto_str struct str text = STR_INIT;
-	struct err tmp = ERR_INIT;
-	char *file = arena_fmt(a, "%s%s/secrets", r->store, system);
-	int rc = file ? file_read(AT_FDCWD, file, &text, LIMIT_FILE, &tmp) : -ENOMEM;
+	static const struct gen_file what = { "secrets", secret_keys, ARRAY_LEN(secret_keys),
+					      secret_section };
+	int rc = gen_file_load(r, a, system, &what, list, e);
 
-	if (rc == -ENOENT)
-		return 0;
-	if (rc < 0)
-		return err_set(e, rc, "%s", rc == -ENOMEM ? "out of memory" : tmp.msg);
-	rc = conf_parse(str_slice(&text), file, secret_keys, ARRAY_LEN(secret_keys), secret_section,
-			list, a, e);
 	for (size_t i = 0; rc == 0 && i < list->n; i++) {
 		const struct secret *x = list->v[i];
 
 		if (!x->source || x->source[0] != '/' || (x->mode & ~0770ull))
-			rc = err_set(e, -ERR_INVALID, "%s: secret %s: bad source or mode", file,
-				     x->name);
+			rc = err_set(e, -ERR_INVALID, "%s/secrets: secret %s: bad source or mode",
+				     system, x->name);
 	}
-	return rc == 0 && list->err ? err_set(e, -ENOMEM, "out of memory") : rc;
+	return rc;
 }
 
 /* ---- Values -----------------------------------------------------------------------------------
