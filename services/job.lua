@@ -5,10 +5,6 @@
 local line = require "system.line"
 local service = require "system.service"
 
-local function duration(doc)
-	return schema.string { optional = true, pattern = "^%d+[a-z]*$", what = "a duration such as '90s', '15min' or '1d'", doc = doc }
-end
-
 return service.service_type {
 	name = "job", many = true, sources = { calendar = "schedule", run_timeout = "time_limit" },
 	doc = "a command at certain times (what cron is for)",
@@ -16,10 +12,10 @@ return service.service_type {
 	fields = line.fields {
 		schedule = schema.one_of({ schema.string {}, schema.list(schema.string {}, { min = 1, max = 16 }) },
 			{ optional = true, doc = "calendar times such as 'daily', '*:0/15', 'Mon..Fri 7:30', '*-1 0:05' (doc/service-set.md)" }),
-		every = duration("instead of schedule: so often"),
-		random_delay = duration("each run is later by a random time up to this"),
+		every = schema.duration { optional = true, doc = "instead of schedule: so often" },
+		random_delay = schema.duration { optional = true, doc = "each run is later by a random time up to this" },
 		catch_up = schema.boolean { default = false, doc = "a run that was missed while the machine was off is made up for at boot" },
-		time_limit = duration("a run that takes longer is stopped, and has failed"),
+		time_limit = schema.duration { optional = true, doc = "a run that takes longer is stopped, and has failed" },
 		retries = schema.integer { default = 0, min = 0, max = 100, doc = "so often a run that failed is tried again" },
 		requires = schema.list(schema.string {}, { default = { "base" }, doc = "services that must be up" }),
 	},

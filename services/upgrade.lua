@@ -49,10 +49,6 @@ if $cairn system status --json | $b tr -d '\n ' | $b grep -q '"reboot":\["'; the
 fi
 ]]
 
-local function duration(default, doc)
-	return schema.string { default = default, pattern = "^%d+[a-z]*$", what = "a duration such as '90s', '15min' or '1d'", doc = doc }
-end
-
 local function command(doc)
 	return schema.list(schema.template {}, { optional = true, min = 1, doc = doc })
 end
@@ -72,13 +68,13 @@ return service.service_type {
 	fields = {
 		schedule = schema.one_of({ schema.string {}, schema.list(schema.string {}, { min = 1, max = 16 }) },
 			{ default = "4:00", doc = "calendar times (doc/service-set.md)" }),
-		random_delay = duration("30min", "each run is later by a random time up to this, so that machines do not all ask at once"),
+		random_delay = schema.duration { default = "30min", doc = "each run is later by a random time up to this, so that machines do not all ask at once" },
 		configuration = schema.path { default = "/etc/cairn/system.lua", doc = "what is built" },
 		before = command "a command before it, which brings what is new; when it fails nothing is done. A program by its path, and arguments",
 		activate = schema.enum({ "now", "boot" }, { default = "now", doc = "boot: it waits for the next boot, and the health gate of that" }),
-		trial = duration("15min", "goes back by itself when it was not kept after so long"),
+		trial = schema.duration { default = "15min", doc = "goes back by itself when it was not kept after so long" },
 		services = schema.list(schema.string {}, { optional = true, default_doc = "those of the health gate; else base", doc = "what must be up" }),
-		patience = duration("5min", "so long each of them may take"),
+		patience = schema.duration { default = "5min", doc = "so long each of them may take" },
 		check = command "a command that must succeed, too",
 		keep = schema.integer { default = 20, min = 1, max = 1000, doc = "generations; older ones are deleted after it went well" },
 		collect = schema.boolean { default = false, doc = "then delete what nothing needs from the store" },

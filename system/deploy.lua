@@ -24,9 +24,7 @@ local machine = schema.record("machine", {
 		pattern = "^[%w-]+ [%w+/=]+$", optional = true, what = "a public key, as 'ssh-ed25519 AAAA…'",
 		doc = "of that machine; left out: as known_hosts says",
 	},
-	confirm = schema.string {
-		pattern = "^%d+%a*$", default = "120s", what = "a duration (60s, 5min; 0: not to be confirmed)",
-	},
+	confirm = schema.duration { default = "120s", doc = "how long it waits to be confirmed; 0: not at all" },
 	program = plain("/._+", { optional = true, doc = "cairn there, in place of the system's own" }),
 	root = plain("/._+", { optional = true, doc = "its files and its store are below this directory" }),
 }, { doc = "a machine that 'cairn deploy' switches" })

@@ -559,6 +559,17 @@ static int raw_flaw(lua_State *l)
 	return 1;
 }
 
+/* raw.is_duration(text): as PID 1 and the commands read one. */
+static int raw_is_duration(lua_State *l)
+{
+	uint64_t ns;
+	struct slice text;
+
+	text.p = luaL_checklstring(l, 1, &text.n);
+	lua_pushboolean(l, text_duration(text, &ns) == 0);
+	return 1;
+}
+
 /* raw.is_hash(algorithm, text) */
 static int raw_is_hash(lua_State *l)
 {
@@ -816,6 +827,7 @@ static const char *const utf8_names[] = { "char", "charpattern", "codepoint", "c
 static const luaL_Reg raw_functions[] = {
 	{ "exists", raw_exists },
 	{ "flaw", raw_flaw },
+	{ "is_duration", raw_is_duration },
 	{ "is_hash", raw_is_hash },
 	{ "hash", raw_hash },
 	{ "is_node", raw_is_node },

@@ -14,9 +14,7 @@ local M = {}
 local NAME = { pattern = "^%w[%w._@-]*$", max = 64, what = "a service name (letters, digits, . _ @ -)" }
 
 local function duration(options)
-	options.pattern = "^%d+[a-z]*$"
-	options.what = "a duration such as '250ms', '10s' or '2min'"
-	return schema.one_of({ schema.integer { min = 0 }, schema.string(options) }, { optional = true })
+	return schema.one_of({ schema.integer { min = 0 }, schema.duration(options) }, { optional = true })
 end
 
 local function text(options)

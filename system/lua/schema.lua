@@ -168,6 +168,14 @@ local function run_template(t, v, ctx)
 	return run_string(t, s, ctx)
 end
 
+local function run_duration(t, v, ctx)
+	run_string(t, v, ctx)
+	if not raw.is_duration(v) then
+		bad(ctx, ("'%s' is not a duration such as '250ms', '90s', '15min', '2h' or '1d'"):format(v))
+	end
+	return v
+end
+
 local function run_number(t, v, ctx)
 	if type(v) ~= "number" or v ~= v then
 		expected(ctx, t.name, v)
@@ -289,7 +297,8 @@ local function run_one_of(t, v, ctx, record)
 		if plain_table(v) and (choice.kind == "record" or choice.kind == "list" or choice.kind == "map") then
 			tables = tables + 1
 			why = result
-		elseif type(v) == "string" and (choice.kind == "string" or choice.kind == "enum" or choice.kind == "path") then
+		elseif type(v) == "string" and (choice.kind == "string" or choice.kind == "enum" or choice.kind == "path"
+			or choice.kind == "duration") then
 			tables = tables + 1
 			why = result
 		end
@@ -331,6 +340,7 @@ local function simple(kind, name, run)
 	end
 end
 simple("string", "string", run_string)
+simple("duration", "duration", run_duration)
 simple("template", "string", run_template)
 simple("integer", "integer", run_number)
 simple("number", "number", run_number)

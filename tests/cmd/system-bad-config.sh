@@ -118,10 +118,9 @@ at "a day that is none" "job 'b' › schedule: 'Mno 3:00': expected weekdays suc
 	'job { name = "b", run = "x", schedule = "Mno 3:00" }'
 at "one time of several" "job 'b' › schedule: 'dayly': expected a time HOUR:MINUTE[:SECOND]; did you mean 'daily'?" \
 	'job { name = "b", run = "x", schedule = { "daily", "dayly" } }'
-at "a unit of time that is none" "job 'b' › every: must be a duration such as 250ms or 10s, not '5mins'" \
+at "a unit of time that is none" "job › every: '5mins' is not a duration such as '250ms', '90s', '15min', '2h' or '1d'" \
 	'job { name = "b", run = "x", every = "5mins" }'
-at "a key of another name" "job 'b' › time_limit: must be a duration" \
-	'job { name = "b", run = "x", every = "1h", time_limit = "5mins" }'
+at "a time that only commands read" "upgrade › trial: '5mins' is not a duration" 'upgrade { trial = "5mins" }'
 at "a program without its directory" "job 'b' › exec: 'tar': needs the absolute path of a program [one of a package: require \"packages.busybox\" .. \"/bin/tar\"]" \
 	'job { name = "b", exec = { "tar" }, schedule = "daily" }'
 at "no program at all" "simple 'a' › exec: needs the absolute path" 'simple { name = "a", exec = {} }'
