@@ -12,135 +12,10 @@
 #include "lib/fd.h"
 #include "lib/mem.h"
 #include "lib/size.h"
+#include "store/local/sql.h"
 
 #define BUSY_MS	       (3600 * 1000)
 #define VACUUM_WAIT_MS 1000 /* for readers, until the log is empty */
-
-/* What both families have: Guix's schema 7, Nix's schema 10. Their own tools read and write these
- * files, too. */
-#define REFS                                                                                       \
-	"create table if not exists Refs ("                                                        \
-	" referrer integer not null,"                                                              \
-	" reference integer not null,"                                                             \
-	" primary key (referrer, reference),"                                                      \
-	" foreign key (referrer) references ValidPaths(id) on delete cascade,"                     \
-	" foreign key (reference) references ValidPaths(id) on delete restrict);"                  \
-	"create index if not exists IndexReferrer on Refs(referrer);"                              \
-	"create index if not exists IndexReference on Refs(reference);"                            \
-	"create trigger if not exists DeleteSelfRefs before delete on ValidPaths"                  \
-	" begin delete from Refs where referrer = old.id and reference = old.id; end;"
-#define OUTPUTS                                                                                    \
-	"create table if not exists DerivationOutputs ("                                           \
-	" drv integer not null,"                                                                   \
-	" id text not null,"                                                                       \
-	" path text not null,"                                                                     \
-	" primary key (drv, id),"                                                                  \
-	" foreign key (drv) references ValidPaths(id) on delete cascade);"                         \
-	"create index if not exists IndexDerivationOutputs on DerivationOutputs(path);"
-#define PATHS                                                                                      \
-	"create table if not exists ValidPaths ("                                                  \
-	" id integer primary key autoincrement not null,"                                          \
-	" path text unique not null,"                                                              \
-	" hash text not null,"                                                                     \
-	" registrationTime integer not null,"                                                      \
-	" deriver text,"                                                                           \
-	" narSize integer"
-
-static const struct {
-	const char *sql;
-	const char *last; /* what sql makes last: where it is, all is */
-} schemas[] = {
-	[DIALECT_GUIX] = { PATHS ");" REFS OUTPUTS "create table if not exists FailedPaths ("
-				 " path text primary key not null,"
-				 " time integer not null);",
-			   "FailedPaths" },
-	[DIALECT_NIX] = { PATHS ", ultimate integer, sigs text, ca text);" REFS OUTPUTS,
-			  "IndexDerivationOutputs" },
-};
-
-enum statement {
-	Q_BEGIN,
-	Q_BEGIN_READ,
-	Q_COMMIT,
-	Q_ROLLBACK,
-	Q_IS_VALID,
-	Q_INFO,
-	Q_INFO_NIX,
-	Q_REFS_OF_ID,
-	Q_REFS,
-	Q_REFERRERS,
-	Q_DERIVERS,
-	Q_OUTPUTS,
-	Q_BY_PREFIX,
-	Q_CLOSURE,
-	Q_ALL,
-	Q_EACH_PATH,
-	Q_EACH_REF,
-	Q_EACH_OUTPUT,
-	Q_INSERT,
-	Q_INSERT_NIX,
-	Q_SIGN,
-	Q_UPDATE,
-	Q_ADD_REF,
-	Q_ADD_OUTPUT,
-	Q_DELETE,
-	Q_FAIL,
-	Q_HAS_FAILED,
-	Q_FAILED,
-	Q_FORGIVE,
-	Q_FORGIVE_ALL,
-	Q_JSON,
-	Q_MAX
-};
-
-#define ID_OF "(select id from ValidPaths where path = ?)"
-
-static const char *const statements[Q_MAX] = {
-	[Q_BEGIN] = "begin immediate",
-	[Q_BEGIN_READ] = "begin",
-	[Q_COMMIT] = "commit",
-	[Q_ROLLBACK] = "rollback",
-	[Q_IS_VALID] = "select 1 from ValidPaths where path = ?",
-	[Q_INFO] = "select id, hash, registrationTime, deriver, narSize"
-		   " from ValidPaths where path = ?",
-	[Q_INFO_NIX] = "select id, hash, registrationTime, deriver, narSize, ultimate, sigs, ca"
-		       " from ValidPaths where path = ?",
-	[Q_REFS_OF_ID] = "select path from Refs join ValidPaths on reference = id"
-			 " where referrer = ?",
-	[Q_REFS] = "select path from Refs join ValidPaths on reference = id"
-		   " where referrer = " ID_OF " order by path",
-	[Q_REFERRERS] = "select path from Refs join ValidPaths on referrer = id"
-			" where reference = " ID_OF " order by path",
-	[Q_DERIVERS] = "select v.path from DerivationOutputs d join ValidPaths v on d.drv = v.id"
-		       " where d.path = ? order by v.path",
-	[Q_OUTPUTS] = "select id, path from DerivationOutputs where drv = " ID_OF " order by id",
-	[Q_BY_PREFIX] = "select path from ValidPaths where path >= ? order by path limit 1",
-	[Q_CLOSURE] = "with recursive c(id) as (select id from ValidPaths where path = ? union"
-		      " select reference from Refs join c on referrer = c.id)"
-		      " select path from c join ValidPaths on c.id = ValidPaths.id",
-	[Q_ALL] = "select path from ValidPaths order by path",
-	[Q_EACH_PATH] = "select id, 0, path, deriver, narSize from ValidPaths order by id",
-	[Q_EACH_REF] = "select referrer, reference from Refs order by referrer",
-	[Q_EACH_OUTPUT] = "select drv, 0, path from DerivationOutputs order by drv",
-	[Q_INSERT] = "insert into ValidPaths (path, hash, registrationTime, deriver, narSize)"
-		     " values (?, ?, ?, ?, ?)",
-	[Q_INSERT_NIX] = "insert into ValidPaths (path, hash, registrationTime, deriver, narSize,"
-			 " ultimate, sigs, ca) values (?, ?, ?, ?, ?, ?, ?, ?)",
-	[Q_SIGN] = "update ValidPaths set sigs = ? where path = ?",
-	[Q_UPDATE] = "update ValidPaths set narSize = ?, hash = ? where path = ?",
-	[Q_ADD_REF] =
-		"insert or replace into Refs (referrer, reference) values (" ID_OF ", " ID_OF ")",
-	[Q_ADD_OUTPUT] =
-		"insert or replace into DerivationOutputs (drv, id, path) values (" ID_OF ", ?, ?)",
-	[Q_DELETE] = "delete from ValidPaths where path = ?",
-	[Q_FAIL] = "insert or ignore into FailedPaths (path, time)"
-		   " values (?, cast(strftime('%s') as integer))",
-	[Q_HAS_FAILED] = "select 1 from FailedPaths where path = ?",
-	[Q_FAILED] = "select path from FailedPaths order by path",
-	[Q_FORGIVE] = "delete from FailedPaths where path = ?",
-	[Q_FORGIVE_ALL] = "delete from FailedPaths",
-	[Q_JSON] = "select key, type, value from json_each(?) order by key",
-};
 
 struct db {
 	sqlite3 *sql;		 /* owned */
@@ -167,8 +42,9 @@ static int db_fail(struct db *db, struct err *e)
 
 static int prepare(struct db *db, enum statement q, sqlite3_stmt **ret, struct err *e)
 {
-	if (!db->st[q] && sqlite3_prepare_v3(db->sql, statements[q], -1, SQLITE_PREPARE_PERSISTENT,
-					     &db->st[q], NULL) != SQLITE_OK)
+	if (!db->st[q] &&
+	    sqlite3_prepare_v3(db->sql, sql_statements[q], -1, SQLITE_PREPARE_PERSISTENT,
+			       &db->st[q], NULL) != SQLITE_OK)
 		return db_fail(db, e);
 	*ret = db->st[q];
 	return 0;
@@ -283,7 +159,7 @@ static int has_schema(struct db *db, bool *ret, struct err *e)
 	if (sqlite3_prepare_v2(db->sql, "select 1 from sqlite_master where name = ?", -1, &st,
 			       NULL) != SQLITE_OK)
 		return db_fail(db, e);
-	bind_text(st, 1, schemas[db->dialect].last);
+	bind_text(st, 1, sql_schemas[db->dialect].last);
 	r = step(db, st, ret, e);
 	sqlite3_finalize(st);
 	return r;
@@ -308,7 +184,7 @@ static int set_up(struct db *db, bool make, struct err *e)
 	if (r == 0 && !made && !make)
 		r = err_set(e, -ERR_NOTFOUND, "the database %s is empty", db->file);
 	else if (r == 0 && !made &&
-		 sqlite3_exec(db->sql, schemas[db->dialect].sql, NULL, NULL, NULL) != SQLITE_OK)
+		 sqlite3_exec(db->sql, sql_schemas[db->dialect].sql, NULL, NULL, NULL) != SQLITE_OK)
 		r = db_fail(db, e);
 	(void)fd_unlock(db->lock_fd);
 	return r;
@@ -818,7 +694,7 @@ static int create(struct db *db, const struct store_info *const *items, size_t n
 			 "pragma auto_vacuum = none; pragma journal_mode = off;"
 			 "pragma synchronous = off; pragma foreign_keys = 1; begin",
 			 NULL, NULL, NULL) != SQLITE_OK ||
-	    sqlite3_exec(db->sql, schemas[DIALECT_GUIX].sql, NULL, NULL, NULL) != SQLITE_OK)
+	    sqlite3_exec(db->sql, sql_schemas[DIALECT_GUIX].sql, NULL, NULL, NULL) != SQLITE_OK)
 		return db_fail(db, e);
 	r = fill(db, items, n, e);
 	if (r == 0 && sqlite3_exec(db->sql, "commit", NULL, NULL, NULL) != SQLITE_OK)
