@@ -17,12 +17,11 @@
 
 #include "init/init.h"
 #include "lib/str.h"
-#include "lib/tab.h"
 #include "lib/text.h"
-#include "lib/vec.h"
 #include "lib/wire.h"
 #include "system/box.h"
 #include "system/graph.h"
+#include "system/made.h"
 #include "system/pool.h"
 
 #define HOOK_STEP     1000
@@ -31,18 +30,6 @@
 #define LIMIT_PAYLOAD ((size_t)32 << 20)
 #define LIMIT_NEST    4
 
-struct made {
-	char id[NODE_ID_LEN + 1];
-	enum node_kind kind;
-	char *name;    /* owned */
-	char *payload; /* owned */
-	size_t size;
-	struct made **deps; /* owned */
-	size_t ndeps;
-	char **outputs; /* owned; NULL-terminated; NULL: no derivation */
-	bool wanted;
-};
-
 /* One evaluation per process. */
 static struct {
 	int fd;
@@ -50,8 +37,7 @@ static struct {
 	struct pool pool;
 	size_t used; /* bytes held by Lua and by nodes */
 	uint64_t steps;
-	struct vec nodes; /* struct made, in order of making */
-	struct tab by_id;
+	struct made_list made;
 	lua_State *lua;	     /* NULL until there is one */
 	char memory_at[512]; /* "FILE:LINE" where memory was last refused */
 	bool refused;
@@ -175,124 +161,6 @@ static bool put_value(lua_State *l, int index, struct str *out, int depth)
 	return true;
 }
 
-/* The node a placeholder at p (just after \1) names; *ret_end is set after its \2. */
-static struct made *placeholder(const char *p, const char *end, const char **ret_end,
-				struct slice *ret_output)
-{
-	const char *stop;
-	struct made *m;
-
-	if (end - p <= NODE_ID_LEN)
-		return NULL;
-	m = tab_find(&box.by_id, (struct slice){ p, NODE_ID_LEN });
-	p += NODE_ID_LEN;
-	stop = m ? memchr(p, 2, (size_t)(end - p)) : NULL;
-	if (!stop || (p != stop && *p != ':'))
-		return NULL;
-	*ret_output = p == stop ? SLICE("") : (struct slice){ p + 1, (size_t)(stop - p - 1) };
-	*ret_end = stop + 1;
-	return m;
-}
-
-static int cmp_made(const void *a, const void *b)
-{
-	const struct made *x = *(struct made *const *)a, *y = *(struct made *const *)b;
-
-	return x < y ? -1 : x > y;
-}
-
-/* Find what the payload mentions. Returns NULL or what is wrong. */
-static const char *collect_deps(struct made *m)
-{
-	const char *p = m->payload, *end = p + m->size;
-	auto_vec struct vec deps = VEC_INIT;
-
-	while (p < end && (p = memchr(p, 1, (size_t)(end - p)))) {
-		/* A length of 1 to 8 in the wire form can look like \1: only what is followed by
-		 * an id counts, anything else in a string is refused by the parent. */
-		struct slice output;
-		const char *next;
-		struct made *dep = placeholder(p + 1, end, &next, &output);
-		if (!dep) {
-			p++;
-			continue;
-		}
-		if (m->kind == NODE_TEXT && dep->kind == NODE_DRV)
-			return "a plain text cannot mention a derivation: it has no store path "
-			       "before it is built (give the option 'busybox')";
-		vec_add(&deps, dep);
-		p = next;
-	}
-	if (deps.n)
-		qsort(deps.v, deps.n, sizeof(void *), cmp_made);
-	m->deps = calloc(deps.n + 1, sizeof(void *));
-	if (deps.err || !m->deps)
-		return "out of memory";
-	for (size_t i = 0; i < deps.n; i++)
-		if (i == 0 || deps.v[i] != deps.v[i - 1])
-			m->deps[m->ndeps++] = deps.v[i];
-	return NULL;
-}
-
-static void made_free(struct made *m)
-{
-	if (!m)
-		return;
-	for (size_t i = 0; m->outputs && m->outputs[i]; i++)
-		free(m->outputs[i]);
-	free(m->outputs);
-	free(m->deps);
-	free(m->name);
-	free(m->payload);
-	free(m);
-}
-
-static void made_name(struct made *m)
-{
-	struct digest d;
-	struct hasher *h;
-	char hex[DIGEST_TEXT_MAX], head[2] = { (char)('0' + m->kind), ':' };
-
-	if (hasher_new(DIGEST_SHA256, &h) < 0)
-		finish(EVAL_MSG_ERROR, SLICE("cannot hash"));
-	hasher_add(h, head, sizeof(head));
-	hasher_add(h, m->payload, m->size);
-	d = hasher_end(h);
-	digest_hex(&d, hex);
-	memcpy(m->id, hex, NODE_ID_LEN);
-}
-
-/* Register the node; an equal one that exists takes its place. Returns NULL or what is wrong. */
-static const char *intern(struct made **m)
-{
-	struct made *have;
-	const char *why = collect_deps(*m);
-	void **slot;
-
-	if (why)
-		return why;
-	made_name(*m);
-	have = tab_find(&box.by_id, (struct slice){ (*m)->id, NODE_ID_LEN });
-	if (have) {
-		made_free(*m);
-		*m = have;
-		return NULL;
-	}
-	box.used += (*m)->size + sizeof(**m);
-	if (box.nodes.n >= LIMIT_EVAL_NODES)
-		return "too many nodes";
-	if (box.used > box.program->memory) {
-		refuse_memory();
-		return "not enough memory";
-	}
-	vec_add(&box.nodes, *m);
-	slot = tab_put(&box.by_id, (struct slice){ (*m)->id, NODE_ID_LEN }, NULL);
-	if (!slot || box.nodes.err)
-		finish(EVAL_MSG_ERROR, SLICE("out of memory"));
-	*slot = *m;
-	return NULL;
-}
-
 static char **copy_list(lua_State *l, int index)
 {
 	size_t n = lua_rawlen(l, index);
@@ -306,6 +174,25 @@ static char **copy_list(lua_State *l, int index)
 			return NULL;
 	}
 	return v;
+}
+
+/* Register the node. Returns NULL or what is wrong. */
+static const char *add(struct made **m)
+{
+	const char *why = NULL;
+
+	switch (made_add(&box.made, m, &box.used, box.program->memory, &why)) {
+	case MADE_OK:
+		return NULL;
+	case MADE_WRONG:
+		return why;
+	case MADE_MEMORY:
+		refuse_memory();
+		return "not enough memory";
+	case MADE_BROKEN:
+		break;
+	}
+	finish(EVAL_MSG_ERROR, SLICE("out of memory"));
 }
 
 /* Make the node described on the stack: kind, name, outputs or nil, payload. */
@@ -329,7 +216,7 @@ static const char *make(lua_State *l, struct made **ret)
 	if (!why && (!m->name || !m->payload || (lua_istable(l, 3) && !m->outputs)))
 		why = "out of memory";
 	if (!why)
-		why = intern(&m);
+		why = add(&m);
 	if (why)
 		made_free(m);
 	else
@@ -549,7 +436,7 @@ static int raw_flaw(lua_State *l)
 		why = "is larger than 16 MiB";
 	while (!why && p < end && (p = memchr(p, 1, (size_t)(end - p)))) {
 		struct slice output;
-		if (!placeholder(p + 1, end, &p, &output)) {
+		if (!made_find(&box.made, p + 1, end, &p, &output)) {
 			why = "holds a byte 1 that is not part of a node's placeholder (was a "
 			      "string with a node in it cut up?)";
 			break;
@@ -945,32 +832,6 @@ static void push_raw(lua_State *l, const struct program *p)
 /* ---- The result -------------------------------------------------------------------------------
  */
 
-static void want(struct made *m)
-{
-	if (m->wanted)
-		return;
-	m->wanted = true;
-	for (size_t i = 0; i < m->ndeps; i++)
-		want(m->deps[i]);
-}
-
-static void want_text(struct slice s)
-{
-	const char *p = s.p, *end = s.p + s.n;
-
-	while (p < end && (p = memchr(p, 1, (size_t)(end - p)))) {
-		struct slice output;
-		const char *next;
-		struct made *m = placeholder(p + 1, end, &next, &output);
-		if (!m) {
-			p++;
-			continue;
-		}
-		want(m);
-		p = next;
-	}
-}
-
 /* A list of results from the stack: { { key, text, target }, … }. */
 static size_t put_results(lua_State *l, int index, struct str *out)
 {
@@ -988,7 +849,7 @@ static size_t put_results(lua_State *l, int index, struct str *out)
 		wr_str(out, v[0]);
 		wr_bool(out, lua_toboolean(l, -1));
 		wr_str(out, v[1]);
-		want_text(v[1]);
+		made_want(&box.made, v[1]);
 		lua_pop(l, 2);
 	}
 	return n;
@@ -997,19 +858,9 @@ static size_t put_results(lua_State *l, int index, struct str *out)
 static void __attribute__((noreturn)) finish_result(lua_State *l, int index)
 {
 	struct str results = STR_INIT, out = STR_INIT;
-	size_t n = put_results(l, index, &results), count = 0;
+	size_t n = put_results(l, index, &results);
 
-	for (size_t i = 0; i < box.nodes.n; i++)
-		count += ((struct made *)box.nodes.v[i])->wanted;
-	wr_u64(&out, count);
-	for (size_t i = 0; i < box.nodes.n; i++) {
-		const struct made *m = box.nodes.v[i];
-		if (!m->wanted)
-			continue;
-		wr_str(&out, (struct slice){ m->id, NODE_ID_LEN });
-		wr_u64(&out, m->kind);
-		wr_str(&out, (struct slice){ m->payload, m->size });
-	}
+	made_write(&box.made, &out);
 	wr_u64(&out, n);
 	str_adds(&out, str_slice(&results));
 	if (str_err(&out) || str_err(&results))
