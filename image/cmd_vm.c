@@ -30,7 +30,7 @@ struct vm {
 	const char *output, *persistent, *free_space;
 	struct vec share, expose, port;
 	uint64_t memory;
-	bool no_graphic;
+	bool no_graphic, report;
 };
 
 #define AT(f) offsetof(struct vm, f)
@@ -46,6 +46,8 @@ static const struct cmd_opt vm_opts[] = {
 	  "keep what the machine writes in FILE; else it is gone at its end" },
 	{ "port", 'p', CMD_LIST, AT(port), "HOST:GUEST",
 	  "TCP port of this machine that leads to one of the other" },
+	{ "report", 0, CMD_FLAG, AT(report), NULL,
+	  "the machine tells on its second serial line how its services are" },
 	{ "share", 0, CMD_LIST, AT(share), "HOST=GUEST", "directory the machine may write, too" },
 	SYS_EVAL_OPTIONS(struct vm, eval),
 	STORE_OPTIONS_BASIC(struct vm, store),
@@ -174,7 +176,7 @@ static int options_parse(const struct vm *o, struct plan *p, struct err *e)
 /* ---- Building -------------------------------------------------------------------------------- */
 
 /* Arguments of image/vm.lua. */
-static int module_args(const struct vm *o, const struct plan *p, const char *args[2], size_t *ret_n,
+static int module_args(const struct vm *o, const struct plan *p, const char *args[3], size_t *ret_n,
 		       struct err *e)
 {
 	auto_str struct str shares = STR_INIT;
@@ -187,6 +189,8 @@ static int module_args(const struct vm *o, const struct plan *p, const char *arg
 		return cmd_usage(e, "--free: the disk needs at least 64 MiB");
 	if (o->free_space)
 		args[(*ret_n)++] = arena_fmt(p->arena, "free=%llu", (unsigned long long)bytes);
+	if (o->report)
+		args[(*ret_n)++] = "report=yes";
 	str_add(&shares, "shares=");
 	for (size_t i = 0; i < p->nshares; i++)
 		str_addf(&shares, "%s%s:%s", i ? " " : "", p->shares[i].writable ? "rw" : "ro",
@@ -239,7 +243,7 @@ static int build(struct vm *o, struct plan *p, const char *config, struct err *e
 					.apply = "image.vm" };
 	struct store_conn *conn = NULL;
 	struct sys_eval *eval = NULL;
-	const char *args[2] = { NULL, NULL };
+	const char *args[3] = { NULL, NULL, NULL };
 
 	int r = module_args(o, p, args, &req.nargs, e);
 	req.args = args;

@@ -35,7 +35,8 @@
 	X(SPACE, 1043, "not enough space", 69)                                                     \
 	X(PARTIAL, 1044, "done in part", 4)                                                        \
 	X(REVERTED, 1045, "gone back", 5)                                                          \
-	X(UNCHANGED, 1046, "nothing to do", 6)
+	X(UNCHANGED, 1046, "nothing to do", 6)                                                     \
+	X(UNHEALTHY, 1047, "did not come up", 7)
 
 enum err_code {
 #define X(name, num, text, status) ERR_##name = num,

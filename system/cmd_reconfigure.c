@@ -173,6 +173,10 @@ static int reconfigure(struct change *c, struct switcher *s, struct wanted *w,
 		rc = realise_goal(w, conn, e);
 	if (rc == 0 && !c->sw.dry_run)
 		rc = secrets_scan(&s->root, conn, current, path, e);
+	if (rc == 0 && c->boot_test.kind != TEST_NONE) {
+		wanted_drop_sketch(w);
+		rc = test_boot_run(&c->boot_test, &s->root, path, e);
+	}
 	if (rc == 0)
 		rc = change_go(c, s, &g, &p, e);
 	if (rc == 0 && !c->sw.json) {
@@ -237,14 +241,29 @@ static int switch_there(const struct change *c, const struct remote_host *h, con
 	return rc < 0 ? rc : report_there(c, h, path, &x, e);
 }
 
+/* --test and --test-timeout: said before anything is built. */
+static int prepare_test(struct change *c, const char *config, struct err *e)
+{
+	int rc = test_boot_parse(c->test_in, c->test_timeout, &c->boot_test, e);
+
+	if (rc == 0 && c->boot_test.kind != TEST_NONE && c->sw.dry_run)
+		return cmd_usage(e, "--test starts what is built: not with --dry-run");
+	c->boot_test.config = config;
+	c->boot_test.store = &c->sw.store;
+	c->boot_test.eval = &c->eval;
+	return rc == 0 ? test_boot_check(&c->boot_test, e) : rc;
+}
+
 static int run_as(struct cmd_env *env, const char *verb, struct err *e)
 {
 	struct change *c = env->ctx;
 	auto_switcher struct switcher s = SWITCHER_INIT;
 	auto_wanted struct wanted w = WANTED_INIT;
 	struct store_conn *conn = NULL;
-	int rc = change_open(c, &s, verb, e);
+	int rc = prepare_test(c, configuration(env), e);
 
+	if (rc == 0)
+		rc = change_open(c, &s, verb, e);
 	if (rc < 0)
 		return rc;
 	if (!c->sw.store.root && s.root.store[0])
@@ -274,6 +293,8 @@ static int run_there(struct cmd_env *env, struct err *e)
 		rc = cmd_usage(e, "--target-root and --target-host do not go together");
 	if (rc == 0 && c->no_confirm && c->confirm)
 		rc = cmd_usage(e, "--confirm and --no-confirm do not go together");
+	if (rc == 0 && (c->test_in || c->test_timeout))
+		rc = cmd_usage(e, "--test is for this machine: not with --target-host");
 	if (rc == 0 && c->skip_checks)
 		rc = cmd_usage(e, "--skip-checks: the devices of --target-host are not looked for");
 	if (rc == 0 && c->fail_unchanged && c->sw.dry_run)
@@ -361,12 +382,17 @@ const struct cmd sys_cmd_system_build = {
 	}
 #define WITHOUT "Without CONFIGURATION it is " CONFIGURATION "."
 
+#define TEST_HELP                                                                                  \
+	"With --test the system is started first, in a container of this machine or in QEMU:\n"    \
+	"when a service of it fails there, or is not up in time, nothing is switched."
+
 static const struct cmd_opt reconfigure_opts[] = {
 	CHANGE_OPTS,
 	CHANGE_DRY_RUN,
 	CHANGE_BOOT_ONLY,
 	CHANGE_CONFIRM,
 	CHANGE_UNCHANGED,
+	CHANGE_TEST,
 	{ "target-host", 0, CMD_STR, offsetof(struct change, target_host), "[USER@]HOST[:PORT]",
 	  "build here, and switch that machine, over OpenSSH" },
 	{ "no-confirm", 0, CMD_FLAG, offsetof(struct change, no_confirm), NULL,
@@ -387,7 +413,7 @@ const struct cmd sys_cmd_reconfigure = {
 		"nothing.\n" WITHOUT "\n" CHANGE_CONFIRM_HELP
 		"\nOf --target-host this is the default, for 120 s: the new generation is "
 		"confirmed\n"
-		"over a new connection, or else that machine goes back by itself.",
+		"over a new connection, or else that machine goes back by itself.\n" TEST_HELP,
 	CMD_OPTS(reconfigure_opts),
 	.context_size = sizeof(struct change),
 	.max_args = 1,
@@ -395,13 +421,14 @@ const struct cmd sys_cmd_reconfigure = {
 	.run = run_reconfigure,
 };
 
-static const struct cmd_opt boot_opts[] = { CHANGE_OPTS, CHANGE_DRY_RUN, CHANGE_UNCHANGED };
+static const struct cmd_opt boot_opts[] = { CHANGE_OPTS, CHANGE_DRY_RUN, CHANGE_UNCHANGED,
+					    CHANGE_TEST };
 
 const struct cmd sys_cmd_boot = {
 	.name = "boot",
 	.synopsis = "[CONFIGURATION]",
 	.summary = "build the system of a configuration; the next boot starts it",
-	.help = "As 'reconfigure', but what runs is left alone.\n" WITHOUT,
+	.help = "As 'reconfigure', but what runs is left alone.\n" WITHOUT "\n" TEST_HELP,
 	CMD_OPTS(boot_opts),
 	.context_size = sizeof(struct change),
 	.max_args = 1,
@@ -415,7 +442,8 @@ const struct cmd sys_cmd_test = {
 	.summary = "build the system of a configuration and run it until the next boot",
 	.help = "Services and /etc are switched; there is no new generation, and the boot menu "
 		"stays\n"
-		"as it is. 'cairn system switch-generation' goes back at once.\n" WITHOUT,
+		"as it is. 'cairn system switch-generation' goes back at once.\n" WITHOUT
+		"\n" TEST_HELP,
 	CMD_OPTS(boot_opts),
 	.context_size = sizeof(struct change),
 	.max_args = 1,

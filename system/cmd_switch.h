@@ -4,6 +4,7 @@
 #pragma once
 
 #include "system/switcher.h"
+#include "system/test-boot.h"
 #include "system/wanted.h"
 
 /* Context of such a command. */
@@ -15,6 +16,8 @@ struct change {
 	bool test;	  /* activate it, but do not switch */
 	bool fail_unchanged;
 	bool skip_checks;
+	const char *test_in, *test_timeout; /* --test, --test-timeout */
+	struct test_boot boot_test;	    /* of these */
 	/* reconfigure of another machine; NULL: of this one */
 	const char *target_host, *target_program, *target_there;
 	bool no_confirm;
@@ -51,6 +54,19 @@ struct goal {
 	{                                                                                          \
 		"fail-if-unchanged", 0, CMD_FLAG, offsetof(struct change, fail_unchanged), NULL,   \
 			"end with 6 when nothing would change"                                     \
+	}
+#define CHANGE_TEST                                                                                \
+	{                                                                                          \
+		"test",                                                                            \
+		0,                                                                                 \
+		CMD_STR,                                                                           \
+		offsetof(struct change, test_in),                                                  \
+		"container|vm",                                                                    \
+		"start the system there first; switch only if all its services come up"            \
+	},                                                                                         \
+	{                                                                                          \
+		"test-timeout", 0, CMD_STR, offsetof(struct change, test_timeout), "SECONDS",      \
+			"how long that may take (120; in a virtual machine 600)"                   \
 	}
 #define CHANGE_CONFIRM_HELP                                                                        \
 	"With --confirm it is only tried out: services and /etc are switched, and PID 1\n"         \

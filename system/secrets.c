@@ -25,13 +25,6 @@
 /* ---- What a generation names ------------------------------------------------------------------
  */
 
-struct secret {
-	const char *name;   /* in arena; a file name */
-	const char *source; /* of the machine */
-	const char *user, *group;
-	uint64_t mode;
-};
-
 #define AT(f) offsetof(struct secret, f)
 static const struct conf_key secret_keys[] = {
 	CONF_KEY("source", conf_parse_str, AT(source), NULL, "file that has the value", false),
@@ -57,8 +50,8 @@ static int secret_section(void *arg, struct conf_ctx *c, struct slice kind, stru
 	return 0;
 }
 
-static int load(const struct sys_root *r, struct arena *a, const char *system, struct vec *list,
-		struct err *e)
+int secrets_load(const struct sys_root *r, struct arena *a, const char *system, struct vec *list,
+		 struct err *e)
 {
 	static const struct gen_file what = { "secrets", secret_keys, ARRAY_LEN(secret_keys),
 					      secret_section };
@@ -201,7 +194,7 @@ int secrets_check(const struct sys_root *r, const char *system, struct err *e)
 	auto_arena struct arena a = ARENA_INIT;
 	auto_vec struct vec list = VEC_INIT;
 	struct kept k;
-	int rc = load(r, &a, system, &list, e);
+	int rc = secrets_load(r, &a, system, &list, e);
 
 	if (rc == 0)
 		rc = kept_find(r, &a, system, &k, e);
@@ -218,7 +211,7 @@ int secret_values_load(struct secret_values *x, const struct sys_root *r, const 
 {
 	auto_vec struct vec list = VEC_INIT;
 	struct kept k;
-	int rc = load(r, &x->a, system, &list, e);
+	int rc = secrets_load(r, &x->a, system, &list, e);
 
 	if (rc == 0)
 		rc = kept_find(r, &x->a, system, &k, e);
@@ -273,7 +266,7 @@ int secrets_keep(const struct sys_root *r, const char *system, struct err *e)
 	auto_arena struct arena a = ARENA_INIT;
 	auto_vec struct vec list = VEC_INIT;
 	struct kept k;
-	int rc = load(r, &a, system, &list, e);
+	int rc = secrets_load(r, &a, system, &list, e);
 
 	if (rc < 0 || !list.n)
 		return rc;
@@ -375,7 +368,7 @@ int secrets_apply(const struct sys_root *r, const char *system, struct err *e)
 	struct err one = ERR_INIT;
 	struct kept k;
 	char *run = sys_root_path(r, &a, SECRETS_RUN);
-	int rc = load(r, &a, system, &list, e);
+	int rc = secrets_load(r, &a, system, &list, e);
 
 	if (rc < 0)
 		return rc;

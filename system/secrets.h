@@ -8,6 +8,9 @@
  */
 #pragma once
 
+#include <stdint.h>
+
+#include "lib/arena.h"
 #include "lib/err.h"
 #include "lib/vec.h"
 #include "system/root.h"
@@ -17,6 +20,17 @@
 
 struct store_conn;
 
+struct secret {
+	const char *name;   /* a file name */
+	const char *source; /* of the machine */
+	const char *user, *group;
+	uint64_t mode;
+};
+
+/* What system (read below r->store) names: vec of struct secret, in a. A generation without the
+ * file has none. */
+int secrets_load(const struct sys_root *r, struct arena *a, const char *system, struct vec *list,
+		 struct err *e);
 /* That each secret of system (read below r->store) is kept already, or has a private file. Changes
  * nothing. */
 int secrets_check(const struct sys_root *r, const char *system, struct err *e);

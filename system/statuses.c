@@ -16,6 +16,7 @@ static const struct cmd_status rows[] = {
 	{ 4, "switched, but activation or services failed in part: they are named" },
 	{ 5, "confirm: too late, the machine has gone back already" },
 	{ 6, "nothing to do (with --fail-if-unchanged)" },
+	{ 7, "with --test: it did not come up, and nothing was switched" },
 	{ 65, "what is stored is damaged" },
 	{ 70, "internal: others from 64 on" },
 };

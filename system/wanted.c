@@ -52,11 +52,16 @@ int wanted_open(struct wanted *w, const struct sys_eval_opts *opts, const char *
 	return rc == 0 ? sys_eval_sketch(w->ev, "system", w->dir, e) : rc;
 }
 
-void wanted_done(struct wanted *w)
+void wanted_drop_sketch(struct wanted *w)
 {
 	if (w->dir[0]) /* what is left of it hurts nobody */
 		(void)file_delete_tree(AT_FDCWD, w->dir, NULL, NULL);
 	w->dir[0] = '\0';
+}
+
+void wanted_done(struct wanted *w)
+{
+	wanted_drop_sketch(w);
 	sys_eval_free(w->ev);
 	w->ev = NULL;
 }

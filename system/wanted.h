@@ -27,6 +27,8 @@ int wanted_eval(struct wanted *w, const struct sys_eval_opts *opts, const char *
 /* The same, and make the sketch, where PID 1 of a machine can read it. */
 int wanted_open(struct wanted *w, const struct sys_eval_opts *opts, const char *file, bool machine,
 		struct err *e);
+/* Nobody compares any more: the sketch goes, the rest stays. */
+void wanted_drop_sketch(struct wanted *w);
 void wanted_done(struct wanted *w);
 #define auto_wanted __attribute__((cleanup(wanted_done)))
 

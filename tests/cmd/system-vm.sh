@@ -96,6 +96,11 @@ check 'what the script is told' test "$(tail -n 2 "$TMP/args")" = "-smp
 fstab >"$TMP/fstab"
 check 'the machine mounts them' sh -c 'grep -qx "share1	/host/x	9p	rw,.*" "$1" && grep -qx "share2	/host/a	9p	ro,.*" "$1"' sh "$TMP/fstab"
 
+vm "$TMP/m.lua" --report -o "$TMP/run3" >/dev/null 2>&1
+check 'a machine that tells how its services are' run "$TMP/run3"
+system=$(after -append | sed 's/.*cairn.system=//; s/ .*//')
+check 'has a service for that' grep -q '^\[service test-report\]$' "$odd$(readlink "$odd$system/services")/set"
+
 vm "$TMP/m.lua" --persistent "$TMP/st, ate" -o "$TMP/keep" >/dev/null 2>&1
 check 'a machine that remembers' run "$TMP/keep"
 check 'has a disk of its own' has "file=$TMP/st,, ate,format=qcow2,if=virtio"

@@ -1,0 +1,530 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The test in a container: PID 1 of the system in namespaces of its own, with users of its own, the
+ * store as it lies here, a root in memory and no network but loopback. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "lib/fd.h"
+#include "lib/path.h"
+#include "lib/proc.h"
+#include "lib/size.h"
+#include "system/accounts.h"
+#include "system/secret-values.h"
+#include "system/secrets.h"
+#include "system/test-boot.h"
+#include "system/test-set.h"
+
+#define NAMESPACES                                                                                 \
+	(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | \
+	 CLONE_NEWCGROUP)
+/* Of the host, which nobody has: below those that are given to users are 16 bits less than these.
+ */
+#define FIRST_ID       2147418112u
+#define IDS	       65535u
+#define EXIT_SET_UP    125
+#define POLL_MS	       200
+#define LIMIT_ROWS     (4u << 20)
+#define LIMIT_SET      (1u << 20)
+#define LIMIT_LOG      (1u << 20)
+#define LIMIT_PASSWORD (64u << 10)
+/* A place for the new root, over which it is mounted in there: it is there anyway, and nothing in
+ * it is needed for the new one. */
+#define PLACE	 "/sys"
+#define SET_FILE "/run/services-set"
+
+/* A file of the machine that the system names, and that must be there. */
+struct given {
+	const char *path;
+	struct slice text; /* borrowed, or in the arena */
+};
+
+struct box {
+	const struct sys_root *r;
+	const char *system;
+	struct arena arena;
+	struct secret_values secrets;
+	struct vec given;  /* struct given */
+	const char *store; /* the directory of the store */
+	int gate[2];	   /* a byte comes when the users are there; its end is ours */
+	int console;	   /* what PID 1 and the set-up say */
+	pid_t pid;
+};
+
+/* ---- The root, inside ------------------------------------------------------------------------ */
+
+struct attr { /* struct mount_attr of the kernel */
+	uint64_t set, clear, propagation, userns;
+};
+
+static int mount_new(const char *type, const char *path, unsigned long flags, const char *options,
+		     struct err *e)
+{
+	int rc = file_mkdir_p(AT_FDCWD, path, 0755, e);
+
+	if (rc == 0 && mount(type, path, type, flags | MS_NOSUID, options) < 0)
+		rc = err_sys(e, "mount %s", path);
+	return rc;
+}
+
+static int bind_store(int store, struct err *e)
+{
+	struct attr ro = { .set = MS_RDONLY | MS_NOSUID | MS_NODEV };
+	char from[64];
+	int rc = file_mkdir_p(AT_FDCWD, PLACE STORE_DIR_DEFAULT, 0755, e);
+
+	(void)snprintf(from, sizeof(from), "/proc/self/fd/%d", store);
+	if (rc == 0 && mount(from, PLACE STORE_DIR_DEFAULT, NULL, MS_BIND, NULL) < 0)
+		rc = err_sys(e, "mount the store");
+	if (rc == 0 &&
+	    syscall(SYS_mount_setattr, AT_FDCWD, PLACE STORE_DIR_DEFAULT, 0, &ro, sizeof(ro)) < 0)
+		rc = err_sys(e, "make the store read-only");
+	return rc;
+}
+
+static int make_devices(struct err *e)
+{
+	static const char *const names[] = { "null", "zero", "full", "random", "urandom", "tty" };
+	static const char *const links[][2] = { { "pts/ptmx", "ptmx" },
+						{ "/proc/self/fd", "fd" },
+						{ "/proc/self/fd/0", "stdin" },
+						{ "/proc/self/fd/1", "stdout" },
+						{ "/proc/self/fd/2", "stderr" } };
+	char from[PATH_MAX], to[PATH_MAX];
+	int rc = mount_new("tmpfs", PLACE "/dev", 0, "mode=0755,size=1m", e);
+
+	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(names); i++) {
+		(void)snprintf(from, sizeof(from), "/dev/%s", names[i]);
+		(void)snprintf(to, sizeof(to), PLACE "/dev/%s", names[i]);
+		auto_fd int fd = open(to, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+		if (fd < 0 || mount(from, to, NULL, MS_BIND, NULL) < 0)
+			rc = err_sys(e, "%s", from);
+	}
+	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(links); i++) {
+		(void)snprintf(to, sizeof(to), PLACE "/dev/%s", links[i][1]);
+		if (symlink(links[i][0], to) < 0)
+			rc = err_sys(e, "%s", to);
+	}
+	if (rc == 0)
+		rc = mount_new("devpts", PLACE "/dev/pts", MS_NOEXEC,
+			       "newinstance,ptmxmode=0666,mode=0620,gid=5", e);
+	return rc == 0 ? mount_new("tmpfs", PLACE "/dev/shm", MS_NODEV, "mode=1777", e) : rc;
+}
+
+static int make_root(int store, struct err *e)
+{
+	struct err ignored = ERR_INIT;
+	int rc;
+
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return err_sys(e, "make the mounts private");
+	if (mount("tmpfs", PLACE, "tmpfs", MS_NODEV, "mode=0755") < 0)
+		return err_sys(e, "mount a root in memory");
+	rc = bind_store(store, e);
+	if (rc == 0)
+		rc = make_devices(e);
+	if (rc == 0)
+		rc = mount_new("proc", PLACE "/proc", MS_NODEV | MS_NOEXEC, NULL, e);
+	if (rc == 0)
+		rc = mount_new("tmpfs", PLACE "/run", MS_NODEV, "mode=0755", e);
+	if (rc == 0)
+		rc = mount_new("tmpfs", PLACE "/tmp", MS_NODEV, "mode=1777", e);
+	if (rc < 0)
+		return rc;
+	/* What shows hardware is not to be had everywhere, and PID 1 makes no groups of processes
+	 * that would be left behind. */
+	(void)mount_new("sysfs", PLACE "/sys", MS_NODEV | MS_NOEXEC | MS_RDONLY, NULL, &ignored);
+	(void)mount_new("tmpfs", PLACE "/sys/fs/cgroup", MS_RDONLY, NULL, &ignored);
+	if (chdir(PLACE) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 ||
+	    umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
+		return err_sys(e, "enter the new root");
+	return 0;
+}
+
+/* Mount points of file systems that are not mounted here are directories all the same. */
+static void make_mount_points(const struct box *b)
+{
+	auto_str struct str text = STR_INIT;
+	struct err ignored = ERR_INIT;
+	char path[PATH_MAX];
+	struct slice rest, line, point;
+
+	if (snprintf(path, sizeof(path), "%s/etc/fstab", b->system) >= (int)sizeof(path) ||
+	    file_read(AT_FDCWD, path, &text, LIMIT_SET, &ignored) < 0)
+		return;
+	rest = str_slice(&text);
+	while (rest.n && slice_cut(&rest, '\n', &line)) {
+		(void)slice_cut(&line, '\t', &point);
+		(void)slice_cut(&line, '\t', &point);
+		if (!slice_starts(point, "/") || point.n >= sizeof(path))
+			continue;
+		(void)snprintf(path, sizeof(path), "%.*s", (int)point.n, point.p);
+		(void)file_mkdir_p(AT_FDCWD, path, 0755, &ignored);
+	}
+}
+
+static int write_given(const struct box *b, struct err *e)
+{
+	char dir[PATH_MAX];
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < b->given.n; i++) {
+		const struct given *x = b->given.v[i];
+
+		rc = path_dir(dir, x->path);
+		if (rc < 0)
+			return err_num(e, rc, "%s", x->path);
+		rc = file_mkdir_p(AT_FDCWD, dir, 0755, e);
+		if (rc == 0)
+			rc = file_write_atomic(AT_FDCWD, x->path, x->text.p, x->text.n, 0600, e);
+	}
+	return rc;
+}
+
+static int write_set(const struct box *b, struct err *e)
+{
+	auto_str struct str text = STR_INIT, set = STR_INIT;
+	char path[PATH_MAX];
+	int rc;
+
+	(void)snprintf(path, sizeof(path), "%s/services/set", b->system);
+	rc = file_read(AT_FDCWD, path, &text, LIMIT_SET, e);
+	if (rc < 0)
+		return rc;
+	test_set_format(str_slice(&text), &set);
+	if (str_err(&set))
+		return err_set(e, -ENOMEM, "out of memory");
+	return file_write_atomic(AT_FDCWD, SET_FILE, set.buf, set.len, 0644, e);
+}
+
+/* As a machine has it that was booted with the system. */
+static int fill_root(const struct box *b, struct err *e)
+{
+	static const char *const dirs[] = { "/etc",	"/home", "/root", "/var/guix/profiles",
+					    "/var/log", "/boot" };
+	char parameters[PATH_MAX];
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(dirs); i++)
+		rc = file_mkdir_p(AT_FDCWD, dirs[i], 0755, e);
+	if (rc < 0)
+		return rc;
+	if (symlink(b->system, "/var/guix/profiles/system-1-link") < 0 ||
+	    symlink("system-1-link", "/var/guix/profiles/system") < 0 ||
+	    symlink(b->system, "/run/booted-system") < 0)
+		return err_sys(e, "links to the system");
+	make_mount_points(b);
+	/* What services ask of the command line is to be what the next boot has. */
+	(void)snprintf(parameters, sizeof(parameters), "%s/parameters", b->system);
+	(void)mount(parameters, "/proc/cmdline", NULL, MS_BIND, NULL);
+	rc = write_given(b, e);
+	return rc == 0 ? write_set(b, e) : rc;
+}
+
+/* ---- Processes ------------------------------------------------------------------------------- */
+
+/* The rights of the container's root, and death with who started it: the kernel forgets the latter
+ * when the former come. */
+static int become_root(struct box *b, struct err *e)
+{
+	struct pollfd ended = { b->gate[0], POLLIN, 0 };
+	char byte;
+
+	fd_close(&b->gate[1]);
+	if (fd_read_full(b->gate[0], &byte, 1) < 0)
+		_exit(EXIT_SET_UP);
+	if (syscall(SYS_setresgid, 0, 0, 0) < 0 || syscall(SYS_setgroups, 0, NULL) < 0 ||
+	    syscall(SYS_setresuid, 0, 0, 0) < 0)
+		return err_sys(e, "become root");
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+		return err_sys(e, "die with who began");
+	if (poll(&ended, 1, 0) > 0)
+		_exit(EXIT_SET_UP);
+	return 0;
+}
+
+static void __attribute__((noreturn)) child(struct box *b)
+{
+	static char *const env[] = { "PATH=/bin", "container=cairn", NULL };
+	char init[PATH_MAX], word[PATH_MAX + 16];
+	char *const argv[] = { init, word, (char *)SET_FILE, NULL };
+	struct err e = ERR_INIT;
+	int null = open("/dev/null", O_RDONLY | O_CLOEXEC), rc;
+
+	(void)snprintf(init, sizeof(init), "%s/init", b->system);
+	(void)snprintf(word, sizeof(word), "cairn.system=%s", b->system);
+	if (null < 0 || dup2(null, 0) < 0 || dup2(b->console, 1) < 0 || dup2(b->console, 2) < 0)
+		_exit(EXIT_SET_UP);
+	/* Who is root in there need not be able to go the way to it. */
+	auto_fd int store = open(b->store, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	rc = store < 0 ? err_sys(&e, "%s", b->store) : become_root(b, &e);
+	if (rc == 0)
+		rc = make_root(store, &e);
+	if (rc == 0)
+		rc = fill_root(b, &e);
+	if (rc == 0) {
+		execve(init, argv, env);
+		(void)err_sys(&e, "%s", init);
+	}
+	(void)dprintf(2, "container: %s\n", e.msg);
+	_exit(EXIT_SET_UP);
+}
+
+static int write_map(pid_t pid, const char *name, struct err *e)
+{
+	char file[64], text[64];
+	int n, rc;
+
+	(void)snprintf(file, sizeof(file), "/proc/%d/%s", (int)pid, name);
+	n = snprintf(text, sizeof(text), "0 %u %u", FIRST_ID, IDS);
+	auto_fd int fd = open(file, O_WRONLY | O_CLOEXEC);
+	rc = fd < 0 ? -errno : fd_write_full(fd, text, (size_t)n);
+	return rc < 0 ? err_num(e, rc, "give the container users") : 0;
+}
+
+/* A child in the namespaces; as fork(), which no thread of ours is in the way of. */
+static pid_t fork_into(unsigned long namespaces)
+{
+	return (pid_t)syscall(SYS_clone, namespaces | SIGCHLD, NULL, NULL, NULL, NULL);
+}
+
+static void reap(pid_t pid)
+{
+	(void)kill(pid, SIGKILL);
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+}
+
+static int start(struct box *b, struct err *e)
+{
+	int rc;
+
+	(void)fflush(NULL);
+	b->pid = fork_into(NAMESPACES);
+	if (b->pid == 0)
+		child(b);
+	if (b->pid < 0)
+		return err_sys(e, "make namespaces");
+	fd_close(&b->gate[0]);
+	rc = write_map(b->pid, "uid_map", e);
+	if (rc == 0)
+		rc = write_map(b->pid, "gid_map", e);
+	if (rc == 0)
+		rc = fd_write_full(b->gate[1], "x", 1);
+	return rc;
+}
+
+int test_container_check(struct err *e)
+{
+	pid_t pid;
+	int rc;
+
+	if (geteuid() != 0)
+		return err_hint(e,
+				err_set(e, -ERR_UNSUPPORTED,
+					"--test container needs root, who gives the container its "
+					"users"),
+				"--test vm does not");
+	pid = fork_into(NAMESPACES);
+	if (pid == 0)
+		for (;;)
+			pause();
+	if (pid < 0) {
+		rc = err_set(e, -ERR_UNSUPPORTED, "--test container: make namespaces: %s",
+			     strerror(errno));
+		return err_hint(e, rc, "see the sysctl user.max_user_namespaces");
+	}
+	rc = write_map(pid, "uid_map", e);
+	reap(pid);
+	return rc;
+}
+
+/* ---- Watching -------------------------------------------------------------------------------- */
+
+static int ask(const struct box *b, struct str *ret)
+{
+	const char *argv[] = { "cairn", "service", "list", "--json", NULL };
+	struct proc_spec spec = PROC_SPEC_INIT;
+	struct err ignored = ERR_INIT;
+	char where[96];
+	const char *envp[] = { where, "PATH=/bin", NULL };
+
+	(void)snprintf(where, sizeof(where), "CAIRN_INIT_SOCKET=/proc/%d/root/run/cairn/init.sock",
+		       (int)b->pid);
+	spec.argv = argv;
+	spec.path = "/proc/self/exe";
+	spec.envp = envp;
+	spec.in = spec.err = -2;
+	spec.dies_with_us = true;
+	return proc_output(&spec, ret, LIMIT_ROWS, &ignored);
+}
+
+static void show_log(const struct box *b, const struct test_service *s)
+{
+	auto_str struct str text = STR_INIT;
+	struct err ignored = ERR_INIT;
+	char path[PATH_MAX];
+
+	fprintf(stderr, "service %s failed%s%s\n", s->name, s->why[0] ? ": " : "", s->why);
+	if (s->log[0] != '/' || snprintf(path, sizeof(path), "/proc/%d/root%s", (int)b->pid,
+					 s->log) >= (int)sizeof(path))
+		return;
+	if (file_read(AT_FDCWD, path, &text, LIMIT_LOG, &ignored) == 0)
+		test_show_tail(str_slice(&text));
+}
+
+static void show_console(const struct box *b)
+{
+	auto_str struct str text = STR_INIT;
+
+	if (lseek(b->console, 0, SEEK_SET) == 0 && fd_read_all(b->console, &text, LIMIT_LOG) == 0)
+		test_show_tail(str_slice(&text));
+}
+
+static bool has_ended(struct box *b, int *status)
+{
+	if (waitpid(b->pid, status, WNOHANG) != b->pid)
+		return false;
+	b->pid = -1;
+	return true;
+}
+
+static int watch(struct box *b, uint64_t seconds, struct err *e)
+{
+	const struct timespec pause = { 0, POLL_MS * 1000000 };
+	enum test_state state = TEST_WAITS;
+	struct test_watch w;
+	char how[64];
+	int rc = 0, status = 0;
+
+	test_watch_init(&w, "the container", seconds);
+	while (state == TEST_WAITS && test_watch_now() < w.until) {
+		auto_str struct str rows = STR_INIT;
+
+		(void)nanosleep(&pause, NULL);
+		if (has_ended(b, &status))
+			break;
+		if (ask(b, &rows) == 0)
+			state = test_watch_see(&w, str_slice(&rows), test_watch_now());
+	}
+	if (b->pid < 0) {
+		show_console(b);
+		proc_status_text(status, how);
+		rc = err_set(e, -ERR_UNHEALTHY, "PID 1 of the system ended in the container: %s",
+			     how);
+		rc = err_hint(e, rc, "nothing was switched");
+	} else if (state != TEST_HEALTHY) {
+		for (size_t i = 0; i < w.failed.n; i++)
+			show_log(b, w.failed.v[i]);
+		rc = test_watch_fail(&w, e);
+	}
+	test_watch_done(&w);
+	return rc;
+}
+
+/* ---- What is given to it --------------------------------------------------------------------- */
+
+static int give(struct box *b, const char *path, struct slice text, struct err *e)
+{
+	struct given x = { path, text }, *copy = arena_dup(&b->arena, &x, sizeof(x));
+
+	vec_add(&b->given, copy);
+	return !copy || b->given.err ? err_set(e, -ENOMEM, "out of memory") : 0;
+}
+
+static int give_secrets(struct box *b, struct err *e)
+{
+	auto_vec struct vec list = VEC_INIT;
+	int rc = secrets_load(b->r, &b->arena, b->system, &list, e);
+
+	if (rc == 0)
+		rc = secret_values_load(&b->secrets, b->r, b->system, e);
+	for (size_t i = 0; rc == 0 && i < list.n && i < b->secrets.n; i++)
+		rc = give(b, ((const struct secret *)list.v[i])->source,
+			  str_slice(&b->secrets.v[i]), e);
+	return rc;
+}
+
+static int give_passwords(struct box *b, struct err *e)
+{
+	auto_vec struct vec list = VEC_INIT;
+	int rc = accounts_load(b->r, &b->arena, b->system, &list, e);
+
+	for (size_t i = 0; rc == 0 && i < list.n; i++) {
+		const struct account *x = list.v[i];
+		auto_str struct str text = STR_INIT;
+		struct err ignored = ERR_INIT;
+		char *path, *copy;
+
+		if (!x->is_user || !x->password_file || !x->password_file[0])
+			continue;
+		path = sys_root_path(b->r, &b->arena, x->password_file);
+		if (!path)
+			return err_set(e, -ENOMEM, "out of memory");
+		/* It is only the first one, and may be gone. */
+		if (file_read(AT_FDCWD, path, &text, LIMIT_PASSWORD, &ignored) < 0)
+			continue;
+		copy = arena_slice(&b->arena, str_slice(&text));
+		rc = copy ? give(b, x->password_file, (struct slice){ copy, text.len }, e)
+			  : err_set(e, -ENOMEM, "out of memory");
+	}
+	return rc;
+}
+
+static void box_done(struct box *b)
+{
+	if (b->pid > 0)
+		reap(b->pid);
+	secret_values_done(&b->secrets);
+	vec_done(&b->given);
+	fd_close(&b->gate[0]);
+	fd_close(&b->gate[1]);
+	fd_close(&b->console);
+	arena_done(&b->arena);
+}
+
+static int open_all(struct box *b, struct err *e)
+{
+	b->store = sys_root_store(b->r, &b->arena, STORE_DIR_DEFAULT);
+	if (!b->store)
+		return err_set(e, -ENOMEM, "out of memory");
+	b->console = (int)syscall(SYS_memfd_create, "console", 1U /* close-on-exec */);
+	if (b->console < 0 || pipe2(b->gate, O_CLOEXEC) < 0)
+		return err_sys(e, "test in a container");
+	return 0;
+}
+
+int test_container_run(const struct test_boot *t, const struct sys_root *r, const char *system,
+		       struct err *e)
+{
+	struct box b = { .r = r,
+			 .system = system,
+			 .arena = ARENA_INIT,
+			 .secrets = SECRET_VALUES_INIT,
+			 .given = VEC_INIT,
+			 .gate = { -1, -1 },
+			 .console = -1,
+			 .pid = -1 };
+	int rc = open_all(&b, e);
+
+	if (rc == 0)
+		rc = give_secrets(&b, e);
+	if (rc == 0)
+		rc = give_passwords(&b, e);
+	if (rc == 0)
+		rc = start(&b, e);
+	if (rc == 0)
+		rc = watch(&b, t->seconds, e);
+	box_done(&b);
+	return rc;
+}
