@@ -214,18 +214,15 @@ static int do_step(const struct sys_root *r, const struct step *s, struct err *e
 	}
 }
 
-static int put_privileged(const struct sys_root *r, const struct vec *steps, struct err *e)
+static int find_programs(const struct vec *steps, struct arena *a, struct vec *ret, struct err *e)
 {
-	auto_arena struct arena a = ARENA_INIT;
-	auto_vec struct vec list = VEC_INIT;
-
 	for (size_t i = 0; i < steps->n; i++) {
 		const struct step *s = steps->v[i];
 		struct privileged *p;
 
 		if (s->kind != STEP_PRIVILEGED)
 			continue;
-		p = ARENA_NEW(&a, struct privileged);
+		p = ARENA_NEW(a, struct privileged);
 		if (!p || !s->program)
 			return err_set(e, p ? -ERR_INVALID : -ENOMEM, "privileged program %s: %s",
 				       s->name, p ? "no program" : "out of memory");
@@ -236,9 +233,27 @@ static int put_privileged(const struct sys_root *r, const struct vec *steps, str
 					  s->setuid,
 					  s->setgid,
 					  s->capabilities };
-		vec_add(&list, p);
+		vec_add(ret, p);
 	}
-	return list.err ? err_set(e, -ENOMEM, "out of memory") : privileged_apply(r, &list, e);
+	return ret->err ? err_set(e, -ENOMEM, "out of memory") : 0;
+}
+
+static int put_privileged(const struct sys_root *r, const struct vec *steps, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	auto_vec struct vec list = VEC_INIT;
+	int rc = find_programs(steps, &a, &list, e);
+
+	return rc < 0 ? rc : privileged_apply(r, &list, e);
+}
+
+int sys_activate_programs(const struct sys_root *r, struct arena *a, const char *system,
+			  struct vec *ret, struct err *e)
+{
+	auto_vec struct vec steps = VEC_INIT;
+	int rc = load_steps(r, a, system, &steps, e);
+
+	return rc < 0 ? rc : find_programs(&steps, a, ret, e);
 }
 
 /* What every machine has, before anything else looks for it. */

@@ -15,6 +15,7 @@
  */
 #pragma once
 
+#include "lib/vec.h"
 #include "system/root.h"
 
 int sys_activate(const struct sys_root *r, const char *system, struct err *e);
@@ -30,3 +31,6 @@ int sys_activate_directories(const struct sys_root *r, const char *system, struc
  * says.
  */
 int sys_activate_check(const struct sys_root *r, const char *system, struct err *e);
+/* The privileged programs of a system: vec of struct privileged, in a. Reads a sketch as well. */
+int sys_activate_programs(const struct sys_root *r, struct arena *a, const char *system,
+			  struct vec *ret, struct err *e);

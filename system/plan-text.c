@@ -17,8 +17,9 @@ static size_t count(const struct plan *p, enum live_action action)
 
 bool plan_is_empty(const struct plan *p)
 {
-	return !p->packages.n && !p->etc.n && !p->users.n && !p->groups.n && !p->facts.n &&
-	       !p->environment.n && !p->reboot.n && count(p, LIVE_KEEP) == p->services.n;
+	return !p->packages.n && !p->etc.n && !p->users.n && !p->groups.n && !p->secrets.n &&
+	       !p->privileged.n && !p->facts.n && !p->environment.n && !p->reboot.n &&
+	       count(p, LIVE_KEEP) == p->services.n;
 }
 
 static void text_items(struct str *out, const char *title, const struct vec *items)
@@ -131,6 +132,8 @@ void plan_text(const struct plan *p, struct str *out)
 	text_items(out, "/etc", &p->etc);
 	text_items(out, "users", &p->users);
 	text_items(out, "groups", &p->groups);
+	text_items(out, "secrets", &p->secrets);
+	text_items(out, "privileged", &p->privileged);
 	text_environment(out, p);
 	text_services(out, p);
 	text_closure(out, p);
@@ -191,6 +194,10 @@ void plan_json(const struct plan *p, struct str *out)
 	json_items(out, "users", &p->users);
 	str_addc(out, ',');
 	json_items(out, "groups", &p->groups);
+	str_addc(out, ',');
+	json_items(out, "secrets", &p->secrets);
+	str_addc(out, ',');
+	json_items(out, "privileged", &p->privileged);
 	str_addc(out, ',');
 	json_items(out, "environment", &p->environment);
 	str_add(out, ",\"services\":[");

@@ -14,6 +14,8 @@ void plan_done(struct plan *p)
 	vec_done(&p->etc);
 	vec_done(&p->users);
 	vec_done(&p->groups);
+	vec_done(&p->secrets);
+	vec_done(&p->privileged);
 	vec_done(&p->facts);
 	vec_done(&p->environment);
 	vec_done(&p->services);
@@ -348,6 +350,8 @@ int plan_make(const struct plan_request *q, struct arena *a, struct plan *ret, s
 		rc = planner_etc(&p);
 	if (rc == 0)
 		rc = planner_accounts(&p);
+	if (rc == 0)
+		rc = planner_rights(&p);
 	if (rc == 0)
 		rc = plan_environment(&p);
 	if (rc == 0)

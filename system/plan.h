@@ -26,6 +26,8 @@ struct plan {
 	struct vec packages; /* struct plan_item, sorted by name */
 	struct vec etc;	     /* names below /etc */
 	struct vec users, groups;
+	struct vec secrets;	/* names; before and after: owner, mode, version; never a value */
+	struct vec privileged;	/* programs; owner and bits */
 	struct vec facts;	/* host name, label, kernel…: name, before, after */
 	struct vec environment; /* names of variables of all services */
 	struct vec services;	/* struct live_change */
@@ -46,8 +48,8 @@ struct plan {
 #define PLAN_INIT                                                                                  \
 	{                                                                                          \
 		.packages = VEC_INIT, .etc = VEC_INIT, .users = VEC_INIT, .groups = VEC_INIT,      \
-		.facts = VEC_INIT, .environment = VEC_INIT, .services = VEC_INIT,                  \
-		.reboot = VEC_INIT                                                                 \
+		.secrets = VEC_INIT, .privileged = VEC_INIT, .facts = VEC_INIT,                    \
+		.environment = VEC_INIT, .services = VEC_INIT, .reboot = VEC_INIT                  \
 	}
 void plan_done(struct plan *p);
 

@@ -33,3 +33,5 @@ int planner_read(struct planner *p, const struct plan_side *side, const char *di
 int planner_packages(struct planner *p);
 int planner_etc(struct planner *p);
 int planner_accounts(struct planner *p);
+/* system/plan-rights.c */
+int planner_rights(struct planner *p);

@@ -6,6 +6,7 @@
 import ctypes
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -49,6 +50,7 @@ process, url = publisher.publish(machine.root)
 with open(machine.root + "/etc/guix/signing-key.pub", encoding="utf-8") as f:
     subprocess.run([os.environ["CAIRN"], "archive", "--authorize", "--root", empty], stdin=f, capture_output=True, check=False)
 try:
+    shutil.copytree(machine.root + "/etc/cairn/secrets", empty + "/etc/cairn/secrets")
     args = ["--json", "--quiet", "--root", empty, "--target-root", empty, "--modules", os.environ["TMP"] + "/modules",
             "--substitute-urls", url, config]
     r = cairn("system", "plan", *args)

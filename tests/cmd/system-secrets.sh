@@ -70,6 +70,8 @@ refused "the directory around it" 'packages = { source(".", { name = "all" }) }'
 
 check "a secret" reconfigure 'secrets = { { name = "psk", user = "web", mode = "0440", services = { "web" } } }'
 generation=$(readlink "$R/var/guix/profiles/system")
+planned() { grep -qE -- "$1" "$TMP/out"; }
+check "the plan says whose it is, and how" planned '^  secrets    \+ psk web:root 0440 version 1 from /etc/cairn/secrets/psk$'
 is "is where services find it" "$(psk)" "$one"
 is "for whom it is" "$(stat -c %a "$R/run/secrets/psk")" 440
 [ "$(id -u)" != 0 ] || is "his" "$(stat -c %u "$R/run/secrets/psk")" "$(sed -n 's/^web:x:\([0-9]*\):.*/\1/p' "$R/etc/passwd")"
@@ -82,6 +84,7 @@ check "the same once more" run reconfigure --modules "$TMP/world" "$C/system.lua
 is "has the value that it had" "$(psk)" "$one"
 check "another version" reconfigure 'secrets = { { name = "psk", user = "web", mode = "0440", version = 2, services = { "web" } } }'
 is "has the new one" "$(psk)" "$two"
+check "the plan says so" planned '^  secrets    ~ psk .* version 1 from .* -> web:root 0440 version 2 from '
 check "its service starts again" grep -q 'restart *web' "$TMP/out"
 is "both are kept" "$(kept)" 2
 rm "$C/secrets/psk"
@@ -92,6 +95,18 @@ is "with the later value" "$(psk)" "$two"
 ln -sfn "$(readlink "$R/var/guix/profiles/system-2-link")" "$R/run/booted-system"
 check "the first is not needed any more" run delete-generations 1
 is "its value is gone with it" "$(cat "$R"/var/lib/cairn/secrets/*/psk)" "$two"
+busybox='program = require "packages.busybox" .. "/bin/busybox"'
+check "none, and privileged programs" reconfigure "privileged_programs = { { $busybox, name = \"su\" }, { $busybox, name = \"ping\", capabilities = { \"net_raw\" } } }"
+check "the plan says that it goes" planned '^  secrets    - psk '
+check "and who gets rights" planned '^  privileged \+ ping root:root capabilities 0x2000$'
+check "of which kind" planned '^             \+ su root:root setuid$'
+check "others, as data" run plan --json --modules "$TMP/world" "$C/system.lua"
+is "nothing changes" "$(python3 -c 'import json, sys; p = json.load(open(sys.argv[1]))["plan"]; print(p["secrets"], p["privileged"])' "$TMP/out")" "[] []"
+check "other rights, and one less" reconfigure "privileged_programs = { { $busybox, name = \"su\", setgid = true, group = \"web\" } }"
+check "the plan says what changes" planned '~ su root:root setuid -> root:web setgid$'
+check "and what goes" planned '^  privileged - ping '
+check "so does diff" run diff --modules "$TMP/world"
+check "of two generations" planned '~ su root:root setuid -> root:web setgid$'
 check "none" reconfigure ''
 is "leaves none to be read" "$(ls -A "$R/run/secrets")" ""
 

@@ -11,7 +11,7 @@ import random
 import re
 import subprocess
 
-LISTS = "facts", "packages", "etc", "users", "groups", "environment", "services", "reboot"
+LISTS = "facts", "packages", "etc", "users", "groups", "secrets", "privileged", "environment", "services", "reboot"
 WORDS = "a", "stone", "x-1", "it's", 'say "no"', "50 %", "b\\\\c"
 
 
@@ -55,6 +55,10 @@ def configuration(rnd):
         "motd": rnd.choice(["", "hello\n", "it's \"me\"\n"]), "environment": {k: rnd.choice(WORDS) for k in some(rnd, ["X", "Y", "Z"])},
         "name_servers": some(rnd, ["10.0.0.1", "::1"]), "hosts": {"10.0.0.7": ["far"]} if rnd.random() < 0.5 else {},
         "bootloader": {"type": "grub", "timeout": rnd.randint(1, 3), "serial": rnd.random() < 0.5},
+        "secrets": [{"name": n, "user": rnd.choice(["root", "nobody"]), "mode": rnd.choice(["0400", "0440"]), "version": rnd.randint(1, 2)}
+                    for n in some(rnd, ["psk", "key"])],
+        "privileged_programs": [{"program": Raw('require "packages.busybox" .. "/bin/busybox"'), "name": n, **rnd.choice(
+            [{}, {"setgid": True, "group": "disk"}, {"capabilities": ["net_raw"]}])} for n in some(rnd, ["su", "ping"])],
         "services": Raw("services.base { " + ", ".join(services) + " }"),
     }
     if rnd.random() < 0.3:
@@ -72,7 +76,10 @@ def difference(old, new):
 class Machine:
     def __init__(self, tmp, seed):
         self.tmp, self.root, self.rnd = tmp, tmp + "/machine", random.Random(seed)
-        os.mkdir(self.root)
+        os.makedirs(self.root + "/etc/cairn/secrets")
+        for name in "psk", "key":
+            with open(f"{self.root}/etc/cairn/secrets/{name}", "w", opener=lambda p, f: os.open(p, f, 0o600), encoding="utf-8") as f:
+                f.write("the value of " + name)
         subprocess.run([os.environ["SRC"] + "/tests/cmd/mock-world", tmp + "/modules"], check=True)
         self.state, self.steps = None, 0
         self.step()
@@ -122,6 +129,12 @@ class Machine:
         parts = re.split(r"^\[(.*)\]\n", self.read(system, "services", "set"), flags=re.M)
         return {parts[i]: parts[i + 1].strip() for i in range(1, len(parts), 2)}
 
+    def named(self, system, file, pattern):
+        """Sections of a file that there need not be."""
+        if not os.path.exists(f"{self.root}{system}/{file}"):
+            return {}
+        return {m[1]: m[0] for m in re.finditer(pattern, self.read(system, file))}
+
     def look(self, system):
         """Everything that a plan is about, by name."""
         users, groups = self.accounts()
@@ -132,7 +145,8 @@ class Machine:
         facts.update({"menu " + k: v for k, v in re.findall(r"^([a-z-]+) = (.*)$", self.read(system, "boot/menu"), re.M)})
         facts["kernel arguments"] = re.sub(r" ?cairn\.system=\S+", "", self.read(system, "parameters")).strip()
         return {"facts": facts, "packages": {p[1]: (p[2], p[3]) for p in packages if p[0] == "package"}, "etc": self.etc(system),
-                "users": users, "groups": groups,
+                "users": users, "groups": groups, "secrets": self.named(system, "secrets", r"(?:# version .*\n)?\[secret (.*)\]\n[^\[#]*"),
+                "privileged": self.named(system, "activation", r"\[privileged (.*)\]\n[^\[#]*"),
                 "environment": dict(re.match(r'"?(\w+)=(.*)', v).groups() for v in re.findall(r"^environment = (.*)$", sections["init"], re.M)),
                 "services": {k.split(" ")[1]: v for k, v in sections.items() if k.startswith("service ")},
                 "reboot": {n: os.readlink(f"{self.root}{system}/{n}") for n in ("kernel", "initrd", "init")}}
@@ -160,7 +174,7 @@ class Machine:
 
     def compare(self, plan, old):
         new = self.state
-        for key in "facts", "packages", "etc", "users", "groups", "environment":
+        for key in "facts", "packages", "etc", "users", "groups", "secrets", "privileged", "environment":
             want = difference(old[key], new[key])
             if key in ("users", "groups"):  # numbers stay with a name for ever
                 want = {n: c for n, c in want.items() if c != "changed" or key == "users"}
