@@ -36,13 +36,32 @@ struct build_ctx {
 	bool derivation, physical, dry_run, json;
 };
 
+/* Values of secrets are on the machine that is to have the system, which need not be this one. */
+static bool has_values(const struct sys_root *sketch, const char *path)
+{
+	struct err why = ERR_INIT;
+
+	if (secrets_check(sketch, path, &why) == 0)
+		return true;
+	fprintf(stderr, "warning: values of secrets are not looked for in the system: %s\n",
+		why.msg);
+	return false;
+}
+
 static int build(const struct build_ctx *c, struct wanted *w, struct store_conn *conn,
 		 struct err *e)
 {
 	const char *path = c->derivation ? w->res->drv : w->res->value;
-	int rc = c->derivation ? sys_eval_add(w->ev, conn, e)
-			       : sys_eval_build(w->ev, conn, "system", e);
+	const struct sys_root sketch = { "", w->dir }, built = { "", store_conn_root(conn) };
+	bool scan = has_values(&sketch, w->res->value);
+	/* Before anything of it is in the store. */
+	int rc = scan ? secrets_scan_text(&sketch, w->res->value, sys_eval_text(w->ev), e) : 0;
 
+	if (rc == 0)
+		rc = c->derivation ? sys_eval_add(w->ev, conn, e)
+				   : sys_eval_build(w->ev, conn, "system", e);
+	if (rc == 0 && scan && !c->derivation)
+		rc = secrets_scan(&built, conn, NULL, path, e);
 	if (rc == 0 && c->link)
 		rc = store_add_root(conn, c->link, path, e);
 	return rc;
@@ -84,7 +103,8 @@ static int run_build(struct cmd_env *env, struct err *e)
 	auto_vec struct vec missing = VEC_INIT;
 	auto_wanted struct wanted w = WANTED_INIT;
 	struct store_conn *conn = NULL;
-	int rc = wanted_eval(&w, &c->eval, configuration(env), e);
+	int rc = c->dry_run ? wanted_eval(&w, &c->eval, configuration(env), e)
+			    : wanted_open(&w, &c->eval, configuration(env), false, e);
 
 	if (rc == 0)
 		rc = store_open(&c->store, &conn, e);

@@ -368,6 +368,9 @@ static int mark_good(struct switcher *s, struct err *e)
 	return 0;
 }
 
+/* Without the lock of the machine: a boot must not wait for an update that happens to run, whose
+ * builds may take hours, nor be taken for one that failed. What it changes, the environment block,
+ * has a lock of its own, for moments; and the booted generation is deleted by nobody. */
 static int run_mark_good(struct cmd_env *env, struct err *e)
 {
 	struct ctx *c = env->ctx;

@@ -68,6 +68,33 @@ refused "the file of the value" 'motd = read_file("secrets/psk")' 'is not for th
 refused "its directory" 'packages = { source("secrets") }' 'is not for the store'
 refused "the directory around it" 'packages = { source(".", { name = "all" }) }' 'is not for the store'
 
+# build alone: by the values of this machine.
+builds() { # FIELDS
+	cat >"$C/build.lua" <<X
+local system = require "system"
+return system.operating_system {
+	host_name = "cairn", bootloader = { type = "none" },
+	file_systems = { { device = "LABEL=cairn-root", mount_point = "/" } }, $1
+}
+X
+	"$CAIRN" system build --root "$R" --modules "$TMP/world" "$C/build.lua" >"$TMP/out" 2>"$TMP/err"
+}
+own="secrets = { { name = \"psk\", source = \"$C/secrets/psk\" } }"
+before=$(ls "$R/gnu/store")
+builds "motd = \"try $one\", $own"
+[ $? = 1 ] && grep -q 'has the value of the secret psk' "$TMP/err"
+result "the value in what is only built" $?
+is "is refused before anything is in the store" "$(ls "$R/gnu/store")" "$before"
+mkdir "$C/more" && echo "$one" >"$C/more/data"
+builds "packages = { source(\"more\") }, $own"
+[ $? = 1 ] && grep -q '/gnu/store/[a-z0-9]*-more has the value' "$TMP/err" && [ ! -s "$TMP/out" ]
+result "a file of it that has the value" $?
+rm -r "$R"/gnu/store/*-more "$C/more" # as above
+check "one that has not is built" builds "$own"
+is "without a word" "$(grep warning "$TMP/err")" ""
+check "where the value is elsewhere" builds 'secrets = { { name = "psk", source = "/nowhere/psk" } }'
+check "it says that it cannot look" grep -q '^warning: values of secrets are not looked for .*/nowhere/psk' "$TMP/err"
+
 check "a secret" reconfigure 'secrets = { { name = "psk", user = "web", mode = "0440", services = { "web" } } }'
 generation=$(readlink "$R/var/guix/profiles/system")
 planned() { grep -qE -- "$1" "$TMP/out"; }
