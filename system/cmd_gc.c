@@ -7,8 +7,10 @@
 #include <string.h>
 #include <sys/statvfs.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "lib/text.h"
+#include "system/freed.h"
 #include "system/keep.h"
 #include "system/system.h"
 
@@ -157,11 +159,25 @@ static int load_valid(struct store_conn *conn, struct valid *v, struct err *e)
 	return store_infos(conn, v->a, (const char *const *)v->paths.v, v->paths.n, v->infos, e);
 }
 
+static int measure(struct store_conn *conn, struct arena *a, const struct vec *dead, uint64_t *ret,
+		   struct err *e)
+{
+	const char *links = arena_fmt(a, "%s/.links", store_conn_dir(conn));
+	char *dir = links ? store_conn_physical(conn, a, links) : NULL;
+	auto_vec struct vec paths = VEC_INIT;
+
+	for (size_t i = 0; i < dead->n; i++)
+		vec_add(&paths, store_conn_physical(conn, a, dead->v[i]));
+	if (!dir || paths.err || arena_err(a))
+		return err_set(e, -ENOMEM, "out of memory");
+	return freed_by(&paths, access(dir, F_OK) == 0, ret, e);
+}
+
 static int would_collect(struct store_conn *conn, struct switcher *s, struct result *x,
 			 struct err *e)
 {
 	struct valid v = { .a = &s->arena, .paths = VEC_INIT };
-	auto_vec struct vec pairs = VEC_INIT;
+	auto_vec struct vec pairs = VEC_INIT, dead = VEC_INIT;
 	int rc = store_roots(conn, &s->arena, &pairs, e);
 
 	if (rc == 0)
@@ -177,10 +193,11 @@ static int would_collect(struct store_conn *conn, struct switcher *s, struct res
 			reach(&v, info->refs[i]);
 	}
 	for (size_t i = 0; rc == 0 && i < v.paths.n; i++)
-		if (!v.live[i]) {
-			x->items++;
-			x->bytes += v.infos[i]->nar_size;
-		}
+		if (!v.live[i])
+			vec_add(&dead, v.paths.v[i]);
+	x->items = dead.n;
+	if (rc == 0)
+		rc = measure(conn, &s->arena, &dead, &x->bytes, e);
 	vec_done(&v.paths);
 	return rc;
 }
@@ -231,7 +248,7 @@ static int report(const struct ctx *c, const struct result *x, struct err *e)
 		str_add(&out, "]}\n");
 	else
 		str_addf(&out, "%llu store item%s, %s %s\n", (unsigned long long)x->items,
-			 x->items == 1 ? "" : "s", human, dry ? "or so would be freed" : "freed");
+			 x->items == 1 ? "" : "s", human, dry ? "would be freed" : "freed");
 	if (str_err(&out))
 		return err_set(e, -ENOMEM, "out of memory");
 	fputs(out.buf, stdout);
@@ -290,9 +307,11 @@ const struct cmd sys_cmd_gc = {
 	.help = "A generation goes when both --keep and --keep-days let it go; without these all\n"
 		"stay. Never deleted are the current generation, the one before it, the booted and "
 		"the\n"
-		"last good one, those of a trial with --confirm, and those that are pinned. Sizes "
-		"of a\n"
-		"dry run are those of archives.",
+		"last good one, those of a trial with --confirm, and those that are pinned. A dry "
+		"run\n"
+		"counts items and blocks of the disk as the collection does; it does not end when "
+		"--free\n"
+		"is reached.",
 	CMD_OPTS(opts),
 	.context_size = sizeof(struct ctx),
 	.statuses = &sys_statuses,

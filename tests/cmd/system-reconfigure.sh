@@ -275,12 +275,31 @@ check "no longer pinned" ends 0 unpin --json --target-root "$R" 3
 is "is said" "$(field pinned)" false
 check "young ones stay" ends 0 gc --dry-run --json --target-root "$R" --keep 0 --keep-days 9
 is "so nothing goes" "$(field deleted)" "[]"
+# What goes has a file of its own, one that goes with its second name, and one whose other name stays.
+head -c 300000 /dev/urandom >"$TMP/own"
+head -c 200000 /dev/urandom >"$TMP/both"
+head -c 500000 /dev/urandom >"$TMP/stays"
+garbage() { # NAME FILE...
+	mkdir -p "$TMP/garbage/$1"
+	name=$1
+	shift
+	(cd "$TMP" && cp "$@" "garbage/$name/") || return 1
+	(cd "$TMP/garbage" && "$CAIRN" build --root "$R" --modules "$TMP/world" -e "source(\"$name\", { name = \"$name\" })") >"$TMP/out" 2>"$TMP/err"
+}
+check "an item with a file of its own" garbage first own both
+check "another with one that it shares with the first" garbage second both stays
+check "and one that stays" garbage third stays
+ln -s "$(cat "$TMP/out")" "$R/var/guix/gcroots/third"
+check "equal files are one" "$CAIRN" store optimise --root "$R"
 check "what a collection would delete" ends 0 gc --dry-run --json --target-root "$R" --keep-days 2
-would=$(field items)
+would=$(field items) bytes=$(field bytes)
 is "is the old one" "$(field deleted.0.generation)" 3
 check "collection" ends 0 gc --json --target-root "$R" --keep-days 2
 is "has collected just that" "$(field deleted.0.generation) $(field items)" "3 $would"
 check "something, that is" [ "$would" -gt 1 ]
+freed=$(field bytes)
+check "it frees what was said, $freed of $bytes bytes, within a hundredth" [ $((freed > bytes ? freed - bytes : bytes - freed)) -le $((freed / 100)) ]
+check "both files that nobody has any more are among it" [ "$freed" -ge 500000 ]
 check "neither in the menu" [ "$(grep -c "gen-3" "$R/boot/grub/grub.cfg")" = 0 ]
 check "nor in the store" [ ! -e "$R$one" ]
 check "nor in the notes" sh -c '! grep -q "generation 3" "$0/var/guix/profiles/system.notes"' "$R"
