@@ -1,0 +1,160 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What --json of the commands for a machine's system prints: every key is there, has the type that the documents say, and no other
+key is. A table of shapes; whoever changes the output changes it here, and sees what scripts of users may rely on."""
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+os.environ.pop("CAIRN_ROOT", None)
+TMP, SRC = os.environ["TMP"], os.environ["SRC"]
+R = TMP + "/machine"
+n = bad = 0
+
+
+def check(what, good, *why):
+    global n, bad
+    n += 1
+    bad += not good
+    print(f"{'ok' if good else 'not ok'} {n} - {what}")
+    if not good:
+        print("# " + " ".join(map(str, why)))
+
+
+# ---- Shapes: a type, None, a set of texts, (a, b) for either, [shape] for a list of such, {key: shape} for an object with just
+# these keys; "key?" need not be there.
+def flaw(shape, x, at=""):
+    """None, or what is wrong with x."""
+    if isinstance(shape, tuple):
+        flaws = [flaw(s, x, at) for s in shape]
+        return None if None in flaws else flaws[0]
+    if isinstance(shape, list):
+        if not isinstance(x, list):
+            return f"{at}: {x!r} is no list"
+        return next((f for f in (flaw(shape[0], y, f"{at}[{i}]") for i, y in enumerate(x)) if f), None)
+    if isinstance(shape, dict):
+        if not isinstance(x, dict):
+            return f"{at}: {x!r} is no object"
+        known = {k.rstrip("?"): k for k in shape}
+        for key in x:
+            if key not in known:
+                return f"{at}.{key}: a key that is not known"
+        for key, k in known.items():
+            if key in x:
+                f = flaw(shape[k], x[key], f"{at}.{key}")
+                if f:
+                    return f
+            elif not k.endswith("?"):
+                return f"{at}.{key}: is missing"
+        return None
+    if isinstance(shape, set):
+        return None if x in shape else f"{at}: {x!r} is none of {sorted(shape)}"
+    if shape is None:
+        return None if x is None else f"{at}: {x!r} is not null"
+    good = type(x) is shape and not (shape is int and x < 0)  # a boolean is no number
+    return None if good else f"{at}: {x!r} is no {shape.__name__}"
+
+
+ITEM = [{"name": str, "change": {"added", "removed", "changed"}, "before": str, "after": str, "size": int}]
+NUMBER = (int, None)
+PLAN = {
+    **dict.fromkeys(("facts", "packages", "etc", "users", "groups", "secrets", "privileged", "environment"), ITEM),
+    "services": [{"name": str, "action": {"keep", "later", "reload", "start", "stop", "restart"}}],
+    "services_live": bool, "services_at_boot": bool, "services_known": bool,
+    **dict.fromkeys(("closure_before", "closure_after", "unknown_before", "unknown_after", "fetch", "download", "unpacked", "build"), NUMBER),
+    "reboot": [{"kernel", "initramfs", "init", "kernel arguments"}],
+}
+CHANGE = {
+    "result": {"planned", "switched", "activated", "partial", "tried-out"}, "from": NUMBER, "to": NUMBER, "system": str, "plan": PLAN,
+    "services": [{"name": str, "action": {"later", "reload", "start", "stop", "restart"}}],
+}
+GENERATION = {
+    "generation": int, "date": int, "current": bool, "booted": bool, "pinned": bool, "broken": bool, "system": str,
+    "label?": str, "host_name?": str, "kernel?": str,
+    "channel?": {"serial": int, "date": int, "name": str, "url": str, "key": str},
+}
+DELETED = [{"generation": int, "system": str}]
+STATUS = {
+    "boot_loader": {"grub", "efi", "extlinux", "none"}, "booted": NUMBER, "booted_system": (str, None), "current": NUMBER,
+    "active": NUMBER, "active_system": (str, None), "boot_directory": (str, None), "boot_used": NUMBER, "boot_free": NUMBER,
+    "default": NUMBER, "next": NUMBER, "good": NUMBER, "trial": NUMBER, "tries_left": NUMBER, "unconfirmed": NUMBER,
+    "revert_to": NUMBER, "revert_in": NUMBER, "pinned": [int], "stale_services": [str], "fell_back": bool,
+    "reboot": ([{"kernel", "initramfs", "init", "kernel arguments"}], None),
+}
+VERIFY = {"generation": int, "items": int, "bytes": int, "boot_files": int, "faults": [{"path": str, "why": str}]}
+
+# The table of the test itself: what must be found wrong.
+for shape, x in ((int, True), (int, -1), (int, "1"), (str, None), ([int], {}), ([int], [1, "a"]), ({"a": int}, {}), ({"a": int}, {"a": 1, "b": 2}),
+                 ({"a?": int}, {"a": "x"}), ({"up"}, "down"), ((int, None), "x")):
+    check(f"{x!r} is found wrong", flaw(shape, x))
+
+
+def run(shape, *args, status=0, modules=False):
+    where = ["--target-root", R] + (["--root", R, "--modules", TMP + "/world", "--quiet"] if modules else [])
+    r = subprocess.run([os.environ["CAIRN"], "system", args[0], "--json", *where, *args[1:]], capture_output=True, text=True,
+                       stdin=subprocess.DEVNULL, check=False)
+    what = " ".join(a.replace(TMP + "/", "") for a in args)
+    if r.returncode != status:
+        check(what, False, "status", r.returncode, r.stderr)
+        return None
+    try:
+        x = json.loads(r.stdout)
+    except ValueError as e:
+        check(what, False, e, r.stdout)
+        return None
+    f = flaw(shape, x)
+    check(what, f is None, f)
+    return x
+
+
+os.makedirs(R + "/etc/cairn/secrets")
+with open(R + "/etc/cairn/secrets/psk", "w", encoding="utf-8", opener=lambda p, f: os.open(p, f, 0o600)) as f:
+    f.write("correct horse")
+subprocess.run([SRC + "/tests/cmd/mock-world", TMP + "/world"], check=True)
+with open(SRC + "/examples/minimal.lua", encoding="utf-8") as f:
+    text = f.read()
+one, two = TMP + "/one.lua", TMP + "/two.lua"
+with open(one, "w", encoding="utf-8") as f:
+    f.write(text)
+with open(two, "w", encoding="utf-8") as f:
+    f.write(text.replace('host_name = "cairn",', """host_name = "stone", environment = { X = "1" }, 
+	groups = { { name = "more" } }, secrets = { { name = "psk" } }, privileged_programs = { { program = require "packages.doas" .. "/bin/doas" } },""")
+            .replace("panic=10", "panic=1").replace("packages = {}", 'packages = { require "packages.hello" }')
+            .replace("services.base {}", 'services.base { services.simple { name = "new", exec = { require "packages.hello" .. "/bin/hello" } } }'))
+
+run(CHANGE, "plan", one, modules=True)
+x = run(CHANGE, "reconfigure", one, modules=True)
+check("it is switched", x and x["result"] == "switched" and x["to"] == 1, x)
+run(STATUS, "status")
+x = run(CHANGE, "plan", two, modules=True)
+kinds = "facts", "packages", "etc", "groups", "secrets", "privileged", "environment", "services", "reboot"
+check("each list of the plan has something", x and all(x["plan"][k] for k in kinds), x and {k: x["plan"][k] for k in kinds})
+x = run({"from": str, "to": str, "plan": PLAN}, "diff", two, modules=True)
+check("each list of the difference, too", x and all(x["plan"][k] for k in kinds))
+x = run(CHANGE, "test", two, modules=True)
+check("what is tested is activated, and no generation", x and x["result"] == "activated" and x["to"] is None, x)
+run(STATUS, "status")
+run(CHANGE, "boot", two, modules=True)
+x = run(CHANGE, "roll-back", "--boot")
+check("back from it: the other direction", x and x["plan"]["secrets"][0]["change"] == "removed", x)
+run(CHANGE, "switch-generation", "--boot", "--dry-run", "2")
+x = run([GENERATION], "list-generations")
+check("both are listed", x and [g["generation"] for g in x] == [1, 2], x)
+run(GENERATION, "describe")
+run(VERIFY, "verify", "1")
+shutil.move(R + "/boot", TMP + "/boot")
+x = run(VERIFY, "verify", "1", status=65)
+check("what is damaged is in it", x and x["faults"], x)
+shutil.move(TMP + "/boot", R + "/boot")
+GC = {"dry_run": bool, "items": int, "bytes": int, "deleted": DELETED}
+run(CHANGE, "boot", one, modules=True)
+run(GC, "gc", "--dry-run", "--keep", "0")
+x = run({"dry_run": bool, "deleted": DELETED, "kept": [{"generation": int, "why": str}]}, "delete-generations", "--dry-run")
+check("what stays has a reason", x and x["kept"], x)
+os.unlink(R + "/run/current-system")
+x = run(GC, "gc", "--keep", "0")
+check("something was collected", x and x["deleted"] and x["bytes"] > 0, x)
+print(f"1..{n}")
+sys.exit(bad > 0)
