@@ -104,12 +104,18 @@ struct boot_menu {
 	bool serial;		 /* menu on the serial line as well as on the screen */
 	unsigned serial_unit;	 /* 0 is COM1 */
 	unsigned serial_speed;	 /* 0: 115200 */
-	const char *fs_uuid;	 /* file system of the kernels; NULL: the one that holds the menu */
-	const struct boot_extra *extras; /* shown after the generations; GRUB only */
+	/* Terminals of the menu in place of what serial says: "console", "serial" (serial_unit),
+	 * "serial_0" to "serial_3"; NULL at the end. NULL or empty: as serial says. GRUB only */
+	const char *const *inputs, *const *outputs;
+	const char *fs_uuid; /* file system of the kernels; NULL: the one that holds the menu */
+	const struct boot_extra *extras; /* shown after the generations; GRUB, and kernels on the
+					  * partition of extlinux */
 	size_t nextras;
 	const char *default_title; /* of the one that starts, in place of default_number; or NULL */
 };
 
+/* Is it one that inputs and outputs may name? */
+bool boot_terminal_ok(const char *name);
 /* -ERR_INVALID when it cannot be an entry of a menu. */
 int boot_extra_check(const struct boot_extra *x, struct err *e);
 

@@ -39,6 +39,28 @@ static int add_item(struct str *out, const struct bootfiles *b, const struct boo
 	return 0;
 }
 
+/* Files of the same partition, as it names them. Both loaders read no other one, and neither can
+ * start a boot loader by itself. */
+static int add_extra(struct str *out, const struct boot_extra *x, size_t index, struct err *e)
+{
+	int r = boot_extra_check(x, e);
+
+	if (r == 0 && (*x->chain || *x->device))
+		r = err_set(e, -ERR_INVALID,
+			    "entry '%s': extlinux starts kernels of its own partition only",
+			    x->title);
+	if (r < 0)
+		return r;
+	str_addf(out, "\nLABEL extra-%zu\n\tMENU LABEL ", index);
+	for (const char *p = x->title; *p; p++)
+		str_addc(out, *p == '^' ? '\'' : *p);
+	str_addf(out, "\n\tLINUX %s\n", x->kernel);
+	if (*x->initrd)
+		str_addf(out, "\tINITRD %s\n", x->initrd);
+	str_addf(out, "\tAPPEND %s\n", *x->parameters ? x->parameters : "-");
+	return 0;
+}
+
 int extlinux_text(const struct bootfiles *b, const struct boot_menu *m, struct str *out,
 		  struct err *e)
 {
@@ -59,6 +81,8 @@ int extlinux_text(const struct bootfiles *b, const struct boot_menu *m, struct s
 		str_add(out, "PROMPT 0\n");
 	for (size_t i = 0; r == 0 && i < m->nitems; i++)
 		r = add_item(out, b, order[i], order[i]->number == m->default_number, e);
+	for (size_t i = 0; r == 0 && i < m->nextras; i++)
+		r = add_extra(out, &m->extras[i], i, e);
 	return r == 0 && str_err(out) < 0 ? err_num(e, str_err(out), "boot menu") : r;
 }
 

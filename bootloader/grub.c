@@ -219,26 +219,108 @@ static void add_tail(struct str *out)
 		     "fi\n");
 }
 
-static void add_head(struct str *out, const struct boot_menu *m)
+#define SERIAL_UNITS 4
+#define CONSOLE	     SERIAL_UNITS
+
+/* "serial_2" is 2, "console" CONSOLE; -1: neither. */
+static int terminal_of(const struct boot_menu *m, const char *name)
+{
+	static const char prefix[] = "serial_";
+	const char *digit = name + sizeof(prefix) - 1;
+
+	if (strcmp(name, "console") == 0)
+		return CONSOLE;
+	if (strcmp(name, "serial") == 0)
+		return m->serial_unit < SERIAL_UNITS ? (int)m->serial_unit : -1;
+	if (!slice_starts(slice_of(name), prefix) || digit[0] < '0' ||
+	    digit[0] >= '0' + SERIAL_UNITS || digit[1])
+		return -1;
+	return digit[0] - '0';
+}
+
+bool boot_terminal_ok(const char *name)
+{
+	static const struct boot_menu any;
+
+	return terminal_of(&any, name) >= 0;
+}
+
+/* As bits; none given: both kinds, as before there were lists. */
+static int terminals_of(const struct boot_menu *m, const char *const *names, unsigned *ret,
+			struct err *e)
+{
+	unsigned bits = 0;
+
+	for (; names && *names; names++) {
+		int one = terminal_of(m, *names);
+
+		if (one < 0)
+			return err_set(e, -ERR_INVALID, "the menu has no terminal '%s'", *names);
+		bits |= 1u << one;
+	}
+	*ret = bits ? bits : 1u << CONSOLE;
+	return 0;
+}
+
+/* GRUB begins with the console. A line that the machine has not leaves that as it is. */
+static int add_terminals(struct str *out, const struct boot_menu *m, struct err *e)
+{
+	unsigned in = 0, ex = 0;
+	int r = terminals_of(m, m->inputs, &in, e);
+
+	if (r == 0)
+		r = terminals_of(m, m->outputs, &ex, e);
+	for (unsigned unit = 0; r == 0 && unit < SERIAL_UNITS; unit++) {
+		const unsigned bit = 1u << unit;
+
+		if (!((in | ex) & bit))
+			continue;
+		str_addf(out, "if serial --unit=%u --speed=%u; then\n", unit,
+			 m->serial_speed ? m->serial_speed : 115200);
+		if (in & bit)
+			str_addf(out, "\tterminal_input --append serial_com%u\n", unit);
+		if ((in & bit) && !(in & 1u << CONSOLE))
+			str_add(out, "\tterminal_input --remove console\n");
+		if (ex & bit)
+			str_addf(out, "\tterminal_output --append serial_com%u\n", unit);
+		if ((ex & bit) && !(ex & 1u << CONSOLE))
+			str_add(out, "\tterminal_output --remove console\n");
+		str_add(out, "fi\n");
+	}
+	return r;
+}
+
+static bool has_any(const char *const *names)
+{
+	return names && *names;
+}
+
+static int add_head(struct str *out, const struct boot_menu *m, struct err *e)
 {
 	str_add(out, "# Written by cairn from the generations: changes do not last.\n");
 	str_addf(out, "set default='gen-%u'\n", m->default_number);
 	str_addf(out, "set timeout=%u\nset timeout_style=%s\n", m->timeout,
 		 m->hidden ? "hidden" : "menu");
 	add_count(out, m->default_number);
-	if (m->serial)
+	if (has_any(m->inputs) || has_any(m->outputs)) {
+		int r = add_terminals(out, m, e);
+		if (r < 0)
+			return r;
+	} else if (m->serial) {
 		str_addf(out,
 			 "if serial --unit=%u --speed=%u; then\n"
 			 "\tterminal_input console serial\n"
 			 "\tterminal_output console serial\n"
 			 "fi\n",
 			 m->serial_unit, m->serial_speed ? m->serial_speed : 115200);
+	}
 	if (m->fs_uuid) {
 		str_add(out, "search --no-floppy --fs-uuid --set=root ");
 		quote(out, slice_of(m->fs_uuid));
 		str_addc(out, '\n');
 	}
 	str_add(out, "set cairn_root=\"$root\"\n"); /* an entry that fails may leave another one */
+	return 0;
 }
 
 static int item_order(const void *a, const void *b)
@@ -283,7 +365,9 @@ int grub_text(const struct bootfiles *b, const struct boot_menu *m, struct str *
 	if (r < 0)
 		return r;
 	size_t back = 0;
-	add_head(out, m);
+	r = add_head(out, m, e);
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < m->nitems; i++) {
 		add_item(out, b, order[i], i);
 		if (order[i]->number == m->default_number)

@@ -237,6 +237,8 @@ local function menu(os)
 			{ "serial", conf.bool(b.serial) },
 			{ "serial-unit", tostring(b.serial_unit) },
 			{ "serial-speed", tostring(b.serial_speed) },
+			{ "terminal-inputs", #b.terminal_inputs > 0 and table.concat(b.terminal_inputs, " ") or nil },
+			{ "terminal-outputs", #b.terminal_outputs > 0 and table.concat(b.terminal_outputs, " ") or nil },
 			{ "default", b.default and conf.quote(b.default) },
 		}),
 	}

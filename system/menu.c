@@ -55,6 +55,8 @@ static const struct conf_key menu_keys[] = {
 	CONF_KEY("serial", conf_parse_bool, AT(serial), "no", "menu on the serial line too", false),
 	CONF_KEY("serial-unit", conf_parse_u64, AT(serial_unit), "0", "0 is COM1", false),
 	CONF_KEY("serial-speed", conf_parse_u64, AT(serial_speed), "115200", "baud", false),
+	CONF_KEY("terminal-inputs", conf_parse_words, AT(inputs), "", "of the menu", false),
+	CONF_KEY("terminal-outputs", conf_parse_words, AT(outputs), "", "of the menu", false),
 	CONF_KEY("directory", conf_parse_str, AT(dir), "", "mount point of the boot partition",
 		 false),
 	CONF_KEY("default", parse_quoted, AT(default_title), "", "title of the entry to start",
@@ -96,6 +98,14 @@ static int take_extras(struct arena *a, const struct file *f, struct sys_menu *m
 	return 0;
 }
 
+static bool terminals_ok(const char *const *names)
+{
+	for (; names && *names; names++)
+		if (!boot_terminal_ok(*names))
+			return false;
+	return true;
+}
+
 int sys_menu_load(const struct sys_root *r, struct arena *a, const char *path, struct sys_menu *ret,
 		  struct err *e)
 {
@@ -120,6 +130,8 @@ int sys_menu_load(const struct sys_root *r, struct arena *a, const char *path, s
 	struct sys_menu m = f.menu.menu;
 	if ((rc = take_extras(a, &f, &m, e)) < 0)
 		return rc;
+	if (!terminals_ok(m.inputs) || !terminals_ok(m.outputs))
+		return err_set(e, -ERR_INVALID, "%s: a terminal that menus do not have", file);
 	if (m.timeout > 86400 || m.serial_unit > 7 || m.serial_speed > 4000000)
 		return err_set(e, -ERR_INVALID, "%s: number out of range", file);
 	if ((m.type == BOOT_EFI || m.type == BOOT_EXTLINUX) &&
@@ -187,6 +199,8 @@ int sys_menu_build(const struct sys_root *r, struct arena *a, const struct gen_l
 	menu.serial = settings.serial;
 	menu.serial_unit = (unsigned)settings.serial_unit;
 	menu.serial_speed = (unsigned)settings.serial_speed;
+	menu.inputs = settings.inputs;
+	menu.outputs = settings.outputs;
 	menu.extras = settings.extras;
 	menu.nextras = settings.nextras;
 	menu.default_title = settings.default_title[0] ? settings.default_title : NULL;

@@ -15,7 +15,8 @@ struct sys_menu {
 	uint64_t timeout;
 	bool hidden, serial;
 	uint64_t serial_unit, serial_speed;
-	const char *default_title; /* "" : the generation; else one of extras */
+	const char *const *inputs, *const *outputs; /* terminals; NULL at the end, or NULL */
+	const char *default_title;		    /* "" : the generation; else one of extras */
 	struct boot_extra *extras;
 	size_t nextras;
 };

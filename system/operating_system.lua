@@ -65,6 +65,8 @@ local menu_entry = schema.record("menu_entry", {
 	end,
 })
 
+local TERMINALS = { "console", "serial", "serial_0", "serial_1", "serial_2", "serial_3" }
+
 local bootloader = schema.record("bootloader", {
 	type = schema.enum({ "grub", "efi", "extlinux", "none" }, {
 		default = "grub",
@@ -82,7 +84,14 @@ local bootloader = schema.record("bootloader", {
 	serial = schema.boolean { default = true, doc = "menu on the first serial line, too" },
 	serial_unit = schema.integer { default = 0, min = 0, max = 3, doc = "number of the serial line" },
 	serial_speed = schema.integer { default = 115200, min = 300, max = 4000000, doc = "bits a second" },
-	entries = schema.list(schema.of(menu_entry), { default = {}, max = 32, doc = "shown after the generations; GRUB only" }),
+	terminal_inputs = schema.list(schema.enum(TERMINALS), {
+		default = {}, unique = true, default_doc = "what serial says",
+		doc = "where the menu is answered; GRUB only. serial is the line of serial_unit, serial_0 the first one",
+	}),
+	terminal_outputs = schema.list(schema.enum(TERMINALS), { default = {}, unique = true, default_doc = "what serial says", doc = "where it is shown" }),
+	entries = schema.list(schema.of(menu_entry), {
+		default = {}, max = 32, doc = "shown after the generations; extlinux: kernels of its own partition; efi has none",
+	}),
 	default = schema.string { optional = true, max = 200, doc = "title of the entry that starts; left out: the current generation" },
 }, {
 	doc = "the boot loader",
@@ -94,8 +103,23 @@ local bootloader = schema.record("bootloader", {
 			end
 			known[entry.title] = true
 		end
-		if #b.entries > 0 and b.type ~= "grub" then
-			return "only a menu of GRUB has more entries than the generations", "entries"
+		for _, entry in ipairs(b.entries) do
+			if b.type == "extlinux" and (entry.chain or entry.device) then
+				return "'" .. entry.title .. "': extlinux starts kernels of its own partition only, and no boot loaders [leave out "
+					.. (entry.chain and "chain" or "device") .. "]", "entries"
+			elseif b.type == "extlinux" and (entry.kernel .. " " .. (entry.initrd or "")):find("[\1]") then
+				return "'" .. entry.title .. "': extlinux reads its own partition, where files of packages are not", "entries"
+			end
+		end
+		for _, list in ipairs { "terminal_inputs", "terminal_outputs" } do
+			if #b[list] > 0 and b.type ~= "grub" then
+				return "only a menu of GRUB has a choice of terminals", list
+			end
+		end
+		if #b.entries > 0 and b.type ~= "grub" and b.type ~= "extlinux" then
+			return "a menu of type '" .. b.type .. "' has the generations alone", "entries"
+		elseif b.default and b.type ~= "grub" then
+			return "only a menu of GRUB can start another entry than the current generation", "default"
 		elseif b.default and not known[b.default] then
 			return "there is no entry called '" .. b.default .. "'", "default"
 		end

@@ -250,6 +250,17 @@ check "with parameters" grep -qxF 'parameters = "x=\"1 2\""' "$s/boot/menu"
 check "one of them is the default" grep -qxF 'default = "two"' "$s/boot/menu"
 check "their kernel is in the store" grep -q '^kernel = "/gnu/store/[^ ]*/bin/busybox"$' "$s/boot/menu"
 check "another boot loader" grep -qx 'chain = "/EFI/x.efi"' "$s/boot/menu"
+entries 'terminal_inputs = { "console", "serial_1" }, terminal_outputs = { "serial" }'
+check "terminals of the menu" [ "$(grep terminal- "$s/boot/menu" | tr '\n' ' ')" = "terminal-inputs = console serial_1 terminal-outputs = serial " ]
+refused "a terminal that is none" 'terminal_outputs = { "serial_4" }' "serial_4"
+refused "terminals without GRUB" 'type = "none", terminal_inputs = { "console" }' "only a menu of GRUB has a choice of terminals"
+entries 'type = "extlinux", entries = { { title = "Memory test", kernel = "/memtest" } }'
+check "an entry of extlinux" grep -qxF 'title = "Memory test"' "$s/boot/menu"
+refused "a boot loader by extlinux" 'type = "extlinux", entries = { { title = "x", chain = "/c", device = "hd0" } }' "leave out chain"
+refused "another file system by extlinux" 'type = "extlinux", entries = { { title = "x", kernel = "/c", device = "hd0" } }' "leave out device"
+refused "a file of a package" 'type = "extlinux", entries = { { title = "x", kernel = require("packages.busybox") .. "/bin/busybox" } }' "where files of packages are not"
+refused "another default than GRUB's" 'type = "extlinux", entries = { { title = "x", kernel = "/c" } }, default = "x"' "only a menu of GRUB can start"
+refused "entries of the EFI program" 'type = "efi", entries = { { title = "x", kernel = "/c" } }' "has the generations alone"
 refused "an entry without a kernel" 'entries = { { title = "x" } }' "needs either kernel or chain"
 refused "an entry that is two things" 'entries = { { title = "x", kernel = "/k", chain = "/c", device = "hd0" } }' "needs either kernel or chain"
 refused "a boot loader that is nowhere" 'entries = { { title = "x", chain = "/c" } }' "needs the device"
@@ -257,7 +268,7 @@ refused "a device that is none" 'entries = { { title = "x", chain = "/c", device
 refused "two entries of one name" 'entries = { { title = "x", kernel = "/k" }, { title = "x", kernel = "/l" } }' "two entries are called 'x'"
 refused "a default that is no entry" 'default = "y"' "no entry called 'y'"
 refused "parameters that GRUB cannot hand over" 'entries = { { title = "x", kernel = "/k", parameters = "it'"'"'s" } }' "single quote"
-refused "entries without GRUB" 'type = "none", entries = { { title = "x", kernel = "/k" } }' "only a menu of GRUB"
+refused "entries without GRUB" 'type = "none", entries = { { title = "x", kernel = "/k" } }' "has the generations alone"
 
 sed 's/^	host_name/	bootloader = { type = "none" }, host_name/' "$SRC/examples/server.lua" >"$TMP/direct.lua"
 check "a machine that is started some other way" build "$TMP/direct.lua"

@@ -321,11 +321,12 @@ for old in 4 5; do run switch-generation --boot --target-root "$R" 2 && run dele
 
 # ---- Entries that are no generation: what was written is what GRUB, whose quoting is the shell's, reads
 title=$(printf '%s' "it's \"\$x\" \\ {;}")
-text=$title awk '{ sub("timeout = 1", "default = [[" ENVIRON["text"] "]], entries = { { title = [[" ENVIRON["text"] \
+text=$title awk '{ sub("timeout = 1", "terminal_inputs = { \"serial_1\" }, terminal_outputs = { \"console\", \"serial\" }, default = [[" ENVIRON["text"] "]], entries = { { title = [[" ENVIRON["text"] \
 	"]], device = \"LABEL=a b\", chain = \"/EFI/x y.efi\" } }") } 1' "$TMP/two.lua" >"$TMP/three.lua"
 check "reconfigure with an entry" run reconfigure $change_args "$TMP/three.lua"
 cfg=$R/boot/grub/grub.cfg
 check "GRUB can read that menu" grub-script-check "$cfg"
+is "with its terminals" "$(grep -c '^if serial --unit=[01] ' "$cfg") $(grep -c 'terminal_input --append serial_com1$' "$cfg")$(grep -c 'terminal_output --append serial_com0$' "$cfg")" "2 11"
 eval "set -- $(sed -n "s/^menuentry \(.*--id 'extra-0'\) {$/\1/p" "$cfg")"
 is "title" "$1" "$title"
 eval "set -- $(sed -n 's/^	search .* --label --set=root //p' "$cfg")"

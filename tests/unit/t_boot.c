@@ -267,6 +267,46 @@ TEST(extras)
 	CHECK_STR(e.msg, "the menu has no entry 'None' to be the default");
 }
 
+TEST(terminals)
+{
+	static const char *const both[] = { "console", "serial", "serial_2", NULL };
+	static const char *const line[] = { "serial_0", NULL }, *const odd[] = { "serial_4", NULL };
+	struct boot_item item = { .number = 3, .entry = sample };
+	struct boot_menu m = { .items = &item,
+			       .nitems = 1,
+			       .default_number = 3,
+			       .serial = true,
+			       .serial_unit = 1,
+			       .serial_speed = 9600,
+			       .inputs = line,
+			       .outputs = both };
+	auto_str struct str text = STR_INIT;
+	struct err e = ERR_INIT;
+
+	CHECK_INT(boot_menu_text(&m, &text, &e), 0);
+	/* Of the line that is only answered the console goes; what shows the menu keeps it. */
+	CHECK(strstr(text.buf, "if serial --unit=0 --speed=9600; then\n"
+			       "\tterminal_input --append serial_com0\n"
+			       "\tterminal_input --remove console\n"
+			       "fi\n"
+			       "if serial --unit=1 --speed=9600; then\n"
+			       "\tterminal_output --append serial_com1\n"
+			       "fi\n"
+			       "if serial --unit=2 --speed=9600; then\n"
+			       "\tterminal_output --append serial_com2\n"
+			       "fi\n"));
+	CHECK(!strstr(text.buf, "terminal_input console"));
+	m.inputs = odd;
+	CHECK_INT(boot_menu_text(&m, &text, &e), -ERR_INVALID);
+	CHECK_STR(e.msg, "the menu has no terminal 'serial_4'");
+	for (size_t i = 0; both[i]; i++)
+		CHECK(boot_terminal_ok(both[i]));
+	static const char *const bad[] = { "",	       "serial_",  "serial_00", "serial_-1",
+					   "serial_4", "console2", "gfxterm",	"serial;reboot" };
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		CHECK(!boot_terminal_ok(bad[i]));
+}
+
 TEST(extras_refused)
 {
 	static const struct boot_extra bad[] = {
@@ -665,6 +705,6 @@ TEST(write_menu)
 	CHECK_INT(file_delete_tree(AT_FDCWD, root, NULL, &e), 0);
 }
 
-TEST_MAIN(entry_round_trip, entry_strict, entry_format_refuses, menu_text, extras, extras_refused,
-	  extras_quoting, menu_refuses, menu_quoting, environment, environment_together, counting,
-	  embedding, embedding_cut, write_menu)
+TEST_MAIN(entry_round_trip, entry_strict, entry_format_refuses, menu_text, extras, terminals,
+	  extras_refused, extras_quoting, menu_refuses, menu_quoting, environment,
+	  environment_together, counting, embedding, embedding_cut, write_menu)

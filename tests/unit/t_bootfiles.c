@@ -875,6 +875,37 @@ TEST(extlinux_in_place)
 	machine_remove();
 }
 
+TEST(extlinux_extras)
+{
+	static const struct boot_extra x[] = { { "Memory ^test", "", "", "/memtest", "", "" },
+					       { "Rescue", "", "", "/k", "/i", "a b" } },
+				       chain = { "Other", "hd0", "/EFI/x", "", "", "" },
+				       disk = { "Other", "LABEL=x", "", "/k", "", "" };
+	auto_str struct str text = STR_INIT;
+	struct sample s;
+	struct err e = ERR_INIT;
+
+	machine_make(&extlinux);
+	CHECK_INT(boot_write_menu(&extlinux, sample(&s, 1, 3, (unsigned[]){ 0, 1, 1 }), &e), 0);
+	s.menu.extras = x;
+	s.menu.nextras = 2;
+	CHECK_INT(boot_write_menu(&extlinux, &s.menu, &e), 0);
+	CHECK_INT(boot_menu_read(&extlinux, &text, &e), 0);
+	CHECK(strstr(text.buf,
+		     "\nLABEL extra-0\n\tMENU LABEL Memory 'test\n\tLINUX /memtest\n\tAPPEND -\n"));
+	CHECK(strstr(
+		text.buf,
+		"\nLABEL extra-1\n\tMENU LABEL Rescue\n\tLINUX /k\n\tINITRD /i\n\tAPPEND a b\n"));
+	s.menu.nextras = 1;
+	s.menu.extras = &chain;
+	CHECK_INT(boot_write_menu(&extlinux, &s.menu, &e), -ERR_INVALID);
+	s.menu.extras = &disk;
+	CHECK_INT(boot_write_menu(&extlinux, &s.menu, &e), -ERR_INVALID);
+	CHECK_STR(e.msg,
+		  "boot menu: entry 'Other': extlinux starts kernels of its own partition only");
+	machine_remove();
+}
+
 /* ---- Counting -------------------------------------------------------------------------------- */
 
 /* The program decides as stage 1 does, whose rules have a test of their own. */
@@ -965,5 +996,5 @@ TEST(program_is_one)
 
 TEST_MAIN(shared_and_pruned, two_hundred_switches, full_partition, cut_at_every_step,
 	  failure_at_every_step, failures_then_a_cut, links_and_copies, menu_of_the_store,
-	  damage_is_mended, torn_menu, texts_read_back, extlinux_in_place, counts_as_stage_1,
-	  block_of_the_program, program_is_one)
+	  damage_is_mended, torn_menu, texts_read_back, extlinux_in_place, extlinux_extras,
+	  counts_as_stage_1, block_of_the_program, program_is_one)
