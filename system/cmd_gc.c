@@ -233,16 +233,7 @@ static int report(const struct ctx *c, const struct result *x, struct err *e)
 		str_addf(&out, "{\"dry_run\":%s,\"items\":%llu,\"bytes\":%llu,\"deleted\":[",
 			 dry ? "true" : "false", (unsigned long long)x->items,
 			 (unsigned long long)x->bytes);
-	for (size_t i = 0; i < x->go.n; i++) {
-		const struct gen *g = &x->go.v[i];
-
-		if (c->sw.json)
-			str_addf(&out, "%s{\"generation\":%u,\"system\":\"%s\"}", i ? "," : "",
-				 g->number, g->path);
-		else
-			str_addf(&out, "%s generation %u\t%s\n", dry ? "would delete" : "deleted",
-				 g->number, g->path);
-	}
+	keep_tell_gone(&x->go, dry, c->sw.json, &out);
 	text_human(x->bytes, human);
 	if (c->sw.json)
 		str_add(&out, "]}\n");

@@ -260,16 +260,7 @@ static int report_deleted(const struct ctx *c, const struct choice *x, struct er
 {
 	auto_str struct str out = STR_INIT;
 
-	for (size_t i = 0; i < x->go.n; i++) {
-		const struct gen *g = &x->go.v[i];
-
-		if (c->sw.json)
-			str_addf(&out, "%s{\"generation\":%u,\"system\":\"%s\"}", i ? "," : "",
-				 g->number, g->path);
-		else
-			str_addf(&out, "%s generation %u\t%s\n",
-				 c->sw.dry_run ? "would delete" : "deleted", g->number, g->path);
-	}
+	keep_tell_gone(&x->go, c->sw.dry_run, c->sw.json, &out);
 	if (str_err(&out) || str_err(&x->kept))
 		return err_set(e, -ENOMEM, "out of memory");
 	if (c->sw.json)

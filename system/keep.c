@@ -149,3 +149,17 @@ bool keep_pattern_has(const struct keep_pattern *p, const struct gen *g, int64_t
 			return true;
 	return false;
 }
+
+void keep_tell_gone(const struct gen_list *gone, bool dry_run, bool json, struct str *out)
+{
+	for (size_t i = 0; i < gone->n; i++) {
+		const struct gen *g = &gone->v[i];
+
+		if (json)
+			str_addf(out, "%s{\"generation\":%u,\"system\":\"%s\"}", i ? "," : "",
+				 g->number, g->path);
+		else
+			str_addf(out, "%s generation %u\t%s\n",
+				 dry_run ? "would delete" : "deleted", g->number, g->path);
+	}
+}

@@ -32,3 +32,6 @@ struct keep_pattern {
 int keep_pattern_parse(const char *text, struct keep_pattern *ret, struct err *e);
 /* now: Unix seconds. */
 bool keep_pattern_has(const struct keep_pattern *p, const struct gen *g, int64_t now);
+
+/* Of generations that are deleted, or would be: a line each, or elements of a JSON list. */
+void keep_tell_gone(const struct gen_list *gone, bool dry_run, bool json, struct str *out);
