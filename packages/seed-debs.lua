@@ -2,7 +2,7 @@
 --
 -- Every binary that the first builds trust: Debian 12 (main) packages by pool
 -- path and SHA-256.  Made as doc/packages.md describes; nothing else in the tree
--- names a file that is not built from source.
+-- names a program that is not built from source.
 return {
 	-- The one program that enters the store by hand: the builder of everything.
 	busybox = { "pool/main/b/busybox/busybox-static_1.35.0-4%2bdeb12u1%2bb1_amd64.deb", "3d3fdbe91d4660c873e14b092c213fe81c1da6362daa236eb25d0171eb108744" },
