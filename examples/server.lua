@@ -25,7 +25,7 @@ local web = system.service_type {
 				{
 					name = "web", description = "files over HTTP",
 					exec = { busybox .. "/bin/busybox", "httpd", "-f", "-p", tostring(s.port), "-u", "web", "-c", "/etc/httpd.conf" },
-					requires = { "base" }, after = { "dhcp" }, limit = { "nofile 256" },
+					requires = { "base" }, after = { "networks" }, limit = { "nofile 256" },
 				},
 			},
 		}

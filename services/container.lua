@@ -184,7 +184,7 @@ services.container {
 					name = "container@" .. s.name, description = "container " .. s.name,
 					exec = { network.script("container-start", START, values) },
 					stop_exec = { network.script("container-stop", STOP, values) },
-					requires = s.requires, after = { "dhcp", "network", "firewall" },
+					requires = s.requires, after = { "networks", "firewall" },
 					stop_timeout = "60s", memory_max = s.memory_max, pids_max = s.pids_max,
 					sandbox = "none", -- it makes the namespaces that shut the container in
 				},

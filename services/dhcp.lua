@@ -5,10 +5,12 @@
 local service = require "system.service"
 local tools = require "system.tools"
 
--- Called by udhcpc with what it learnt in the environment.
+-- Called by udhcpc with what it learnt in the environment. Descriptor 9 (udhcpc takes the first ones itself): it is up when it
+-- has an address, or when nobody gave it one: what comes after it must not wait for ever where there is no server.
 local SCRIPT = [[
 #!@busybox@ sh
 b=@busybox@
+trap '' PIPE
 case $1 in
 deconfig)
 	$b ip addr flush dev "$interface"
@@ -24,6 +26,9 @@ bound|renew)
 	done
 	@resolv@
 	;;
+esac
+case $1 in
+bound|leasefail) { echo up >&9; } 2>/dev/null ;;
 esac
 exit 0
 ]]
@@ -50,7 +55,7 @@ while [ "$name" = - ]; do
 	done
 	[ "$name" = - ] || break
 	tries=$((tries - 1))
-	[ $tries -gt 0 ] || { echo "there is no network card"; exit 0; }
+	[ $tries -gt 0 ] || { echo "there is no network card"; echo up >&9; exit 0; }
 	$b sleep 2
 done
 exec $b udhcpc -f -i "$name" -s "$2" -t 5 -T 2 -A 10 -S
@@ -65,21 +70,29 @@ return service.service_type {
 			doc = "left out: the first one there is" },
 		resolv_conf = schema.boolean { default = true, doc = "write name servers into /etc/resolv.conf" },
 	},
-	extend = function(s)
+	extend = function(s, os)
 		local busybox = tools.busybox .. "/bin/busybox"
 		local function script(name, contents)
 			return text(name, (contents:gsub("@(%w+)@", {
 				busybox = busybox, resolv = s.resolv_conf and RESOLV or ":",
 			})), { executable = true, busybox = busybox })
 		end
+		local name, after = s.interface and "dhcp@" .. s.interface or "dhcp", { "firewall", "kernel-modules" }
+		for _, other in ipairs(os.services) do
+			if schema.name(other) == "wifi" and (other.interface == s.interface or not s.interface) then
+				after[#after + 1] = "wifi@" .. other.interface
+			end
+		end
 		return {
+			network = { name },
 			init = {
 				{
-					name = s.interface and "dhcp@" .. s.interface or "dhcp",
+					name = name, type = "notify", notify = "fd:9",
 					description = "network address" .. (s.interface and " of " .. s.interface or ""),
 					exec = { script("dhcp-start", START), s.interface or "-",
 						script("dhcp-event", SCRIPT) },
-					requires = { "activation" }, wants = { "loopback", "file-systems" }, after = { "firewall", "kernel-modules" },
+					requires = { "activation" }, wants = { "loopback", "file-systems" }, after = after,
+					reload_signal = "USR1", -- it asks anew
 					restart = "on-failure", restart_limit = 0,
 					capabilities = { "default", "net_admin" }, seccomp = "service-packet",
 				},

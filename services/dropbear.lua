@@ -90,7 +90,7 @@ return service.service_type {
 			init = {
 				{
 					name = "dropbear", description = "logins by SSH", exec = exec,
-					requires = { "base" }, after = { "dhcp", "network" },
+					requires = { "base" }, after = { "networks" },
 					stop_scope = "main", -- a restart ends nobody's session
 					sandbox = "none", -- those it lets in are its children, and do what users do
 				},

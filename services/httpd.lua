@@ -32,7 +32,7 @@ return service.service_type {
 				{
 					name = name, description = "files over HTTP at port " .. s.port,
 					exec = { tools.busybox .. "/bin/busybox", "httpd", "-f", "-p", where, "-h", s.root, "-c", "/dev/null" },
-					user = "httpd", requires = { "base" }, after = { "dhcp", "network", "firewall" },
+					user = "httpd", requires = { "base" }, after = { "networks", "firewall" },
 					capabilities = { "net_bind_service" }, ambient_capabilities = { "net_bind_service" },
 					read_only_paths = { "/" }, private_dev = true, limit = { "nofile 1024" },
 				},

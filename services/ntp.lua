@@ -40,7 +40,7 @@ return service.service_type {
 			init = {
 				{
 					name = "ntp", description = "time of the network", exec = exec,
-					requires = { "base" }, after = { "dhcp", "network", "wifi", "clock" },
+					requires = { "base" }, after = { "networks", "clock" },
 					restart_limit = 0,
 					-- The profile's filter refuses every call that sets a clock.
 					capabilities = { "net_bind_service", "sys_time", "sys_nice" }, seccomp = "none",

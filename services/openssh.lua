@@ -73,7 +73,7 @@ return service.service_type {
 				{
 					name = "openssh", description = "logins by SSH",
 					exec = { network.script("openssh-start", START, { openssh = package, keys = KEYS, config = file }) },
-					requires = { "base" }, after = { "dhcp", "network", "firewall" },
+					requires = { "base" }, after = { "networks", "firewall" },
 					stop_scope = "main", -- a restart ends nobody's session
 					sandbox = "none", -- those it lets in are its children, and do what users do
 				},

@@ -46,7 +46,7 @@ return service.service_type {
 			init = {
 				{
 					name = "publish", description = "binary cache", exec = exec,
-					requires = { "base" }, after = { "cairn-daemon", "dhcp", "network" },
+					requires = { "base" }, after = { "cairn-daemon", "networks" },
 				},
 			},
 		}

@@ -223,7 +223,7 @@ services.static_network {
 		if s.up then
 			up[1] = '$b ip link set dev "$name" up || exit 1'
 		end
-		local after = { "firewall", "kernel-modules" }
+		local after = { "firewall", "kernel-modules", "wifi@" .. (s.interface or "wlan0") }
 		for _, other in ipairs { s.link and s.link.parent or false, table.unpack(s.link and s.link.ports or {}) } do
 			if other then
 				after[#after + 1] = "network@" .. other
@@ -235,7 +235,7 @@ services.static_network {
 				.. lines(s.name_servers, function(a) return "nameserver " .. a end) .. "\n"
 		end
 		return {
-			etc = etc, kernel_modules = s.link and { MODULES[s.link.kind] } or {},
+			etc = etc, network = { name }, kernel_modules = s.link and { MODULES[s.link.kind] } or {},
 			init = {
 				{
 					name = name, type = "oneshot",

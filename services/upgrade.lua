@@ -101,7 +101,7 @@ return service.service_type {
 					name = "upgrade", type = "oneshot", description = "unattended upgrade",
 					exec = { script }, calendar = type(s.schedule) == "string" and { s.schedule } or s.schedule,
 					random_delay = s.random_delay, catch_up = true,
-					requires = { "base" }, after = { "cairn-daemon", "dhcp", "network" },
+					requires = { "base" }, after = { "cairn-daemon", "networks" },
 					on_change = "later", -- the load that it asks for must not end it
 					nice = 5, sandbox = "none", -- it switches the machine
 				},

@@ -119,7 +119,7 @@ services.wireguard {
 					},
 					stop_exec = { require("system.tools").busybox .. "/bin/busybox", "ip", "link", "del", s.interface, "type", "wireguard" },
 					requires = { "activation", "file-systems" }, wants = { "loopback" },
-					after = { "firewall", "kernel-modules", "dhcp", "network", "wifi", "random-seed" },
+					after = { "firewall", "kernel-modules", "networks", "random-seed" },
 					-- An endpoint's name may not be known before the network is.
 					restart = "on-failure", restart_limit = 0, restart_delay = "2s",
 					capabilities = { "default", "net_admin" },

@@ -2,7 +2,7 @@
 --
 -- The services that every system has, made from the fields of operating_system: activation, mounts,
 -- swap, kernel modules and settings, the loopback, the random seed, clock, directories, devices, power button. They are not for configurations to
--- name; services wait for the group "base" (all of it) or "file-systems".
+-- name; services wait for the groups "base" (all of it), "file-systems" or "networks".
 
 local file_systems = require "system.file_systems"
 local tools = require "system.tools"
@@ -429,6 +429,10 @@ function M.services(os, all)
 	out[#out + 1] = {
 		name = "base", type = "group", description = "what services may count on",
 		requires = { "activation", "file-systems" }, wants = base,
+	}
+	out[#out + 1] = {
+		name = "networks", type = "group", description = "networks, as far as there are any",
+		requires = { "activation" }, wants = #all.network > 0 and all.network or nil, on_change = "later",
 	}
 	gate(os, all, out)
 	-- They make the machine what it is: mounts, modules, settings, accounts.

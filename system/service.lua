@@ -13,6 +13,8 @@
 --	profile         packages for the system profile
 --	privileged      { program =, … }: records of system/privileged.lua
 --	init_settings   { ["log-size"] = "1M" }: keys of the section [init] of the service set
+--	firmware        packages whose lib/firmware the kernel reads
+--	network         names of services that configure networks: the group "networks" waits for them
 --	kernel_modules  names; sysctl: { ["net.ipv4.ip_forward"] = 1 }
 --	environment     { NAME = "value" } of all services and logins
 --	mentions        { user = | group = | service = "NAME", field =, record = }: names that must be there, and where they stand
@@ -23,7 +25,7 @@
 local M = {}
 
 local POINTS = {
-	init = "list", mentions = "list", etc = "map", users = "list", groups = "list", activation = "list",
+	init = "list", mentions = "list", etc = "map", users = "list", groups = "list", activation = "list", firmware = "list", network = "list",
 	privileged = "list", profile = "list", init_settings = "map", kernel_modules = "list", sysctl = "map", environment = "map",
 }
 
