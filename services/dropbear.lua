@@ -86,7 +86,7 @@ return service.service_type {
 			}
 		end
 		return {
-			profile = { dropbear }, activation = activation, mentions = mentions,
+			listens = { { protocol = "tcp", port = s.port, field = "port" } }, profile = { dropbear }, activation = activation, mentions = mentions,
 			init = {
 				{
 					name = "dropbear", description = "logins by SSH", exec = exec,

@@ -205,6 +205,19 @@ services.firewall {
 		rules = schema.list(schema.string { pattern = "^[%w ,./:-]+$", max = 500, what = "a rule such as 'family 4 saddr 192.0.2.0/24 accept'" },
 			{ default = {}, doc = "more, before the rest is refused: matches and what happens, in the words of doc/services.md" }),
 	},
+	check = function(s)
+		for i, rule in ipairs(s.rules) do
+			if rule:find("^%s*accept%s*$") then
+				return "lets everything in: say what is let in, or leave the firewall out", "rules[" .. i .. "]"
+			end
+		end
+		for i, o in ipairs(s.open) do
+			local first, last = parse(type(o) == "table" and o.port or o)
+			if first == 1 and last == 65535 and (type(o) ~= "table" or #o.from == 0 and not o.interface) then
+				return "opens all ports for everybody: say which, or leave the firewall out", "open[" .. i .. "]"
+			end
+		end
+	end,
 	extend = function(s)
 		local nftload = require "packages.nftload" .. "/sbin/nftload"
 		local file = checked(rules(s), nftload)

@@ -26,6 +26,7 @@ return service.service_type {
 		end
 		local own = s.root:sub(1, 1) == "/" and not s.root:find("^/gnu/store/")
 		return {
+			listens = { { protocol = "tcp", port = s.port, address = s.listen, field = "port" } },
 			users = { accounts.user { name = "httpd", system = true } },
 			activation = own and { { directory = s.root, mode = "0755" } } or {},
 			init = {

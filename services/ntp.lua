@@ -37,6 +37,7 @@ return service.service_type {
 			exec[#exec + 1] = s.interface
 		end
 		return {
+			listens = s.serve and { { protocol = "udp", port = 123, field = "serve" } } or {},
 			init = {
 				{
 					name = "ntp", description = "time of the network", exec = exec,

@@ -67,7 +67,7 @@ return service.service_type {
 		end
 		local file = text("sshd_config", config(s, package), { busybox = require("system.tools").busybox .. "/bin/busybox" })
 		return {
-			profile = { package }, mentions = mentions, etc = etc, users = { accounts.user { name = "sshd", system = true } },
+			listens = { { protocol = "tcp", port = s.port, field = "port" } }, profile = { package }, mentions = mentions, etc = etc, users = { accounts.user { name = "sshd", system = true } },
 			activation = { { directory = "/var/empty", mode = "0755" } },
 			init = {
 				{

@@ -43,6 +43,7 @@ return service.service_type {
 			add("compression", kind)
 		end
 		return {
+			listens = { { protocol = "tcp", port = s.port, address = s.listen, field = "port" } },
 			init = {
 				{
 					name = "publish", description = "binary cache", exec = exec,

@@ -170,6 +170,82 @@ local function stop(s)
 	return table.concat(out) .. "done\nexit 0"
 end
 
+-- A router must be reached without another: in a network of an address, by a route that needs none, or on the wire alone.
+local function reached(s, router)
+	if router:lower():find("^fe[89ab]") then
+		return true
+	end
+	for _, a in ipairs(s.addresses) do
+		if network.contains(a, router) then
+			return true
+		end
+	end
+	for _, r in ipairs(s.routes) do
+		if not r.via and network.contains(r.to:find("/", 1, true) and r.to or r.to .. (network.family(r.to) == 4 and "/32" or "/128"), router) then
+			return true
+		end
+	end
+	return false
+end
+
+local function gateways(s)
+	return type(s.gateway) == "string" and { s.gateway } or s.gateway or {}
+end
+
+-- What the kernel would refuse, or what cannot work.
+local function flaw(s)
+	local families, own = {}, {}
+	for _, a in ipairs(s.addresses) do
+		local plain = network.plain(a:match("^[^/]*"))
+		if own[plain] then
+			return "'" .. a:match("^[^/]*") .. "' stands there twice", "addresses"
+		end
+		own[plain] = true
+	end
+	for _, router in ipairs(gateways(s)) do
+		local family = network.family(router)
+		if families[family] then
+			return "there are two of IPv" .. family, "gateway"
+		elseif own[network.plain(router)] then
+			return "'" .. router .. "' is the machine's own address", "gateway"
+		elseif not reached(s, router) then
+			return "'" .. router .. "' is in no network of addresses; reach it by routes = { { to = \"" .. router .. "\" } }", "gateway"
+		end
+		families[family] = true
+	end
+	for i, r in ipairs(#s.addresses > 0 and s.routes or {}) do
+		if r.via and not reached(s, r.via) then
+			return "via: '" .. r.via .. "' is in no network of addresses, and no route leads to it", "routes[" .. i .. "]"
+		end
+	end
+end
+
+local function fail_beside(s, other, message, field)
+	schema.fail(s, message .. " [" .. schema.location(other) .. "]", field)
+end
+
+-- What the rest of the system says otherwise.
+local function check_others(s, os)
+	if #s.name_servers > 0 and #os.name_servers > 0 then
+		fail_beside(s, os, "the system has name_servers, too, and there is one /etc/resolv.conf; leave out one of them", "name_servers")
+	end
+	for _, other in ipairs(os.services) do
+		local kind = schema.name(other)
+		if kind == "dhcp" and other.interface and other.interface == s.interface and #s.addresses > 0 then
+			fail_beside(s, other, "DHCP of " .. s.interface .. " takes all other addresses away", "addresses")
+		elseif kind == "static_network" and other ~= s then
+			for _, a in ipairs(s.addresses) do
+				for _, b in ipairs(other.addresses) do
+					local one = a:match("^[^/]*")
+					if network.plain(one) == network.plain(b:match("^[^/]*")) then
+						fail_beside(s, other, "another interface has the address " .. one, "addresses")
+					end
+				end
+			end
+		end
+	end
+end
+
 return service.service_type {
 	name = "static_network", many = true,
 	doc = "an interface with fixed addresses",
@@ -207,8 +283,10 @@ services.static_network {
 		elseif #s.search > 0 and #s.name_servers == 0 then
 			return "is of use with name_servers only", "search"
 		end
+		return flaw(s)
 	end,
-	extend = function(s)
+	extend = function(s, os)
+		check_others(s, os)
 		if type(s.gateway) == "string" then
 			s = s:with { gateway = { s.gateway } }
 		end

@@ -107,6 +107,7 @@ services.wireguard {
 		local package = require "packages.wireguard"
 		local addresses, routes = commands(s)
 		return {
+			listens = s.listen_port and { { protocol = "udp", port = s.listen_port, field = "listen_port" } } or {},
 			profile = { package }, kernel_modules = { "wireguard" },
 			init = {
 				{

@@ -16,6 +16,7 @@ local etc = require "system.etc"
 local file_systems = require "system.file_systems"
 local init_service = require "system.init_service"
 local initrd = require "system.initrd"
+local listening = require "system.listening"
 local mentioned = require "system.mentioned"
 local operating_system = require "system.operating_system"
 local privileged = require "system.privileged"
@@ -329,6 +330,7 @@ local function parts(os)
 	accounts.check_owners(who, privileged_of(all))
 	local list, named = services_of(os, all)
 	mentioned(os, all, who, list, named)
+	listening(all)
 	local p = {
 		etc = etc.derivation(os, all.etc, environment),
 		profile = tree.derivation("profile", { tree.union(".", packages, PROFILE_PARTS) }),

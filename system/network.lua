@@ -75,6 +75,64 @@ function M.family_of(text)
 	return M.family(text:match("^[^/]*"))
 end
 
+-- The bytes of an address, as numbers.
+local function bytes(address)
+	local out = {}
+	local function four(text)
+		for part in text:gmatch("%d+") do
+			out[#out + 1] = math.tointeger(tonumber(part))
+		end
+	end
+	if v4(address) then
+		four(address)
+		return out
+	end
+	local function groups(text)
+		for group in text:gmatch("[^:]+") do
+			if group:find(".", 1, true) then
+				four(group)
+			else
+				local n = tonumber(group, 16)
+				out[#out + 1], out[#out + 2] = n // 256, n % 256
+			end
+		end
+	end
+	local left, right = address:match("^(.-)::(.*)$")
+	groups(left or address)
+	if left then
+		local before = #out
+		groups(right)
+		local after = table.move(out, before + 1, #out, 1, {})
+		for i = before + 1, 16 do
+			out[i] = 0
+		end
+		table.move(after, 1, #after, 17 - #after, out)
+	end
+	return out
+end
+
+-- Whether an address lies in the network of an address with prefix.
+function M.contains(prefix, address)
+	local base, bits = prefix:match("^([^/]*)/(%d+)$")
+	if M.family(base) ~= M.family(address) then
+		return false
+	end
+	local a, b = bytes(base), bytes(address)
+	bits = math.tointeger(tonumber(bits))
+	for i = 1, #a do
+		local mask = 0xff & ~(0xff >> math.max(0, math.min(8, bits - 8 * (i - 1))))
+		if a[i] & mask ~= b[i] & mask then
+			return false
+		end
+	end
+	return true
+end
+
+-- The same text for the same address.
+function M.plain(address)
+	return table.concat(bytes(address), ".")
+end
+
 function M.address(options)
 	return schema.string(with(options, { check = check_address, what = "an address" }))
 end

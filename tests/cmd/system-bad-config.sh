@@ -107,7 +107,26 @@ wrong "an interface with a long name" "more than 15" "$(service static_network '
 wrong "a router of the other family" "of another family" "$(service static_network 'address = "192.0.2.1/24", routes = { { to = "2001:db8::/32", via = "192.0.2.2" } }')"
 wrong "a port that is none" "is not a port such as" "$(service firewall 'open = { "80/icmp" }')"
 wrong "ports backwards" "is not a port such as" "$(service firewall 'open = { { port = "5-4" } }')"
+wrong "a firewall that lets everything in" "rules[2]: lets everything in" "$(service firewall 'rules = { "proto tcp dport 1-2 accept", "accept" }')"
+wrong "a firewall with all ports open" "open[1]: opens all ports" "$(service firewall 'open = { "1-65535" }')"
 wrong "everything is passed on" "would pass on everything" "$(service firewall 'forward = { {} }')"
+wrong "a router out of reach" "'198.51.100.1' is in no network of addresses" "$(service static_network 'address = "192.0.2.1/24", gateway = "198.51.100.1"')"
+wrong "a router out of reach by one bit" "'192.0.2.8' is in no network" "$(service static_network 'address = "192.0.2.1/29", gateway = "192.0.2.8"')"
+wrong "a router of IPv6 out of reach" "'2001:db8:0:1::1' is in no network" "$(service static_network 'address = "2001:db8::5/64", gateway = "2001:db8:0:1::1"')"
+wrong "a router that is the machine" "the machine's own address" "$(service static_network 'address = "2001:db8::5/64", gateway = "2001:db8:0::5"')"
+wrong "two routers of a family" "there are two of IPv4" "$(service static_network 'address = "192.0.2.5/24", gateway = { "192.0.2.1", "192.0.2.2" }')"
+wrong "a way by what cannot be reached" "routes[1]: via: '198.51.100.1'" "$(service static_network 'address = "192.0.2.5/24", routes = { { to = "10.0.0.0/8", via = "198.51.100.1" } }')"
+wrong "an address twice" "'2001:db8::5' stands there twice" "$(service static_network 'addresses = { "2001:db8:0::5/64", "2001:db8::5/96" }')"
+two() { echo "services = { services.$1 { $2 }, services.$3 { $4 } }"; }
+wrong "an address of two interfaces" "another interface has the address 192.0.2.5" \
+	"$(two static_network 'interface = "a", address = "192.0.2.5/24"' static_network 'interface = "b", address = "192.0.2.5/25"')"
+wrong "DHCP and an address" "DHCP of a takes all other addresses away" "$(two dhcp 'interface = "a"' static_network 'interface = "a", address = "192.0.2.5/24"')"
+wrong "name servers twice" "the system has name_servers, too" "$(service static_network 'address = "192.0.2.5/24", name_servers = { "192.0.2.1" }'), name_servers = { \"192.0.2.2\" }"
+wrong "a port of two services" "listen: tcp port 80 is taken at 192.0.2.1: httpd listens there, too" \
+	"$(two httpd '' simple 'name = "web", exec = { "/bin/true" }, listen = { "tcp 192.0.2.1:80" }')"
+wrong "a port of everybody and of one address" "port: tcp port 8080 is taken at 192.0.2.1: publish listens there, too" "$(two publish 'port = 8080' httpd 'port = 8080, listen = "192.0.2.1"')"
+wrong "a port of UDP twice" "listen: udp port 123 is taken at ::: ntp listens there, too" \
+	"$(two ntp 'serve = true' simple 'name = "time", exec = { "/bin/true" }, listen = { "udp [::]:123" }')"
 wrong "a private key in the store" "everybody can read" "$(service wireguard 'private_key_file = "/gnu/store/x"')"
 wrong "no time to ask for" "there is no server to ask" "$(service ntp '')"
 wrong "a job without a time" "schedule: missing" "$(service job 'name = "a", run = "b"')"

@@ -1,0 +1,46 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
+--
+-- Ports that services listen at: no two of one machine have the same.
+
+local ANY = { ["0.0.0.0"] = true, ["::"] = true }
+
+local function overlap(a, b)
+	return a == b or not a or not b or ANY[a] or ANY[b] or false
+end
+
+-- The sockets of the Internet that PID 1 makes for a service of its own.
+local function sockets(s)
+	local out = {}
+	for _, line in ipairs(s.listen or {}) do
+		local protocol, where = line:match("^(%l+) (%S+)")
+		local address, port = (where or ""):match("^%[?([%x.:]+)%]?:(%d+)$")
+		if port and (protocol == "tcp" or protocol == "udp") then
+			out[#out + 1] = { protocol = protocol, port = math.tointeger(tonumber(port)), address = address, field = "listen" }
+		end
+	end
+	return out
+end
+
+-- all: what services add.
+return function(all)
+	local seen = {}
+	local function add(s, l)
+		local key = l.protocol .. " port " .. l.port
+		for _, other in ipairs(seen[key] or {}) do
+			if overlap(other.address, l.address) then
+				schema.fail(s, ("%s is taken%s: %s listens there, too [%s]"):format(key, l.address and " at " .. l.address or "",
+					schema.name(other.by), schema.location(other.by)), l.field)
+			end
+		end
+		seen[key] = seen[key] or {}
+		table.insert(seen[key], { address = l.address, by = s })
+	end
+	for _, l in ipairs(all.listens) do
+		add(all.origin[l], l)
+	end
+	for _, definition in ipairs(all.init) do
+		for _, l in ipairs(sockets(definition)) do
+			add(all.origin[definition], l)
+		end
+	end
+end
