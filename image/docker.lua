@@ -13,6 +13,10 @@ end
 
 return function(value, args)
 	local os = pack.operating_system(value)
+	-- Who runs it says no to namespaces, unless told otherwise; it is shut in as a whole.
+	if os.service_namespaces == nil then
+		os = os:with { service_namespaces = false }
+	end
 	return pack.image(contained(os), os.host_name .. ".docker.tar", "image-docker", "--name",
 		args.name or usual_name(os))
 end

@@ -258,10 +258,23 @@ local function given(s, field)
 	return s[field]
 end
 
-local function section(s)
+-- What hides or protects something by mounts or processes of a service's own; of these the profile has those with a value.
+-- Others (a network, binds, a root) are what a service is made for: it fails where they cannot be had.
+local NAMESPACES = {
+	private_tmp = { false }, protect_kernel = { false }, private_dev = {}, private_pids = {},
+	read_only_paths = {}, read_write_paths = {}, inaccessible_paths = {},
+}
+
+local function section(s, namespaces)
 	local rows = {}
 	for _, row in ipairs(ROWS) do
 		local v = given(s, row[1])
+		if not namespaces and NAMESPACES[row[1]] then
+			v = nil
+			if given(s, "sandbox") == "default" then
+				v = NAMESPACES[row[1]][1]
+			end
+		end
 		if v ~= nil then
 			WRITERS[row[3]](rows, (row[1]:gsub("_", "-")), v)
 		end
@@ -439,7 +452,7 @@ end
 function M.set(init, list, named, settings, os)
 	local out = { conf.section("init", nil, init) }
 	for _, s in ipairs(list) do
-		out[#out + 1] = section(s)
+		out[#out + 1] = section(s, os.service_namespaces ~= false)
 	end
 	check_set(out, list, named, settings, os)
 	return out

@@ -339,6 +339,8 @@ return schema.record("operating_system", {
 			return health_gate {}
 		end,
 	}),
+	service_namespaces = schema.boolean { optional = true, default_doc = "true; in a container image false",
+		doc = "services that are shut in have mounts of their own; false: they are shut in by capabilities and the filter of system calls alone, as a container without sys_admin can" },
 	read_only_store = schema.boolean { default = true, doc = "/gnu/store is mounted read-only for all but the build daemon" },
 	power_button = schema.enum({ "poweroff", "reboot", "ignore" }, { default = "poweroff", doc = "what it does" }),
 	ctrl_alt_del = schema.enum({ "reboot", "poweroff", "ignore" }, { default = "reboot", doc = "the keys on the console" }),
