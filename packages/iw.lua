@@ -23,6 +23,7 @@ return package {
 		]],
 	},
 	synopsis = "Wireless cards: what they are, see and do",
+	description = "Wi-Fi: shows and sets wireless cards and interfaces, scans for networks.",
 	license = "ISC",
 	home_page = "https://wireless.wiki.kernel.org/en/users/documentation/iw",
 }

@@ -28,6 +28,7 @@ return package {
 		]],
 	},
 	synopsis = "Radio frequencies and powers that are allowed, by country",
+	description = "Wi-Fi: the table regulatory.db for the kernel, as firmware.",
 	license = "ISC",
 	home_page = "https://wireless.wiki.kernel.org/en/developers/regulatory/wireless-regdb",
 }

@@ -59,6 +59,7 @@ END
 		]],
 	},
 	synopsis = "Wireless networks: wpa_supplicant and hostapd, with WPA2 and WPA3",
+	description = "Wi-Fi: the programs wpa_supplicant, wpa_cli, wpa_passphrase join a network; hostapd, hostapd_cli are an access point.",
 	license = "BSD-3-Clause",
 	home_page = "https://w1.fi/",
 }
