@@ -193,7 +193,9 @@ static int reconfigure(struct change *c, struct switcher *s, struct wanted *w,
 		rc = realise_goal(w, conn, e);
 	if (rc == 0 && !c->sw.dry_run)
 		rc = secrets_scan(&s->root, conn, current, path, e);
-	if (rc == 0 && c->boot_test.kind != TEST_NONE) {
+	/* Where nothing is to be done there is nothing to start, either. */
+	if (rc == 0 && c->boot_test.kind != TEST_NONE &&
+	    !(c->fail_unchanged && same && plan_is_empty(&p))) {
 		wanted_drop_sketch(w);
 		rc = test_boot_run(&c->boot_test, &s->root, path, e);
 	}

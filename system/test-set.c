@@ -5,13 +5,38 @@
 
 /* Made by system/essential.lua and services/?.lua; "NAME@" stands for each instance. */
 static const char *const skipped[] = {
-	"mount@",   "swap@",	    "swap-file@",   "store",	"mapped@", /* disks, and what is on
-									      them */
-	"getty",    "getty@",						   /* terminals */
-	"dhcp",	    "dhcp@",	    "network",	    "network@", "wireguard@", /* network cards */
-	"wifi",	    "wifi@",	    "hostapd",	    "hostapd@", "sysctl",     "kernel-modules",
-	"hotplug",  "clock",	    "clock-stamp", /* the kernel, the clock */
-	"keyboard", "console-font", "power-button",
+	/* disks, and what is on them */
+	"mount@",
+	"swap@",
+	"swap-file@",
+	"store",
+	"mapped@",
+	/* terminals */
+	"getty",
+	"getty@",
+	"installer@",
+	/* network cards, and the kernel's filters */
+	"dhcp",
+	"dhcp@",
+	"network",
+	"network@",
+	"wireguard@",
+	"wifi",
+	"wifi@",
+	"hostapd",
+	"hostapd@",
+	"firewall",
+	/* users of the host, as it gives them to containers */
+	"container@",
+	/* the kernel, the clock */
+	"sysctl",
+	"kernel-modules",
+	"hotplug",
+	"clock",
+	"clock-stamp",
+	"keyboard",
+	"console-font",
+	"power-button",
 };
 
 /* Whole, with the lines that a backslash continues. */
