@@ -681,6 +681,20 @@ const struct conf_key svc_keys[] = {
 
 const size_t svc_nkeys = ARRAY_LEN(svc_keys);
 
+void svc_identify(struct conf_ctx *c, const struct conf_key *key, struct slice value)
+{
+	struct svc_def *d = c->object;
+	size_t n = strlen(key->name) + 1; /* with its end */
+
+	if (key->offset == AT(description) ||
+	    (key->offset >= AT(milestones) && key->offset <= AT(before)))
+		return;
+	for (unsigned k = 0; k < 2; k++)
+		d->id[k] = svc_hash(svc_hash(d->id[k] + k, key->name, n), value.p, value.n);
+	if (key->parse != parse_trigger)
+		d->plain_id = svc_hash(svc_hash(d->plain_id, key->name, n), value.p, value.n);
+}
+
 void svc_def_defaults(struct svc_def *d)
 {
 	*d = (struct svc_def){

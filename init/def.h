@@ -13,6 +13,9 @@ extern const size_t svc_nkeys;
 
 void svc_def_defaults(struct svc_def *d);
 uint64_t svc_hash(uint64_t h, const void *p, size_t n);
+/* A line that was parsed becomes part of the identity of the definition c->object, unless it says
+ * nothing about a process: who is started with it and in which order, and what it is. */
+void svc_identify(struct conf_ctx *c, const struct conf_key *key, struct slice value);
 
 /* box-def.c */
 conf_parse_fn svc_parse_caps, svc_parse_box_flag, svc_parse_sandbox, svc_parse_mounts;

@@ -71,6 +71,7 @@ static int begin_instance(void *arg, struct conf_ctx *c, struct slice kind, stru
 	(void)name;
 	c->object = arg;
 	c->kind = SECTION_SERVICE;
+	c->told = svc_identify;
 	return 0;
 }
 
@@ -148,6 +149,7 @@ static int begin_section(void *arg, struct conf_ctx *c, struct slice kind, struc
 	struct svc_set *set = st->set;
 	struct svc_def *d = NULL;
 
+	c->told = svc_identify;
 	if (slice_is(kind, "init") && name.n == 0) {
 		if (st->init_line)
 			return conf_error(c, "second [init] section");
@@ -360,72 +362,6 @@ static const char *check_service(struct svc_def *d)
 		d->restart =
 			d->type == SVC_ONESHOT || d->type == SVC_GROUP ? SVC_NEVER : SVC_ALWAYS;
 	return why ? why : svc_box_finish(d);
-}
-
-/* ---- identity --------------------------------------------------------------------------------*/
-
-/* One pass over the lines; the header lines were noted while parsing. */
-static struct svc_def *at_line(struct svc_def **v, size_t n, size_t *next, unsigned line)
-{
-	if (*next == n || v[*next]->line != line)
-		return NULL;
-	struct svc_def *d = v[(*next)++];
-	d->id[0] = 0xcbf29ce484222325ull;
-	d->id[1] = 0x6c62272e07bb0142ull;
-	return d;
-}
-
-/* What an instance is made of belongs to it. */
-static void hash_instances(struct svc_set *set)
-{
-	for (size_t i = 0; i < set->n; i++) {
-		struct svc_def *d = set->v[i];
-		for (int k = 0; d->of && k < 2; k++)
-			d->id[k] = svc_hash(d->id[k] + 1, d->of->id, sizeof(d->of->id));
-		if (d->of)
-			d->plain_id += d->of->plain_id;
-	}
-}
-
-static void hash_definitions(struct svc_set *set, struct slice text, size_t with_section)
-{
-	struct slice rest = text, line;
-	struct svc_def *d = NULL;
-	unsigned number = 0;
-	size_t next = 0, next_template = 0;
-	bool continued = false, trigger = false;
-
-	while (slice_cut(&rest, '\n', &line)) {
-		number++;
-		line = slice_trim(line);
-		bool cont = line.n > 0 && line.p[line.n - 1] == '\\';
-		if (!continued && line.n > 0 && line.p[0] == '[') {
-			d = at_line(set->v, with_section, &next, number);
-			if (!d)
-				d = at_line(set->templates, set->ntemplates, &next_template,
-					    number);
-		} else if (d && (continued || (line.n > 0 && line.p[0] != '#'))) {
-			struct slice value = line, key;
-			if (!continued && slice_cut(&value, '=', &key) && value.p) {
-				key = slice_trim(key);
-				trigger = slice_is(key, "reload-triggers");
-				if (!trigger)
-					d->plain_id = svc_hash(d->plain_id, key.p, key.n);
-				value = slice_trim(value);
-				d->id[0] = svc_hash(d->id[0], key.p, key.n);
-				d->id[1] = svc_hash(d->id[1] + 7, key.p, key.n);
-			} else {
-				value = line;
-			}
-			for (int k = 0; k < 2; k++)
-				d->id[k] = svc_hash(svc_hash(d->id[k], "=", 1), value.p, value.n) +
-					   (uint64_t)k * value.n;
-			if (!trigger)
-				d->plain_id = svc_hash(d->plain_id + value.n, value.p, value.n);
-		}
-		continued = cont;
-	}
-	hash_instances(set);
 }
 
 /* ---- edges -----------------------------------------------------------------------------------*/
@@ -688,7 +624,6 @@ int svc_set_parse_with(struct slice text, const char *file, svc_overrides_fn *ov
 		.set = svc_set_empty(), .names = TAB_INIT, .text = text, .file = file
 	};
 	auto_str struct str kept = STR_INIT;
-	size_t with_section = 0;
 	int r;
 
 	if (!st.set)
@@ -698,7 +633,6 @@ int svc_set_parse_with(struct slice text, const char *file, svc_overrides_fn *ov
 		goto out;
 	}
 	r = conf_parse(text, file, svc_keys, svc_nkeys, begin_section, &st, &st.set->arena, e);
-	with_section = st.set->n;
 	if (r == 0 && overrides)
 		overrides(st.set->init.state_directory, &kept);
 	if (r == 0)
@@ -709,8 +643,6 @@ int svc_set_parse_with(struct slice text, const char *file, svc_overrides_fn *ov
 		r = resolve(st.set, &st.names, file, e);
 	if (r == 0 && arena_err(&st.set->arena))
 		r = err_num(e, arena_err(&st.set->arena), "%s", file);
-	if (r == 0)
-		hash_definitions(st.set, text, with_section);
 	for (size_t i = 0; r == 0 && i < st.set->n; i++)
 		st.set->v[i]->enabled_by_set = st.set->v[i]->enabled;
 	if (r == 0)

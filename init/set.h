@@ -121,7 +121,10 @@ struct svc_def {
 	bool accept; /* a process for each connection */
 	uint64_t max_connections;
 	bool smooth; /* those that require it stay up while it restarts */
-	struct svc_list requires, binds, milestones, wants, after, before, conflicts, conditions;
+	struct svc_list requires, binds;
+	struct svc_list milestones, wants, after,
+		before; /* side by side: no part of the identity */
+	struct svc_list conflicts, conditions;
 	struct svc_list environment, environment_files;
 	struct svc_list control; /* who besides root: user:NAME, group:NAME */
 

@@ -244,8 +244,11 @@ static int key_line(struct parse *p, struct slice line)
 	if (p->seen[i] && !p->keys[i].repeat)
 		return conf_error(&p->ctx, "key '%s' stands twice", p->ctx.key);
 	p->seen[i] = true;
-	return p->keys[i].parse(&p->ctx, slice_trim(value),
-				(char *)p->ctx.object + p->keys[i].offset);
+	value = slice_trim(value);
+	int r = p->keys[i].parse(&p->ctx, value, (char *)p->ctx.object + p->keys[i].offset);
+	if (r == 0 && p->ctx.told)
+		p->ctx.told(&p->ctx, &p->keys[i], value);
+	return r;
 }
 
 /* The next logical line: trailing backslashes join. joined is used only when there are any. */

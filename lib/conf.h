@@ -14,6 +14,8 @@
 #include "lib/err.h"
 #include "lib/slice.h"
 
+struct conf_key;
+
 struct conf_ctx {
 	const char *file; /* borrowed */
 	unsigned line;
@@ -21,6 +23,8 @@ struct conf_ctx {
 	struct arena *arena;
 	void *object;  /* the struct the row's offset is relative to */
 	unsigned kind; /* of the section: a bit of what its rows have */
+	/* Told of each line after it was parsed; a section sets it. NULL: nobody. */
+	void (*told)(struct conf_ctx *c, const struct conf_key *key, struct slice value);
 	struct err *err;
 };
 

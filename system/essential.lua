@@ -77,6 +77,17 @@ esac
 exec $b mount -t "$type" -o "$options" "$device" "$where"
 ]]
 
+-- Services that leave together with it may be on it for a moment yet.
+local UMOUNT = [[
+#!@busybox@ sh
+b=@busybox@ n=0
+while $b mountpoint -q "$1" && ! $b umount "$1" 2>/dev/null; do
+	n=$((n + 1))
+	[ $n -lt 30 ] || exec $b umount "$1"
+	$b usleep 100000
+done
+]]
+
 -- A file of its own is made anew when it has another size; where the file system cannot give it room at once, with zeros.
 local SWAP_FILE = [[
 #!@busybox@ sh
@@ -197,7 +208,7 @@ local function mounts(os, out)
 					#options > 0 and table.concat(options, ",") or "defaults", fs.device, fs.mount_point,
 					fs.create_mount_point and "yes" or "no",
 				},
-				stop_exec = { tools.busybox .. "/bin/busybox", "umount", fs.mount_point },
+				stop_exec = { script("umount", UMOUNT), fs.mount_point },
 				requires = requires, after = #after > 0 and after or nil,
 				on_change = "later", start_timeout = "10min",
 			}
@@ -207,11 +218,11 @@ local function mounts(os, out)
 		swap(os, i, s, out)
 		wanted[#wanted + 1] = "swap@" .. i
 	end
-	table.insert(required, 1, "devices")
-	table.insert(required, 1, "activation")
+	-- Milestones, so that another disk in the configuration restarts nobody who requires the group.
 	out[#out + 1] = {
 		name = "file-systems", type = "group", description = "all file systems",
-		requires = required, wants = #wanted > 0 and wanted or nil,
+		requires = { "activation", "devices" }, milestones = #required > 0 and required or nil,
+		wants = #wanted > 0 and wanted or nil,
 	}
 end
 

@@ -298,6 +298,60 @@ TEST(load)
 	svc_mgr_done(&m);
 }
 
+/* A group and who requires it go on while another milestone comes, fails, or goes. */
+TEST(load_of_another_milestone)
+{
+	static const char rest[] = "[service a]\nexec = /x\nrequires = g\n[service b]\nexec = /x\n";
+	char text[300];
+
+	(void)snprintf(text, sizeof(text), "[service g]\ntype = group\nmilestones = b\n%s", rest);
+	begin(text);
+	pid_t pid = get("a")->pid;
+	events[0] = '\0';
+	(void)snprintf(
+		text, sizeof(text),
+		"[service g]\ntype = group\nmilestones = b c d\n%s"
+		"[service c]\ntype = oneshot\nexec = /x\n[service d]\ntype = oneshot\nexec = /x\n",
+		rest);
+	CHECK_INT(svc_load(&m, parse(text)), 0);
+	svc_settle(&m);
+	EVENTS("+c +d");
+	dies("c", EXIT(0));
+	dies("d", EXIT(1));
+	STATE("c", "up");
+	STATE("d", "failed");
+	STATE("g", "up");
+	CHECK_INT(get("a")->pid, pid);
+	events[0] = '\0';
+	(void)snprintf(text, sizeof(text), "[service g]\ntype = group\nmilestones = b\n%s", rest);
+	CHECK_INT(svc_load(&m, parse(text)), 0);
+	svc_settle(&m);
+	CHECK(!get("c") && !get("d"));
+	STATE("g", "up");
+	CHECK_INT(get("a")->pid, pid);
+	svc_mgr_done(&m);
+}
+
+/* One that could not come up for a milestone comes without it. */
+TEST(load_without_a_failed_milestone)
+{
+	begin("[service g]\ntype = group\nmilestones = b\n[service a]\nexec = /x\nrequires = g\n"
+	      "[service b]\ntype = oneshot\nexec = /x\n");
+	dies("b", EXIT(1));
+	STATE("g", "failed");
+	STATE("a", "failed");
+	events[0] = '\0';
+	CHECK_INT(
+		svc_load(
+			&m,
+			parse("[service g]\ntype = group\n[service a]\nexec = /x\nrequires = g\n")),
+		0);
+	svc_settle(&m);
+	STATE("g", "up");
+	EVENTS("+a");
+	svc_mgr_done(&m);
+}
+
 TEST(load_under_shutdown)
 {
 	begin("[service a]\nexec = /x 1\n");
@@ -549,4 +603,5 @@ TEST_MAIN(chain, load_of_one_that_does_not_die, nobody_waits_for_one_that_does_n
 	  stop_during_reload, goes_by_itself, crash_takes_dependents, pulled_in, back_off, policies,
 	  stop_escalates, left_overs_die_before_restart, interrupted_start, start_timeout,
 	  exec_fails, restart, conflict, oneshot_and_stop_command, shutdown, activation, load,
-	  load_under_shutdown, deep, gate_opens, gate_fails, gate_is_of_trials)
+	  load_under_shutdown, deep, gate_opens, gate_fails, gate_is_of_trials,
+	  load_of_another_milestone, load_without_a_failed_milestone)

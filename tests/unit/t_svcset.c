@@ -391,6 +391,51 @@ TEST(comparison)
 	svc_set_free(next);
 }
 
+/* A process is the same, whoever else starts with it, and in whatever order. */
+TEST(identity)
+{
+	static const struct {
+		const char *old, *next;
+		int change;
+	} rows[] = {
+		{ "wants = b", "wants = b c", SVC_KEEP },
+		{ "milestones = b", "milestones = b c", SVC_KEEP },
+		{ "after = b", "before = c", SVC_KEEP },
+		{ "description = old", "description = new", SVC_KEEP },
+		{ "environment = A=1", "environment = A=1 \\\n B=2", SVC_RESTART },
+		{
+			"environment = A=1 B=2",
+			"environment = A=1 \\\n B=2",
+			{ "nice = 1", "umask = 1", SVC_RESTART },
+			{ "requires = b", "requires = b c", SVC_RESTART },
+			{ "requires = b", "binds = b", SVC_RESTART },
+			{ "conflicts = b", "conflicts = c", SVC_RESTART },
+			{ "reload-triggers = 1", "reload-triggers = 2", SVC_RELOAD },
+			{ "reload-triggers = 1", "reload-triggers = 2\nnice = 1", SVC_RESTART },
+		};
+	static const char rest[] = "[service b]\nexec = /x\n[service c]\nexec = /x\n";
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct svc_set *old = NULL, *next = NULL;
+		struct err e = ERR_INIT;
+		char text[300];
+		uint8_t po[8], pn[8];
+
+		(void)snprintf(text, sizeof(text), "[service a]\nexec = /x\n%s\n%s", rows[i].old,
+			       rest);
+		CHECK_INT(parse(text, &old, &e), 0);
+		(void)snprintf(text, sizeof(text), "[service a]\nexec = /x\n%s\n%s", rows[i].next,
+			       rest);
+		CHECK_INT(parse(text, &next, &e), 0);
+		if (old && next) {
+			svc_set_compare(old, next, po, pn);
+			CHECK_INT(change_of(next, pn, "a"), rows[i].change);
+		}
+		svc_set_free(old);
+		svc_set_free(next);
+	}
+}
+
 /* What the profile says is what is not said otherwise. */
 TEST(sandbox)
 {
@@ -437,4 +482,4 @@ TEST(empty)
 }
 
 TEST_MAIN(instances, instances_change_with_their_template, overrides, keys, values, structure,
-	  cycles, deep_chain, comparison, sandbox, empty)
+	  cycles, deep_chain, comparison, identity, sandbox, empty)
