@@ -435,6 +435,74 @@ static int find_generation(struct root_spec *s, struct err *e)
 	return r;
 }
 
+/* What every start of a system needs is on the root file system. */
+static bool is_whole(const struct root_spec *s, struct err *e)
+{
+	char set[PATH_MAX];
+
+	if (check_init(s->init, e) < 0)
+		return false;
+	(void)snprintf(set, sizeof(set), "%.4000s/services/set", s->system);
+	auto_fd int fd = root_open(NEW_ROOT, set, O_PATH);
+	if (fd < 0 && fd != -ENOSYS)
+		(void)err_num(e, fd, "%s on the root file system", set);
+	return fd >= 0 || fd == -ENOSYS;
+}
+
+/* Of generation number, unless it is that of s. */
+static bool take_generation(struct root_spec *s, unsigned number)
+{
+	static struct root_spec other;
+
+	other = *s;
+	other.generation = number;
+	if (root_generation(NEW_ROOT, &other, NULL) < 0 || strcmp(other.system, s->system) == 0 ||
+	    !is_whole(&other, NULL))
+		return false;
+	*s = other;
+	return true;
+}
+
+/* The nearest generation before that of s which can start; else the nearest one after it. */
+static bool take_nearest(struct root_spec *s)
+{
+	static unsigned numbers[LIMIT_GENERATIONS];
+	size_t n = root_generations(NEW_ROOT, numbers, LIMIT_GENERATIONS), own = n;
+
+	for (size_t i = 0; i < n; i++) {
+		struct root_spec other = { .generation = numbers[i] };
+		if (root_generation(NEW_ROOT, &other, NULL) == 0 &&
+		    strcmp(other.system, s->system) == 0)
+			own = i;
+	}
+	for (size_t i = own; i-- > 0;)
+		if (take_generation(s, numbers[i]))
+			return true;
+	for (size_t i = own + 1; i < n; i++)
+		if (take_generation(s, numbers[i]))
+			return true;
+	return false;
+}
+
+/* A system that is damaged cannot start, now or ever, and a machine that tries it for ever is lost: another generation
+ * starts. Not where somebody named what is to start, nor on trial, which the boot loader ends. */
+static int look_whole(struct root_spec *s, bool named, struct err *e)
+{
+	char own[PATH_MAX], running[PATH_MAX];
+
+	(void)snprintf(own, sizeof(own), "%.4000s/init", s->system);
+	if (strcmp(own, s->init) != 0)
+		return check_init(s->init, e);
+	if (is_whole(s, e))
+		return 0;
+	(void)snprintf(running, sizeof(running), "%s", s->system);
+	if (named || s->trial || !take_nearest(s))
+		return e->code;
+	log_error("boot: %s is damaged, generation %llu starts instead why=\"%s\"", running,
+		  (unsigned long long)s->generation, e->msg);
+	return change_kernel(s, running, e);
+}
+
 /* The kernel's command line names another system, and no trial: PID 1 hears of these by its
  * arguments. */
 struct init_args {
@@ -486,6 +554,7 @@ int main(int argc, char **argv)
 	struct root_spec spec = { .panic = 10 };
 	struct init_args args;
 	struct err e = ERR_INIT;
+	bool named;
 
 	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
 		puts("cairn-boot " CAIRN_VERSION);
@@ -511,10 +580,12 @@ int main(int argc, char **argv)
 		give_up(&spec, "no cairn.system= on the kernel command line");
 	/* The watchdog waits: the check of a large disk takes longer than it does, and another
 	 * kernel may not know of it. */
-	if (find_root(&spec, &e) < 0 || find_generation(&spec, &e) < 0)
+	named = spec.generation && !spec.choose;
+	if (find_root(&spec, &e) < 0 || find_generation(&spec, &e) < 0 ||
+	    look_whole(&spec, named, &e) < 0)
 		give_up(&spec, e.msg);
 	start_watchdog(spec.watchdog);
-	if (check_init(spec.init, &e) < 0 || switch_root(&e) < 0)
+	if (switch_root(&e) < 0)
 		give_up(&spec, e.msg);
 	tell_init(&spec, &args);
 	execv(spec.init, args.argv);
