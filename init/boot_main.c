@@ -484,8 +484,9 @@ static bool take_nearest(struct root_spec *s)
 	return false;
 }
 
-/* A system that is damaged cannot start, now or ever, and a machine that tries it for ever is lost: another generation
- * starts. Not where somebody named what is to start, nor on trial, which the boot loader ends. */
+/* A system that is damaged cannot start, now or ever, and a machine that tries it for ever is lost:
+ * another generation starts. Not where somebody named what is to start, nor on trial, which the
+ * boot loader ends. */
 static int look_whole(struct root_spec *s, bool named, struct err *e)
 {
 	char own[PATH_MAX], running[PATH_MAX];
