@@ -403,16 +403,13 @@ TEST(identity)
 		{ "after = b", "before = c", SVC_KEEP },
 		{ "description = old", "description = new", SVC_KEEP },
 		{ "environment = A=1", "environment = A=1 \\\n B=2", SVC_RESTART },
-		{
-			"environment = A=1 B=2",
-			"environment = A=1 \\\n B=2",
-			{ "nice = 1", "umask = 1", SVC_RESTART },
-			{ "requires = b", "requires = b c", SVC_RESTART },
-			{ "requires = b", "binds = b", SVC_RESTART },
-			{ "conflicts = b", "conflicts = c", SVC_RESTART },
-			{ "reload-triggers = 1", "reload-triggers = 2", SVC_RELOAD },
-			{ "reload-triggers = 1", "reload-triggers = 2\nnice = 1", SVC_RESTART },
-		};
+		{ "nice = 1", "umask = 1", SVC_RESTART },
+		{ "requires = b", "requires = b c", SVC_RESTART },
+		{ "requires = b", "binds = b", SVC_RESTART },
+		{ "conflicts = b", "conflicts = c", SVC_RESTART },
+		{ "reload-triggers = 1", "reload-triggers = 2", SVC_RELOAD },
+		{ "reload-triggers = 1", "reload-triggers = 2\nnice = 1", SVC_RESTART },
+	};
 	static const char rest[] = "[service b]\nexec = /x\n[service c]\nexec = /x\n";
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
