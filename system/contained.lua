@@ -5,7 +5,7 @@
 local tree = require "system.tree"
 
 -- Services for what a container has not: terminals, network cards.
-local ABSENT = { getty = true, dhcp = true }
+local ABSENT = { getty = true, dhcp = true, wifi = true }
 
 -- A generation has these files all the same.
 local function no_kernel()

@@ -97,6 +97,20 @@ local function privileged_of(all)
 	return out
 end
 
+-- Packages with firmware, of the system and of its services, each once.
+local function firmware_of(os, all)
+	local out, seen = {}, {}
+	for _, list in ipairs { os.firmware, all.firmware } do
+		for _, p in ipairs(list) do
+			if not seen[tostring(p)] then
+				seen[tostring(p)] = true
+				out[#out + 1] = p
+			end
+		end
+	end
+	return out
+end
+
 local function activation(os, all)
 	local out = {
 		conf.section("system", nil, { { "host-name", os.host_name } }),
@@ -105,7 +119,7 @@ local function activation(os, all)
 		conf.section("link", "/usr/bin/env", { { "target", "/run/current-system/profile/bin/env" } }),
 		conf.section("link", "/lib/modules", { { "target", "/run/booted-system/kernel-modules" } }),
 	}
-	if #os.firmware > 0 then
+	if #firmware_of(os, all) > 0 then
 		out[#out + 1] = conf.section("link", "/lib/firmware", { { "target", "/run/current-system/firmware/lib/firmware" } })
 	end
 	for _, p in ipairs(os.privileged_programs) do
@@ -373,8 +387,9 @@ local function parts(os)
 	if needed ~= "" then
 		sections[#sections + 1] = tree.file("devices", needed)
 	end
-	if #os.firmware > 0 then
-		sections[#sections + 1] = tree.link("firmware", tree.derivation("firmware", { tree.union(".", os.firmware, { "lib/firmware" }) }))
+	local firmware = firmware_of(os, all)
+	if #firmware > 0 then
+		sections[#sections + 1] = tree.link("firmware", tree.derivation("firmware", { tree.union(".", firmware, { "lib/firmware" }) }))
 	end
 	if next(os.skeletons) ~= nil then
 		sections[#sections + 1] = tree.link("skeletons", skeletons(os))

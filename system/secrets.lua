@@ -43,6 +43,15 @@ function M.text(list)
 	return table.concat(out)
 end
 
+-- Variables with the versions of secrets: in a service's environment, another version starts it again.
+function M.versions(list)
+	local out = {}
+	for _, secret in ipairs(list) do
+		out["SECRET_" .. secret.name:upper():gsub("[^%w]", "_") .. "_VERSION"] = tostring(secret.version)
+	end
+	return out
+end
+
 -- Services of PID 1 with the versions of their secrets in their definition, so that another one restarts them.
 function M.mark(list, services)
 	local versions, known, names = {}, {}, {}
@@ -59,8 +68,8 @@ function M.mark(list, services)
 			for k, v in pairs(s.environment or {}) do
 				environment[k] = v
 			end
-			for _, secret in ipairs(versions[s.name]) do
-				environment["SECRET_" .. secret.name:upper():gsub("[^%w]", "_") .. "_VERSION"] = tostring(secret.version)
+			for k, v in pairs(M.versions(versions[s.name])) do
+				environment[k] = v
 			end
 			services[i] = s:with { environment = environment }
 		end

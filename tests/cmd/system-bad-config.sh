@@ -127,6 +127,15 @@ wrong "a port of two services" "listen: tcp port 80 is taken at 192.0.2.1: httpd
 wrong "a port of everybody and of one address" "port: tcp port 8080 is taken at 192.0.2.1: publish listens there, too" "$(two publish 'port = 8080' httpd 'port = 8080, listen = "192.0.2.1"')"
 wrong "a port of UDP twice" "listen: udp port 123 is taken at ::: ntp listens there, too" \
 	"$(two ntp 'serve = true' simple 'name = "time", exec = { "/bin/true" }, listen = { "udp [::]:123" }')"
+home='ssid = "home", psk = "home"'
+wifi() { echo "services = { services.wifi { networks = { { $1 } } ${2-} } }"; }
+wrong "a wireless network without passphrase" 'psk: it names the secret' "$(wifi 'ssid = "home"')"
+wrong "a passphrase of an open network" "a network that is open has no passphrase" "$(wifi "$home, security = \"open\"")"
+wrong "a passphrase that is no secret" "there is no secret 'home'" "$(wifi "$home")"
+wrong "somebody else's passphrase" "belongs to mail" "$(wifi "$home"), secrets = { { name = \"home\", user = \"mail\" } }, users = { { name = \"mail\" } }"
+wrong "a name with too many bytes" "more than 32" "$(wifi 'ssid = ("x"):rep(33), security = "open"')"
+wrong "a country by its name" "two capital letters" "$(wifi 'ssid = "home", security = "open"' ', country = "Germany"')"
+wrong "a wireless network twice" "'home' is there already" "$(service wifi 'networks = { { ssid = "home", security = "open" }, { ssid = "home", security = "open" } }')"
 wrong "a private key in the store" "everybody can read" "$(service wireguard 'private_key_file = "/gnu/store/x"')"
 wrong "no time to ask for" "there is no server to ask" "$(service ntp '')"
 wrong "a job without a time" "schedule: missing" "$(service job 'name = "a", run = "b"')"
