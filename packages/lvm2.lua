@@ -13,12 +13,14 @@ return package {
 	},
 	inputs = { require "packages.libaio", require "packages.util-linux", require "packages.linux-headers" },
 	phases = {
-		-- musl has no mallinfo, and its standard streams cannot be set; what either is for is a guess at the heap
-		-- that is locked, and a descriptor that was closed before the start.
+		-- musl has no mallinfo, and its standard streams cannot be set; what they are for is a guess at the heap that is
+		-- locked, a descriptor that was closed before the start, and buffers of one's own.
 		patch = [[
 			sed -i 's/struct mallinfo inf = mallinfo()/struct { size_t hblks; } inf = { 0 }/; s/inf = mallinfo();//' \
 				lib/mm/memlock.c
 			sed -i -E 's/!\((stdin|stdout|stderr) = fopen\((.*)\)\)\)/!freopen(\2, \1))/' tools/lvmcmdline.c
+			sed -i 's/if (set_buffering$/if (0 \&\& set_buffering/' lib/commands/toolcontext.c
+			grep -q '0 && set_buffering' lib/commands/toolcontext.c
 			sed -i 's/canonicalize_file_name(path)/realpath(path, NULL)/' libdm/dm-tools/dmsetup.c
 		]],
 		configure = [[
@@ -43,6 +45,7 @@ return package {
 			make -C libdm/dm-tools dmsetup.static
 			make -j"$cores" -C tools SHELL=/bin/bash lvm.static
 		]],
+		check = "(LVM_SUPPRESS_FD_WARNINGS=1 tools/lvm.static pvcreate /build/none || :) 2>&1 | grep 'No device found for /build/none'",
 		install = [[
 			mkdir -p "$out/sbin" "$out/lib/pkgconfig" "$out/include"
 			cp libdm/libdevmapper.h "$out/include/"
