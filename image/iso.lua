@@ -6,6 +6,7 @@
 local generation = require "system.generation"
 local grub = require "bootloader.grub"
 local image = require "image"
+local mapped_devices = require "system.mapped_devices"
 local tools = require "system.tools"
 
 -- What volume names may hold: "Stone-2" becomes "STONE_2".
@@ -16,6 +17,7 @@ end
 return function(value, args)
 	local system = generation.parts(value).system
 	local os = schema.is(value, image.image) and value.operating_system or value
+	mapped_devices.check_image(os)
 	if os.bootloader.type ~= "grub" then
 		schema.fail(os, "an ISO image is started by GRUB", "bootloader")
 	end

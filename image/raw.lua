@@ -9,6 +9,7 @@ local file_systems = require "system.file_systems"
 local generation = require "system.generation"
 local grub = require "bootloader.grub"
 local image = require "image"
+local mapped_devices = require "system.mapped_devices"
 local tools = require "system.tools"
 
 local function root_of(os)
@@ -25,6 +26,7 @@ local LABELS = { ext4 = 16, erofs = 15, squashfs = 0 }
 -- What the configuration calls the root file system is what the image must answer to: fields of the root
 -- partition by name. A path such as /dev/vda3 is fine wherever it fits.
 local function identity(os)
+	mapped_devices.check_image(os)
 	local fs = root_of(os)
 	local longest = LABELS[fs.type]
 	if not longest then

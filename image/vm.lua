@@ -9,6 +9,7 @@
 local file_systems = require "system.file_systems"
 local generation = require "system.generation"
 local image = require "image"
+local mapped_devices = require "system.mapped_devices"
 local pack = require "image.pack"
 local raw = require "image.raw"
 local services = require "services"
@@ -77,7 +78,7 @@ local function extended(list, more)
 end
 
 return function(value, args)
-	local os = pack.operating_system(value)
+	local os = mapped_devices.without(pack.operating_system(value))
 	os = os:with {
 		file_systems = mounts(os, args.shares), swap = {}, bootloader = { type = "none" },
 		initrd_modules = extended(os.initrd_modules, MODULES),

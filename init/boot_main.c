@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * cairn-boot: /init of the initramfs. Mounts what the kernel needs, loads modules, finds, checks
- * and mounts the root file system, and becomes the init of the system there. Every failure ends in
- * a rescue shell when the initramfs has one, else in a reboot; on a boot that the boot loader
- * counts always in a reboot.
+ * cairn-boot: /init of the initramfs. Mounts what the kernel needs, loads modules, opens mapped
+ * devices, finds, checks and mounts the root file system, and becomes the init of the system there.
+ * Every failure ends in a rescue shell when the initramfs has one, else in a reboot; on a boot that
+ * the boot loader counts always in a reboot.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 
 #include "init/generation.h"
+#include "init/mapped.h"
 #include "init/overlay.h"
 #include "init/rescue.h"
 #include "init/root.h"
@@ -29,6 +30,8 @@
 
 #define NEW_ROOT	  "/root"
 #define MODULES		  "/modules"
+#define MAPPED		  "/mapped"
+#define MOUNTS		  "/mounts"
 #define RAMFS_MAGIC	  0x858458f6
 #define TMPFS_MAGIC	  0x01021994
 #define LIMIT_LIST	  (64u << 10)
@@ -145,9 +148,21 @@ static void load_modules(void)
 	}
 }
 
+/* ---- mapped devices --------------------------------------------------------------------------*/
+
+static int open_mapped(const struct root_spec *s, struct err *e)
+{
+	auto_str struct str text = STR_INIT;
+
+	if (strcmp(s->root, ROOT_INITRAMFS) == 0 ||
+	    file_read(AT_FDCWD, MAPPED, &text, LIMIT_LIST, NULL) < 0)
+		return 0;
+	return mapped_open_all(text.buf, s->wait, e);
+}
+
 /* ---- the root file system --------------------------------------------------------------------*/
 
-static int check_root(const char *device, struct err *e)
+static int check_file_system(const char *device, struct err *e)
 {
 	static const char *const programs[] = { "/sbin/e2fsck", "/bin/e2fsck" };
 	const char *argv[] = { NULL, "-p", device, NULL };
@@ -215,6 +230,91 @@ static int mount_root(const struct root_spec *s, const char *device, const char 
 		r = overlay_store(NEW_ROOT, s->store, e);
 	if (r == 0)
 		root_at = NEW_ROOT;
+	return r;
+}
+
+/* ---- what else is needed ---------------------------------------------------------------------*/
+
+struct mount_line {
+	char *where, *device, *type, *options, *check;
+};
+
+/* "WHERE DEVICE TYPE OPTIONS check|-" */
+static int cut_mount(char *line, struct mount_line *ret, struct err *e)
+{
+	char **const fields[] = { &ret->where, &ret->device, &ret->type, &ret->options,
+				  &ret->check };
+
+	for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
+		*fields[i] = line;
+		line += strcspn(line, " ");
+		if (i + 1 < ARRAY_LEN(fields) && !*line)
+			return err_set(e, -ERR_SYNTAX, MOUNTS ": a line is too short");
+		if (*line)
+			*line++ = '\0';
+	}
+	return 0;
+}
+
+/* Links on the way are those of the new root. */
+static int mount_inside(const char *device, const struct mount_line *m, bool read_only,
+			struct err *e)
+{
+	char path[PATH_MAX], data[512];
+
+	if (strlen(m->options) >= sizeof(data))
+		return err_set(e, -ERR_LIMIT, "%s: the options are too long", m->where);
+	unsigned long flags = root_mount_flags(m->options, data);
+	(void)snprintf(path, sizeof(path), NEW_ROOT "%.4000s", m->where);
+	auto_fd int fd = root_open(NEW_ROOT, m->where, O_PATH | O_DIRECTORY);
+	if (fd == -ENOENT) {
+		int r = file_mkdir_p(AT_FDCWD, path, 0755, e);
+		if (r < 0)
+			return r;
+		fd = root_open(NEW_ROOT, m->where, O_PATH | O_DIRECTORY);
+	}
+	if (fd < 0)
+		return err_num(e, fd, "%s on the root file system", m->where);
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (mount(device, path, m->type, flags | (read_only ? MS_RDONLY : 0), data) < 0)
+		return err_sys(e, "cannot mount %s as %s at %s", device, m->type, m->where);
+	return 0;
+}
+
+static int mount_one(const struct root_spec *s, const struct mount_line *m, struct err *e)
+{
+	char device[PATH_MAX], type[32];
+	bool disk = m->device[0] == '/' || strchr(m->device, '=');
+
+	if (disk && root_wait_device(m->device, s->wait, device, type) < 0)
+		return err_set(e, -ERR_TIMEOUT, "%s: %s not found within %llu seconds", m->where,
+			       m->device, (unsigned long long)s->wait);
+	if (disk && strcmp(m->check, "check") == 0 && !s->no_fsck && !s->is_volatile) {
+		int r = check_file_system(device, e);
+		if (r < 0)
+			return r;
+	}
+	return mount_inside(disk ? device : m->device, m, s->is_volatile, e);
+}
+
+/* The file systems that are there before PID 1 is. */
+static int mount_others(const struct root_spec *s, struct err *e)
+{
+	auto_str struct str text = STR_INIT;
+	struct mount_line m;
+	int r = 0;
+
+	if (strcmp(s->root, ROOT_INITRAMFS) == 0 ||
+	    file_read(AT_FDCWD, MOUNTS, &text, LIMIT_LIST, NULL) < 0)
+		return 0;
+	for (char *line = text.buf; r == 0 && *line;) {
+		char *end = line + strcspn(line, "\n"), *next = *end ? end + 1 : end;
+
+		*end = '\0';
+		if (*line && (r = cut_mount(line, &m, e)) == 0)
+			r = mount_one(s, &m, e);
+		line = next;
+	}
 	return r;
 }
 
@@ -546,7 +646,7 @@ static int find_root(const struct root_spec *s, struct err *e)
 		return err_set(e, -ERR_NOTFOUND, "%s: no known file system [give rootfstype=]",
 			       device);
 	if (strncmp(type, "ext", 3) == 0 && !s->no_fsck && !s->is_volatile)
-		r = check_root(device, e);
+		r = check_file_system(device, e);
 	return r < 0 ? r : mount_root(s, device, type, e);
 }
 
@@ -582,8 +682,10 @@ int main(int argc, char **argv)
 	/* The watchdog waits: the check of a large disk takes longer than it does, and another
 	 * kernel may not know of it. */
 	named = spec.generation && !spec.choose;
-	if (find_root(&spec, &e) < 0 || find_generation(&spec, &e) < 0 ||
-	    look_whole(&spec, named, &e) < 0)
+	/* The others come last: where the kernel is changed the root is unmounted. */
+	if (open_mapped(&spec, &e) < 0 || find_root(&spec, &e) < 0 ||
+	    find_generation(&spec, &e) < 0 || look_whole(&spec, named, &e) < 0 ||
+	    mount_others(&spec, &e) < 0)
 		give_up(&spec, e.msg);
 	start_watchdog(spec.watchdog);
 	if (switch_root(&e) < 0)

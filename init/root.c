@@ -221,6 +221,8 @@ unsigned long root_mount_flags(const char *options, char *data)
 		{ "sync", MS_SYNCHRONOUS, 0 },
 		{ "nosuid", MS_NOSUID, 0 },
 		{ "nodev", MS_NODEV, 0 },
+		{ "noexec", MS_NOEXEC, 0 },
+		{ "strictatime", MS_STRICTATIME, 0 },
 		{ "lazytime", MS_LAZYTIME, 0 },
 		{ "defaults", 0, 0 },
 	};
@@ -249,17 +251,17 @@ unsigned long root_mount_flags(const char *options, char *data)
 
 /* ---- the device ------------------------------------------------------------------------------*/
 
-static int find(const struct root_spec *s, char device[PATH_MAX], char type[32])
+static int find(const char *name, char device[PATH_MAX], char type[32])
 {
 	struct stat st;
 	struct probe p;
 
 	type[0] = '\0';
-	if (s->root[0] != '/')
-		return probe_find(s->root, device, type);
-	if (stat(s->root, &st) < 0 || !S_ISBLK(st.st_mode))
+	if (name[0] != '/')
+		return probe_find(name, device, type);
+	if (stat(name, &st) < 0 || !S_ISBLK(st.st_mode))
 		return -ENODEV;
-	snprintf(device, PATH_MAX, "%s", s->root);
+	snprintf(device, PATH_MAX, "%s", name);
 	/* The size is 0 until the driver has looked at the medium. */
 	if (probe_device(device, &p) == 0)
 		memcpy(type, p.type, sizeof(p.type));
@@ -277,28 +279,36 @@ static int open_events(void)
 	return fd;
 }
 
-int root_wait(const struct root_spec *s, char ret_device[PATH_MAX], char ret_type[32],
-	      struct err *e)
+int root_wait_device(const char *name, uint64_t seconds, char ret_device[PATH_MAX],
+		     char ret_type[32])
 {
 	/* Events are heard before the first look, so none falls between. */
 	auto_fd int events = open_events();
-	uint64_t until = loop_now() + s->wait * SECOND;
+	uint64_t until = loop_now() + seconds * SECOND;
 	char drain[4096];
 
-	if (!s->root[0])
-		return err_set(e, -ERR_NOTFOUND, "no root= on the kernel command line");
-	if (s->root[0] != '/' && !strchr(s->root, '='))
-		return err_set(e, -ERR_INVALID, "root=%s: neither a device nor KEY=value", s->root);
-	while (find(s, ret_device, ret_type) < 0) {
+	while (find(name, ret_device, ret_type) < 0) {
 		uint64_t now = loop_now();
 		if (now >= until)
-			return err_set(e, -ERR_TIMEOUT, "root=%s: not found within %llu seconds",
-				       s->root, (unsigned long long)s->wait);
+			return -ETIMEDOUT;
 		uint64_t left = (until - now) / 1000000 + 1;
 		struct pollfd p = { .fd = events, .events = POLLIN };
 		(void)poll(&p, 1, (int)MIN_OF(left, (uint64_t)LOOK_MS));
 		while (events >= 0 && recv(events, drain, sizeof(drain), 0) > 0)
 			;
 	}
+	return 0;
+}
+
+int root_wait(const struct root_spec *s, char ret_device[PATH_MAX], char ret_type[32],
+	      struct err *e)
+{
+	if (!s->root[0])
+		return err_set(e, -ERR_NOTFOUND, "no root= on the kernel command line");
+	if (s->root[0] != '/' && !strchr(s->root, '='))
+		return err_set(e, -ERR_INVALID, "root=%s: neither a device nor KEY=value", s->root);
+	if (root_wait_device(s->root, s->wait, ret_device, ret_type) < 0)
+		return err_set(e, -ERR_TIMEOUT, "root=%s: not found within %llu seconds", s->root,
+			       (unsigned long long)s->wait);
 	return 0;
 }

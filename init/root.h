@@ -37,6 +37,10 @@ struct root_spec {
  * group as in the kernel. Errors: a value too long; the words after it count all the same. */
 int root_parse(struct slice cmdline, struct root_spec *ret, struct err *e);
 
+/* Wait at most so many seconds for a block device that is named like a root. -ETIMEDOUT: none came.
+ * ret_type: probed type of what is on it, "" when unknown. */
+int root_wait_device(const char *name, uint64_t seconds, char ret_device[PATH_MAX],
+		     char ret_type[32]);
 /* Wait for the device. ret_type: probed type of its file system, "" when unknown. */
 int root_wait(const struct root_spec *spec, char ret_device[PATH_MAX], char ret_type[32],
 	      struct err *e);

@@ -2,6 +2,7 @@
 --
 -- A system as a container can run it: the host's kernel runs it, and file systems and swap are the host's to give.
 
+local mapped_devices = require "system.mapped_devices"
 local tree = require "system.tree"
 
 -- Services for what a container has not: terminals, network cards.
@@ -15,6 +16,7 @@ end
 -- without: more types of services that are left out, { NAME = true }.
 return function(os, without)
 	local root, services = {}, {}
+	os = mapped_devices.without(os)
 	for _, fs in ipairs(os.file_systems) do
 		if fs.mount_point == "/" then
 			root[1] = fs

@@ -5,6 +5,7 @@
 -- name; services wait for the groups "base" (all of it), "file-systems" or "networks".
 
 local file_systems = require "system.file_systems"
+local mapping = require "system.mapping"
 local tools = require "system.tools"
 local tree = require "system.tree"
 
@@ -139,14 +140,31 @@ local REPAIR = { preen = "-p", all = "-y", none = "-n" }
 
 local function mount_names(points)
 	local out = {}
-	for i, point in ipairs(points) do
-		out[i] = "mount@" .. slug(point)
+	for _, point in ipairs(points) do
+		out[#out + 1] = point:sub(1, 1) == "/" and "mount@" .. slug(point) or nil
 	end
 	return #out > 0 and out or nil
 end
 
--- The service swap@i, and where its file is made one for that.
-local function swap(os, i, s, out)
+-- Those of the mount points that services mount.
+local function needed_later(os, points)
+	local out = {}
+	for _, point in ipairs(points) do
+		local first = false
+		for _, fs in ipairs(os.file_systems) do
+			first = first or fs.needed_for_boot and fs.mount_point == point
+		end
+		out[#out + 1] = not first and point or nil
+	end
+	return out
+end
+
+local function extend(list, more)
+	table.move(more, 1, #more, #list + 1, list)
+end
+
+-- The service swap@i, and where its file is made one for that. mapped: of mapping.services.
+local function swap(os, i, s, out, mapped)
 	local program, cairn = script("swap", SWAP), tools.cairn .. "/bin/cairn"
 	local exec, requires = { program, cairn, "swapon", s.device }, { "devices" }
 	if s.priority then
@@ -164,15 +182,17 @@ local function swap(os, i, s, out)
 	if s.discard then
 		exec[#exec + 1] = "-d"
 	end
+	extend(requires, mapped(s))
 	out[#out + 1] = {
 		name = "swap@" .. i, type = "oneshot", description = "swap space " .. s.device, exec = exec,
 		stop_exec = { program, cairn, "swapoff", s.device }, start_timeout = "1min", stop_timeout = "1min",
-		requires = requires, after = mount_names(s.dependencies), on_change = "later",
+		requires = requires, after = mount_names(needed_later(os, s.dependencies)), on_change = "later",
 	}
 end
 
 local function mounts(os, out)
 	local required, wanted = {}, {}
+	local mapped = mapping.services(os, out, script, mounts_of)
 	for _, fs in ipairs(os.file_systems) do
 		if not fs.needed_for_boot and fs.mount then
 			local name = "mount@" .. slug(fs.mount_point)
@@ -185,9 +205,8 @@ local function mounts(os, out)
 			for _, service in ipairs(fs.services) do
 				requires[#requires + 1] = service
 			end
-			for _, point in ipairs(fs.dependencies) do
-				requires[#requires + 1] = "mount@" .. slug(point)
-			end
+			extend(requires, mount_names(needed_later(os, fs.dependencies)) or {})
+			extend(requires, mapped(fs))
 			for _, other in ipairs(os.file_systems) do
 				if not other.needed_for_boot and other.mount and other ~= fs
 					and fs.mount_point:sub(1, #other.mount_point + 1) == other.mount_point .. "/" then
@@ -215,7 +234,7 @@ local function mounts(os, out)
 		end
 	end
 	for i, s in ipairs(os.swap) do
-		swap(os, i, s, out)
+		swap(os, i, s, out, mapped)
 		wanted[#wanted + 1] = "swap@" .. i
 	end
 	-- Milestones, so that another disk in the configuration restarts nobody who requires the group.

@@ -9,7 +9,7 @@ local M = {}
 local KEYS = { LABEL = true, UUID = true, PARTUUID = true, PARTLABEL = true }
 
 -- "LABEL=x", "UUID=…", "PARTUUID=…", "/dev/…"; nothing when fine.
-local function check_device(v)
+function M.check_device(v)
 	local key, value = v:match("^(%u+)=(.*)$")
 	if key and not KEYS[key] then
 		return "devices are named by LABEL=, UUID=, PARTUUID= or a path, not by " .. key .. "="
@@ -52,6 +52,29 @@ local function plain_path(options)
 	return schema.path(options)
 end
 
+local function dependencies()
+	return schema.list(schema.string {
+		check = function(v)
+			if v:sub(1, 1) ~= "/" and not v:find("^%w[%w+_.-]*$") or v:find("[\1-\31\127]") then
+				return "'" .. v .. "' is neither a mount point nor the target of a mapped device"
+			end
+			return conf.flaw(v)
+		end,
+	}, { default = {}, unique = true, doc = "mount points of file systems that are mounted before; targets of mapped devices" })
+end
+
+-- What stage 1 cannot do before it mounts something.
+local function check_needed(fs)
+	local words = fs.mount_point .. (fs.device or "")
+	if not fs.mount or fs.may_fail or #fs.services > 0 then
+		return "the initramfs mounts it, waits for no service, and does not go on without it", "needed_for_boot"
+	elseif has(fs.flags, "bind") then
+		return "the initramfs binds nothing", "needed_for_boot"
+	elseif words:find("[%s\"'\\]") then
+		return "the initramfs cannot be told of blanks, quotes and backslashes", fs.mount_point:find("[%s\"'\\]") and "mount_point" or "device"
+	end
+end
+
 M.file_system = schema.record("file_system", {
 	device = schema.string { default = function(fs) return VIRTUAL[fs.type] and fs.type or nil end,
 		optional = true, default_doc = "the type, for tmpfs and the like", pattern = "^[^\1-\31\127]+$", what = "text without control characters",
@@ -80,7 +103,7 @@ M.file_system = schema.record("file_system", {
 	},
 	may_fail = schema.boolean { default = false, doc = "the machine comes up without it" },
 	create_mount_point = schema.boolean { default = true, doc = "make the directory when it is not there" },
-	dependencies = schema.list(plain_path {}, { default = {}, unique = true, doc = "mount points of file systems that are mounted before" }),
+	dependencies = dependencies(),
 	services = schema.list(schema.string { pattern = "^%w[%w._@-]*$", max = 64, what = "the name of a service" }, {
 		default = {}, unique = true,
 		doc = "services that run before it is mounted (a network, say); the group file-systems does not wait for it then",
@@ -93,11 +116,14 @@ M.file_system = schema.record("file_system", {
 		end
 		for _, where in ipairs { "/gnu", "/gnu/store" } do
 			if fs.mount_point == where then
-				return "the store is on the root file system, as the initramfs mounts no other", "mount_point"
+				return "the store is on the root file system, where the initramfs and the boot loader look for it", "mount_point"
 			end
 		end
-		if fs.mount_point == "/" and (not fs.mount or fs.may_fail or #fs.services > 0 or #fs.dependencies > 0) then
+		if fs.mount_point == "/" and (not fs.mount or fs.may_fail or #fs.services > 0
+			or table.concat(fs.dependencies, " "):find("/", 1, true)) then
 			return "the root file system is mounted by the initramfs, and waits for nothing", "mount_point"
+		elseif fs.mount_point == "/" and not fs.needed_for_boot then
+			return "the root file system is", "needed_for_boot"
 		end
 		if fs.mount_point == "/" and (has(fs.flags, "read_only") or has(fs.flags, "bind")) then
 			return "stage 1 mounts the root to be written to", "flags"
@@ -105,28 +131,31 @@ M.file_system = schema.record("file_system", {
 		if fs.mount_point == "/" and fs.device and fs.device:find("[%s\"'\\]") then
 			return "'" .. fs.device .. "' cannot stand on the kernel's command line", "device"
 		end
+		if fs.needed_for_boot and fs.mount_point ~= "/" then
+			local why, field = check_needed(fs)
+			if why then
+				return why, field
+			end
+		end
 		if VIRTUAL[fs.type] then
 			return
 		end
 		if not fs.device then
 			return "missing", "device"
 		end
-		local why = check_device(fs.device)
+		local why = M.check_device(fs.device)
 		if why then
 			return why, "device"
-		end
-		if fs.mount_point ~= "/" and fs.needed_for_boot then
-			return "only the root file system is mounted by the initramfs so far", "needed_for_boot"
 		end
 	end,
 })
 
 M.swap = schema.record("swap", {
-	device = schema.string { check = check_device, pattern = "^[^\1-\31\127]+$", what = "text without control characters",
+	device = schema.string { check = M.check_device, pattern = "^[^\1-\31\127]+$", what = "text without control characters",
 		doc = "LABEL=…, UUID=…, PARTUUID=…, or a path" },
 	priority = schema.integer { min = 0, max = 32767, optional = true, default_doc = "the kernel's", doc = "a higher one is filled first" },
 	discard = schema.boolean { default = false, doc = "tell the disk of what is free" },
-	dependencies = schema.list(plain_path {}, { default = {}, unique = true, doc = "mount points of file systems that are mounted before" }),
+	dependencies = dependencies(),
 	size = schema.string {
 		pattern = "^[1-9]%d*[MG]$", what = "a size such as '512M' or '2G'", optional = true,
 		doc = "device is a file, which is made when it is not there or has another size",

@@ -15,6 +15,7 @@ local essential = require "system.essential"
 local etc = require "system.etc"
 local file_systems = require "system.file_systems"
 local init_service = require "system.init_service"
+local mapped_devices = require "system.mapped_devices"
 local initrd = require "system.initrd"
 local listening = require "system.listening"
 local mentioned = require "system.mentioned"
@@ -292,8 +293,15 @@ end
 local function devices(os)
 	local out = {}
 	for _, fs in ipairs(os.file_systems) do
-		if file_systems.is_device(fs) and fs.mount and not fs.may_fail and #fs.services == 0 then
+		local under = mapped_devices.under(os, fs)
+		if file_systems.is_device(fs) and #under == 0 and fs.mount and not fs.may_fail and #fs.services == 0 then
 			out[#out + 1] = conf.section("device", nil, { { "spec", fs.device }, { "for", "file_systems › " .. fs.mount_point } })
+		end
+	end
+	-- Arrays and volume groups may do without some of their disks.
+	for _, m in ipairs(os.mapped_devices) do
+		if m.type == "luks" and #mapped_devices.sources_of(os, m) == 0 then
+			out[#out + 1] = conf.section("device", nil, { { "spec", m.source }, { "for", "mapped_devices › " .. m.target } })
 		end
 	end
 	return table.concat(out)

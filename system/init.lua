@@ -17,6 +17,7 @@ local M = {
 	secret = require("system.secrets").secret,
 	file_system = file_systems.file_system,
 	swap = file_systems.swap,
+	mapped_device = require("system.mapped_devices").mapped_device,
 	init_service = init_service.init_service,
 	machine = require("system.deploy").machine,
 	service_type = service.service_type,

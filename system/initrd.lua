@@ -1,8 +1,10 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 --
--- The initramfs: stage 1, a checker for the root file system, modules it was asked for, a shell for
--- emergencies. It knows nothing of the rest of the system, so that generations share it.
+-- The initramfs: stage 1, a checker for what it mounts, modules it was asked for, programs and a list for mapped devices, a
+-- shell for emergencies. It knows nothing of the rest of the system, so that generations share it.
 
+local file_systems = require "system.file_systems"
+local mapped_devices = require "system.mapped_devices"
 local tools = require "system.tools"
 local tree = require "system.tree"
 
@@ -12,7 +14,74 @@ local COMMANDS = {
 	"ps", "readlink", "rm", "sync", "tail", "tty", "umount", "vi",
 }
 
+local PROGRAMS = { luks = { "cryptsetup", "cryptsetup" }, raid = { "mdadm", "mdadm" }, lvm = { "lvm2", "lvm" } }
+
 local M = {}
+
+-- What stage 1 opens (init/mapped.h has the form): programs, the modules for them, and the list.
+local function mapped(os, sections, modules)
+	local lines, there = {}, {}
+	local known = {}
+	for _, name in ipairs(modules) do
+		known[name:gsub("-", "_")] = true
+	end
+	for i, entry in ipairs((mapped_devices.split(os))) do
+		local m = entry.device
+		local words = { m.type, entry.needed and "needed" or "wanted", mapped_devices.path(m) }
+		if m.type == "luks" then
+			table.move({ m.source, tostring(m.tries), m.allow_discards and "discards" or "-" }, 1, 3, 4, words)
+		elseif m.type == "lvm" then
+			words[4] = m.source .. "/" .. mapped_devices.volume(m)
+		else
+			words[4] = m.source and m.source:sub(6) or "-"
+			table.move(m.sources, 1, #m.sources, 5, words)
+		end
+		lines[i] = table.concat(words, " ") .. "\n"
+		if not there[m.type] then
+			local package, name = table.unpack(PROGRAMS[m.type])
+			there[m.type] = true
+			sections[#sections + 1] = tree.copy("sbin/" .. name, require("packages." .. package) .. "/sbin/" .. name, true)
+		end
+		for _, name in ipairs(mapped_devices.modules(m)) do
+			if not known[name] then
+				known[name] = true
+				modules[#modules + 1] = name
+			end
+		end
+	end
+	if #lines > 0 then
+		sections[#sections + 1] = tree.file("mapped", table.concat(lines))
+	end
+end
+
+-- What stage 1 mounts besides the root, what is above comes first.
+local function mounts(os, sections)
+	local list, lines = {}, {}
+	for _, fs in ipairs(os.file_systems) do
+		if fs.needed_for_boot and fs.mount_point ~= "/" then
+			list[#list + 1] = fs
+		end
+	end
+	table.sort(list, function(a, b)
+		return a.mount_point < b.mount_point
+	end)
+	for i, fs in ipairs(list) do
+		local options = file_systems.options(fs)
+		lines[i] = table.concat({ fs.mount_point, fs.device, fs.type, #options > 0 and table.concat(options, ",") or "defaults",
+			fs.check and "check" or "-" }, " ") .. "\n"
+	end
+	if #lines > 0 then
+		sections[#sections + 1] = tree.file("mounts", table.concat(lines))
+	end
+end
+
+local function needs_checker(os)
+	for _, fs in ipairs(os.file_systems) do
+		if fs.needed_for_boot and fs.check and fs.type:find("^ext[234]$") then
+			return true
+		end
+	end
+end
 
 -- os.initrd_modules, os.initrd_rescue, os.kernel
 function M.derivation(os)
@@ -21,11 +90,12 @@ function M.derivation(os)
 		tree.node("dev/console", 5, 1), tree.node("dev/null", 1, 3),
 		tree.copy("init", tools.cairn .. "/bin/cairn-boot", true),
 	}
-	for _, fs in ipairs(os.file_systems) do
-		if fs.mount_point == "/" and fs.check and fs.type:find("^ext[234]$") then
-			sections[#sections + 1] = tree.copy("sbin/e2fsck", tools.e2fsprogs .. "/sbin/e2fsck", true)
-		end
+	if needs_checker(os) then
+		sections[#sections + 1] = tree.copy("sbin/e2fsck", tools.e2fsprogs .. "/sbin/e2fsck", true)
 	end
+	local modules = table.move(os.initrd_modules, 1, #os.initrd_modules, 1, {})
+	mapped(os, sections, modules)
+	mounts(os, sections)
 	if os.initrd_rescue then
 		sections[#sections + 1] = tree.copy("bin/busybox", tools.busybox .. "/bin/busybox", true)
 		for _, name in ipairs(COMMANDS) do
@@ -35,8 +105,8 @@ function M.derivation(os)
 	for path, file in pairs(os.initrd_files) do
 		sections[#sections + 1] = tree.copy(path, file, true)
 	end
-	if #os.initrd_modules > 0 then
-		sections[#sections + 1] = tree.modules("modules", os.kernel, os.initrd_modules)
+	if #modules > 0 then
+		sections[#sections + 1] = tree.modules("modules", os.kernel, modules)
 	end
 	local env = tree.env(sections)
 	env.busybox = tools.busybox .. "/bin/busybox"

@@ -6,6 +6,7 @@ local accounts = require "system.accounts"
 local conf = require "system.conf"
 local file_systems = require "system.file_systems"
 local keyboards = require "system.keyboards"
+local mapped_devices = require "system.mapped_devices"
 local privileged = require "system.privileged"
 local secrets = require "system.secrets"
 local service = require "system.service"
@@ -250,6 +251,27 @@ local function hides_boot(os, root)
 	end
 end
 
+-- What stage 1 mounts is on nothing that is mounted later.
+local function check_needed(os)
+	local later = {}
+	for _, fs in ipairs(os.file_systems) do
+		later[fs.mount_point] = not fs.needed_for_boot and fs or nil
+	end
+	for _, fs in ipairs(os.file_systems) do
+		for point, other in pairs(fs.needed_for_boot and later or {}) do
+			if (fs.mount_point:sub(1, #point + 1) == point .. "/") then
+				schema.fail(other, "'" .. fs.mount_point .. "', which is mounted by the initramfs, is below it [needed_for_boot = true]", "mount_point")
+			end
+		end
+		for _, point in ipairs(fs.needed_for_boot and fs.dependencies or {}) do
+			if later[point] then
+				schema.fail(later[point], "'" .. fs.mount_point .. "', which is mounted by the initramfs, depends on it [needed_for_boot = true]",
+					"mount_point")
+			end
+		end
+	end
+end
+
 local function line(options)
 	options.pattern = "^[^\1-\31\127]*$"
 	options.what = "one line of text"
@@ -302,6 +324,8 @@ return schema.record("operating_system", {
 	firmware = schema.list(schema.target(), { default = {}, doc = "packages whose lib/firmware the kernel reads" }),
 	initrd_rescue = schema.boolean { default = true, doc = "a shell in the initramfs" },
 	file_systems = schema.list(schema.of(file_systems.file_system), { min = 1, doc = "one of them at /" }),
+	mapped_devices = schema.list(schema.of(mapped_devices.mapped_device),
+		{ default = {}, doc = "devices made from others: LUKS, RAID, LVM" }),
 	swap = schema.list(schema.of(file_systems.swap), { default = {}, doc = "swap spaces" }),
 	device_rules = schema.list(schema.of(device_rule), { default = {}, doc = "before the usual ones; the first that matches counts" }),
 	directories = schema.list(schema.of(directory), { default = {}, doc = "made at boot" }),
@@ -382,12 +406,14 @@ return schema.record("operating_system", {
 		for _, list in ipairs { os.file_systems, os.swap } do
 			for _, x in ipairs(list) do
 				for _, point in ipairs(x.dependencies) do
-					if not points[point] then
+					if point:sub(1, 1) == "/" and not points[point] then
 						schema.fail(x, "no file system is mounted at '" .. point .. "'", "dependencies")
 					end
 				end
 			end
 		end
+		check_needed(os)
+		mapped_devices.check(os)
 		local twice = repeated(os.file_systems, "mount_point")
 		if twice then
 			return "two file systems are mounted at '" .. twice .. "'", "file_systems"

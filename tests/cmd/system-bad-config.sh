@@ -58,6 +58,48 @@ wrong "a newline in fstab" "holds a control character" \
 	'file_systems = { { device = "LABEL=a", mount_point = "/" }, { device = "tmpfs", type = "tmpfs", mount_point = "/a\tb" } }'
 wrong "what is waited for, and is not mounted" "no file system is mounted at '/data'" \
 	'file_systems = { { device = "LABEL=a", mount_point = "/" } }, swap = { { device = "/dev/x", dependencies = { "/data" } } }'
+mapped() { echo "mapped_devices = { $1 }, file_systems = { { device = \"LABEL=a\", mount_point = \"/\" }, ${2-} }"; }
+wrong "a mapped device that nobody makes" "file_system › device: no mapped device makes '/dev/mapper/dat'; did you mean '/dev/mapper/data'?" \
+	"$(mapped '{ type = "luks", target = "data", source = "LABEL=x" }' '{ device = "/dev/mapper/dat", mount_point = "/d" }')"
+wrong "an array that nobody makes" "no mapped device makes '/dev/md0'" "$(mapped '' '{ device = "/dev/md0", mount_point = "/d" }')"
+wrong "a volume that nobody makes" "no mapped device makes '/dev/vg/y'" \
+	"$(mapped '{ type = "lvm", target = "vg-x", source = "vg" }' '{ device = "/dev/vg/y", mount_point = "/d" }')"
+wrong "swap space that nobody makes" "swap › device: no mapped device makes" 'swap = { { device = "/dev/mapper/s" } }'
+wrong "a name of the kernel's" "is another device at each boot" "$(mapped '' '{ device = "/dev/dm-0", mount_point = "/d" }')"
+wrong "two mapped devices of one name" "there are two mapped devices 'x'" \
+	"$(mapped '{ type = "luks", target = "x", source = "LABEL=x" }, { type = "raid", target = "x", sources = { "/dev/a" } }')"
+wrong "a kind of mapped device that is unknown" "'luk' is not one of 'luks', 'raid' or 'lvm'; did you mean 'luks'?" \
+	"$(mapped '{ type = "luk", target = "x", source = "LABEL=x" }')"
+wrong "a mapped device of nothing" "mapped_devices[1] › source: missing" "$(mapped '{ type = "luks", target = "x" }')"
+wrong "an array of nothing" "mapped_devices[1] › source: an array has either" "$(mapped '{ type = "raid", target = "x" }')"
+wrong "an array's disk by the array's name" "mapped_devices[1] › sources: the disks of an array have one UUID" \
+	"$(mapped '{ type = "raid", target = "x", sources = { "UUID=a" } }')"
+wrong "an array by less than its UUID" "expected the array's UUID" "$(mapped '{ type = "raid", target = "x", source = "UUID=0123" }')"
+wrong "a level that there is not" "there is no level 7" "$(mapped '{ type = "raid", target = "x", sources = { "/dev/a" }, level = 7 }')"
+wrong "a volume of another group" "is called 'my--vg-VOLUME'" "$(mapped '{ type = "lvm", target = "my-vg-x", source = "my-vg" }')"
+wrong "a field of another kind" "mapped_devices[1] › tries: a device of type 'lvm' has no such field" \
+	"$(mapped '{ type = "lvm", target = "vg-x", source = "vg", tries = 1 }')"
+wrong "a key in the store" "everybody can read" "$(mapped '{ type = "luks", target = "x", source = "LABEL=x", key_file = "/gnu/store/k" }')"
+wrong "mapped devices of each other" "are made from each other: a -> b -> a" \
+	"$(mapped '{ type = "luks", target = "a", source = "/dev/mapper/b" }, { type = "luks", target = "b", source = "/dev/mapper/a" }')"
+wrong "a dependency that is no mapped device" "there is no mapped device 'y'" \
+	"$(mapped '{ type = "luks", target = "x", source = "LABEL=x", dependencies = { "y" } }')"
+wrong "a file system's dependency that is no mapped device" "file_system › dependencies: there is no mapped device 'y'" \
+	"$(mapped '' '{ device = "LABEL=d", mount_point = "/d", dependencies = { "y" } }')"
+root() { echo "bootloader = { type = \"$1\" }, mapped_devices = { $2 }, file_systems = { { device = \"/dev/mapper/x\", mount_point = \"/\" }, ${3-} }"; }
+wrong "a root that GRUB cannot read" "file_system › device: GRUB reads menu and kernels from it, and opens no mapped device [bootloader = { type" \
+	"$(root grub '{ type = "luks", target = "x", source = "LABEL=x" }')"
+wrong "a root that extlinux cannot read" "the boot loader reads kernels from it" "$(root extlinux '{ type = "luks", target = "x", source = "LABEL=x" }')"
+wrong "an EFI system partition that firmware cannot read" "firmware opens no mapped device" \
+	"$(root efi '{ type = "luks", target = "x", source = "LABEL=x" }' '{ device = "/dev/mapper/x", mount_point = "/boot/efi", type = "vfat" }')"
+wrong "a key file before there are files" "key_file: stage 1 opens it for '/', and has no secrets" \
+	"$(root none '{ type = "luks", target = "x", source = "LABEL=x", key_file = "/k" }')"
+wrong "a key file below what is asked for" "key_file: stage 1 asks for the passphrase of 'y'" \
+	"$(mapped '{ type = "luks", target = "x", source = "LABEL=x", key_file = "/k" }, { type = "luks", target = "y", source = "/dev/mapper/x" }')"
+wrong "what the initramfs mounts below what it does not" "file_system › mount_point: '/srv/a', which is mounted by the initramfs, is below it" \
+	"$(mapped '' '{ device = "LABEL=b", mount_point = "/srv" }, { device = "LABEL=c", mount_point = "/srv/a", needed_for_boot = true }')"
+wrong "what is needed for boot and may fail" "file_systems[2] › needed_for_boot: the initramfs mounts it" \
+	"$(mapped '' '{ device = "LABEL=b", mount_point = "/srv", needed_for_boot = true, may_fail = true }')"
 wrong "group of a user that is missing" "there is no group 'whele'" 'users = { { name = "ann", groups = { "whele" } } }'
 wrong "uid 0 for another name" "uid 0 belongs to root" 'users = { { name = "ann", uid = 0 } }'
 wrong "a password and a file for it" "there is a password, too" 'users = { { name = "ann", password = "", password_file = "/x" } }'

@@ -1,0 +1,84 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Mapped devices of a configuration: what stage 1 opens, with which programs and modules, and what services open.
+set -u
+. "$SRC/tests/tap.inc"
+unset CAIRN_ROOT
+R=$TMP/machine
+mkdir -p "$R" "$TMP/c"
+"$(dirname "$0")/mock-world" "$TMP/world" || exit 1
+
+# build NAME DEVICES FILE_SYSTEMS: the generation at $system, the files of its initramfs below $TMP/NAME
+build() {
+	cat >"$TMP/c/$1.lua" <<LUA
+return require("system").operating_system {
+	host_name = "stone", bootloader = { type = "efi" }, kernel_modules = {},
+	mapped_devices = { $2 },
+	file_systems = { { device = "LABEL=ESP", mount_point = "/boot/efi", type = "vfat" }, $3 },
+}
+LUA
+	system=$("$CAIRN" system build --physical --root "$R" --modules "$TMP/world" "$TMP/c/$1.lua" 2>"$TMP/err") ||
+		{ cat "$TMP/err"; return 1; }
+	mkdir -p "$TMP/$1"
+	gzip -dc "$R$(readlink "$system/initrd")" | (cd "$TMP/$1" && busybox cpio -id 2>/dev/null)
+	services=$R$(readlink "$system/services")/set
+}
+
+# has NAME: the section [service NAME] of the set
+section() {
+	sed -n "/^\[service $1\]/,/^\$/p" "$services"
+}
+
+plain='{ device = "LABEL=root", mount_point = "/" }'
+build none '' "$plain"
+result "without mapped devices the initramfs has nothing of them" \
+	"$([ ! -e "$TMP/none/mapped" ] && [ ! -e "$TMP/none/sbin/cryptsetup" ] && [ ! -e "$TMP/none/modules" ]; echo $?)"
+
+luks='{ type = "luks", target = "root", source = "PARTLABEL=crypt", allow_discards = true, tries = 5 }'
+build root "$luks, { type = \"raid\", target = \"md0\", sources = { \"PARTLABEL=a\", \"/dev/vdc\" }, level = 1 },
+	{ type = \"lvm\", target = \"vg--0-my--data\", source = \"vg-0\" },
+	{ type = \"luks\", target = \"keyed\", source = \"/dev/md0\", key_file = \"/srv/keys/k\" }" \
+	'{ device = "/dev/mapper/root", mount_point = "/" }, { device = "/dev/mapper/keyed", mount_point = "/home" },
+	{ device = "/dev/vg-0/my-data", mount_point = "/data" }, { device = "LABEL=srv", mount_point = "/srv" },
+	{ device = "LABEL=var", mount_point = "/var", needed_for_boot = true, flags = { "no_exec" } },
+	{ device = "/dev/md0p1", mount = false, mount_point = "/mnt" }'
+[ "$(cat "$TMP/root/mapped")" = "luks needed /dev/mapper/root PARTLABEL=crypt 5 discards" ]
+result "stage 1 opens what the root is on, and nothing else" $?
+[ "$(cat "$TMP/root/mounts")" = "/var LABEL=var ext4 noexec check" ]
+result "stage 1 mounts what is needed for boot" $?
+[ "$(cd "$TMP/root/modules" && cat order | tr '\n' ' ')" = "dm-crypt.ko xts.ko ecb.ko aes_generic.ko aesni-intel.ko " ]
+result "the modules for it are there" $?
+[ -x "$TMP/root/sbin/cryptsetup" ] && [ ! -e "$TMP/root/sbin/mdadm" ] && [ ! -e "$TMP/root/sbin/lvm" ]
+result "its program is, and no other" $?
+! grep -q "^\[service mapped@root\]" "$services" && ! grep -q "^\[service mount@var\]" "$services"
+result "no service opens or mounts that again" $?
+section mapped@md0 | grep -q "^exec = .*open-raid .*/sbin/mdadm raid1 /dev/md0 - PARTLABEL=a /dev/vdc\$"
+result "an array is opened by a service" $?
+section mapped@md0 | grep -q "^stop-exec = .*/mdadm --stop /dev/md0"
+result "and closed by it" $?
+section mapped@keyed | tr '\n' ' ' | grep -q "requires = activation devices mapped@md0 after = mount@srv "
+result "a key file's file system comes first, and so does the device below" $?
+section mapped@vg--0-my--data | grep -q "^exec = .*/dev/mapper/vg--0-my--data vg-0/my-data\$"
+result "names of volumes are read back" $?
+section mount@data | grep -q "^requires = .*mapped@vg--0-my--data" && section mount@home | grep -q "^requires = .*mapped@keyed"
+result "file systems wait for their devices" $?
+grep -q "PARTLABEL=crypt" "$system/devices" && ! grep -q "/dev/mapper" "$system/devices"
+result "a reconfiguration looks for the disk, not for what is opened from it" $?
+
+build chain '{ type = "luks", target = "pv", source = "/dev/md/both" }, { type = "raid", target = "both", source = "UUID=01234567:89abcdef:01234567:89abcdef" },
+	{ type = "lvm", target = "vg-root", source = "vg" }, { type = "luks", target = "data", source = "PARTLABEL=data" }' \
+	'{ device = "/dev/mapper/vg-root", mount_point = "/" }, { device = "/dev/mapper/data", mount_point = "/data", may_fail = true }'
+cat >"$TMP/want" <<END
+raid needed /dev/md/both 01234567:89abcdef:01234567:89abcdef
+luks needed /dev/mapper/pv /dev/md/both 3 -
+lvm needed /dev/mapper/vg-root vg/root
+luks wanted /dev/mapper/data PARTLABEL=data 3 -
+END
+cmp -s "$TMP/want" "$TMP/chain/mapped"
+result "a chain is opened from the disks on; what asks for a passphrase, in stage 1" $?
+[ -x "$TMP/chain/sbin/cryptsetup" ] && [ -x "$TMP/chain/sbin/mdadm" ] && [ -x "$TMP/chain/sbin/lvm" ] &&
+	[ -e "$TMP/chain/modules/raid456.ko" ]
+result "with all programs, and modules of all levels" $?
+section mapped@data | grep -q "^exec = .* PARTLABEL=data -\$"
+result "its service knows of no key, and closes it" $?
+finish
