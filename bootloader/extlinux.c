@@ -69,7 +69,7 @@ int extlinux_text(const struct bootfiles *b, const struct boot_menu *m, struct s
 
 	if (r < 0)
 		return r;
-	str_add(out, "# Written by cairn from the generations: changes do not last.");
+	str_add(out, "# Written by Cairn from the generations: changes do not last.");
 	if (m->serial) /* before everything else, or syslinux need not see it */
 		str_addf(out, "\nSERIAL %u %u", m->serial_unit,
 			 m->serial_speed ? m->serial_speed : 115200);

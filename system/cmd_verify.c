@@ -179,7 +179,7 @@ static int report(const struct ctx *c, const struct verify *v, const struct gen 
 	return err_hint(e,
 			err_set(e, -ERR_HASH, "generation %u is damaged in %zu place%s", g->number,
 				v->faults.n, v->faults.n == 1 ? "" : "s"),
-			"cairn store verify --contents --repair mends items, cairn system "
+			"cairn store verify --repair mends items, cairn system "
 			"switch-generation boot files");
 }
 

@@ -47,7 +47,7 @@ if n < 60:
 X
 [ ! -s "$TMP/bad" ] || { echo "doc/init-behaviours.md:"; cat "$TMP/bad"; exit 1; }
 
-# Commands and options that documents tell to type are there.
+# Commands and options that documents and messages tell to type are there.
 python3 - >"$TMP/bad" <<'X'
 import glob
 import os
@@ -62,12 +62,17 @@ for line in subprocess.run([os.environ["CAIRN"], "--dump-cli"], capture_output=T
         options.setdefault(path, {"help"}).add(name)
 groups = {p.rsplit(" ", 1)[0] for p in commands if " " in p}
 n = 0
-for file in ["README", *glob.glob("*/README"), *glob.glob("doc/*.md")]:
+def literals(line):
+    """Strings of a line of C that are no comments or names of files included."""
+    return [] if line.lstrip().startswith(("#include", "*", "/*")) else re.findall(r'"((?:[^"\\\\]|\\\\.)*)"', line)
+
+programs = [f for d in ("init", "system", "store", "image", "bootloader", "lib") for f in glob.glob(d + "/**/*.c", recursive=True)]
+for file in ["README", *glob.glob("*/README"), *glob.glob("doc/*.md"), *programs]:
     fenced = False
     for number, line in enumerate(open(file, encoding="utf-8"), 1):
         if line.startswith("```"):
             fenced = not fenced
-        code = [line] if fenced or line.startswith("    ") else re.findall(r"`([^`]*)`", line)
+        code = literals(line) if file.endswith(".c") else [line] if fenced or line.startswith("    ") else re.findall(r"`([^`]*)`", line)
         for text in code:
             for m in re.finditer(r"(?<![-/\w.\"])cairn ([^|;&`'\"#()]*)", text):
                 words = re.split("   +", m[1])[0].split()  # then comes a comment
