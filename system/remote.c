@@ -364,7 +364,7 @@ static int confirm(const struct remote_host *h, const struct remote_opts *o, con
 		(void)nanosleep(&(struct timespec){ .tv_nsec = CONFIRM_PAUSE_MS * 1000000L }, NULL);
 	} while (seconds_now() < end);
 	if (r == 0 && status == SSH_FAILED)
-		r = err_set(e, -ERR_REMOTE,
+		r = err_set(e, -ERR_REVERTED,
 			    "%s cannot be reached after the switch: it goes back to what it ran "
 			    "before by itself",
 			    h->name);

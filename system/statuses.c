@@ -14,7 +14,7 @@ static const struct cmd_status rows[] = {
 	{ BUILD, "a build or a download failed" },
 	{ REFUSED, "refused or failed before anything was changed: space, device, lock" },
 	{ 4, "switched, but activation or services failed in part: they are named" },
-	{ 5, "confirm: too late, the machine has gone back already" },
+	{ 5, "not confirmed: the machine has gone back, or does by itself" },
 	{ 6, "nothing to do (with --fail-if-unchanged)" },
 	{ 7, "with --test: it did not come up, and nothing was switched" },
 	{ 65, "what is stored is damaged" },

@@ -98,7 +98,7 @@ check "says so" has "could not be confirmed (status 1)"
 check "it runs what it ran" [ "$(current one)" = "$before" ]
 CAIRN_SSH="$TMP/lossy $CAIRN_SSH" check "what it has already is well" there one a.lua
 touch one.dead
-check "a machine that cannot be reached afterwards" status 2 there one --confirm 1s b.lua
+check "a machine that cannot be reached afterwards" status 5 there one --confirm 1s b.lua
 check "goes back by itself" has "it goes back to what it ran before by itself"
 rm -f one.dead one.waits
 check "nobody there" status 2 "$CAIRN" system reconfigure --root here --target-host 127.0.0.1:1 a.lua
