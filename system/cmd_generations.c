@@ -52,9 +52,9 @@ static void show_text(const struct switcher *s, const struct shown *x)
 	char date[32];
 
 	date_text(x->g->date, date);
-	printf("generation %u  %s%s%s%s%s\n", x->g->number, date, x->current ? "  current" : "",
+	printf("generation %u  %s%s%s%s%s%s\n", x->g->number, date, x->current ? "  current" : "",
 	       x->booted ? "  booted" : "", x->g->pinned ? "  pinned" : "",
-	       x->broken ? "  broken" : "");
+	       x->g->tried ? "  only tried out" : "", x->broken ? "  broken" : "");
 	printf("  link           %s" GEN_PROFILES "/system-%u-link\n", s->root.target,
 	       x->g->number);
 	printf("  system         %s\n", x->g->path);
@@ -84,10 +84,10 @@ static void show_json(struct str *out, const struct shown *x)
 {
 	str_addf(out,
 		 "{\"generation\":%u,\"date\":%lld,\"current\":%s,\"booted\":%s,\"pinned\":%s,"
-		 "\"broken\":%s",
+		 "\"tried\":%s,\"broken\":%s",
 		 x->g->number, (long long)x->g->date, x->current ? "true" : "false",
 		 x->booted ? "true" : "false", x->g->pinned ? "true" : "false",
-		 x->broken ? "true" : "false");
+		 x->g->tried ? "true" : "false", x->broken ? "true" : "false");
 	field(out, "system", x->g->path);
 	if (!x->broken) {
 		field(out, "label", x->g->label[0] ? x->g->label : x->facts.label);

@@ -355,13 +355,17 @@ static int run_roll_back(struct cmd_env *env, struct err *e)
 {
 	struct change *c = env->ctx;
 	auto_switcher struct switcher s = SWITCHER_INIT;
-	const struct gen *before = NULL;
+	const struct gen *before;
 	int rc = change_open(c, &s, "roll-back", e);
 
 	if (rc < 0)
 		return rc;
+	before = gen_before(&s.list);
 	for (size_t i = 0; i < s.list.n && s.list.v[i].number < s.list.current; i++)
-		before = &s.list.v[i];
+		if (s.list.v[i].tried && (!before || s.list.v[i].number > before->number))
+			fprintf(stderr,
+				"generation %u was tried out and never confirmed: passed over\n",
+				s.list.v[i].number);
 	if (!before)
 		return err_set(e, -ERR_NOTFOUND,
 			       "there is no generation before the current one (%u)",
@@ -386,7 +390,8 @@ static const struct cmd_opt switch_opts[] = {
 const struct cmd sys_cmd_roll_back = {
 	.name = "roll-back",
 	.summary = "switch to the generation before the current one",
-	.help = "Needs no evaluation, no build daemon and no network.\n" CHANGE_CONFIRM_HELP,
+	.help = "Needs no evaluation, no build daemon and no network. What was tried out with\n"
+		"--confirm and never confirmed is passed over.\n" CHANGE_CONFIRM_HELP,
 	CMD_OPTS(switch_opts),
 	.context_size = sizeof(struct change),
 	.statuses = &sys_statuses,

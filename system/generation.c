@@ -153,6 +153,16 @@ const struct gen *gen_current(const struct gen_list *l)
 	return l->current ? gen_find(l, l->current) : NULL;
 }
 
+const struct gen *gen_before(const struct gen_list *l)
+{
+	const struct gen *before = NULL;
+
+	for (size_t i = 0; i < l->n && l->v[i].number < l->current; i++)
+		if (!l->v[i].tried)
+			before = &l->v[i];
+	return before;
+}
+
 unsigned gen_next(const struct gen_list *l)
 {
 	unsigned last = l->n ? l->v[l->n - 1].number : 0;

@@ -28,6 +28,7 @@ struct gen {
 	int64_t date;	  /* Unix seconds: when its link was made */
 	/* What somebody noted (system/notes.h): */
 	bool pinned;	   /* it is to stay */
+	bool tried;	   /* it was made to be tried out, and never confirmed */
 	const char *label; /* shown in place of its own; "": none */
 };
 
@@ -42,6 +43,9 @@ struct gen_list {
 int gen_list_load(const struct sys_root *r, struct arena *a, struct gen_list *ret, struct err *e);
 const struct gen *gen_find(const struct gen_list *l, unsigned number); /* NULL: none */
 const struct gen *gen_current(const struct gen_list *l);	       /* NULL: none */
+/* Where a roll-back leads: the one before the current one, but for what was only tried out. NULL:
+ * nowhere. */
+const struct gen *gen_before(const struct gen_list *l);
 /* Number for a new generation: above every existing one. */
 unsigned gen_next(const struct gen_list *l);
 

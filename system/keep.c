@@ -28,11 +28,11 @@ static int load_count(struct switcher *s, struct boot_count *ret, struct err *e)
 int keep_load(struct switcher *s, struct keep *ret, struct err *e)
 {
 	auto_vec struct vec notes = VEC_INIT;
+	const struct gen *before = gen_before(&s->list);
 	int rc = notes_load(&s->root, &s->arena, &notes, e);
 
 	*ret = (struct keep){ .s = s };
-	for (size_t i = 0; i < s->list.n && s->list.v[i].number < s->list.current; i++)
-		ret->before = s->list.v[i].number;
+	ret->before = before ? before->number : 0;
 	return rc == 0 ? load_count(s, &ret->count, e) : rc;
 }
 
@@ -69,7 +69,7 @@ int keep_delete(struct switcher *s, const struct gen_list *go, const struct gen_
 
 	for (size_t i = 0; rc == 0 && i < go->n; i++) {
 		rc = gen_link_remove(&s->root, go->v[i].number, e);
-		noted = noted || go->v[i].label[0] || go->v[i].pinned;
+		noted = noted || go->v[i].label[0] || go->v[i].pinned || go->v[i].tried;
 	}
 	if (rc == 0 && noted)
 		rc = notes_save(&s->root, stay, e);

@@ -19,6 +19,8 @@ static const struct conf_key note_keys[] = {
 	CONF_KEY("system", conf_parse_str, offsetof(struct note_of, path), NULL, "its item", false),
 	CONF_KEY("pinned", conf_parse_bool, offsetof(struct note_of, pinned), "no", "it stays",
 		 false),
+	CONF_KEY("tried", conf_parse_bool, offsetof(struct note_of, tried), "no",
+		 "tried out, and never confirmed", false),
 	CONF_KEY("label", conf_parse_words, offsetof(struct note_of, label), NULL,
 		 "one quoted word", false),
 };
@@ -30,7 +32,7 @@ static int note_section(void *arg, struct conf_ctx *c, struct slice kind, struct
 
 	if (!n)
 		return conf_no_memory(c);
-	*n = (struct note_of){ 0, "", false, no_word };
+	*n = (struct note_of){ 0, "", false, false, no_word };
 	if (!slice_is(kind, "generation") || text_u64(name, GEN_NUMBER_MAX, &n->number) < 0)
 		return conf_error(c, "unknown section");
 	if (notes->n == GEN_COUNT_MAX)
@@ -73,6 +75,7 @@ void notes_apply(const struct sys_root *r, struct arena *a, struct gen_list *lis
 			if (n->number != g->number || strcmp(n->path, g->path) != 0)
 				continue;
 			g->pinned = n->pinned;
+			g->tried = n->tried;
 			g->label = n->label[0] && boot_label_check(n->label[0], &ignored) == 0
 					   ? n->label[0]
 					   : "";
@@ -101,11 +104,13 @@ int notes_save(const struct sys_root *r, const struct gen_list *list, struct err
 	for (size_t i = 0; rc == 0 && i < list->n; i++) {
 		const struct gen *g = &list->v[i];
 
-		if (!g->pinned && !g->label[0])
+		if (!g->pinned && !g->tried && !g->label[0])
 			continue;
 		str_addf(&text, "[generation %u]\nsystem = %s\n", g->number, g->path);
 		if (g->pinned)
 			str_add(&text, "pinned = yes\n");
+		if (g->tried)
+			str_add(&text, "tried = yes\n");
 		if (!g->label[0])
 			continue;
 		rc = boot_label_check(g->label, e);
@@ -118,4 +123,18 @@ int notes_save(const struct sys_root *r, const struct gen_list *list, struct err
 	if (!file || str_err(&text))
 		return err_set(e, -ENOMEM, "out of memory");
 	return file_write_atomic(AT_FDCWD, file, text.buf ? text.buf : "", text.len, 0644, e);
+}
+
+int notes_set_tried(const struct sys_root *r, unsigned number, bool tried, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	struct gen_list list;
+	int rc = gen_list_load(r, &a, &list, e);
+
+	for (size_t i = 0; rc == 0 && i < list.n; i++)
+		if (list.v[i].number == number && list.v[i].tried != tried) {
+			list.v[i].tried = tried;
+			return notes_save(r, &list, e);
+		}
+	return rc;
 }

@@ -9,6 +9,7 @@
 #include "lib/fd.h"
 #include "lib/size.h"
 #include "system/menu.h"
+#include "system/notes.h"
 
 #define NOTE	   GEN_PROFILES "/system.switch"
 #define LIMIT_NOTE 4096
@@ -224,11 +225,12 @@ int sys_switch(const struct sys_root *r, unsigned to, const char *path, struct e
 		if (undo(r, &n, &back) < 0)
 			return err_hint(e, rc,
 					"the old state could not be restored yet (%s); the next "
-					"cairn system command or the next boot does it",
+					"command for the system or the next boot does it",
 					back.msg);
 		return err_wrap(e, rc, "nothing was changed");
 	}
 	/* The switch is done; a note that stays is removed by whoever finds it. */
 	(void)note_remove(r, e);
+	(void)notes_set_tried(r, to, false, e);
 	return 0;
 }

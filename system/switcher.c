@@ -11,6 +11,7 @@
 #include "system/activate.h"
 #include "system/live.h"
 #include "system/menu.h"
+#include "system/notes.h"
 
 /* "" for "/", else without a slash at the end; absolute, so that a later chdir does not matter. */
 static int normal_root(struct arena *a, const char *dir, const char **ret, struct err *e)
@@ -238,6 +239,8 @@ int switcher_try(struct switcher *s, unsigned number, const char *path, bool fre
 		rc = sys_menu_check(&s->root, path, e);
 	if (rc == 0 && fresh)
 		rc = gen_link_make(&s->root, number, path, e);
+	if (rc == 0 && fresh) /* not noted is no reason to try nothing */
+		(void)notes_set_tried(&s->root, number, true, &ignored);
 	if (rc < 0)
 		return rc;
 	s->confirm = (struct confirm){ .to = number, .from = from };

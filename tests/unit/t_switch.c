@@ -16,6 +16,7 @@
 
 #include "lib/fd.h"
 #include "system/menu.h"
+#include "system/notes.h"
 #include "tests/unit/faults.h"
 #include "tests/unit/test.h"
 
@@ -406,5 +407,32 @@ TEST(there_and_back)
 	machine_remove();
 }
 
+/* Nobody goes back to what was only tried out; switched to, it is one like the others. */
+TEST(what_was_only_tried_out)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	struct gen_list list;
+	struct err e = ERR_INIT;
+
+	machine_make();
+	CHECK_INT(gen_link_make(&root, 2, TWO, &e), 0);
+	CHECK_INT(notes_set_tried(&root, 2, true, &e), 0);
+	CHECK_INT(sys_switch(&root, 3, TWO, &e), 0);
+	CHECK_INT(gen_list_load(&root, &a, &list, &e), 0);
+	CHECK_INT(list.current, 3);
+	CHECK(gen_find(&list, 2)->tried && !gen_find(&list, 3)->tried);
+	CHECK_INT(gen_before(&list)->number, 1);
+	CHECK_INT(sys_switch(&root, 2, NULL, &e), 0);
+	CHECK_INT(sys_switch(&root, 3, NULL, &e), 0);
+	CHECK_INT(gen_list_load(&root, &a, &list, &e), 0);
+	CHECK(!gen_find(&list, 2)->tried);
+	CHECK_INT(gen_before(&list)->number, 2);
+	CHECK_INT(sys_switch(&root, 1, NULL, &e), 0);
+	CHECK_INT(gen_list_load(&root, &a, &list, &e), 0);
+	CHECK(!gen_before(&list));
+	machine_remove();
+}
+
 TEST_MAIN(cut_then_next_command, cut_then_boot, cut_then_boot_of_the_old, cut_during_recovery,
-	  failure_changes_nothing, refuses_what_is_no_system, there_and_back)
+	  failure_changes_nothing, refuses_what_is_no_system, there_and_back,
+	  what_was_only_tried_out)
