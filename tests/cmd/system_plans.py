@@ -194,7 +194,9 @@ class Machine:
 
     @staticmethod
     def compare_services(plan, old, new):
-        """Who needs one that is started anew may be, too."""
+        """Who needs one that is started anew may be, too. What only orders or describes changes nothing."""
+        old, new = ({n: re.sub(r"(?m)^(?:description|wants|milestones|after|before) = .*\n?", "", v).strip() for n, v in x.items()}
+                    for x in (old, new))
         actions = {x["name"]: x["action"] for x in plan["services"]}
         names = {n for n in set(old) | set(new) if not n.endswith("@")}
         for n in names & set(actions):
