@@ -97,6 +97,8 @@ M.user = schema.record("user", {
 	check = function(u)
 		if u.uid == 0 and u.name ~= "root" then
 			return "uid 0 belongs to root", "uid"
+		elseif u.name == "root" and u.uid ~= 0 then
+			return "root is 0 everywhere, not " .. u.uid .. " [leave it out]", "uid"
 		end
 		if u.password_file and u.password ~= "!" then
 			return "there is a password, too", "password_file"
@@ -112,9 +114,23 @@ M.user = schema.record("user", {
 
 M.group = schema.record("group", {
 	name = schema.string(NAME),
-	gid = schema.integer { min = 0, max = 65534, optional = true, default_doc = "allocated", doc = "given once, never changed" },
+	gid = schema.integer {
+		min = 0, max = 65534, optional = true, default_doc = "allocated (root: 0)", doc = "given once, never changed",
+		default = function(g)
+			return g.name == "root" and 0 or nil
+		end,
+	},
 	system = schema.boolean { default = false, doc = "numbers below 1000" },
-}, { doc = "a group" })
+}, {
+	doc = "a group",
+	check = function(g)
+		if g.gid == 0 and g.name ~= "root" then
+			return "gid 0 belongs to root", "gid"
+		elseif g.name == "root" and g.gid ~= 0 then
+			return "root is 0 everywhere, not " .. g.gid .. " [leave it out]", "gid"
+		end
+	end,
+})
 
 -- What every system has; a user or group of the configuration with one of these names replaces it.
 M.base_groups = {
@@ -145,6 +161,48 @@ local function add(order, by_name, list)
 	end
 end
 
+-- Activation gives no number twice: a machine of such a system would not come up. own: groups that were made for a user -> the user.
+local function check_numbers(users, groups, own)
+	local owners = {}
+	for _, u in ipairs(users) do
+		local other = u.uid and owners[u.uid]
+		if other then
+			schema.fail(u, "the users '" .. other .. "' and '" .. u.name .. "' have one number, " .. u.uid
+				.. " [leave it out: one is given to each]", "uid")
+		elseif u.uid then
+			owners[u.uid] = u.name
+		end
+	end
+	owners = {}
+	-- A group of its own is blamed last: its number is only the user's.
+	for _, made in ipairs { false, true } do
+		for _, g in ipairs(groups) do
+			local other = g.gid and (own[g] ~= nil) == made and owners[g.gid]
+			if other and made then
+				schema.fail(own[g], "the group of user '" .. g.name .. "' gets the same number " .. g.gid .. ", which group '" .. other
+					.. "' has [give another, or group = \"" .. other .. "\"]", "uid")
+			elseif other then
+				schema.fail(g, "the groups '" .. other .. "' and '" .. g.name .. "' have one number, " .. g.gid
+					.. " [leave it out: one is given to each]", "gid")
+			elseif g.gid and (own[g] ~= nil) == made then
+				owners[g.gid] = g.name
+			end
+		end
+	end
+end
+
+-- Ranges of subordinate numbers that are given, which activation would refuse for the same reason.
+local function check_subids(users)
+	for i, u in ipairs(users) do
+		for j = 1, u.subid_start and i - 1 or 0 do
+			local other = users[j]
+			if other.subid_start and u.subid_start < other.subid_start + other.subids and other.subid_start < u.subid_start + u.subids then
+				schema.fail(u, "the users '" .. other.name .. "' and '" .. u.name .. "' have subordinate numbers in common", "subid_start")
+			end
+		end
+	end
+end
+
 -- Base accounts, those of services, those of the configuration: a later one replaces an earlier one.
 -- A user without a group gets one of his name.
 function M.merge(users, groups)
@@ -155,11 +213,13 @@ function M.merge(users, groups)
 	for _, list in ipairs(groups) do
 		add(group_order, by_group, list)
 	end
-	local result = { users = {}, groups = {} }
+	local result, own = { users = {}, groups = {} }, {}
 	for _, name in ipairs(user_order) do
 		local u = by_user[name]
 		if not u.group and not by_group[u.name] then
-			add(group_order, by_group, { M.group { name = u.name, gid = u.uid, system = u.system } })
+			local g = M.group { name = u.name, gid = u.uid, system = u.system }
+			own[g] = u
+			add(group_order, by_group, { g })
 		end
 		result.users[#result.users + 1] = u
 	end
@@ -177,6 +237,8 @@ function M.merge(users, groups)
 			end
 		end
 	end
+	check_numbers(result.users, result.groups, own)
+	check_subids(result.users)
 	return result
 end
 

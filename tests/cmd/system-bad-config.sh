@@ -102,6 +102,20 @@ wrong "what is needed for boot and may fail" "file_systems[2] › needed_for_boo
 	"$(mapped '' '{ device = "LABEL=b", mount_point = "/srv", needed_for_boot = true, may_fail = true }')"
 wrong "group of a user that is missing" "there is no group 'whele'" 'users = { { name = "ann", groups = { "whele" } } }'
 wrong "uid 0 for another name" "uid 0 belongs to root" 'users = { { name = "ann", uid = 0 } }'
+wrong "another number for root" "users[1] › uid: root is 0 everywhere, not 5" 'users = { { name = "root", uid = 5 } }'
+wrong "another number for the group root" "groups[1] › gid: root is 0 everywhere, not 5" 'groups = { { name = "root", gid = 5 } }'
+wrong "gid 0 for another name" "gid 0 belongs to root" 'groups = { { name = "staff", gid = 0 } }'
+wrong "two users of one number" "system.lua:11: user › uid: the users 'ann' and 'eve' have one number, 1000" \
+	'users = { { name = "ann", uid = 1000 }, { name = "eve", uid = 1000, group = "users" } }'
+wrong "the number of nobody" "the users 'nobody' and 'ann' have one number, 65534" 'users = { { name = "ann", uid = 65534 } }'
+wrong "two groups of one number" "system.lua:11: group › gid: the groups 'a' and 'b' have one number, 900" \
+	'groups = { { name = "a", gid = 900 }, { name = "b", gid = 900 } }'
+wrong "the number of a usual group" "the groups 'wheel' and 'a' have one number, 10" 'groups = { { name = "a", gid = 10 } }'
+wrong "a group of a user's own with the number of another" \
+	"user › uid: the group of user 'ann' gets the same number 1000, which group 'staff' has [give another, or group = \"staff\"]" \
+	'users = { { name = "ann", uid = 1000 } }, groups = { { name = "staff", gid = 1000 } }'
+wrong "subordinate numbers of two" "the users 'ann' and 'eve' have subordinate numbers in common" \
+	'users = { { name = "ann", subids = 10, subid_start = 100000 }, { name = "eve", subids = 1, subid_start = 100009 } }'
 wrong "a password and a file for it" "there is a password, too" 'users = { { name = "ann", password = "", password_file = "/x" } }'
 wrong "a password file in the store" "everybody can read" 'users = { { name = "ann", password_file = "/gnu/store/x" } }'
 wrong "a password in the clear" "expected the output of crypt(3)" 'users = { { name = "ann", password = "secret" } }'
