@@ -2,6 +2,7 @@
 --
 -- An address from the network.
 
+local network = require "system.network"
 local service = require "system.service"
 local tools = require "system.tools"
 
@@ -79,6 +80,12 @@ return service.service_type {
 		end
 		local name, after = s.interface and "dhcp@" .. s.interface or "dhcp", { "firewall", "kernel-modules" }
 		for _, other in ipairs(os.services) do
+			-- Two of one name are told apart from this by their name.
+			if schema.name(other) == "dhcp" and other.interface ~= s.interface and network.may_share(s, other, os) then
+				local first = s.interface and other or s
+				schema.fail(s.interface and s or other, "DHCP of the first card may ask for the same one " .. service.hint(first,
+					"name the card of each") .. " [" .. schema.location(first) .. "]", "interface")
+			end
 			if schema.name(other) == "wifi" and (other.interface == s.interface or not s.interface) then
 				after[#after + 1] = "wifi@" .. other.interface
 			end

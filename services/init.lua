@@ -3,44 +3,43 @@
 -- The service types by name: services.getty { … } is services/getty.lua. services.base { … } gives the
 -- usual list with more services after it.
 
+local service = require "system.service"
+
 local services = {}
 
 -- What a machine of people needs besides its essential services. options.without names types that
 -- are left out; everything else in the table is a service to add.
-function services.base(options)
+services.base = located(function(loc, options)
 	local without, list = {}, {}
 	for _, name in ipairs(options.without or {}) do
 		without[name] = true
 	end
 	for key in pairs(options) do
 		if type(key) == "string" and key ~= "without" then
-			error("services.base: there is no field '" .. key .. "' [without, and services to add]", 2)
+			error(loc .. ": services.base: there is no field '" .. key .. "' [without, and services to add]", 0)
 		end
 	end
 	local usual = {
-		{ "logs", function() return services.logs {} end },
-		{ "daemon", function() return services.daemon {} end },
-		{ "dhcp", function() return services.dhcp {} end },
-		{ "getty", function() return services.getty { terminal = "tty1" } end },
-		{ "getty", function() return services.getty { terminal = "ttyS0" } end },
+		{ "logs", {} }, { "daemon", {} }, { "dhcp", {} }, { "getty", { terminal = "tty1" } }, { "getty", { terminal = "ttyS0" } },
 	}
 	for _, entry in ipairs(usual) do
-		if not without[entry[1]] then
-			list[#list + 1] = entry[2]()
+		local name, fields = table.unpack(entry)
+		if not without[name] then
+			list[#list + 1] = service.usual(schema.at(loc, services[name], fields))
 		end
-		without[entry[1] .. "?"] = true
+		without[name .. "?"] = true
 	end
 	for _, name in ipairs(options.without or {}) do
 		if not without[name .. "?"] then
-			error("services.base: there is no base service '" .. tostring(name) .. "' to leave out"
-				.. schema.suggestion(name, { "daemon", "dhcp", "getty", "logs" }), 2)
+			error(loc .. ": services.base: there is no base service '" .. tostring(name) .. "' to leave out"
+				.. schema.suggestion(name, { "daemon", "dhcp", "getty", "logs" }), 0)
 		end
 	end
 	for _, s in ipairs(options) do
 		list[#list + 1] = s
 	end
 	return list
-end
+end)
 
 return setmetatable(services, {
 	__index = located(function(loc, t, name)

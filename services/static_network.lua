@@ -231,8 +231,9 @@ local function check_others(s, os)
 	end
 	for _, other in ipairs(os.services) do
 		local kind = schema.name(other)
-		if kind == "dhcp" and other.interface and other.interface == s.interface and #s.addresses > 0 then
-			fail_beside(s, other, "DHCP of " .. s.interface .. " takes all other addresses away", "addresses")
+		if kind == "dhcp" and #s.addresses > 0 and network.may_share(s, other, os) then
+			fail_beside(s, other, "DHCP of " .. (other.interface or "the first card") .. " takes all other addresses away "
+				.. service.hint(other, "name the card of each: interface = …"), "addresses")
 		elseif kind == "static_network" and other ~= s then
 			for _, a in ipairs(s.addresses) do
 				for _, b in ipairs(other.addresses) do

@@ -163,6 +163,29 @@ function M.host(options)
 	return schema.string(with(options, { pattern = "^[%w][%w.:-]*$", max = 253, what = "a name or address" }))
 end
 
+-- Interfaces that are made, not cards.
+local function made(os)
+	local names = { lo = true }
+	for _, s in ipairs(os.services) do
+		local kind = schema.name(s)
+		if kind == "wireguard" then
+			names[s.interface] = true
+		elseif kind == "static_network" and s.link then
+			names[s.interface] = true
+			names[s.link.peer or s.interface] = true
+		end
+	end
+	return names
+end
+
+-- Whether two services that name an interface or leave it to the first card may come to the same one.
+function M.may_share(a, b, os)
+	if a.interface and b.interface or a.interface == b.interface then
+		return a.interface == b.interface
+	end
+	return not made(os)[a.interface or b.interface]
+end
+
 -- An executable script of the store. @NAME@ in contents becomes values.NAME, @busybox@ the path of busybox.
 function M.script(name, contents, values)
 	local busybox = tools.busybox .. "/bin/busybox"

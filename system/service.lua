@@ -94,6 +94,22 @@ function M.source(s, key)
 	return schema.given(s)[field] ~= nil and field or nil
 end
 
+local usual = {}
+
+-- Marks a service that services.base brings along.
+function M.usual(s)
+	usual[s] = true
+	return s
+end
+
+-- What to do about service s, which is one too many: the advice that is given, or to leave it out where nobody asked for it.
+function M.hint(s, advice)
+	if not usual[s] then
+		return "[" .. advice .. "]"
+	end
+	return "[services.base has it: without = { \"" .. schema.name(s) .. "\" } leaves it out; or " .. advice .. "]"
+end
+
 -- For schema: a value that is a service.
 function M.field(options)
 	options = options or {}

@@ -176,6 +176,19 @@ wrong "an address twice" "'2001:db8::5' stands there twice" "$(service static_ne
 two() { echo "services = { services.$1 { $2 }, services.$3 { $4 } }"; }
 wrong "an address of two interfaces" "another interface has the address 192.0.2.5" \
 	"$(two static_network 'interface = "a", address = "192.0.2.5/24"' static_network 'interface = "b", address = "192.0.2.5/25"')"
+wrong "DHCP of the first card and its address" "system.lua:12: static_network › addresses: DHCP of the first card takes all other" \
+	"$(two dhcp '' static_network 'address = "192.0.2.5/24"')"
+wrong "DHCP of the first card and the address of a card" "DHCP of the first card takes all other" \
+	"$(two dhcp '' static_network 'interface = "eth0", address = "192.0.2.5/24"')"
+wrong "DHCP of a card and the address of the first one" "DHCP of eth0 takes all other" \
+	"$(two dhcp 'interface = "eth0"' static_network 'address = "192.0.2.5/24"')"
+wrong "an address beside the usual DHCP" \
+	"[services.base has it: without = { \"dhcp\" } leaves it out; or name the card of each: interface = …] [$TMP/c/system.lua:12]" \
+	'services = services.base { services.static_network { address = "192.0.2.5/24" } }'
+wrong "DHCP of the first card and of another" "system.lua:12: dhcp › interface: DHCP of the first card may ask for the same one [name the" \
+	"$(two dhcp 'interface = "eth0"' dhcp '')"
+wrong "DHCP of a card beside the usual DHCP" "for the same one [services.base has it: without = { \"dhcp\" } leaves it out" \
+	'services = services.base { services.dhcp { interface = "eth0" } }'
 wrong "DHCP and an address" "DHCP of a takes all other addresses away" "$(two dhcp 'interface = "a"' static_network 'interface = "a", address = "192.0.2.5/24"')"
 wrong "name servers twice" "the system has name_servers, too" "$(service static_network 'address = "192.0.2.5/24", name_servers = { "192.0.2.1" }'), name_servers = { \"192.0.2.2\" }"
 wrong "a port of two services" "listen: tcp port 80 is taken at 192.0.2.1: httpd listens there, too" \
