@@ -549,22 +549,33 @@ static bool is_whole(const struct root_spec *s, struct err *e)
 	return fd >= 0 || fd == -ENOSYS;
 }
 
-/* Of generation number, unless it is that of s. */
-static bool take_generation(struct root_spec *s, unsigned number)
+/* Was it never more than tried out? (system/notes.h) */
+static bool was_tried(const char *tried, const struct root_spec *s)
+{
+	char line[PATH_MAX + 32];
+
+	(void)snprintf(line, sizeof(line), "%llu %s\n", (unsigned long long)s->generation,
+		       s->system);
+	const char *at = strstr(tried, line);
+	return at && (at == tried || at[-1] == '\n');
+}
+
+/* Of generation number, unless it is that of s, or one of tried. */
+static bool take_generation(struct root_spec *s, unsigned number, const char *tried)
 {
 	static struct root_spec other;
 
 	other = *s;
 	other.generation = number;
 	if (root_generation(NEW_ROOT, &other, NULL) < 0 || strcmp(other.system, s->system) == 0 ||
-	    !is_whole(&other, NULL))
+	    was_tried(tried, &other) || !is_whole(&other, NULL))
 		return false;
 	*s = other;
 	return true;
 }
 
 /* The nearest generation before that of s which can start; else the nearest one after it. */
-static bool take_nearest(struct root_spec *s)
+static bool take_nearest(struct root_spec *s, const char *tried)
 {
 	static unsigned numbers[LIMIT_GENERATIONS];
 	size_t n = root_generations(NEW_ROOT, numbers, LIMIT_GENERATIONS), own = n;
@@ -576,12 +587,23 @@ static bool take_nearest(struct root_spec *s)
 			own = i;
 	}
 	for (size_t i = own; i-- > 0;)
-		if (take_generation(s, numbers[i]))
+		if (take_generation(s, numbers[i], tried))
 			return true;
 	for (size_t i = own + 1; i < n; i++)
-		if (take_generation(s, numbers[i]))
+		if (take_generation(s, numbers[i], tried))
 			return true;
 	return false;
+}
+
+/* Rather one that somebody switched to once than one that was only tried out. */
+static bool take_another(struct root_spec *s)
+{
+	auto_str struct str tried = STR_INIT;
+	bool known = file_read(AT_FDCWD, NEW_ROOT "/var/guix/profiles/system.tried", &tried,
+			       LIMIT_LIST, NULL) == 0 &&
+		     tried.len;
+
+	return (known && take_nearest(s, tried.buf)) || take_nearest(s, "");
 }
 
 /* A system that is damaged cannot start, now or ever, and a machine that tries it for ever is lost:
@@ -592,12 +614,12 @@ static int look_whole(struct root_spec *s, bool named, struct err *e)
 	char own[PATH_MAX], running[PATH_MAX];
 
 	(void)snprintf(own, sizeof(own), "%.4000s/init", s->system);
-	if (strcmp(own, s->init) != 0)
+	if (!s->system[0] || strcmp(own, s->init) != 0)
 		return check_init(s->init, e);
 	if (is_whole(s, e))
 		return 0;
 	(void)snprintf(running, sizeof(running), "%s", s->system);
-	if (named || s->trial || !take_nearest(s))
+	if (named || s->trial || !take_another(s))
 		return e->code;
 	log_error("boot: %s is damaged, generation %llu starts instead why=\"%s\"", running,
 		  (unsigned long long)s->generation, e->msg);

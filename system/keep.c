@@ -69,7 +69,7 @@ int keep_delete(struct switcher *s, const struct gen_list *go, const struct gen_
 
 	for (size_t i = 0; rc == 0 && i < go->n; i++) {
 		rc = gen_link_remove(&s->root, go->v[i].number, e);
-		noted = noted || go->v[i].label[0] || go->v[i].pinned || go->v[i].tried;
+		noted = noted || go->v[i].label[0] || go->v[i].pinned;
 	}
 	if (rc == 0 && noted)
 		rc = notes_save(&s->root, stay, e);

@@ -11,6 +11,7 @@
 #include "lib/text.h"
 
 #define NOTES	    GEN_PROFILES "/system.notes"
+#define TRIED	    GEN_PROFILES "/system.tried"
 #define LIMIT_NOTES (GEN_COUNT_MAX * 1024)
 
 static const char *const no_word[] = { NULL };
@@ -19,8 +20,6 @@ static const struct conf_key note_keys[] = {
 	CONF_KEY("system", conf_parse_str, offsetof(struct note_of, path), NULL, "its item", false),
 	CONF_KEY("pinned", conf_parse_bool, offsetof(struct note_of, pinned), "no", "it stays",
 		 false),
-	CONF_KEY("tried", conf_parse_bool, offsetof(struct note_of, tried), "no",
-		 "tried out, and never confirmed", false),
 	CONF_KEY("label", conf_parse_words, offsetof(struct note_of, label), NULL,
 		 "one quoted word", false),
 };
@@ -32,7 +31,7 @@ static int note_section(void *arg, struct conf_ctx *c, struct slice kind, struct
 
 	if (!n)
 		return conf_no_memory(c);
-	*n = (struct note_of){ 0, "", false, false, no_word };
+	*n = (struct note_of){ 0, "", false, no_word };
 	if (!slice_is(kind, "generation") || text_u64(name, GEN_NUMBER_MAX, &n->number) < 0)
 		return conf_error(c, "unknown section");
 	if (notes->n == GEN_COUNT_MAX)
@@ -60,11 +59,43 @@ int notes_load(const struct sys_root *r, struct arena *a, struct vec *ret, struc
 			  ret, a, e);
 }
 
+/* The generation of a line of system.tried; NULL: it is gone. */
+static struct gen *tried_line(const struct gen_list *list, struct slice line)
+{
+	struct slice number;
+	uint64_t n;
+
+	(void)slice_cut(&line, ' ', &number);
+	if (!line.p || text_u64(number, GEN_NUMBER_MAX, &n) < 0)
+		return NULL;
+	for (size_t i = 0; i < list->n; i++)
+		if (list->v[i].number == n && slice_is(line, list->v[i].path))
+			return &list->v[i];
+	return NULL;
+}
+
+static void apply_tried(const struct sys_root *r, struct arena *a, struct gen_list *list)
+{
+	auto_str struct str text = STR_INIT;
+	struct err ignored = ERR_INIT;
+	char *file = sys_root_path(r, a, TRIED);
+	struct slice rest, line;
+	struct gen *g;
+
+	if (!file || file_read(AT_FDCWD, file, &text, LIMIT_NOTES, &ignored) < 0)
+		return;
+	rest = str_slice(&text);
+	while (slice_cut(&rest, '\n', &line))
+		if ((g = tried_line(list, line)))
+			g->tried = true;
+}
+
 void notes_apply(const struct sys_root *r, struct arena *a, struct gen_list *list)
 {
 	auto_vec struct vec notes = VEC_INIT;
 	struct err ignored = ERR_INIT;
 
+	apply_tried(r, a, list);
 	if (notes_load(r, a, &notes, &ignored) < 0)
 		return;
 	for (size_t i = 0; i < list->n; i++)
@@ -75,7 +106,6 @@ void notes_apply(const struct sys_root *r, struct arena *a, struct gen_list *lis
 			if (n->number != g->number || strcmp(n->path, g->path) != 0)
 				continue;
 			g->pinned = n->pinned;
-			g->tried = n->tried;
 			g->label = n->label[0] && boot_label_check(n->label[0], &ignored) == 0
 					   ? n->label[0]
 					   : "";
@@ -104,13 +134,11 @@ int notes_save(const struct sys_root *r, const struct gen_list *list, struct err
 	for (size_t i = 0; rc == 0 && i < list->n; i++) {
 		const struct gen *g = &list->v[i];
 
-		if (!g->pinned && !g->tried && !g->label[0])
+		if (!g->pinned && !g->label[0])
 			continue;
 		str_addf(&text, "[generation %u]\nsystem = %s\n", g->number, g->path);
 		if (g->pinned)
 			str_add(&text, "pinned = yes\n");
-		if (g->tried)
-			str_add(&text, "tried = yes\n");
 		if (!g->label[0])
 			continue;
 		rc = boot_label_check(g->label, e);
@@ -128,13 +156,23 @@ int notes_save(const struct sys_root *r, const struct gen_list *list, struct err
 int notes_set_tried(const struct sys_root *r, unsigned number, bool tried, struct err *e)
 {
 	auto_arena struct arena a = ARENA_INIT;
+	auto_str struct str text = STR_INIT;
+	char *file = sys_root_path(r, &a, TRIED);
 	struct gen_list list;
+	bool changes = false;
 	int rc = gen_list_load(r, &a, &list, e);
 
-	for (size_t i = 0; rc == 0 && i < list.n; i++)
-		if (list.v[i].number == number && list.v[i].tried != tried) {
-			list.v[i].tried = tried;
-			return notes_save(r, &list, e);
-		}
-	return rc;
+	for (size_t i = 0; rc == 0 && i < list.n; i++) {
+		struct gen *g = &list.v[i];
+		bool will = g->number == number ? tried : g->tried;
+
+		changes = changes || will != g->tried;
+		if (will)
+			str_addf(&text, "%u %s\n", g->number, g->path);
+	}
+	if (rc < 0 || !changes)
+		return rc;
+	if (!file || str_err(&text))
+		return err_set(e, -ENOMEM, "out of memory");
+	return file_write_atomic(AT_FDCWD, file, text.buf ? text.buf : "", text.len, 0644, e);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * What is noted about generations, in /var/guix/profiles/system.notes: that one is to stay, what it
- * is called in lists and in the boot menu, and that it was never more than tried out. A note names
+ * What people note about generations, in /var/guix/profiles/system.notes: that one is to stay, and
+ * what it is called in lists and in the boot menu. A note names
  * the system, too: a number is given again when the newest generation was deleted, a note is not.
  */
 #pragma once
@@ -12,7 +12,7 @@
 struct note_of {
 	uint64_t number;
 	const char *path;
-	bool pinned, tried;
+	bool pinned;
 	const char *const *label; /* one word, or none */
 };
 
@@ -20,9 +20,10 @@ struct note_of {
 int notes_load(const struct sys_root *r, struct arena *a, struct vec *ret, struct err *e);
 /* Fill in the list, as far as the notes can be read. */
 void notes_apply(const struct sys_root *r, struct arena *a, struct gen_list *list);
-/* Note, or forget, that generation number is only tried out; nothing when it is noted so already,
- * or not there. */
-int notes_set_tried(const struct sys_root *r, unsigned number, bool tried, struct err *e);
 /* Write what the list says of its generations; those of others are dropped. On disk when this
  * returns. -ERR_INVALID: a label cannot be one. */
 int notes_save(const struct sys_root *r, const struct gen_list *list, struct err *e);
+/* Note, or forget, that generation number is only tried out: in system.tried, lines "NUMBER ITEM",
+ * apart from the notes since programs of before that file refuse notes that they do not know. On
+ * disk when this returns. */
+int notes_set_tried(const struct sys_root *r, unsigned number, bool tried, struct err *e);

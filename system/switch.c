@@ -230,7 +230,9 @@ int sys_switch(const struct sys_root *r, unsigned to, const char *path, struct e
 		return err_wrap(e, rc, "nothing was changed");
 	}
 	/* The switch is done; a note that stays is removed by whoever finds it. */
-	(void)note_remove(r, e);
-	(void)notes_set_tried(r, to, false, e);
+	struct err ignored = ERR_INIT;
+	(void)note_remove(r, &ignored);
+	(void)notes_set_tried(r, to, false, &ignored);
+	(void)notes_set_tried(r, list.current, false, &ignored);
 	return 0;
 }
