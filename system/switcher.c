@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -24,6 +25,26 @@ static int normal_root(struct arena *a, const char *dir, const char **ret, struc
 	return *ret ? 0 : err_set(e, -ENOMEM, "out of memory");
 }
 
+/* A generation that is made in one store cannot start from another. */
+static int check_store(const struct sys_root *r, struct err *e)
+{
+	char own[PATH_MAX], theirs[PATH_MAX];
+	struct stat a, b;
+
+	(void)snprintf(own, sizeof(own), "%s/gnu/store", r->target);
+	(void)snprintf(theirs, sizeof(theirs), "%s/gnu/store", r->store);
+	if (strcmp(r->store, r->target) == 0)
+		return 0;
+	if (stat(own, &a) == 0 && stat(theirs, &b) == 0 && a.st_dev == b.st_dev &&
+	    a.st_ino == b.st_ino)
+		return 0;
+	return err_set(
+		e, -ERR_UNSUPPORTED,
+		"the store of %s is not that of %s, which could not start what is made there "
+		"[without --root and CAIRN_ROOT its own is taken]",
+		r->store[0] ? r->store : "/", r->target[0] ? r->target : "/");
+}
+
 static int find_machine(struct switcher *s, const struct switcher_opts *o, struct err *e)
 {
 	const char *store = o->store.root ? o->store.root : getenv("CAIRN_ROOT");
@@ -40,8 +61,10 @@ static int find_machine(struct switcher *s, const struct switcher_opts *o, struc
 		return 0;
 	}
 	rc = normal_root(&s->arena, o->target, &s->root.target, e);
-	if (rc == 0 && store && store[0])
-		return normal_root(&s->arena, store, &s->root.store, e);
+	if (rc == 0 && store && store[0]) {
+		rc = normal_root(&s->arena, store, &s->root.store, e);
+		return rc == 0 ? check_store(&s->root, e) : rc;
+	}
 	s->root.store = s->root.target;
 	return rc;
 }

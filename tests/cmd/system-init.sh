@@ -71,7 +71,10 @@ listing "$T" >"$TMP/before"
 check 'a second time is refused' code 1 'holds an installation already' init --no-bootloader "$config" "$T"
 unchanged() { listing "$T" | cmp - "$TMP/before"; }
 check 'and changes nothing' unchanged
-check 'it can be changed as a machine' "$CAIRN" system reconfigure --root "$R" --modules "$TMP/world" --target-root "$T" "$config"
+check 'it can be changed as a machine, from its own store' env -u CAIRN_ROOT "$CAIRN" system reconfigure --modules "$TMP/world" --target-root "$T" "$config"
+cp -a "$T" "$TMP/other"
+check 'not from another one' code 3 'which could not start what is made there' "$CAIRN" system reconfigure --modules "$TMP/world" --root "$R" --target-root "$T" "$config"
+check 'which changes nothing' diff -r --no-dereference "$TMP/other/var/guix/profiles" "$T/var/guix/profiles"
 
 # ---- What is there already
 mkdir -p "$TMP/f/gnu/store/abc"

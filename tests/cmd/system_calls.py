@@ -14,7 +14,8 @@ import time
 
 FAULTS = ("error=ENOSPC", "error=EIO", "error=EROFS")
 # The last calls of a process, and those that cannot fail.
-EXCEPT = "exit,exit_group,rt_sigreturn,munmap,brk,arch_prctl,rseq,set_robust_list,set_tid_address"
+# A close that fails has closed all the same, but for strace, which leaves the descriptor open.
+EXCEPT = "close,exit,exit_group,rt_sigreturn,munmap,brk,arch_prctl,rseq,set_robust_list,set_tid_address"
 PARTIAL = 4
 CHANGES = ("write", "rename", "renameat", "renameat2", "unlink", "unlinkat", "symlink", "symlinkat", "linkat", "mkdir", "mkdirat", "fsync",
            "syncfs", "ftruncate", "fchmod", "fchmodat", "chmod", "fchown", "fchownat", "utimensat")
@@ -24,7 +25,7 @@ class World:
     def __init__(self, tmp):
         self.tmp, self.cairn = tmp, os.environ["CAIRN"]
         self.store, self.first, self.target = tmp + "/store", tmp + "/first", tmp + "/target"
-        os.mkdir(self.store)
+        os.makedirs(self.store + "/gnu/store")
         os.environ["XDG_CACHE_HOME"] = tmp + "/cache"
         subprocess.run([os.environ["SRC"] + "/tests/cmd/mock-world", tmp + "/world"], check=True)
         with open(os.environ["SRC"] + "/examples/minimal.lua", encoding="utf-8") as f:
