@@ -19,6 +19,7 @@
 #define CONNECT_SECONDS	 15
 #define SSH_FAILED	 255 /* status of ssh when it is ssh that failed */
 #define CONFIRM_PAUSE_MS 500
+#define CONFIRM_LATE	 5 /* how a confirm ends when the machine has gone back */
 
 static int no_memory(struct err *e)
 {
@@ -369,7 +370,7 @@ static int confirm(const struct remote_host *h, const struct remote_opts *o, con
 			    "before by itself",
 			    h->name);
 	else if (r == 0 && status)
-		r = err_set(e, -ERR_REMOTE,
+		r = err_set(e, status == CONFIRM_LATE ? -ERR_REVERTED : -ERR_REMOTE,
 			    "%s: the switch to %s could not be confirmed (status %d)", h->name,
 			    goal, status);
 	return r;
