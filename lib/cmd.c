@@ -363,7 +363,8 @@ static void prog_add(char prog[PROG_BYTES], const char *name)
 	snprintf(prog + n, PROG_BYTES - n, " %s", name);
 }
 
-/* Walk the groups; *argv ends at the first argument of the command found. */
+/* Walk the groups; *argv ends at the first argument of the command found. *help: only its help is
+ * wanted. */
 static int find_command(const struct cmd **cmd, char ***argv, char prog[PROG_BYTES], bool *help,
 			struct err *e)
 {
@@ -371,8 +372,15 @@ static int find_command(const struct cmd **cmd, char ***argv, char prog[PROG_BYT
 		const char *word = **argv;
 		size_t i = 0;
 
+		if (!word && *help)
+			return 0;
 		if (!word)
 			return cmd_usage(e, "a command is missing");
+		if (strcmp(word, "help") == 0) { /* of what follows, as others have it */
+			*help = true;
+			++*argv;
+			continue;
+		}
 		if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
 			*help = true;
 			return 0;

@@ -51,3 +51,11 @@ awk -F '\t' '$1 == "command" { print $2 }' "$TMP/cli" | while read -r _ words; d
 	"$CAIRN" $words --no-such-option </dev/null >"$TMP/help" 2>&1
 	[ $? = $usage ] || { echo "not a usage error: $words --no-such-option"; exit 1; }
 done
+
+# "help COMMAND" is "COMMAND --help", of groups and of what is in them.
+for of in "" system "system build" "store gc"; do
+	# shellcheck disable=SC2086 # words
+	"$CAIRN" help $of >"$TMP/one" && "$CAIRN" $of --help >"$TMP/other" && cmp "$TMP/one" "$TMP/other" || exit 1
+done
+"$CAIRN" help nonsense 2>/dev/null && { echo "there is help for nonsense"; exit 1; }
+exit 0
