@@ -75,6 +75,22 @@ local function mounts(os, sections)
 	end
 end
 
+-- The kernel's modules for what stage 1 mounts; a kernel that has neither these nor the code for them built in fails the build.
+local MODULES = { ext2 = false, ext3 = false, ext4 = false, iso9660 = "isofs" } -- ext4 does the work of its ancestors
+local function for_types(os, modules)
+	local known = {}
+	for _, name in ipairs(modules) do
+		known[name] = true
+	end
+	for _, fs in ipairs(os.file_systems) do
+		local name = MODULES[fs.type] == nil and fs.type or MODULES[fs.type]
+		if fs.needed_for_boot and name and not file_systems.virtual(fs) and not known[name] then
+			known[name] = true
+			modules[#modules + 1] = name
+		end
+	end
+end
+
 local function needs_checker(os)
 	for _, fs in ipairs(os.file_systems) do
 		if fs.needed_for_boot and fs.check and fs.type:find("^ext[234]$") then
@@ -94,6 +110,7 @@ function M.derivation(os)
 		sections[#sections + 1] = tree.copy("sbin/e2fsck", tools.e2fsprogs .. "/sbin/e2fsck", true)
 	end
 	local modules = table.move(os.initrd_modules, 1, #os.initrd_modules, 1, {})
+	for_types(os, modules)
 	mapped(os, sections, modules)
 	mounts(os, sections)
 	if os.initrd_rescue then

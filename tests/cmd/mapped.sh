@@ -81,4 +81,12 @@ result "a chain is opened from the disks on; what asks for a passphrase, in stag
 result "with all programs, and modules of all levels" $?
 section mapped@data | grep -q "^exec = .* PARTLABEL=data -\$"
 result "its service knows of no key, and closes it" $?
+
+# ---- types of file systems that stage 1 mounts
+build types '' "$plain, { device = \"LABEL=h\", mount_point = \"/home\", type = \"xfs\", needed_for_boot = true },
+	{ device = \"LABEL=o\", mount_point = \"/opt\", type = \"f2fs\" }"
+[ -e "$TMP/types/modules/xfs.ko" ] && [ ! -e "$TMP/types/modules/f2fs.ko" ]
+result "what stage 1 mounts has its module there" $?
+! build odd '' '{ device = "LABEL=root", mount_point = "/", type = "ext5" }' >/dev/null && grep -q "no module 'ext5'" "$TMP/err"
+result "a type that the kernel does not know fails the build" $?
 finish
