@@ -69,7 +69,11 @@ local MOUNT = [[
 #!@busybox@ sh
 b=@busybox@
 cairn=$1 check=$2 how=$3 type=$4 options=$5 device=$6 where=$7 make=$8
-$b mountpoint -q "$where" && exit 0
+# mountpoint(1) does not see what is bound from the same file system.
+while read -r _ at _; do
+	case $at in *\\*) at=$(printf %b "$at");; esac
+	[ "$at" != "$where" ] || exit 0
+done </proc/self/mounts
 case $device in
 	[A-Z]*=*) device=$("$cairn" system find-device "$device") || exit 1;;
 esac
@@ -82,9 +86,10 @@ exec $b mount -t "$type" -o "$options" "$device" "$where"
 local UMOUNT = [[
 #!@busybox@ sh
 b=@busybox@ n=0
-while $b mountpoint -q "$1" && ! $b umount "$1" 2>/dev/null; do
+until why=$($b umount "$1" 2>&1); do
+	case $why in *"Invalid argument"* | *"No such file"*) exit 0;; esac # it is not mounted
 	n=$((n + 1))
-	[ $n -lt 30 ] || exec $b umount "$1"
+	[ $n -lt 30 ] || { echo "$why" >&2; exit 1; }
 	$b usleep 100000
 done
 ]]
