@@ -31,7 +31,7 @@ services.simple {
 			activation[#activation + 1] = { directory = path, mode = "0750", user = s.user, group = s.group }
 		end
 		return {
-			init = { init_service.init_service(definition) },
+			init = { definition },
 			users = s.users, groups = s.groups_needed, activation = activation,
 		}
 	end,

@@ -372,6 +372,21 @@ local function modules(names, out, base)
 	base[#base + 1] = "kernel-modules"
 end
 
+-- That all services of the list field of v are there.
+local function check_services(v, field, list, all, out)
+	local known, names = {}, {}
+	for _, from in ipairs { out, all.init } do
+		for _, s in ipairs(from) do
+			known[s.name], names[#names + 1] = true, s.name
+		end
+	end
+	for _, name in ipairs(list) do
+		if not known[name] and not known[name:match("^(.-@).") or ""] then
+			schema.fail(v, "there is no service '" .. name .. "'" .. schema.suggestion(name, names), field)
+		end
+	end
+end
+
 -- The last of a boot: what the machine must have is up, so the boot loader may rely on this generation.
 local function gate(os, all, out)
 	local needed = os.health_gate.services
@@ -383,17 +398,7 @@ local function gate(os, all, out)
 			end
 		end
 	end
-	local known, names = {}, {}
-	for _, list in ipairs { out, all.init } do
-		for _, s in ipairs(list) do
-			known[s.name], names[#names + 1] = true, s.name
-		end
-	end
-	for _, name in ipairs(needed) do
-		if not known[name] then
-			schema.fail(os.health_gate, "there is no service '" .. name .. "'" .. schema.suggestion(name, names), "services")
-		end
-	end
+	check_services(os.health_gate, "services", needed, all, out)
 	out[#out + 1] = {
 		name = M.GATE, type = "oneshot", description = "this generation came up well",
 		exec = { tools.cairn .. "/bin/cairn", "system", "mark-good" },
@@ -470,6 +475,9 @@ function M.services(os, all)
 		requires = { "activation" }, wants = #all.network > 0 and all.network or nil, on_change = "later",
 	}
 	gate(os, all, out)
+	for _, fs in ipairs(os.file_systems) do
+		check_services(fs, "services", fs.services, all, out)
+	end
 	-- They make the machine what it is: mounts, modules, settings, accounts.
 	for _, s in ipairs(out) do
 		if s.type ~= "group" then

@@ -156,7 +156,7 @@ local function services_of(os, all)
 	for _, s in ipairs(all.init) do
 		list[#list + 1] = s
 	end
-	local checked, named = init_service.checked(list, all.origin)
+	local checked, named = init_service.checked(list, all.origin, os)
 	return secrets.mark(os.secrets, checked), named
 end
 

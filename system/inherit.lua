@@ -66,7 +66,7 @@ local function changed(v, how, loc)
 		end
 		return v
 	elseif schema.name(v) then
-		return v:with(how)
+		return schema.with(loc, v, how)
 	elseif type(v) ~= "table" then
 		error(loc .. ": '" .. tostring(v) .. "' has no fields to modify", 0)
 	end

@@ -291,11 +291,11 @@ local function has(list, name)
 	return false
 end
 
--- Where a service stands in the configuration, and its place in there.
+-- Where a service stands in the configuration, and its place in there. What no service made is the system's own.
 local function fail(origin, s, message, field)
 	local from = origin[s]
 	if not from then
-		schema.fail(s, message, field)
+		schema.fail(origin.os or s, message, not origin.os and field or nil)
 	end
 	error(schema.location(from) .. ": " .. schema.name(from) .. (field and " › " .. field or "") .. ": " .. message, 0)
 end
@@ -348,18 +348,21 @@ local function check_graph(by_name, list, origin)
 	end
 end
 
--- Checked records of a list of services or tables that may become them. origin: what they were made from, for errors; the second
--- result is the same by name.
-function M.checked(list, origin)
-	local by_name, out, from, named = {}, {}, {}, {}
+-- Checked records of a list of services or tables that may become them. origin: what they were made from, for errors; os: the
+-- system, which the others are made for; the second result is origin by name.
+function M.checked(list, origin, os)
+	local by_name, out, from, named = {}, {}, { os = os }, {}
 	for i, given in ipairs(list) do
-		local s = schema.is(given, M.init_service) and given or M.init_service(given)
+		local s = given
+		if not schema.is(given, M.init_service) then
+			s = schema.at(schema.location(origin[given] or os), M.init_service, given)
+		end
 		from[s], named[s.name] = origin[given], origin[given]
 		schema.check(s)
 		local first = by_name[s.name]
 		if first then
 			fail(from, s, "there are two services '" .. s.name .. "'"
-				.. (from[first] and " [the first: " .. schema.location(from[first]) .. "]" or ""), "name")
+				.. (from[first] and " [the first: " .. schema.location(from[first]) .. "] " .. service.hint(from[first]) or ""), "name")
 		end
 		by_name[s.name] = s
 		out[i] = s

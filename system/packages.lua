@@ -28,7 +28,7 @@ end
 local function named(text)
 	local name, output = text:match("^([^:]*):(.+)$")
 	name, output = name or text, output or "out"
-	local v = find_package(name)
+	local v = find_package(name, true)
 	if not is_node(v) and not is_package(v) then
 		error("'" .. name .. "' is not a package", 0)
 	end

@@ -105,9 +105,10 @@ end
 -- What to do about service s, which is one too many: the advice that is given, or to leave it out where nobody asked for it.
 function M.hint(s, advice)
 	if not usual[s] then
-		return "[" .. advice .. "]"
+		return advice and "[" .. advice .. "]" or "[leave out one]"
 	end
-	return "[services.base has it: without = { \"" .. schema.name(s) .. "\" } leaves it out; or " .. advice .. "]"
+	return "[services.base has it: without = { \"" .. schema.name(s) .. "\" } leaves it out; or "
+		.. (advice or "system.modify_services changes it") .. "]"
 end
 
 -- For schema: a value that is a service.
@@ -202,7 +203,8 @@ function M.fold(list, os)
 		local kind = kind_of(s)
 		schema.check(s)
 		if seen[kind.name] and not kind.many then
-			fail(s, "there is a second " .. kind.name .. " service [the first: " .. schema.location(seen[kind.name]) .. "]")
+			fail(s, "there is a second " .. kind.name .. " service [the first: " .. schema.location(seen[kind.name]) .. "] "
+				.. M.hint(seen[kind.name]))
 		end
 		seen[kind.name] = s
 	end

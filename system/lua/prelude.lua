@@ -603,11 +603,12 @@ local function package_named(name, loc)
 	return v
 end
 
-find_package = located(function(loc, name)
+-- told: by who runs a command; no place of a file is to blame.
+find_package = located(function(loc, name, told)
 	if type(name) ~= "string" then
 		error(loc .. ": find_package: expected a name, got " .. type(name), 0)
 	end
-	return package_named(name, loc)
+	return package_named(name, not told and loc or nil)
 end)
 
 schema = require "system.lua.schema"

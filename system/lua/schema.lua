@@ -481,7 +481,7 @@ of = function(rtype, opts)
 end
 schema.of = of
 
-local with = located(function(loc, rec, changes)
+local function with_at(loc, rec, changes)
 	local st = states[rec]
 	if not st then
 		error(loc .. ": with: expected a record, got " .. type(rec), 0)
@@ -497,7 +497,14 @@ local with = located(function(loc, rec, changes)
 		given[k] = v
 	end
 	return new_record(st.type, loc, given)
-end)
+end
+
+local with = located(with_at)
+
+-- As v:with(changes), of a record whose place is loc.
+function schema.with(loc, v, changes)
+	return with_at(loc, v, changes)
+end
 
 local function record_index(rec, k)
 	local st = states[rec]

@@ -71,7 +71,7 @@ cp "$TMP/out" "$TMP/err"
 check "that names the file, and both" grep -q 'bin/stone is in two packages: .*-stone-1.0/bin/stone and .*-rival-1.5/bin/stone' "$TMP/err"
 check "and changes nothing" [ "$(gen)" = cairn-profile-2-link ]
 check "a name that is not known" status 65 p install pebbel
-check "has a suggestion" has "did you mean 'pebble'"
+check "has a suggestion, and no place of a file of Cairn" has "package install: there is no package 'pebbel'; did you mean 'pebble'?"
 check "an output that there is not" status 65 p install stone:lib
 check "is named" has "no output 'lib'"
 check "what is not there cannot be removed" status 66 p remove curl

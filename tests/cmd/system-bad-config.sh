@@ -58,6 +58,13 @@ wrong "a newline in fstab" "holds a control character" \
 	'file_systems = { { device = "LABEL=a", mount_point = "/" }, { device = "tmpfs", type = "tmpfs", mount_point = "/a\tb" } }'
 wrong "what is waited for, and is not mounted" "no file system is mounted at '/data'" \
 	'file_systems = { { device = "LABEL=a", mount_point = "/" } }, swap = { { device = "/dev/x", dependencies = { "/data" } } }'
+wrong "a service that a file system waits for" "file_system › services: there is no service 'bsae'; did you mean 'base'?" \
+	'file_systems = { { device = "LABEL=a", mount_point = "/" }, { device = "LABEL=x", mount_point = "/x", services = { "bsae" } } }'
+wrong "file systems that wait for each other" "system.lua:11: operating_system: services wait for each other: mount@x -> mount@y -> mount@x" \
+	'file_systems = { { device = "LABEL=a", mount_point = "/" }, { device = "LABEL=x", mount_point = "/x", dependencies = { "/y" } },
+		{ device = "LABEL=y", mount_point = "/y", dependencies = { "/x" } } }'
+wrong "a field of what is modified" "system.lua:12: dhcp: unknown field 'intrface'; did you mean 'interface'?" \
+	'services = system.modify_services(services.base {}, { dhcp = { intrface = "x" } })'
 mapped() { echo "mapped_devices = { $1 }, file_systems = { { device = \"LABEL=a\", mount_point = \"/\" }, ${2-} }"; }
 wrong "a mapped device that nobody makes" "file_system › device: no mapped device makes '/dev/mapper/dat'; did you mean '/dev/mapper/data'?" \
 	"$(mapped '{ type = "luks", target = "data", source = "LABEL=x" }' '{ device = "/dev/mapper/dat", mount_point = "/d" }')"
@@ -144,7 +151,11 @@ wrong "two services of one name" "system.lua:12: simple › name: there are two 
 	'services = { services.simple { name = "a", exec = { "/bin/a" } }, services.simple { name = "a", exec = { "/bin/b" } } }'
 wrong "a second of what there is one of" "there is a second logs service [the first: $TMP/c/system.lua:12]" \
 	'services = { services.logs {}, services.logs {} }'
-wrong "a name that is taken" "a log that is no service's" \
+wrong "a second of what services.base has" "[services.base has it: without = { \"logs\" } leaves it out; or system.modify_services changes it]" \
+	'services = services.base { services.logs {} }'
+wrong "a service of a name that services.base has" "there are two services 'dhcp' [the first: $TMP/c/system.lua:12] [services.base has it" \
+	'services = services.base { services.dhcp {} }'
+wrong "a name that is taken" "system.lua:12: init_service › name: 'kernel' is the name of a log that is no service's" \
 	'services = { services.simple { name = "kernel", exec = { "/bin/a" } } }'
 simple() { echo "services = { services.simple { name = \"a\", exec = { \"/bin/a\" }, $1 } }"; }
 wrong "a text that would join the next line" "system.lua:12: simple › description: 'x\\' ends in a backslash" "$(simple 'description = "x\\\\"')"
