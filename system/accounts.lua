@@ -74,7 +74,8 @@ M.user = schema.record("user", {
 		end,
 	},
 	shell = field_path {
-		default_doc = "/bin/sh (system: /bin/false)", doc = "login shell",
+		default_doc = "/bin/sh (system: /bin/false)",
+		doc = "login shell: a file of a package, or one below /run/current-system/profile",
 		default = function(u)
 			return u.system and u.name ~= "root" and "/bin/false" or "/bin/sh"
 		end,
@@ -240,6 +241,41 @@ function M.merge(users, groups)
 	check_numbers(result.users, result.groups, own)
 	check_subids(result.users)
 	return result
+end
+
+-- Directories in which a system has nothing but the links that activation makes.
+local EMPTY = { "^/bin/", "^/sbin/", "^/usr/", "^/lib/", "^/lib64/", "^/gnu/" }
+
+-- Shells are there. links: the paths of links that activation makes. What lies elsewhere (a home, /opt) is the machine's.
+function M.check_shells(users, links)
+	for _, u in ipairs(users) do
+		local missing = false
+		for _, pattern in ipairs(EMPTY) do
+			missing = missing or u.shell:find(pattern) ~= nil and not links[u.shell]
+		end
+		if missing then
+			local name = u.shell:match("[^/]*$")
+			schema.fail(u, "nothing provides '" .. u.shell .. "' [a file of a package: require \"packages." .. name .. "\" .. \"/bin/" .. name
+				.. "\"; or /run/current-system/profile/bin/" .. name .. ", of a package in packages]", "shell")
+		end
+	end
+end
+
+-- /etc/shells: those with which one may log in.
+function M.shells(users)
+	local out, seen = {}, {}
+	local function add(path)
+		if not seen[path] and not path:find("/false$") and not path:find("/nologin$") then
+			seen[path] = true
+			out[#out + 1] = path .. "\n"
+		end
+	end
+	add("/bin/sh")
+	add("/run/current-system/profile/bin/sh")
+	for _, u in ipairs(users) do
+		add(u.shell)
+	end
+	return table.concat(out)
 end
 
 -- That user and group of each record of the list are there.

@@ -39,8 +39,8 @@ ID=cairn
 PRETTY_NAME="Cairn"
 ]]
 
--- { path = contents | node | { text=, executable= } | { hex= } }; extra: from services.
-local function files(os, extra, environment)
+-- { path = contents | node | { text=, executable= } | { hex= } }; extra: from services; shells: text of /etc/shells.
+local function files(os, extra, environment, shells)
 	local out = {
 		["hostname"] = os.host_name .. "\n",
 		["hosts"] = hosts(os),
@@ -49,7 +49,7 @@ local function files(os, extra, environment)
 		["os-release"] = OS_RELEASE,
 		["issue"] = os.issue,
 		["motd"] = os.motd,
-		["shells"] = "/bin/sh\n/run/current-system/profile/bin/sh\n",
+		["shells"] = shells,
 		["protocols"] = "ip\t0\tIP\nicmp\t1\tICMP\ntcp\t6\tTCP\nudp\t17\tUDP\nipv6-icmp\t58\tIPv6-ICMP\n",
 		["localtime"] = { hex = zones.file_hex(zones.rule(os.timezone)) },
 	}
@@ -69,9 +69,9 @@ end
 local RESERVED = { passwd = true, group = true, shadow = true, static = true, cairn = true,
 	["machine-id"] = true }
 
-function M.derivation(os, extra, environment)
+function M.derivation(os, extra, environment, shells)
 	local sections = { tree.link("mtab", "/proc/self/mounts") }
-	for path, v in pairs(files(os, extra, environment)) do
+	for path, v in pairs(files(os, extra, environment, shells)) do
 		local first = path:match("^[^/]+")
 		if not first or RESERVED[first] or ("/" .. path .. "/"):find("/%.?%.?/") then
 			error("services may not write /etc/" .. path, 0)

@@ -112,14 +112,31 @@ local function firmware_of(os, all)
 	return out
 end
 
+-- Links outside /etc that every system has.
+local LINKS = {
+	{ "/bin/sh", "/run/current-system/profile/bin/sh" },
+	{ "/bin/false", "/run/current-system/profile/bin/false" },
+	{ "/usr/bin/env", "/run/current-system/profile/bin/env" },
+	{ "/lib/modules", "/run/booted-system/kernel-modules" },
+}
+
+-- Paths of all links that activation makes.
+local function links_of(all)
+	local out = {}
+	for _, link in ipairs(LINKS) do
+		out[link[1]] = true
+	end
+	for _, a in ipairs(all.activation) do
+		out[a.link or ""] = true
+	end
+	return out
+end
+
 local function activation(os, all)
-	local out = {
-		conf.section("system", nil, { { "host-name", os.host_name } }),
-		conf.section("link", "/bin/sh", { { "target", "/run/current-system/profile/bin/sh" } }),
-		conf.section("link", "/bin/false", { { "target", "/run/current-system/profile/bin/false" } }),
-		conf.section("link", "/usr/bin/env", { { "target", "/run/current-system/profile/bin/env" } }),
-		conf.section("link", "/lib/modules", { { "target", "/run/booted-system/kernel-modules" } }),
-	}
+	local out = { conf.section("system", nil, { { "host-name", os.host_name } }) }
+	for _, link in ipairs(LINKS) do
+		out[#out + 1] = conf.section("link", link[1], { { "target", link[2] } })
+	end
 	if #firmware_of(os, all) > 0 then
 		out[#out + 1] = conf.section("link", "/lib/firmware", { { "target", "/run/current-system/firmware/lib/firmware" } })
 	end
@@ -347,6 +364,7 @@ local function parts(os)
 	local packages = packages_of(os, all)
 	local who = accounts.merge({ accounts.base_users, all.users, os.users },
 		{ accounts.base_groups, all.groups, os.groups })
+	accounts.check_shells(who.users, links_of(all))
 	accounts.check_owners(who, os.secrets)
 	accounts.check_owners(who, os.privileged_programs)
 	accounts.check_owners(who, privileged_of(all))
@@ -354,7 +372,7 @@ local function parts(os)
 	mentioned(os, all, who, list, named)
 	listening(all)
 	local p = {
-		etc = etc.derivation(os, all.etc, environment),
+		etc = etc.derivation(os, all.etc, environment, accounts.shells(who.users)),
 		profile = tree.derivation("profile", { tree.union(".", packages, PROFILE_PARTS) }),
 		services = service_set(os, all, list, named, environment),
 		initrd = initrd.derivation(os),

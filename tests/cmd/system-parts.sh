@@ -126,12 +126,15 @@ check "a directory" grep -qx '\[directory /srv/upload\]' "$s/activation"
 check "that is emptied at boot" [ "$(sed -n '/srv.upload/,/^clean/p' "$s/activation" | tr '\n' ' ')" = "[directory /srv/upload] mode = 2770 user = web group = staff clean = yes " ]
 check "a privileged program" grep -qx 'capabilities = 8192' "$s/activation"
 sed -e 's|^	services = services.base {|	kernel_modules = { "b_c", "a" }, firmware = { require "packages.firmware" }, initrd_files = { ["etc/note"] = require "packages.firmware" .. "/lib/firmware/card/fw.bin" },\n&|' \
+	-e 's|{ name = "ann",|& shell = require "packages.busybox" .. "/bin/ash",|' \
 	"$SRC/examples/server.lua" >"$TMP/more.lua"
 "$CAIRN" system build --physical --root "$R" --modules "$W" "$TMP/more.lua" >"$TMP/out" 2>"$TMP/err"
 check "more fields" [ $? = 0 ]
 m=$(cat "$TMP/out")
 is "firmware" "$(cat "$R$(readlink "$R$(readlink "$m/firmware")/lib/firmware/card/fw.bin")")" bits
 check "is where the kernel looks" grep -qx 'target = /run/current-system/firmware/lib/firmware' "$m/activation"
+shell=$(sed -n 's|^shell = \(/gnu/store/.*/bin/ash\)$|\1|p' "$m/accounts")
+check "a shell that is a file of a package may be logged in with" grep -qx "${shell:-none}" "$R$(readlink "$m/etc")/shells"
 is "a file more in the initramfs" "$(busybox gzip -dc <"$R$(readlink "$m/initrd")" | busybox cpio -i --to-stdout etc/note 2>/dev/null)" bits
 sed 's/"b_c"/"bc"/' "$TMP/more.lua" >"$TMP/bad.lua"
 "$CAIRN" system build --root "$R" --modules "$W" "$TMP/bad.lua" >"$TMP/out" 2>"$TMP/err"
