@@ -27,6 +27,8 @@ return service.service_type {
 			return "missing; it or every says when", "schedule"
 		elseif s.schedule and s.every then
 			return "there is a schedule, too", "every"
+		elseif s.every and tonumber(s.every:match("^[%d.]+")) == 0 then
+			return "'" .. s.every .. "' is no time between two runs", "every"
 		end
 	end,
 	extend = function(s)

@@ -128,6 +128,9 @@ M.file_system = schema.record("file_system", {
 		if fs.mount_point == "/" and (has(fs.flags, "read_only") or has(fs.flags, "bind")) then
 			return "stage 1 mounts the root to be written to", "flags"
 		end
+		if fs.mount_point == "/" and (has(fs.options, "ro") or has(fs.options, "bind")) then
+			return "stage 1 mounts the root to be written to", "options"
+		end
 		if fs.mount_point == "/" and fs.device and fs.device:find("[%s\"'\\]") then
 			return "'" .. fs.device .. "' cannot stand on the kernel's command line", "device"
 		end

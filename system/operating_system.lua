@@ -7,6 +7,7 @@ local conf = require "system.conf"
 local file_systems = require "system.file_systems"
 local keyboards = require "system.keyboards"
 local mapped_devices = require "system.mapped_devices"
+local network = require "system.network"
 local privileged = require "system.privileged"
 local secrets = require "system.secrets"
 local service = require "system.service"
@@ -372,14 +373,22 @@ return schema.record("operating_system", {
 	watchdog = schema.of(watchdog, { optional = true, doc = "left out: none is used" }),
 	issue = schema.string { default = "Cairn \\n (\\l)\n\n", min = 0, multiline = true, doc = "text before the login" },
 	motd = schema.string { default = "", min = 0, multiline = true, doc = "text after the login" },
-	hosts = schema.map(schema.string { pattern = "^[%x.:]+$", what = "an address" },
+	hosts = schema.map(network.address {},
 		schema.list(schema.string { pattern = "^[%w.-]+$", what = "a host name" }),
 		{ default = {}, doc = "further lines of /etc/hosts" }),
-	name_servers = schema.list(schema.string { pattern = "^[%x.:]+$", what = "an address" },
+	name_servers = schema.list(network.address {},
 		{ default = {}, doc = "fixed ones; left out: those that DHCP gives" }),
 	sysctl = schema.map(schema.string { pattern = "^[%w_./-]+$", what = "the name of a kernel setting" },
 		schema.one_of({ schema.integer {}, schema.string { check = conf.flaw } }), { default = {}, doc = "kernel settings, [\"vm.swappiness\"] = 10" }),
-	environment = schema.map(schema.string { pattern = "^[%a_][%w_]*$", what = "the name of a variable" },
+	environment = schema.map(schema.string {
+			pattern = "^[%a_][%w_]*$", what = "the name of a variable",
+			check = function(v)
+				if v == "PATH" then
+					return "is made of the profiles, privileged programs first [packages adds programs; .profile.local in skeletons changes it for "
+						.. "logins, environment of a service for that]"
+				end
+			end,
+		},
 		schema.template {}, { default = {}, doc = "of all services and logins" }),
 }, {
 	doc = "a machine",
@@ -417,6 +426,10 @@ return schema.record("operating_system", {
 		local twice = repeated(os.file_systems, "mount_point")
 		if twice then
 			return "two file systems are mounted at '" .. twice .. "'", "file_systems"
+		end
+		twice = repeated(os.swap, "device")
+		if twice then
+			return "'" .. twice .. "' is given twice", "swap"
 		end
 		twice = repeated(os.directories, "path")
 		if twice then

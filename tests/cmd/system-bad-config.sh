@@ -129,6 +129,10 @@ wrong "a password in the clear" "expected the output of crypt(3)" 'users = { { n
 wrong "a method that crypt(3) does not know" "users[1] › password: '\$y\$' is no method" 'users = { { name = "ann", password = "$y$j9T$abc$def" } }'
 wrong "a colon in a home" "users[1] › home: holds a colon" 'users = { { name = "ann", home = "/home/a:b" } }'
 wrong "a newline in a comment" "users[1] › comment" 'users = { { name = "ann", comment = "x\nevil::0:0::/:/bin/sh" } }'
+wrong "a shell that nothing provides" \
+	"user › shell: nothing provides '/bin/zsh' [a file of a package: require \"packages.zsh\" .. \"/bin/zsh\"; or /run/current-system/profile/bin/zsh" \
+	'users = { { name = "ann", shell = "/bin/zsh" } }'
+wrong "a shell of another system" "nothing provides '/usr/bin/bash'" 'users = { { name = "ann", shell = "/usr/bin/bash" } }'
 wrong "a skeleton that climbs" "is not a path below the home" 'skeletons = { ["../x"] = "y" }'
 wrong "where subordinate numbers begin, but not how many" "how many" 'users = { { name = "ann", subid_start = 200000 } }'
 wrong "a privileged program of nowhere" "a file of a package" 'privileged_programs = { { program = "/bin/su" } }'
@@ -149,6 +153,14 @@ wrong "a service that requires itself" "requires itself" \
 	'services = { services.simple { name = "a", exec = { "/bin/a" }, requires = { "a" } } }'
 wrong "two services of one name" "system.lua:12: simple › name: there are two services 'a' [the first: $TMP/c/system.lua:12]" \
 	'services = { services.simple { name = "a", exec = { "/bin/a" } }, services.simple { name = "a", exec = { "/bin/b" } } }'
+wrong "a job without a pause" "system.lua:12: job › every: '0s' is no time between two runs" \
+	'services = { services.job { name = "a", run = "x", every = "0s" } }'
+wrong "a root that is only read" "file_systems[1] › options: stage 1 mounts the root to be written to" \
+	'file_systems = { { device = "LABEL=a", mount_point = "/", options = { "ro" } } }'
+wrong "swap space twice" "swap: 'LABEL=s' is given twice" 'swap = { { device = "LABEL=s" }, { device = "LABEL=s" } }'
+wrong "a host at no address" "'1.2' is not an address such as" 'hosts = { ["1.2"] = { "a" } }'
+wrong "a name server at no address" "'192.0.2.300' is not an address such as" 'name_servers = { "192.0.2.300" }'
+wrong "a PATH that hides the profile" "environment['PATH']: is made of the profiles" 'environment = { PATH = "/x" }'
 wrong "a second of what there is one of" "there is a second logs service [the first: $TMP/c/system.lua:12]" \
 	'services = { services.logs {}, services.logs {} }'
 wrong "a second of what services.base has" "[services.base has it: without = { \"logs\" } leaves it out; or system.modify_services changes it]" \
