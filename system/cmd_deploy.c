@@ -469,5 +469,6 @@ const struct cmd sys_cmd_deploy = {
 	.context_size = sizeof(struct ctx),
 	.min_args = 1,
 	.max_args = SIZE_MAX,
+	.statuses = &sys_statuses,
 	.run = run,
 };

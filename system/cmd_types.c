@@ -455,6 +455,7 @@ const struct cmd sys_cmd_search = {
 	CMD_OPTS(json_opts),
 	.context_size = sizeof(struct ctx),
 	.max_args = LIMIT_PATTERNS,
+	.statuses = &sys_statuses,
 	.run = run_search,
 };
 
@@ -474,6 +475,7 @@ const struct cmd sys_cmd_show = {
 	CMD_OPTS(show_opts),
 	.context_size = sizeof(struct ctx),
 	.max_args = SIZE_MAX,
+	.statuses = &sys_statuses,
 	.run = run_show,
 };
 
@@ -487,6 +489,7 @@ const struct cmd sys_cmd_edit = {
 	.context_size = sizeof(struct ctx),
 	.min_args = 1,
 	.max_args = 1,
+	.statuses = &sys_statuses,
 	.run = run_edit,
 };
 
@@ -497,6 +500,7 @@ const struct cmd sys_cmd_extension_graph = {
 	CMD_OPTS(json_opts),
 	.context_size = sizeof(struct ctx),
 	.max_args = 1,
+	.statuses = &sys_statuses,
 	.run = run_extension_graph,
 };
 
@@ -509,5 +513,6 @@ const struct cmd sys_cmd_service_graph = {
 	CMD_OPTS(json_opts),
 	.context_size = sizeof(struct ctx),
 	.max_args = 1,
+	.statuses = &sys_statuses,
 	.run = run_service_graph,
 };
