@@ -26,3 +26,5 @@ int secret_values_load(struct secret_values *x, const struct sys_root *r, const 
 		       struct err *e);
 /* Nothing of the values is left in memory. */
 void secret_values_done(struct secret_values *x);
+/* The same of one text; s is empty then. */
+void secret_wipe(struct str *s);

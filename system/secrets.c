@@ -71,13 +71,13 @@ int secrets_load(const struct sys_root *r, struct arena *a, const char *system, 
  */
 
 /* The allocator must not hand it to somebody else. */
-static void wipe(struct str *s)
+void secret_wipe(struct str *s)
 {
 	if (s->cap)
 		explicit_bzero(s->buf, s->cap);
 	str_done(s);
 }
-#define auto_value __attribute__((cleanup(wipe)))
+#define auto_value __attribute__((cleanup(secret_wipe)))
 
 /* Room for the largest value, and for what fd_read_all() asks for behind it: a buffer that grows
  * would leave copies in memory that was given back. */
@@ -228,7 +228,7 @@ int secret_values_load(struct secret_values *x, const struct sys_root *r, const 
 void secret_values_done(struct secret_values *x)
 {
 	while (x->n)
-		wipe(&x->v[--x->n]);
+		secret_wipe(&x->v[--x->n]);
 	arena_done(&x->a);
 }
 

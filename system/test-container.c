@@ -3,6 +3,7 @@
  * store as it lies here, a root in memory and no network but loopback. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/keyctl.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -11,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -46,7 +48,7 @@
 /* A file of the machine that the system names, and that must be there. */
 struct given {
 	const char *path;
-	struct slice text; /* borrowed, or in the arena */
+	struct slice text; /* borrowed */
 };
 
 struct box {
@@ -54,10 +56,11 @@ struct box {
 	const char *system;
 	struct arena arena;
 	struct secret_values secrets;
-	struct vec given;  /* struct given */
-	const char *store; /* the directory of the store */
-	int gate[2];	   /* a byte comes when the users are there; its end is ours */
-	int console;	   /* what PID 1 and the set-up say */
+	struct vec passwords; /* struct str, in the arena: the texts of their files */
+	struct vec given;     /* struct given */
+	const char *store;    /* the directory of the store */
+	int gate[2];	      /* a byte comes when the users are there; its end is ours */
+	int console;	      /* what PID 1 and the set-up say */
 	pid_t pid;
 };
 
@@ -253,6 +256,16 @@ static int become_root(struct box *b, struct err *e)
 	return 0;
 }
 
+/* Keys of who started this are not the system's. Where there are no key rings, or none may be had,
+ * nothing in there can ask for keys either. */
+static int leave_keys(struct err *e)
+{
+	if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS &&
+	    errno != EPERM)
+		return err_sys(e, "make a key ring");
+	return 0;
+}
+
 static void __attribute__((noreturn)) child(struct box *b)
 {
 	static char *const env[] = { "PATH=/bin", "container=cairn", NULL };
@@ -261,6 +274,7 @@ static void __attribute__((noreturn)) child(struct box *b)
 	struct err e = ERR_INIT;
 	int null = open("/dev/null", O_RDONLY | O_CLOEXEC), rc;
 
+	(void)umask(022); /* what was the caller's is not for the users in there */
 	(void)snprintf(init, sizeof(init), "%s/init", b->system);
 	(void)snprintf(word, sizeof(word), "cairn.system=%s", b->system);
 	if (null < 0 || dup2(null, 0) < 0 || dup2(b->console, 1) < 0 || dup2(b->console, 2) < 0)
@@ -268,6 +282,8 @@ static void __attribute__((noreturn)) child(struct box *b)
 	/* Who is root in there need not be able to go the way to it. */
 	auto_fd int store = open(b->store, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	rc = store < 0 ? err_sys(&e, "%s", b->store) : become_root(b, &e);
+	if (rc == 0)
+		rc = leave_keys(&e);
 	if (rc == 0)
 		rc = make_root(store, &e);
 	if (rc == 0)
@@ -324,10 +340,20 @@ static int start(struct box *b, struct err *e)
 	return rc;
 }
 
+/* Until the other end of the pipe is closed, as it is when its process dies. */
+static void __attribute__((noreturn)) wait_for_end(int gate[2])
+{
+	char byte;
+
+	fd_close(&gate[1]);
+	(void)fd_read_some(gate[0], &byte, 1);
+	_exit(0);
+}
+
 int test_container_check(struct err *e)
 {
+	int gate[2], rc;
 	pid_t pid;
-	int rc;
 
 	if (geteuid() != 0)
 		return err_hint(e,
@@ -335,17 +361,21 @@ int test_container_check(struct err *e)
 					"--test container needs root, who gives the container its "
 					"users"),
 				"--test vm does not");
+	if (pipe2(gate, O_CLOEXEC) < 0)
+		return err_sys(e, "--test container");
 	pid = fork_into(NAMESPACES);
 	if (pid == 0)
-		for (;;)
-			pause();
+		wait_for_end(gate);
+	fd_close(&gate[0]);
 	if (pid < 0) {
+		fd_close(&gate[1]);
 		rc = err_set(e, -ERR_UNSUPPORTED, "--test container: make namespaces: %s",
 			     strerror(errno));
 		return err_hint(e, rc, "see the sysctl user.max_user_namespaces");
 	}
 	rc = write_map(pid, "uid_map", e);
 	reap(pid);
+	fd_close(&gate[1]);
 	return rc;
 }
 
@@ -455,6 +485,25 @@ static int give_secrets(struct box *b, struct err *e)
 	return rc;
 }
 
+/* It is only the first one, and may be gone. */
+static int give_password(struct box *b, const char *file, struct err *e)
+{
+	struct str *text = ARENA_NEW(&b->arena, struct str);
+	const char *path = sys_root_path(b->r, &b->arena, file);
+	struct err ignored = ERR_INIT;
+
+	if (!text || !path)
+		return err_set(e, -ENOMEM, "out of memory");
+	*text = (struct str)STR_INIT;
+	vec_add(&b->passwords, text);
+	/* A buffer that grows would leave copies in memory that was given back. */
+	if (b->passwords.err || !str_room(text, 2 * LIMIT_PASSWORD))
+		return err_set(e, -ENOMEM, "out of memory");
+	if (file_read(AT_FDCWD, path, text, LIMIT_PASSWORD, &ignored) < 0)
+		return 0;
+	return give(b, file, str_slice(text), e);
+}
+
 static int give_passwords(struct box *b, struct err *e)
 {
 	auto_vec struct vec list = VEC_INIT;
@@ -462,21 +511,9 @@ static int give_passwords(struct box *b, struct err *e)
 
 	for (size_t i = 0; rc == 0 && i < list.n; i++) {
 		const struct account *x = list.v[i];
-		auto_str struct str text = STR_INIT;
-		struct err ignored = ERR_INIT;
-		char *path, *copy;
 
-		if (!x->is_user || !x->password_file || !x->password_file[0])
-			continue;
-		path = sys_root_path(b->r, &b->arena, x->password_file);
-		if (!path)
-			return err_set(e, -ENOMEM, "out of memory");
-		/* It is only the first one, and may be gone. */
-		if (file_read(AT_FDCWD, path, &text, LIMIT_PASSWORD, &ignored) < 0)
-			continue;
-		copy = arena_slice(&b->arena, str_slice(&text));
-		rc = copy ? give(b, x->password_file, (struct slice){ copy, text.len }, e)
-			  : err_set(e, -ENOMEM, "out of memory");
+		if (x->is_user && x->password_file && x->password_file[0])
+			rc = give_password(b, x->password_file, e);
 	}
 	return rc;
 }
@@ -486,6 +523,9 @@ static void box_done(struct box *b)
 	if (b->pid > 0)
 		reap(b->pid);
 	secret_values_done(&b->secrets);
+	for (size_t i = 0; i < b->passwords.n; i++)
+		secret_wipe(b->passwords.v[i]);
+	vec_done(&b->passwords);
 	vec_done(&b->given);
 	fd_close(&b->gate[0]);
 	fd_close(&b->gate[1]);
@@ -511,6 +551,7 @@ int test_container_run(const struct test_boot *t, const struct sys_root *r, cons
 			 .system = system,
 			 .arena = ARENA_INIT,
 			 .secrets = SECRET_VALUES_INIT,
+			 .passwords = VEC_INIT,
 			 .given = VEC_INIT,
 			 .gate = { -1, -1 },
 			 .console = -1,
