@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
+#include "lib/fd.h"
 #include "lib/text.h"
 
 #define SECOND		  1000000000ull
@@ -12,6 +14,7 @@
 #define VM_SECONDS	  600 /* the processor may be emulated */
 #define TEST_MAX	  (24ull * 3600)
 #define TAIL_LINES	  10
+#define TAIL_BYTES	  65536 /* read of the end of a log */
 
 int test_boot_parse(const char *kind, const char *timeout, struct test_boot *ret, struct err *e)
 {
@@ -169,6 +172,12 @@ enum test_state test_watch_see(struct test_watch *w, struct slice rows, uint64_t
 	return w->calm && now - w->calm >= CALM ? TEST_HEALTHY : TEST_WAITS;
 }
 
+void test_watch_forget(struct test_watch *w)
+{
+	str_cut(&w->waiting, 0);
+	w->calm = 0;
+}
+
 void test_show_tail(struct slice text)
 {
 	auto_str struct str out = STR_INIT;
@@ -188,6 +197,23 @@ void test_show_tail(struct slice text)
 	}
 	if (!str_err(&out))
 		fputs(out.buf, stderr);
+}
+
+void test_show_end(int fd)
+{
+	auto_str struct str text = STR_INIT;
+	struct stat st;
+	off_t at;
+
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return;
+	at = st.st_size > TAIL_BYTES ? st.st_size - TAIL_BYTES : 0;
+	char *room = str_room(&text, TAIL_BYTES);
+	ssize_t n = room ? pread(fd, room, TAIL_BYTES, at) : -1;
+	if (n <= 0)
+		return;
+	str_grown(&text, (size_t)n);
+	test_show_tail(str_slice(&text));
 }
 
 int test_watch_fail(const struct test_watch *w, struct err *e)

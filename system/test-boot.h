@@ -61,8 +61,12 @@ void test_watch_done(struct test_watch *w);
 uint64_t test_watch_now(void);
 /* Take in an answer of "cairn service list --json". */
 enum test_state test_watch_see(struct test_watch *w, struct slice rows, uint64_t now);
+/* There was no answer: nothing is known of the services, nor how long they have been up. */
+void test_watch_forget(struct test_watch *w);
 /* The last lines of text, with its control bytes made harmless, to standard error. */
 void test_show_tail(struct slice text);
+/* Those of a file, however long it is; nothing of what is no regular file. */
+void test_show_end(int fd);
 /* After the logs were shown: the error that says which services failed, or (none did) that the time
  * is over. */
 int test_watch_fail(const struct test_watch *w, struct err *e);

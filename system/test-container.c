@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/keyctl.h>
+#include <linux/openat2.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -36,9 +37,9 @@
 #define IDS	       65535u
 #define EXIT_SET_UP    125
 #define POLL_MS	       200
+#define ANSWER_NS      5000000000ull
 #define LIMIT_ROWS     (4u << 20)
 #define LIMIT_SET      (1u << 20)
-#define LIMIT_LOG      (1u << 20)
 #define LIMIT_PASSWORD (64u << 10)
 /* A place for the new root, over which it is mounted in there: it is there anyway, and nothing in
  * it is needed for the new one. */
@@ -381,44 +382,93 @@ int test_container_check(struct err *e)
 
 /* ---- Watching -------------------------------------------------------------------------------- */
 
-static int ask(const struct box *b, struct str *ret)
+/* PATH as the container has it: links in there lead to no file of ours. -1: there is none, or it
+ * has no root of its own yet. */
+static int open_inside(const struct box *b, const char *path, int flags)
+{
+	struct open_how how = { .flags = (unsigned)flags | O_CLOEXEC,
+				.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS };
+	struct stat ours, theirs;
+	char root[64];
+
+	(void)snprintf(root, sizeof(root), "/proc/%d/root", (int)b->pid);
+	auto_fd int dir = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0 || fstat(dir, &theirs) < 0 || stat("/", &ours) < 0 ||
+	    (ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino))
+		return -1;
+	return (int)syscall(SYS_openat2, dir, path, &how, sizeof(how));
+}
+
+static int pass_on(void *arg)
+{
+	return fcntl(*(const int *)arg, F_SETFD, 0) < 0 ? -errno : 0;
+}
+
+/* What a child writes, up to its end; -ETIMEDOUT when that has not come by then. */
+static int read_until(int fd, uint64_t until, struct str *ret)
+{
+	char buf[8192];
+	uint64_t now;
+	ssize_t n;
+
+	while ((now = test_watch_now()) < until) {
+		struct pollfd p = { fd, POLLIN, 0 };
+
+		if (poll(&p, 1, (int)((until - now) / 1000000) + 1) <= 0)
+			continue;
+		n = fd_read_some(fd, buf, sizeof(buf));
+		if (n <= 0)
+			return (int)n;
+		if (ret->len + (size_t)n > LIMIT_ROWS)
+			return -ERR_LIMIT;
+		str_addn(ret, buf, (size_t)n);
+	}
+	return -ETIMEDOUT;
+}
+
+/* In a process of its own, which is ended when PID 1 lets it wait. */
+static int ask(const struct box *b, uint64_t until, struct str *ret)
 {
 	const char *argv[] = { "cairn", "service", "list", "--json", NULL };
+	auto_fd int sock = open_inside(b, "/run/cairn/init.sock", O_PATH);
 	struct proc_spec spec = PROC_SPEC_INIT;
+	struct proc p = PROC_INIT;
 	struct err ignored = ERR_INIT;
-	char where[96];
+	char where[64];
 	const char *envp[] = { where, "PATH=/bin", NULL };
+	int pipe[2], rc, status;
 
-	(void)snprintf(where, sizeof(where), "CAIRN_INIT_SOCKET=/proc/%d/root/run/cairn/init.sock",
-		       (int)b->pid);
+	if (sock < 0 || pipe2(pipe, O_CLOEXEC) < 0)
+		return -ENOENT;
+	(void)snprintf(where, sizeof(where), "CAIRN_INIT_SOCKET=/proc/self/fd/%d", sock);
 	spec.argv = argv;
 	spec.path = "/proc/self/exe";
 	spec.envp = envp;
 	spec.in = spec.err = -2;
+	spec.out = pipe[1];
 	spec.dies_with_us = true;
-	return proc_output(&spec, ret, LIMIT_ROWS, &ignored);
+	spec.setup = pass_on;
+	spec.arg = &sock;
+	rc = proc_start(&spec, &p, &ignored);
+	fd_close(&pipe[1]);
+	if (rc == 0)
+		rc = read_until(pipe[0], until, ret);
+	fd_close(&pipe[0]);
+	if (rc < 0)
+		proc_end(&p);
+	else if (proc_wait(&p, &status) < 0 || status != 0)
+		rc = -EIO;
+	return rc < 0 ? rc : str_err(ret);
 }
 
 static void show_log(const struct box *b, const struct test_service *s)
 {
-	auto_str struct str text = STR_INIT;
-	struct err ignored = ERR_INIT;
-	char path[PATH_MAX];
-
 	fprintf(stderr, "service %s failed%s%s\n", s->name, s->why[0] ? ": " : "", s->why);
-	if (s->log[0] != '/' || snprintf(path, sizeof(path), "/proc/%d/root%s", (int)b->pid,
-					 s->log) >= (int)sizeof(path))
+	if (s->log[0] != '/')
 		return;
-	if (file_read(AT_FDCWD, path, &text, LIMIT_LOG, &ignored) == 0)
-		test_show_tail(str_slice(&text));
-}
-
-static void show_console(const struct box *b)
-{
-	auto_str struct str text = STR_INIT;
-
-	if (lseek(b->console, 0, SEEK_SET) == 0 && fd_read_all(b->console, &text, LIMIT_LOG) == 0)
-		test_show_tail(str_slice(&text));
+	auto_fd int fd = open_inside(b, s->log, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+	if (fd >= 0)
+		test_show_end(fd);
 }
 
 static bool has_ended(struct box *b, int *status)
@@ -427,6 +477,21 @@ static bool has_ended(struct box *b, int *status)
 		return false;
 	b->pid = -1;
 	return true;
+}
+
+static enum test_state look(const struct box *b, struct test_watch *w)
+{
+	auto_str struct str rows = STR_INIT;
+	uint64_t until = test_watch_now() + ANSWER_NS;
+	bool whole = until <= w->until;
+	int rc = ask(b, whole ? until : w->until, &rows);
+
+	if (rc == 0)
+		return test_watch_see(w, str_slice(&rows), test_watch_now());
+	/* A question that was cut short by the end of the test says nothing. */
+	if (whole || rc != -ETIMEDOUT)
+		test_watch_forget(w);
+	return TEST_WAITS;
 }
 
 static int watch(struct box *b, uint64_t seconds, struct err *e)
@@ -439,16 +504,13 @@ static int watch(struct box *b, uint64_t seconds, struct err *e)
 
 	test_watch_init(&w, "the container", seconds);
 	while (state == TEST_WAITS && test_watch_now() < w.until) {
-		auto_str struct str rows = STR_INIT;
-
 		(void)nanosleep(&pause, NULL);
 		if (has_ended(b, &status))
 			break;
-		if (ask(b, &rows) == 0)
-			state = test_watch_see(&w, str_slice(&rows), test_watch_now());
+		state = look(b, &w);
 	}
 	if (b->pid < 0) {
-		show_console(b);
+		test_show_end(b->console);
 		proc_status_text(status, how);
 		rc = err_set(e, -ERR_UNHEALTHY, "PID 1 of the system ended in the container: %s",
 			     how);

@@ -15,13 +15,12 @@
 #include "lib/proc.h"
 #include "system/test-boot.h"
 
-#define QEMU	      "qemu-system-x86_64"
-#define LIMIT_SCRIPT  (1u << 20)
-#define LIMIT_REPORT  (8u << 20)
-#define LIMIT_CONSOLE (8u << 20)
-#define BEGIN	      "\nBEGIN\n" /* of a report of image/vm.lua */
-#define END	      "\nEND\n"
-#define LOG	      "\nLOG "
+#define QEMU	     "qemu-system-x86_64"
+#define LIMIT_SCRIPT (1u << 20)
+#define LIMIT_REPORT (8u << 20)
+#define BEGIN	     "\nBEGIN\n" /* of a report of image/vm.lua */
+#define END	     "\nEND\n"
+#define LOG	     "\nLOG "
 
 static bool is_in_path(const char *program)
 {
@@ -194,11 +193,7 @@ static void show_log(struct slice report, const struct test_service *s)
 
 static int fail_ended(const struct machine *m, struct err *e)
 {
-	auto_str struct str text = STR_INIT;
-
-	if (lseek(m->console, 0, SEEK_SET) == 0 &&
-	    fd_read_all(m->console, &text, LIMIT_CONSOLE) == 0)
-		test_show_tail(str_slice(&text));
+	test_show_end(m->console);
 	return err_hint(e, err_set(e, -ERR_UNHEALTHY, "the virtual machine of --test ended"),
 			"nothing was switched");
 }

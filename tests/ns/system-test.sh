@@ -55,6 +55,17 @@ X
 config slow <<'X'
 services.simple { name = "slow", type = "oneshot", exec = { bb, "sleep", "1000" } }
 X
+# Says more than is read of a log. The log of the next leads out of the container, to a file of the machine.
+config loud <<'X'
+services.simple { name = "loud", restart = "never", log_size = "8M", log_rate = "0",
+	exec = { bb, "sh", "-c", bb .. " yes no flour again | " .. bb .. " head -c 3000000; echo no salt; exit 3" } }
+X
+config leads <<'X'
+services.simple { name = "leads", restart = "never",
+	exec = { bb, "sh", "-c", bb .. " rm -f /var/log/cairn/leads.log; " .. bb .. " ln -s @OUT@ /var/log/cairn/leads.log; exit 3" }, sandbox = "none" }
+X
+echo 'of the machine' >"$TMP/outside"
+sed -i "s|@OUT@|$TMP/outside|" "$TMP/leads.lua"
 config dies <<'X'
 services.simple { name = "dies", exec = { bb, "sh", "-c", "echo once more; exit 1" } }
 X
@@ -87,6 +98,11 @@ check "is not up" says 'dies is (backoff|failed)|failed in the container: dies'
 is "nothing was switched" "$(state)" "$before"
 is "no mounts are left" "$(mounts)" "$mounted"
 
+check "the end of a long log" sh -c '"$@"; [ $? = 7 ]' sh "$CAIRN" system reconfigure --test=container $change "$TMP/loud.lua" 2>"$TMP/err"
+check "is shown" says '^  \| .*no salt'
+check "a log that leads elsewhere" ends 7 reconfigure --test=container $change "$TMP/leads.lua"
+check "is one of the container" sh -c '! grep -q "of the machine" "$1"' sh "$TMP/err"
+
 # Whatever ends the command.
 inits() { pgrep -f '^/gnu/store/.*-system/init cairn.system=' | wc -l; }
 for signal in INT KILL; do
@@ -101,6 +117,20 @@ for signal in INT KILL; do
 	is "$signal: nothing was switched" "$(state)" "$before"
 	is "$signal: no directories of plans" "$(ls -d "${TMPDIR:-/tmp}"/cairn-plan-* 2>/dev/null | wc -l)" 0
 done
+
+# PID 1 that stops answers no more.
+"$CAIRN" system reconfigure --test=container --test-timeout=20 $change "$TMP/slow.lua" >"$TMP/out" 2>"$TMP/err" &
+command=$!
+check "a container runs" retry sh -c '[ "$(pgrep -f "^/gnu/store/.*-system/init cairn.system=" | wc -l)" = 1 ]'
+kill -STOP "$(pgrep -f '^/gnu/store/.*-system/init cairn.system=')"
+{ sleep 60; kill -KILL $command; } >/dev/null 2>&1 &
+late=$!
+wait $command
+is "PID 1 that is stopped is not waited for" $? 7
+kill $late
+check "that it does not answer is said" says 'PID 1 does not answer'
+check "nothing of it is left" retry none
+is "nothing was switched" "$(state)" "$before"
 
 # The caller's umask is not the system's.
 masked() { (umask 077 && run reconfigure --test=container $change "$TMP/good.lua"); }
