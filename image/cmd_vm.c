@@ -47,7 +47,7 @@ static const struct cmd_opt vm_opts[] = {
 	{ "port", 'p', CMD_LIST, AT(port), "HOST:GUEST",
 	  "TCP port of this machine that leads to one of the other" },
 	{ "report", 0, CMD_FLAG, AT(report), NULL,
-	  "the machine tells on its second serial line how its services are" },
+	  "the machine tells on its second serial line how its services are; it has no way out" },
 	{ "share", 0, CMD_LIST, AT(share), "HOST=GUEST", "directory the machine may write, too" },
 	SYS_EVAL_OPTIONS(struct vm, eval),
 	STORE_OPTIONS_BASIC(struct vm, store),
@@ -70,7 +70,7 @@ struct plan {
 	size_t nports;
 	const char *state; /* absolute path of --persistent, or NULL */
 	uint64_t memory;
-	bool no_graphic;
+	bool no_graphic, report;
 	/* physical paths, once built */
 	const char *kernel, *initrd, *disk, *store;
 	const char *parameters; /* of the kernel */
@@ -159,6 +159,7 @@ static int options_parse(const struct vm *o, struct plan *p, struct err *e)
 
 	p->no_graphic = o->no_graphic;
 	p->memory = o->memory ? o->memory : MEMORY_USUAL;
+	p->report = o->report;
 	if (p->memory < MEMORY_MIN || p->memory > LIMIT_MEMORY)
 		return cmd_usage(e, "--memory: %d to %d MiB are possible", MEMORY_MIN,
 				 LIMIT_MEMORY);
@@ -315,7 +316,8 @@ static void add_network(struct str *s, const struct plan *p)
 {
 	struct str v = STR_INIT;
 
-	str_add(&v, "user,id=n0");
+	/* What is tested must not act as a second copy of a machine, nor reach this one. */
+	str_addf(&v, "user,id=n0%s", p->report ? ",restrict=on" : "");
 	for (size_t i = 0; i < p->nports; i++)
 		str_addf(&v, ",hostfwd=tcp:127.0.0.1:%u-:%u", (unsigned)p->ports[i][0],
 			 (unsigned)p->ports[i][1]);

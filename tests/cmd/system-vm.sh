@@ -98,6 +98,7 @@ check 'the machine mounts them' sh -c 'grep -qx "share1	/host/x	9p	rw,.*" "$1" &
 
 vm "$TMP/m.lua" --report -o "$TMP/run3" >/dev/null 2>&1
 check 'a machine that tells how its services are' run "$TMP/run3"
+check 'has no way out' has 'user,id=n0,restrict=on'
 system=$(after -append | sed 's/.*cairn.system=//; s/ .*//')
 check 'has a service for that' grep -q '^\[service test-report\]$' "$odd$(readlink "$odd$system/services")/set"
 
