@@ -74,6 +74,7 @@ struct plan {
 	/* physical paths, once built */
 	const char *kernel, *initrd, *disk, *store;
 	const char *parameters; /* of the kernel */
+	const char *configured; /* with report: the system of the configuration, logical */
 };
 
 /* ---- Options --------------------------------------------------------------------------------- */
@@ -158,8 +159,8 @@ static int options_parse(const struct vm *o, struct plan *p, struct err *e)
 	int r = 0;
 
 	p->no_graphic = o->no_graphic;
-	p->memory = o->memory ? o->memory : MEMORY_USUAL;
 	p->report = o->report;
+	p->memory = o->memory ? o->memory : MEMORY_USUAL;
 	if (p->memory < MEMORY_MIN || p->memory > LIMIT_MEMORY)
 		return cmd_usage(e, "--memory: %d to %d MiB are possible", MEMORY_MIN,
 				 LIMIT_MEMORY);
@@ -232,6 +233,13 @@ static int find_results(struct plan *p, struct sys_eval *eval, struct store_conn
 		*rows[i].ret = store_conn_physical(conn, p->arena, logical);
 		if (!*rows[i].ret)
 			return err_num(e, -ENOMEM, "%s", logical);
+	}
+	if (p->report) {
+		const char *configured = sys_eval_value(eval, "configured");
+
+		p->configured = configured ? arena_str(p->arena, configured) : NULL;
+		if (!p->configured)
+			return err_set(e, -ERR_INTERNAL, "image.vm does not say what it tests");
 	}
 	p->store = store_conn_physical(conn, p->arena, store_conn_dir(conn));
 	return p->store ? read_parameters(p, system, e) : err_num(e, -ENOMEM, "store");
@@ -342,8 +350,10 @@ static void add_head(struct str *s, const struct plan *p)
 	str_add(s, "#!/bin/sh\n"
 		   "# Starts a system in QEMU; written by \"cairn system vm\". Arguments are "
 		   "passed on.\n"
-		   "# ACCEL=tcg or ACCEL=kvm chooses how the processor is emulated.\n"
-		   "set -eu\n"
+		   "# ACCEL=tcg or ACCEL=kvm chooses how the processor is emulated.\n");
+	if (p->configured)
+		str_addf(s, SYSTEM_VM_TESTS "%s\n", p->configured);
+	str_add(s, "set -eu\n"
 		   "for file in");
 	word(s, p->kernel);
 	word(s, p->initrd);

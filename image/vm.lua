@@ -4,7 +4,7 @@
 -- (the value of sys_eval_request.apply in image/cmd_vm.c): the generation, kernel, initramfs, and a disk with
 -- everything but the store's items. args: free = size of the free space on the disk; shares = words such as
 -- "rw:/where ro:/else": directories of the host, called share1, share2, …; report = "yes": the second serial line tells
--- how the services are (system/test-vm.c reads it).
+-- how the services are (system/test-vm.c reads it), and configured is the system that this was made from.
 
 local file_systems = require "system.file_systems"
 local generation = require "system.generation"
@@ -78,7 +78,8 @@ local function extended(list, more)
 end
 
 return function(value, args)
-	local os = mapped_devices.without(pack.operating_system(value))
+	local configured = pack.operating_system(value)
+	local os = mapped_devices.without(configured)
 	os = os:with {
 		file_systems = mounts(os, args.shares), swap = {}, bootloader = { type = "none" },
 		initrd_modules = extended(os.initrd_modules, MODULES),
@@ -94,5 +95,6 @@ return function(value, args)
 		system = p.system,
 		kernel = os.kernel .. "/bzImage",
 		initrd = p.initrd .. "/initrd",
+		configured = args.report == "yes" and generation.parts(configured).system or nil,
 	}
 end

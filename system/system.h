@@ -43,6 +43,10 @@ extern const struct cmd sys_cmd_test;
 extern const struct cmd sys_cmd_unpin;
 extern const struct cmd sys_cmd_verify;
 
+/* In a script of "cairn system vm --report": a line that goes on with the store path of the system
+ * that it tests. */
+#define SYSTEM_VM_TESTS "# Tests the system "
+
 /* What those end with that have to do with a machine. */
 extern const struct cmd_statuses sys_statuses;
 

@@ -59,7 +59,7 @@ int test_boot_run(const struct test_boot *t, const struct sys_root *r, const cha
 	fprintf(stderr, "starting the system in a %s, for at most %llu s\n",
 		t->kind == TEST_VM ? "virtual machine" : "container",
 		(unsigned long long)t->seconds);
-	rc = t->kind == TEST_VM ? test_vm_run(t, e) : test_container_run(t, r, system, e);
+	rc = t->kind == TEST_VM ? test_vm_run(t, system, e) : test_container_run(t, r, system, e);
 	if (rc == 0)
 		fprintf(stderr, "it came up well there\n");
 	return rc;

@@ -75,4 +75,4 @@ int test_container_check(struct err *e);
 int test_container_run(const struct test_boot *t, const struct sys_root *r, const char *system,
 		       struct err *e);
 int test_vm_check(struct err *e);
-int test_vm_run(const struct test_boot *t, struct err *e);
+int test_vm_run(const struct test_boot *t, const char *system, struct err *e);

@@ -13,6 +13,7 @@
 #include "lib/fd.h"
 #include "lib/path.h"
 #include "lib/proc.h"
+#include "system/system.h"
 #include "system/test-boot.h"
 
 #define QEMU	     "qemu-system-x86_64"
@@ -82,6 +83,27 @@ static int make_script(const struct test_boot *t, struct str *ret, struct err *e
 	int rc = proc_output(&spec, ret, LIMIT_SCRIPT, e);
 	/* What it is has been said there. */
 	return rc < 0 ? err_set(e, -ERR_BUILD, "the virtual machine for --test cannot be made") : 0;
+}
+
+/* The configuration was evaluated once more for it, and a file may have changed since. */
+static int check_script(struct slice script, const char *system, const char *config, struct err *e)
+{
+	struct slice line, made = { "", 0 };
+	int rc;
+
+	while (script.n && slice_cut(&script, '\n', &line))
+		if (slice_starts(line, SYSTEM_VM_TESTS)) {
+			made = (struct slice){ line.p + sizeof(SYSTEM_VM_TESTS) - 1,
+					       line.n - (sizeof(SYSTEM_VM_TESTS) - 1) };
+			break;
+		}
+	if (slice_is(made, system))
+		return 0;
+	rc = err_set(e, -EAGAIN, "--test vm: %s gives %.*s now, not %s, which is to be switched to",
+		     config, (int)made.n, made.p, system);
+	return err_hint(
+		e, rc,
+		"nothing was switched; a file was changed meanwhile: start the command again");
 }
 
 /* ---- The machine ----------------------------------------------------------------------------- */
@@ -227,12 +249,14 @@ static int watch(struct machine *m, uint64_t seconds, struct err *e)
 	return rc;
 }
 
-int test_vm_run(const struct test_boot *t, struct err *e)
+int test_vm_run(const struct test_boot *t, const char *system, struct err *e)
 {
 	auto_str struct str script = STR_INIT;
 	struct machine m = { PROC_INIT, -1, -1, STR_INIT };
 	int rc = make_script(t, &script, e);
 
+	if (rc == 0)
+		rc = check_script(str_slice(&script), system, t->config, e);
 	if (rc == 0)
 		rc = start(&m, script.buf, e);
 	if (rc == 0)

@@ -97,10 +97,28 @@ fstab >"$TMP/fstab"
 check 'the machine mounts them' sh -c 'grep -qx "share1	/host/x	9p	rw,.*" "$1" && grep -qx "share2	/host/a	9p	ro,.*" "$1"' sh "$TMP/fstab"
 
 vm "$TMP/m.lua" --report -o "$TMP/run3" >/dev/null 2>&1
+configured=$("$CAIRN" system build --root "$odd" --modules "$W" "$TMP/m.lua" 2>/dev/null)
 check 'a machine that tells how its services are' run "$TMP/run3"
 check 'has no way out' has 'user,id=n0,restrict=on'
+check 'names the system that it tests' grep -qxF "# Tests the system $configured" "$TMP/run3"
 system=$(after -append | sed 's/.*cairn.system=//; s/ .*//')
 check 'has a service for that' grep -q '^\[service test-report\]$' "$odd$(readlink "$odd$system/services")/set"
+
+# A file that changes while the system is built: what would be tested is not what would be switched to.
+mkfifo "$TMP/says"
+mkdir "$TMP/machine"
+sed 's/host_name = "cairn"/host_name = "before"/' "$SRC/examples/minimal.lua" >"$TMP/changes.lua"
+sed 's/"before"/"after"/' "$TMP/changes.lua" >"$TMP/changed.lua"
+while IFS= read -r line; do
+	[ ! -e "$TMP/changed.lua" ] || mv "$TMP/changed.lua" "$TMP/changes.lua"
+	echo "$line"
+done <"$TMP/says" >"$TMP/said" &
+PATH=$TMP/bin:$PATH "$CAIRN" system reconfigure --test vm --root "$odd" --modules "$W" --target-root "$TMP/machine" \
+	"$TMP/changes.lua" >/dev/null 2>"$TMP/says"
+check 'a configuration that changed meanwhile: not tested' test $? = 3
+wait
+check 'is why' grep -q 'changes.lua gives /gnu/store/.*-system now, not /gnu/store/.*-system, which is to be switched to' "$TMP/said"
+check 'nothing was switched' test ! -e "$TMP/machine/var/guix/profiles/system"
 
 vm "$TMP/m.lua" --persistent "$TMP/st, ate" -o "$TMP/keep" >/dev/null 2>&1
 check 'a machine that remembers' run "$TMP/keep"
