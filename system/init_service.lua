@@ -300,6 +300,22 @@ local function fail(origin, s, message, field)
 	error(schema.location(from) .. ": " .. schema.name(from) .. (field and " › " .. field or "") .. ": " .. message, 0)
 end
 
+-- Order only: a service that is not there is nothing to wait for, so only what is nearly another name is told, unless the two
+-- differ in a number or an instance. OPTIONAL: names of services that some systems have.
+local OPTIONAL = {}
+for name in ([[cairn-daemon cairn-publish clock console-font dhcp doas dropbear firewall hotplug httpd install-answers installer
+	kernel-modules keyboard logs ntp openssh power-button publish sshd store upgrade]]):gmatch("%S+") do
+	OPTIONAL[name] = true
+end
+
+local function check_order(origin, s, name, field, all)
+	local near = not OPTIONAL[name] and not name:find("[@%%]") and schema.suggestion(name, all) or ""
+	local other = near:match("'(.*)'")
+	if other and other:gsub("%d", "") ~= name:gsub("%d", "") and not other:find("@", 1, true) then
+		fail(origin, s, "there is no service '" .. name .. "'" .. near, field)
+	end
+end
+
 -- Every name that is required exists, and nobody waits for himself in a circle: PID 1 would refuse the
 -- whole set. An order that is said wins over the one that a wish implies.
 local function check_graph(by_name, list, origin)
@@ -315,7 +331,9 @@ local function check_graph(by_name, list, origin)
 					fail(origin, s, "service '" .. s.name .. "' " .. field .. " itself", field)
 				elseif field == "before" and other then
 					table.insert(waits[name], s)
-				elseif not other and field ~= "after" and field ~= "before" then
+				elseif not other and (field == "after" or field == "before") then
+					check_order(origin, s, name, field, all)
+				elseif not other then
 					fail(origin, s, "service '" .. s.name .. "' " .. field .. " '" .. name
 						.. "', which does not exist" .. schema.suggestion(name, all), field)
 				elseif other and field ~= "conflicts"
