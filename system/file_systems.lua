@@ -15,6 +15,8 @@ function M.check_device(v)
 		return "devices are named by LABEL=, UUID=, PARTUUID= or a path, not by " .. key .. "="
 	elseif key and (value == "" or value:find("[%s\"'\\]")) then
 		return "'" .. v .. "' names no device"
+	elseif key and key:find("UUID$") and not value:find("^[%x-]+$") then
+		return "'" .. v .. "' is no UUID, which has digits from 0 to f and '-' [blkid prints those of a machine]"
 	elseif not key and v:sub(1, 1) ~= "/" then
 		return "expected LABEL=…, UUID=…, PARTUUID=… or a path such as /dev/vda2, got '" .. v .. "'"
 	end

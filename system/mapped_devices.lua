@@ -148,27 +148,35 @@ function M.modules(m)
 	return { "raid0", "raid1", "raid10", "raid456" }
 end
 
--- Path -> device that has it; and volume groups that there are.
+-- Path -> device that has it.
 local function paths_of(os)
-	local out, groups = {}, {}
+	local out = {}
 	for _, m in ipairs(os.mapped_devices) do
 		out[M.path(m)] = m
 		if m.type == "lvm" then
-			groups[m.source] = true
 			out["/dev/" .. m.source .. "/" .. M.volume(m)] = m
 		end
 	end
-	return out, groups
+	return out
+end
+
+-- Directories of /dev that drivers and people make; another one is a volume group's.
+local DIRECTORIES = { block = true, cciss = true, disk = true, ida = true, rd = true }
+
+-- The volume group that a path below /dev is of.
+local function group_of(device)
+	local directory = device:match("^/dev/([^/]+)/[^/]+$")
+	return directory and not DIRECTORIES[directory] and directory or nil
 end
 
 -- What a device that is named so needs: the mapped device; or why there is none.
 local function behind(os, device)
-	local paths, groups = paths_of(os)
+	local paths = paths_of(os)
 	if paths[device] then
 		return paths[device]
 	elseif device:find("^/dev/dm%-%d") then
 		return nil, "'" .. device .. "' is another device at each boot [its name is in /dev/mapper]"
-	elseif not (device:find("^/dev/mapper/") or device:find("^/dev/md[/%d]") or groups[device:match("^/dev/([^/]+)/")]) then
+	elseif not (device:find("^/dev/mapper/") or device:find("^/dev/md[/%d]") or group_of(device)) then
 		return nil
 	end
 	local known = {}
@@ -353,12 +361,25 @@ local ADVICE = {
 	extlinux = "the boot loader reads kernels from it, and opens no mapped device [directory of the boot loader names a file system of their own]",
 }
 
+-- Files below /run/secrets are made of secrets of the configuration.
+local function check_key(os, m)
+	local name, names = (m.key_file or ""):match("^/run/secrets/(.*)$"), {}
+	for i, secret in ipairs(os.secrets) do
+		names[i] = secret.name
+		name = secret.name ~= name and name or nil
+	end
+	if name then
+		schema.fail(m, "there is no secret '" .. name .. "'" .. schema.suggestion(name, names), "key_file")
+	end
+end
+
 function M.check(os)
 	local seen = {}
 	for _, m in ipairs(os.mapped_devices) do
 		if seen[m.target] then
 			schema.fail(m, "there are two mapped devices '" .. m.target .. "'", "target")
 		end
+		check_key(os, m)
 		seen[m.target] = true
 	end
 	for _, list in ipairs { os.file_systems, os.swap } do

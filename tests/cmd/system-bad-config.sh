@@ -71,6 +71,10 @@ wrong "a mapped device that nobody makes" "file_system › device: no mapped dev
 wrong "an array that nobody makes" "no mapped device makes '/dev/md0'" "$(mapped '' '{ device = "/dev/md0", mount_point = "/d" }')"
 wrong "a volume that nobody makes" "no mapped device makes '/dev/vg/y'" \
 	"$(mapped '{ type = "lvm", target = "vg-x", source = "vg" }' '{ device = "/dev/vg/y", mount_point = "/d" }')"
+wrong "a volume without any mapped device" "no mapped device makes '/dev/vg0/home'" "$(mapped '' '{ device = "/dev/vg0/home", mount_point = "/d" }')"
+wrong "a key file of no secret" "mapped_device › key_file: there is no secret 'disk-kye'; did you mean 'disk-key'?" \
+	"$(mapped '{ type = "luks", target = "x", source = "LABEL=x", key_file = "/run/secrets/disk-kye" }'), secrets = { { name = \"disk-key\" } }"
+wrong "what is no UUID" "file_systems[2] › device: 'UUID=zzz' is no UUID" "$(mapped '' '{ device = "UUID=zzz", mount_point = "/d" }')"
 wrong "swap space that nobody makes" "swap › device: no mapped device makes" 'swap = { { device = "/dev/mapper/s" } }'
 wrong "a name of the kernel's" "is another device at each boot" "$(mapped '' '{ device = "/dev/dm-0", mount_point = "/d" }')"
 wrong "two mapped devices of one name" "there are two mapped devices 'x'" \
@@ -149,6 +153,10 @@ wrong "services in a circle that an order closes" "services wait for each other"
 	'services = { services.simple { name = "a", exec = { "/bin/a" }, requires = { "b" }, before = { "b" } }, services.simple { name = "b", exec = { "/bin/b" } } }'
 wrong "a requirement that is nearly there" "did you mean 'base'?" \
 	'services = { services.simple { name = "a", exec = { "/bin/a" }, requires = { "bsae" } } }'
+wrong "an order that is nearly one" "system.lua:12: simple › after: there is no service 'network'; did you mean 'networks'?" \
+	'services = { services.simple { name = "a", exec = { "/bin/a" }, after = { "network" } } }'
+wrong "an order before what is nearly there" "simple › before: there is no service 'bse'; did you mean 'base'?" \
+	'services = { services.simple { name = "a", exec = { "/bin/a" }, before = { "bse" } } }'
 wrong "a service that requires itself" "requires itself" \
 	'services = { services.simple { name = "a", exec = { "/bin/a" }, requires = { "a" } } }'
 wrong "two services of one name" "system.lua:12: simple › name: there are two services 'a' [the first: $TMP/c/system.lua:12]" \
@@ -306,6 +314,11 @@ is "nothing is left in the store" "$(ls "$R/gnu/store" 2>/dev/null | grep -v '^\
 sed 's|with {|with { services = { services.simple { name = "a", exec = { "httpd" } } } }|; /label = /,/^})/d' \
 	"$TMP/c/system.lua" >"$TMP/c/set.lua"
 echo ')' >>"$TMP/c/set.lua"
+
+# An order is of use where the other service is, and what looks like another name may be one.
+sed -e 's|"httpd"|"/bin/a"|; s|name = "a",|name = "web1", after = { "web2", "firewall", "dropbear", "dhcp@eth1", "postgres" },|' "$TMP/c/set.lua" >"$TMP/c/order.lua"
+"$CAIRN" system build --root "$R" --modules "$TMP/world" --dry-run "$TMP/c/order.lua" >"$TMP/out" 2>"$TMP/err"
+result "what may be there or not is no mistake" $?
 
 # Everything is shut in, but what says otherwise or makes the machine; filters are compiled.
 sed -e 's|"httpd"|"/bin/a"|; s|services.simple|services.dhcp {}, services.daemon {}, services.simple|' \
