@@ -106,19 +106,18 @@ check 'has a service for that' grep -q '^\[service test-report\]$' "$odd$(readli
 
 # A file that changes while the system is built: what would be tested is not what would be switched to.
 mkfifo "$TMP/says"
-mkdir "$TMP/machine"
 sed 's/host_name = "cairn"/host_name = "before"/' "$SRC/examples/minimal.lua" >"$TMP/changes.lua"
 sed 's/"before"/"after"/' "$TMP/changes.lua" >"$TMP/changed.lua"
 while IFS= read -r line; do
 	[ ! -e "$TMP/changed.lua" ] || mv "$TMP/changed.lua" "$TMP/changes.lua"
 	echo "$line"
 done <"$TMP/says" >"$TMP/said" &
-PATH=$TMP/bin:$PATH "$CAIRN" system reconfigure --test vm --root "$odd" --modules "$W" --target-root "$TMP/machine" \
+PATH=$TMP/bin:$PATH "$CAIRN" system reconfigure --test vm --root "$odd" --modules "$W" --target-root "$odd" \
 	"$TMP/changes.lua" >/dev/null 2>"$TMP/says"
 check 'a configuration that changed meanwhile: not tested' test $? = 3
 wait
 check 'is why' grep -q 'changes.lua gives /gnu/store/.*-system now, not /gnu/store/.*-system, which is to be switched to' "$TMP/said"
-check 'nothing was switched' test ! -e "$TMP/machine/var/guix/profiles/system"
+check 'nothing was switched' test ! -e "$odd/var/guix/profiles/system"
 
 vm "$TMP/m.lua" --persistent "$TMP/st, ate" -o "$TMP/keep" >/dev/null 2>&1
 check 'a machine that remembers' run "$TMP/keep"
