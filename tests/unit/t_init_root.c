@@ -154,6 +154,15 @@ TEST(flags)
 	CHECK_STR(data, "data=ordered,commit=5");
 	CHECK_INT(root_mount_flags("defaults,ro", data), MS_RDONLY);
 	CHECK_STR(data, "");
+	/* What the kernel would not know as data of a file system. */
+	CHECK_INT(root_mount_flags("exec,dev,suid,async,atime,diratime,norelatime,nolazytime,"
+				   "nostrictatime,nomand,loud",
+				   data),
+		  0);
+	CHECK_STR(data, "");
+	CHECK_INT(root_mount_flags("nosuid,noexec,nodev,exec,sync,async,executor", data),
+		  MS_NOSUID | MS_NODEV);
+	CHECK_STR(data, "executor");
 }
 
 TEST(roots_that_are_not_written)
