@@ -162,10 +162,11 @@ static int open_mapped(const struct root_spec *s, struct err *e)
 
 /* ---- the root file system --------------------------------------------------------------------*/
 
-static int check_file_system(const char *device, struct err *e)
+/* how: the option of e2fsck that says what it repairs. */
+static int check_file_system(const char *device, const char *how, struct err *e)
 {
 	static const char *const programs[] = { "/sbin/e2fsck", "/bin/e2fsck" };
-	const char *argv[] = { NULL, "-p", device, NULL };
+	const char *argv[] = { NULL, how, device, NULL };
 	struct proc_spec spec = PROC_SPEC_INIT;
 	struct proc p = PROC_INIT;
 	int status = 0;
@@ -239,7 +240,7 @@ struct mount_line {
 	char *where, *device, *type, *options, *check;
 };
 
-/* "WHERE DEVICE TYPE OPTIONS check|-" */
+/* "WHERE DEVICE TYPE OPTIONS CHECK"; CHECK is an option of e2fsck, or "-": it is not checked. */
 static int cut_mount(char *line, struct mount_line *ret, struct err *e)
 {
 	char **const fields[] = { &ret->where, &ret->device, &ret->type, &ret->options,
@@ -267,15 +268,17 @@ static int mount_inside(const char *device, const struct mount_line *m, bool rea
 	unsigned long flags = root_mount_flags(m->options, data);
 	(void)snprintf(path, sizeof(path), NEW_ROOT "%.4000s", m->where);
 	auto_fd int fd = root_open(NEW_ROOT, m->where, O_PATH | O_DIRECTORY);
-	if (fd == -ENOENT) {
+	if (fd == -ENOENT || fd == -ENOSYS) {
 		int r = file_mkdir_p(AT_FDCWD, path, 0755, e);
 		if (r < 0)
 			return r;
-		fd = root_open(NEW_ROOT, m->where, O_PATH | O_DIRECTORY);
 	}
-	if (fd < 0)
+	if (fd == -ENOENT)
+		fd = root_open(NEW_ROOT, m->where, O_PATH | O_DIRECTORY);
+	if (fd < 0 && fd != -ENOSYS)
 		return err_num(e, fd, "%s on the root file system", m->where);
-	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (fd >= 0)
+		(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	if (mount(device, path, m->type, flags | (read_only ? MS_RDONLY : 0), data) < 0)
 		return err_sys(e, "cannot mount %s as %s at %s", device, m->type, m->where);
 	return 0;
@@ -289,8 +292,10 @@ static int mount_one(const struct root_spec *s, const struct mount_line *m, stru
 	if (disk && root_wait_device(m->device, s->wait, device, type) < 0)
 		return err_set(e, -ERR_TIMEOUT, "%s: %s not found within %llu seconds", m->where,
 			       m->device, (unsigned long long)s->wait);
-	if (disk && strcmp(m->check, "check") == 0 && !s->no_fsck && !s->is_volatile) {
-		int r = check_file_system(device, e);
+	/* e2fsck would take anything else for a damaged ext4, which it is not. */
+	if (disk && strcmp(m->check, "-") != 0 && strncmp(type, "ext", 3) == 0 && !s->no_fsck &&
+	    !s->is_volatile) {
+		int r = check_file_system(device, m->check, e);
 		if (r < 0)
 			return r;
 	}
@@ -668,7 +673,7 @@ static int find_root(const struct root_spec *s, struct err *e)
 		return err_set(e, -ERR_NOTFOUND, "%s: no known file system [give rootfstype=]",
 			       device);
 	if (strncmp(type, "ext", 3) == 0 && !s->no_fsck && !s->is_volatile)
-		r = check_file_system(device, e);
+		r = check_file_system(device, "-p", e);
 	return r < 0 ? r : mount_root(s, device, type, e);
 }
 

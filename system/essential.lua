@@ -140,9 +140,6 @@ local function mounts_of(os, path)
 	return #out > 0 and out or nil
 end
 
--- How e2fsck is called.
-local REPAIR = { preen = "-p", all = "-y", none = "-n" }
-
 local function mount_names(points)
 	local out = {}
 	for _, point in ipairs(points) do
@@ -228,7 +225,7 @@ local function mounts(os, out)
 				name = name, type = "oneshot", description = "file system " .. fs.mount_point,
 				exec = {
 					script("mount", MOUNT), tools.cairn .. "/bin/cairn", fs.check and tools.e2fsprogs .. "/sbin/e2fsck" or "-",
-					REPAIR[fs.repair] .. (fs.check_clean and "f" or ""), fs.type,
+					file_systems.how_checked(fs), fs.type,
 					#options > 0 and table.concat(options, ",") or "defaults", fs.device, fs.mount_point,
 					fs.create_mount_point and "yes" or "no",
 				},

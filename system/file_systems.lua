@@ -65,6 +65,32 @@ local function dependencies()
 	}, { default = {}, unique = true, doc = "mount points of file systems that are mounted before; targets of mapped devices" })
 end
 
+-- Options that a mount program acts on and no kernel knows: stage 1 has none, and the kernel would refuse them.
+local OF_PROGRAMS = {
+	nofail = "may_fail = true is for what services mount", noauto = "mount = false is for what is mounted by hand",
+	auto = true, user = true, nouser = true, users = true, nousers = true, owner = true, noowner = true, group = true, nogroup = true,
+	_netdev = "services says what runs before, for what services mount", loop = true, remount = true, bind = true, rbind = true, move = true,
+}
+
+-- Bytes of the options that stage 1 has room for.
+local OPTIONS_MAX = 500
+
+local function check_options(fs)
+	for _, option in ipairs(fs.options) do
+		local advice = OF_PROGRAMS[option] or option:find("^[xX]%-") or option:find("^comment=") or option:find("^loop=")
+		if advice then
+			return "'" .. option .. "' is for mount programs; the initramfs mounts this one, and the kernel refuses it ["
+				.. (type(advice) == "string" and advice .. "; leave it out" or "leave it out") .. "]"
+		end
+	end
+	if #table.concat(M.options(fs), ",") > OPTIONS_MAX then
+		return "the initramfs has room for " .. OPTIONS_MAX .. " bytes of options"
+	end
+end
+
+-- Those that hold the profiles.
+local BEFORE_PROFILES = { ["/var"] = true, ["/var/guix"] = true, ["/var/guix/profiles"] = true }
+
 -- What stage 1 cannot do before it mounts something.
 local function check_needed(fs)
 	local words = fs.mount_point .. (fs.device or "")
@@ -72,6 +98,9 @@ local function check_needed(fs)
 		return "the initramfs mounts it, waits for no service, and does not go on without it", "needed_for_boot"
 	elseif has(fs.flags, "bind") then
 		return "the initramfs binds nothing", "needed_for_boot"
+	elseif BEFORE_PROFILES[fs.mount_point] then
+		return "the initramfs reads the generations, in /var/guix/profiles, from the root file system before it mounts others "
+			.. "[what lies beside them can be, /var/lib or /var/log]", "needed_for_boot"
 	elseif words:find("[%s\"'\\]") then
 		return "the initramfs cannot be told of blanks, quotes and backslashes", fs.mount_point:find("[%s\"'\\]") and "mount_point" or "device"
 	end
@@ -88,7 +117,7 @@ M.file_system = schema.record("file_system", {
 		{ default = {}, doc = "of mount(8)" }),
 	mount = schema.boolean { default = true, doc = "false: a line of /etc/fstab, and mounted by hand" },
 	check = schema.boolean {
-		default_doc = "true for ext2, ext3, ext4", doc = "check before mounting",
+		default_doc = "true for ext2, ext3, ext4", doc = "check before mounting; ext only",
 		default = function(fs)
 			return fs.type:find("^ext[234]$") ~= nil and not has(fs.flags, "bind")
 		end,
@@ -135,6 +164,14 @@ M.file_system = schema.record("file_system", {
 		end
 		if fs.mount_point == "/" and fs.device and fs.device:find("[%s\"'\\]") then
 			return "'" .. fs.device .. "' cannot stand on the kernel's command line", "device"
+		end
+		local flaw = fs.needed_for_boot and check_options(fs)
+		if flaw then
+			return flaw, "options"
+		end
+		-- The checker is e2fsck, and looks at disks.
+		if fs.check and not (fs.type:find("^ext[234]$") and not has(fs.flags, "bind")) then
+			return "only ext2, ext3 and ext4 are checked, by e2fsck [leave it out]", "check"
 		end
 		if fs.needed_for_boot and fs.mount_point ~= "/" then
 			local why, field = check_needed(fs)
@@ -202,6 +239,14 @@ function M.options(fs)
 		out[#out + 1] = option
 	end
 	return out
+end
+
+-- The option of e2fsck by what it repairs.
+local REPAIR = { preen = "-p", all = "-y", none = "-n" }
+
+-- How e2fsck is called; "-" when it is not.
+function M.how_checked(fs)
+	return fs.check and REPAIR[fs.repair] .. (fs.check_clean and "f" or "") or "-"
 end
 
 -- A field of /etc/fstab, as getmntent(3) reads it back.

@@ -68,7 +68,7 @@ local function mounts(os, sections)
 	for i, fs in ipairs(list) do
 		local options = file_systems.options(fs)
 		lines[i] = table.concat({ fs.mount_point, fs.device, fs.type, #options > 0 and table.concat(options, ",") or "defaults",
-			fs.check and "check" or "-" }, " ") .. "\n"
+			file_systems.how_checked(fs) }, " ") .. "\n"
 	end
 	if #lines > 0 then
 		sections[#sections + 1] = tree.file("mounts", table.concat(lines))

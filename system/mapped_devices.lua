@@ -76,7 +76,7 @@ M.mapped_device = schema.record("mapped_device", {
 		optional = true, pattern = "^[^%s\"'\\\1-\31\127]+$", what = "a word without quotes and backslashes",
 		doc = "luks: the device, as of file systems; raid: UUID=… of the array; lvm: the volume group",
 	},
-	sources = schema.list(source {}, { default = {}, unique = true, doc = "raid: the disks, one of which may be missing" }),
+	sources = schema.list(source {}, { default = {}, unique = true, max = 32, doc = "raid: the disks, one of which may be missing" }),
 	level = schema.integer {
 		optional = true, doc = "raid: 0, 1, 4, 5, 6 or 10; left out: the modules of all levels are in the initramfs",
 		check = function(v)

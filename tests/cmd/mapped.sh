@@ -40,17 +40,24 @@ build root "$luks, { type = \"raid\", target = \"md0\", sources = { \"PARTLABEL=
 	{ type = \"luks\", target = \"keyed\", source = \"/dev/md0\", key_file = \"/srv/keys/k\" }" \
 	'{ device = "/dev/mapper/root", mount_point = "/" }, { device = "/dev/mapper/keyed", mount_point = "/home" },
 	{ device = "/dev/vg-0/my-data", mount_point = "/data" }, { device = "LABEL=srv", mount_point = "/srv" },
-	{ device = "LABEL=var", mount_point = "/var", needed_for_boot = true, flags = { "no_exec" } },
+	{ device = "LABEL=lib", mount_point = "/var/lib", needed_for_boot = true, flags = { "no_exec" }, options = { "suid", "commit=9" } },
+	{ device = "LABEL=log", mount_point = "/var/log", needed_for_boot = true, repair = "all", check_clean = true },
+	{ mount_point = "/var/x", needed_for_boot = true, type = "tmpfs" },
 	{ device = "/dev/md0p1", mount = false, mount_point = "/mnt" }'
 [ "$(cat "$TMP/root/mapped")" = "luks needed /dev/mapper/root PARTLABEL=crypt 5 discards" ]
 result "stage 1 opens what the root is on, and nothing else" $?
-[ "$(cat "$TMP/root/mounts")" = "/var LABEL=var ext4 noexec check" ]
+cat >"$TMP/want" <<END
+/var/lib LABEL=lib ext4 noexec,suid,commit=9 -p
+/var/log LABEL=log ext4 defaults -yf
+/var/x tmpfs tmpfs defaults -
+END
+cmp -s "$TMP/want" "$TMP/root/mounts"
 result "stage 1 mounts what is needed for boot" $?
 [ "$(cd "$TMP/root/modules" && cat order | tr '\n' ' ')" = "dm-crypt.ko xts.ko ecb.ko aes_generic.ko aesni-intel.ko " ]
 result "the modules for it are there" $?
 [ -x "$TMP/root/sbin/cryptsetup" ] && [ ! -e "$TMP/root/sbin/mdadm" ] && [ ! -e "$TMP/root/sbin/lvm" ]
 result "its program is, and no other" $?
-! grep -q "^\[service mapped@root\]" "$services" && ! grep -q "^\[service mount@var\]" "$services"
+! grep -q "^\[service mapped@root\]" "$services" && ! grep -q "^\[service mount@var-lib\]" "$services"
 result "no service opens or mounts that again" $?
 section mapped@md0 | grep -q "^exec = .*open-raid .*/sbin/mdadm raid1 /dev/md0 - PARTLABEL=a /dev/vdc\$"
 result "an array is opened by a service" $?

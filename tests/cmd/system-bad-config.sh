@@ -111,6 +111,26 @@ wrong "what the initramfs mounts below what it does not" "file_system › mount_
 	"$(mapped '' '{ device = "LABEL=b", mount_point = "/srv" }, { device = "LABEL=c", mount_point = "/srv/a", needed_for_boot = true }')"
 wrong "what is needed for boot and may fail" "file_systems[2] › needed_for_boot: the initramfs mounts it" \
 	"$(mapped '' '{ device = "LABEL=b", mount_point = "/srv", needed_for_boot = true, may_fail = true }')"
+needed() { mapped '' "{ device = \"LABEL=b\", mount_point = \"$1\", needed_for_boot = true, ${2-} }"; }
+for option in nofail noauto auto user users owner group _netdev x-systemd.automount comment=x; do
+	wrong "what stage 1 mounts, and no kernel knows: $option" \
+		"file_systems[2] › options: '$option' is for mount programs; the initramfs mounts this one, and the kernel refuses it [" \
+		"$(needed /srv "options = { \"commit=5\", \"$option\" }")"
+done
+wrong "an option of the root that no kernel knows" "file_systems[1] › options: 'nofail' is for mount programs" \
+	'file_systems = { { device = "LABEL=a", mount_point = "/", options = { "nofail" } } }'
+wrong "more options than stage 1 has room for" "options: the initramfs has room for 500 bytes" \
+	"$(needed /srv 'options = { ("x"):rep(501) }')"
+wrong "a check of what is no ext" "file_systems[2] › check: only ext2, ext3 and ext4 are checked" \
+	"$(needed /srv 'type = "xfs", check = true')"
+wrong "a check of what is bound" "file_systems[2] › check: only ext2" \
+	"$(mapped '' '{ device = "/a", mount_point = "/b", flags = { "bind" }, check = true }')"
+for point in /var /var/guix /var/guix/profiles; do
+	wrong "generations that are read before they are mounted: $point" \
+		"file_systems[2] › needed_for_boot: the initramfs reads the generations, in /var/guix/profiles, from the root" "$(needed $point)"
+done
+wrong "more disks than an array can name" "mapped_devices[1] › sources" \
+	"$(mapped '{ type = "raid", target = "x", sources = (function() local l = {} for i = 1, 33 do l[i] = "/dev/d" .. i end return l end)() }')"
 wrong "group of a user that is missing" "there is no group 'whele'" 'users = { { name = "ann", groups = { "whele" } } }'
 wrong "uid 0 for another name" "uid 0 belongs to root" 'users = { { name = "ann", uid = 0 } }'
 wrong "another number for root" "users[1] › uid: root is 0 everywhere, not 5" 'users = { { name = "root", uid = 5 } }'
