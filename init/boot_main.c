@@ -148,6 +148,13 @@ static void load_modules(void)
 	}
 }
 
+/* panic= on the command line asks for a machine that comes back by itself; a trial has a generation
+ * to go back to. */
+static bool is_unattended(const struct root_spec *s)
+{
+	return s->trial || (s->has_panic && s->panic > 0);
+}
+
 /* ---- mapped devices --------------------------------------------------------------------------*/
 
 static int open_mapped(const struct root_spec *s, struct err *e)
@@ -157,7 +164,7 @@ static int open_mapped(const struct root_spec *s, struct err *e)
 	if (strcmp(s->root, ROOT_INITRAMFS) == 0 ||
 	    file_read(AT_FDCWD, MAPPED, &text, LIMIT_LIST, NULL) < 0)
 		return 0;
-	return mapped_open_all(text.buf, s->wait, e);
+	return mapped_open_all(text.buf, s->wait, is_unattended(s), e);
 }
 
 /* ---- the root file system --------------------------------------------------------------------*/
@@ -451,10 +458,7 @@ static void list_generations(void)
 __attribute__((noreturn)) static void give_up(const struct root_spec *s, const char *why)
 {
 	log_error("boot: failed why=\"%s\"", why);
-	/* panic= on the command line asks for a machine that comes back by itself; a trial has a
-	 * generation to go back to. */
-	bool unattended = s->trial || (s->has_panic && s->panic > 0);
-	if (!unattended) {
+	if (!is_unattended(s)) {
 		stop_watchdog();
 		list_generations();
 		log_error("boot: a shell follows; the machine reboots when it ends");

@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <termios.h>
@@ -24,7 +26,10 @@
 #define LVM		 "/sbin/lvm"
 #define SECOND		 1000000000ull
 #define LOOK_NS		 500000000
-#define WAIT_WHOLE	 10  /* seconds for the last disk of what could do without it */
+#define WAIT_WHOLE	 10  /* seconds for the last disk of what could do without it; */
+#define WAIT_WITHOUT	 20  /* with a long rootdelay all of it but these */
+#define ASK_WANTED	 60  /* seconds for a passphrase that the machine starts without */
+#define ASK_UNATTENDED	 300 /* and where the machine is to come back by itself */
 #define PASSPHRASE_MAX	 512 /* as cryptsetup has it; less than a pipe takes at once */
 #define WRONG_PASSPHRASE 2   /* exit status of cryptsetup */
 #define WORDS		 (5 + MAPPED_DISKS)
@@ -84,27 +89,58 @@ static bool is_there(const char *path)
 	return stat(path, &st) == 0 && S_ISBLK(st.st_mode);
 }
 
-static int run(const char *const *argv, int in, bool silent, int *ret_status, struct err *e)
+static int run(const char *const *argv, bool silent, struct err *e)
 {
 	struct proc_spec spec = PROC_SPEC_INIT;
 
 	spec.argv = argv;
-	spec.in = in;
-	spec.ret_status = ret_status;
+	spec.in = -2;
 	if (silent)
 		spec.out = spec.err = -2;
 	return proc_run(&spec, e);
 }
 
+/* What a program wrote into the file, as one line. */
+static void read_words(int fd, char *out, size_t size)
+{
+	ssize_t n = fd < 0 ? 0 : pread(fd, out, size - 1, 0);
+
+	n = n > 0 ? n : 0;
+	while (n > 0 && out[n - 1] == '\n')
+		n--;
+	out[n] = '\0';
+	for (char *at = out; *at; at++)
+		if ((unsigned char)*at < ' ')
+			*at = ' ';
+}
+
 /* ---- LUKS ------------------------------------------------------------------------------------*/
 
-/* A line of the terminal, which does not show it. */
-static int ask(const char *name, const char *device, struct err *e)
+/* Is there something to read before that time? until: 0: whenever. */
+static bool wait_input(uint64_t until)
 {
+	struct pollfd p = { .fd = STDIN_FILENO, .events = POLLIN };
+	uint64_t now;
+	int r = 1;
+
+	if (!until)
+		return true;
+	do {
+		now = loop_now();
+		r = now < until ? poll(&p, 1, (int)((until - now) / 1000000 + 1)) : 0;
+	} while (r < 0 && errno == EINTR);
+	return r != 0;
+}
+
+/* A line of the terminal, which does not show it. limit: seconds; 0: none. */
+static int ask(const char *name, const char *device, unsigned limit, struct err *e)
+{
+	uint64_t until = limit ? loop_now() + limit * SECOND : 0;
 	struct termios before, quiet;
 	bool terminal = tcgetattr(STDIN_FILENO, &before) == 0;
+	bool late = false;
 	size_t n = 0;
-	ssize_t got;
+	ssize_t got = 0;
 
 	if (terminal) {
 		quiet = before;
@@ -113,12 +149,18 @@ static int ask(const char *name, const char *device, struct err *e)
 		(void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
 	}
 	dprintf(STDERR_FILENO, "\r\nPassphrase for %s (%s): ", name, device);
-	while ((got = read(STDIN_FILENO, typed + n, 1)) == 1 && typed[n] != '\n')
+	while (!(late = !wait_input(until)) && (got = read(STDIN_FILENO, typed + n, 1)) == 1 &&
+	       typed[n] != '\n')
 		n += n < PASSPHRASE_MAX; /* one that is too long is wrong */
-	typed[got == 1 ? n : 0] = '\0';
+	if (!late || n > 0)		 /* the one for other disks stays when nothing came */
+		typed[got == 1 && !late ? n : 0] = '\0';
 	dprintf(STDERR_FILENO, "\r\n");
+	/* Half a passphrase is not for who reads next. */
 	if (terminal)
-		(void)tcsetattr(STDIN_FILENO, TCSANOW, &before);
+		(void)tcsetattr(STDIN_FILENO, late ? TCSAFLUSH : TCSANOW, &before);
+	if (late)
+		return err_set(e, -ERR_TIMEOUT, "passphrase of %s: none within %u seconds", name,
+			       limit);
 	if (got == 1)
 		return 0;
 	return got < 0 ? err_sys(e, "passphrase of %s", name)
@@ -137,31 +179,45 @@ static int unlock(const struct mapped *m, const char *device, struct err *e)
 			       path_base(m->path),
 			       m->discards ? "--allow-discards" : NULL,
 			       NULL };
+	struct proc_spec spec = PROC_SPEC_INIT;
+	auto_fd int told = memfd_create("told", MFD_CLOEXEC);
 	int ends[2], status = 0;
 	struct err why = ERR_INIT;
+	char words[400];
 
+	if (!typed[0]) /* which cryptsetup has another status for */
+		return err_set(e, -EACCES, "%s: no passphrase opened %s", m->path, device);
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return err_sys(e, "pipe");
 	(void)!write(ends[1], typed, strlen(typed)); /* there is room */
 	fd_close(&ends[1]);
-	int r = run(argv, ends[0], true, &status, &why);
+	spec.argv = argv;
+	spec.in = ends[0];
+	spec.out = -2;
+	spec.err = told < 0 ? -1 : told; /* a wrong passphrase is told by the caller */
+	spec.ret_status = &status;
+	int r = proc_run(&spec, &why);
 	fd_close(&ends[0]);
 	if (r < 0 && WIFEXITED(status) && WEXITSTATUS(status) == WRONG_PASSPHRASE)
 		return err_set(e, -EACCES, "%s: no passphrase opened %s", m->path, device);
-	return r < 0 ? err_set(e, r, "%s of %s: %s", m->path, device, why.msg) : 0;
+	read_words(told, words, sizeof(words));
+	return r < 0 ? err_set(e, r, "%s of %s: %s%s%s", m->path, device, why.msg,
+			       words[0] ? ": " : "", words)
+		     : 0;
 }
 
-static int open_luks(const struct mapped *m, uint64_t wait, struct err *e)
+static int open_luks(const struct mapped *m, uint64_t wait, bool unattended, struct err *e)
 {
+	unsigned limit = !m->needed ? ASK_WANTED : unattended ? ASK_UNATTENDED : 0;
 	char device[PATH_MAX], type[32];
 	int r = root_wait_device(m->source, wait, device, type);
 
 	if (r < 0)
 		return err_set(e, -ERR_TIMEOUT, "%s: %s not found within %llu seconds", m->path,
 			       m->source, (unsigned long long)wait);
-	r = typed[0] ? unlock(m, device, e) : -EACCES;
+	r = unlock(m, device, e);
 	for (unsigned left = m->tries; r == -EACCES && left > 0; left--) {
-		r = ask(path_base(m->path), device, e);
+		r = ask(path_base(m->path), device, limit, e);
 		if (r == 0 && (r = unlock(m, device, e)) == -EACCES)
 			log_error("mapped: wrong passphrase device=%s tries-left=%u", m->path,
 				  left - 1);
@@ -185,7 +241,7 @@ static size_t find_disks(const struct mapped *m, char text[][PATH_MAX], size_t s
 static int assemble(const struct mapped *m, bool whole, bool silent, struct err *e)
 {
 	static char found[MAPPED_DISKS][PATH_MAX], uuid[80];
-	const char *argv[6 + MAPPED_DISKS] = { MDADM, "--assemble", m->path,
+	const char *argv[7 + MAPPED_DISKS] = { MDADM, "--assemble", m->path,
 					       whole ? "--no-degraded" : "--run" };
 	size_t n = 4;
 
@@ -200,7 +256,7 @@ static int assemble(const struct mapped *m, bool whole, bool silent, struct err 
 	for (size_t i = 0; i < disks; i++)
 		argv[n++] = found[i];
 	argv[n] = NULL;
-	return run(argv, -2, silent, NULL, e);
+	return run(argv, silent, e);
 }
 
 static int activate(const struct mapped *m, bool whole, bool silent, struct err *e)
@@ -210,7 +266,14 @@ static int activate(const struct mapped *m, bool whole, bool silent, struct err 
 		m->source, NULL
 	};
 
-	return run(argv, -2, silent, NULL, e);
+	return run(argv, silent, e);
+}
+
+/* Seconds that it is opened with all disks only. */
+static uint64_t wait_whole(uint64_t wait)
+{
+	return MIN_OF(wait, wait > WAIT_WHOLE + WAIT_WITHOUT ? wait - WAIT_WITHOUT
+							     : (uint64_t)WAIT_WHOLE);
 }
 
 /* First with all disks; when those do not come, without the missing ones. */
@@ -218,7 +281,7 @@ static int open_of_several(const struct mapped *m, uint64_t wait, struct err *e)
 {
 	const struct timespec pause = { .tv_nsec = LOOK_NS };
 	uint64_t start = loop_now(), until = start + wait * SECOND;
-	uint64_t whole = start + MIN_OF(wait, (uint64_t)WAIT_WHOLE) * SECOND;
+	uint64_t whole = start + wait_whole(wait) * SECOND;
 
 	for (;;) {
 		struct err why = ERR_INIT;
@@ -239,7 +302,7 @@ static int open_of_several(const struct mapped *m, uint64_t wait, struct err *e)
 
 /* ---- all of them -----------------------------------------------------------------------------*/
 
-static int open_one(char *line, uint64_t wait, struct err *e)
+static int open_one(char *line, uint64_t wait, bool unattended, struct err *e)
 {
 	struct err why = ERR_INIT;
 	struct mapped m;
@@ -247,7 +310,8 @@ static int open_one(char *line, uint64_t wait, struct err *e)
 
 	if (r < 0 || is_there(m.path))
 		return r;
-	r = m.kind == MAPPED_LUKS ? open_luks(&m, wait, &why) : open_of_several(&m, wait, &why);
+	r = m.kind == MAPPED_LUKS ? open_luks(&m, wait, unattended, &why)
+				  : open_of_several(&m, wait, &why);
 	if (r == 0)
 		log_info("mapped: opened device=%s", m.path);
 	else if (m.needed)
@@ -257,7 +321,7 @@ static int open_one(char *line, uint64_t wait, struct err *e)
 	return m.needed ? r : 0;
 }
 
-int mapped_open_all(char *list, uint64_t wait, struct err *e)
+int mapped_open_all(char *list, uint64_t wait, bool unattended, struct err *e)
 {
 	int r = 0;
 
@@ -266,7 +330,7 @@ int mapped_open_all(char *list, uint64_t wait, struct err *e)
 
 		*end = '\0';
 		if (*line)
-			r = open_one(line, wait, e);
+			r = open_one(line, wait, unattended, e);
 		line = next;
 	}
 	explicit_bzero(typed, sizeof(typed));

@@ -35,5 +35,6 @@ struct mapped {
 /* One line, without its end, which is cut into the words that ret points to. */
 int mapped_parse(char *line, struct mapped *ret, struct err *e);
 /* Open all of a list; wait: seconds for a disk to appear. Passphrases are asked for on standard
- * input. What is only wanted and cannot be opened is told in the log. */
-int mapped_open_all(char *list, uint64_t wait, struct err *e);
+ * input; for what is only wanted, or all when the machine is unattended, not without limit. What is
+ * only wanted and cannot be opened is told in the log. */
+int mapped_open_all(char *list, uint64_t wait, bool unattended, struct err *e);
