@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 --
 -- The machine of tests/vm/mapped.test: its root is encrypted, and so is its swap space; an array of which one disk will be
--- missing; a logical volume. /prepare, in the initramfs, makes the disks that must be there before the first boot.
+-- missing; a logical volume; a device that the machine starts without. /prepare, in the initramfs, makes the disks that must
+-- be there before the first boot.
 
 local services = require "services"
 local system = require "system"
@@ -15,7 +16,8 @@ return system.operating_system {
 	bootloader = { type = "none" },
 	mapped_devices = {
 		{ type = "luks", target = "root", source = "LABEL=crypt", allow_discards = true },
-		{ type = "raid", target = "md0", sources = { "/dev/vdb", "/dev/vde" }, level = 1 },
+		{ type = "luks", target = "late", source = "LABEL=late" },
+		{ type = "raid", target = "md0", sources = { "/dev/vdb", "/dev/vdf" }, level = 1 },
 		{ type = "lvm", target = "vg-my--data", source = "vg", dependencies = {} },
 		{ type = "luks", target = "keyed", source = "/dev/vdd", key_file = "/etc/keys/keyed" },
 	},
@@ -38,9 +40,10 @@ set -e
 printf 'open sesame' >/tmp.key
 cryptsetup luksFormat --batch-mode --label crypt --pbkdf pbkdf2 --pbkdf-force-iterations 1000 /dev/vda /tmp.key
 cryptsetup open --key-file /tmp.key /dev/vda root
-busybox dd if=/dev/vdf of=/dev/mapper/root bs=1M 2>/dev/null
+printf 'another one' | cryptsetup luksFormat --batch-mode --label late --pbkdf pbkdf2 --pbkdf-force-iterations 1000 /dev/vde -
+busybox dd if=/dev/vdg of=/dev/mapper/root bs=1M 2>/dev/null
 cryptsetup close root
-mdadm --create /dev/md0 --run --quiet --level=1 --raid-devices=2 --bitmap=none --assume-clean /dev/vdb /dev/vde
+mdadm --create /dev/md0 --run --quiet --level=1 --raid-devices=2 --bitmap=none --assume-clean /dev/vdb /dev/vdf
 mke2fs -q -t ext4 /dev/md0
 mdadm --quiet --stop /dev/md0
 ]]),
