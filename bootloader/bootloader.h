@@ -147,7 +147,7 @@ struct boot_file {
 	const char *source; /* behind the prefix of the store; NULL: the bytes are in data */
 	struct slice data;
 	uint64_t size;
-	bool is_menu; /* a switch may have put its text into another file: boot_menu_read() */
+	bool is_menu; /* the text that counts may be in another one: boot_menu_read() */
 };
 /* struct boot_file * in arena, sorted by path; nothing for BOOT_NONE. */
 int boot_files(const struct boot_place *p, const struct boot_menu *m, struct arena *a,

@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <sys/stat.h>
 
+#include "bootloader/efimenu.h"
 #include "bootloader/env.h"
 #include "bootloader/loader.h"
 #include "bootloader/put.h"
@@ -273,6 +274,16 @@ static void add_kernels(struct arena *a, struct vec *ret, const char *dir,
 	}
 }
 
+static void add_menu(struct arena *a, struct vec *ret, const char *dir, const char *name,
+		     const struct deploy *d)
+{
+	struct boot_file *menu =
+		add_data(a, ret, arena_fmt(a, "%s/%s", dir, name), str_slice(&d->text));
+
+	if (menu)
+		menu->is_menu = true;
+}
+
 static void list(const struct deploy *d, struct arena *a, struct vec *ret)
 {
 	const struct boot_loader *l = d->loader;
@@ -284,10 +295,9 @@ static void list(const struct deploy *d, struct arena *a, struct vec *ret)
 	if (l->has_block)
 		add_data(a, ret, arena_fmt(a, "%s/" BOOT_ENV_NAME, l->dir),
 			 (struct slice){ block, sizeof(block) });
-	struct boot_file *menu =
-		add_data(a, ret, arena_fmt(a, "%s/%s", l->dir, l->text_name), str_slice(&d->text));
-	if (menu)
-		menu->is_menu = true;
+	add_menu(a, ret, l->dir, l->text_name, d);
+	if (l->pair) /* both are there from the beginning: bootloader/pair.c */
+		add_menu(a, ret, l->dir, EM_FILE_2, d);
 	add_kernels(a, ret, l->sets ? arena_fmt(a, "%s/%s", l->sets, d->files.set) : l->dir,
 		    &d->files);
 }

@@ -67,18 +67,28 @@ static int check_written(int fd, const struct str *text, const char *name, struc
 		       : err_set(e, -EIO, "%s is not what was written", name);
 }
 
-int menu_write_new(int dir, const char *name, const struct str *text, struct err *e)
+/* flags: how it is opened besides */
+static int write_file(int dir, const char *name, int flags, const struct str *text, struct err *e)
 {
-	auto_fd int fd =
-		openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+	auto_fd int fd = openat(dir, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | flags, 0644);
 	if (fd < 0)
 		return err_sys(e, "%s", name);
 	int r = fd_write_full(fd, text->buf, text->len);
 	if (r < 0)
 		return err_num(e, r, "writing %s", name);
-	if (fchmod(fd, 0644) < 0 || fsync(fd) < 0)
+	if (ftruncate(fd, (off_t)text->len) < 0 || fchmod(fd, 0644) < 0 || fsync(fd) < 0)
 		return err_sys(e, "%s", name);
 	return check_written(fd, text, name, e);
+}
+
+int menu_write_new(int dir, const char *name, const struct str *text, struct err *e)
+{
+	return write_file(dir, name, O_EXCL, text, e);
+}
+
+int menu_write_over(int dir, const char *name, const struct str *text, struct err *e)
+{
+	return write_file(dir, name, 0, text, e);
 }
 
 static int unlink_if_there(int dir, const char *name, struct err *e)

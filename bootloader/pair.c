@@ -76,26 +76,27 @@ int pair_get(const struct menu_place *p, struct str *out, struct err *e)
 	return r == 0 && str_err(out) ? err_num(e, str_err(out), "%s", p->name) : r;
 }
 
-/* The older one, or what is left of it, makes room. */
-static int write_slot(const struct menu_place *p, const struct pair *s, const struct str *text,
+/* Into the file that does not count, where it is: a directory that grows while the power goes ends
+ * in a cluster that is free, and firmware that looks for a name up to there takes the whole
+ * directory for damaged. So both names, and those of what they name, stay at the beginning. */
+static int write_slot(const struct menu_place *p, int slot, unsigned serial, struct slice text,
 		      struct err *e)
 {
-	const char *name = file_names[s->active == 0];
+	const char *name = file_names[slot];
 	auto_str struct str file = STR_INIT;
 
-	str_adds(&file, str_slice(text));
-	str_addf(&file, "slot %u ", s->serial + 1);
+	str_adds(&file, text);
+	str_addf(&file, "slot %u ", serial);
 	str_addf(&file, "%08x\n", em_sum((struct em_text){ file.buf, file.len }));
 	if (str_err(&file))
 		return err_num(e, str_err(&file), "%s", name);
-	if (unlinkat(p->dir, name, 0) < 0 && errno != ENOENT)
-		return err_sys(e, "removing %s", name);
-	int r = menu_write_new(p->dir, name, &file, e);
-	if (r == 0)
-		r = menu_flush(p, p->dir, e);
-	if (r < 0)
-		(void)unlinkat(p->dir, name, 0); /* the one before counts */
-	return r;
+	int r = menu_write_over(p->dir, name, &file, e);
+	return r == 0 ? menu_flush(p, p->dir, e) : r;
+}
+
+static bool is_missing(int dir, int slot)
+{
+	return faccessat(dir, file_names[slot], F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT;
 }
 
 int pair_put(const struct menu_place *p, const struct str *text, struct err *e)
@@ -106,8 +107,14 @@ int pair_put(const struct menu_place *p, const struct str *text, struct err *e)
 	if (r < 0)
 		return r;
 	r = pair_read(p->dir, &s, e);
+	int other = s.active == 0; /* than the one that counts */
+	/* Both are there from the beginning. */
+	if (r == 0 && is_missing(p->dir, !other) && s.active < 0)
+		r = write_slot(p, !other, s.serial, str_slice(text), e);
+	if (r == 0 && s.active >= 0 && is_missing(p->dir, other))
+		r = write_slot(p, other, s.serial ? s.serial - 1 : 0, s.text, e);
 	if (r == 0 && (s.active < 0 || !slice_eq(s.text, str_slice(text))))
-		r = write_slot(p, &s, text, e);
+		r = write_slot(p, other, s.serial + 1, str_slice(text), e);
 	pair_done(&s);
 	return r;
 }

@@ -25,6 +25,9 @@ int menu_get(const struct menu_place *p, struct str *out, struct err *e);
 bool menu_is_present(const struct menu_place *p, const struct str *text);
 /* A file that is not there yet, complete and on the disk; what is read back is what was written. */
 int menu_write_new(int dir, const char *name, const struct str *text, struct err *e);
+/* The same into a file that may be there, which keeps its place in the directory; a failure leaves
+ * it half written. */
+int menu_write_over(int dir, const char *name, const struct str *text, struct err *e);
 /* The same for a menu in two files. */
 int pair_put(const struct menu_place *p, const struct str *text, struct err *e);
 int pair_get(const struct menu_place *p, struct str *out, struct err *e);

@@ -88,7 +88,7 @@ def efi(disk, name="EFI/BOOT/BOOTX64.EFI"):
     """A file of the EFI system partition; None when it is not there."""
     done = subprocess.run(["mtype", "-i", f"{disk}@@{ESP_AT}", "::" + name], stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    return done.stdout if done.returncode == 0 else None
+    return done.stdout if done.returncode == 0 or done.stdout else None  # read, though the directory is damaged behind it
 
 
 # ---- what the kernel finds --------------------------------------------------------------------------

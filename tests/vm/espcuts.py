@@ -21,6 +21,13 @@ def names(disk):
     return {line.rpartition("/")[2] for line in done.stdout.decode().splitlines()}
 
 
+def is_cut(disk):
+    """Did the power go while the directory grew? Its last cluster is free then, and who looks for a name up to there finds an error."""
+    done = subprocess.run(["mdir", "-b", "-i", f"{disk}@@{cuts.ESP_AT}", "::" + DIRECTORY], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE)
+    return b"Fat problem" in done.stderr
+
+
 def total(data):
     """FNV-1a, of 32 bits."""
     value = 2166136261
@@ -84,7 +91,7 @@ class Switches(cuts.Recorded):
         block = cuts.efi(self.work, DIRECTORY + "grubenv")
         need(f"the environment block is torn: {block and block[:100]!r}",
              block and len(block) == 1024 and re.fullmatch(rb"# GRUB Environment Block\n((?:[a-z_]+=[^\n]*\n)*)#*", block))
-        return f"menu {found[0]}"
+        return f"menu {found[0]}" + (", in a directory that is cut" if is_cut(self.work) else "")
 
     def examine(self, _at, kind):
         need(f"files share clusters: {shared(self.work, self.directory)}", not shared(self.work, self.directory))
