@@ -28,7 +28,7 @@ int menu_write_new(int dir, const char *name, const struct str *text, struct err
 /* The same into a file that may be there, which keeps its place in the directory; a failure leaves
  * it half written. */
 int menu_write_over(int dir, const char *name, const struct str *text, struct err *e);
-/* The same for a menu in two files. */
+/* menu_put() and menu_get() of a menu in two files. */
 int pair_put(const struct menu_place *p, const struct str *text, struct err *e);
 int pair_get(const struct menu_place *p, struct str *out, struct err *e);
 /* Gives the file new the name of another, or of none, and the other its name: on FAT, where

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * What people note about generations, in /var/guix/profiles/system.notes: that one is to stay, and
- * what it is called in lists and in the boot menu. A note names
- * the system, too: a number is given again when the newest generation was deleted, a note is not.
+ * what it is called in lists and in the boot menu. A note names the system, too: a number is given
+ * again when the newest generation was deleted, a note is not.
  */
 #pragma once
 

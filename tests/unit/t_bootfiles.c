@@ -330,6 +330,21 @@ static size_t count_files(const char *dir)
 
 /* ---- Room ------------------------------------------------------------------------------------ */
 
+static int open_esp(const char *name)
+{
+	char path[512];
+
+	(void)snprintf(path, sizeof(path), "%s" ESP "/EFI/cairn/%s", top, name);
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+static bool is_named(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && st.st_nlink == 1;
+}
+
 /* Files of one kernel are shared by all generations that have it, and go with the last of them. */
 TEST(shared_and_pruned)
 {
@@ -340,9 +355,11 @@ TEST(shared_and_pruned)
 	CHECK_INT(boot_write_menu(&esp, sample(&s, 1, 3, (unsigned[]){ 0, 0, 1 }), &e), 0);
 	CHECK_INT(starts(&s.menu), 3);
 	CHECK_INT(count_files(ESP "/EFI/cairn"), 4 + 4); /* README, two menus, block */
+	auto_fd int first = open_esp(EM_FILE), second = open_esp(EM_FILE_2);
 	CHECK_INT(boot_write_menu(&esp, sample(&s, 3, 4, (unsigned[]){ 1, 1 }), &e), 0);
 	CHECK_INT(starts(&s.menu), 4);
 	CHECK_INT(count_files(ESP "/EFI/cairn"), 4 + 2);
+	CHECK(is_named(first) && is_named(second)); /* written over */
 	machine_remove();
 }
 
