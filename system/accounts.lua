@@ -50,6 +50,15 @@ function M.name(options)
 	return schema.string(options)
 end
 
+-- 0 and root belong together: what is wrong and the field, or nil.
+local function misnumbered(account, field)
+	if account[field] == 0 and account.name ~= "root" then
+		return field .. " 0 belongs to root", field
+	elseif account.name == "root" and account[field] ~= 0 then
+		return "root is 0 everywhere, not " .. account[field] .. " [leave it out]", field
+	end
+end
+
 M.user = schema.record("user", {
 	name = schema.string(NAME),
 	uid = schema.integer {
@@ -96,10 +105,8 @@ M.user = schema.record("user", {
 }, {
 	doc = "an account",
 	check = function(u)
-		if u.uid == 0 and u.name ~= "root" then
-			return "uid 0 belongs to root", "uid"
-		elseif u.name == "root" and u.uid ~= 0 then
-			return "root is 0 everywhere, not " .. u.uid .. " [leave it out]", "uid"
+		if misnumbered(u, "uid") then
+			return misnumbered(u, "uid")
 		end
 		if u.password_file and u.password ~= "!" then
 			return "there is a password, too", "password_file"
@@ -125,11 +132,7 @@ M.group = schema.record("group", {
 }, {
 	doc = "a group",
 	check = function(g)
-		if g.gid == 0 and g.name ~= "root" then
-			return "gid 0 belongs to root", "gid"
-		elseif g.name == "root" and g.gid ~= 0 then
-			return "root is 0 everywhere, not " .. g.gid .. " [leave it out]", "gid"
-		end
+		return misnumbered(g, "gid")
 	end,
 })
 

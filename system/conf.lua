@@ -69,4 +69,12 @@ function conf.section(kind, name, rows)
 	return table.concat(out)
 end
 
+-- What keeps a path from being the file of something secret, which is the machine's own; nil: nothing.
+function conf.secret_file(path)
+	if path:find("[\1-\31\127]") or path:find("^/gnu/store/") then
+		return "everybody can read what is in the store: expected a file of the machine"
+	end
+	return conf.flaw(path)
+end
+
 return conf

@@ -85,12 +85,7 @@ M.mapped_device = schema.record("mapped_device", {
 	},
 	key_file = schema.path {
 		optional = true, doc = "luks: file of the machine with the key; left out: the console is asked for a passphrase",
-		check = function(v)
-			if v:find("[\1-\31\127]") or v:find("^/gnu/store/") then
-				return "everybody can read what is in the store: expected a file of the machine"
-			end
-			return conf.flaw(v)
-		end,
+		check = conf.secret_file,
 	},
 	allow_discards = schema.boolean { default = false, doc = "luks: the disk hears of what is free, and so does who looks at it" },
 	tries = schema.integer { default = 3, min = 1, max = 100, doc = "luks: how often a passphrase may be wrong" },

@@ -14,12 +14,7 @@ M.secret = schema.record("secret", {
 		default = function(s)
 			return "/etc/cairn/secrets/" .. s.name
 		end,
-		check = function(v)
-			if v:find("[\1-\31\127]") or v:find("^/gnu/store/") then
-				return "everybody can read what is in the store: expected a file of the machine"
-			end
-			return conf.flaw(v)
-		end,
+		check = conf.secret_file,
 	},
 	user = accounts.name { default = "root", doc = "who may read it" },
 	group = accounts.name { default = "root", doc = "who else, if the mode says so" },
