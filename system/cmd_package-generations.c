@@ -16,11 +16,11 @@ static int parse_generation(const struct package_env *p, const char *text, unsig
 	bool relative = text[0] == '+' || text[0] == '-';
 	uint64_t n;
 
-	if (text_u64(slice_of(text + relative), PROFILE_NUMBER_MAX, &n) < 0 || n == 0)
+	if (text_u64(slice_of(text + relative), LINKS_NUMBER_MAX, &n) < 0 || n == 0)
 		return cmd_usage(e, "'%s' is not the number of a generation", text);
 	*ret = (unsigned)n;
 	for (size_t i = 0; i < gens->n; i++) {
-		const struct profile_gen *g = gens->v[i];
+		const struct links_item *g = gens->v[i];
 		bool there = text[0] == '+' ? n < gens->n - i : n <= i;
 
 		if (!relative && g->number == n)
@@ -31,8 +31,8 @@ static int parse_generation(const struct package_env *p, const char *text, unsig
 		*ret = g->number;
 		return 0;
 	}
-	return err_set(e, -ERR_NOTFOUND, "%s/%s: there is no generation %s", p->profile.dir,
-		       p->profile.name, text);
+	return err_set(e, -ERR_NOTFOUND, "%s/%s: there is no generation %s", p->profile.links.dir,
+		       p->profile.links.name, text);
 }
 
 static int switch_to(struct cmd_env *env, const char *verb, const char *text, struct err *e)
@@ -68,7 +68,7 @@ static int run_switch(struct cmd_env *env, struct err *e)
 /* Whether a generation is to go. Who names the current one by number is refused; with an age it
  * stays. */
 static int is_doomed(const struct cmd_env *env, const struct package_env *p,
-		     const struct profile_gen *g, bool *ret, struct err *e)
+		     const struct links_item *g, bool *ret, struct err *e)
 {
 	bool current = g->number && g->number == p->profile.current;
 	int r = 0;
@@ -93,7 +93,7 @@ static int is_doomed(const struct cmd_env *env, const struct package_env *p,
 static int find_doomed(const struct cmd_env *env, const struct package_env *p, struct vec *ret,
 		       struct err *e)
 {
-	const struct profile_gen none = { 0 };
+	const struct links_item none = { 0 };
 	bool hit = false;
 	int r = is_doomed(env, p, &none, &hit, e); /* a pattern is wrong also where nothing is */
 
@@ -115,7 +115,7 @@ static int run_delete(struct cmd_env *env, struct err *e)
 	if (r == 0)
 		r = find_doomed(env, &p, &doomed, e);
 	for (size_t i = 0; r == 0 && i < doomed.n; i++) {
-		const struct profile_gen *g = doomed.v[i];
+		const struct links_item *g = doomed.v[i];
 
 		if (!c->dry_run)
 			r = profile_remove(&p.profile, g->number, e);

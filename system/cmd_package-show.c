@@ -77,7 +77,7 @@ static int run_list(struct cmd_env *env, struct err *e)
 }
 
 static int add_generation(const struct package_ctx *c, struct package_env *p,
-			  const struct profile_gen *g, struct str *out, struct err *e)
+			  const struct links_item *g, struct str *out, struct err *e)
 {
 	auto_vec struct vec entries = VEC_INIT;
 	bool current = g->number == p->profile.current;

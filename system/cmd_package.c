@@ -61,7 +61,7 @@ int package_open(struct package_env *p, const struct package_ctx *c, bool change
 
 int package_installed(struct package_env *p, struct vec *ret, struct err *e)
 {
-	const struct profile_gen *g = profile_current(&p->profile);
+	const struct links_item *g = profile_current(&p->profile);
 
 	return g ? profile_manifest(&p->profile, g->path, ret, e) : profile_check(&p->profile, e);
 }

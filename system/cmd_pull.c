@@ -78,7 +78,7 @@ static int find_settings(struct pull *p, const struct ctx *c, struct err *e)
 /* What this machine has: of the profile, else of the system. */
 static int find_old(struct pull *p, struct err *e)
 {
-	const struct profile_gen *g = profile_current(&p->profile);
+	const struct links_item *g = profile_current(&p->profile);
 	struct arena *a = &p->profile.arena;
 	const char *dir = g		      ? arena_fmt(a, "%s%s", p->places.root, g->path)
 			  : p->places.root[0] ? NULL
@@ -135,7 +135,7 @@ static void show_text(const struct channel *c, const char *indent)
 	       (unsigned long long)c->serial, date, indent, c->url, indent, c->key);
 }
 
-static int load_record(struct pull *p, const struct profile_gen *g, struct channel *ret,
+static int load_record(struct pull *p, const struct links_item *g, struct channel *ret,
 		       struct err *e)
 {
 	struct arena *a = &p->profile.arena;
@@ -145,7 +145,7 @@ static int load_record(struct pull *p, const struct profile_gen *g, struct chann
 	return r == -ENOENT ? err_set(e, r, "%s is missing", file) : r;
 }
 
-static int list_one(struct pull *p, const struct ctx *c, const struct profile_gen *g,
+static int list_one(struct pull *p, const struct ctx *c, const struct links_item *g,
 		    struct str *out, struct err *e)
 {
 	bool current = g->number == p->profile.current;
@@ -231,7 +231,7 @@ static int make_item(struct pull *p, struct ctx *c, struct store_conn *conn, cha
 
 /* One object, whatever came of it. g NULL: there is no generation of it. */
 static int print_result(const struct channel *c, const char *result, unsigned from,
-			const struct profile_gen *g, struct err *e)
+			const struct links_item *g, struct err *e)
 {
 	auto_str struct str out = STR_INIT;
 
@@ -271,7 +271,7 @@ static int install(struct pull *p, struct ctx *c, struct err *e)
 		number);
 	if (c->json)
 		return print_result(&p->new, "pulled", from,
-				    &(const struct profile_gen){ .number = number, .path = item },
+				    &(const struct links_item){ .number = number, .path = item },
 				    e);
 	printf("%s\n", item);
 	return 0;
@@ -328,7 +328,7 @@ static int pull(struct pull *p, struct ctx *c, struct err *e)
 
 static int roll_back(struct pull *p, struct ctx *c, struct err *e)
 {
-	const struct profile_gen *to = NULL;
+	const struct links_item *to = NULL;
 	struct channel x = { 0 };
 	unsigned from;
 	int r = open_profile(p, c, !c->dry_run, e);
@@ -337,7 +337,7 @@ static int roll_back(struct pull *p, struct ctx *c, struct err *e)
 		return r;
 	from = p->profile.current;
 	for (size_t i = 0; i < p->profile.gens.n; i++) {
-		const struct profile_gen *g = p->profile.gens.v[i];
+		const struct links_item *g = p->profile.gens.v[i];
 
 		if (g->number < from)
 			to = g;

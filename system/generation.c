@@ -1,139 +1,50 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "system/generation.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "lib/conf.h"
 #include "lib/fd.h"
 #include "lib/path.h"
 #include "lib/size.h"
-#include "lib/text.h"
 #include "store/store.h"
+#include "system/links.h"
 #include "system/notes.h"
 
-#define LIMIT_FACTS  16384
-#define LIMIT_FILE   ((size_t)1 << 20)
-#define LOCK_MOMENTS 200 /* of 10 ms */
+#define LIMIT_FACTS 16384
+#define LIMIT_FILE  ((size_t)1 << 20)
 
-/* "system-12-link" -> 12; 0: another name. */
-static unsigned link_number(const char *name)
+static struct links links_of(const struct sys_root *r)
 {
-	struct slice s = slice_of(name);
-	uint64_t number;
-
-	if (!slice_starts(s, "system-") || !slice_ends(s, "-link") || s.n <= 12)
-		return 0;
-	s.p += 7;
-	s.n -= 12;
-	if (s.p[0] == '0' || text_u64(s, GEN_NUMBER_MAX, &number) < 0)
-		return 0;
-	return (unsigned)number;
-}
-
-static char *link_path(const struct sys_root *r, struct arena *a, unsigned number)
-{
-	return arena_fmt(a, "%s" GEN_PROFILES "/system-%u-link", r->target, number);
-}
-
-static int compare(const void *x, const void *y)
-{
-	const struct gen *a = x, *b = y;
-
-	return a->number < b->number ? -1 : a->number > b->number;
-}
-
-/* Target of the link at a physical path in arena; NULL when there is no link. */
-static int read_link(struct arena *a, const char *path, const char **ret, struct err *e)
-{
-	auto_str struct str text = STR_INIT;
-	struct err tmp = ERR_INIT;
-	int r = file_readlink(AT_FDCWD, path, &text, &tmp);
-
-	if (r == -ENOENT) {
-		*ret = NULL;
-		return 0;
-	}
-	if (r < 0)
-		return err_set(e, r, "%s", tmp.msg);
-	*ret = arena_slice(a, str_slice(&text));
-	return *ret ? 0 : err_set(e, -ENOMEM, "out of memory");
-}
-
-static int load_one(const struct sys_root *r, struct arena *a, unsigned number, struct gen *g,
-		    struct err *e)
-{
-	const char *path = link_path(r, a, number);
-	struct stat st;
-	int rc;
-
-	if (!path)
-		return err_set(e, -ENOMEM, "out of memory");
-	if (lstat(path, &st) < 0)
-		return err_sys(e, "%s", path);
-	*g = (struct gen){ .number = number, .date = st.st_mtime, .label = "" };
-	rc = read_link(a, path, &g->path, e);
-	if (rc < 0)
-		return rc;
-	if (!g->path)
-		return err_set(e, -ENOENT, "%s disappeared", path);
-	return store_path_check(STORE_DIR_DEFAULT, slice_of(g->path), e) < 0
-		       ? err_wrap(e, e->code, "%s", path)
-		       : 0;
-}
-
-static int load_all(const struct sys_root *r, struct arena *a, DIR *dir, struct gen_list *l,
-		    struct err *e)
-{
-	struct dirent *d;
-
-	l->v = arena_array(a, GEN_COUNT_MAX, sizeof(*l->v));
-	if (!l->v)
-		return err_set(e, -ENOMEM, "out of memory");
-	while ((d = readdir(dir))) {
-		unsigned number = link_number(d->d_name);
-		int rc;
-
-		if (number == 0)
-			continue;
-		if (l->n == GEN_COUNT_MAX)
-			return err_set(e, -ERR_LIMIT, "more than %d generations", GEN_COUNT_MAX);
-		rc = load_one(r, a, number, &l->v[l->n], e);
-		if (rc < 0)
-			return rc;
-		l->n++;
-	}
-	qsort(l->v, l->n, sizeof(*l->v), compare);
-	return 0;
+	return (struct links){ r->target, GEN_PROFILES, "system", "", STORE_DIR_DEFAULT };
 }
 
 int gen_list_load(const struct sys_root *r, struct arena *a, struct gen_list *ret, struct err *e)
 {
+	const struct links links = links_of(r);
 	struct gen_list l = { NULL, 0, 0 };
+	auto_vec struct vec found = VEC_INIT;
 	const char *profile;
-	DIR *dir = opendir(sys_root_path(r, a, GEN_PROFILES));
-	int rc;
+	int rc = links_load(&links, a, &found, e);
 
-	if (!dir && errno == ENOENT) {
-		*ret = l;
-		return 0;
+	if (rc == 0)
+		rc = links_selected(&links, a, &profile, e);
+	if (rc < 0)
+		return rc;
+	l.v = arena_array(a, found.n, sizeof(*l.v));
+	if (!l.v)
+		return err_set(e, -ENOMEM, "out of memory");
+	for (; l.n < found.n; l.n++) {
+		const struct links_item *x = found.v[l.n];
+
+		l.v[l.n] = (struct gen){
+			.number = x->number, .path = x->path, .date = x->date, .label = ""
+		};
 	}
-	if (!dir)
-		return err_sys(e, "%s" GEN_PROFILES, r->target);
-	rc = load_all(r, a, dir, &l, e);
-	closedir(dir);
-	if (rc < 0)
-		return rc;
-	rc = read_link(a, sys_root_path(r, a, GEN_LINK), &profile, e);
-	if (rc < 0)
-		return rc;
 	if (profile)
-		l.current = link_number(path_base(profile));
+		l.current = links_number(&links, path_base(profile));
 	notes_apply(r, a, &l);
 	*ret = l;
 	return 0;
@@ -172,37 +83,23 @@ unsigned gen_next(const struct gen_list *l)
 
 int gen_link_make(const struct sys_root *r, unsigned number, const char *path, struct err *e)
 {
-	auto_arena struct arena a = ARENA_INIT;
-	char *link = link_path(r, &a, number);
+	const struct links links = links_of(r);
 
-	if (!link)
-		return err_set(e, -ENOMEM, "out of memory");
-	if (number > GEN_NUMBER_MAX)
-		return err_set(e, -ERR_LIMIT, "generation number %u is too large", number);
-	return file_symlink_atomic(AT_FDCWD, path, link, e);
+	return links_make(&links, number, path, e);
 }
 
 int gen_link_remove(const struct sys_root *r, unsigned number, struct err *e)
 {
-	auto_arena struct arena a = ARENA_INIT;
-	char *link = link_path(r, &a, number);
+	const struct links links = links_of(r);
 
-	if (!link)
-		return err_set(e, -ENOMEM, "out of memory");
-	if (unlink(link) < 0 && errno != ENOENT)
-		return err_sys(e, "%s", link);
-	return file_sync(AT_FDCWD, sys_root_path(r, &a, GEN_PROFILES), e);
+	return links_remove(&links, number, e);
 }
 
 int gen_select(const struct sys_root *r, unsigned number, struct err *e)
 {
-	auto_arena struct arena a = ARENA_INIT;
-	char *target = arena_fmt(&a, "system-%u-link", number);
-	char *link = sys_root_path(r, &a, GEN_LINK);
+	const struct links links = links_of(r);
 
-	if (!target || !link)
-		return err_set(e, -ENOMEM, "out of memory");
-	return file_symlink_atomic(AT_FDCWD, target, link, e);
+	return links_select(&links, number, e);
 }
 
 char *gen_part(const struct sys_root *r, struct arena *a, const char *path, const char *name)
@@ -249,7 +146,7 @@ int gen_running(const struct sys_root *r, const char *link, struct arena *a, con
 {
 	char *path = sys_root_path(r, a, link);
 
-	return path ? read_link(a, path, ret, e) : err_set(e, -ENOMEM, "out of memory");
+	return path ? links_read(a, path, ret, e) : err_set(e, -ENOMEM, "out of memory");
 }
 
 static const struct conf_key facts_keys[] = {
@@ -312,74 +209,12 @@ int gen_file_load(const struct sys_root *r, struct arena *a, const char *path,
 	return rc == 0 && list->err ? err_set(e, -ENOMEM, "out of memory") : rc;
 }
 
-/* The text that the holder left in the file, or one before him. */
-static void read_holder(int fd, struct str *ret)
-{
-	auto_str struct str text = STR_INIT;
-
-	str_cut(ret, 0);
-	if (lseek(fd, 0, SEEK_SET) >= 0 && fd_read_all(fd, &text, 512) >= 0)
-		text_safe(ret, slice_trim(str_slice(&text)));
-}
-
-static bool is_alive(const struct str *holder)
-{
-	struct slice rest = str_slice(holder), word;
-	uint64_t pid;
-
-	return slice_cut(&rest, ' ', &word) && slice_cut(&rest, ',', &word) &&
-	       text_u64(word, INT32_MAX, &pid) == 0 && pid &&
-	       (kill((pid_t)pid, 0) == 0 || errno != ESRCH);
-}
-
-/* Take the lock, or say who has it. Who has just got it has not left his name yet: what is there is
- * nothing, or the name of one who is gone. */
-static int take_lock(int fd, const char *file, struct err *e)
-{
-	const struct timespec moment = { .tv_nsec = 10 * 1000 * 1000 };
-	auto_str struct str holder = STR_INIT;
-
-	for (unsigned i = 0; i < LOCK_MOMENTS; i++) {
-		int rc = fd_lock(fd, true, false);
-
-		if (rc != -EAGAIN)
-			return rc < 0 ? err_num(e, rc, "cannot lock %s", file) : 0;
-		read_holder(fd, &holder);
-		if (is_alive(&holder))
-			break;
-		(void)nanosleep(&moment, NULL);
-	}
-	return err_set(e, -ERR_IN_USE, "the system is being changed by another command: %s",
-		       holder.len ? holder.buf : "unknown");
-}
-
 int gen_lock(const struct sys_root *r, const char *verb, int *ret_fd, struct err *e)
 {
 	auto_arena struct arena a = ARENA_INIT;
-	auto_fd int fd = -1;
+	const struct links links = links_of(r);
 	char *dir = sys_root_path(r, &a, GEN_PROFILES);
-	char *file = sys_root_path(r, &a, GEN_PROFILES "/system.lock");
-	struct tm tm;
-	time_t now = time(NULL);
-	char when[32] = "";
-	int rc;
+	int rc = dir ? file_mkdir_p(AT_FDCWD, dir, 0755, e) : err_set(e, -ENOMEM, "out of memory");
 
-	if (!dir || !file)
-		return err_set(e, -ENOMEM, "out of memory");
-	rc = file_mkdir_p(AT_FDCWD, dir, 0755, e);
-	if (rc < 0)
-		return rc;
-	fd = file_open_lock(AT_FDCWD, file, e);
-	if (fd < 0)
-		return fd;
-	rc = take_lock(fd, file, e);
-	if (rc < 0)
-		return rc;
-	if (gmtime_r(&now, &tm))
-		strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S UTC", &tm);
-	if (ftruncate(fd, 0) < 0 ||
-	    dprintf(fd, "process %ld, %s, since %s\n", (long)getpid(), verb, when) < 0)
-		return err_sys(e, "%s", file);
-	*ret_fd = fd_take(&fd);
-	return 0;
+	return rc < 0 ? rc : links_lock(&links, "the system", verb, ret_fd, e);
 }

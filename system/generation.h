@@ -13,12 +13,13 @@
 #include "lib/conf.h"
 #include "lib/err.h"
 #include "lib/vec.h"
+#include "system/links.h"
 #include "system/root.h"
 
 #define GEN_PROFILES	 "/var/guix/profiles"
 #define GEN_LINK	 GEN_PROFILES "/system"
-#define GEN_NUMBER_MAX	 999999
-#define GEN_COUNT_MAX	 4096
+#define GEN_NUMBER_MAX	 LINKS_NUMBER_MAX
+#define GEN_COUNT_MAX	 LIMIT_LINKS
 #define GEN_CURRENT_LINK "/run/current-system"
 #define GEN_BOOTED_LINK	 "/run/booted-system"
 

@@ -238,7 +238,7 @@ static bool is_known_place(const struct profile *p, struct store_conn *c)
 	auto_arena struct arena a = ARENA_INIT;
 	char *top = arena_fmt(&a, "%s%s/profiles", store_conn_root(c), store_conn_state(c));
 	char *real = top ? realpath(top, NULL) : NULL;
-	bool known = real && path_is_below(p->dir, real);
+	bool known = real && path_is_below(p->links.dir, real);
 
 	free(real);
 	return known;
@@ -254,7 +254,7 @@ int profile_commit(struct profile *p, struct store_conn *c, const char *item, un
 
 	if (r == 0 && !link)
 		r = no_memory(e);
-	if (r == 0 && number > PROFILE_NUMBER_MAX)
+	if (r == 0 && number > LINKS_NUMBER_MAX)
 		r = err_set(e, -ERR_LIMIT, "generation number %u is too large", number);
 	if (r == 0)
 		r = is_known_place(p, c) ? file_symlink_atomic(AT_FDCWD, item, link, e)

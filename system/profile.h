@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Profiles of users: a link NAME -> NAME-N-link -> item for each generation, beside each other in
- * one directory, and what an item says about itself in its file "manifest":
+ * Profiles of users: links to generations (system/links.h), and what an item says about itself in
+ * its file "manifest":
  *
  *	[package hello]
  *	version = 2.0
@@ -21,12 +21,11 @@
 #include "lib/fd.h"
 #include "lib/str.h"
 #include "lib/vec.h"
+#include "system/links.h"
 
 #define PROFILE_PER_USER    "/profiles/per-user"
 #define PROFILE_USER	    "cairn-profile"  /* of a user, below PROFILE_PER_USER/USER */
 #define PROFILE_HOME_LINK   ".cairn-profile" /* in the home directory, to the above */
-#define PROFILE_NUMBER_MAX  999999
-#define LIMIT_PROFILE_GENS  4096
 #define LIMIT_PROFILE_TEXT  (4u << 20)
 #define LIMIT_PROFILE_WORDS 10000
 
@@ -35,21 +34,12 @@ struct profile_entry {
 	const char *path;		     /* logical store path */
 };
 
-struct profile_gen {
-	unsigned number;  /* from 1 */
-	const char *path; /* logical store path of the item */
-	int64_t date;	  /* Unix seconds: when its link was made */
-};
-
 struct profile {
 	struct arena arena;
-	const char *dir;       /* physical directory of the links */
-	const char *name;      /* of the profile link in it */
-	const char *root;      /* "" or the private root in front of the store */
-	const char *store_dir; /* logical */
-	int lock;	       /* -1: none */
-	struct vec gens;       /* struct profile_gen, ascending; in arena */
-	unsigned current;      /* 0: none */
+	struct links links; /* in arena; store is "" or the private root */
+	int lock;	    /* -1: none */
+	struct vec gens;    /* struct links_item, ascending; in arena */
+	unsigned current;   /* 0: none */
 };
 
 #define PROFILE_INIT                                                                               \
@@ -69,15 +59,15 @@ static inline void profile_cleanup(struct profile *p)
 }
 #define auto_profile __attribute__((cleanup(profile_cleanup)))
 
-const struct profile_gen *profile_find(const struct profile *p, unsigned number); /* NULL: none */
-const struct profile_gen *profile_current(const struct profile *p);		  /* NULL: none */
+const struct links_item *profile_find(const struct profile *p, unsigned number); /* NULL: none */
+const struct links_item *profile_current(const struct profile *p);		 /* NULL: none */
 /* -ERR_INVALID when the profile leads to a generation that is not there: it has contents then, but
  * nobody knows which. */
 int profile_check(const struct profile *p, struct err *e);
 bool profile_pattern_is_age(const char *pattern);
 /* Whether pattern (7, 2..5, lists of these with commas, or a duration such as 30d: made longer ago
  * than that) means g. -ERR_USAGE. */
-int profile_matches(const struct profile_gen *g, const char *pattern, int64_t now, bool *ret,
+int profile_matches(const struct links_item *g, const char *pattern, int64_t now, bool *ret,
 		    struct err *e);
 unsigned profile_next(const struct profile *p); /* above every existing one */
 /* Physical path of the link of generation number, of the profile itself; NULL without memory. */
