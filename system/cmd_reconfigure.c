@@ -179,8 +179,10 @@ static int reconfigure(struct change *c, struct switcher *s, struct wanted *w,
 	const struct plan_side to = wanted_side(w);
 	const struct plan_sizer z = { conn, !c->sw.store.no_substitutes, wanted_refs, w };
 	struct plan p = PLAN_INIT;
-	int rc = change_plan(c, s, &g, &to, &z, &p, e);
+	int rc = sys_eval_check(w->ev, conn, e);
 
+	if (rc == 0)
+		rc = change_plan(c, s, &g, &to, &z, &p, e);
 	if (rc == 0 && !c->skip_checks && sys_root_is_machine(&s->root))
 		rc = devices_check(&s->root, current, &to.root, path, e);
 	/* Before anything of it is in the store. */

@@ -19,6 +19,7 @@
 #include "system/channel.h"
 #include "system/eval.h"
 #include "system/graph.h"
+#include "system/modules.h"
 #include "system/program.h"
 #include "system/realise.h"
 #include "system/sketch.h"
@@ -41,6 +42,8 @@ struct sys_eval {
 	struct graph graph;
 	struct sources sources;
 	struct sys_eval_result *results;
+	size_t nresults;
+	struct vec modules; /* values of the notes "modules": "KERNEL\nNAME\tPLACE\n…" */
 };
 
 /* ---- Where the modules are --------------------------------------------------------------------
@@ -246,7 +249,12 @@ static int collect_results(struct sys_eval *ev, struct err *e)
 	for (size_t i = 0; i < g->nresults; i++) {
 		const struct graph_result *r = &g->results[i];
 		bool drv = r->node && r->node->kind == NODE_DRV;
-		ev->results[i] = (struct sys_eval_result){
+		if (r->note) {
+			if (slice_is(r->key, "modules"))
+				vec_add(&ev->modules, (void *)r->value);
+			continue;
+		}
+		ev->results[ev->nresults++] = (struct sys_eval_result){
 			arena_slice(&ev->arena, r->key),
 			r->value,
 			drv ? r->node->store : NULL,
@@ -254,7 +262,7 @@ static int collect_results(struct sys_eval *ev, struct err *e)
 			r->node != NULL,
 		};
 	}
-	return arena_err(&ev->arena) ? err_set(e, -ENOMEM, "out of memory") : 0;
+	return arena_err(&ev->arena) || ev->modules.err ? err_set(e, -ENOMEM, "out of memory") : 0;
 }
 
 static int evaluate(struct sys_eval *ev, struct program *p, uint64_t seconds, struct err *e)
@@ -286,6 +294,7 @@ int sys_eval_run(const struct sys_eval_opts *opts, const struct sys_eval_request
 		return err_set(e, -ENOMEM, "out of memory");
 	ev->msg = (struct str)STR_INIT;
 	ev->sources = (struct sources)SOURCES_INIT;
+	ev->modules = (struct vec)VEC_INIT;
 	p.memory = opts->memory ? opts->memory : DEFAULT_MEMORY;
 	p.instructions = opts->instructions ? opts->instructions : DEFAULT_INSTRUCTIONS;
 	p.store_dir = arena_str(&ev->arena, opts->store_dir ? opts->store_dir : STORE_DIR_DEFAULT);
@@ -319,6 +328,7 @@ void sys_eval_free(struct sys_eval *ev)
 	graph_done(&ev->graph);
 	sources_done(&ev->sources);
 	str_done(&ev->msg);
+	vec_done(&ev->modules);
 	arena_done(&ev->arena);
 	free(ev);
 }
@@ -328,7 +338,7 @@ void sys_eval_free(struct sys_eval *ev)
 
 size_t sys_eval_count(const struct sys_eval *ev)
 {
-	return ev->graph.nresults;
+	return ev->nresults;
 }
 
 const struct sys_eval_result *sys_eval_at(const struct sys_eval *ev, size_t i)
@@ -338,7 +348,7 @@ const struct sys_eval_result *sys_eval_at(const struct sys_eval *ev, size_t i)
 
 const struct sys_eval_result *sys_eval_find(const struct sys_eval *ev, const char *key)
 {
-	for (size_t i = 0; i < ev->graph.nresults; i++)
+	for (size_t i = 0; i < ev->nresults; i++)
 		if (strcmp(ev->results[i].key, key) == 0)
 			return &ev->results[i];
 	return NULL;
@@ -351,31 +361,98 @@ const char *sys_eval_value(const struct sys_eval *ev, const char *key)
 	return r ? r->value : NULL;
 }
 
+/* "NAME\tPLACE" lines into names (with NULL at the end) and places. */
+static int parse_modules(struct arena *a, struct slice rest, struct vec *names, struct vec *places,
+			 struct err *e)
+{
+	struct slice line, name;
+
+	while (slice_cut(&rest, '\n', &line)) {
+		if (!slice_cut(&line, '\t', &name))
+			return err_set(e, -ERR_PROTO, "evaluation: malformed note");
+		vec_add(names, arena_slice(a, name));
+		vec_add(places, arena_slice(a, line));
+	}
+	vec_add(names, NULL);
+	return names->err || places->err || arena_err(a) ? err_set(e, -ENOMEM, "out of memory") : 0;
+}
+
+/* One note. A kernel that is not here, or not yet, says nothing. */
+static int check_kernel(struct store_conn *c, struct slice note, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	auto_vec struct vec names = VEC_INIT, places = VEC_INIT;
+	auto_str struct str place = STR_INIT;
+	struct slice path = { "", 0 };
+	const char *kernel, *dir, *near;
+	bool valid = false;
+	size_t i;
+	int r;
+
+	(void)slice_cut(&note, '\n', &path);
+	r = parse_modules(&a, note, &names, &places, e);
+	kernel = arena_slice(&a, path);
+	dir = r == 0 && kernel ? store_conn_physical(c, &a, kernel) : NULL;
+	if (r == 0 && !dir)
+		return err_set(e, -ENOMEM, "out of memory");
+	if (r == 0)
+		r = store_is_valid(c, kernel, &valid, e);
+	if (r < 0 || !valid || access(dir, R_OK) < 0)
+		return r;
+	r = modules_missing(&a, dir, (const char *const *)names.v, &i, &near, e);
+	if (r < 0 || !names.v[i])
+		return r;
+	text_safe(&place, slice_of(places.v[i]));
+	return err_set(e, -ERR_EVAL, "%s: the kernel has no module '%s'%s%s%s", place.buf,
+		       (const char *)names.v[i], near ? "; did you mean '" : "", near ? near : "",
+		       near ? "'?" : "");
+}
+
+int sys_eval_check(struct sys_eval *ev, struct store_conn *c, struct err *e)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < ev->modules.n && r == 0; i++)
+		r = check_kernel(c, slice_of(ev->modules.v[i]), e);
+	return r;
+}
+
 int sys_eval_add(struct sys_eval *ev, struct store_conn *c, struct err *e)
 {
-	return realise(c, &ev->graph, &ev->sources, e);
+	int r = sys_eval_check(ev, c, e);
+
+	return r < 0 ? r : realise(c, &ev->graph, &ev->sources, e);
 }
 
 int sys_eval_build(struct sys_eval *ev, struct store_conn *c, const char *key, struct err *e)
 {
 	auto_vec struct vec things = VEC_INIT;
+	struct err why = ERR_INIT;
 	int r = sys_eval_add(ev, c, e);
 
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < ev->graph.nresults; i++) {
+	for (size_t i = 0; i < ev->nresults; i++) {
 		const struct sys_eval_result *res = &ev->results[i];
 		if (res->drv && (!key || strcmp(res->key, key) == 0))
 			vec_add(&things, arena_fmt(&ev->arena, "%s!%s", res->drv, res->output));
 	}
 	if (things.err || arena_err(&ev->arena))
 		return err_set(e, -ENOMEM, "out of memory");
-	return things.n ? store_build(c, (const char *const *)things.v, things.n, e) : 0;
+	if (!things.n)
+		return 0;
+	r = store_build(c, (const char *const *)things.v, things.n, e);
+	/* A kernel that came only now may say more exactly what is wrong. */
+	if (r < 0 && sys_eval_check(ev, c, &why) < 0 && why.code == -ERR_EVAL)
+		return err_set(e, why.code, "%s", why.msg);
+	return r;
 }
 
 int sys_eval_missing(struct sys_eval *ev, struct store_conn *c, struct vec *ret, struct err *e)
 {
-	return realise_missing(c, &ev->graph, ret, e);
+	int r = sys_eval_check(ev, c, e);
+
+	return r < 0 ? r : realise_missing(c, &ev->graph, ret, e);
 }
 
 int sys_eval_sketch(struct sys_eval *ev, const char *key, const char *dir, struct err *e)

@@ -832,7 +832,7 @@ static void push_raw(lua_State *l, const struct program *p)
 /* ---- The result -------------------------------------------------------------------------------
  */
 
-/* A list of results from the stack: { { key, text, target }, … }. */
+/* A list of results from the stack: { { key, text, kind }, … }; kind as in get_result(). */
 static size_t put_results(lua_State *l, int index, struct str *out)
 {
 	size_t n = lua_rawlen(l, index);
@@ -847,7 +847,7 @@ static size_t put_results(lua_State *l, int index, struct str *out)
 		}
 		lua_rawgeti(l, -1, 3);
 		wr_str(out, v[0]);
-		wr_bool(out, lua_toboolean(l, -1));
+		wr_u64(out, (uint64_t)lua_tointeger(l, -1));
 		wr_str(out, v[1]);
 		made_want(&box.made, v[1]);
 		lua_pop(l, 2);

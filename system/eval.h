@@ -85,6 +85,10 @@ const char *sys_eval_value(const struct sys_eval *ev, const char *key);
 /* All texts and variables of the graph, one after the other among other bytes; borrowed from ev. */
 struct slice sys_eval_text(const struct sys_eval *ev);
 
+/* What only the store can tell: has the kernel of a system, if it is there already, the modules
+ * that the system needs? -ERR_EVAL, as if the evaluation had said it. What follows asks by itself.
+ */
+int sys_eval_check(struct sys_eval *ev, struct store_conn *c, struct err *e);
 /* Add the results, and what they need, to the store where it is missing. */
 int sys_eval_add(struct sys_eval *ev, struct store_conn *c, struct err *e);
 /* sys_eval_add, then build all results (or the one called key, when not NULL). */

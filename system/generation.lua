@@ -201,6 +201,27 @@ local function service_modules(os, all)
 	return out
 end
 
+-- For who has the kernel already (system/eval-host.c): what is not in it is an error before anything is built. list: of { name,
+-- place of who needs it }, for the initramfs.
+local function note_modules(os, all, list)
+	local lines = { os.kernel .. "" }
+	local function add(name, place)
+		lines[#lines + 1] = name .. "\t" .. place
+	end
+	for _, m in ipairs(list) do
+		add(m[1], m[2])
+	end
+	for i, name in ipairs(os.kernel_modules) do
+		add(name, schema.place(os, "kernel_modules[" .. i .. "]"))
+	end
+	for _, name in ipairs(all.kernel_modules) do
+		add(name, schema.place(all.asks[name]))
+	end
+	if #lines > 1 then
+		note("modules", table.concat(lines, "\n"))
+	end
+end
+
 local function service_set(os, all, list, named, environment)
 	local init = {
 		{ "hostname", os.host_name },
@@ -371,11 +392,13 @@ local function parts(os)
 	local list, named = services_of(os, all)
 	mentioned(os, all, who, list, named)
 	listening(all)
+	local ramdisk_of, modules = initrd.derivation(os)
+	note_modules(os, all, modules)
 	local p = {
 		etc = etc.derivation(os, all.etc, environment, accounts.shells(who.users)),
 		profile = tree.derivation("profile", { tree.union(".", packages, PROFILE_PARTS) }),
 		services = service_set(os, all, list, named, environment),
-		initrd = initrd.derivation(os),
+		initrd = ramdisk_of,
 		modules = cairn_modules(seed.busybox, seed.shell),
 	}
 	local kernel = os.kernel .. "/bzImage"

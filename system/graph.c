@@ -483,11 +483,14 @@ static int get_result(struct graph *g, struct rd *rd, struct graph_result *res, 
 {
 	struct slice text, value;
 	const struct drv_output *o = NULL;
+	uint64_t kind;
 	bool target;
 	int r;
 
 	res->key = rd_str(rd, 4096);
-	target = rd_bool(rd);
+	kind = rd_max(rd, 2); /* text, target, note */
+	target = kind == 1;
+	res->note = kind == 2;
 	text = rd_str(rd, LIMIT_EVAL_STRING);
 	if (rd->err)
 		return broken(e, "result");

@@ -84,6 +84,7 @@ struct graph_result {
 	const char *value; /* expanded */
 	struct node *node; /* target: the node; else NULL */
 	const char *output;
+	bool note; /* no result: what the program notes of itself (doc/lua.md) */
 };
 
 struct graph {

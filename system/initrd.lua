@@ -18,8 +18,9 @@ local PROGRAMS = { luks = { "cryptsetup", "cryptsetup" }, raid = { "mdadm", "mda
 
 local M = {}
 
--- What stage 1 opens (init/mapped.h has the form): programs, the modules for them, and the list.
-local function mapped(os, sections, modules)
+-- What stage 1 opens (init/mapped.h has the form): programs, the modules for them, and the list. places: who needs a module, by
+-- its name.
+local function mapped(os, sections, modules, places)
 	local lines, there = {}, {}
 	local known = {}
 	for _, name in ipairs(modules) do
@@ -46,6 +47,7 @@ local function mapped(os, sections, modules)
 			if not known[name] then
 				known[name] = true
 				modules[#modules + 1] = name
+				places[name] = schema.place(m, "type")
 			end
 		end
 	end
@@ -77,7 +79,7 @@ end
 
 -- The kernel's modules for what stage 1 mounts; a kernel that has neither these nor the code for them built in fails the build.
 local MODULES = { ext2 = false, ext3 = false, ext4 = false, iso9660 = "isofs" } -- ext4 does the work of its ancestors
-local function for_types(os, modules)
+local function for_types(os, modules, places)
 	local known = {}
 	for _, name in ipairs(modules) do
 		known[name] = true
@@ -87,6 +89,7 @@ local function for_types(os, modules)
 		if fs.needed_for_boot and name and not file_systems.virtual(fs) and not known[name] then
 			known[name] = true
 			modules[#modules + 1] = name
+			places[name] = schema.place(fs, "type")
 		end
 	end
 end
@@ -99,7 +102,8 @@ local function needs_checker(os)
 	end
 end
 
--- os.initrd_modules, os.initrd_rescue, os.kernel
+-- Of os.initrd_modules, os.initrd_rescue, os.kernel, …; and the modules that the kernel must have for it: list of { name, place of
+-- who needs it }.
 function M.derivation(os)
 	local sections = {
 		tree.dir("dev"), tree.dir("proc"), tree.dir("sys"), tree.dir("root"),
@@ -109,9 +113,12 @@ function M.derivation(os)
 	if needs_checker(os) then
 		sections[#sections + 1] = tree.copy("sbin/e2fsck", tools.e2fsprogs .. "/sbin/e2fsck", true)
 	end
-	local modules = table.move(os.initrd_modules, 1, #os.initrd_modules, 1, {})
-	for_types(os, modules)
-	mapped(os, sections, modules)
+	local modules, places = table.move(os.initrd_modules, 1, #os.initrd_modules, 1, {}), {}
+	for i, name in ipairs(modules) do
+		places[name] = schema.place(os, "initrd_modules[" .. i .. "]")
+	end
+	for_types(os, modules, places)
+	mapped(os, sections, modules, places)
 	mounts(os, sections)
 	if os.initrd_rescue then
 		sections[#sections + 1] = tree.copy("bin/busybox", tools.busybox .. "/bin/busybox", true)
@@ -128,6 +135,10 @@ function M.derivation(os)
 	local env = tree.env(sections)
 	env.busybox = tools.busybox .. "/bin/busybox"
 	env.cairn = tools.cairn .. "/bin/cairn"
+	local needed = {}
+	for i, name in ipairs(modules) do
+		needed[i] = { name, places[name] }
+	end
 	return derivation {
 		name = "initrd",
 		builder = env.busybox,
@@ -136,7 +147,7 @@ function M.derivation(os)
 			'"$cairn" builder cpio >archive; "$busybox" mkdir "$out"; "$busybox" gzip -9 -n -c <archive >"$out/initrd"',
 		},
 		env = env,
-	}
+	}, needed
 end
 
 return M

@@ -131,8 +131,7 @@ static int take(struct index *x, struct module *m, unsigned depth, struct vec *r
 	return ret->err || arena_err(x->a) ? err_set(e, -ENOMEM, "out of memory") : 0;
 }
 
-static int resolve(struct index *x, const char *kernel, const char *const *names, struct vec *ret,
-		   struct err *e)
+static int load(struct index *x, const char *kernel, struct err *e)
 {
 	char *dir = NULL;
 	int rc = find_version(x->a, kernel, &dir, e);
@@ -141,22 +140,45 @@ static int resolve(struct index *x, const char *kernel, const char *const *names
 		return rc;
 	x->dir = dir;
 	rc = read_index(x, "modules.dep", false, e);
-	if (rc == 0)
-		rc = read_index(x, "modules.builtin", true, e);
+	return rc < 0 ? rc : read_index(x, "modules.builtin", true, e);
+}
+
+static struct module *find(struct index *x, const char *name)
+{
+	char *base = module_name(x->a, slice_of(name));
+
+	return base ? tab_find(&x->by_name, slice_of(base)) : NULL;
+}
+
+static const char *nearest(const struct index *x, const char *name)
+{
+	return text_nearest(name, (const char *const *)x->names.v, x->names.n);
+}
+
+static int resolve(struct index *x, const char *kernel, const char *const *names, struct vec *ret,
+		   struct err *e)
+{
+	int rc = load(x, kernel, e);
+
 	for (size_t i = 0; rc == 0 && names[i]; i++) {
-		char *name = module_name(x->a, slice_of(names[i]));
-		struct module *m = name ? tab_find(&x->by_name, slice_of(name)) : NULL;
+		struct module *m = find(x, names[i]);
 		const char *near;
 
 		if (m) {
 			rc = take(x, m, 0, ret, e);
 			continue;
 		}
-		near = text_nearest(names[i], (const char *const *)x->names.v, x->names.n);
+		near = nearest(x, names[i]);
 		return err_set(e, -ERR_NOTFOUND, "the kernel has no module '%s'%s%s%s", names[i],
 			       near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 	}
 	return rc;
+}
+
+static void index_done(struct index *x)
+{
+	tab_done(&x->by_name);
+	vec_done(&x->names);
 }
 
 int modules_resolve(struct arena *a, const char *kernel, const char *const *names, struct vec *ret,
@@ -165,7 +187,23 @@ int modules_resolve(struct arena *a, const char *kernel, const char *const *name
 	struct index x = { a, NULL, TAB_INIT, VEC_INIT };
 	int rc = resolve(&x, kernel, names, ret, e);
 
-	tab_done(&x.by_name);
-	vec_done(&x.names);
+	index_done(&x);
+	return rc;
+}
+
+int modules_missing(struct arena *a, const char *kernel, const char *const *names, size_t *ret,
+		    const char **ret_near, struct err *e)
+{
+	struct index x = { a, NULL, TAB_INIT, VEC_INIT };
+	int rc = load(&x, kernel, e);
+	size_t i = 0;
+
+	while (rc == 0 && names[i] && find(&x, names[i]))
+		i++;
+	if (rc == 0) {
+		*ret = i;
+		*ret_near = names[i] ? nearest(&x, names[i]) : NULL;
+	}
+	index_done(&x);
 	return rc;
 }

@@ -11,3 +11,8 @@
  * A module built into the kernel (modules.builtin) is silently satisfied. */
 int modules_resolve(struct arena *a, const char *kernel, const char *const *names, struct vec *ret,
 		    struct err *e);
+
+/* The first of names that the kernel neither has as a file nor in itself: its index, or the number
+ * of names when it has all; and the nearest name that there is (NULL: none), in arena. */
+int modules_missing(struct arena *a, const char *kernel, const char *const *names, size_t *ret,
+		    const char **ret_near, struct err *e);

@@ -192,10 +192,10 @@ local function fold(result, given, s, part)
 end
 
 -- The services of os (a list) as one table of extension points, and with it: origin, what the services of PID 1 and others were
--- made from (entry of init, activation, listens or mentions, or key of init_settings -> service of list), and edges, who adds something
--- where: list of { service, point }.
+-- made from (entry of init, activation, listens or mentions, or key of init_settings -> service of list), asks, who is the first to need
+-- a kernel module (name -> service of list), and edges, who adds something where: list of { service, point }.
 function M.fold(list, os)
-	local result, given, seen, parts = { origin = {}, edges = {} }, {}, {}, {}
+	local result, given, seen, parts = { origin = {}, asks = {}, edges = {} }, {}, {}, {}
 	for point in pairs(POINTS) do
 		result[point] = {}
 	end
@@ -236,6 +236,9 @@ function M.fold(list, os)
 		end
 		for key in pairs(plain.init_settings or {}) do
 			result.origin[key] = s
+		end
+		for _, name in ipairs(plain.kernel_modules or {}) do
+			result.asks[name] = result.asks[name] or s
 		end
 		for point, value in pairs(parts[i]) do
 			if point ~= "mentions" and point ~= "listens" and (type(value) ~= "table" or next(value) ~= nil) then

@@ -2,7 +2,7 @@
 --
 -- The first chunk of every evaluation. It gets the table of C functions (system/eval.c), defines the
 -- primitives that doc/lua.md describes, evaluates what was asked for, and returns the list of
--- results { key, text, is a target }. Strings and lists of strings are all that C gets to see.
+-- results { key, text, kind }. Strings and lists of strings are all that C gets to see.
 
 local raw = ...
 local node = raw.node
@@ -611,6 +611,14 @@ find_package = located(function(loc, name, told)
 	return package_named(name, not told and loc or nil)
 end)
 
+-- For the command that evaluates, beside the results (system/eval-host.c has the kinds).
+local TEXT, TARGET, NOTE = 0, 1, 2
+local notes = {}
+
+function note(kind, text)
+	notes[#notes + 1] = { kind, text, NOTE }
+end
+
 schema = require "system.lua.schema"
 local schema = schema
 schema.setup(raw)
@@ -667,18 +675,18 @@ end
 
 local function result(key, v)
 	if is_node(v) then
-		return { key, tostring(v), true }
+		return { key, tostring(v), TARGET }
 	elseif type(v) == "table" and not schema.name(v) and is_node(v.drv) then
-		return { key, tostring(v.drv), true }
+		return { key, tostring(v.drv), TARGET }
 	elseif type(v) == "boolean" then
-		return { key, v and "1" or "", false }
+		return { key, v and "1" or "", TEXT }
 	elseif type(v) == "string" or type(v) == "number" then
 		local s = scalar_text(v)
 		local flaw = raw.flaw(s)
 		if flaw then
 			error("the result" .. (key ~= "" and " '" .. key .. "'" or "") .. " " .. flaw, 0)
 		end
-		return { key, s, false }
+		return { key, s, TEXT }
 	end
 	local what = schema.name(v) and "a record '" .. schema.name(v) .. "'" or "a " .. type(v)
 	error("the result" .. (key ~= "" and " '" .. key .. "'" or "") .. " is " .. what
@@ -749,4 +757,5 @@ end
 if value == nil then
 	error((raw.kind == "file" and raw.display .. raw.text .. ": " or "") .. "the program returns nothing", 0)
 end
-return results(value)
+local out = results(value)
+return table.move(notes, 1, #notes, #out + 1, out)

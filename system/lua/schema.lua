@@ -621,10 +621,15 @@ function schema.location(v)
 	return states[v] and states[v].loc
 end
 
-function schema.fail(v, message, field)
+-- Where a record stands, or a field of it, as messages say it; nil of what is no record.
+function schema.place(v, field)
 	local st = states[v]
-	error((st and st.loc .. ": " .. st.type.name .. (field and " › " .. field or "") .. ": " or "")
-		.. message, 0)
+	return st and st.loc .. ": " .. st.type.name .. (field and " › " .. field or "")
+end
+
+function schema.fail(v, message, field)
+	local place = schema.place(v, field)
+	error((place and place .. ": " or "") .. message, 0)
 end
 
 -- The record types that a value of type t may hold.

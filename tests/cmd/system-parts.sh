@@ -136,9 +136,26 @@ check "is where the kernel looks" grep -qx 'target = /run/current-system/firmwar
 shell=$(sed -n 's|^shell = \(/gnu/store/.*/bin/ash\)$|\1|p' "$m/accounts")
 check "a shell that is a file of a package may be logged in with" grep -qx "${shell:-none}" "$R$(readlink "$m/etc")/shells"
 is "a file more in the initramfs" "$(busybox gzip -dc <"$R$(readlink "$m/initrd")" | busybox cpio -i --to-stdout etc/note 2>/dev/null)" bits
-sed 's/"b_c"/"bc"/' "$TMP/more.lua" >"$TMP/bad.lua"
-"$CAIRN" system build --root "$R" --modules "$W" "$TMP/bad.lua" >"$TMP/out" 2>"$TMP/err"
-check "a module that the kernel does not have" grep -q "operating_system › kernel_modules: the kernel has no module 'bc'" "$TMP/err"
+# Modules that the kernel does not have: said before anything is built where the kernel is there, else when it has come.
+unknown() { # NAME, CHANGE of more.lua, ROOT, what is said after the place, words of the command: with its place, and nothing else
+	sed "$2" "$TMP/more.lua" >"$TMP/bad.lua"
+	root=$3 name=$1 want="$TMP/bad.lua:$(sed -n '/operating_system {/=' "$TMP/bad.lua" | head -1): $4"
+	shift 4
+	"$CAIRN" system "$@" --root "$root" --modules "$W" "$TMP/bad.lua" >"$TMP/out" 2>"$TMP/err"
+	is "$name: status" $? 1
+	is "$name: the message" "$(sed -n 's/^cairn system [a-z]*: //p' "$TMP/err")" "$want"
+}
+items=$(ls "$R/gnu/store" | cksum)
+no_bc="the kernel has no module 'bc'; did you mean 'b_c'?"
+mkdir "$TMP/empty"
+for how in "build" "build --dry-run" "plan --target-root $R" "reconfigure --target-root $R"; do
+	unknown "a module that is not there, $how" 's/"b_c"/"bc"/' "$R" "operating_system › kernel_modules[1]: $no_bc" $how
+done
+unknown "a module of the initramfs" 's/kernel_modules = { "b_c", "a"/initrd_modules = { "a", "bc"/' "$R" "operating_system › initrd_modules[2]: $no_bc" build
+unknown "a file system" 's/kernel_modules = {[^}]*}, //; s/mount_point = "\/srv", may_fail = true/type = "f2sf", needed_for_boot = true, mount_point = "\/srv"/; s/, repair = "all"//' "$R" \
+	"file_system › type: the kernel has no module 'f2sf'; did you mean 'f2fs'?" build
+is "nothing was added to the store" "$(ls "$R/gnu/store" | cksum)" "$items"
+unknown "a kernel that is built first" 's/"b_c"/"bc"/' "$TMP/empty" "operating_system › kernel_modules[1]: $no_bc" build
 is "a skeleton" "$(cat "$(part skeletons)/.profile.local")" "alias ll='ls -l'"
 check "subordinate numbers" grep -qx 'subids = 65536' "$s/accounts"
 check "the keys" grep -qx 'ctrl-alt-del = ignore' "$set"
