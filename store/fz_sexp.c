@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Fuzz entry: s-expressions of signatures and keys. The canonical form of a canonical form is
- * itself, and nobody's signature is believed. */
+/* Fuzz entry: s-expressions of signatures and keys, and files of keys. The canonical form of a
+ * canonical form is itself, and nobody's signature is believed. */
 #include "store/format/crypto.h"
 #include "store/subst/keys.h"
 
@@ -24,7 +24,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct trust none = TRUST_INIT;
 	struct err e = ERR_INIT;
 	struct digest d;
+	bool guix = false, nix = false;
 
+	if (store_keys_check(all, &guix, &nix, &e) == 0 && !guix && !nix)
+		abort();
 	if (trust_check_any(&none, all, &d, &e) == 0)
 		abort();
 	if (sexp_canon(all, &canon) < 0)

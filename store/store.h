@@ -382,6 +382,13 @@ int fetch_text(const char *url, size_t limit, struct str *out, struct err *e);
 int fetch_signed(const char *url, uint64_t size, const struct digest *want, int dirfd,
 		 const char *name, struct err *e);
 
+/* ---- Keys of stores (store/subst/keys.c)
+ * ------------------------------------------------------------- */
+
+/* Whether text is what a file "authorized-keys" may be: public keys of either family, one at
+ * least, and comments. e names the line. Which families there are is returned. */
+int store_keys_check(struct slice text, bool *ret_guix, bool *ret_nix, struct err *e);
+
 /* ---- Signed texts (store/subst/signed.c)
  * ------------------------------------------------------------- */
 

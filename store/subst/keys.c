@@ -15,6 +15,7 @@
 #define PUBLIC	  "signing-key.pub"
 #define ACL	  "acl"
 #define TRUSTED	  "trusted-public-keys"
+#define DECLARED  "authorized-keys"
 #define LOCK	  ".keys.lock"
 #define KEY_NAME  100
 #define TAG	  "(3:tag(4:guix6:import))"
@@ -126,6 +127,135 @@ static int parse_lines(struct trust *t, struct slice text, const char *file, str
 	return r < 0 ? err_wrap(e, r, "%s", file) : 0;
 }
 
+/* What is wrong with a key in Guix's form; NULL: nothing. A list that was made by --authorize may
+ * have others, which no signature is by. */
+static const char *flaw_of(struct slice canon)
+{
+	struct slice rest, inner, v;
+	struct sexp_item key, part, curve = { .list = true }, q = { .list = true };
+
+	if (sexp_is(canon, "private-key", &rest))
+		return "this is a private key, which is to stay where it was made";
+	if (!is_public(canon))
+		return "this is no public key";
+	if (!sexp_is(canon, "public-key", &rest) || !sexp_next(&rest, &key) ||
+	    !sexp_is(key.whole, "ecc", &inner))
+		return NULL;
+	while (sexp_next(&inner, &part)) {
+		if (sexp_is(part.whole, "curve", &v))
+			(void)sexp_next(&v, &curve); /* what is none is a list still */
+		else if (sexp_is(part.whole, "q", &v))
+			(void)sexp_next(&v, &q);
+	}
+	if (curve.list || q.list)
+		return "this public key lacks its curve or its point";
+	if (slice_is(curve.v, "Ed25519") && q.v.n != 32)
+		return "the point of this public key has not 32 bytes";
+	return NULL;
+}
+
+/* Length of the expression that text begins with, in the notation for people; 0: it has no end. */
+static size_t expression_length(struct slice text)
+{
+	size_t depth = 0;
+	bool quoted = false;
+
+	for (size_t i = 0; i < text.n; i++) {
+		char c = text.p[i];
+
+		if (c == '"')
+			quoted = !quoted;
+		else if (quoted)
+			i += c == '\\';
+		else if (c == '(')
+			depth++;
+		else if (c == ')' && !--depth)
+			return i + 1;
+	}
+	return 0;
+}
+
+static size_t run_length(struct slice text, const char *ends)
+{
+	size_t n = 0;
+
+	while (n < text.n && !strchr(ends, text.p[n])) /* a NUL byte ends it, too */
+		n++;
+	return n;
+}
+
+/* Take the key in Guix's form that text begins with; NULL, or what is wrong. */
+static const char *take_expression(struct trust *t, struct slice text, size_t *ret)
+{
+	auto_str struct str canon = STR_INIT;
+	size_t n = expression_length(text);
+	const char *why;
+
+	if (!n)
+		return "the parenthesis that opens here is not closed";
+	if (sexp_canon((struct slice){ text.p, n }, &canon) < 0)
+		return "this is no expression like (public-key (ecc ...))";
+	why = flaw_of(str_slice(&canon));
+	if (!why)
+		add_guix(t, str_slice(&canon));
+	*ret = n;
+	return why;
+}
+
+static const char *take_word(struct trust *t, struct slice text, size_t *ret)
+{
+	auto_str struct str bytes = STR_INIT;
+	struct slice name, word = { text.p, run_length(text, " \t\r\n") };
+
+	/* What it is is not shown: it may be a secret key. */
+	if (parse_named(word, ED25519_PUBLIC, &name, &bytes) < 0)
+		return "this is no public key, neither (public-key (ecc ...)) nor NAME:BASE64";
+	vec_add(&t->nix, arena_slice(&t->a, word));
+	*ret = word.n;
+	return NULL;
+}
+
+static int parse_keys(struct trust *t, struct slice text, const char *file, struct err *e)
+{
+	unsigned line = 1;
+
+	while (text.n) {
+		const char *why = NULL;
+		char c = text.p[0];
+		size_t n = 1;
+
+		if (c == '#')
+			n = run_length(text, "\n");
+		else if (c == '(')
+			why = take_expression(t, text, &n);
+		else if (!strchr(" \t\r\n", c) || !c)
+			why = take_word(t, text, &n);
+		if (why)
+			return file ? err_set(e, -ERR_SYNTAX, "%s:%u: %s", file, line, why)
+				    : err_set(e, -ERR_SYNTAX, "line %u: %s", line, why);
+		for (size_t i = 0; i < n; i++)
+			line += text.p[i] == '\n';
+		text = (struct slice){ text.p + n, text.n - n };
+	}
+	return arena_err(&t->a) || t->guix.err || t->nix.err ? err_set(e, -ENOMEM, "out of memory")
+							     : 0;
+}
+
+int store_keys_check(struct slice text, bool *ret_guix, bool *ret_nix, struct err *e)
+{
+	struct trust t = TRUST_INIT;
+	int r = parse_keys(&t, text, NULL, e);
+
+	if (r == 0 && !t.guix.n && !t.nix.n)
+		r = err_set(e, -ERR_SYNTAX, "there is no key in it");
+	if (r == 0) {
+		*ret_guix = t.guix.n;
+		*ret_nix = t.nix.n;
+	}
+	trust_done(&t);
+	return r;
+}
+
 typedef int parse_fn(struct trust *t, struct slice text, const char *file, struct err *e);
 
 /* Only the administrator may decide whom to trust. */
@@ -163,7 +293,9 @@ int trust_load(struct trust *t, const char *conf_dir, struct err *e)
 {
 	int r = load_file(t, conf_dir, ACL, parse_acl, e);
 
-	return r == 0 ? load_file(t, conf_dir, TRUSTED, parse_lines, e) : r;
+	if (r == 0)
+		r = load_file(t, conf_dir, TRUSTED, parse_lines, e);
+	return r == 0 ? load_file(t, conf_dir, DECLARED, parse_keys, e) : r;
 }
 
 void trust_done(struct trust *t)

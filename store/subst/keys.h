@@ -4,7 +4,9 @@
  *
  * In CONFDIR (/etc/guix, /etc/nix): signing-key.sec, signing-key.pub, and the trusted keys, which
  * are an access control list "acl" in the one and lines of "trusted-public-keys" in the other. A
- * key is told by its first byte: Guix's are s-expressions, Nix's "NAME:BASE64".
+ * key is told by its first byte: Guix's are s-expressions, Nix's "NAME:BASE64". In either directory
+ * "authorized-keys" has more of them, one after the other, which a system's configuration declares
+ * and --authorize leaves alone.
  */
 #pragma once
 

@@ -76,6 +76,23 @@ check "a long chain of references" fails export_chain
 check "is followed to its end" says "00000000000000000000000000029999-chain"
 check "export of what is not there" fails archive --export --root "$one" /gnu/store/00000000000000000000000000000000-x
 
+# What the configuration of a system declares counts, too, as long as it does.
+archive --generate-key --root "$TMP/stranger" >/dev/null
+for x in five six; do
+	archive --authorize --root "$TMP/$x" <"$TMP/stranger/etc/guix/signing-key.pub"
+done
+export_ -r "$top"
+{ echo "# of one"; cat "$one/etc/guix/signing-key.pub"; } >"$TMP/five/etc/guix/authorized-keys"
+chmod 444 "$TMP/five/etc/guix/authorized-keys"
+check "a declared key's bundle is imported" archive --import --root "$TMP/five" <"$TMP/bundle"
+is "beside what was authorized" "$(grep -c "#[0-9A-F]*#" "$TMP/five/etc/guix/acl")" 1
+rm "$TMP/five/etc/guix/authorized-keys"
+check "not when it is no longer declared" fails archive --import --root "$TMP/five" <"$TMP/bundle"
+check "and why is said" says "not authorized"
+printf '\n(public-key\n' >"$TMP/six/etc/guix/authorized-keys"
+check "a file of declared keys that is none" fails archive --import --root "$TMP/six" <"$TMP/bundle"
+check "is named with the line" says "$TMP/six/etc/guix/authorized-keys:2: the parenthesis"
+
 # ---- Single archives -------------------------------------------------------------------------------------------------------
 mkdir -p "$TMP/many/bin"
 printf '#!' >"$TMP/many/bin/run" && chmod 755 "$TMP/many/bin/run"

@@ -206,6 +206,110 @@ TEST(guix_lists)
 	trust_done(&t);
 }
 
+static const char *in_crowded(void *arg, enum dialect d)
+{
+	(void)arg;
+	(void)d;
+	return "crowded";
+}
+
+/* What a configuration declares counts as well as what was authorized, in either directory. */
+TEST(declared)
+{
+	struct trust t = TRUST_INIT;
+	struct digest d = hash_of_vector();
+	struct err e = ERR_INIT;
+
+	(void)mkdir("declared", 0755);
+	put("declared/acl", "(acl)", 0644);
+	CHECK_INT(trust_load(&t, "declared", &e), 0);
+	CHECK_INT(trust_check_guix(&t, SLICE(SIG), &d, NULL), -ERR_INVALID);
+	put("declared/authorized-keys",
+	    "# ours\n\n(public-key\n (ecc\n  (curve \"Ed25519\")\n  (q #" Q "#)))\n" NIX_KEY
+	    " # theirs\n\t" NIX_KEY,
+	    0444);
+	CHECK_INT(trust_load(&t, "declared", &e), 0);
+	CHECK_STR(e.msg, "");
+	CHECK_INT(t.guix.n, 1);
+	CHECK_INT(t.nix.n, 2);
+	CHECK_INT(trust_check_guix(&t, SLICE(SIG), &d, &e), 0);
+	CHECK(trust_check_nix(&t, SLICE(NIX_SIG), SLICE(NIX_TEXT)));
+	trust_done(&t);
+	t = (struct trust)TRUST_INIT;
+	CHECK_INT(chmod("declared/authorized-keys", 0464), 0);
+	CHECK_INT(trust_load(&t, "declared", &e), -ERR_INVALID);
+	trust_done(&t);
+	t = (struct trust)TRUST_INIT;
+	put("declared/authorized-keys", PUBLIC "\n\n" PRIVATE "\n", 0444);
+	CHECK_INT(trust_load(&t, "declared", &e), -ERR_SYNTAX);
+	CHECK_STR(e.msg, "declared/authorized-keys:3: this is a private key, which is to stay "
+			 "where it was made");
+	trust_done(&t);
+}
+
+TEST(declared_authorize)
+{
+	struct trust t = TRUST_INIT;
+	auto_str struct str text = STR_INIT;
+	struct err e = ERR_INIT;
+
+	/* a key that is declared is put on the list all the same, where it stays */
+	(void)mkdir("crowded", 0755);
+	put("crowded/authorized-keys", PUBLIC, 0444);
+	CHECK_INT(trust_authorize(SLICE(PUBLIC), in_crowded, NULL, &e), 0);
+	CHECK_INT(unlink("crowded/authorized-keys"), 0);
+	CHECK_INT(trust_load(&t, "crowded", &e), 0);
+	CHECK_INT(t.guix.n, 1);
+	trust_done(&t);
+}
+
+TEST(bad_keys)
+{
+	static const struct {
+		const char *text, *why;
+	} bad[] = {
+		{ "", "there is no key in it" },
+		{ "# nothing\n\n", "there is no key in it" },
+		{ "keys/ci.pub", "line 1: this is no public key, neither" },
+		{ NIX_KEY "\n" NIX_SIG, "line 2: this is no public key, neither" },
+		{ NIX_KEY "=", "line 1: this is no public key, neither" },
+		{ "\n" PUBLIC "\n(public-key\n (ecc", "line 3: the parenthesis" },
+		{ "(public-key (ecc (curve Ed25519) (q #5#)))", "line 1: this is no expression" },
+		{ "(public-key \"(\\\")\")", "line 1: this is no public key" },
+		{ "(acl)", "line 1: this is no public key" },
+		{ "(public-key (dsa (p #11#)))", "line 1: this is no public key" },
+		{ "(public-key (ecc (q #" Q "#)))", "line 1: this public key lacks" },
+		{ "(public-key (ecc (curve Ed25519)))", "line 1: this public key lacks" },
+		{ "(public-key (ecc (curve Ed25519) (q (x))))", "line 1: this public key lacks" },
+		{ "(public-key (ecc (curve Ed25519) (q #58239E#)))", "line 1: the point" },
+		{ PUBLIC ")", "line 1: this is no public key, neither" },
+		{ PRIVATE, "line 1: this is a private key" },
+	};
+	bool guix = false, nix = false;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct err e = ERR_INIT;
+
+		if (store_keys_check(slice_of(bad[i].text), &guix, &nix, &e) != -ERR_SYNTAX)
+			TEST_FAIL("'%s' is taken for keys", bad[i].text);
+		else if (strncmp(e.msg, bad[i].why, strlen(bad[i].why)) != 0)
+			TEST_FAIL("'%s': %s", bad[i].text, e.msg);
+	}
+	CHECK_INT(store_keys_check((struct slice){ NIX_KEY "\0", sizeof(NIX_KEY) }, &guix, &nix,
+				   NULL),
+		  -ERR_SYNTAX);
+	CHECK_INT(store_keys_check((struct slice){ "#\0", 2 }, &guix, &nix, NULL), -ERR_SYNTAX);
+	CHECK(!guix && !nix);
+	CHECK_INT(store_keys_check(SLICE(PUBLIC PUBLIC), &guix, &nix, NULL), 0);
+	CHECK(guix && !nix);
+	CHECK_INT(store_keys_check(SLICE(NIX_KEY), &guix, &nix, NULL), 0);
+	CHECK(!guix && nix);
+	/* RSA, of old machines */
+	CHECK_INT(store_keys_check(SLICE("(public-key (rsa (n #00C5#) (e #010001#)))"), &guix, &nix,
+				   NULL),
+		  0);
+}
+
 TEST(nix_signature)
 {
 	struct trust t = TRUST_INIT;
@@ -363,5 +467,5 @@ TEST(authorize_at_once)
 	trust_done(&t);
 }
 
-TEST_MAIN(place, base64, guix_signature, guix_signing, guix_bad_signatures, guix_lists,
-	  nix_signature, nix_lists, generate, authorize_at_once)
+TEST_MAIN(place, base64, guix_signature, guix_signing, guix_bad_signatures, guix_lists, declared,
+	  declared_authorize, bad_keys, nix_signature, nix_lists, generate, authorize_at_once)
