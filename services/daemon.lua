@@ -6,6 +6,33 @@ local conf = require "system.conf"
 local service = require "system.service"
 local tools = require "system.tools"
 
+-- What is wrong with the text of a key, or of a file of them.
+local function check_key(text)
+	local readers, why = public_keys(text)
+	if readers then
+		return nil
+	elseif not text:find("\n.") then
+		why = why:gsub("^line 1: ", "")
+	end
+	return why .. (text:find("^[%w_./-]+$") and ' [read_file("FILE") gives what is in a file]' or "")
+end
+
+-- Each key in the files of those daemons that count it.
+local function key_files(keys)
+	local files = {}
+	for _, text in ipairs(keys) do
+		local readers = public_keys(text)
+		for _, family in ipairs { "guix", "nix" } do
+			if readers == family or readers == "both" then
+				local path = family .. "/authorized-keys"
+				files[path] = (files[path] or "# Written by Cairn from the configuration of the system.\n")
+					.. text .. (text:sub(-1) == "\n" and "" or "\n")
+			end
+		end
+	end
+	return files
+end
+
 return service.service_type {
 	name = "daemon",
 	doc = "the build daemon",
@@ -18,6 +45,8 @@ return service.service_type {
 		host_loopback = schema.boolean { default = false, doc = "builders of fixed outputs reach 127.0.0.1 of the machine" },
 		substitute_urls = schema.list(schema.string { pattern = "^%l+://[^%s]+$", what = "the URL of a cache" },
 			{ default = {}, doc = "caches to ask before a build" }),
+		authorized_keys = schema.list(schema.string { multiline = true, check = check_key },
+			{ default = {}, doc = "public keys whose signatures count, besides those of `cairn archive --authorize`; read_file gives a file's" }),
 		drain_timeout = schema.integer { default = 86400, min = 0, max = 4294967295, doc = "seconds that open connections have after the daemon was replaced; 0: no bound" },
 		git = schema.boolean { default = false, doc = "have git, for derivations that fetch repositories" },
 		activate = schema.boolean { default = false, doc = "start at the first connection" },
@@ -47,6 +76,7 @@ return service.service_type {
 			exec[#exec + 1] = word
 		end
 		return {
+			etc = key_files(s.authorized_keys),
 			init = {
 				{
 					name = "cairn-daemon", description = "build daemon",

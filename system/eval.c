@@ -504,6 +504,23 @@ static int raw_service_set_error(lua_State *l)
 	return 1;
 }
 
+/* raw.public_keys(text): "guix", "nix" or "both" are in it; or nil, and what is wrong. */
+static int raw_public_keys(lua_State *l)
+{
+	struct err e = ERR_INIT;
+	struct slice text;
+	bool guix = false, nix = false;
+
+	text.p = luaL_checklstring(l, 1, &text.n);
+	if (store_keys_check(text, &guix, &nix, &e) == 0) {
+		lua_pushstring(l, !nix ? "guix" : guix ? "both" : "nix");
+		return 1;
+	}
+	lua_pushnil(l);
+	lua_pushstring(l, e.msg);
+	return 2;
+}
+
 static int located_call(lua_State *l)
 {
 	char at[512];
@@ -726,6 +743,7 @@ static const luaL_Reg raw_functions[] = {
 	{ "near_module", raw_near_module },
 	{ "nearest", raw_nearest },
 	{ "node", raw_node },
+	{ "public_keys", raw_public_keys },
 	{ "read", raw_read },
 	{ "service_set_error", raw_service_set_error },
 	{ NULL, NULL },

@@ -255,6 +255,7 @@ end)
 
 is_node = raw.is_node
 hash_string = raw.hash
+public_keys = raw.public_keys
 
 -- What PID 1 would say of a service set: the line and the message, or nothing. A node's place is taken by a path.
 function service_set_error(set)

@@ -317,5 +317,41 @@ set=$(part services)/set
 check "PID 1 accepts it" "$CAIRN" service check "$set"
 check "the daemon asks them" grep -q '^exec = .* daemon .*"--substitute-urls=http://a.example https://b.example/x"' "$set"
 check "a cache" grep -q '^exec = /gnu/store/[a-z0-9]*-publish-start --user=nobody --port=81 --ttl=30d --compression=zstd:9 --compression=gzip$' "$set"
+# Keys: from a file beside the configuration, and as text; each goes where it counts.
+q=58239E212347D5D1C1AB14410DED63A810A37E061241C6E2FCF2EEF1890705CB
+nix=test-1:HRGeY/iT3OyS9IW35XmJ9tEeTfULiGYljn/an+E4AJw=
+printf '# of the farm\n(public-key\n (ecc\n  (curve Ed25519)\n  (q #%s#)))' $q >"$TMP/farm.pub"
+keys() { # LIST: a machine with these keys
+	text=$1 awk '{ gsub(/services.base {}/, "services.base { without = { \"daemon\" }, services.daemon { authorized_keys = { " ENVIRON["text"] " } } }") } 1' \
+		"$SRC/examples/minimal.lua" >"$TMP/keys.lua"
+	build "$TMP/keys.lua"
+}
+keys ""
+is "no key is declared" "$(ls "$(part etc)" | grep -cx -e guix -e nix)" 0
+none=$s
+check "a configuration with keys builds" keys "read_file('farm.pub'), '$nix'"
+is "the key of a file" "$(cat "$(part etc)/guix/authorized-keys")" "# Written by Cairn from the configuration of the system.
+$(cat "$TMP/farm.pub")"
+is "a key in Nix's form" "$(cat "$(part etc)/nix/authorized-keys")" "# Written by Cairn from the configuration of the system.
+$nix"
+"$CAIRN" system diff --root "$R" "${none#"$R"}" "${s#"$R"}" >"$TMP/out" 2>&1
+check "the difference tells" grep -q '/etc  *+ guix/authorized-keys' "$TMP/out"
+check "and that no service is touched" grep -q "services  *keep" "$TMP/out"
+check "a store believes what was declared" sh -c 'mkdir -p "$2" && cp "$1" "$2" && head -c 8 /dev/zero | "$0" archive --import --root "$3"' \
+	"$CAIRN" "$(part etc)/guix/authorized-keys" "$TMP/believer/etc/guix" "$TMP/believer"
+printf '(public-key\n (ecc\n  (curve Ed25519)\n  (q #58239E#)))\n%s\n' "$nix" >"$TMP/short.pub"
+printf '%s\n\n(private-key (ecc (curve Ed25519) (q #%s#) (d #%s#)))\n' "$nix" $q $q >"$TMP/secret"
+bad_key() { # NAME LIST REASON: one line, with the place
+	keys "$2"
+	check "$1" grep -qF -- "$3" "$TMP/err"
+	check "$1: where" grep -q 'keys.lua:[0-9]*: daemon › authorized_keys' "$TMP/err"
+}
+bad_key "a key that was cut" "'$nix', read_file('short.pub')" "authorized_keys[2]: line 1: the point of this public key has not 32 bytes"
+bad_key "a secret key" "read_file('secret')" "authorized_keys[1]: line 3: this is a private key"
+check "is not shown" [ "$(grep -c $q "$TMP/err")" = 0 ]
+bad_key "a key of the other kind" "'ssh-ed25519 AAAA ann'" "authorized_keys[1]: this is no public key, neither"
+bad_key "the name of a file" "'farm.pub'" '[read_file("FILE") gives what is in a file]'
+bad_key "no key" "'# none'" "authorized_keys[1]: there is no key in it"
+bad_key "what is no list" "a = '$nix'" "expected a list"
 
 finish
