@@ -88,8 +88,33 @@ local function check_options(fs)
 	end
 end
 
--- Those that hold the profiles.
+-- Those that hold the profiles, and what a machine starts from.
 local BEFORE_PROFILES = { ["/var"] = true, ["/var/guix"] = true, ["/var/guix/profiles"] = true }
+
+-- What activation reads and writes before services mount anything: it would be on the root, hidden afterwards.
+local NUMBERS = "numbers of accounts, passwords and secrets, in /var/lib/cairn"
+local BEFORE_SERVICES = { ["/bin"] = "/bin/sh", ["/etc"] = "/etc", ["/usr"] = "/usr/bin/env", ["/usr/bin"] = "/usr/bin/env",
+	["/var/lib"] = NUMBERS, ["/var/lib/cairn"] = NUMBERS }
+-- Logs begin with PID 1.
+local WISHED = { ["/var/log"] = true, ["/var/log/cairn"] = true }
+
+-- Can stage 1 mount it, as far as what else is said of it goes?
+local function can_be_first(fs)
+	return fs.mount and not fs.may_fail and #fs.services == 0 and not has(fs.flags, "bind")
+end
+
+-- Is a file system that services mount one that must have been there before?
+local function check_later(fs)
+	if BEFORE_PROFILES[fs.mount_point] then
+		return "the initramfs reads the generations, in /var/guix/profiles, from the root file system before others are mounted "
+			.. "[what lies beside them can be one of its own: /var/lib, /var/log, /var/cache]", "mount_point"
+	end
+	local what = BEFORE_SERVICES[fs.mount_point]
+	if what and not fs.needed_for_boot then
+		return "activation has " .. what .. " there before services mount it, and they would be hidden [needed_for_boot = true, "
+			.. "without may_fail, services and bind]", "needed_for_boot"
+	end
+end
 
 -- What stage 1 cannot do before it mounts something.
 local function check_needed(fs)
@@ -98,9 +123,6 @@ local function check_needed(fs)
 		return "the initramfs mounts it, waits for no service, and does not go on without it", "needed_for_boot"
 	elseif has(fs.flags, "bind") then
 		return "the initramfs binds nothing", "needed_for_boot"
-	elseif BEFORE_PROFILES[fs.mount_point] then
-		return "the initramfs reads the generations, in /var/guix/profiles, from the root file system before it mounts others "
-			.. "[what lies beside them can be, /var/lib or /var/log]", "needed_for_boot"
 	elseif words:find("[%s\"'\\]") then
 		return "the initramfs cannot be told of blanks, quotes and backslashes", fs.mount_point:find("[%s\"'\\]") and "mount_point" or "device"
 	end
@@ -127,9 +149,10 @@ M.file_system = schema.record("file_system", {
 		default = "preen", doc = "what a check repairs: what is safe, everything, nothing; the root is preened",
 	}),
 	needed_for_boot = schema.boolean {
-		default_doc = "true for /", doc = "mounted by the initramfs",
+		default_doc = "true for /, /var/lib, /var/log, /usr, /etc", doc = "mounted by the initramfs",
 		default = function(fs)
-			return fs.mount_point == "/"
+			local first = BEFORE_SERVICES[fs.mount_point] or WISHED[fs.mount_point]
+			return fs.mount_point == "/" or first ~= nil and can_be_first(fs)
 		end,
 	},
 	may_fail = schema.boolean { default = false, doc = "the machine comes up without it" },
@@ -164,6 +187,12 @@ M.file_system = schema.record("file_system", {
 		end
 		if fs.mount_point == "/" and fs.device and fs.device:find("[%s\"'\\]") then
 			return "'" .. fs.device .. "' cannot stand on the kernel's command line", "device"
+		end
+		if fs.mount then
+			local why, field = check_later(fs)
+			if why then
+				return why, field
+			end
 		end
 		local flaw = fs.needed_for_boot and check_options(fs)
 		if flaw then

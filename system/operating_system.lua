@@ -256,7 +256,7 @@ end
 local function check_needed(os)
 	local later = {}
 	for _, fs in ipairs(os.file_systems) do
-		later[fs.mount_point] = not fs.needed_for_boot and fs or nil
+		later[fs.mount_point] = fs.mount and not fs.needed_for_boot and fs or nil
 	end
 	for _, fs in ipairs(os.file_systems) do
 		for point, other in pairs(fs.needed_for_boot and later or {}) do

@@ -40,9 +40,10 @@ build root "$luks, { type = \"raid\", target = \"md0\", sources = { \"PARTLABEL=
 	{ type = \"luks\", target = \"keyed\", source = \"/dev/md0\", key_file = \"/srv/keys/k\" }" \
 	'{ device = "/dev/mapper/root", mount_point = "/" }, { device = "/dev/mapper/keyed", mount_point = "/home" },
 	{ device = "/dev/vg-0/my-data", mount_point = "/data" }, { device = "LABEL=srv", mount_point = "/srv" },
-	{ device = "LABEL=lib", mount_point = "/var/lib", needed_for_boot = true, flags = { "no_exec" }, options = { "suid", "commit=9" } },
-	{ device = "LABEL=log", mount_point = "/var/log", needed_for_boot = true, repair = "all", check_clean = true },
+	{ device = "LABEL=lib", mount_point = "/var/lib", flags = { "no_exec" }, options = { "suid", "commit=9" } },
+	{ device = "LABEL=log", mount_point = "/var/log", repair = "all", check_clean = true },
 	{ mount_point = "/var/x", needed_for_boot = true, type = "tmpfs" },
+	{ device = "LABEL=old", mount_point = "/var/log/cairn", may_fail = true }, { device = "LABEL=var", mount_point = "/var", mount = false },
 	{ device = "/dev/md0p1", mount = false, mount_point = "/mnt" }'
 [ "$(cat "$TMP/root/mapped")" = "luks needed /dev/mapper/root PARTLABEL=crypt 5 discards" ]
 result "stage 1 opens what the root is on, and nothing else" $?

@@ -127,7 +127,17 @@ wrong "a check of what is bound" "file_systems[2] › check: only ext2" \
 	"$(mapped '' '{ device = "/a", mount_point = "/b", flags = { "bind" }, check = true }')"
 for point in /var /var/guix /var/guix/profiles; do
 	wrong "generations that are read before they are mounted: $point" \
-		"file_systems[2] › needed_for_boot: the initramfs reads the generations, in /var/guix/profiles, from the root" "$(needed $point)"
+		"file_systems[2] › mount_point: the initramfs reads the generations, in /var/guix/profiles, from the root" "$(needed $point)"
+	wrong "generations that are hidden when services have mounted: $point" \
+		"file_systems[2] › mount_point: the initramfs reads the generations, in /var/guix/profiles, from the root" \
+		"bootloader = { type = \"extlinux\" }, $(mapped '' "{ device = \"LABEL=b\", mount_point = \"$point\" }")"
+done
+for how in needed_for_boot=false may_fail=true 'services={"x"}' 'flags={"bind"}'; do
+	wrong "what activation writes to, $how" \
+		"file_systems[2] › needed_for_boot: activation has numbers of accounts, passwords and secrets, in /var/lib/cairn there before services" \
+		"$(mapped '' "{ device = \"/dev/b\", mount_point = \"/var/lib\", $how }")"
+	wrong "files of /etc, $how" "file_systems[2] › needed_for_boot: activation has /etc there before" \
+		"$(mapped '' "{ device = \"/dev/b\", mount_point = \"/etc\", $how }")"
 done
 wrong "more disks than an array can name" "mapped_devices[1] › sources" \
 	"$(mapped '{ type = "raid", target = "x", sources = (function() local l = {} for i = 1, 33 do l[i] = "/dev/d" .. i end return l end)() }')"
