@@ -400,9 +400,11 @@ static int check_kernel(struct store_conn *c, struct slice note, struct err *e)
 	if (r < 0 || !valid || access(dir, R_OK) < 0)
 		return r;
 	r = modules_missing(&a, dir, (const char *const *)names.v, &i, &near, e);
-	if (r < 0 || !names.v[i])
-		return r;
-	text_safe(&place, slice_of(places.v[i]));
+	if (r == 0 && !names.v[i])
+		return 0;
+	text_safe(&place, slice_of(places.v[r < 0 ? 0 : i]));
+	if (r < 0)
+		return err_wrap(e, r, "%s", place.buf);
 	return err_set(e, -ERR_EVAL, "%s: the kernel has no module '%s'%s%s%s", place.buf,
 		       (const char *)names.v[i], near ? "; did you mean '" : "", near ? near : "",
 		       near ? "'?" : "");
