@@ -156,7 +156,7 @@ unknown "a file system" 's/kernel_modules = {[^}]*}, //; s/mount_point = "\/srv"
 	"file_system › type: the kernel has no module 'f2sf'; did you mean 'f2fs'?" build
 sed 's/kernel_modules =/kernel = require "packages.firmware", &/' "$TMP/more.lua" >"$TMP/bad.lua"
 "$CAIRN" system build --root "$R" --modules "$W" "$TMP/bad.lua" >"$TMP/out" 2>"$TMP/err"
-check "a kernel without modules" grep -q "bad.lua:[0-9]*: operating_system › kernel_modules\[1\]: .*-firmware/lib/modules: No such file" "$TMP/err"
+check "a kernel without modules" grep -q "bad.lua:[0-9]*: operating_system › kernel_modules\[1\]: .*-firmware-1.0/lib/modules: No such file" "$TMP/err"
 is "nothing was added to the store" "$(ls "$R/gnu/store" | cksum)" "$items"
 unknown "a kernel that is built first" 's/"b_c"/"bc"/' "$TMP/empty" "operating_system › kernel_modules[1]: $no_bc" build
 is "a skeleton" "$(cat "$(part skeletons)/.profile.local")" "alias ll='ls -l'"
