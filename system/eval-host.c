@@ -20,7 +20,7 @@
 #include "system/eval.h"
 #include "system/graph.h"
 #include "system/modules.h"
-#include "system/program.h"
+#include "system/program/program.h"
 #include "system/realise.h"
 #include "system/sketch.h"
 #include "system/sources.h"
@@ -28,7 +28,7 @@
 #define DEFAULT_MEMORY	     ((uint64_t)256 << 20)
 #define DEFAULT_INSTRUCTIONS UINT64_C(300000000)
 #define DEFAULT_SECONDS	     30
-#define MODULES_MARK	     "system/lua/prelude.lua"
+#define MODULES_MARK	     PRELUDE
 #define MODULES_PULLED	     STORE_STATE_DEFAULT CHANNEL_PROFILE
 #define MODULES_MACHINE	     "/run/current-system/modules"
 

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 --
--- The first chunk of every evaluation. It gets the table of C functions (system/eval.c), defines the
+-- The first chunk of every evaluation. It gets the table of C functions (system/program), defines the
 -- primitives that doc/lua.md describes, evaluates what was asked for, and returns the list of
 -- results { key, text, kind }. Strings and lists of strings are all that C gets to see.
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "system/pool.h"
+#include "system/program/pool.h"
 
 #include <sys/mman.h>
 

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The program that runs inside the box: Lua (system/eval.c). */
+/* The program that runs inside the box: Lua. Only the files of this directory know it. */
 #pragma once
 
 #include <stddef.h>
 #include <stdint.h>
+
+/* Its first chunk, below the directory of modules. */
+#define PRELUDE "system/lua/prelude.lua"
 
 struct program {
 	uint64_t memory, instructions;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "system/made.h"
+#include "system/program/made.h"
 
 #include <errno.h>
 #include <stdlib.h>
