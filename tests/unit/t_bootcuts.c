@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * A menu is changed, and every call that changes the disk is the last or fails: the old state or
+ * the new one is there, whole.
+ */
+#include <sys/wait.h>
+
+#include "lib/size.h"
+#include "tests/unit/bootworld.h"
+
+static const unsigned old_kernels[] = { 0, 1 }, new_kernels[] = { 0, 1, 2 };
+
+/* Kernels of the menu in place are there, and no others. */
+static void check_files(size_t n)
+{
+	char path[512];
+	struct dirent *entry;
+
+	if (place->type == BOOT_EFI) {
+		snprintf(path, sizeof(path), "%s" ESP "/EFI/cairn/" EM_FILE_2, top);
+		CHECK_INT(count_files(ESP "/EFI/cairn"), 3 + n + (access(path, F_OK) == 0));
+		CHECK_INT(count_files(ESP "/EFI/BOOT"), 1);
+		return;
+	}
+	CHECK_INT(count_files("/boot/cairn"), 1);
+	snprintf(path, sizeof(path), "%s/boot/cairn", top);
+	DIR *d = opendir(path);
+	while (d && (entry = readdir(d)))
+		if (entry->d_name[0] != '.') {
+			snprintf(path, sizeof(path), "/boot/cairn/%s", entry->d_name);
+			CHECK_INT(count_files(path), n);
+		}
+	if (d)
+		closedir(d);
+	CHECK_INT(count_files("/boot/grub"), 2);
+}
+
+static void check_bootable(const struct sample *s, const char *what, int n)
+{
+	unsigned now = starts(&s->menu);
+
+	if (now != 2 && now != 3)
+		TEST_FAIL("%s %d: the menu starts generation %u", what, n, now);
+	if (place->type != BOOT_GRUB)
+		return;
+	now = text_starts(flushed->text, &s->menu);
+	if (now != 2 && now != 3)
+		TEST_FAIL("%s %d: the menu of the last flush starts generation %u", what, n, now);
+}
+
+/* The old state is there, or the new one. Then another run ends well, and cleans up. */
+static void check_either(struct sample *s, const char *what, int n)
+{
+	struct err e = ERR_INIT;
+
+	sample(s, 1, 3, new_kernels);
+	check_bootable(s, what, n);
+	CHECK_INT(boot_write_menu(place, &s->menu, &e), 0);
+	CHECK_INT(starts(&s->menu), 3);
+	check_files(6);
+}
+
+static bool run_cut(struct boot_menu *m, int n)
+{
+	struct err e = ERR_INIT;
+	int status = 0;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		countdown = n;
+		failure = 0;
+		_exit(boot_write_menu(place, m, &e) == 0 ? 0 : 1);
+	}
+	CHECK(pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status));
+	CHECK(WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 99);
+	return WEXITSTATUS(status) == 0;
+}
+
+/* A machine is given generations 1 and 2, and nothing else below /boot. */
+static void two_make(int kind_of_links)
+{
+	char path[300];
+	struct sample s;
+	struct err e = ERR_INIT;
+
+	countdown = 0;
+	snprintf(path, sizeof(path), "%s/boot", top);
+	CHECK_INT(file_delete_tree(AT_FDCWD, path, NULL, &e), 0);
+	if (place->type == BOOT_EFI)
+		put(ESP "/EFI/cairn/README.TXT", "somebody's", 10);
+	links = kind_of_links;
+	CHECK_INT(boot_write_menu(place, sample(&s, 1, 2, old_kernels), &e), 0);
+}
+
+static void cut_each(const struct boot_place *p, int kind_of_links)
+{
+	bool through = false;
+	int n = 0;
+
+	machine_make(p);
+	while (!through && n < 200) {
+		struct sample s;
+
+		two_make(kind_of_links);
+		through = run_cut(sample(&s, 1, 3, new_kernels), ++n);
+		check_either(&s, "cut", n);
+	}
+	machine_remove();
+	CHECK(through && n > 10);
+}
+
+/* BOOT-01, BOOT-07 */
+TEST(cut_at_every_step)
+{
+	cut_each(&esp, NO_LINKS);
+	cut_each(&grub, LINKS);
+	cut_each(&grub, FAR_LINKS);
+	cut_each(&grub, NO_LINKS);
+}
+
+static void fail_each(const struct boot_place *p, int kind_of_links, int reason)
+{
+	bool through = false;
+	int n = 0;
+
+	machine_make(p);
+	for (; !through && n < 200; n++) {
+		struct sample s;
+		struct err e = ERR_INIT;
+
+		two_make(kind_of_links);
+		countdown = n + 1;
+		failure = reason;
+		(void)boot_write_menu(p, sample(&s, 1, 3, new_kernels), &e);
+		through = countdown > 0;
+		countdown = 0;
+		check_either(&s, "failure", n);
+	}
+	machine_remove();
+	CHECK(through && n > 10);
+}
+
+/* BOOT-04 */
+TEST(failure_at_every_step)
+{
+	static const int reasons[] = { EIO, ENOSPC };
+
+	for (size_t i = 0; i < ARRAY_LEN(reasons); i++) {
+		fail_each(&esp, NO_LINKS, reasons[i]);
+		fail_each(&grub, LINKS, reasons[i]);
+		fail_each(&grub, FAR_LINKS, reasons[i]);
+		fail_each(&grub, NO_LINKS, reasons[i]);
+	}
+}
+
+/* A change that fails at its n-th call; true when its menu is in place nevertheless. */
+static bool fail_late(int n)
+{
+	struct sample s;
+	struct err e = ERR_INIT;
+
+	two_make(LINKS);
+	failure = EIO;
+	countdown = n;
+	int r = boot_write_menu(&grub, sample(&s, 1, 3, new_kernels), &e);
+	countdown = 0;
+	return r < 0 && starts(&s.menu) == 3;
+}
+
+/* Going back from it fails, too, at the m-th call, and going back again is cut off at the k-th.
+ * True when all three happened. */
+static bool fail_fail_cut(int n, int m, int k)
+{
+	struct sample s, back;
+	struct err e = ERR_INIT;
+	bool failed = fail_late(n);
+
+	if (failed) {
+		countdown = m;
+		failed = boot_write_menu(&grub, sample(&back, 1, 2, old_kernels), &e) < 0;
+		countdown = 0;
+		failed = !run_cut(&back.menu, k) && failed;
+		sample(&s, 1, 3, new_kernels);
+		check_bootable(&s, "failed twice, cut", k);
+	}
+	return failed;
+}
+
+TEST(failures_then_a_cut)
+{
+	int tried = 0, n = 1;
+
+	machine_make(&grub);
+	while (n < 40 && !fail_late(n))
+		n++;
+	for (int m = 1; m < 16; m++)
+		for (int k = 1; k < 32 && fail_fail_cut(n, m, k); k++)
+			tried++;
+	machine_remove();
+	CHECK(tried > 50);
+}
+
+/* From the store, from the set before, or a copy. */
+TEST(links_and_copies)
+{
+	for (int kind = LINKS; kind <= NO_LINKS; kind++) {
+		struct sample s;
+		struct err e = ERR_INIT;
+		struct stat st;
+		char path[512];
+
+		machine_make(&grub);
+		two_make(kind);
+		CHECK_INT(boot_write_menu(&grub, sample(&s, 1, 3, new_kernels), &e), 0);
+		check_files(6);
+		snprintf(path, sizeof(path), "%s%s", top, kernels[0]);
+		CHECK_INT(stat(path, &st), 0);
+		CHECK_INT(st.st_nlink, kind == LINKS ? 2 : 1);
+		machine_remove();
+	}
+}
+
+TEST_MAIN(cut_at_every_step, failure_at_every_step, failures_then_a_cut, links_and_copies)
