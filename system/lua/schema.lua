@@ -11,27 +11,44 @@ function schema.setup(r)
 	raw = r
 end
 
--- record -> { type, loc, given, values, busy, checked }
+-- record -> { type, loc, given, values, busy, checked, where }; where: the context it was checked in
 local states = {}
 
 -- ---- Saying what is wrong -----------------------------------------------------------------------
 
+-- Fields by which people know an element of a list, the best first.
+local KNOWN_BY = { "name", "target", "mount_point", "title", "path", "ssid", "interface", "to", "device", "public_key", "port" }
+
+-- " ('NAME')" of an element of a list, or "".
+local function known_as(v)
+	local fields = states[v] and states[v].given or type(v) == "table" and v or {}
+	for _, k in ipairs(KNOWN_BY) do
+		local name = rawget(fields, k)
+		if (type(name) == "string" and #name <= 64 or math.type(name) == "integer") and utf8.len(name)
+			and not tostring(name):find("%c") then
+			return (" ('%s')"):format(name)
+		end
+	end
+	return ""
+end
+
 local function chain_text(ctx)
-	local parts = {}
-	local c = ctx
+	local text, c = "", ctx
 	while c do
-		table.insert(parts, 1, c.part)
+		local part = c.part .. known_as(c.element)
+		text = (text == "" or text:sub(1, 1) == "[") and part .. text or part .. " › " .. text
 		c = c.up
 	end
-	return (table.concat(parts, " › "):gsub(" › %[", "["))
+	return text
 end
 
 local function bad(ctx, message)
 	error(ctx.loc .. ": " .. chain_text(ctx) .. ": " .. message, 0)
 end
 
-local function inside(ctx, part)
-	return { loc = ctx.loc, part = part, up = ctx }
+-- element: what stands there, when it is one of several.
+local function inside(ctx, part, element)
+	return { loc = ctx.loc, part = part, up = ctx, element = element }
 end
 
 local function got(v)
@@ -265,7 +282,7 @@ local function run_list(t, v, ctx, record)
 		if v[i] == nil then
 			bad(ctx, ("element %d is nil"):format(i))
 		end
-		out[i] = run_type(t.element, v[i], inside(ctx, "[" .. i .. "]"), record)
+		out[i] = run_type(t.element, v[i], inside(ctx, "[" .. i .. "]", v[i]), record)
 	end
 	check_length(t, n, "elements", ctx)
 	if t.unique then
@@ -423,7 +440,8 @@ local function check_record(rec, up)
 	if st.checked or st.ctx then
 		return rec
 	end
-	local ctx = { loc = st.loc, part = up and up.part or st.type.name, up = up and up.up }
+	local ctx = { loc = st.loc, part = up and up.part or st.type.name, up = up and up.up, element = up and up.element }
+	st.where = ctx
 	st.ctx, st.values, st.done, st.busy = ctx, {}, {}, {}
 	for k in pairs(st.given) do
 		if not st.type.fields[k] then
@@ -624,7 +642,7 @@ end
 -- Where a record stands, or a field of it, as messages say it; nil of what is no record.
 function schema.place(v, field)
 	local st = states[v]
-	return st and st.loc .. ": " .. st.type.name .. (field and " › " .. field or "")
+	return st and st.loc .. ": " .. (st.where and chain_text(st.where) or st.type.name) .. (field and " › " .. field or "")
 end
 
 function schema.fail(v, message, field)

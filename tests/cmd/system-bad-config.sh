@@ -40,6 +40,22 @@ LUA
 wrong "a word of services.base" "services.base: there is no field 'witout'" 'services = services.base { witout = { "dhcp" } }'
 wrong "what is added is no list" "users: add: expected a list" 'users = system.inherit({ users = {} }, { users = system.change { add = { name = "eve" } } }).users'
 wrong "unknown field" "unknown field 'host_nmae'; did you mean 'host_name'?" 'host_nmae = "x"'
+# An element of a list is said by its number, and by its name.
+root='file_systems = { { device = "LABEL=x", mount_point = "/" }'
+for element in "users[2] ('ann'): hoem home users={{name=\"bob\"},{name=\"ann\",hoem=\"/x\"}}" \
+	"users[3]: nam name users={{name=\"bob\"},{name=\"ann\"},{nam=\"c\"}}" \
+	"groups[1] ('web'): gidd gid groups={{name=\"web\",gidd=9}}" \
+	"file_systems[2] ('/srv'): optoins options $root,{device=\"LABEL=y\",mount_point=\"/srv\",optoins={}}}" \
+	"mapped_devices[1] ('data'): sorce source mapped_devices={{type=\"luks\",target=\"data\",sorce=\"LABEL=y\"}}" \
+	"swap[1] ('LABEL=s'): prioriti priority swap={{device=\"LABEL=s\",prioriti=1}}" \
+	"bootloader › entries[1] ('Other'): chian chain bootloader={entries={{title=\"Other\",chian=\"/x\"}}}"; do
+	place=${element%%: *} words=${element#*: }
+	wrong=${words%% *} words=${words#* }
+	wrong "unknown field of $place" "operating_system › $place: unknown field '$wrong'; did you mean '${words%% *}'?" "${words#* }"
+done
+wrong "unknown field of a network" "wifi › networks[2] ('home'): unknown field 'pks'; did you mean 'psk'?" \
+	'services = services.base { services.wifi { networks = { { ssid = "a", security = "open" }, { ssid = "home", pks = "x" } } } }'
+wrong "unknown field of a service" "openssh: unknown field 'prot'; did you mean 'port'?" 'services = services.base { services.openssh { prot = 5 } }'
 wrong "ill-typed field" "host_name: expected string, got number" 'host_name = 5'
 wrong "bad host name" "is not a host name" 'host_name = "two words"'
 wrong "unknown keyboard layout" "there is no keyboard layout 'de-latin' [there are: de-latin1-nodeadkeys, de-latin1]" 'keyboard = "de-latin"'
@@ -58,7 +74,7 @@ wrong "a newline in fstab" "holds a control character" \
 	'file_systems = { { device = "LABEL=a", mount_point = "/" }, { device = "tmpfs", type = "tmpfs", mount_point = "/a\tb" } }'
 wrong "what is waited for, and is not mounted" "no file system is mounted at '/data'" \
 	'file_systems = { { device = "LABEL=a", mount_point = "/" } }, swap = { { device = "/dev/x", dependencies = { "/data" } } }'
-wrong "a service that a file system waits for" "file_system › services: there is no service 'bsae'; did you mean 'base'?" \
+wrong "a service that a file system waits for" "file_systems[2] ('/x') › services: there is no service 'bsae'; did you mean 'base'?" \
 	'file_systems = { { device = "LABEL=a", mount_point = "/" }, { device = "LABEL=x", mount_point = "/x", services = { "bsae" } } }'
 wrong "file systems that wait for each other" "system.lua:11: operating_system: services wait for each other: mount@x -> mount@y -> mount@x" \
 	'file_systems = { { device = "LABEL=a", mount_point = "/" }, { device = "LABEL=x", mount_point = "/x", dependencies = { "/y" } },
@@ -66,39 +82,39 @@ wrong "file systems that wait for each other" "system.lua:11: operating_system: 
 wrong "a field of what is modified" "system.lua:12: dhcp: unknown field 'intrface'; did you mean 'interface'?" \
 	'services = system.modify_services(services.base {}, { dhcp = { intrface = "x" } })'
 mapped() { echo "mapped_devices = { $1 }, file_systems = { { device = \"LABEL=a\", mount_point = \"/\" }, ${2-} }"; }
-wrong "a mapped device that nobody makes" "file_system › device: no mapped device makes '/dev/mapper/dat'; did you mean '/dev/mapper/data'?" \
+wrong "a mapped device that nobody makes" "file_systems[2] ('/d') › device: no mapped device makes '/dev/mapper/dat'; did you mean '/dev/mapper/data'?" \
 	"$(mapped '{ type = "luks", target = "data", source = "LABEL=x" }' '{ device = "/dev/mapper/dat", mount_point = "/d" }')"
 wrong "an array that nobody makes" "no mapped device makes '/dev/md0'" "$(mapped '' '{ device = "/dev/md0", mount_point = "/d" }')"
 wrong "a volume that nobody makes" "no mapped device makes '/dev/vg/y'" \
 	"$(mapped '{ type = "lvm", target = "vg-x", source = "vg" }' '{ device = "/dev/vg/y", mount_point = "/d" }')"
 wrong "a volume without any mapped device" "no mapped device makes '/dev/vg0/home'" "$(mapped '' '{ device = "/dev/vg0/home", mount_point = "/d" }')"
-wrong "a key file of no secret" "mapped_device › key_file: there is no secret 'disk-kye'; did you mean 'disk-key'?" \
+wrong "a key file of no secret" "mapped_devices[1] ('x') › key_file: there is no secret 'disk-kye'; did you mean 'disk-key'?" \
 	"$(mapped '{ type = "luks", target = "x", source = "LABEL=x", key_file = "/run/secrets/disk-kye" }'), secrets = { { name = \"disk-key\" } }"
-wrong "what is no UUID" "file_systems[2] › device: 'UUID=zzz' is no UUID" "$(mapped '' '{ device = "UUID=zzz", mount_point = "/d" }')"
-wrong "swap space that nobody makes" "swap › device: no mapped device makes" 'swap = { { device = "/dev/mapper/s" } }'
+wrong "what is no UUID" "file_systems[2] ('/d') › device: 'UUID=zzz' is no UUID" "$(mapped '' '{ device = "UUID=zzz", mount_point = "/d" }')"
+wrong "swap space that nobody makes" "swap[1] ('/dev/mapper/s') › device: no mapped device makes" 'swap = { { device = "/dev/mapper/s" } }'
 wrong "a name of the kernel's" "is another device at each boot" "$(mapped '' '{ device = "/dev/dm-0", mount_point = "/d" }')"
 wrong "two mapped devices of one name" "there are two mapped devices 'x'" \
 	"$(mapped '{ type = "luks", target = "x", source = "LABEL=x" }, { type = "raid", target = "x", sources = { "/dev/a" } }')"
 wrong "a kind of mapped device that is unknown" "'luk' is not one of 'luks', 'raid' or 'lvm'; did you mean 'luks'?" \
 	"$(mapped '{ type = "luk", target = "x", source = "LABEL=x" }')"
-wrong "a mapped device of nothing" "mapped_devices[1] › source: missing" "$(mapped '{ type = "luks", target = "x" }')"
-wrong "an array of nothing" "mapped_devices[1] › source: an array has either" "$(mapped '{ type = "raid", target = "x" }')"
-wrong "an array's disk by the array's name" "mapped_devices[1] › sources: the disks of an array have one UUID" \
+wrong "a mapped device of nothing" "mapped_devices[1] ('x') › source: missing" "$(mapped '{ type = "luks", target = "x" }')"
+wrong "an array of nothing" "mapped_devices[1] ('x') › source: an array has either" "$(mapped '{ type = "raid", target = "x" }')"
+wrong "an array's disk by the array's name" "mapped_devices[1] ('x') › sources: the disks of an array have one UUID" \
 	"$(mapped '{ type = "raid", target = "x", sources = { "UUID=a" } }')"
 wrong "an array by less than its UUID" "expected the array's UUID" "$(mapped '{ type = "raid", target = "x", source = "UUID=0123" }')"
 wrong "a level that there is not" "there is no level 7" "$(mapped '{ type = "raid", target = "x", sources = { "/dev/a" }, level = 7 }')"
 wrong "a volume of another group" "is called 'my--vg-VOLUME'" "$(mapped '{ type = "lvm", target = "my-vg-x", source = "my-vg" }')"
-wrong "a field of another kind" "mapped_devices[1] › tries: a device of type 'lvm' has no such field" \
+wrong "a field of another kind" "mapped_devices[1] ('vg-x') › tries: a device of type 'lvm' has no such field" \
 	"$(mapped '{ type = "lvm", target = "vg-x", source = "vg", tries = 1 }')"
 wrong "a key in the store" "everybody can read" "$(mapped '{ type = "luks", target = "x", source = "LABEL=x", key_file = "/gnu/store/k" }')"
 wrong "mapped devices of each other" "are made from each other: a -> b -> a" \
 	"$(mapped '{ type = "luks", target = "a", source = "/dev/mapper/b" }, { type = "luks", target = "b", source = "/dev/mapper/a" }')"
 wrong "a dependency that is no mapped device" "there is no mapped device 'y'" \
 	"$(mapped '{ type = "luks", target = "x", source = "LABEL=x", dependencies = { "y" } }')"
-wrong "a file system's dependency that is no mapped device" "file_system › dependencies: there is no mapped device 'y'" \
+wrong "a file system's dependency that is no mapped device" "file_systems[2] ('/d') › dependencies: there is no mapped device 'y'" \
 	"$(mapped '' '{ device = "LABEL=d", mount_point = "/d", dependencies = { "y" } }')"
 root() { echo "bootloader = { type = \"$1\" }, mapped_devices = { $2 }, file_systems = { { device = \"/dev/mapper/x\", mount_point = \"/\" }, ${3-} }"; }
-wrong "a root that GRUB cannot read" "file_system › device: GRUB reads menu and kernels from it, and opens no mapped device [bootloader = { type" \
+wrong "a root that GRUB cannot read" "file_systems[1] ('/') › device: GRUB reads menu and kernels from it, and opens no mapped device [bootloader = { type" \
 	"$(root grub '{ type = "luks", target = "x", source = "LABEL=x" }')"
 wrong "a root that extlinux cannot read" "the boot loader reads kernels from it" "$(root extlinux '{ type = "luks", target = "x", source = "LABEL=x" }')"
 wrong "an EFI system partition that firmware cannot read" "firmware opens no mapped device" \
@@ -107,64 +123,64 @@ wrong "a key file before there are files" "key_file: stage 1 opens it for '/', a
 	"$(root none '{ type = "luks", target = "x", source = "LABEL=x", key_file = "/k" }')"
 wrong "a key file below what is asked for" "key_file: stage 1 asks for the passphrase of 'y'" \
 	"$(mapped '{ type = "luks", target = "x", source = "LABEL=x", key_file = "/k" }, { type = "luks", target = "y", source = "/dev/mapper/x" }')"
-wrong "what the initramfs mounts below what it does not" "file_system › mount_point: '/srv/a', which is mounted by the initramfs, is below it" \
+wrong "what the initramfs mounts below what it does not" "file_systems[2] ('/srv') › mount_point: '/srv/a', which is mounted by the initramfs, is below it" \
 	"$(mapped '' '{ device = "LABEL=b", mount_point = "/srv" }, { device = "LABEL=c", mount_point = "/srv/a", needed_for_boot = true }')"
-wrong "what is needed for boot and may fail" "file_systems[2] › needed_for_boot: the initramfs mounts it" \
+wrong "what is needed for boot and may fail" "file_systems[2] ('/srv') › needed_for_boot: the initramfs mounts it" \
 	"$(mapped '' '{ device = "LABEL=b", mount_point = "/srv", needed_for_boot = true, may_fail = true }')"
 needed() { mapped '' "{ device = \"LABEL=b\", mount_point = \"$1\", needed_for_boot = true, ${2-} }"; }
 for option in nofail noauto auto user users owner group _netdev x-systemd.automount comment=x; do
 	wrong "what stage 1 mounts, and no kernel knows: $option" \
-		"file_systems[2] › options: '$option' is for mount programs; the initramfs mounts this one, and the kernel refuses it [" \
+		"file_systems[2] ('/srv') › options: '$option' is for mount programs; the initramfs mounts this one, and the kernel refuses it [" \
 		"$(needed /srv "options = { \"commit=5\", \"$option\" }")"
 done
-wrong "an option of the root that no kernel knows" "file_systems[1] › options: 'nofail' is for mount programs" \
+wrong "an option of the root that no kernel knows" "file_systems[1] ('/') › options: 'nofail' is for mount programs" \
 	'file_systems = { { device = "LABEL=a", mount_point = "/", options = { "nofail" } } }'
 wrong "more options than stage 1 has room for" "options: the initramfs has room for 500 bytes" \
 	"$(needed /srv 'options = { ("x"):rep(501) }')"
-wrong "a check of what is no ext" "file_systems[2] › check: only ext2, ext3 and ext4 are checked" \
+wrong "a check of what is no ext" "file_systems[2] ('/srv') › check: only ext2, ext3 and ext4 are checked" \
 	"$(needed /srv 'type = "xfs", check = true')"
-wrong "a check of what is bound" "file_systems[2] › check: only ext2" \
+wrong "a check of what is bound" "file_systems[2] ('/b') › check: only ext2" \
 	"$(mapped '' '{ device = "/a", mount_point = "/b", flags = { "bind" }, check = true }')"
 for point in /var /var/guix /var/guix/profiles; do
 	wrong "generations that are read before they are mounted: $point" \
-		"file_systems[2] › mount_point: the initramfs reads the generations, in /var/guix/profiles, from the root" "$(needed $point)"
+		"file_systems[2] ('$point') › mount_point: the initramfs reads the generations, in /var/guix/profiles, from the root" "$(needed $point)"
 	wrong "generations that are hidden when services have mounted: $point" \
-		"file_systems[2] › mount_point: the initramfs reads the generations, in /var/guix/profiles, from the root" \
+		"file_systems[2] ('$point') › mount_point: the initramfs reads the generations, in /var/guix/profiles, from the root" \
 		"bootloader = { type = \"extlinux\" }, $(mapped '' "{ device = \"LABEL=b\", mount_point = \"$point\" }")"
 done
 for how in needed_for_boot=false may_fail=true 'services={"x"}' 'flags={"bind"}'; do
 	wrong "what activation writes to, $how" \
-		"file_systems[2] › needed_for_boot: activation has numbers of accounts, passwords and secrets, in /var/lib/cairn there before services" \
+		"file_systems[2] ('/var/lib') › needed_for_boot: activation has numbers of accounts, passwords and secrets, in /var/lib/cairn there before services" \
 		"$(mapped '' "{ device = \"/dev/b\", mount_point = \"/var/lib\", $how }")"
-	wrong "files of /etc, $how" "file_systems[2] › needed_for_boot: activation has /etc there before" \
+	wrong "files of /etc, $how" "file_systems[2] ('/etc') › needed_for_boot: activation has /etc there before" \
 		"$(mapped '' "{ device = \"/dev/b\", mount_point = \"/etc\", $how }")"
 done
-wrong "more disks than an array can name" "mapped_devices[1] › sources" \
+wrong "more disks than an array can name" "mapped_devices[1] ('x') › sources" \
 	"$(mapped '{ type = "raid", target = "x", sources = (function() local l = {} for i = 1, 33 do l[i] = "/dev/d" .. i end return l end)() }')"
 wrong "group of a user that is missing" "there is no group 'whele'" 'users = { { name = "ann", groups = { "whele" } } }'
 wrong "uid 0 for another name" "uid 0 belongs to root" 'users = { { name = "ann", uid = 0 } }'
-wrong "another number for root" "users[1] › uid: root is 0 everywhere, not 5" 'users = { { name = "root", uid = 5 } }'
-wrong "another number for the group root" "groups[1] › gid: root is 0 everywhere, not 5" 'groups = { { name = "root", gid = 5 } }'
+wrong "another number for root" "users[1] ('root') › uid: root is 0 everywhere, not 5" 'users = { { name = "root", uid = 5 } }'
+wrong "another number for the group root" "groups[1] ('root') › gid: root is 0 everywhere, not 5" 'groups = { { name = "root", gid = 5 } }'
 wrong "gid 0 for another name" "gid 0 belongs to root" 'groups = { { name = "staff", gid = 0 } }'
-wrong "two users of one number" "system.lua:11: user › uid: the users 'ann' and 'eve' have one number, 1000" \
+wrong "two users of one number" "users[2] ('eve') › uid: the users 'ann' and 'eve' have one number, 1000" \
 	'users = { { name = "ann", uid = 1000 }, { name = "eve", uid = 1000, group = "users" } }'
 wrong "the number of nobody" "the users 'nobody' and 'ann' have one number, 65534" 'users = { { name = "ann", uid = 65534 } }'
-wrong "two groups of one number" "system.lua:11: group › gid: the groups 'a' and 'b' have one number, 900" \
+wrong "two groups of one number" "groups[2] ('b') › gid: the groups 'a' and 'b' have one number, 900" \
 	'groups = { { name = "a", gid = 900 }, { name = "b", gid = 900 } }'
 wrong "the number of a usual group" "the groups 'wheel' and 'a' have one number, 10" 'groups = { { name = "a", gid = 10 } }'
 wrong "a group of a user's own with the number of another" \
-	"user › uid: the group of user 'ann' gets the same number 1000, which group 'staff' has [give another, or group = \"staff\"]" \
+	"users[1] ('ann') › uid: the group of user 'ann' gets the same number 1000, which group 'staff' has [give another, or group = \"staff\"]" \
 	'users = { { name = "ann", uid = 1000 } }, groups = { { name = "staff", gid = 1000 } }'
 wrong "subordinate numbers of two" "the users 'ann' and 'eve' have subordinate numbers in common" \
 	'users = { { name = "ann", subids = 10, subid_start = 100000 }, { name = "eve", subids = 1, subid_start = 100009 } }'
 wrong "a password and a file for it" "there is a password, too" 'users = { { name = "ann", password = "", password_file = "/x" } }'
 wrong "a password file in the store" "everybody can read" 'users = { { name = "ann", password_file = "/gnu/store/x" } }'
 wrong "a password in the clear" "expected the output of crypt(3)" 'users = { { name = "ann", password = "secret" } }'
-wrong "a method that crypt(3) does not know" "users[1] › password: '\$y\$' is no method" 'users = { { name = "ann", password = "$y$j9T$abc$def" } }'
-wrong "a colon in a home" "users[1] › home: holds a colon" 'users = { { name = "ann", home = "/home/a:b" } }'
-wrong "a newline in a comment" "users[1] › comment" 'users = { { name = "ann", comment = "x\nevil::0:0::/:/bin/sh" } }'
+wrong "a method that crypt(3) does not know" "users[1] ('ann') › password: '\$y\$' is no method" 'users = { { name = "ann", password = "$y$j9T$abc$def" } }'
+wrong "a colon in a home" "users[1] ('ann') › home: holds a colon" 'users = { { name = "ann", home = "/home/a:b" } }'
+wrong "a newline in a comment" "users[1] ('ann') › comment" 'users = { { name = "ann", comment = "x\nevil::0:0::/:/bin/sh" } }'
 wrong "a shell that nothing provides" \
-	"user › shell: nothing provides '/bin/zsh' [a file of a package: require \"packages.zsh\" .. \"/bin/zsh\"; or /run/current-system/profile/bin/zsh" \
+	"users[1] ('ann') › shell: nothing provides '/bin/zsh' [a file of a package: require \"packages.zsh\" .. \"/bin/zsh\"; or /run/current-system/profile/bin/zsh" \
 	'users = { { name = "ann", shell = "/bin/zsh" } }'
 wrong "a shell of another system" "nothing provides '/usr/bin/bash'" 'users = { { name = "ann", shell = "/usr/bin/bash" } }'
 wrong "a skeleton that climbs" "is not a path below the home" 'skeletons = { ["../x"] = "y" }'
@@ -193,7 +209,7 @@ wrong "two services of one name" "system.lua:12: simple › name: there are two 
 	'services = { services.simple { name = "a", exec = { "/bin/a" } }, services.simple { name = "a", exec = { "/bin/b" } } }'
 wrong "a job without a pause" "system.lua:12: job › every: '0s' is no time between two runs" \
 	'services = { services.job { name = "a", run = "x", every = "0s" } }'
-wrong "a root that is only read" "file_systems[1] › options: stage 1 mounts the root to be written to" \
+wrong "a root that is only read" "file_systems[1] ('/') › options: stage 1 mounts the root to be written to" \
 	'file_systems = { { device = "LABEL=a", mount_point = "/", options = { "ro" } } }'
 wrong "swap space twice" "swap: 'LABEL=s' is given twice" 'swap = { { device = "LABEL=s" }, { device = "LABEL=s" } }'
 wrong "a host at no address" "'1.2' is not an address such as" 'hosts = { ["1.2"] = { "a" } }'

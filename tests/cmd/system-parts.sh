@@ -153,7 +153,7 @@ for how in "build" "build --dry-run" "plan --target-root $R" "reconfigure --targ
 done
 unknown "a module of the initramfs" 's/kernel_modules = { "b_c", "a"/initrd_modules = { "a", "bc"/' "$R" "operating_system › initrd_modules[2]: $no_bc" build
 unknown "a file system" 's/kernel_modules = {[^}]*}, //; s/mount_point = "\/srv", may_fail = true/type = "f2sf", needed_for_boot = true, mount_point = "\/srv"/; s/, repair = "all"//' "$R" \
-	"file_system › type: the kernel has no module 'f2sf'; did you mean 'f2fs'?" build
+	"operating_system › file_systems[2] ('/srv') › type: the kernel has no module 'f2sf'; did you mean 'f2fs'?" build
 sed 's/kernel_modules =/kernel = require "packages.firmware", &/' "$TMP/more.lua" >"$TMP/bad.lua"
 "$CAIRN" system build --root "$R" --modules "$W" "$TMP/bad.lua" >"$TMP/out" 2>"$TMP/err"
 check "a kernel without modules" grep -q "bad.lua:[0-9]*: operating_system › kernel_modules\[1\]: .*-firmware-1.0/lib/modules: No such file" "$TMP/err"

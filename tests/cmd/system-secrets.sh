@@ -45,13 +45,13 @@ echo "$one" >"$C/secrets/psk"
 chmod 644 "$C/secrets/psk"
 refused "one that others can read" 'secrets = { { name = "psk" } }' 'others may use'
 chmod 600 "$C/secrets/psk"
-refused "a source in the store" 'secrets = { { name = "psk", source = "/gnu/store/x" } }' 'secrets[1] › source'
-refused "a mode that lets everybody in" 'secrets = { { name = "psk", mode = "0444" } }' 'secrets[1] › mode'
+refused "a source in the store" 'secrets = { { name = "psk", source = "/gnu/store/x" } }' "secrets[1] ('psk') › source"
+refused "a mode that lets everybody in" 'secrets = { { name = "psk", mode = "0444" } }' "secrets[1] ('psk') › mode"
 refused "an owner that is none" 'secrets = { { name = "psk", user = "ghost" } }' "there is no user 'ghost'"
 refused "a group that is none" 'secrets = { { name = "psk", group = "ghosts" } }' "there is no group 'ghosts'"
 phantom() { echo "privileged_programs = { { program = require \"packages.busybox\" .. \"/bin/su\", $1 = \"phantom\" } }"; }
 refused "the user of a privileged program" "$(phantom user)" "there is no user 'phantom'"
-check "its place is named" grep -qF 'system.lua:3: privileged_program › user' "$TMP/err"
+check "its place is named" grep -qF 'system.lua:3: operating_system › privileged_programs[1] › user' "$TMP/err"
 refused "its group" "$(phantom group)" "there is no group 'phantom'"
 refused "a service that is none" 'secrets = { { name = "psk", services = { "wbe" } } }' "there is no service 'wbe'"
 

@@ -280,10 +280,22 @@ TEST(records)
 	check_error(RECORD "return user { nmae = 'ann' }.home", -ERR_EVAL,
 		    "(expression):1: user: unknown field 'nmae'; did you mean 'name'?");
 	check_error(RECORD "return os {\nusers = { { name = 'a', uid = '1' } } }.users", -ERR_EVAL,
-		    "(expression):1: os › users[1] › uid: expected integer, got string");
+		    "(expression):1: os › users[1] ('a') › uid: expected integer, got string");
 	check_error(RECORD
 		    "local u = user { name = 'a', uid = 10 }\n return os { users = { u } }.users",
-		    -ERR_EVAL, "(expression):1: os › users[1] › uid: 10 is more than 9");
+		    -ERR_EVAL, "(expression):1: os › users[1] ('a') › uid: 10 is more than 9");
+	check_error(RECORD "return os { users = { { name = 'a' }, { nmae = 'b' } } }.users",
+		    -ERR_EVAL,
+		    "(expression):1: os › users[2]: unknown field 'nmae'; did you mean 'name'?");
+	check_error(RECORD "local o = os { users = { { name = 'a' } } }\n schema.fail(o.users[1], "
+			   "'no', 'uid')",
+		    -ERR_EVAL, "(expression):1: os › users[1] ('a') › uid: no");
+	check_error(RECORD "return os { users = { { name = 'a\\1', uid = 10 } } }.users", -ERR_EVAL,
+		    "(expression):1: os › users[1] › uid: 10 is more than 9");
+	check_error("local s = schema.record('s', { port = schema.integer { max = 9 } })"
+		    " return schema.check(schema.record('t', { l = schema.list(s) }) "
+		    "{ l = { { port = 80 } } })",
+		    -ERR_EVAL, "t › l[1] ('80') › port: 80 is more than 9");
 	check_error(RECORD "return schema.check(user {}).name", -ERR_EVAL,
 		    "user › name: missing; expected string");
 	check_error(RECORD "user { name = 'a' }.name = 1", -ERR_EVAL, "cannot be assigned");
