@@ -21,7 +21,7 @@ struct init {
 	struct sys_eval_opts eval;
 	const char *boot_disk, *esp;
 	uint64_t partition; /* of the root; 0: find it */
-	bool no_bootloader, json;
+	bool no_bootloader, json, dry_run;
 };
 
 /* ---- Which partition the root is ------------------------------------------------------------- */
@@ -112,19 +112,35 @@ static void show(void *arg, uint64_t done, uint64_t all)
 	fprintf(stderr, "\rcopying: %3u %%%s", now, now == 100 ? "\n" : "");
 }
 
-static int report(const struct init *o, const char *dir, const char *system,
+/* missing: derivations that would have to be built before a dry run could say more. */
+static int report(const struct init *o, const char *dir, const char *system, size_t missing,
 		  const struct install_result *res, struct err *e)
 {
 	auto_str struct str out = STR_INIT;
 
 	if (o->json) {
-		str_add(&out, "{\"directory\":");
+		str_addf(&out, "{\"dry_run\":%s,\"build\":%zu,\"directory\":",
+			 o->dry_run ? "true" : "false", missing);
 		text_json(&out, slice_of(dir));
-		str_addf(&out,
-			 ",\"system\":\"%s\",\"items\":%zu,\"kept\":%zu,\"bytes\":%llu,"
-			 "\"needed\":%llu,\"free\":%llu}\n",
-			 system, res->items, res->kept, (unsigned long long)res->bytes,
-			 (unsigned long long)res->need, (unsigned long long)res->spare);
+		str_addf(&out, ",\"system\":\"%s\",\"items\":%zu,\"kept\":%zu,\"bytes\":%llu,",
+			 system, res->items, res->kept, (unsigned long long)res->bytes);
+		if (missing)
+			str_add(&out, "\"needed\":null,\"free\":null}\n");
+		else
+			str_addf(&out, "\"needed\":%llu,\"free\":%llu}\n",
+				 (unsigned long long)res->need, (unsigned long long)res->spare);
+	} else if (o->dry_run) {
+		char need[16], spare[16];
+
+		text_human(res->need, need);
+		text_human(res->spare, spare);
+		str_addf(&out, "%s\n", system);
+		if (missing)
+			fprintf(stderr, "%zu derivation%s would be built first\n", missing,
+				missing == 1 ? "" : "s");
+		else
+			fprintf(stderr, "%zu store items, %s, would be installed; %s is free\n",
+				res->items, need, spare);
 	} else {
 		char size[16];
 
@@ -157,6 +173,7 @@ static int install(struct init *o, const char *dir, struct sys_eval *ev, struct 
 		   struct err *e)
 {
 	auto_arena struct arena a = ARENA_INIT;
+	auto_vec struct vec missing = VEC_INIT;
 	struct meter meter = { 101 };
 	struct install_result res = { 0 };
 	struct install_opts opts = { .dir = dir, .system = sys_eval_value(ev, "system") };
@@ -165,14 +182,18 @@ static int install(struct init *o, const char *dir, struct sys_eval *ev, struct 
 		opts.progress = show;
 		opts.arg = &meter;
 	}
-	int r = sys_eval_build(ev, conn, NULL, e);
+	opts.dry_run = o->dry_run;
+	int r = o->dry_run ? sys_eval_missing(ev, conn, &missing, e)
+			   : sys_eval_build(ev, conn, NULL, e);
+	if (r == 0 && missing.n)
+		return report(o, dir, opts.system, missing.n, &res, e);
 	if (r == 0)
 		r = store_add_temp_root(conn, opts.system, e);
 	if (r == 0)
 		r = loader_options(o, conn, ev, &a, &opts, e);
 	if (r == 0)
 		r = install_system(&opts, conn, &res, e);
-	return r == 0 ? report(o, dir, opts.system, &res, e) : r;
+	return r == 0 ? report(o, dir, opts.system, 0, &res, e) : r;
 }
 
 static int init_run(struct cmd_env *env, struct err *e)
@@ -204,6 +225,8 @@ static int init_run(struct cmd_env *env, struct err *e)
 static const struct cmd_opt init_opts[] = {
 	{ "boot-disk", 0, CMD_STR, AT(boot_disk), "DEVICE",
 	  "GRUB for BIOS machines, on a disk with a BIOS boot partition" },
+	{ "dry-run", 'n', CMD_FLAG, AT(dry_run), NULL,
+	  "look whether it could be installed, write nothing" },
 	{ "esp", 0, CMD_STR, AT(esp), "DIR",
 	  "for UEFI machines, on the EFI system partition mounted at DIR" },
 	{ "json", 0, CMD_FLAG, AT(json), NULL, "what was done as data" },
@@ -221,7 +244,9 @@ const struct cmd image_cmd_init = {
 	.summary = "install the system of a configuration into a mounted root",
 	.help = "Builds the system, then writes it with its store, database and boot menu below "
 		"DIR,\nthe mounted and empty root file system of another machine. Run again after "
-		"it was\ncut off, it goes on where it was.",
+		"it was\ncut off, it goes on where it was. A dry run builds nothing either; space "
+		"is compared\n"
+		"when all is built.",
 	CMD_OPTS(init_opts),
 	.context_size = sizeof(struct init),
 	.min_args = 2,

@@ -30,13 +30,15 @@ struct vm {
 	const char *output, *persistent, *free_space;
 	struct vec share, expose, port;
 	uint64_t memory;
-	bool no_graphic, report;
+	bool no_graphic, report, json;
 };
 
 #define AT(f) offsetof(struct vm, f)
 static const struct cmd_opt vm_opts[] = {
 	{ "expose", 0, CMD_LIST, AT(expose), "HOST=GUEST", "directory the machine may read" },
 	{ "free", 0, CMD_STR, AT(free_space), "SIZE", "free space on the machine's disk (1G)" },
+	{ "json", 0, CMD_FLAG, AT(json), NULL,
+	  "the script, or where it was written, and what it starts as JSON" },
 	{ "memory", 'm', CMD_U64, AT(memory), "MIB", "of the machine (512)" },
 	{ "no-graphic", 0, CMD_FLAG, AT(no_graphic), NULL,
 	  "the machine's serial line is this terminal; leave with Ctrl-A X" },
@@ -72,7 +74,7 @@ struct plan {
 	uint64_t memory;
 	bool no_graphic, report;
 	/* physical paths, once built */
-	const char *kernel, *initrd, *disk, *store;
+	const char *kernel, *initrd, *disk, *store, *system;
 	const char *parameters; /* of the kernel */
 	const char *configured; /* with report: the system of the configuration, logical */
 };
@@ -218,13 +220,12 @@ static int read_parameters(struct plan *p, const char *system, struct err *e)
 static int find_results(struct plan *p, struct sys_eval *eval, struct store_conn *conn,
 			struct err *e)
 {
-	const char *system = NULL;
 	const struct {
 		const char *key, **ret;
 	} rows[] = { { "disk", &p->disk },
 		     { "initrd", &p->initrd },
 		     { "kernel", &p->kernel },
-		     { "system", &system } };
+		     { "system", &p->system } };
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		const char *logical = sys_eval_value(eval, rows[i].key);
@@ -242,7 +243,7 @@ static int find_results(struct plan *p, struct sys_eval *eval, struct store_conn
 			return err_set(e, -ERR_INTERNAL, "image.vm does not say what it tests");
 	}
 	p->store = store_conn_physical(conn, p->arena, store_conn_dir(conn));
-	return p->store ? read_parameters(p, system, e) : err_num(e, -ENOMEM, "store");
+	return p->store ? read_parameters(p, p->system, e) : err_num(e, -ENOMEM, "store");
 }
 
 static int build(struct vm *o, struct plan *p, const char *config, struct err *e)
@@ -419,6 +420,33 @@ static int print(const char *text, struct err *e)
 	return fputs(text, stdout) < 0 || fflush(stdout) == EOF ? err_sys(e, "standard output") : 0;
 }
 
+static void json_text(struct str *out, const char *key, const char *value)
+{
+	str_addf(out, ",\n \"%s\":", key);
+	if (value)
+		text_json(out, slice_of(value));
+	else
+		str_add(out, "null");
+}
+
+static int print_json(const struct plan *p, const char *file, const char *script, struct err *e)
+{
+	auto_str struct str out = STR_INIT;
+
+	str_addf(&out, "{\"memory\":%llu", (unsigned long long)p->memory);
+	json_text(&out, "system", p->system);
+	json_text(&out, "kernel", p->kernel);
+	json_text(&out, "initrd", p->initrd);
+	json_text(&out, "parameters", p->parameters);
+	json_text(&out, "disk", p->disk);
+	json_text(&out, "persistent", p->state);
+	json_text(&out, "store", p->store);
+	json_text(&out, "file", file);
+	json_text(&out, "script", file ? NULL : script);
+	str_add(&out, "}\n");
+	return str_err(&out) ? err_num(e, -ENOMEM, "script") : print(out.buf, e);
+}
+
 static int vm_run(struct cmd_env *env, struct err *e)
 {
 	struct vm *o = env->ctx;
@@ -433,11 +461,13 @@ static int vm_run(struct cmd_env *env, struct err *e)
 	if (str_err(&script) || arena_err(&a))
 		return err_num(e, -ENOMEM, "script");
 	if (!o->output)
-		return print(script.buf, e);
+		return o->json ? print_json(&p, NULL, script.buf, e) : print(script.buf, e);
 	r = file_write_atomic(AT_FDCWD, o->output, script.buf, script.len, 0755, e);
 	if (r < 0)
 		return r;
 	auto_free char *real = realpath(o->output, NULL);
+	if (o->json)
+		return print_json(&p, real ? real : o->output, NULL, e);
 	str_cut(&script, 0);
 	str_addf(&script, "%s\n", real ? real : o->output);
 	return str_err(&script) ? err_num(e, -ENOMEM, "script") : print(script.buf, e);

@@ -208,7 +208,10 @@ static int check_rough(struct install *x, struct err *e)
 	for (size_t i = 0; i < x->closure.n; i++)
 		need += ((const struct store_info *)x->closure.v[i])->nar_size;
 	uint64_t spare = (uint64_t)fs.f_bavail * fs.f_frsize;
-	return need > spare ? no_space(x, need, spare, e) : 0;
+	x->result.need = need;
+	x->result.spare = spare;
+	/* Of what was begun a part is there. */
+	return need > spare && !x->resumed ? no_space(x, need, spare, e) : 0;
 }
 
 static int check_space(struct install *x, struct err *e)
@@ -445,8 +448,10 @@ static int run(struct install *x, struct err *e)
 	if (sizes.err || arena_err(&x->arena))
 		return err_num(e, -ENOMEM, "closure");
 	fresh = !x->resumed;
-	if (fresh && ((r = look_at_store(x, e)) < 0 || (r = check_rough(x, e)) < 0))
+	if ((fresh && (r = look_at_store(x, e)) < 0) || (r = check_rough(x, e)) < 0)
 		return r;
+	if (x->opts->dry_run)
+		return 0;
 	if ((r = mark(x, e)) < 0)
 		return r;
 	if ((r = fresh ? 0 : look_at_store(x, e)) == 0)

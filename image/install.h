@@ -22,6 +22,7 @@ struct install_opts {
 	 * them is for a system that keeps its kernels there. */
 	const char *bios_dir, *boot_disk; /* physical; device or file */
 	const char *efi_dir, *esp;	  /* physical; mounted */
+	bool dry_run;			  /* only what can be refused, and what it would take */
 	/* Called now and then: bytes of file contents written so far, and in all; may be NULL. */
 	void (*progress)(void *arg, uint64_t done, uint64_t all);
 	void *arg;

@@ -16,8 +16,46 @@
 struct gc_ctx {
 	struct store_opts store;
 	const char *max_freed, *free;
-	bool dry_run, dead, live, roots, busy, physical, vacuum;
+	bool dry_run, dead, live, roots, busy, physical, vacuum, json;
 };
+
+static int print_json(const struct str *s, struct err *e)
+{
+	if (str_err(s) < 0)
+		return err_num(e, -ENOMEM, "result");
+	fputs(s->buf, stdout);
+	return store_finish_output(e);
+}
+
+static void add_paths(struct store_conn *c, const struct gc_ctx *x, const struct vec *paths,
+		      struct str *s)
+{
+	auto_arena struct arena a = ARENA_INIT;
+
+	str_addc(s, '[');
+	for (size_t i = 0; i < paths->n; i++) {
+		const char *path =
+			x->physical ? store_conn_physical(c, &a, paths->v[i]) : paths->v[i];
+
+		str_add(s, i ? ",\n  " : "\n  ");
+		text_json(s, slice_of(path ? path : ""));
+	}
+	str_add(s, paths->n ? "\n]" : "]");
+	if (arena_err(&a) < 0)
+		s->err = -ENOMEM;
+}
+
+static int report_gc_json(struct store_conn *c, const struct gc_ctx *x, const struct vec *paths,
+			  uint64_t bytes, struct err *e)
+{
+	auto_str struct str s = STR_INIT;
+
+	str_addf(&s, "{\"dry_run\":%s,\"items\":%zu,\"bytes\":%llu,\"paths\":",
+		 x->dry_run ? "true" : "false", paths->n, (unsigned long long)bytes);
+	add_paths(c, x, paths, &s);
+	str_add(&s, "}\n");
+	return print_json(&s, e);
+}
 
 /* What was collected: paths on standard output, the sum on standard error. */
 static int report_gc(struct store_conn *c, const struct gc_ctx *x, const struct vec *paths,
@@ -25,6 +63,8 @@ static int report_gc(struct store_conn *c, const struct gc_ctx *x, const struct 
 {
 	char human[16];
 
+	if (x->json)
+		return report_gc_json(c, x, paths, bytes, e);
 	for (size_t i = 0; i < paths->n; i++)
 		store_print_path(c, paths->v[i], x->physical);
 	text_human(bytes, human);
@@ -55,6 +95,7 @@ static int run_delete(struct cmd_env *env, struct err *e)
 
 static const struct cmd_opt delete_options[] = {
 	STORE_OPTIONS_BASIC(struct gc_ctx, store),
+	{ "json", 0, CMD_FLAG, offsetof(struct gc_ctx, json), NULL, "what went as JSON" },
 	{ "physical", 0, CMD_FLAG, offsetof(struct gc_ctx, physical), NULL,
 	  "print where the items lay on disk" },
 };
@@ -93,9 +134,15 @@ static int missing_space(struct store_conn *c, const char *text, uint64_t *ret, 
 static int print_paths(struct store_conn *c, const struct gc_ctx *x, const struct vec *paths,
 		       struct err *e)
 {
-	for (size_t i = 0; i < paths->n; i++)
+	auto_str struct str s = STR_INIT;
+
+	for (size_t i = 0; !x->json && i < paths->n; i++)
 		store_print_path(c, paths->v[i], x->physical);
-	return store_finish_output(e);
+	if (!x->json)
+		return store_finish_output(e);
+	add_paths(c, x, paths, &s);
+	str_addc(&s, '\n');
+	return print_json(&s, e);
 }
 
 static int print_roots(struct store_conn *c, bool json, struct err *e);
@@ -158,13 +205,19 @@ static int print_busy(struct store_conn *c, const struct gc_ctx *x, struct err *
 	return r == 0 ? print_paths(c, x, &items, e) : r;
 }
 
-static void print_vacuumed(uint64_t before, uint64_t after)
+static int print_vacuumed(const struct gc_ctx *x, uint64_t before, uint64_t after, struct err *e)
 {
 	char was[16], is[16];
 
+	if (x->json) {
+		printf("{\"before\":%llu,\"after\":%llu}\n", (unsigned long long)before,
+		       (unsigned long long)after);
+		return store_finish_output(e);
+	}
 	text_human(before, was);
 	text_human(after, is);
 	fprintf(stderr, "the database takes %s, before it was %s\n", is, was);
+	return 0;
 }
 
 /* The database's files are its owner's, who needs no daemon for that. */
@@ -194,9 +247,7 @@ static int vacuum_database(struct gc_ctx *x, struct err *e)
 	if (r == 0)
 		r = db_vacuum(db, &before, &after, e);
 	local_close(l);
-	if (r == 0)
-		print_vacuumed(before, after);
-	return r;
+	return r == 0 ? print_vacuumed(x, before, after, e) : r;
 }
 
 static int run_gc(struct cmd_env *env, struct err *e)
@@ -213,7 +264,7 @@ static int run_gc(struct cmd_env *env, struct err *e)
 		r = store_open(&x->store, &c, e);
 	if (r == 0)
 		r = x->busy    ? print_busy(c, x, e)
-		    : x->roots ? print_roots(c, false, e)
+		    : x->roots ? print_roots(c, x->json, e)
 			       : collect(c, x, max, e);
 	store_close(c);
 	return r;
@@ -225,6 +276,8 @@ static const struct cmd_opt gc_options[] = {
 	  "only say what would go" },
 	{ "free", 'F', CMD_STR, offsetof(struct gc_ctx, free), "SIZE",
 	  "delete until about this much is free on the disk" },
+	{ "json", 0, CMD_FLAG, offsetof(struct gc_ctx, json), NULL,
+	  "what went, or what is listed, as JSON" },
 	{ "list-busy", 0, CMD_FLAG, offsetof(struct gc_ctx, busy), NULL,
 	  "print what running processes use" },
 	{ "list-dead", 0, CMD_FLAG, offsetof(struct gc_ctx, dead), NULL,

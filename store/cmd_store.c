@@ -219,19 +219,55 @@ static const struct cmd cmd_add = {
 
 struct verify_ctx {
 	struct store_opts store;
-	bool quick, repair;
+	bool quick, repair, json;
 };
+
+/* What a daemon says begins with the item, in quotes: "path '/gnu/store/…' was modified! …". */
+static void add_fault_json(void *arg, struct slice line)
+{
+	struct str *s = arg;
+	struct slice rest = line, head, path = { 0 };
+
+	if (slice_cut(&rest, '\'', &head) && slice_starts(rest, "/") &&
+	    slice_cut(&rest, '\'', &path))
+		rest = slice_trim(rest);
+	else
+		rest = line;
+	str_add(s, s->len ? ",\n  {\"path\":" : "\n  {\"path\":");
+	if (path.n)
+		text_json(s, path);
+	else
+		str_add(s, "null");
+	str_add(s, ",\"why\":");
+	text_json(s, rest);
+	str_addc(s, '}');
+}
+
+static int print_verified(const struct verify_ctx *x, const struct str *faults, uint64_t remaining,
+			  struct err *e)
+{
+	if (str_err(faults) < 0)
+		return err_num(e, -ENOMEM, "faults");
+	printf("{\"contents\":%s,\"repair\":%s,\"remaining\":%llu,\"faults\":[%s%s]}\n",
+	       x->quick ? "false" : "true", x->repair ? "true" : "false",
+	       (unsigned long long)remaining, faults->buf, faults->len ? "\n" : "");
+	return store_finish_output(e);
+}
 
 static int run_verify(struct cmd_env *env, struct err *e)
 {
 	struct verify_ctx *x = env->ctx;
+	auto_str struct str faults = STR_INIT;
+	const struct store_found found = { add_fault_json, &faults };
 	struct store_conn *c = NULL;
 	uint64_t errors = 0;
 	int r = store_open(&x->store, &c, e);
 
 	if (r == 0)
-		r = store_verify(c, !x->quick, x->repair, &errors, e);
+		r = store_verify(c, !x->quick, x->repair, x->json ? &found : NULL, &errors, e);
 	store_close(c);
+	if (r == 0 && x->json)
+		r = print_verified(x, &faults, errors, e);
 	if (r == 0 && errors)
 		return err_set(e, -ERR_HASH, "%llu fault%s found in the store",
 			       (unsigned long long)errors, errors == 1 ? "" : "s");
@@ -240,6 +276,7 @@ static int run_verify(struct cmd_env *env, struct err *e)
 
 static const struct cmd_opt verify_options[] = {
 	STORE_OPTIONS_BASIC(struct verify_ctx, store),
+	{ "json", 0, CMD_FLAG, offsetof(struct verify_ctx, json), NULL, "what was found as JSON" },
 	{ "quick", 0, CMD_FLAG, offsetof(struct verify_ctx, quick), NULL,
 	  "only look whether everything is there, do not read it" },
 	{ "repair", 0, CMD_FLAG, offsetof(struct verify_ctx, repair), NULL,

@@ -319,9 +319,15 @@ int store_failures_forget(struct store_conn *c, const char *const *paths, size_t
 int store_add_temp_root(struct store_conn *c, const char *path, struct err *e);
 /* Make LINK (a physical path of the caller's) a symlink to the item and register it as a root. */
 int store_add_root(struct store_conn *c, const char *link, const char *item, struct err *e);
-/* repair: what is damaged is built again, and rows of what is gone and not needed are removed. */
-int store_verify(struct store_conn *c, bool contents, bool repair, uint64_t *ret_errors,
-		 struct err *e);
+/* Takes each line that a daemon says of what it found. */
+struct store_found {
+	void (*line)(void *arg, struct slice text);
+	void *arg;
+};
+/* repair: what is damaged is built again, and rows of what is gone and not needed are removed.
+ * found: what to do with the lines, in place of printing them; may be NULL. */
+int store_verify(struct store_conn *c, bool contents, bool repair, const struct store_found *found,
+		 uint64_t *ret_errors, struct err *e);
 
 /* Make equal files links to one; the daemon says what that saved. */
 int store_optimise(struct store_conn *c, struct err *e);

@@ -3,10 +3,12 @@
  * time. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/syscall.h>
 
 #include "lib/fd.h"
 #include "lib/proc.h"
+#include "lib/text.h"
 #include "system/switcher.h"
 #include "system/system.h"
 
@@ -51,7 +53,8 @@ static int open_part(struct switcher *s, const char *path, const char *name, str
 	return fd < 0 ? err_sys(e, "%s", file) : fd;
 }
 
-static int load(struct switcher *s, const char *path, struct err *e)
+/* dry: all but the load itself, which the kernel alone can refuse. */
+static int load(struct switcher *s, const char *path, bool dry, struct err *e)
 {
 	auto_str struct str line = STR_INIT;
 	auto_fd int kernel = open_part(s, path, "kernel", e);
@@ -68,6 +71,8 @@ static int load(struct switcher *s, const char *path, struct err *e)
 		return err_num(e, rc, "%s/parameters", path);
 	while (line.len && line.buf[line.len - 1] == '\n')
 		str_cut(&line, line.len - 1);
+	if (dry)
+		return 0;
 	if (syscall(SYS_kexec_file_load, kernel, initrd, line.len + 1, line.buf, 0ul) == 0)
 		return 0;
 	rc = err_sys(e, "the kernel that runs does not take %s/kernel", path);
@@ -75,6 +80,28 @@ static int load(struct switcher *s, const char *path, struct err *e)
 		       ? err_hint(e, rc,
 				  "only root may load one, and a locked down kernel takes none")
 		       : rc;
+}
+
+static int report(const struct ctx *c, const struct switcher *s, const char *path, struct err *e)
+{
+	auto_str struct str out = STR_INIT;
+
+	if (c->sw.json) {
+		str_addf(&out, "{\"result\":\"%s\",\"generation\":%u,\"system\":",
+			 c->sw.dry_run ? "planned"
+			 : c->load     ? "loaded"
+				       : "reboot",
+			 s->list.current);
+		text_json(&out, slice_of(path));
+		str_add(&out, "}\n");
+	} else if (c->sw.dry_run) {
+		str_addf(&out, "would %s the kernel of generation %u\t%s\n",
+			 c->load ? "load" : "start", s->list.current, path);
+	}
+	if (str_err(&out))
+		return err_set(e, -ENOMEM, "out of memory");
+	fputs(out.buf, stdout);
+	return fflush(stdout) == EOF ? err_sys(e, "standard output") : 0;
 }
 
 static int run(struct cmd_env *env, struct err *e)
@@ -90,8 +117,11 @@ static int run(struct cmd_env *env, struct err *e)
 	if (rc == 0)
 		rc = check_trial(&s, path, e);
 	if (rc == 0)
-		rc = load(&s, path, e);
-	if (rc < 0 || c->load)
+		rc = load(&s, path, c->sw.dry_run, e);
+	if (rc < 0)
+		return rc;
+	rc = report(c, &s, path, e);
+	if (rc < 0 || c->load || c->sw.dry_run)
 		return rc;
 	struct proc_spec spec = PROC_SPEC_INIT;
 	spec.argv = reboot;
@@ -99,6 +129,9 @@ static int run(struct cmd_env *env, struct err *e)
 }
 
 static const struct cmd_opt opts[] = {
+	{ "dry-run", 'n', CMD_FLAG, offsetof(struct ctx, sw.dry_run), NULL,
+	  "say what would start, load nothing" },
+	{ "json", 0, CMD_FLAG, offsetof(struct ctx, sw.json), NULL, "what is done as JSON" },
 	{ "load", 0, CMD_FLAG, offsetof(struct ctx, load), NULL,
 	  "load the kernel only; 'cairn reboot --kexec' starts it" },
 };

@@ -35,10 +35,33 @@ static int parse_generation(const struct package_env *p, const char *text, unsig
 		       p->profile.links.name, text);
 }
 
+static int print(const struct str *out, struct err *e)
+{
+	if (str_err(out))
+		return err_set(e, -ENOMEM, "out of memory");
+	fputs(out->buf, stdout);
+	return package_end_output(e);
+}
+
+static void tell_switched(const struct package_ctx *c, unsigned from, unsigned to, const char *path,
+			  struct str *out)
+{
+	if (!c->json) {
+		str_addf(out, "%s from generation %u to %u\n",
+			 c->dry_run ? "would switch" : "switched", from, to);
+		return;
+	}
+	str_addf(out, "{\"dry_run\":%s,\"from\":%u,\"to\":%u,\"profile\":",
+		 c->dry_run ? "true" : "false", from, to);
+	text_json(out, slice_of(path));
+	str_add(out, "}\n");
+}
+
 static int switch_to(struct cmd_env *env, const char *verb, const char *text, struct err *e)
 {
 	struct package_ctx *c = env->ctx;
 	struct package_env p = PACKAGE_ENV_INIT;
+	auto_str struct str out = STR_INIT;
 	unsigned number = 0;
 	int r = package_open(&p, c, !c->dry_run, verb, e);
 	unsigned from = p.profile.current;
@@ -47,12 +70,14 @@ static int switch_to(struct cmd_env *env, const char *verb, const char *text, st
 		r = parse_generation(&p, text, &number, e);
 	if (r == 0 && !c->dry_run)
 		r = profile_select(&p.profile, number, e);
+	for (size_t i = 0; r == 0 && i < p.profile.gens.n; i++) {
+		const struct links_item *g = p.profile.gens.v[i];
+
+		if (g->number == number)
+			tell_switched(c, from, number, g->path, &out);
+	}
 	profile_done(&p.profile);
-	if (r < 0)
-		return r;
-	printf("%s from generation %u to %u\n", c->dry_run ? "would switch" : "switched", from,
-	       number);
-	return package_end_output(e);
+	return r < 0 ? r : print(&out, e);
 }
 
 static int run_roll_back(struct cmd_env *env, struct err *e)
@@ -105,26 +130,45 @@ static int find_doomed(const struct cmd_env *env, const struct package_env *p, s
 	return r < 0 ? r : ret->err ? err_set(e, -ENOMEM, "out of memory") : 0;
 }
 
+static void tell_deleted(const struct package_ctx *c, const struct links_item *g, bool first,
+			 struct str *out)
+{
+	if (!c->json) {
+		str_addf(out, "%s generation %u\t%s\n", c->dry_run ? "would delete" : "deleted",
+			 g->number, g->path);
+		return;
+	}
+	str_addf(out, "%s{\"generation\":%u,\"profile\":", first ? "" : ",", g->number);
+	text_json(out, slice_of(g->path));
+	str_addc(out, '}');
+}
+
 static int run_delete(struct cmd_env *env, struct err *e)
 {
 	struct package_ctx *c = env->ctx;
 	struct package_env p = PACKAGE_ENV_INIT;
+	auto_str struct str out = STR_INIT;
 	auto_vec struct vec doomed = VEC_INIT;
 	int r = package_open(&p, c, !c->dry_run, "package delete-generations", e);
 
 	if (r == 0)
 		r = find_doomed(env, &p, &doomed, e);
+	if (c->json)
+		str_addf(&out, "{\"dry_run\":%s,\"deleted\":[", c->dry_run ? "true" : "false");
 	for (size_t i = 0; r == 0 && i < doomed.n; i++) {
 		const struct links_item *g = doomed.v[i];
 
 		if (!c->dry_run)
 			r = profile_remove(&p.profile, g->number, e);
 		if (r == 0)
-			printf("%s generation %u\t%s\n", c->dry_run ? "would delete" : "deleted",
-			       g->number, g->path);
+			tell_deleted(c, g, i == 0, &out);
 	}
+	if (c->json)
+		str_add(&out, "]}\n");
 	profile_done(&p.profile);
-	return r < 0 ? r : package_end_output(e);
+	if (r < 0 && !c->json)
+		fputs(out.buf, stdout); /* those that went before one could not */
+	return r < 0 ? r : print(&out, e);
 }
 
 /* ---- Tables -----------------------------------------------------------------------------------
@@ -133,6 +177,7 @@ static int run_delete(struct cmd_env *env, struct err *e)
 static const struct cmd_opt switch_opts[] = {
 	PACKAGE_PROFILE,
 	PACKAGE_DRY_RUN,
+	PACKAGE_JSON,
 	STORE_OPTIONS_BASIC(struct package_ctx, store),
 };
 

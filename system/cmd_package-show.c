@@ -131,6 +131,11 @@ static int run_export(struct cmd_env *env, struct err *e)
 
 	if (r == 0)
 		r = package_installed(&p, &entries, e);
+	if (c->json) {
+		add_entries(c, &entries, "", &out);
+		profile_done(&p.profile);
+		return r < 0 ? r : print(c, &out, e);
+	}
 	str_add(&out, "-- Made by 'cairn package export-manifest', for 'cairn package apply'.\n"
 		      "return {\n");
 	for (size_t i = 0; r == 0 && i < entries.n; i++) {
@@ -319,10 +324,6 @@ static const struct cmd_opt list_opts[] = {
 	PACKAGE_JSON,
 	STORE_OPTIONS_BASIC(struct package_ctx, store),
 };
-static const struct cmd_opt export_opts[] = {
-	PACKAGE_PROFILE,
-	STORE_OPTIONS_BASIC(struct package_ctx, store),
-};
 static const struct cmd_opt text_opts[] = {
 	PACKAGE_JSON,
 	SYS_EVAL_OPTIONS(struct package_ctx, eval),
@@ -349,7 +350,8 @@ const struct cmd package_cmd_list_generations = {
 const struct cmd package_cmd_export_manifest = {
 	.name = "export-manifest",
 	.summary = "print the packages of the profile as a file for 'apply'",
-	CMD_OPTS(export_opts),
+	.help = "With --json what 'list' says: a manifest is Lua.",
+	CMD_OPTS(list_opts),
 	.context_size = sizeof(struct package_ctx),
 	.run = run_export,
 };

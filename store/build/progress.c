@@ -384,7 +384,9 @@ static void trace_line(struct progress *p, struct slice line)
 /* Other lines are the daemon's remarks. */
 static void remark(struct progress *p, struct slice line)
 {
-	if (p->o.quiet || !line.n)
+	if (line.n && p->o.remark)
+		p->o.remark(p->o.arg, line);
+	if (p->o.quiet || p->o.remark || !line.n)
 		return;
 	auto_str struct str s = STR_INIT;
 	text_safe(&s, line);

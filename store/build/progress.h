@@ -16,8 +16,11 @@ struct progress_opts {
 	bool verbose;	  /* also what builders print */
 	const char *root; /* put before log paths; borrowed */
 	const char *what; /* shown on a terminal while nothing is built; borrowed; NULL: nothing */
-	bool mute;	  /* messages are not for a person */
-	bool raw;	  /* what builders print, as it is, and remarks, but no report of them */
+	/* Remarks go there, and are not shown; NULL: they are. */
+	void (*remark)(void *arg, struct slice line);
+	void *arg;
+	bool mute; /* messages are not for a person */
+	bool raw;  /* what builders print, as it is, and remarks, but no report of them */
 };
 
 struct progress *progress_new(const struct progress_opts *o); /* NULL: no memory */

@@ -137,8 +137,8 @@ int store_add_root(struct store_conn *c, const char *link, const char *item, str
 	return conn_done(c, e);
 }
 
-int store_verify(struct store_conn *c, bool contents, bool repair, uint64_t *ret_errors,
-		 struct err *e)
+int store_verify(struct store_conn *c, bool contents, bool repair, const struct store_found *found,
+		 uint64_t *ret_errors, struct err *e)
 {
 	int r = conn_begin(c, OP_VERIFY, e);
 	if (r)
@@ -147,7 +147,9 @@ int store_verify(struct store_conn *c, bool contents, bool repair, uint64_t *ret
 	stream_put_u64(&c->s, repair);
 	struct progress_opts po = { .quiet = c->opts.quiet,
 				    .root = c->root,
-				    .what = contents ? "reading the store" : "checking the store" };
+				    .what = contents ? "reading the store" : "checking the store",
+				    .remark = found ? found->line : NULL,
+				    .arg = found ? found->arg : NULL };
 	c->progress = progress_new(&po); /* prints what was found */
 	r = conn_finish(c, e);
 	progress_free(c->progress);

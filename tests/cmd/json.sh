@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What --json of the commands for a machine's system prints: every key is there, has the type that the documents say, and no other
+"""What --json of the commands for a machine's system, a user's packages and the store prints: every key is there, has the type that the documents say, and no other
 key is. A table of shapes; whoever changes the output changes it here, and sees what scripts of users may rely on."""
 import json
 import os
@@ -93,7 +93,11 @@ for shape, x in ((int, True), (int, -1), (int, "1"), (str, None), ([int], {}), (
 
 def run(shape, *args, status=0, modules=False):
     where = ["--target-root", R] + (["--root", R, "--modules", TMP + "/world", "--quiet"] if modules else [])
-    r = subprocess.run([os.environ["CAIRN"], "system", args[0], "--json", *where, *args[1:]], capture_output=True, text=True,
+    return say(shape, "system", args[0], *where, *args[1:], status=status)
+
+
+def say(shape, *args, status=0):
+    r = subprocess.run([os.environ["CAIRN"], *args[:2], "--json", *args[2:]], capture_output=True, text=True,
                        stdin=subprocess.DEVNULL, check=False)
     what = " ".join(a.replace(TMP + "/", "") for a in args)
     if r.returncode != status:
@@ -156,5 +160,63 @@ check("what stays has a reason", x and x["kept"], x)
 os.unlink(R + "/run/current-system")
 x = run(GC, "gc", "--keep", "0")
 check("something was collected", x and x["deleted"] and x["bytes"] > 0, x)
+
+# ---- A user's packages
+ROOT = "--root", TMP + "/user"
+WORLD = *ROOT, "--modules", TMP + "/world", "--quiet"
+ENTRIES = [{"name": str, "version": str, "output": str, "path": str}]
+SWITCHED = {"dry_run": bool, "from": int, "to": int, "profile": str}
+for verb, names in (("install", ("hello",)), ("install", ("curl",)), ("remove", ("hello",))):
+    say([{"action": {"install", "remove"}, "name": str, "output": str, "from_version?": str, "from?": str, "to_version?": str, "to?": str}],
+        "package", verb, *WORLD, *names)
+say(ENTRIES, "package", "list", *ROOT)
+x = say(ENTRIES, "package", "export-manifest", *ROOT)
+check("what a manifest names", x and [y["name"] for y in x] == ["curl"], x)
+x = say([{"generation": int, "date": int, "current": bool, "profile": str, "packages": ENTRIES}], "package", "list-generations", *ROOT)
+second = x[1]["profile"] if x else None
+x = say(SWITCHED, "package", "roll-back", "-n", *ROOT)
+check("where it would go back to", x == {"dry_run": True, "from": 3, "to": 2, "profile": second}, x)
+x = say(SWITCHED, "package", "roll-back", *ROOT)
+check("it went there", x == {"dry_run": False, "from": 3, "to": 2, "profile": second}, x)
+x = say(SWITCHED, "package", "switch-generation", *ROOT, "3")
+check("and there again", x and (x["from"], x["to"]) == (2, 3), x)
+OLD = {"dry_run": bool, "deleted": [{"generation": int, "profile": str}]}
+x = say(OLD, "package", "delete-generations", "-n", *ROOT)
+check("what would go", x and x["dry_run"] and [g["generation"] for g in x["deleted"]] == [1, 2], x)
+x = say(OLD, "package", "delete-generations", *ROOT, "2")
+check("what went", x == {"dry_run": False, "deleted": [{"generation": 2, "profile": second}]}, x)
+x = say(OLD, "package", "delete-generations", *ROOT, "30d")
+check("or nothing", x == {"dry_run": False, "deleted": []}, x)
+
+# ---- The store
+COLLECTED = {"dry_run": bool, "items": int, "bytes": int, "paths": [str]}
+with open(TMP + "/odd", "w", encoding="utf-8") as f:
+    f.write("odd")
+item = subprocess.run([os.environ["CAIRN"], "store", "add", *ROOT, TMP + "/odd"], capture_output=True, text=True, check=True).stdout.strip()
+x = say(COLLECTED, "store", "gc", "-n", *ROOT)
+check("what would be collected", x and x["dry_run"] and item in x["paths"] and x["items"] == len(x["paths"]), x)
+x = say([str], "store", "gc", "--list-dead", *ROOT)
+check("the same", x and item in x, x)
+x = say([str], "store", "gc", "--list-live", *ROOT)
+check("and what stays", x and item not in x, x)
+say([str], "store", "gc", "--list-busy", *ROOT)
+x = say([{"link": str, "target": str}], "store", "gc", "--list-roots", *ROOT)
+check("roots", x, x)
+say({"before": int, "after": int}, "store", "gc", "--vacuum-database", *ROOT)
+FOUND = {"contents": bool, "repair": bool, "remaining": int, "faults": [{"path": (str, None), "why": str}]}
+x = say(FOUND, "store", "verify", *ROOT)
+check("nothing is wrong", x == {"contents": True, "repair": False, "remaining": 0, "faults": []}, x)
+os.chmod(TMP + "/user" + item, 0o644)
+with open(TMP + "/user" + item, "w", encoding="utf-8") as f:
+    f.write("ill")
+x = say(FOUND, "store", "verify", *ROOT, status=65)
+check("what is wrong", x and x["remaining"] == 1 and [f["path"] for f in x["faults"]] == [item] and x["faults"][0]["why"].startswith("was modified"), x)
+x = say(FOUND, "store", "verify", "--quick", *ROOT)
+check("which a short look does not see", x and not x["contents"] and not x["faults"], x)
+x = say(COLLECTED, "store", "delete", *ROOT, item)
+check("what was deleted", x and x["paths"] == [item] and x["items"] == 1 and x["bytes"] > 0, x)
+x = say(COLLECTED, "store", "gc", *ROOT)
+check("what was collected", x and x["items"] == len(x["paths"]) > 0, x and x["items"])
+
 print(f"1..{n}")
 sys.exit(bad > 0)

@@ -45,13 +45,29 @@ check 'the running system' code 65 'root of the running system' init --no-bootlo
 check 'no partition' code 66 'not on a partition of its own' init --esp "$T" "$config" "$T"
 check 'an ESP that is none' code 1 'No such file' init --esp "$TMP/none" --root-partition 3 "$config" "$T"
 check 'and nothing was written' empty "$T"
+F=$TMP/fresh
+mkdir "$F"
+check 'a dry run before anything is built' code 0 'derivations would be built first' init -n --root "$F" --no-bootloader "$config" "$T"
+init -n --json --root "$F" --no-bootloader "$config" "$T" >"$TMP/json" 2>/dev/null
+check 'as JSON' python3 -c '
+import json, sys
+d = json.load(open(sys.argv[1]))
+assert d["dry_run"] and d["build"] > 5 and (d["items"], d["bytes"], d["needed"], d["free"]) == (0, 0, None, None), d' "$TMP/json"
+check 'builds nothing' sh -c '! ls -d "$1"/gnu/store/*-system' sh "$F"
+check 'and one after that' code 0 'would be installed; ' init -n --no-bootloader "$config" "$T"
+init -n --json --no-bootloader "$config" "$T" >"$TMP/json" 2>/dev/null
+check 'as JSON' python3 -c '
+import json, sys
+d = json.load(open(sys.argv[1]))
+assert d["dry_run"] and (d["build"], d["kept"], d["bytes"]) == (0, 0, 0) and d["items"] > 5 and 0 < d["needed"] < d["free"], d' "$TMP/json"
+check 'write nothing' empty "$T"
 check 'installs' init --no-bootloader --json "$config" "$T"
 cp "$TMP/out" "$TMP/json"
 listing "$T" >"$TMP/good"
 check 'and says what as JSON' python3 -c '
 import json, sys
 d = json.load(open(sys.argv[1]))
-assert d["items"] > 5 and d["kept"] == 0 and d["needed"] < d["free"] and d["bytes"] > 1000000, d' "$TMP/json"
+assert not d["dry_run"] and d["build"] == 0 and d["items"] > 5 and d["kept"] == 0 and d["needed"] < d["free"] and d["bytes"] > 1000000, d' "$TMP/json"
 system=$(readlink "$T/var/guix/profiles/system-1-link")
 check 'generation 1 is the system' test -e "$T$system/boot/entry"
 check 'the profile names it' test "$(readlink "$T/var/guix/profiles/system")" = system-1-link

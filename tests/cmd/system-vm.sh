@@ -81,6 +81,21 @@ check 'a root of its own' grep -q '^LABEL=cairn-vm	/	ext4' "$TMP/fstab"
 check 'nothing of the real disks' sh -c '! grep -e cairn-root "$1"' sh "$TMP/fstab"
 check 'file systems in memory' grep -q '^tmpfs	/tmp' "$TMP/fstab"
 
+cat >"$TMP/same.py" <<'P'
+import json, sys
+with open(sys.argv[1]) as f, open(sys.argv[2]) as g, open(sys.argv[3]) as h:
+    a, b, script = json.load(f), json.load(g), h.read()
+keys = ["memory", "system", "kernel", "initrd", "parameters", "disk", "persistent", "store", "file", "script"]
+assert list(a) == keys and list(b) == keys, (a, b)
+assert (a["file"], a["script"], a["persistent"]) == (None, script, None), a
+assert (b["file"], b["script"]) == (sys.argv[4], None), b
+assert a["memory"] == 512 and all(a[k] == b[k] for k in keys[:8]), (a, b)
+assert a["kernel"].endswith("/bzImage") and a["system"].endswith("-system") and a["parameters"].startswith("root="), a
+P
+vm "$TMP/m.lua" --json >"$TMP/json" 2>/dev/null
+vm "$TMP/m.lua" --json -o "$TMP/run" >"$TMP/json2" 2>/dev/null
+check 'the same as JSON' python3 "$TMP/same.py" "$TMP/json" "$TMP/json2" "$TMP/text" "$TMP/run"
+
 mkdir "$TMP/a,b" "$TMP/x=y"
 vm "$TMP/m.lua" --expose "$TMP/a,b=/host/a" --share "$TMP/x=y=/host/x" --port 2222:22 --port 8080:80 --memory 1024 --no-graphic \
 	-o "$TMP/run2" >/dev/null 2>"$TMP/err"

@@ -13,6 +13,7 @@ system() {
 	mkdir -p "$g/boot" "$g/services" "$g/etc" "$g/cairn/bin"
 	ln "$R/cairn" "$g/cairn/bin/cairn"
 	: >"$g/accounts" >"$g/activation" >"$g/facts" >"$g/init" >"$g/kernel" >"$g/initrd" >"$g/packages"
+	echo quiet >"$g/parameters"
 	printf 'cairn-boot-entry 1\nlabel System %s\nkernel %s/kernel\nparameters quiet\n' "$1" "$item" >"$g/boot/entry"
 	printf '[system]\nlabel = System %s\n' "$1" >"$g/facts"
 	printf '[menu]\nloader = grub\ntimeout = %s\n' "$1" >"$g/boot/menu"
@@ -81,6 +82,13 @@ machine() { inside /cairn system "$@"; }
 current() { readlink "$R/var/guix/profiles/system"; }
 says() { grep -qE -- "$1" "$TMP/out" || { sed 's/^/# /' "$TMP/out" "$TMP/err"; false; }; }
 
+check "what kexec would start" machine kexec -n
+check "is said" says "^would start the kernel of generation 1	$one\$"
+check "the same as JSON" machine kexec --dry-run --load --json
+check "is an object" says "^\{\"result\":\"planned\",\"generation\":1,\"system\":\"$one\"\}\$"
+mv "$R$one/initrd" "$TMP/initrd"
+check "what cannot be loaded" sh -c '! nsenter --pid="/proc/$1/ns/pid" chroot "$R" /cairn system kexec -n' sh "${inner% }"
+mv "$TMP/initrd" "$R$one/initrd"
 check "a set that init knows" machine switch-generation 2
 check "plan: a variable that changes" says 'variables  ~ LANG'
 check "plan: one that goes" says ' - OLD'
