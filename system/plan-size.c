@@ -181,6 +181,7 @@ int plan_sizes(const struct plan_sizer *z, struct arena *a, const char *from, co
 		const struct item *x = tab_find(&s.items, slice_of(item->path));
 
 		item->size = x ? x->size : 0;
+		item->unbuilt = x && x->kind == ITEM_UNBUILT && item->how != PLAN_REMOVED;
 	}
 	tab_done(&s.items);
 	return rc;

@@ -22,13 +22,23 @@ bool plan_is_empty(const struct plan *p)
 	       count(p, LIVE_KEEP) == p->services.n;
 }
 
-static void text_items(struct str *out, const char *title, const struct vec *items)
+/* sized: sizes were asked for. */
+static void text_size_of(struct str *out, const struct plan_item *x, bool sized)
+{
+	char size[16];
+
+	if (!x->path || (!x->size && !sized))
+		return;
+	text_human(x->size, size);
+	str_addf(out, " (%s)", x->size ? size : x->unbuilt ? "not built yet" : "size unknown");
+}
+
+static void text_items(struct str *out, const char *title, const struct vec *items, bool sized)
 {
 	static const char signs[] = { '+', '-', '~' };
 
 	for (size_t i = 0; i < items->n; i++) {
 		const struct plan_item *x = items->v[i];
-		char size[16];
 
 		str_addf(out, "  %-10s %c ", i ? "" : title, signs[x->how]);
 		text_safe(out, slice_of(x->name));
@@ -37,9 +47,7 @@ static void text_items(struct str *out, const char *title, const struct vec *ite
 		else if (x->before[0] || x->after[0])
 			str_addf(out, " %s%s", x->after[0] ? x->after : x->before,
 				 x->how == PLAN_CHANGED ? " (rebuilt)" : "");
-		text_human(x->size, size);
-		if (x->size)
-			str_addf(out, " (%s)", size);
+		text_size_of(out, x, sized);
 		str_addc(out, '\n');
 	}
 }
@@ -79,7 +87,7 @@ static void text_services(struct str *out, const struct plan *p)
 
 static void text_environment(struct str *out, const struct plan *p)
 {
-	text_items(out, "variables", &p->environment);
+	text_items(out, "variables", &p->environment, p->sized);
 	if (p->environment.n)
 		str_addf(out, "  %-10s services that run keep theirs until they are restarted\n",
 			 "");
@@ -128,12 +136,12 @@ void plan_text(const struct plan *p, struct str *out)
 		text_safe(out, slice_of(x->after[0] ? x->after : "nothing"));
 		str_addc(out, '\n');
 	}
-	text_items(out, "packages", &p->packages);
-	text_items(out, "/etc", &p->etc);
-	text_items(out, "users", &p->users);
-	text_items(out, "groups", &p->groups);
-	text_items(out, "secrets", &p->secrets);
-	text_items(out, "privileged", &p->privileged);
+	text_items(out, "packages", &p->packages, p->sized);
+	text_items(out, "/etc", &p->etc, p->sized);
+	text_items(out, "users", &p->users, p->sized);
+	text_items(out, "groups", &p->groups, p->sized);
+	text_items(out, "secrets", &p->secrets, p->sized);
+	text_items(out, "privileged", &p->privileged, p->sized);
 	text_environment(out, p);
 	text_services(out, p);
 	text_closure(out, p);
@@ -148,6 +156,16 @@ static void json_string(struct str *out, const char *key, const char *value)
 	text_json(out, slice_of(key));
 	str_addc(out, ':');
 	text_json(out, slice_of(value));
+}
+
+/* null: not known */
+static void json_number(struct str *out, const char *key, uint64_t number, bool known)
+{
+	str_addf(out, ",\"%s\":", key);
+	if (known)
+		str_addf(out, "%llu", (unsigned long long)number);
+	else
+		str_add(out, "null");
 }
 
 static void json_items(struct str *out, const char *key, const struct vec *items)
@@ -167,19 +185,10 @@ static void json_items(struct str *out, const char *key, const struct vec *items
 		json_string(out, "before", x->before);
 		str_addc(out, ',');
 		json_string(out, "after", x->after);
-		str_addf(out, ",\"size\":%llu}", (unsigned long long)x->size);
+		json_number(out, "size", x->size, x->size);
+		str_addc(out, '}');
 	}
 	str_addc(out, ']');
-}
-
-/* null: not known */
-static void json_number(struct str *out, const char *key, uint64_t number, bool known)
-{
-	str_addf(out, ",\"%s\":", key);
-	if (known)
-		str_addf(out, "%llu", (unsigned long long)number);
-	else
-		str_add(out, "null");
 }
 
 void plan_json(const struct plan *p, struct str *out)

@@ -19,7 +19,8 @@ struct plan_item {
 	const char *name;
 	const char *before, *after; /* versions or values; "" when there is none */
 	const char *path;	    /* store path the size belongs to; NULL: no size */
-	uint64_t size;		    /* NAR bytes; 0: not known */
+	uint64_t size; /* NAR bytes, which no item has less than 100 of; 0: not known */
+	bool unbuilt;  /* because it is to be built first */
 };
 
 struct plan {

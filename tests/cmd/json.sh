@@ -4,6 +4,7 @@
 key is. A table of shapes; whoever changes the output changes it here, and sees what scripts of users may rely on."""
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -57,7 +58,7 @@ def flaw(shape, x, at=""):
     return None if good else f"{at}: {x!r} is no {shape.__name__}"
 
 
-ITEM = [{"name": str, "change": {"added", "removed", "changed"}, "before": str, "after": str, "size": int}]
+ITEM = [{"name": str, "change": {"added", "removed", "changed"}, "before": str, "after": str, "size": (int, None)}]
 NUMBER = (int, None)
 PLAN = {
     **dict.fromkeys(("facts", "packages", "etc", "users", "groups", "secrets", "privileged", "environment"), ITEM),
@@ -135,11 +136,19 @@ run(STATUS, "status")
 x = run(CHANGE, "plan", two, modules=True)
 kinds = "facts", "packages", "etc", "groups", "secrets", "privileged", "environment", "services", "reboot"
 check("each list of the plan has something", x and all(x["plan"][k] for k in kinds), x and {k: x["plan"][k] for k in kinds})
+sizes = lambda x, key="packages": x and [p["size"] for p in x["plan"][key]]
+check("what is not built has no size, and a file of /etc neither", sizes(x) == [None] and set(sizes(x, "etc")) == {None}, x and x["plan"])
+text = subprocess.run([os.environ["CAIRN"], "system", "diff", "--target-root", R, "--root", R, "--modules", TMP + "/world", "--quiet", two],
+                      capture_output=True, text=True, check=False).stdout
+check("which people are told", re.search(r"^  packages   [+] hello .*\(not built yet\)$", text, re.M), text)
 x = run({"from": str, "to": str, "plan": PLAN}, "diff", two, modules=True)
+check("nor as a difference", sizes(x) == [None], x and x["plan"])
 check("each list of the difference, too", x and all(x["plan"][k] for k in kinds))
 x = run(CHANGE, "test", two, modules=True)
 check("what is tested is activated, and no generation", x and x["result"] == "activated" and x["to"] is None, x)
 run(STATUS, "status")
+x = run({"from": str, "to": str, "plan": PLAN}, "diff", two, modules=True)
+check("what is built has a size", x and sizes(x)[0] > 0, x and x["plan"])
 run(CHANGE, "boot", two, modules=True)
 x = run(CHANGE, "roll-back", "--boot")
 check("back from it: the other direction", x and x["plan"]["secrets"][0]["change"] == "removed", x)
