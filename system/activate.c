@@ -287,15 +287,12 @@ static int base_directories(const struct sys_root *r, struct err *e)
 	return 0;
 }
 
-/* The profile directory's links are roots already; what runs now must not be collected either. */
+/* The profile directory's links are roots already; what runs now must not be collected either. What
+ * was booted says who boots: stage 1 and PID 1. */
 static int put_run_links(const struct sys_root *r, const char *system, struct err *e)
 {
-	auto_arena struct arena a = ARENA_INIT;
-	struct stat st;
 	int rc = put_link(r, GEN_CURRENT_LINK, system, e);
 
-	if (rc == 0 && lstat(sys_root_path(r, &a, GEN_BOOTED_LINK), &st) < 0 && errno == ENOENT)
-		rc = put_link(r, GEN_BOOTED_LINK, system, e);
 	if (rc == 0)
 		rc = put_link(r, "/var/guix/gcroots/current-system", GEN_CURRENT_LINK, e);
 	if (rc == 0)

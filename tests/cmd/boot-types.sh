@@ -45,6 +45,7 @@ sed -e 's|type = "grub", timeout = 1, serial = true|type = "efi"|' \
 sed 's|type = "efi"|type = "extlinux"|' "$TMP/efi.lua" >"$TMP/extlinux.lua"
 
 check "a machine with GRUB" become grub
+ln -s "$(readlink "$R/var/guix/profiles/system-1-link")" "$R/run/booted-system"
 is "its menu" "$(state)" "1  "
 is "status" "$(told)" "grub 1 1"
 check "to the program on the EFI system partition" become efi

@@ -66,6 +66,7 @@ check "a link" [ "$(readlink "$R/bin/sh")" = /run/current-system/profile/bin/sh 
 check "static" [ "$(readlink "$R/etc/static")" = $one/etc ]
 check "files through static" [ "$(readlink "$R/etc/deep/er/file")" = /etc/static/deep/er/file ]
 check "current-system" [ "$(readlink "$R/run/current-system")" = $one ]
+check "what is only activated is not booted" [ ! -L "$R/run/booted-system" ]
 check "/tmp is everybody's" [ "$(stat -c %a "$R/tmp")" = 1777 ]
 
 find "$R/etc" -printf '%p %i %T@ %l\n' | sort >"$TMP/before"
