@@ -54,7 +54,7 @@ static void show_text(const struct switcher *s, const struct shown *x)
 	date_text(x->g->date, date);
 	printf("generation %u  %s%s%s%s%s%s\n", x->g->number, date, x->current ? "  current" : "",
 	       x->booted ? "  booted" : "", x->g->pinned ? "  pinned" : "",
-	       x->g->tried ? "  only tried out" : "", x->broken ? "  broken" : "");
+	       x->g->tried ? "  not confirmed" : "", x->broken ? "  broken" : "");
 	printf("  link           %s" GEN_PROFILES "/system-%u-link\n", s->root.target,
 	       x->g->number);
 	printf("  system         %s\n", x->g->path);

@@ -364,7 +364,7 @@ static int run_roll_back(struct cmd_env *env, struct err *e)
 	for (size_t i = 0; i < s.list.n && s.list.v[i].number < s.list.current; i++)
 		if (s.list.v[i].tried && (!before || s.list.v[i].number > before->number))
 			fprintf(stderr,
-				"generation %u was tried out and never confirmed: passed over\n",
+				"generation %u was tried out and not confirmed: passed over\n",
 				s.list.v[i].number);
 	if (!before)
 		return err_set(e, -ERR_NOTFOUND,
@@ -391,7 +391,7 @@ const struct cmd sys_cmd_roll_back = {
 	.name = "roll-back",
 	.summary = "switch to the generation before the current one",
 	.help = "Needs no evaluation, no build daemon and no network. What was tried out with\n"
-		"--confirm and never confirmed is passed over.\n" CHANGE_CONFIRM_HELP,
+		"--confirm and not confirmed is passed over.\n" CHANGE_CONFIRM_HELP,
 	CMD_OPTS(switch_opts),
 	.context_size = sizeof(struct change),
 	.statuses = &sys_statuses,

@@ -29,7 +29,7 @@ struct gen {
 	int64_t date;	  /* Unix seconds: when its link was made */
 	/* What somebody noted (system/notes.h): */
 	bool pinned;	   /* it is to stay */
-	bool tried;	   /* it was made to be tried out, and never confirmed */
+	bool tried;	   /* it was tried out last, and not confirmed */
 	const char *label; /* shown in place of its own; "": none */
 };
 

@@ -243,9 +243,20 @@ static int find_program(struct switcher *s, unsigned number, char **ret, struct 
 	return 0;
 }
 
+/* Kept on disk, as a cut of the power ends a trial like the end of its time; not noted is no reason
+ * to try nothing. Not what the machine starts anyway. */
+static void note_tried(const struct switcher *s, unsigned number, bool tried)
+{
+	struct err ignored = ERR_INIT;
+
+	if (number != s->list.current)
+		(void)notes_set_tried(&s->root, number, tried, &ignored);
+}
+
 int switcher_try(struct switcher *s, unsigned number, const char *path, bool fresh,
 		 uint64_t seconds, bool *ret_begun, struct vec *ret, struct err *e)
 {
+	const struct gen *g = gen_find(&s->list, number);
 	struct err ignored = ERR_INIT;
 	char *program = NULL;
 	unsigned from = 0;
@@ -262,15 +273,15 @@ int switcher_try(struct switcher *s, unsigned number, const char *path, bool fre
 		rc = sys_menu_check(&s->root, path, e);
 	if (rc == 0 && fresh)
 		rc = gen_link_make(&s->root, number, path, e);
-	if (rc == 0 && fresh) /* not noted is no reason to try nothing */
-		(void)notes_set_tried(&s->root, number, true, &ignored);
 	if (rc < 0)
 		return rc;
+	note_tried(s, number, true);
 	s->confirm = (struct confirm){ .to = number, .from = from };
 	rc = confirm_begin(&s->arena, program, seconds, &s->confirm, e);
 	if (rc < 0) {
 		if (fresh)
 			(void)gen_link_remove(&s->root, number, &ignored);
+		note_tried(s, number, g && g->tried);
 		return rc;
 	}
 	*ret_begun = s->unconfirmed = true;
@@ -281,15 +292,19 @@ int switcher_revert(struct switcher *s, struct vec *ret, struct err *e)
 {
 	const struct confirm *c = &s->confirm;
 	const struct gen *g = gen_find(&s->list, (unsigned)c->from);
-	struct err first = ERR_INIT, second = ERR_INIT;
+	struct err first = ERR_INIT, second = ERR_INIT, ignored = ERR_INIT;
 	int rc = 0;
 
 	if (!g)
 		return err_set(e, -ERR_NOTFOUND, "there is no generation %u any more",
 			       (unsigned)c->from);
 	/* A confirmation that was cut off after its switch. */
-	if (s->list.current == c->to && c->from != c->to)
+	if (s->list.current == c->to && c->from != c->to) {
 		rc = sys_switch(&s->root, g->number, NULL, &first);
+		/* It forgot that as well. */
+		if (rc == 0)
+			(void)notes_set_tried(&s->root, (unsigned)c->to, true, &ignored);
+	}
 	/* Whatever became of that: the services are what somebody waits for. */
 	int live = switcher_activate(s, g->path, true, ret, rc < 0 ? &second : &first);
 	/* Services that fail are no reason to do it again: the load took place. */

@@ -104,6 +104,7 @@ check "what runs with its old definition is named" says '^services +old runs wit
 way_back() { ctl list | sed -n 's/^\(revert-[^ ]*\) *up.*/\1/p'; }
 menu() { sed -n "s/.*set default='\(gen-[0-9]*\)'.*/\1/p" "$R/boot/grub/grub.cfg"; }
 lives() { grep -c 'init: goes on' "$TMP/console"; }
+tried() { machine describe --json "$1" && says "\"tried\":$2,"; }
 refused() {
 	wanted=$1
 	shift
@@ -121,6 +122,7 @@ check "no way back" refused 1 switch-generation --confirm 60 1
 check "is said" grep -q 'generation 2 has no program to go back with' "$TMP/err"
 mv "$R$two/cairn.away" "$R$two/cairn"
 check "nothing was begun" is_state more up
+check "nor noted" tried 1 false
 
 check "trying out" machine switch-generation --confirm 5min 1
 check "says how it is kept" grep -q 'cairn system confirm' "$TMP/err"
@@ -128,6 +130,8 @@ check "its services run" [ -z "$(state more)" ]
 check "the profile is the old one" [ "$(current)" = system-2-link ]
 check "the menu, too" [ "$(menu)" = "$menu_before" ]
 check "PID 1 holds the way back" [ "$(way_back | wc -l)" = 1 ]
+machine status
+check "a power cut would leave a note, too, that nobody confirmed it" tried 1 true
 machine status
 check "status says what waits, and how long" says '^unconfirmed +generation 1, back to generation 2 in [23][0-9][0-9] s'
 machine status --json
@@ -145,6 +149,7 @@ check "named, as what waits" grep -q 'it is generation 1 that waits' "$TMP/err"
 check "confirmed" machine confirm 1
 check "a second time" machine confirm 1
 check "it is the current one" [ "$(current)" = system-1-link ]
+check "and one that was confirmed" tried 1 false
 check "the next boot starts it" [ "$(menu)" = gen-1 ]
 check "the way back is gone" [ -z "$(way_back)" ]
 check "nothing waits any more" refused 1 confirm
@@ -163,6 +168,7 @@ check "PID 1 crashes" retry another
 check "and executes itself again" ctl re-exec
 check "its time comes all the same" retry is_state more ""
 check "which is noted as over" retry sh -c '! [ -e "$R/run/cairn/confirm" ]'
+check "of what nobody confirmed" tried 2 true
 check "the profile is that of before" [ "$(current) $(menu)" = "system-1-link gen-1" ]
 check "after the crash" [ "$(grep -n 'init: goes on' "$TMP/console" | tail -n 1 | cut -d: -f1)" -lt \
 	"$(grep -n 'load: begins' "$TMP/console" | tail -n 1 | cut -d: -f1)" ]
@@ -190,6 +196,10 @@ check "trying out" machine switch-generation --confirm 5min 2
 ln -sfn system-2-link "$R/var/guix/profiles/system"
 check "what was confirmed by half" machine revert
 check "is not the current one" [ "$(current)" = system-1-link ]
+check "but noted as one that nobody confirmed" tried 2 true
+check "from a later one" machine switch-generation --boot 3
+check "a roll-back" machine roll-back --boot
+check "does not go there" [ "$(current)" = system-1-link ]
 # The command was killed before PID 1 knew.
 printf '[confirm]\nto = 2\nfrom = 1\nuntil = 1\nservice = revert-0\n' >"$R/run/cairn/confirm"
 machine status
