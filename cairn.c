@@ -81,9 +81,8 @@ static const struct cmd *const system_commands[] = {
 static const struct cmd system_group = {
 	.name = "system",
 	.summary = "build, switch and roll back the system of a machine",
-	.help = "What builds, changes or shows the system of a machine ends with the statuses "
-		"below, as\n"
-		"its help says; the others end as the rest of cairn does.",
+	.help = "All of them end with the statuses below, as 'cairn install' and 'cairn deploy' "
+		"do.",
 	.subs = system_commands,
 	.statuses = &sys_statuses,
 };

@@ -256,5 +256,6 @@ const struct cmd image_cmd_image = {
 	CMD_OPTS(image_opts),
 	.context_size = sizeof(struct image),
 	.max_args = 1,
+	.statuses = &sys_statuses,
 	.run = image_run,
 };

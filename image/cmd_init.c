@@ -251,5 +251,6 @@ const struct cmd image_cmd_init = {
 	.context_size = sizeof(struct init),
 	.min_args = 2,
 	.max_args = 2,
+	.statuses = &sys_statuses,
 	.run = init_run,
 };

@@ -103,7 +103,7 @@ static int interactive(const struct install_cmd *o, struct setup *s, struct err 
 	bool quit = false;
 	int r = pages_run(s, &pages, &quit, e);
 
-	return r == 0 && quit ? cmd_exit_with(1) : r;
+	return r == 0 && quit ? cmd_exit_with(6) : r;
 }
 
 static int install_run(struct cmd_env *env, struct err *e)
@@ -151,5 +151,6 @@ const struct cmd image_cmd_install = {
 		"same question.",
 	CMD_OPTS(install_opts),
 	.context_size = sizeof(struct install_cmd),
+	.statuses = &sys_statuses,
 	.run = install_run,
 };

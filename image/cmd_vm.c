@@ -484,5 +484,6 @@ const struct cmd image_cmd_vm = {
 	.context_size = sizeof(struct vm),
 	.min_args = 1,
 	.max_args = 1,
+	.statuses = &sys_statuses,
 	.run = vm_run,
 };

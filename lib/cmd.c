@@ -127,10 +127,12 @@ static void print_statuses(const struct cmd *root)
 			printf("  %3d  %s\n", status, texts.buf);
 	}
 	for (size_t i = 0; root->subs && root->subs[i]; i++) {
-		if (root->subs[i]->statuses)
-			printf("The commands of '%s %s' that change a machine have others: see its "
-			       "help.\n",
-			       root->name, root->subs[i]->name);
+		const struct cmd *c = root->subs[i];
+
+		if (c->statuses)
+			printf("%s'%s %s' %s others: see its help.\n",
+			       c->subs ? "The commands of " : "", root->name, c->name,
+			       c->subs ? "have" : "has");
 	}
 }
 

@@ -28,7 +28,7 @@ if [ ! -e "/run/cairn-install.left-$1" ]; then
 	status=$?
 	# Left by the user, or done; anything else is tried again.
 	case $status in
-	0 | 1) : >"/run/cairn-install.left-$1" ;;
+	0 | 6) : >"/run/cairn-install.left-$1" ;;
 	*) exit 1 ;;
 	esac
 	# Answers so far are those of the command in the shell.

@@ -144,5 +144,6 @@ const struct cmd sys_cmd_kexec = {
 		"refused: its boots are counted by the boot loader.",
 	CMD_OPTS(opts),
 	.context_size = sizeof(struct ctx),
+	.statuses = &sys_statuses,
 	.run = run,
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The exit statuses of the commands that build, change and show a machine's system: one for each
- * kind of answer that a script would act upon. */
+/* The exit statuses of the commands that build, install, change and show a machine's system: one
+ * for each kind of answer that a script would act upon. */
 #include <errno.h>
 
 #include "lib/size.h"
@@ -12,10 +12,10 @@ static const struct cmd_status rows[] = {
 	{ 0, "done" },
 	{ CONFIG, "usage, an error in the configuration, or no such generation" },
 	{ BUILD, "a build or a download failed" },
-	{ REFUSED, "refused or failed before anything was changed: space, device, lock" },
+	{ REFUSED, "refused, or failed before it took effect: space, device, lock" },
 	{ 4, "switched, but activation or services failed in part: they are named" },
 	{ 5, "not confirmed: the machine has gone back, or does by itself" },
-	{ 6, "nothing to do (with --fail-if-unchanged)" },
+	{ 6, "nothing done: there was nothing to do (--fail-if-unchanged), or 'install' was left" },
 	{ 7, "with --test: it did not come up, and nothing was switched" },
 	{ 65, "what is stored is damaged" },
 	{ 70, "internal: others from 64 on" },

@@ -53,43 +53,43 @@ refuse() {
 		[ ! -e image.raw ] && [ -z "$(ls -A dir)" ] && [ ! -e root/gnu ]
 	result "$name ($status)" $?
 }
-refuse 'no configuration' 2 CONFIG
-refuse 'an unknown type' 2 "'iso'" -t iso good.lua
-refuse 'a size that is none' 2 "'1x' is not a size" --free 1x good.lua
+refuse 'no configuration' 1 CONFIG
+refuse 'an unknown type' 1 "'iso'" -t iso good.lua
+refuse 'a size that is none' 1 "'1x' is not a size" --free 1x good.lua
 refuse 'a missing configuration' 1 'none.lua: No such file' none.lua
-refuse 'a configuration of something else' 65 'not an operating_system' number.lua
-refuse 'a label too long for ext4' 65 'label.lua:3:' label.lua
-refuse 'a root file system of another type' 65 'type.lua:3:' type.lua
-refuse 'squashfs that is found by label' 65 'squashfs has neither label nor UUID' squashfs-label.lua
-refuse 'a label too long for erofs' 65 'labels of erofs have at most 15 bytes' erofs-label.lua
-refuse 'a root that GRUB does not read' 65 'GRUB does not read erofs' no-boot.lua
-refuse 'a root that extlinux does not read' 65 'extlinux does not read erofs' extlinux.lua
-refuse 'a boot partition beside a root that GRUB reads' 65 'goes with GRUB and a root of squashfs or erofs' boot.lua
-refuse 'a root of one type and of another' 65 'file_systems says that the root is erofs' other.lua
-refuse 'free space where there is none' 65 'erofs has no free space' free.lua
-refuse '--free where there is none' 65 'erofs has no free space' --free 1M erofs.lua
-refuse 'a label for squashfs' 65 'neither label nor UUID' label.sq.lua
-refuse '--label for squashfs' 65 'neither label nor UUID' --label x squashfs.lua
-refuse 'a file system of what is no root' 65 'only of a root' not-root.lua
-refuse 'an ext4 without size' 65 'needs a size' ext4.lua
-refuse 'two boot partitions' 65 'at most one boot partition' boots.lua
-refuse 'a partition of nothing' 65 'a number of MiB, from 1M to 16T' zero.lua
-refuse 'a partition of no whole MiB' 65 'a number of MiB' odd.lua
-refuse 'a partition of 10^20 bytes' 65 'a number of MiB' vast.lua
-refuse 'a label too long for FAT' 65 'labels of FAT have at most 11 bytes' esp.lua
-refuse 'two partitions of one name' 65 "two partitions are called $id" twice.lua
-refuse '--image-size 0' 2 'a number of MiB' --image-size 0 good.lua
-refuse '--image-size of no whole MiB' 2 'a number of MiB' --image-size 1000K good.lua
-refuse '--image-size that is too small' 65 'the partitions need more than 68 MiB, --image-size says 64' --image-size 64M good.lua
-refuse 'an ISO label of small letters' 65 "label 'small' is not made of A-Z" -t iso9660 --label small good.lua
-refuse 'an ISO label of 33 letters' 65 'at most 32' -t iso9660 --label AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA good.lua
-refuse 'an output without a name' 2 "--output is a name" -o '' good.lua
-refuse 'an output that is a directory' 1 'no regular file' -o dir good.lua
+refuse 'a configuration of something else' 1 'not an operating_system' number.lua
+refuse 'a label too long for ext4' 1 'label.lua:3:' label.lua
+refuse 'a root file system of another type' 1 'type.lua:3:' type.lua
+refuse 'squashfs that is found by label' 1 'squashfs has neither label nor UUID' squashfs-label.lua
+refuse 'a label too long for erofs' 1 'labels of erofs have at most 15 bytes' erofs-label.lua
+refuse 'a root that GRUB does not read' 1 'GRUB does not read erofs' no-boot.lua
+refuse 'a root that extlinux does not read' 1 'extlinux does not read erofs' extlinux.lua
+refuse 'a boot partition beside a root that GRUB reads' 1 'goes with GRUB and a root of squashfs or erofs' boot.lua
+refuse 'a root of one type and of another' 1 'file_systems says that the root is erofs' other.lua
+refuse 'free space where there is none' 1 'erofs has no free space' free.lua
+refuse '--free where there is none' 1 'erofs has no free space' --free 1M erofs.lua
+refuse 'a label for squashfs' 1 'neither label nor UUID' label.sq.lua
+refuse '--label for squashfs' 1 'neither label nor UUID' --label x squashfs.lua
+refuse 'a file system of what is no root' 1 'only of a root' not-root.lua
+refuse 'an ext4 without size' 1 'needs a size' ext4.lua
+refuse 'two boot partitions' 1 'at most one boot partition' boots.lua
+refuse 'a partition of nothing' 1 'a number of MiB, from 1M to 16T' zero.lua
+refuse 'a partition of no whole MiB' 1 'a number of MiB' odd.lua
+refuse 'a partition of 10^20 bytes' 1 'a number of MiB' vast.lua
+refuse 'a label too long for FAT' 1 'labels of FAT have at most 11 bytes' esp.lua
+refuse 'two partitions of one name' 1 "two partitions are called $id" twice.lua
+refuse '--image-size 0' 1 'a number of MiB' --image-size 0 good.lua
+refuse '--image-size of no whole MiB' 1 'a number of MiB' --image-size 1000K good.lua
+refuse '--image-size that is too small' 1 'the partitions need more than 68 MiB, --image-size says 64' --image-size 64M good.lua
+refuse 'an ISO label of small letters' 1 "label 'small' is not made of A-Z" -t iso9660 --label small good.lua
+refuse 'an ISO label of 33 letters' 1 'at most 32' -t iso9660 --label AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA good.lua
+refuse 'an output without a name' 1 "--output is a name" -o '' good.lua
+refuse 'an output that is a directory' 3 'no regular file' -o dir good.lua
 ln -s "$TMP/elsewhere" link
 mkfifo pipe
-refuse 'an output that is a link' 1 'no regular file' -o link good.lua
-refuse 'an output that is a pipe' 1 'no regular file' -o pipe good.lua
-refuse 'an output that is a device' 1 'no regular file' -o /dev/null good.lua
+refuse 'an output that is a link' 3 'no regular file' -o link good.lua
+refuse 'an output that is a pipe' 3 'no regular file' -o pipe good.lua
+refuse 'an output that is a device' 3 'no regular file' -o /dev/null good.lua
 [ -c /dev/null ] && [ ! -e elsewhere ] && [ -L link ]
 result 'what was there is as it was' $?
 refuse 'an output in no directory' 1 'No such file' -o none/image.raw good.lua

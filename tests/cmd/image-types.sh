@@ -325,7 +325,7 @@ refused() { # TEXT OPTION...
 	text=$1
 	shift
 	system_image "$@" "$TMP/stone.lua" >"$TMP/refused" 2>&1
-	[ $? = 2 ] && grep -qF -e "$text" "$TMP/refused"
+	[ $? = 1 ] && grep -qF -e "$text" "$TMP/refused"
 }
 check '--volatile is not for containers' refused "--volatile is for disks, not for 'docker'" --volatile -t docker
 check '--label is not for tar files' refused "--label is for disks and ISO images, not for 'tarball'" --label X -t tarball

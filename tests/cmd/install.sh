@@ -15,7 +15,7 @@ check 'has the configuration' grep -qF 'services.static_network { address = "192
 check 'and the disk is as before' cmp "$disk" "$TMP/before"
 bad() { # TEXT SED-SCRIPT
 	sed "$2" "$TMP/a" >"$TMP/bad"
-	code 65 "$1" install --answers "$TMP/bad"
+	code 1 "$1" install --answers "$TMP/bad"
 }
 check 'no host name' bad 'host-name is not given' '/^host-name/d'
 check 'no disk' bad 'disk is not given' '/^disk/d'
@@ -31,10 +31,10 @@ check 'another disk' bad "has serial number '', not 'X1'" 's/^ssh/disk-serial = 
 check 'control characters' bad 'is not' "s/ann@host/$(printf 'a\033[2Jb')/"
 check 'do not reach the terminal' sh -c "! grep -q '$(printf '\033')' '$TMP/code'"
 check 'no such disk' code 1 'No such file' sh -c "sed 's|^disk = .*|disk = /dev/none|' '$TMP/a' >'$TMP/bad'; '$CAIRN' install --modules '$TMP/world' --answers '$TMP/bad'"
-check 'a directory' code 65 'is not a disk' sh -c "sed 's|^disk = .*|disk = /|' '$TMP/a' >'$TMP/bad'; '$CAIRN' install --modules '$TMP/world' --answers '$TMP/bad'"
+check 'a directory' code 1 'is not a disk' sh -c "sed 's|^disk = .*|disk = /|' '$TMP/a' >'$TMP/bad'; '$CAIRN' install --modules '$TMP/world' --answers '$TMP/bad'"
 truncate -s 100M "$TMP/small"
 answers "$TMP/s" "$TMP/small"
-check 'too small' code 69 'are needed' install --answers "$TMP/s"
+check 'too small' code 3 'are needed' install --answers "$TMP/s"
 check 'was not touched' cmp -n 104857600 "$TMP/small" /dev/zero
 check 'and none of it touched the disk' cmp "$disk" "$TMP/before"
 
@@ -104,7 +104,7 @@ efi="$TMP/efi?offset=$((65 * 1048576))"
 check 'a sound root after a sound ESP' sh -c "e2fsck -fn '$efi' && fsck.fat -n '$TMP/fat' && test \$(sfdisk -d '$TMP/efi' | grep -c start=) = 2"
 check 'with program and kernel' sh -c "mtools -c mdir -/ -b -i '$TMP/fat' ::/ >'$TMP/list'; grep -qi BOOTX64.EFI '$TMP/list' && [ \$(wc -l <'$TMP/list') -gt 2 ]"
 check 'which the machine mounts' sh -c "debugfs -R 'cat /etc/cairn/system.lua' '$efi' 2>/dev/null >'$TMP/config'; grep -q 'type = \"efi\"' '$TMP/config' && grep -qi \"PARTUUID=\$(sfdisk --part-uuid '$TMP/efi' 1)\" '$TMP/config'"
-check 'not on partitions' code 65 'is for a whole disk only' sh -c "sed 's/^boot-loader.*/&\\nroot-partition = 2/' '$TMP/e' >'$TMP/bad'; '$CAIRN' install --modules '$TMP/world' --answers '$TMP/bad'"
+check 'not on partitions' code 1 'is for a whole disk only' sh -c "sed 's/^boot-loader.*/&\\nroot-partition = 2/' '$TMP/e' >'$TMP/bad'; '$CAIRN' install --modules '$TMP/world' --answers '$TMP/bad'"
 check 'a boot loader that is none' bad "'lilo' is not grub or efi" 's/^ssh/boot-loader = lilo\n&/'
 rm "$TMP/efi"
 
@@ -116,7 +116,7 @@ cp "$parts" "$TMP/parts.old"
 answers "$TMP/p" "$parts" 'keyboard = de-latin1' 'root-partition = 5' 'esp-partition = 2' 'bios-partition = 1' 'swap-partition = 3'
 badpart() { # TEXT SED-SCRIPT
 	sed "$2" "$TMP/p" >"$TMP/bad"
-	code 65 "$1" install --answers "$TMP/bad"
+	code 1 "$1" install --answers "$TMP/bad"
 }
 check 'no such partition' badpart 'has no partition 9' 's/^root-partition.*/root-partition = 9/'
 check 'a partition twice' badpart 'partition 5 is named twice' 's/^swap-partition.*/swap-partition = 5/'
@@ -127,7 +127,7 @@ check 'an ESP that is none' badpart "does not have the type 'EFI system partitio
 check 'a name for a number' badpart "is not the number of a partition" 's/^root-partition.*/root-partition = vda5/'
 check 'an unknown layout' badpart "there is no keyboard layout 'xx'" 's/^keyboard.*/keyboard = xx/'
 sed 's/^root-partition.*/root-partition = 4/; /^swap/d' "$TMP/p" >"$TMP/bad"
-check 'a partition that is too small' code 69 'partition 4 has 32.0 MiB' install --answers "$TMP/bad"
+check 'a partition that is too small' code 3 'partition 4 has 32.0 MiB' install --answers "$TMP/bad"
 dd if=/dev/zero of="$parts" bs=1M seek=2 count=1 conv=notrunc status=none
 check 'an ESP without a file system' badpart 'no FAT file system that can be read' ''
 cp "$TMP/parts.old" "$parts"
@@ -226,16 +226,16 @@ bad_disk() { # FROM [NAME=VALUE]
 if ldd "$CAIRN" 2>/dev/null | grep -q 'libc\.so' && ! ldd "$CAIRN" | grep -q asan; then
 	${CC:-cc} -shared -fPIC -O1 -o "$TMP/bad.so" "$TMP/bad.c" -ldl || exit 1
 	garbage "$disk"
-	check 'a disk that drops writes from some byte on' code 1 'is not what is read there' bad_disk 90000000
+	check 'a disk that drops writes from some byte on' code 3 'is not what is read there' bad_disk 90000000
 	check 'is no machine' sh -c "! sfdisk -d '$disk' >/dev/null 2>&1"
-	check 'a disk that fails there' code 1 'Input/output error' bad_disk 90000000 BAD_FAILS=1
+	check 'a disk that fails there' code 3 'Input/output error' bad_disk 90000000 BAD_FAILS=1
 	check 'is none, either' sh -c "! sfdisk -d '$disk' >/dev/null 2>&1"
 	cp --sparse=always "$disk" "$TMP/before"
-	check 'too little memory' code 69 'has 128.0 MiB of memory, 192.0 MiB are needed' bad_disk 0 BAD_MEMORY=134217728
+	check 'too little memory' code 3 'has 128.0 MiB of memory, 192.0 MiB are needed' bad_disk 0 BAD_MEMORY=134217728
 	check 'and nothing is written' cmp "$disk" "$TMP/before"
 	# A byte of GRUB's core, the table at the end.
 	for byte in 1048600 419999800; do
-		check "another byte at $byte" code 1 "what was written at byte $((byte / 4096 * 4096)) is not what is read there" bad_disk 0 BAD_BYTE=$byte
+		check "another byte at $byte" code 3 "what was written at byte $((byte / 4096 * 4096)) is not what is read there" bad_disk 0 BAD_BYTE=$byte
 		check 'is no machine' sh -c "! sfdisk -d '$disk' >/dev/null 2>&1"
 	done
 	check 'a disk that is sound' code 0 installed bad_disk 999999999999
@@ -264,6 +264,7 @@ check 'wrong name servers' grep -q "'x' is not an address" "$TMP/said"
 check 'back' test "$(grep -c 'of 9: Network' "$TMP/said")" = 2
 sed -i 's/^page = .*/page = disk/' "$S"
 ask 'nonesuch\nquit\n' "$S"
+is 'who leaves is told apart from what fails' $? 6
 check 'no disk is chosen by itself' grep -q 'There is no such disk' "$TMP/said"
 sed -i "s/^page = .*/page = users/; s|^ssh|disk = $disk\n&|" "$S"
 ask 'canary-word\nanother\ncanary-word\ncanary-word\n\nann\n\n\nssh-ed25519 AAAAC3Nza ann@host\n\n\npasswords\n' "$S"
@@ -283,5 +284,5 @@ check 'ends well' grep -q 'Done. Remove the medium' "$TMP/said"
 check 'with a sound root' e2fsck -fn "$fs"
 check 'and no state' test ! -e "$S"
 echo 'what = this' >"$S"
-check 'a state that is none' code 65 'remove the file to begin anew' install --state "$S" --log "$TMP/log"
+check 'a state that is none' code 1 'remove the file to begin anew' install --state "$S" --log "$TMP/log"
 finish

@@ -37,12 +37,12 @@ empty() { [ -z "$(ls -A "$1")" ]; }
 # ---- Done in one go
 T=$TMP/target
 mkdir "$T"
-check 'without a place for the boot loader' code 2 'say where the boot loader goes' init "$config" "$T"
-check 'with two opinions' code 2 'contradicts' init --no-bootloader --esp "$T" "$config" "$T"
+check 'without a place for the boot loader' code 1 'say where the boot loader goes' init "$config" "$T"
+check 'with two opinions' code 1 'contradicts' init --no-bootloader --esp "$T" "$config" "$T"
 check 'not a directory' code 1 'Not a directory' init --no-bootloader "$config" "$config"
 check 'no directory' code 1 'No such file' init --no-bootloader "$config" "$TMP/none"
-check 'the running system' code 65 'root of the running system' init --no-bootloader "$config" /
-check 'no partition' code 66 'not on a partition of its own' init --esp "$T" "$config" "$T"
+check 'the running system' code 1 'root of the running system' init --no-bootloader "$config" /
+check 'no partition' code 1 'not on a partition of its own' init --esp "$T" "$config" "$T"
 check 'an ESP that is none' code 1 'No such file' init --esp "$TMP/none" --root-partition 3 "$config" "$T"
 check 'and nothing was written' empty "$T"
 F=$TMP/fresh
@@ -84,7 +84,7 @@ check 'the configuration' cmp "$config" "$T/etc/cairn/system.lua"
 check 'no marker stays' test ! -e "$T/.cairn-install"
 check 'no temporary name' sh -c "[ -z \"\$(find '$T' -name '.cairn-*' -o -name '.tmp-*')\" ]"
 listing "$T" >"$TMP/before"
-check 'a second time is refused' code 1 'holds an installation already' init --no-bootloader "$config" "$T"
+check 'a second time is refused' code 3 'holds an installation already' init --no-bootloader "$config" "$T"
 unchanged() { listing "$T" | cmp - "$TMP/before"; }
 check 'and changes nothing' unchanged
 check 'it can be changed as a machine, from its own store' env -u CAIRN_ROOT "$CAIRN" system reconfigure --modules "$TMP/world" --target-root "$T" "$config"
@@ -94,7 +94,7 @@ check 'which changes nothing' diff -r --no-dereference "$TMP/other/var/guix/prof
 
 # ---- What is there already
 mkdir -p "$TMP/f/gnu/store/abc"
-check 'a foreign store' code 1 'has a store with abc in it' init --no-bootloader "$config" "$TMP/f"
+check 'a foreign store' code 3 'has a store with abc in it' init --no-bootloader "$config" "$TMP/f"
 check 'is not touched' test "$(cd "$TMP/f" && find . | sort | tr '\n' ' ')" = '. ./gnu ./gnu/store ./gnu/store/abc '
 mkdir -p "$TMP/l/lost+found" "$TMP/l/etc/cairn" "$TMP/outside"
 ln -s "$TMP/outside" "$TMP/l/gnu"
@@ -125,9 +125,9 @@ sed -e 's|type = "grub", timeout = 1, serial = true|type = "efi"|' \
 	-e 's|{ mount_point = "/tmp"|{ device = "LABEL=ESP", mount_point = "/boot/efi", type = "vfat" },\n&|' "$config" >"$TMP/efi.lua"
 mkdir -p "$TMP/efi-c/boot/efi" "$TMP/ext-d"
 esp=$TMP/efi-c/boot/efi
-check 'GRUB is not wanted' code 2 'does not use' init --boot-disk "$TMP/disk" --root-partition 2 "$TMP/efi.lua" "$TMP/efi-c"
-check 'an ESP that is mounted elsewhere' code 65 'boot partition at /boot/efi' init --esp "$TMP/esp" --root-partition 2 "$TMP/efi.lua" "$TMP/efi-c"
-check 'an ESP for a loader without one' code 65 'nothing for --esp' sh -c '
+check 'GRUB is not wanted' code 1 'does not use' init --boot-disk "$TMP/disk" --root-partition 2 "$TMP/efi.lua" "$TMP/efi-c"
+check 'an ESP that is mounted elsewhere' code 1 'boot partition at /boot/efi' init --esp "$TMP/esp" --root-partition 2 "$TMP/efi.lua" "$TMP/efi-c"
+check 'an ESP for a loader without one' code 1 'nothing for --esp' sh -c '
 	sed "s|type = \"efi\"|type = \"extlinux\"|" "$3/efi.lua" >"$3/ext.lua"
 	"$1" system init --root "$2" --modules "$3/world" --quiet --esp "$3/esp" --root-partition 2 "$3/ext.lua" "$3/ext-d"' - "$CAIRN" "$R" "$TMP"
 check 'with kernels on the ESP' init --esp "$esp" --root-partition 2 "$TMP/efi.lua" "$TMP/efi-c"
@@ -140,7 +140,7 @@ check 'extlinux' init --no-bootloader "$TMP/ext.lua" "$TMP/ext-d"
 check 'its file names what is there' sh -c 'cd "$1" && set -- $(sed -n "s/^\t\(LINUX\|INITRD\) //p" extlinux.conf) && [ $# = 2 ] && ls "$@"' - "$TMP/ext-d/boot/extlinux"
 truncate -s 4M "$TMP/blank"
 mkdir "$TMP/c"
-check 'a disk without a table' code 65 '' init --boot-disk "$TMP/blank" --root-partition 2 "$config" "$TMP/c"
+check 'a disk without a table' code 1 '' init --boot-disk "$TMP/blank" --root-partition 2 "$config" "$TMP/c"
 check 'was not made bootable' cmp -n 4194304 "$TMP/blank" /dev/zero
 
 # ---- Cut off: at moments spread over the time that it takes; then run again
@@ -188,7 +188,7 @@ listing "$H" >"$TMP/halved"
 check 'to the very same again' cmp "$TMP/good" "$TMP/halved"
 mkdir -p "$TMP/used/.cairn-install" "$TMP/used/var/guix/profiles"
 ln -s /gnu/store/00000000000000000000000000000000-x "$TMP/used/var/guix/profiles/system-7-link"
-check 'a machine that has been used' code 1 'it has a generation 7' init --no-bootloader "$config" "$TMP/used"
+check 'a machine that has been used' code 3 'it has a generation 7' init --no-bootloader "$config" "$TMP/used"
 lock() { # holds the lock while init runs
 	mkdir -p "$TMP/o/.cairn-install"
 	python3 - "$TMP/o/.cairn-install/lock" "$CAIRN" system init --root "$R" --modules "$TMP/world" --no-bootloader "$config" "$TMP/o" <<'PY'
@@ -198,7 +198,7 @@ fcntl.fcntl(fd, 37, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0))
 sys.exit(subprocess.call(sys.argv[2:]))
 PY
 }
-check 'two at a time' code 69 'somebody else is installing' lock
+check 'two at a time' code 3 'somebody else is installing' lock
 
 # ---- A source that is damaged, a target that is full
 D=$TMP/damage
@@ -221,7 +221,7 @@ small() { # SIZE: on a file system of that size
 }
 mkdir "$TMP/small"
 export T="$TMP/small"
-check 'no room' code 69 'are needed' small 2M
+check 'no room' code 3 'are needed' small 2M
 check 'leaves nothing' sh -c "[ \$(grep -c '$TMP/small/' '$TMP/code') = 0 ]"
 check 'room enough' code 0 /gnu/store small 200M
 finish

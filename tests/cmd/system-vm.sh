@@ -156,20 +156,20 @@ refuse() { # STATUS TEXT OPTION...
 }
 check 'a directory that is missing' refuse 1 'No such file' "$TMP/m.lua" --share "$TMP/none=/x"
 check 'a file' refuse 1 'Not a directory' "$TMP/m.lua" --share "$TMP/m.lua=/x"
-check 'a directory without a place' refuse 2 'is not HOST=GUEST' "$TMP/m.lua" --expose "$TMP"
+check 'a directory without a place' refuse 1 'is not HOST=GUEST' "$TMP/m.lua" --expose "$TMP"
 for place in x / /dev/x /gnu/store /a/../b '/a b' '/a,b' ''; do
-	check "a place such as '$place'" refuse 2 'the machine cannot mount' "$TMP/m.lua" --expose "$TMP=$place"
+	check "a place such as '$place'" refuse 1 'the machine cannot mount' "$TMP/m.lua" --expose "$TMP=$place"
 done
-check 'two directories in one place' refuse 65 "two file systems are mounted at '/x'" "$TMP/m.lua" --expose "$TMP=/x" --share "$TMP=/x"
+check 'two directories in one place' refuse 1 "two file systems are mounted at '/x'" "$TMP/m.lua" --expose "$TMP=/x" --share "$TMP=/x"
 for port in 22 0:22 22:65536 a:b 22: 1:2:3; do
-	check "a port such as '$port'" refuse 2 'is not HOST:GUEST' "$TMP/m.lua" --port "$port"
+	check "a port such as '$port'" refuse 1 'is not HOST:GUEST' "$TMP/m.lua" --port "$port"
 done
-check 'too little memory' refuse 2 '64 to' "$TMP/m.lua" --memory 1
-check 'a size that is none' refuse 2 'is not a size' "$TMP/m.lua" --free much
-check 'too little room' refuse 2 'at least 64 MiB' "$TMP/m.lua" --free 1M
+check 'too little memory' refuse 1 '64 to' "$TMP/m.lua" --memory 1
+check 'a size that is none' refuse 1 'is not a size' "$TMP/m.lua" --free much
+check 'too little room' refuse 1 'at least 64 MiB' "$TMP/m.lua" --free 1M
 check 'a disk in no directory' refuse 1 'No such file' "$TMP/m.lua" --persistent "$TMP/none/x"
-check 'a disk that is a directory' refuse 1 'no regular file' "$TMP/m.lua" --persistent "$TMP/world"
-check 'no configuration' refuse 2 'CONFIG'
+check 'a disk that is a directory' refuse 3 'no regular file' "$TMP/m.lua" --persistent "$TMP/world"
+check 'no configuration' refuse 1 'CONFIG'
 echo 'return 7' >"$TMP/seven.lua"
-check 'something else' refuse 65 'not an operating_system' "$TMP/seven.lua"
+check 'something else' refuse 1 'not an operating_system' "$TMP/seven.lua"
 finish
