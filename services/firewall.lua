@@ -105,6 +105,38 @@ local function open(s, add)
 	end
 end
 
+-- Does a rule of one's own let in any of what comes to a port?
+local function rule_lets_in(rule, protocol, port)
+	local only, first, last = rule:match("proto (%l+)"), rule:match("dport (%d+)%-?(%d*)")
+	if not (" " .. rule .. " "):find(" accept ") or only and only ~= protocol then
+		return false
+	end
+	return not first or port >= tonumber(first) and port <= tonumber(last ~= "" and last or first)
+end
+
+-- Is there anybody whose packets for a port are let in?
+local function lets_in(s, protocol, port)
+	if #s.trusted_interfaces > 0 then
+		return true
+	end
+	for _, o in ipairs(s.open) do
+		local first, last, of = parse(type(o) == "table" and o.port or o)
+		if of == protocol and port >= first and port <= last then
+			return true
+		end
+	end
+	for _, rule in ipairs(s.rules) do
+		if rule_lets_in(rule, protocol, port) then
+			return true
+		end
+	end
+	return false
+end
+
+local function advice(protocol, port)
+	return "open = { " .. (protocol == "tcp" and port or '"' .. port .. "/" .. protocol .. '"') .. " } there lets them in"
+end
+
 local function input(s, add)
 	add("input", "iif lo accept")
 	add("input", "state established,related accept")
@@ -225,6 +257,14 @@ services.firewall {
 		local load = { nftload, "firewall", "/etc/firewall" }
 		return {
 			profile = { require "packages.nftload" }, kernel_modules = MODULES, etc = { firewall = file },
+			filters = {
+				{
+					advice = advice,
+					lets_in = function(protocol, port)
+						return lets_in(s, protocol, port)
+					end,
+				},
+			},
 			sysctl = router and { ["net.ipv4.ip_forward"] = 1, ["net.ipv6.conf.all.forwarding"] = 1 } or {},
 			init = {
 				{

@@ -70,6 +70,7 @@ static int build(const struct build_ctx *c, struct wanted *w, struct store_conn 
 static int print_build(const struct build_ctx *c, const struct wanted *w, const char *path,
 		       const struct vec *missing, struct err *e)
 {
+	const struct vec *warnings = sys_eval_warnings(w->ev);
 	auto_str struct str out = STR_INIT;
 
 	if (!c->json && !c->dry_run)
@@ -91,6 +92,11 @@ static int print_build(const struct build_ctx *c, const struct wanted *w, const 
 	for (size_t i = 0; i < missing->n; i++) {
 		str_add(&out, i ? "," : "");
 		text_json(&out, slice_of(missing->v[i]));
+	}
+	str_add(&out, "],\"warnings\":[");
+	for (size_t i = 0; i < warnings->n; i++) {
+		str_add(&out, i ? "," : "");
+		text_json(&out, slice_of(warnings->v[i]));
 	}
 	str_add(&out, "]}");
 	return str_err(&out) ? err_set(e, -ENOMEM, "out of memory") : print_line(out.buf, e);
@@ -181,6 +187,7 @@ static int reconfigure(struct change *c, struct switcher *s, struct wanted *w,
 	struct plan p = PLAN_INIT;
 	int rc = sys_eval_check(w->ev, conn, e);
 
+	p.warnings = sys_eval_warnings(w->ev);
 	if (rc == 0)
 		rc = change_plan(c, s, &g, &to, &z, &p, e);
 	if (rc == 0 && !c->skip_checks && sys_root_is_machine(&s->root))

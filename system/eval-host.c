@@ -43,7 +43,8 @@ struct sys_eval {
 	struct sources sources;
 	struct sys_eval_result *results;
 	size_t nresults;
-	struct vec modules; /* values of the notes "modules": "KERNEL\nNAME\tPLACE\n…" */
+	/* Values of the notes "modules" ("KERNEL\nNAME\tPLACE\n…") and "warning": */
+	struct vec modules, warnings;
 };
 
 /* ---- Where the modules are --------------------------------------------------------------------
@@ -131,10 +132,11 @@ static int serve_question(struct sys_eval *ev, struct box *b, enum eval_msg what
 	return r == -EPIPE || r == -ECONNRESET ? 0 : r < 0 ? err_num(e, r, "evaluator: write") : 0;
 }
 
-static void serve_log(struct slice text)
+static void serve_log(const char *what, struct slice text)
 {
 	auto_str struct str line = STR_INIT;
 
+	str_add(&line, what);
 	text_safe(&line, text);
 	str_addc(&line, '\n');
 	(void)fd_write_full(STDERR_FILENO, line.buf, line.len); /* only a remark */
@@ -158,7 +160,7 @@ static int serve(struct sys_eval *ev, struct box *b, struct err *e)
 				return r;
 			break;
 		case EVAL_MSG_LOG:
-			serve_log(str_slice(&ev->msg));
+			serve_log("", str_slice(&ev->msg));
 			break;
 		case EVAL_MSG_ERROR: {
 			auto_str struct str text = STR_INIT;
@@ -252,6 +254,8 @@ static int collect_results(struct sys_eval *ev, struct err *e)
 		if (r->note) {
 			if (slice_is(r->key, "modules"))
 				vec_add(&ev->modules, (void *)r->value);
+			else if (slice_is(r->key, "warning"))
+				vec_add(&ev->warnings, (void *)r->value);
 			continue;
 		}
 		ev->results[ev->nresults++] = (struct sys_eval_result){
@@ -262,7 +266,9 @@ static int collect_results(struct sys_eval *ev, struct err *e)
 			r->node != NULL,
 		};
 	}
-	return arena_err(&ev->arena) || ev->modules.err ? err_set(e, -ENOMEM, "out of memory") : 0;
+	return arena_err(&ev->arena) || ev->modules.err || ev->warnings.err
+		       ? err_set(e, -ENOMEM, "out of memory")
+		       : 0;
 }
 
 static int evaluate(struct sys_eval *ev, struct program *p, uint64_t seconds, struct err *e)
@@ -294,7 +300,7 @@ int sys_eval_run(const struct sys_eval_opts *opts, const struct sys_eval_request
 		return err_set(e, -ENOMEM, "out of memory");
 	ev->msg = (struct str)STR_INIT;
 	ev->sources = (struct sources)SOURCES_INIT;
-	ev->modules = (struct vec)VEC_INIT;
+	ev->modules = ev->warnings = (struct vec)VEC_INIT;
 	p.memory = opts->memory ? opts->memory : DEFAULT_MEMORY;
 	p.instructions = opts->instructions ? opts->instructions : DEFAULT_INSTRUCTIONS;
 	p.store_dir = arena_str(&ev->arena, opts->store_dir ? opts->store_dir : STORE_DIR_DEFAULT);
@@ -309,6 +315,8 @@ int sys_eval_run(const struct sys_eval_opts *opts, const struct sys_eval_request
 		r = evaluate(ev, &p, opts->seconds ? opts->seconds : DEFAULT_SECONDS, e);
 	if (r == 0)
 		r = collect_results(ev, e);
+	for (size_t i = 0; r == 0 && i < ev->warnings.n; i++)
+		serve_log("warning: ", slice_of(ev->warnings.v[i]));
 	if (r < 0)
 		sys_eval_free(ev);
 	else
@@ -329,6 +337,7 @@ void sys_eval_free(struct sys_eval *ev)
 	sources_done(&ev->sources);
 	str_done(&ev->msg);
 	vec_done(&ev->modules);
+	vec_done(&ev->warnings);
 	arena_done(&ev->arena);
 	free(ev);
 }
@@ -359,6 +368,11 @@ const char *sys_eval_value(const struct sys_eval *ev, const char *key)
 	const struct sys_eval_result *r = sys_eval_find(ev, key);
 
 	return r ? r->value : NULL;
+}
+
+const struct vec *sys_eval_warnings(const struct sys_eval *ev)
+{
+	return &ev->warnings;
 }
 
 /* "NAME\tPLACE" lines into names (with NULL at the end) and places. */

@@ -82,6 +82,9 @@ const struct sys_eval_result *sys_eval_find(const struct sys_eval *ev, const cha
 /* Value of the result called key; NULL when there is none. */
 const char *sys_eval_value(const struct sys_eval *ev, const char *key);
 
+/* Strings: what the program warned of, "FILE:LINE: …". Standard error has heard them already. */
+const struct vec *sys_eval_warnings(const struct sys_eval *ev);
+
 /* All texts and variables of the graph, one after the other among other bytes; borrowed from ev. */
 struct slice sys_eval_text(const struct sys_eval *ev);
 

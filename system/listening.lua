@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 --
--- Ports that services listen at: no two of one machine have the same.
+-- Ports that services listen at: no two of one machine have the same, and what is closed by a filter of packets is warned of.
 
 local ANY = { ["0.0.0.0"] = true, ["::"] = true }
 
@@ -21,10 +21,29 @@ local function sockets(s)
 	return out
 end
 
+local function is_local(address)
+	return address ~= nil and (address:find("^127%.") ~= nil or address == "::1" or address == "localhost")
+end
+
+-- Somebody may want it closed, and somebody may have forgotten to open it.
+local function check_filters(all, s, l)
+	if is_local(l.address) then
+		return
+	end
+	for _, filter in ipairs(all.filters) do
+		if not filter.lets_in(l.protocol, l.port) then
+			local by = all.origin[filter]
+			schema.warn(s, ("other machines do not reach %s port %d, which the %s [%s] keeps closed [%s]"):format(l.protocol, l.port,
+				schema.name(by), schema.location(by), filter.advice(l.protocol, l.port)), l.field)
+		end
+	end
+end
+
 -- all: what services add.
 return function(all)
 	local seen = {}
 	local function add(s, l)
+		check_filters(all, s, l)
 		local key = l.protocol .. " port " .. l.port
 		for _, other in ipairs(seen[key] or {}) do
 			if overlap(other.address, l.address) then

@@ -191,6 +191,16 @@ static void json_items(struct str *out, const char *key, const struct vec *items
 	str_addc(out, ']');
 }
 
+static void json_strings(struct str *out, const char *key, const struct vec *list)
+{
+	str_addf(out, ",\"%s\":[", key);
+	for (size_t i = 0; list && i < list->n; i++) {
+		str_add(out, i ? "," : "");
+		text_json(out, slice_of(list->v[i]));
+	}
+	str_addc(out, ']');
+}
+
 void plan_json(const struct plan *p, struct str *out)
 {
 	str_addc(out, '{');
@@ -231,10 +241,7 @@ void plan_json(const struct plan *p, struct str *out)
 	json_number(out, "download", p->download, p->sized && (p->download || !p->fetch));
 	json_number(out, "unpacked", p->unpacked, p->sized);
 	json_number(out, "build", p->build, p->sized);
-	str_add(out, ",\"reboot\":[");
-	for (size_t i = 0; i < p->reboot.n; i++) {
-		str_add(out, i ? "," : "");
-		text_json(out, slice_of(p->reboot.v[i]));
-	}
-	str_add(out, "]}");
+	json_strings(out, "reboot", &p->reboot);
+	json_strings(out, "warnings", p->warnings);
+	str_addc(out, '}');
 }

@@ -38,6 +38,7 @@ struct plan {
 				* new one */
 	bool init_too_old;     /* because PID 1 cannot read the new set */
 	struct vec reboot;     /* strings: what only takes effect at the next boot */
+	const struct vec *warnings; /* strings, of the evaluation; NULL: there was none */
 	/* By plan_sizes(): */
 	bool sized;
 	uint64_t closure_before, closure_after; /* bytes of what is known; 0: not known */

@@ -16,6 +16,7 @@
 --	firmware        packages whose lib/firmware the kernel reads
 --	network         names of services that configure networks: the group "networks" waits for them
 --	listens         { protocol = "tcp", port =, address =, field = }: ports; no two services have the same
+--	filters         { lets_in = function(protocol, port), advice = function(protocol, port) }: who may keep packets from services
 --	kernel_modules  names; sysctl: { ["net.ipv4.ip_forward"] = 1 }
 --	environment     { NAME = "value" } of all services and logins
 --	mentions        { user = | group = | service = "NAME", field =, record = }: names that must be there, and where they stand
@@ -27,8 +28,11 @@ local M = {}
 
 local POINTS = {
 	init = "list", mentions = "list", etc = "map", users = "list", groups = "list", activation = "list", firmware = "list", network = "list", listens = "list",
-	privileged = "list", profile = "list", init_settings = "map", kernel_modules = "list", sysctl = "map", environment = "map",
+	filters = "list", privileged = "list", profile = "list", init_settings = "map", kernel_modules = "list", sysctl = "map", environment = "map",
 }
+
+-- What adds nothing to the system.
+local SILENT = { filters = true, listens = true, mentions = true }
 
 local kinds = {}
 
@@ -192,7 +196,7 @@ local function fold(result, given, s, part)
 end
 
 -- The services of os (a list) as one table of extension points, and with it: origin, what the services of PID 1 and others were
--- made from (entry of init, activation, listens or mentions, or key of init_settings -> service of list), asks, who is the first to need
+-- made from (entry of init, activation, filters, listens or mentions, or key of init_settings -> service of list), asks, who is the first to need
 -- a kernel module (name -> service of list), and edges, who adds something where: list of { service, point }.
 function M.fold(list, os)
 	local result, given, seen, parts = { origin = {}, asks = {}, edges = {} }, {}, {}, {}
@@ -229,7 +233,7 @@ function M.fold(list, os)
 			end
 		end
 		fold(result, given, s, plain)
-		for _, point in ipairs { "activation", "init", "listens", "mentions" } do
+		for _, point in ipairs { "activation", "filters", "init", "listens", "mentions" } do
 			for _, v in ipairs(plain[point] or {}) do
 				result.origin[v] = s
 			end
@@ -241,7 +245,7 @@ function M.fold(list, os)
 			result.asks[name] = result.asks[name] or s
 		end
 		for point, value in pairs(parts[i]) do
-			if point ~= "mentions" and point ~= "listens" and (type(value) ~= "table" or next(value) ~= nil) then
+			if not SILENT[point] and (type(value) ~= "table" or next(value) ~= nil) then
 				table.insert(result.edges, { s, point })
 			end
 		end

@@ -614,10 +614,14 @@ end)
 
 -- For the command that evaluates, beside the results (system/eval-host.c has the kinds).
 local TEXT, TARGET, NOTE = 0, 1, 2
-local notes = {}
+local notes, noted = {}, {}
 
 function note(kind, text)
-	notes[#notes + 1] = { kind, text, NOTE }
+	local key = kind .. "\n" .. text
+	if not noted[key] then
+		noted[key] = true
+		notes[#notes + 1] = { kind, text, NOTE }
+	end
 end
 
 schema = require "system.lua.schema"

@@ -650,6 +650,11 @@ function schema.fail(v, message, field)
 	error((place and place .. ": " or "") .. message, 0)
 end
 
+-- As schema.fail, of what may be meant so: the evaluation goes on.
+function schema.warn(v, message, field)
+	note("warning", schema.place(v, field) .. ": " .. message)
+end
+
 -- The record types that a value of type t may hold.
 local function mentioned(t, out)
 	if t.record then

@@ -65,7 +65,7 @@ PLAN = {
     "services": [{"name": str, "action": {"keep", "later", "reload", "start", "stop", "restart"}}],
     "services_live": bool, "services_at_boot": bool, "services_known": bool,
     **dict.fromkeys(("closure_before", "closure_after", "unknown_before", "unknown_after", "fetch", "download", "unpacked", "build"), NUMBER),
-    "reboot": [{"kernel", "initramfs", "init", "kernel arguments"}],
+    "reboot": [{"kernel", "initramfs", "init", "kernel arguments"}], "warnings": [str],
 }
 CHANGE = {
     "result": {"planned", "switched", "activated", "partial", "tried-out"}, "from": NUMBER, "to": NUMBER, "system": str, "plan": PLAN,
@@ -93,7 +93,7 @@ for shape, x in ((int, True), (int, -1), (int, "1"), (str, None), ([int], {}), (
 
 
 def run(shape, *args, status=0, modules=False):
-    where = ["--target-root", R] + (["--root", R, "--modules", TMP + "/world", "--quiet"] if modules else [])
+    where = (["--target-root", R] if args[0] != "build" else []) + (["--root", R, "--modules", TMP + "/world", "--quiet"] if modules else [])
     return say(shape, "system", args[0], *where, *args[1:], status=status)
 
 
@@ -129,7 +129,14 @@ with open(two, "w", encoding="utf-8") as f:
             .replace("panic=10", "panic=1").replace("packages = {}", 'packages = { require "packages.hello" }')
             .replace("services.base {}", 'services.base { services.simple { name = "new", exec = { require "packages.hello" .. "/bin/hello" } } }'))
 
-run(CHANGE, "plan", one, modules=True)
+with open(TMP + "/shut.lua", "w", encoding="utf-8") as f:
+    f.write(text.replace("services.base {}", "services.base { services.openssh {}, services.firewall {} }"))
+x = run(CHANGE, "plan", TMP + "/shut.lua", modules=True)
+check("a plan has warnings", x and len(x["plan"]["warnings"]) == 1 and "shut.lua" in x["plan"]["warnings"][0], x and x["plan"]["warnings"])
+x = run({"system": str, "derivation": str, "built": bool, "missing": [str], "warnings": [str]}, "build", "--dry-run", TMP + "/shut.lua", modules=True)
+check("so has a build", x and len(x["warnings"]) == 1, x)
+x = run(CHANGE, "plan", one, modules=True)
+check("none is an empty list", x and x["plan"]["warnings"] == [], x)
 x = run(CHANGE, "reconfigure", one, modules=True)
 check("it is switched", x and x["result"] == "switched" and x["to"] == 1, x)
 run(STATUS, "status")

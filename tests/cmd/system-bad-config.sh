@@ -238,6 +238,27 @@ wrong "a VLAN without a tag" "link › id: a vlan needs it" "$(service static_ne
 wrong "a port of a VLAN" "belongs to a bridge" "$(service static_network 'interface = "v", link = { kind = "vlan", parent = "e", id = 1, ports = { "f" } }')"
 wrong "an interface with a long name" "more than 15" "$(service static_network 'interface = "averylonginterfacename"')"
 wrong "a router of the other family" "of another family" "$(service static_network 'address = "192.0.2.1/24", routes = { { to = "2001:db8::/32", via = "192.0.2.2" } }')"
+# Not wrong, but perhaps not meant: NAME, what is said ("": nothing), services beside a firewall, its fields
+warned() {
+	printf 'local services, system = require "services", require "system"\nreturn system.operating_system { host_name = "x",\n' >"$TMP/c/system.lua"
+	echo "file_systems = { { device = \"LABEL=x\", mount_point = \"/\" } }, services = services.base { $3," >>"$TMP/c/system.lua"
+	echo "services.firewall { $4 } } }" >>"$TMP/c/system.lua"
+	"$CAIRN" system build --dry-run --root "$R" --modules "$TMP/world" "$TMP/c/system.lua" >"$TMP/out" 2>"$TMP/err"
+	is "$1: it is evaluated" $? 0
+	is "$1: what is said" "$(sed -n 's/^warning: //p' "$TMP/err")" "${2:+$TMP/c/system.lua:3: $2}"
+}
+shut() { echo "other machines do not reach $1 port $2, which the firewall [$TMP/c/system.lua:4] keeps closed [open = { $3 } there lets them in]"; }
+ssh='services.openssh {}' ntp='services.ntp { serve = true }'
+warned "a port that the firewall keeps closed" "openssh › port: $(shut tcp 22 22)" "$ssh" ''
+warned "one that it opens to others only" "ntp › serve: $(shut udp 123 '"123/udp"')" "$ntp" 'open = { 123, "122/udp" }'
+warned "a socket that PID 1 makes" "simple › listen: $(shut tcp 81 81)" \
+	'services.simple { name = "a", exec = { "/bin/a" }, type = "simple", listen = { "tcp [::]:81" } }' 'open = { 80, 82 }'
+warned "the machine's own" '' 'services.httpd { listen = "127.0.0.1" }' ''
+warned "an address of the machine" "httpd › port: $(shut tcp 80 80)" 'services.httpd { listen = "192.0.2.1" }' ''
+warned "a port that is open" '' "$ssh, $ntp" 'open = { "20-22", { port = "100-123/udp", from = { "192.0.2.0/24" } } }'
+warned "a rule for it" '' "$ssh" 'rules = { "family 4 saddr 192.0.2.0/24 proto tcp dport 22 accept" }'
+warned "a rule for another" "openssh › port: $(shut tcp 22 22)" "$ssh" 'rules = { "proto udp dport 22 accept", "proto tcp dport 22 drop", "proto tcp dport 23-24 accept" }'
+warned "everything of an interface" '' "$ssh" 'trusted_interfaces = { "lan0" }'
 wrong "a port that is none" "is not a port such as" "$(service firewall 'open = { "80/icmp" }')"
 wrong "ports backwards" "is not a port such as" "$(service firewall 'open = { { port = "5-4" } }')"
 wrong "a firewall that lets everything in" "rules[2]: lets everything in" "$(service firewall 'rules = { "proto tcp dport 1-2 accept", "accept" }')"
