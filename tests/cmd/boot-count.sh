@@ -6,11 +6,9 @@
 set -u
 . "$SRC/tests/tap.inc"
 : >"$TMP/err"
-unset CAIRN_ROOT
 missing= # generation whose kernel cannot be read
-R=$TMP/machine
-mkdir -p "$R/run"
-"$(dirname "$0")/mock-world" "$TMP/world" || exit 1
+. "$SRC/tests/cmd/world.inc"
+mkdir "$R/run"
 cairn() { "$CAIRN" system "$@" --target-root "$R" >"$TMP/out" 2>"$TMP/err"; }
 reconfigure() { # HOST NAME
 	sed "s/host_name = \"cairn\"/host_name = \"$1\"/" "$SRC/examples/minimal.lua" >"$TMP/$1.lua"

@@ -4,12 +4,10 @@
 # generation reads, and leaves what other loaders read as it was, whole.
 set -u
 . "$SRC/tests/tap.inc"
-unset CAIRN_ROOT
-R=$TMP/machine
+. "$SRC/tests/cmd/world.inc"
 esp=$R/boot/efi/EFI
-mkdir -p "$R" "$esp/BOOT"
+mkdir -p "$esp/BOOT"
 echo "another program" >"$esp/BOOT/BOOTX64.EFI"
-"$(dirname "$0")/mock-world" "$TMP/world" || exit 1
 run() {
 	command=$1
 	shift

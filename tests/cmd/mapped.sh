@@ -3,10 +3,8 @@
 # Mapped devices of a configuration: what stage 1 opens, with which programs and modules, and what services open.
 set -u
 . "$SRC/tests/tap.inc"
-unset CAIRN_ROOT
-R=$TMP/machine
-mkdir -p "$R" "$TMP/c"
-"$(dirname "$0")/mock-world" "$TMP/world" || exit 1
+. "$SRC/tests/cmd/world.inc"
+mkdir "$TMP/c"
 
 # build NAME DEVICES FILE_SYSTEMS: the generation at $system, the files of its initramfs below $TMP/NAME
 build() {

@@ -3,12 +3,10 @@
 # Profiles of users: install, remove, upgrade, roll back, manifests.
 set -u
 . "$SRC/tests/tap.inc"
-unset CAIRN_ROOT XDG_STATE_HOME
-R=$TMP/root
-world=$TMP/world
-"$(dirname "$0")/mock-world" "$world" || exit 1
-export HOME="$TMP/home" CAIRN_MODULES="$world"
-mkdir -p "$R" "$HOME"
+unset XDG_STATE_HOME
+. "$SRC/tests/cmd/world.inc"
+export HOME="$TMP/home" CAIRN_MODULES="$W"
+mkdir "$HOME"
 cd "$TMP" || exit 1
 quiet=yes
 p() { verb=$1 && shift && "$CAIRN" package "$verb" --root "$R" "$@"; }
@@ -20,7 +18,7 @@ gen() { readlink "$dir/cairn-profile"; }
 
 # ---- Packages for these tests: outputs, and files that collide.
 recipe() {
-	cat >"$world/packages/$1.lua" <<LUA
+	cat >"$W/packages/$1.lua" <<LUA
 local busybox = require "packages.busybox"
 local drv = derivation {
 	name = "$1-$2", builder = busybox .. "/bin/busybox", outputs = { "out", "doc" },
@@ -36,7 +34,7 @@ recipe stone 1.0 stone "A stone that says its name"
 recipe pebble 3.1 pebble "A small one" "Next to cobblestones"
 recipe rival 1.5 stone "Has a program of the same name" "Another stone"
 echo 'return { curl = "packages.curl", hello = "packages.hello", stone = "packages.stone", pebble = "packages.pebble",
-	rival = "packages.rival", busybox = "packages.busybox" }' >"$world/packages/index.lua"
+	rival = "packages.rival", busybox = "packages.busybox" }' >"$W/packages/index.lua"
 
 check "an empty profile" p list
 check "has nothing" [ ! -s "$TMP/last" ]
@@ -159,8 +157,8 @@ check "has no variables" has "[]"
 check "nor programs of the machine" status 127 sh_ --pure stone -- cp --version
 check "and says so" has "no package of the environment has a program 'cp' [name one that has it]"
 check "not behind the command either" status 127 sh_ --pure -D stone -- busybox sh -c 'no-such || cc'
-sed 's/inputs = { busybox }/inputs = {}/; s/pebble/bare/g' "$world/packages/pebble.lua" >"$world/packages/bare.lua"
-sed -i 's/return {/return { bare = "packages.bare",/' "$world/packages/index.lua"
+sed 's/inputs = { busybox }/inputs = {}/; s/pebble/bare/g' "$W/packages/pebble.lua" >"$W/packages/bare.lua"
+sed -i 's/return {/return { bare = "packages.bare",/' "$W/packages/index.lua"
 check "nor where no input has programs" status 127 sh_ --pure -D bare -- cp --version
 check "whose inputs are none of them" has "no package of the environment has a program 'cp' [-D gives a package's inputs, not the compiler of its build]"
 check "a shell is a package's" status 127 env -u SHELL "$CAIRN" shell --root "$R" --pure stone

@@ -3,10 +3,8 @@
 # Wrong configurations: each gives one clear error with its place, status 65, and leaves nothing.
 set -u
 . "$SRC/tests/tap.inc"
-unset CAIRN_ROOT
-R=$TMP/machine
-mkdir -p "$R" "$TMP/c"
-"$(dirname "$0")/mock-world" "$TMP/world" || exit 1
+. "$SRC/tests/cmd/world.inc"
+mkdir "$TMP/c"
 
 # NAME, what the message must say, changes of a good configuration (a Lua table's inside)
 wrong() {

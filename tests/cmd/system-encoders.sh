@@ -4,10 +4,8 @@
 # it was, and adds no line. The texts are random, of bytes that mean something somewhere.
 set -u
 . "$SRC/tests/tap.inc"
-unset CAIRN_ROOT
-R=$TMP/machine
-mkdir -p "$R" "$TMP/c"
-"$(dirname "$0")/mock-world" "$TMP/world" || exit 1
+. "$SRC/tests/cmd/world.inc"
+mkdir "$TMP/c"
 
 cat >"$TMP/c/system.lua" <<'LUA'
 local services = require "services"

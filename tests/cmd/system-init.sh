@@ -10,10 +10,7 @@ PATH=$PATH:/usr/sbin:/sbin
 for tool in sfdisk setpriv unshare; do
 	command -v $tool >/dev/null || { echo "skip: $tool is not installed"; exit 77; }
 done
-unset CAIRN_ROOT
-R=$TMP/builder
-mkdir -p "$R"
-"$SRC/tests/cmd/mock-world" "$TMP/world" || exit 1
+. "$SRC/tests/cmd/world.inc"
 mock_grub "$TMP/world"
 config=$TMP/system.lua
 cp "$SRC/examples/minimal.lua" "$config"

@@ -4,9 +4,7 @@
 # with most fields in use.
 set -u
 . "$SRC/tests/tap.inc"
-unset CAIRN_ROOT
-W=$TMP/world
-"$(dirname "$0")/mock-world" "$W" || exit 1
+. "$SRC/tests/cmd/world.inc"
 linux=$W/packages/world/linux
 
 # tree: $1 the name of the output; the description on standard input

@@ -7,10 +7,7 @@ run() { "$CAIRN" system "$@" >"$TMP/out" 2>"$TMP/err"; }
 has() { grep -qF -- "$1" "$TMP/out"; }
 hasnt() { ! grep -qF -- "$1" "$TMP/out"; }
 
-unset CAIRN_ROOT
-R=$TMP/machine
-mkdir -p "$R"
-"$(dirname "$0")/mock-world" "$TMP/world" || exit 1
+. "$SRC/tests/cmd/world.inc"
 build_args="--root $R --modules $TMP/world"
 change_args="$build_args --target-root $R"
 

@@ -3,12 +3,10 @@
 # Secrets: never in the store, one value for each generation, gone with it.
 set -u
 . "$SRC/tests/tap.inc"
-unset CAIRN_ROOT
-R=$TMP/machine
+. "$SRC/tests/cmd/world.inc"
 C=$R/etc/cairn
 mkdir -p "$C/secrets" "$R/etc/cairn/files"
 chmod 700 "$C/secrets"
-"$(dirname "$0")/mock-world" "$TMP/world" || exit 1
 run() {
 	"$CAIRN" system "$@" --root "$R" --target-root "$R" >"$TMP/out" 2>"$TMP/err"
 	status=$?

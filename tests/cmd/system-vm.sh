@@ -8,9 +8,7 @@ command -v busybox >/dev/null || {
 	echo "skip: busybox is not installed"
 	exit 77
 }
-unset CAIRN_ROOT
-W=$TMP/world
-"$(dirname "$0")/mock-world" "$W" || exit 1
+. "$SRC/tests/cmd/world.inc"
 for m in 9p 9pnet_virtio; do
 	echo "module $m" >"$W/packages/world/linux/lib/modules/1.0/kernel/$m.ko"
 	echo "kernel/$m.ko:" >>"$W/packages/world/linux/lib/modules/1.0/modules.dep"

@@ -8,15 +8,11 @@ set -u
 if [ -z "${INSIDE:-}" ]; then
 	unshare -Urm true 2>/dev/null || { echo "skip: no user namespaces"; exit 77; }
 	command -v musl-gcc >/dev/null || { echo "skip: no musl-gcc (Debian: musl-tools)"; exit 77; }
-	W=$TMP/world
-	"$SRC/tests/cmd/mock-world" "$W" || { echo "skip: no packages to make a system of"; exit 77; }
-	# PID 1 is real here, and needs nothing of the host.
-	make -C "$SRC" O="$TMP/o" CC=musl-gcc STATIC=1 M="init lib" CONFIG_PROBE=n "$TMP/o/init/cairn-init" \
-		>"$TMP/log" 2>&1 || { cat "$TMP/log"; exit 1; }
-	cp "$TMP/o/init/cairn-init" "$W/packages/world/cairn/bin/cairn-init"
+	. "$SRC/tests/cmd/world.inc"
+	real_init
 	# With a service that is shut in as far as it goes: Docker refuses it mounts of its own.
 	sed 's|services.base {}|services.base { services.simple { name = "shut-in", exec = { require "packages.busybox" .. "/bin/busybox", "sleep", "9999" } } }|' "$SRC/examples/minimal.lua" >"$TMP/minimal.lua"
-	CAIRN_ROOT='' "$CAIRN" system image -t docker --root "$TMP/r" --modules "$W" -o "$TMP/image.tar" \
+	"$CAIRN" system image -t docker --root "$TMP/r" --modules "$W" -o "$TMP/image.tar" \
 		"$TMP/minimal.lua" >"$TMP/log" 2>&1 || { cat "$TMP/log"; exit 1; }
 	INSIDE=1 exec unshare -Urmui --propagation private sh "$0"
 fi

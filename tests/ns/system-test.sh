@@ -8,15 +8,9 @@ set -u
 [ "$(id -u)" = 0 ] || { echo "skip: only root may give a container its users"; exit 77; }
 unshare -U true 2>/dev/null || { echo "skip: no user namespaces"; exit 77; }
 command -v musl-gcc >/dev/null || { echo "skip: no musl-gcc (Debian: musl-tools)"; exit 77; }
-unset CAIRN_ROOT CAIRN_INIT_SOCKET
-W=$TMP/world
-"$SRC/tests/cmd/mock-world" "$W" || { echo "skip: no packages to make a system of"; exit 77; }
-# PID 1 is real here, and needs nothing of the host.
-make -C "$SRC" O="$TMP/o" CC=musl-gcc STATIC=1 M="init lib" CONFIG_PROBE=n "$TMP/o/init/cairn-init" \
-	>"$TMP/log" 2>&1 || { cat "$TMP/log"; exit 1; }
-cp "$TMP/o/init/cairn-init" "$W/packages/world/cairn/bin/cairn-init"
-R=$TMP/machine
-mkdir -p "$R"
+unset CAIRN_INIT_SOCKET
+. "$SRC/tests/cmd/world.inc"
+real_init
 umask 022
 run() { "$CAIRN" system "$@" >"$TMP/out" 2>"$TMP/err"; }
 change="--root $R --modules $W --target-root $R"
