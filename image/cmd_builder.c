@@ -8,19 +8,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "image/closure.h"
+#include "image/builder.h"
 #include "image/disk.h"
 #include "image/initramfs.h"
 #include "image/iso.h"
 #include "lib/fd.h"
 #include "lib/text.h"
-#include "store/store.h"
 #include "system/system.h"
 
 #define LIMIT_LAYOUT (64 * 1024)
 
 struct bootable {
-	const char *closure, *system, *output, *store_prefix, *work;
+	struct builder_opts of;
 	const char *bios, *esp;
 	const char *layout, *size;		  /* of a disk */
 	const char *label;			  /* of an ISO image */
@@ -33,14 +32,11 @@ struct bootable {
 	{                                                                                          \
 		name, 0, CMD_STR, AT(field), arg, help                                             \
 	}
-#define OPTION_OUTPUT                                                                              \
-	{                                                                                          \
-		"output", 'o', CMD_STR, AT(output), "FILE", "image to make; else $out"             \
-	}
+#define OPTION_OF(NAME) BUILDER_##NAME(struct bootable, of)
 
 static const struct cmd_opt image_raw_opts[] = {
 	OPTION("bios-code", bios, "DIR", "directory with boot.img and core.img"),
-	OPTION("closure", closure, "FILE", "closure as exportReferencesGraph writes it"),
+	OPTION_OF(CLOSURE),
 	OPTION("esp", esp, "DIR", "what goes into the EFI system partition"),
 	OPTION("layout", layout, "FILE", "partitions (doc/image.md)"),
 	OPTION("mke2fs", mke2fs, "FILE", "the program"),
@@ -49,37 +45,37 @@ static const struct cmd_opt image_raw_opts[] = {
 	OPTION("mksquashfs", mksquashfs, "FILE", "the program"),
 	OPTION("mtools", mtools, "FILE", "the program"),
 	{ "no-menu", 0, CMD_FLAG, AT(no_menu), NULL, "without a boot menu" },
-	OPTION_OUTPUT,
+	OPTION_OF(OUTPUT),
 	OPTION("size", size, "SIZE", "of the disk; else as large as it must be"),
-	OPTION("store-prefix", store_prefix, "DIR", "directory in front of the store"),
-	OPTION("system", system, "PATH", "generation"),
+	OPTION_OF(STORE_PREFIX),
+	OPTION_OF(SYSTEM),
 	{ "volatile", 0, CMD_FLAG, AT(is_volatile), NULL, "start it so that it is only read" },
 	{ "without-store", 0, CMD_FLAG, AT(without_store), NULL,
 	  "register the closure, but leave its items out" },
-	OPTION("work", work, "DIR", "scratch directory"),
+	OPTION_OF(WORK),
 };
 
 static const struct cmd_opt image_initramfs_opts[] = {
-	OPTION("closure", closure, "FILE", "closure as exportReferencesGraph writes it"),
+	OPTION_OF(CLOSURE),
 	OPTION("mksquashfs", mksquashfs, "FILE", "the program"),
-	{ "output", 'o', CMD_STR, AT(output), "DIR", "directory to make; else $out" },
-	OPTION("store-prefix", store_prefix, "DIR", "directory in front of the store"),
-	OPTION("system", system, "PATH", "generation"),
-	OPTION("work", work, "DIR", "scratch directory"),
+	{ "output", 'o', CMD_STR, AT(of.output), "DIR", "directory to make; else $out" },
+	OPTION_OF(STORE_PREFIX),
+	OPTION_OF(SYSTEM),
+	OPTION_OF(WORK),
 };
 
 static const struct cmd_opt image_iso_opts[] = {
 	OPTION("bios-code", bios, "DIR", "directory with bios.img and boot_hybrid.img"),
-	OPTION("closure", closure, "FILE", "closure as exportReferencesGraph writes it"),
+	OPTION_OF(CLOSURE),
 	OPTION("efi", esp, "DIR", "directory with EFI/BOOT/BOOTX64.EFI"),
 	OPTION("label", label, "TEXT", "of the volume"),
 	OPTION("mkfs-fat", mkfs_fat, "FILE", "the program"),
 	OPTION("mtools", mtools, "FILE", "the program"),
-	OPTION_OUTPUT,
+	OPTION_OF(OUTPUT),
 	OPTION("mksquashfs", mksquashfs, "FILE", "the program"),
-	OPTION("store-prefix", store_prefix, "DIR", "directory in front of the store"),
-	OPTION("system", system, "PATH", "generation"),
-	OPTION("work", work, "DIR", "scratch directory"),
+	OPTION_OF(STORE_PREFIX),
+	OPTION_OF(SYSTEM),
+	OPTION_OF(WORK),
 	OPTION("xorriso", xorriso, "FILE", "the program"),
 };
 
@@ -88,29 +84,17 @@ static const char * or (const char *given, const char *other)
 	return given ? given : other;
 }
 
-/* Contents from the options; everything lives in a, closure and menu. */
-static int load(struct bootable *o, struct arena *a, struct vec *closure, struct boot_menu *menu,
-		struct contents *ret, struct err *e)
+/* Contents from the options, and the menu, which lives beside them. */
+static int load(struct builder *b, struct bootable *o, struct boot_menu *menu, struct err *e)
 {
-	struct boot_place place = { .type = BOOT_NONE };
-	int r;
+	struct contents *c = &b->contents;
+	int r = builder_load(b, &o->of, e);
 
-	o->output = or (o->output, getenv("out"));
-	o->store_prefix = or (o->store_prefix, "");
-	if (!o->closure || !o->system || !o->output)
-		return cmd_usage(e, "--closure, --system and an output are needed");
-	if ((r = store_path_check(STORE_DIR_DEFAULT, slice_of(o->system), e)) < 0 ||
-	    (r = closure_load(a, STORE_DIR_DEFAULT, o->closure, closure, e)) < 0 ||
-	    (r = contents_menu(a, o->store_prefix, o->system, menu, &place, e)) < 0)
-		return r;
-	*ret = (struct contents){ .arena = a,
-				  .store_prefix = o->store_prefix,
-				  .system = o->system,
-				  .closure = closure,
-				  .place = place,
-				  .menu = place.type == BOOT_NONE ? NULL : menu,
-				  .work = or (o->work, ".") };
-	return 0;
+	if (r == 0)
+		r = contents_menu(c->arena, c->store_prefix, c->system, menu, &c->place, e);
+	if (r == 0)
+		c->menu = c->place.type == BOOT_NONE ? NULL : menu;
+	return r;
 }
 
 /* How many the builder may use; the daemon says so. */
@@ -137,7 +121,7 @@ static int disk_options(const struct bootable *o, struct disk_opts *disk, struct
 {
 	if (!o->layout)
 		return cmd_usage(e, "--layout is needed");
-	*disk = (struct disk_opts){ .file = o->output,
+	*disk = (struct disk_opts){ .file = o->of.output,
 				    .mke2fs = or (o->mke2fs, "mke2fs"),
 				    .mkfs_fat = or (o->mkfs_fat, "mkfs.fat"),
 				    .mtools = or (o->mtools, "mtools"),
@@ -162,30 +146,29 @@ static int load_layout(const char *file, struct arena *a, struct layout *ret, st
 static int image_raw_run(struct cmd_env *env, struct err *e)
 {
 	struct bootable *o = env->ctx;
-	auto_arena struct arena a = ARENA_INIT;
-	auto_vec struct vec closure = VEC_INIT;
+	auto_builder struct builder b = BUILDER_INIT;
+	struct contents *c = &b.contents;
 	struct disk_result result = { 0 };
 	struct boot_menu menu;
 	struct layout layout;
 	struct disk_opts disk;
-	struct contents c;
 	char size[16], left[16];
 	int r;
 
-	if ((r = load(o, &a, &closure, &menu, &c, e)) < 0 || (r = disk_options(o, &disk, e)) < 0 ||
-	    (r = load_layout(o->layout, &a, &layout, e)) < 0)
+	if ((r = load(&b, o, &menu, e)) < 0 || (r = disk_options(o, &disk, e)) < 0 ||
+	    (r = load_layout(o->layout, &b.arena, &layout, e)) < 0)
 		return r;
 	if (o->no_menu)
-		c.menu = NULL;
-	c.without_store = o->without_store;
-	if (o->is_volatile && c.menu && (r = make_volatile(&a, c.menu, e)) < 0)
+		c->menu = NULL;
+	c->without_store = o->without_store;
+	if (o->is_volatile && c->menu && (r = make_volatile(&b.arena, c->menu, e)) < 0)
 		return r;
 	disk.layout = &layout;
-	if ((r = disk_make(&disk, &c, &result, e)) < 0)
+	if ((r = disk_make(&disk, c, &result, e)) < 0)
 		return r;
 	text_human(result.size, size);
 	text_human(result.free_bytes, left);
-	(void)fprintf(stderr, "image: %s, %zu store items, %s free\n", size, closure.n, left);
+	(void)fprintf(stderr, "image: %s, %zu store items, %s free\n", size, b.closure.n, left);
 	return 0;
 }
 
@@ -194,24 +177,22 @@ static int image_raw_run(struct cmd_env *env, struct err *e)
 static int image_initramfs_run(struct cmd_env *env, struct err *e)
 {
 	struct bootable *o = env->ctx;
-	auto_arena struct arena a = ARENA_INIT;
-	auto_vec struct vec closure = VEC_INIT;
+	auto_builder struct builder b = BUILDER_INIT;
 	struct boot_menu menu;
-	struct contents c;
 	uint64_t bytes = 0;
 	char size[16];
 
-	int r = load(o, &a, &closure, &menu, &c, e);
+	int r = load(&b, o, &menu, e);
 	if (r < 0)
 		return r;
-	c.menu = NULL; /* nothing would read it */
-	struct initramfs_opts initramfs = { .dir = o->output,
+	b.contents.menu = NULL; /* nothing would read it */
+	struct initramfs_opts initramfs = { .dir = o->of.output,
 					    .mksquashfs = or (o->mksquashfs, "mksquashfs"),
 					    .processors = processors() };
-	if ((r = initramfs_make(&initramfs, &c, &bytes, e)) < 0)
+	if ((r = initramfs_make(&initramfs, &b.contents, &bytes, e)) < 0)
 		return r;
 	text_human(bytes, size);
-	(void)fprintf(stderr, "image: initramfs of %s, %zu store items\n", size, closure.n);
+	(void)fprintf(stderr, "image: initramfs of %s, %zu store items\n", size, b.closure.n);
 	return 0;
 }
 
@@ -220,19 +201,16 @@ static int image_initramfs_run(struct cmd_env *env, struct err *e)
 static int image_iso_run(struct cmd_env *env, struct err *e)
 {
 	struct bootable *o = env->ctx;
-	auto_arena struct arena a = ARENA_INIT;
-	auto_vec struct vec closure = VEC_INIT;
+	auto_builder struct builder b = BUILDER_INIT;
 	struct boot_menu menu;
-	struct contents c;
 	uint64_t bytes = 0;
-	char size[16];
 
-	int r = load(o, &a, &closure, &menu, &c, e);
+	int r = load(&b, o, &menu, e);
 	if (r == 0 && (!o->bios || !o->esp))
 		r = cmd_usage(e, "--bios-code and --efi are needed");
 	if (r < 0)
 		return r;
-	struct iso_opts iso = { .file = o->output,
+	struct iso_opts iso = { .file = o->of.output,
 				.label = or (o->label, "CAIRN"),
 				.xorriso = or (o->xorriso, "xorriso"),
 				.mksquashfs = or (o->mksquashfs, "mksquashfs"),
@@ -241,11 +219,10 @@ static int image_iso_run(struct cmd_env *env, struct err *e)
 				.bios_dir = o->bios,
 				.efi_dir = o->esp,
 				.processors = processors() };
-	if ((r = iso_make(&iso, &c, &bytes, e)) < 0)
-		return r;
-	text_human(bytes, size);
-	(void)fprintf(stderr, "image: %s, %zu store items\n", size, closure.n);
-	return 0;
+	r = iso_make(&iso, &b.contents, &bytes, e);
+	if (r == 0)
+		builder_report(bytes, "store items", b.closure.n);
+	return r;
 }
 
 const struct cmd image_cmd_builder_image_initramfs = {

@@ -6,122 +6,73 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "image/closure.h"
-#include "image/contents.h"
+#include "image/builder.h"
 #include "image/docker.h"
 #include "image/qcow2.h"
 #include "image/tarball.h"
-#include "lib/text.h"
-#include "store/store.h"
 
 struct pack {
-	const char *closure, *system, *output, *store_prefix, *work; /* of a closure */
+	struct builder_opts of; /* a closure; of.output: also what a disk becomes */
 	const char *name;
 	uint64_t layers;
 	const char *input; /* of a disk */
 };
 
-#define AT(f) offsetof(struct pack, f)
-#define OPT_OUTPUT                                                                                 \
-	{                                                                                          \
-		"output", 'o', CMD_STR, AT(output), "FILE", "image to make; else $out"             \
-	}
-#define OPT_CLOSURE                                                                                \
-	{                                                                                          \
-		"closure", 0, CMD_STR, AT(closure), "FILE",                                        \
-			"closure as exportReferencesGraph writes it"                               \
-	}
-#define OPT_PLACES                                                                                 \
-	{                                                                                          \
-		"store-prefix",	  0,	 CMD_STR,                                                  \
-		AT(store_prefix), "DIR", "directory in front of the store"                         \
-	},                                                                                         \
-		{ "system", 0, CMD_STR, AT(system), "PATH", "generation" },                        \
-	{                                                                                          \
-		"work", 0, CMD_STR, AT(work), "DIR", "scratch directory"                           \
-	}
+#define AT(f)	 offsetof(struct pack, f)
+#define OF(NAME) BUILDER_##NAME(struct pack, of)
+#define PLACES	 OF(STORE_PREFIX), OF(SYSTEM), OF(WORK)
 
-static const struct cmd_opt tarball_opts[] = { OPT_CLOSURE, OPT_OUTPUT, OPT_PLACES };
+static const struct cmd_opt tarball_opts[] = { OF(CLOSURE), OF(OUTPUT), PLACES };
 static const struct cmd_opt docker_opts[] = {
-	OPT_CLOSURE,
+	OF(CLOSURE),
 	{ "layers", 0, CMD_U64, AT(layers), "N", "at most; 40 unless given" },
 	{ "name", 0, CMD_STR, AT(name), "NAME:TAG", "what the image is called" },
-	OPT_OUTPUT,
-	OPT_PLACES,
+	OF(OUTPUT),
+	PLACES,
 };
 static const struct cmd_opt qcow2_opts[] = {
 	{ "input", 0, CMD_STR, AT(input), "FILE", "raw disk" },
-	OPT_OUTPUT,
+	OF(OUTPUT),
 };
-
-/* Contents from the options; everything lives in a and closure. */
-static int load(struct pack *o, struct arena *a, struct vec *closure, struct contents *ret,
-		struct err *e)
-{
-	o->output = o->output ? o->output : getenv("out");
-	if (!o->closure || !o->system || !o->output)
-		return cmd_usage(e, "--closure, --system and an output are needed");
-	int r = store_path_check(STORE_DIR_DEFAULT, slice_of(o->system), e);
-	if (r < 0 || (r = closure_load(a, STORE_DIR_DEFAULT, o->closure, closure, e)) < 0)
-		return r;
-	*ret = (struct contents){ .arena = a,
-				  .store_prefix = o->store_prefix ? o->store_prefix : "",
-				  .system = o->system,
-				  .closure = closure,
-				  .work = o->work ? o->work : "." };
-	return 0;
-}
-
-static void report(uint64_t bytes, const char *what, size_t n)
-{
-	char size[16];
-
-	text_human(bytes, size);
-	(void)fprintf(stderr, "image: %s, %zu %s\n", size, n, what);
-}
 
 static int tarball_run(struct cmd_env *env, struct err *e)
 {
 	struct pack *o = env->ctx;
-	auto_arena struct arena a = ARENA_INIT;
-	auto_vec struct vec closure = VEC_INIT;
-	struct contents c;
+	auto_builder struct builder b = BUILDER_INIT;
 	uint64_t size = 0;
 
-	int r = load(o, &a, &closure, &c, e);
+	int r = builder_load(&b, &o->of, e);
 	if (r == 0)
-		r = tarball_make(o->output, &c, &size, e);
+		r = tarball_make(o->of.output, &b.contents, &size, e);
 	if (r == 0)
-		report(size, "store items", closure.n);
+		builder_report(size, "store items", b.closure.n);
 	return r;
 }
 
 static int docker_run(struct cmd_env *env, struct err *e)
 {
 	struct pack *o = env->ctx;
-	auto_arena struct arena a = ARENA_INIT;
-	auto_vec struct vec closure = VEC_INIT;
+	auto_builder struct builder b = BUILDER_INIT;
 	struct docker_opts docker = { .max_layers = o->layers ? o->layers : DOCKER_LAYERS };
 	struct docker_result result = { 0 };
-	struct contents c;
 
 	if (docker.max_layers < DOCKER_LAYERS_MIN || docker.max_layers > LIMIT_DOCKER_LAYERS)
 		return cmd_usage(e, "an image has %d to %d layers", DOCKER_LAYERS_MIN,
 				 LIMIT_DOCKER_LAYERS);
-	int r = oci_name_parse(&a, o->name ? o->name : "cairn", &docker.name, e);
-	if (r < 0 || (r = load(o, &a, &closure, &c, e)) < 0)
+	int r = oci_name_parse(&b.arena, o->name ? o->name : "cairn", &docker.name, e);
+	if (r < 0 || (r = builder_load(&b, &o->of, e)) < 0)
 		return r;
-	docker.file = o->output;
-	r = docker_make(&docker, &c, &result, e);
+	docker.file = o->of.output;
+	r = docker_make(&docker, &b.contents, &result, e);
 	if (r == 0)
-		report(result.size, "layers", result.layers);
+		builder_report(result.size, "layers", result.layers);
 	return r;
 }
 
 static int qcow2_run(struct cmd_env *env, struct err *e)
 {
 	struct pack *o = env->ctx;
-	const char *output = o->output ? o->output : getenv("out");
+	const char *output = o->of.output ? o->of.output : getenv("out");
 	uint64_t size = 0;
 
 	if (!o->input || !output)
