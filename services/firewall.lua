@@ -4,6 +4,7 @@
 -- whole: a change of them is a reload, in which the machine is never without them and connections stay.
 
 local network = require "system.network"
+local packet_rules = require "system.packet_rules"
 local service = require "system.service"
 local tools = require "system.tools"
 
@@ -241,6 +242,10 @@ services.firewall {
 		for i, rule in ipairs(s.rules) do
 			if rule:find("^%s*accept%s*$") then
 				return "lets everything in: say what is let in, or leave the firewall out", "rules[" .. i .. "]"
+			end
+			local flaw = packet_rules(rule)
+			if flaw then
+				return flaw, "rules[" .. i .. "]"
 			end
 		end
 		for i, o in ipairs(s.open) do

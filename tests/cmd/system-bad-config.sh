@@ -254,11 +254,40 @@ warned "a socket that PID 1 makes" "simple › listen: $(shut tcp 81 81)" \
 warned "the machine's own" '' 'services.httpd { listen = "127.0.0.1" }' ''
 warned "an address of the machine" "httpd › port: $(shut tcp 80 80)" 'services.httpd { listen = "192.0.2.1" }' ''
 warned "a port that is open" '' "$ssh, $ntp" 'open = { "20-22", { port = "100-123/udp", from = { "192.0.2.0/24" } } }'
-warned "a rule for it" '' "$ssh" 'rules = { "family 4 saddr 192.0.2.0/24 proto tcp dport 22 accept" }'
-warned "a rule for another" "openssh › port: $(shut tcp 22 22)" "$ssh" 'rules = { "proto udp dport 22 accept", "proto tcp dport 22 drop", "proto tcp dport 23-24 accept" }'
+warned "a rule for it" '' "$ssh" 'rules = { "family 4 saddr 192.0.2.0/24 proto tcp dport 22-22 accept" }'
+warned "a rule for another" "openssh › port: $(shut tcp 22 22)" "$ssh" 'rules = { "proto udp dport 22-22 accept", "proto tcp dport 22-22 drop", "proto tcp dport 23-24 accept" }'
 warned "everything of an interface" '' "$ssh" 'trusted_interfaces = { "lan0" }'
 wrong "a port that is none" "is not a port such as" "$(service firewall 'open = { "80/icmp" }')"
 wrong "ports backwards" "is not a port such as" "$(service firewall 'open = { { port = "5-4" } }')"
+# Rules in words: each is checked before anything is built.
+while IFS='|' read -r rule want; do
+	wrong "the rule '$rule'" "firewall › rules[2]: $want" "$(service firewall "rules = { \"state new drop\", \"$rule\" }")"
+done <<'END'
+proto tcp dport 22-22 acept|unknown word 'acept'; did you mean 'accept'?
+proto tcp dprot 22-22 accept|unknown word 'dprot'; did you mean 'dport'?
+proto tcp dport 22 accept|'22' is not FIRST-LAST [22-22]
+proto tcp dport 22-99999 accept|'22-99999' is not FIRST-LAST, two ports up to 65535
+proto tcp dport 9-8 accept|'9-8' goes backwards
+dport 22-22 accept|'dport' is for packets of tcp and udp [proto tcp dport …]
+proto tpc dport 22-22 accept|'tpc' is not a protocol: tcp, udp, icmp or icmpv6; did you mean 'tcp'?
+saddr 192.0.2.0/24 accept|an address is looked at where its family was looked at before [family 4 saddr …]
+family 6 saddr 192.0.2.0/24 accept|'192.0.2.0/24' is never of family 6
+family 4 saddr 192.0.2.7 accept|'192.0.2.7' is not a network
+family 4 saddr 192.0.2.0/33 accept|'192.0.2.0/33' is not a network
+family 5 accept|'5' is no family, 4 or 6
+iif a-name-with-16-by accept|'a-name-with-16-by' is longer than a name of an interface
+proto tcp type 8 accept|'type' is for packets of icmp and icmpv6
+proto icmp type 300 accept|'300' is not a number up to 255
+state old accept|'old' is not a state of connections
+limit 10/day 5 accept|'10/day' is not N/second, N/minute or N/hour
+limit 10/hour accept|how many may come at once is missing
+proto udp reset|'reset' is for packets of tcp
+proto tcp dport|'dport' says nothing: a word is missing
+proto tcp|what happens is missing
+proto tcp accept drop|'drop' stands behind what happens
+END
+warned "rules that are fine" '' "$ssh" 'rules = { "iif lan0 oif lan1 family 6 proto icmpv6 type 128 limit 5/second 9 log ping: continue",
+	"family 6 saddr 2001:db8::/32 daddr ::1/128 proto udp dport 53-53 state new,related reject", "proto tcp dport 1-9 reset", "status dnat accept" }'
 wrong "a firewall that lets everything in" "rules[2]: lets everything in" "$(service firewall 'rules = { "proto tcp dport 1-2 accept", "accept" }')"
 wrong "a firewall with all ports open" "open[1]: opens all ports" "$(service firewall 'open = { "1-65535" }')"
 wrong "everything is passed on" "would pass on everything" "$(service firewall 'forward = { {} }')"
