@@ -31,6 +31,6 @@ return function(os, without)
 	end
 	return os:with {
 		file_systems = root, swap = {}, services = services, kernel = no_kernel(),
-		initrd_modules = {}, kernel_modules = {}, initrd_rescue = false,
+		initrd_modules = {}, kernel_modules = {}, kernel_loadable_modules = {}, initrd_rescue = false,
 	}
 end

@@ -6,6 +6,7 @@
 
 local file_systems = require "system.file_systems"
 local mapping = require "system.mapping"
+local module_tree = require "system.module_tree"
 local tools = require "system.tools"
 local tree = require "system.tree"
 
@@ -354,11 +355,25 @@ local function font(file, out, base)
 	base[#base + 1] = "console-font"
 end
 
-local function modules(names, out, base)
+-- Modules are read where those of the system that was booted are. What packages have put into another tree since then is not there.
+local MODULES = [[
+#!@busybox@ sh
+tree=$1
+shift
+[ "$(@busybox@ readlink -f /lib/modules)" != "$tree" ] || exec @busybox@ modprobe -a "$@"
+for name; do
+	@busybox@ modprobe -q "$name" || echo "$name comes with the next boot"
+done
+]]
+
+local function modules(os, names, out, base)
 	if #names == 0 then
 		return
 	end
 	local exec = { tools.busybox .. "/bin/busybox", "modprobe", "-a" }
+	if #os.kernel_loadable_modules > 0 then
+		exec = { script("kernel-modules-load", MODULES), module_tree(os) .. "/lib/modules" }
+	end
 	for _, name in ipairs(names) do
 		exec[#exec + 1] = name
 	end
@@ -461,7 +476,7 @@ function M.services(os, all)
 	end
 	sysctl(settings, out, base)
 	keyboard(os.keyboard, out, base)
-	modules(names, out, base)
+	modules(os, names, out, base)
 	table.sort(base)
 	out[#out + 1] = {
 		name = "base", type = "group", description = "what services may count on",

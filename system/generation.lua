@@ -19,6 +19,7 @@ local mapped_devices = require "system.mapped_devices"
 local initrd = require "system.initrd"
 local listening = require "system.listening"
 local mentioned = require "system.mentioned"
+local module_tree = require "system.module_tree"
 local operating_system = require "system.operating_system"
 local privileged = require "system.privileged"
 local secrets = require "system.secrets"
@@ -83,8 +84,10 @@ local function manifest(os, packages)
 		lines[#lines + 1] = table.concat({ kind, name, version ~= "" and version or "-", tostring(p) }, " ") .. "\n"
 	end
 	add("kernel", os.kernel)
-	for _, p in ipairs(packages) do
-		add("package", p)
+	for _, list in ipairs { packages, os.kernel_loadable_modules } do
+		for _, p in ipairs(list) do
+			add("package", p)
+		end
 	end
 	return table.concat(lines)
 end
@@ -204,7 +207,7 @@ end
 -- For who has the kernel already (system/eval-host.c): what is not in it is an error before anything is built. list: of { name,
 -- place of who needs it }, for the initramfs.
 local function note_modules(os, all, list)
-	local lines = { os.kernel .. "" }
+	local lines = { module_tree(os) .. "" }
 	local function add(name, place)
 		lines[#lines + 1] = name .. "\t" .. place
 	end
@@ -244,7 +247,7 @@ local function service_set(os, all, list, named, environment)
 	local check = ""
 	local names = service_modules(os, all)
 	if #names > 0 then
-		env.kernel, env.names, check = os.kernel, table.concat(names, " "), MODULES
+		env.kernel, env.names, check = module_tree(os), table.concat(names, " "), MODULES
 	end
 	-- What PID 1 would refuse must not become a generation: it would boot without any service.
 	return derivation {
@@ -407,7 +410,7 @@ local function parts(os)
 	local _, version = name_of(os.kernel)
 	local sections = {
 		tree.link("kernel", kernel),
-		tree.link("kernel-modules", os.kernel .. "/lib/modules"),
+		tree.link("kernel-modules", module_tree(os) .. "/lib/modules"),
 		tree.link("initrd", ramdisk),
 		tree.link("init", tools.cairn .. "/bin/cairn-init"),
 		tree.link("cairn", tools.cairn),

@@ -5,6 +5,7 @@
 
 local file_systems = require "system.file_systems"
 local mapped_devices = require "system.mapped_devices"
+local module_tree = require "system.module_tree"
 local tools = require "system.tools"
 local tree = require "system.tree"
 
@@ -130,7 +131,7 @@ function M.derivation(os)
 		sections[#sections + 1] = tree.copy(path, file, true)
 	end
 	if #modules > 0 then
-		sections[#sections + 1] = tree.modules("modules", os.kernel, modules)
+		sections[#sections + 1] = tree.modules("modules", module_tree(os), modules)
 	end
 	local env = tree.env(sections)
 	env.busybox = tools.busybox .. "/bin/busybox"

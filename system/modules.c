@@ -8,27 +8,12 @@
 #include "lib/fd.h"
 #include "lib/path.h"
 #include "lib/str.h"
-#include "lib/tab.h"
 #include "lib/text.h"
 
 #define LIMIT_MODULES_FILE (8 << 20)
 #define LIMIT_MODULE_DEPTH 64
 
-struct module {
-	const char *name, *file; /* file: relative to the version's directory */
-	struct slice needs;	 /* rest of the line in modules.dep */
-	bool builtin, added;
-};
-
-struct index {
-	struct arena *a;
-	const char *dir; /* KERNEL/lib/modules/VERSION */
-	struct tab by_name;
-	struct vec names;
-};
-
-/* "kernel/fs/xfs/xfs.ko" or "kernel/net/nf-tables.ko" -> "nf_tables" */
-static char *module_name(struct arena *a, struct slice file)
+char *modules_name(struct arena *a, struct slice file)
 {
 	char *name = arena_slice(a, file);
 	char *base = name ? (char *)path_base(name) : NULL;
@@ -64,7 +49,7 @@ static int find_version(struct arena *a, const char *kernel, char **ret, struct 
 	return 0;
 }
 
-static int add_line(struct index *x, struct slice line, bool builtin, struct err *e)
+static int add_line(struct modules *x, struct slice line, bool builtin, struct err *e)
 {
 	struct slice rest = line, file;
 	struct module *m = ARENA_NEW(x->a, struct module);
@@ -75,7 +60,7 @@ static int add_line(struct index *x, struct slice line, bool builtin, struct err
 		return 0;
 	if (!m)
 		return err_set(e, -ENOMEM, "out of memory");
-	m->name = module_name(x->a, file);
+	m->name = modules_name(x->a, file);
 	m->file = arena_slice(x->a, file);
 	m->needs = builtin ? (struct slice){ "", 0 } : slice_trim(rest);
 	m->builtin = builtin;
@@ -91,7 +76,7 @@ static int add_line(struct index *x, struct slice line, bool builtin, struct err
 	return 0;
 }
 
-static int read_index(struct index *x, const char *name, bool builtin, struct err *e)
+static int read_index(struct modules *x, const char *name, bool builtin, struct err *e)
 {
 	auto_str struct str text = STR_INIT;
 	char *file = arena_fmt(x->a, "%s/%s", x->dir, name);
@@ -110,28 +95,34 @@ static int read_index(struct index *x, const char *name, bool builtin, struct er
 }
 
 /* m after everything it needs. modules.dep lists needs so that the last one is loaded first. */
-static int take(struct index *x, struct module *m, unsigned depth, struct vec *ret, struct err *e)
+static int take(struct modules *x, struct module *m, unsigned depth, struct vec *ret, struct err *e)
 {
 	struct slice rest = m->needs, file;
 
-	if (m->added || m->builtin)
+	if (m->round == x->round || m->builtin)
 		return 0;
-	m->added = true;
+	m->round = x->round;
 	if (depth > LIMIT_MODULE_DEPTH)
 		return err_set(e, -ERR_LIMIT, "module %s: dependencies too deep", m->name);
 	while (rest.n && slice_cut(&rest, ' ', &file)) {
-		char *name = module_name(x->a, file);
+		char *name = modules_name(x->a, file);
 		struct module *need = name ? tab_find(&x->by_name, slice_of(name)) : NULL;
 		int rc = need ? take(x, need, depth + 1, ret, e) : 0;
 
 		if (rc < 0)
 			return rc;
 	}
-	vec_add(ret, arena_fmt(x->a, "%s/%s", x->dir, m->file));
+	vec_add(ret, m);
 	return ret->err || arena_err(x->a) ? err_set(e, -ENOMEM, "out of memory") : 0;
 }
 
-static int load(struct index *x, const char *kernel, struct err *e)
+int modules_order(struct modules *x, struct module *m, struct vec *ret, struct err *e)
+{
+	x->round++;
+	return take(x, m, 0, ret, e);
+}
+
+int modules_load(struct modules *x, const char *kernel, struct err *e)
 {
 	char *dir = NULL;
 	int rc = find_version(x->a, kernel, &dir, e);
@@ -143,39 +134,44 @@ static int load(struct index *x, const char *kernel, struct err *e)
 	return rc < 0 ? rc : read_index(x, "modules.builtin", true, e);
 }
 
-static struct module *find(struct index *x, const char *name)
+struct module *modules_find(struct modules *x, const char *name)
 {
-	char *base = module_name(x->a, slice_of(name));
+	char *base = modules_name(x->a, slice_of(name));
 
 	return base ? tab_find(&x->by_name, slice_of(base)) : NULL;
 }
 
-static const char *nearest(const struct index *x, const char *name)
+static const char *nearest(const struct modules *x, const char *name)
 {
 	return text_nearest(name, (const char *const *)x->names.v, x->names.n);
 }
 
-static int resolve(struct index *x, const char *kernel, const char *const *names, struct vec *ret,
+static int resolve(struct modules *x, const char *kernel, const char *const *names, struct vec *ret,
 		   struct err *e)
 {
-	int rc = load(x, kernel, e);
+	auto_vec struct vec list = VEC_INIT;
+	int rc = modules_load(x, kernel, e);
 
+	x->round++;
 	for (size_t i = 0; rc == 0 && names[i]; i++) {
-		struct module *m = find(x, names[i]);
+		struct module *m = modules_find(x, names[i]);
 		const char *near;
 
 		if (m) {
-			rc = take(x, m, 0, ret, e);
+			rc = take(x, m, 0, &list, e);
 			continue;
 		}
 		near = nearest(x, names[i]);
 		return err_set(e, -ERR_NOTFOUND, "the kernel has no module '%s'%s%s%s", names[i],
 			       near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 	}
-	return rc;
+	for (size_t i = 0; rc == 0 && i < list.n; i++)
+		vec_add(ret,
+			arena_fmt(x->a, "%s/%s", x->dir, ((const struct module *)list.v[i])->file));
+	return rc == 0 && (ret->err || arena_err(x->a)) ? err_set(e, -ENOMEM, "out of memory") : rc;
 }
 
-static void index_done(struct index *x)
+void modules_done(struct modules *x)
 {
 	tab_done(&x->by_name);
 	vec_done(&x->names);
@@ -184,26 +180,26 @@ static void index_done(struct index *x)
 int modules_resolve(struct arena *a, const char *kernel, const char *const *names, struct vec *ret,
 		    struct err *e)
 {
-	struct index x = { a, NULL, TAB_INIT, VEC_INIT };
+	struct modules x = MODULES_INIT(a);
 	int rc = resolve(&x, kernel, names, ret, e);
 
-	index_done(&x);
+	modules_done(&x);
 	return rc;
 }
 
 int modules_missing(struct arena *a, const char *kernel, const char *const *names, size_t *ret,
 		    const char **ret_near, struct err *e)
 {
-	struct index x = { a, NULL, TAB_INIT, VEC_INIT };
-	int rc = load(&x, kernel, e);
+	struct modules x = MODULES_INIT(a);
+	int rc = modules_load(&x, kernel, e);
 	size_t i = 0;
 
-	while (rc == 0 && names[i] && find(&x, names[i]))
+	while (rc == 0 && names[i] && modules_find(&x, names[i]))
 		i++;
 	if (rc == 0) {
 		*ret = i;
 		*ret_near = names[i] ? nearest(&x, names[i]) : NULL;
 	}
-	index_done(&x);
+	modules_done(&x);
 	return rc;
 }

@@ -313,6 +313,8 @@ return schema.record("operating_system", {
 			return require "packages.linux"
 		end,
 	},
+	kernel_loadable_modules = schema.list(schema.target(),
+		{ default = {}, doc = "packages whose lib/modules/VERSION/….ko are put among the kernel's modules" }),
 	kernel_arguments = schema.list(schema.string { check = argument },
 		{ default = { "quiet" }, doc = "besides root= and what belongs to it, which Cairn adds" }),
 	kernel_modules = schema.list(schema.string { pattern = "^[%w_-]+$", what = "the name of a kernel module" },

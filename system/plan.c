@@ -270,6 +270,10 @@ static int plan_reboot(struct planner *p, const struct plan_side *booted)
 		if (link_differs(p, booted, &p->to, links[i].link))
 			vec_add(&p->plan->reboot, (void *)links[i].text);
 	}
+	/* What is put among a kernel's modules is read where the booted one's are. */
+	if (!link_differs(p, booted, &p->to, "kernel") &&
+	    link_differs(p, booted, &p->to, "kernel-modules"))
+		vec_add(&p->plan->reboot, (void *)"kernel modules");
 	rc = arguments(p, booted, &x);
 	if (rc == 0)
 		rc = arguments(p, &p->to, &y);

@@ -12,6 +12,7 @@
 #include "lib/path.h"
 #include "lib/size.h"
 #include "lib/text.h"
+#include "system/module-tree.h"
 #include "system/modules.h"
 
 #define LIMIT_TREE_ITEMS 200000
@@ -27,13 +28,15 @@ enum spec_kind {
 	SPEC_COPY,
 	SPEC_UNION,
 	SPEC_MODULES,
+	SPEC_MODULE_TREE,
 	SPEC_NODE,
 	SPEC_BOOT_ENTRY,
 	SPEC_MAX
 };
 
-static const char *const spec_names[SPEC_MAX] = { "directory", "file",	  "link", "copy",
-						  "union",     "modules", "node", "boot-entry" };
+static const char *const spec_names[SPEC_MAX] = { "directory",	 "file",  "link",
+						  "copy",	 "union", "modules",
+						  "module-tree", "node",  "boot-entry" };
 
 struct spec {
 	enum spec_kind kind;
@@ -328,6 +331,24 @@ static int add_modules(struct build *b, const struct spec *s)
 	return 0;
 }
 
+static int add_module_tree(struct build *b, const struct spec *s)
+{
+	auto_vec struct vec files = VEC_INIT;
+	int rc = module_tree(b->a, s->from, &files, b->e);
+
+	for (size_t i = 0; rc == 0 && i < files.n; i++) {
+		const struct module_file *f = files.v[i];
+		struct tree_item *t = item_new(b, f->target ? TREE_LINK : TREE_FILE,
+					       arena_fmt(b->a, "%s/%s", s->path, f->path));
+
+		if (!t)
+			return b->e->code;
+		t->target = f->target;
+		t->data = f->text;
+	}
+	return rc;
+}
+
 static int add_plain(struct build *b, const struct spec *s)
 {
 	static const enum tree_kind kinds[SPEC_MAX] = {
@@ -370,6 +391,8 @@ static int add_spec(struct build *b, const struct spec *s)
 		return add_union(b, s);
 	case SPEC_MODULES:
 		return add_modules(b, s);
+	case SPEC_MODULE_TREE:
+		return add_module_tree(b, s);
 	default:
 		return add_plain(b, s);
 	}

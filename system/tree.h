@@ -22,6 +22,8 @@
  *	[modules PATH]				kernel modules with what they need, and PATH/order:
  *	from = /gnu/store/…-linux		their file names in the order to load them
  *	names = xfs nf_tables
+ *	[module-tree PATH]			lib/modules of a kernel with modules of packages in
+ *	from = /gnu/store/…-linux /gnu/store/a	it (system/module-tree.h)
  *	[node PATH]				cpio only: character device
  *	major = 5
  *	minor = 1

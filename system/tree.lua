@@ -40,6 +40,14 @@ function tree.modules(path, kernel, names)
 	return conf.section("modules", path, { { "from", conf.word(kernel) }, { "names", conf.words(names) } })
 end
 
+function tree.module_tree(path, kernel, packages)
+	local from = { conf.word(kernel) }
+	for i, p in ipairs(packages) do
+		from[i + 1] = conf.word(p)
+	end
+	return conf.section("module-tree", path, { { "from", table.concat(from, " ") } })
+end
+
 function tree.union(path, from, parts)
 	return conf.section("union", path, { { "from", conf.words(from) }, { "parts", conf.words(parts) } })
 end

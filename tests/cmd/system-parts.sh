@@ -61,6 +61,88 @@ refused "a missing module" "no module 'bb'" <<X
 from = $linux
 names = bb
 X
+# Modules of packages among the kernel's. ko FILE WORD…: an object that says these words of itself, as a module does
+ko() {
+	file=$1
+	shift
+	mkdir -p "$(dirname "$file")"
+	for word in "$@"; do printf '\t.asciz "%s"\n' "$word"; done >"$TMP/words"
+	{ echo '	.section .modinfo,"a"'; cat "$TMP/words"; } | ${CC:-cc} -c -x assembler -o "$file" - || exit 1
+}
+magic="vermagic=1.0 SMP mod_unload "
+top=lib/modules/1.0
+ko "$TMP/k1/$top/extra/new-er.ko" "license=GPL" "depends=a,nested" "alias=pci:v0001*" "alias=fs-new er" "$magic" "softdep=pre: xts"
+ko "$TMP/k1/$top/extra/deep/nested.ko" "depends=" "$magic"
+echo "left out" >"$TMP/k1/$top/modules.dep"
+ko "$TMP/k2/$top/updates/d.ko" "depends=xfs" "$magic" "alias=d-new"
+mkdir -p "$TMP/kernel"
+cp -r "$linux"/. "$TMP/kernel"
+printf 'alias %s\n' 'd-old d' 'a-old a' >"$TMP/kernel/$top/modules.alias"
+printf 'alias symbol:%s\n' 'd_do d' 'a_do a' >"$TMP/kernel/$top/modules.symbols"
+echo kernel/inside.ko >"$TMP/kernel/$top/modules.builtin"
+: >"$TMP/kernel/$top/modules.dep.bin"
+merge() { # NAME PACKAGE…: a tree of the kernel's modules and theirs
+	name=$1
+	shift
+	printf '[module-tree lib/modules]\nfrom = %s' "$TMP/kernel" >"$TMP/merge"
+	printf ' %s' "$@" >>"$TMP/merge"
+	echo >>"$TMP/merge"
+	tree "$name" <"$TMP/merge"
+}
+check "modules of packages" merge t4 "$TMP/k1" "$TMP/k2"
+v=$TMP/t4/$top
+is "those of the kernel are there" "$(readlink "$v/kernel/a.ko")" "$TMP/kernel/$top/kernel/a.ko"
+is "and those of packages" "$(readlink "$v/extra/deep/nested.ko" "$v/updates/d.ko")" "$TMP/k1/$top/extra/deep/nested.ko
+$TMP/k2/$top/updates/d.ko"
+check "one takes another's place" [ ! -e "$v/kernel/d.ko" ]
+is "what each needs" "$(grep -v '^kernel/[!-bd-z]' "$v/modules.dep" | grep -v '^kernel/crypt')" "extra/deep/nested.ko:
+extra/new-er.ko: extra/deep/nested.ko kernel/a.ko kernel/b-c.ko updates/d.ko kernel/xfs.ko
+updates/d.ko: kernel/xfs.ko"
+is "what the kernel's need" "$(grep -e '^kernel/[ab]' "$v/modules.dep")" "kernel/a.ko: kernel/b-c.ko updates/d.ko kernel/xfs.ko
+kernel/aes_generic.ko:
+kernel/aesni-intel.ko:
+kernel/b-c.ko: updates/d.ko kernel/xfs.ko"
+is "aliases" "$(cat "$v/modules.alias")" "alias a-old a
+alias d-new d
+alias fs-new er new_er
+alias pci:v0001* new_er"
+is "what is loaded with others" "$(cat "$v/modules.softdep")" "softdep new_er pre: xts"
+is "symbols" "$(cat "$v/modules.symbols")" "alias symbol:a_do a"
+check "other lists are the kernel's" [ "$(readlink "$v/modules.builtin")" = "$TMP/kernel/$top/modules.builtin" -a ! -e "$v/modules.dep.bin" ]
+check "stage 1 gets them" tree t5 <<X
+[modules m]
+from = $TMP/t4
+names = new_er
+X
+is "with what they need first" "$(tr '\n' ' ' <"$TMP/t5/m/order")" "nested.ko xfs.ko d.ko b-c.ko a.ko new-er.ko "
+check "the file itself" cmp -s "$TMP/t5/m/new-er.ko" "$TMP/k1/$top/extra/new-er.ko"
+unfit() { # NAME MESSAGE PACKAGE…
+	name=$1 want=$2
+	shift 2
+	printf '[module-tree lib/modules]\nfrom = %s' "$TMP/kernel" >"$TMP/merge"
+	printf ' %s' "$@" >>"$TMP/merge"
+	echo >>"$TMP/merge"
+	refused "$name" "$want" <"$TMP/merge"
+}
+ko "$TMP/u1/lib/modules/1.1/x.ko" "vermagic=1.1 SMP "
+unfit "modules for another kernel" "$TMP/u1 has modules for the kernel 1.1, not for 1.0, which $TMP/kernel is" "$TMP/k1" "$TMP/u1"
+ko "$TMP/u2/$top/x.ko" "vermagic=1.0+ SMP "
+unfit "a module for another kernel" "$TMP/u2/$top/x.ko is made for the kernel 1.0+, not for 1.0, which $TMP/kernel is" "$TMP/u2"
+ko "$TMP/u3/$top/x.ko" "license=GPL"
+unfit "one for no kernel" "x.ko does not say which kernel it is made for" "$TMP/u3"
+mkdir -p "$TMP/u4/$top" "$TMP/u5/$top" "$TMP/u6/bin"
+echo text >"$TMP/u4/$top/x.ko"
+unfit "one that is none" "$TMP/u4/$top/x.ko is no kernel module" "$TMP/u4"
+: >"$TMP/u5/$top/x.ko.xz"
+unfit "one that is compressed" "x.ko.xz is compressed" "$TMP/u5"
+unfit "a package without modules" "$TMP/u6 has no modules in lib/modules" "$TMP/u6"
+ko "$TMP/u7/$top/nested.ko" "$magic"
+unfit "two of one name" "both $TMP/k1 and $TMP/u7 have the module 'nested'" "$TMP/k1" "$TMP/u7"
+ko "$TMP/u8/$top/x.ko" "$magic" "depends=y-z"
+unfit "one without what it needs" "the module 'x' of $TMP/u8 needs 'y-z', which neither" "$TMP/u8"
+ko "$TMP/u9/$top/inside.ko" "$magic"
+unfit "what the kernel has in itself" "the module 'inside', which is a part of the kernel itself" "$TMP/u9"
+
 refused "a path that climbs" "expected a relative path" <<X
 [file ../x]
 text = a
@@ -318,6 +400,41 @@ set=$(part services)/set
 check "PID 1 accepts it" "$CAIRN" service check "$set"
 check "the daemon asks them" grep -q '^exec = .* daemon .*"--substitute-urls=http://a.example https://b.example/x"' "$set"
 check "a cache" grep -q '^exec = /gnu/store/[a-z0-9]*-publish-start --user=nobody --port=81 --ttl=30d --compression=zstd:9 --compression=gzip$' "$set"
+# Modules of packages in a system: stage 1 and services find them, and a reboot is needed for them.
+mkdir -p "$W/packages/world/extra"
+cp -r "$TMP/k1/lib" "$W/packages/world/extra"
+sed 's/firmware/extra/g' "$W/packages/firmware.lua" >"$W/packages/extra.lua"
+sed 's|^	services = services.base {|	kernel_loadable_modules = { require "packages.extra" }, kernel_modules = { "new_er" }, initrd_modules = { "nested" },\n&|' \
+	"$SRC/examples/minimal.lua" >"$TMP/extra.lua"
+check "a system with modules of a package" build "$TMP/extra.lua"
+dir=$(part kernel-modules)/1.0
+check "is given them" cmp -s "$R$(readlink "$dir/extra/new-er.ko")" "$W/packages/world/extra/$top/extra/new-er.ko"
+check "and what they need" grep -qx "extra/new-er.ko: extra/deep/nested.ko kernel/a.ko kernel/b-c.ko kernel/d.ko" "$dir/modules.dep"
+loads=$(sed -n 's|^exec = \(/gnu/store/[a-z0-9]*-kernel-modules-load\) .*|\1|p' "$set")
+check "they are loaded from the tree" grep -qxF "exec = $loads $(readlink "$s/kernel-modules") new_er" "$set"
+load() { "$CAIRN" exec --root "$R" -- "$loads" "$@" >"$TMP/out" 2>"$TMP/err"; }
+load "$(readlink "$s/kernel-modules")" new_er
+is "before a reboot what is new there is waited for" "$? $(cat "$TMP/out")" "0 new_er comes with the next boot"
+load "$(busybox readlink -f /lib/modules || echo "")" new_er
+check "after it one that is missing is an error" [ $? != 0 ]
+is "stage 1 has one" "$(busybox gzip -dc <"$R$(readlink "$s/initrd")" | busybox cpio -t 2>/dev/null | grep '^modules/n')" modules/nested.ko
+with=$s
+sed 's/kernel_loadable_modules = {[^}]*}, kernel_modules = {[^}]*}, initrd_modules = { "nested" }/kernel_arguments = { "quiet" }/' "$TMP/extra.lua" >"$TMP/bare.lua"
+sed 's/kernel_modules = {[^}]*}, initrd_modules = { "nested" }/kernel_arguments = { "quiet" }/' "$TMP/extra.lua" >"$TMP/only.lua"
+check "one without" build "$TMP/bare.lua"
+bare=$s
+check "has the kernel's" [ "$(readlink "$s/kernel-modules")" = "$(dirname "$(readlink "$s/kernel")")/lib/modules" ]
+check "one that loads none" build "$TMP/only.lua"
+"$CAIRN" system diff --root "$R" "${bare#"$R"}" "${s#"$R"}" >"$TMP/out" 2>&1
+check "needs a reboot for them" grep -q 'reboot  *needed for: kernel modules$' "$TMP/out"
+check "and has a package more" grep -q 'packages  *+ extra 1.0' "$TMP/out"
+sed 's/"new_er"/"newer"/' "$TMP/extra.lua" >"$TMP/typo.lua"
+build "$TMP/typo.lua"
+check "a module that is in neither" grep -q "typo.lua:[0-9]*: .*kernel_modules.*the kernel has no module 'newer'; did you mean 'new_er'?" "$TMP/err"
+mv "$W/packages/world/extra/lib/modules/1.0" "$W/packages/world/extra/lib/modules/1.1"
+build "$TMP/extra.lua"
+check "modules for another kernel" grep -q 'extra-1.0 has modules for the kernel 1.1, not for 1.0, which /gnu/store/.*-linux-1.0 is' "$TMP/err"
+
 # Keys: from a file beside the configuration, and as text; each goes where it counts.
 q=58239E212347D5D1C1AB14410DED63A810A37E061241C6E2FCF2EEF1890705CB
 nix=test-1:HRGeY/iT3OyS9IW35XmJ9tEeTfULiGYljn/an+E4AJw=
