@@ -146,6 +146,7 @@ end
 return service.service_type {
 	name = "container", many = true,
 	doc = "a system in a container: what a container image of it would run, from the host's store",
+	keywords = "docker nspawn lxc oci",
 	example = [[
 services.container {
 	name = "web", network = { host_address = "10.8.0.1/24", address = "10.8.0.2/24" },

@@ -36,6 +36,7 @@ end
 return service.service_type {
 	name = "daemon",
 	doc = "the build daemon",
+	keywords = "build guix nix",
 	example = [[services.daemon { max_jobs = 2, substitute_urls = { "https://cache.example" } }]],
 	fields = {
 		socket = schema.path { default = "/var/guix/daemon-socket/socket", doc = "where it listens" },

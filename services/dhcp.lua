@@ -65,6 +65,7 @@ exec $b udhcpc -f -i "$name" -s "$2" -t 5 -T 2 -A 10 -S
 return service.service_type {
 	name = "dhcp", many = true,
 	doc = "an address from the network (DHCP)",
+	keywords = "network internet ethernet dns",
 	example = [[services.dhcp { interface = "eth0" }]],
 	fields = {
 		interface = schema.string { optional = true, pattern = "^[%w_.-]+$", what = "the name of a network card",

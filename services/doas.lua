@@ -71,6 +71,7 @@ end
 return service.service_type {
 	name = "doas",
 	doc = "commands as another user, by rules (doas)",
+	keywords = "sudo su root privileges",
 	example = [[
 services.doas {
 	rules = {

@@ -47,6 +47,7 @@ local KEY = "^[%w@.-]+ [%w+/=]+[^\1-\31\127]*$"
 return service.service_type {
 	name = "dropbear",
 	doc = "logins over the network by SSH",
+	keywords = "ssh sshd remote",
 	example = [[services.dropbear { authorized_keys = { ann = { "ssh-ed25519 AAAA… ann" } } }]],
 	fields = {
 		port = schema.integer { default = 22, min = 1, max = 65535, doc = "TCP port" },

@@ -221,6 +221,7 @@ end
 return service.service_type {
 	name = "firewall",
 	doc = "a packet filter: what comes in is refused, but for what is opened",
+	keywords = "nftables iptables filter nat router",
 	example = [[
 services.firewall {
 	open = { 22, "80-81/tcp", { port = "53/udp", from = { "192.0.2.0/24" } } },

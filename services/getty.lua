@@ -8,6 +8,7 @@ local tools = require "system.tools"
 return service.service_type {
 	name = "getty", many = true,
 	doc = "login on a terminal",
+	keywords = "login console tty terminal",
 	example = [[services.getty { terminal = "ttyS1", speed = 115200 }]],
 	fields = {
 		terminal = schema.string { pattern = "^[%w]+$", what = "the name of a terminal (such as tty1)" },

@@ -10,6 +10,7 @@ local tools = require "system.tools"
 return service.service_type {
 	name = "httpd", many = true,
 	doc = "files of a directory over HTTP, without encryption",
+	keywords = "web http www server",
 	example = 'services.httpd { root = "/srv/www", port = 8080 }',
 	fields = {
 		root = schema.template { default = "/srv/www", pattern = "^[/\1]", what = "an absolute path or an item of the store",

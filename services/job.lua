@@ -8,6 +8,7 @@ local service = require "system.service"
 return service.service_type {
 	name = "job", many = true, sources = { calendar = "schedule", run_timeout = "time_limit" },
 	doc = "a command at certain times (what cron is for)",
+	keywords = "cron timer schedule",
 	example = 'services.job { name = "backup", schedule = "Mon..Fri 2:30", run = "tar -czf /var/backup/etc.tar.gz /etc", catch_up = true }',
 	fields = line.fields {
 		schedule = schema.one_of({ schema.string {}, schema.list(schema.string {}, { min = 1, max = 16 }) },

@@ -53,6 +53,7 @@ end
 return service.service_type {
 	name = "logs", sources = { log_boots = "boots", log_keep = "keep", log_rate = "rate", log_size = "size" },
 	doc = "what is kept of the logs",
+	keywords = "syslog journal rotation",
 	example = [[services.logs { size = "4M", keep = 5, compress = "zstd" }]],
 	fields = {
 		size = size("1M", "a file is rotated beyond it"),

@@ -9,6 +9,7 @@ local tools = require "system.tools"
 return service.service_type {
 	name = "ntp",
 	doc = "the time from servers of the network (NTP), and for other machines",
+	keywords = "time clock sntp timesync",
 	example = 'services.ntp { servers = { "0.pool.ntp.org", "1.pool.ntp.org" } }',
 	fields = {
 		servers = schema.list(schema.string { pattern = "^[%w][%w.:%[%]-]*$", max = 253, what = "a name or address, with :PORT or without" },

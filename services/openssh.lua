@@ -46,6 +46,7 @@ end
 return service.service_type {
 	name = "openssh",
 	doc = "logins over the network by SSH, with SFTP; keys are ed25519 only",
+	keywords = "ssh sshd scp sftp remote",
 	example = 'services.openssh { authorized_keys = { ann = { "ssh-ed25519 AAAA… ann@home" } } }',
 	fields = {
 		port = network.port { default = 22, doc = "TCP" },

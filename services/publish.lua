@@ -14,6 +14,7 @@ exec @cairn@ publish "$@"
 return service.service_type {
 	name = "publish",
 	doc = "the store as a binary cache",
+	keywords = "cache substitutes",
 	example = [[services.publish { port = 8080 }]],
 	fields = {
 		port = schema.integer { default = 8080, min = 1, max = 65535, doc = "TCP port" },

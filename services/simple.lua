@@ -17,6 +17,7 @@ fields.directories = schema.list(schema.path {}, { default = {}, doc = "made bef
 return service.service_type {
 	name = "simple", many = true, fields = fields,
 	doc = "a program as a service",
+	keywords = "unit systemd shepherd daemon",
 	example = [[
 services.simple {
 	name = "web", exec = { require "packages.busybox" .. "/bin/busybox", "httpd", "-f", "-p", "8080" },

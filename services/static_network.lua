@@ -250,6 +250,7 @@ end
 return service.service_type {
 	name = "static_network", many = true,
 	doc = "an interface with fixed addresses",
+	keywords = "network internet ethernet ip dns vlan bridge gateway route",
 	example = [[
 services.static_network {
 	interface = "lan.5", link = { kind = "vlan", parent = "eth0", id = 5 },

@@ -64,6 +64,7 @@ end
 return service.service_type {
 	name = "upgrade", sources = { calendar = "schedule" },
 	doc = "unattended upgrades: the configuration is built anew at certain times, tried out, and kept when the machine is well",
+	keywords = "unattended updates automatic",
 	example = 'services.upgrade { schedule = "Sun 4:00", random_delay = "1h", keep = 10 }',
 	fields = {
 		schedule = schema.one_of({ schema.string {}, schema.list(schema.string {}, { min = 1, max = 16 }) },

@@ -150,6 +150,7 @@ end
 return service.service_type {
 	name = "wifi", many = true,
 	doc = "a wireless card joins the networks that it knows (WPA2, WPA3)",
+	keywords = "wlan wireless wpa",
 	example = [[
 services.wifi {
 	interface = "wlan0", country = "DE",

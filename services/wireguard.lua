@@ -85,6 +85,7 @@ end
 return service.service_type {
 	name = "wireguard", many = true,
 	doc = "a private network over others (WireGuard)",
+	keywords = "vpn tunnel wg",
 	example = [[
 services.wireguard {
 	addresses = { "10.9.0.1/24" }, listen_port = 51820,

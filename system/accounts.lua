@@ -103,7 +103,7 @@ M.user = schema.record("user", {
 		doc = "account of a program, not of a person",
 	},
 }, {
-	doc = "an account",
+	doc = "an account", keywords = "user login password adduser",
 	check = function(u)
 		if misnumbered(u, "uid") then
 			return misnumbered(u, "uid")

@@ -21,7 +21,7 @@ local function records(kinds)
 			return
 		end
 		seen[rtype] = true
-		out[#out + 1] = { name = rtype.name, doc = rtype.doc, location = rtype.loc, record = rtype, extends = {} }
+		out[#out + 1] = { name = rtype.name, doc = rtype.doc, keywords = rtype.keywords, location = rtype.loc, record = rtype, extends = {} }
 		for _, f in ipairs(schema.fields(rtype)) do
 			for _, inner in ipairs(f.records) do
 				visit(inner)
@@ -47,7 +47,7 @@ local function types(names)
 	for name in names:gmatch("%S+") do
 		local kind = service.kind(require("services." .. name))
 		if kind then
-			out[#out + 1] = { name = name, type = kind.name, doc = kind.doc, example = kind.example, location = kind.location,
+			out[#out + 1] = { name = name, type = kind.name, doc = kind.doc, keywords = kind.keywords, example = kind.example, location = kind.location,
 				record = kind.record, extends = kind.extends, many = kind.many or false, service = true }
 		end
 	end
@@ -147,6 +147,9 @@ local function heading(entry)
 	if entry.service then
 		out[#out + 1] = "several: " .. (entry.many and "yes" or "no")
 	end
+	if entry.keywords then
+		out[#out + 1] = "keywords: " .. entry.keywords
+	end
 	out[#out + 1] = "description: " .. (entry.doc or "none")
 	return table.concat(out, "\n") .. "\n"
 end
@@ -210,7 +213,7 @@ end
 local function as_json(entry)
 	return json.text {
 		name = entry.name, kind = entry.service and "service" or "record", location = entry.location, doc = entry.doc or "",
-		example = entry.example or "", several = entry.many or false, extends = entry.extends, fields = fields_of(entry),
+		keywords = entry.keywords or "", example = entry.example or "", several = entry.many or false, extends = entry.extends, fields = fields_of(entry),
 	}
 end
 
@@ -234,6 +237,7 @@ return function(_, args)
 		seen[entry.name] = true
 		for aspect, text in pairs {
 			kind = entry.service and "service" or "record", location = entry.location, heading = heading(entry), doc = entry.doc or "",
+			keywords = entry.keywords or "",
 			shown = shown(entry), markdown = markdown(entry), fields = markdown_fields(entry), json = as_json(entry), words = words_of(entry),
 		} do
 			out[entry.name .. " " .. aspect] = text

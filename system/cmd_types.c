@@ -138,14 +138,16 @@ static uint64_t matches(const regex_t *re, const char *text)
 	return n;
 }
 
-/* 0 unless every pattern is found somewhere. A name counts most, then the description. */
+/* 0 unless every pattern is found somewhere. What it is looked for by counts most, then the name,
+ * then the description. */
 static uint64_t relevance(const struct catalogue *c, const char *name, const regex_t *patterns,
 			  size_t n)
 {
 	uint64_t sum = n ? 0 : 1;
 
 	for (size_t i = 0; i < n; i++) {
-		uint64_t score = 8 * matches(&patterns[i], name) +
+		uint64_t score = 16 * matches(&patterns[i], aspect(c, name, "keywords")) +
+				 8 * matches(&patterns[i], name) +
 				 4 * matches(&patterns[i], aspect(c, name, "doc")) +
 				 matches(&patterns[i], aspect(c, name, "words"));
 

@@ -163,7 +163,7 @@ M.file_system = schema.record("file_system", {
 		doc = "services that run before it is mounted (a network, say); the group file-systems does not wait for it then",
 	}),
 }, {
-	doc = "a file system",
+	doc = "a file system", keywords = "mount fstab disk partition",
 	check = function(fs)
 		if has(fs.flags, "bind") and (not fs.device or fs.device:sub(1, 1) ~= "/") then
 			return "what is bound is a directory or file", "device"
@@ -232,7 +232,7 @@ M.swap = schema.record("swap", {
 		doc = "device is a file, which is made when it is not there or has another size",
 	},
 }, {
-	doc = "swap space",
+	doc = "swap space", keywords = "swapfile memory",
 	check = function(s)
 		if s.size and (s.device:sub(1, 1) ~= "/" or s.device:find("^/dev/") or not s.device:find("^[%w/._+-]+$")) then
 			return "only a file of a plain path has a size, not '" .. s.device .. "'", "size"

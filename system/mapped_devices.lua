@@ -94,7 +94,7 @@ M.mapped_device = schema.record("mapped_device", {
 		doc = "targets that are opened before; those that source names by path are",
 	}),
 }, {
-	doc = "a block device made from others",
+	doc = "a block device made from others", keywords = "encryption cryptsetup dm-crypt mdadm",
 	check = function(m)
 		local given = schema.given(m)
 		for _, field in ipairs { "source", "sources", "key_file", "allow_discards", "tries", "level" } do

@@ -55,7 +55,7 @@ local menu_entry = schema.record("menu_entry", {
 		end,
 	},
 }, {
-	doc = "an entry of the boot menu that is no generation",
+	doc = "an entry of the boot menu that is no generation", keywords = "dual boot windows memtest",
 	check = function(m)
 		if (m.chain == nil) == (m.kernel == nil) then
 			return "needs either kernel or chain", "kernel"
@@ -96,7 +96,7 @@ local bootloader = schema.record("bootloader", {
 	}),
 	default = schema.string { optional = true, max = 200, doc = "title of the entry that starts; left out: the current generation" },
 }, {
-	doc = "the boot loader",
+	doc = "the boot loader", keywords = "grub uefi bios extlinux",
 	check = function(b)
 		local known = {}
 		for _, entry in ipairs(b.entries) do
@@ -181,7 +181,7 @@ local directory = schema.record("directory", {
 	group = schema.string { optional = true, pattern = NAME.pattern, max = NAME.max, what = NAME.what },
 	clean = schema.boolean { default = false, doc = "emptied at boot, but for file systems that are mounted in it" },
 }, {
-	doc = "a directory that is there when services start",
+	doc = "a directory that is there when services start", keywords = "tmpfiles",
 	check = function(d)
 		for _, kept in ipairs { "/", "/bin", "/boot", "/dev", "/etc", "/gnu", "/gnu/store", "/home", "/proc", "/root", "/run",
 			"/sys", "/usr", "/var", "/var/guix", "/var/lib", "/var/lib/cairn" } do
@@ -199,7 +199,7 @@ local device_rule = schema.record("device_rule", {
 	name = schema.string { default = "*", pattern = PATTERN.pattern, max = PATTERN.max, what = PATTERN.what, doc = "below /dev" },
 	mode = schema.string { pattern = "^0?[0-7][0-7][0-7]$", what = "an octal mode" },
 	group = schema.string { default = "root", pattern = NAME.pattern, max = NAME.max, what = NAME.what },
-}, { doc = "mode and group of devices" })
+}, { doc = "mode and group of devices", keywords = "udev mdev permissions" })
 
 local function argument(v)
 	if v:find("[%s\1-\31\127]") then
@@ -393,7 +393,7 @@ return schema.record("operating_system", {
 		},
 		schema.template {}, { default = {}, doc = "of all services and logins" }),
 }, {
-	doc = "a machine",
+	doc = "a machine", keywords = "dns resolver locale timezone hostname kernel",
 	check = function(os)
 		local root
 		for _, fs in ipairs(os.file_systems) do

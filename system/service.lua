@@ -36,7 +36,7 @@ local SILENT = { filters = true, listens = true, mentions = true }
 
 local kinds = {}
 
-local SPEC = { "check", "doc", "example", "extend", "extends", "fields", "many", "name", "sources" }
+local SPEC = { "check", "doc", "example", "extend", "extends", "fields", "keywords", "many", "name", "sources" }
 
 local function check_spec(loc, spec)
 	local known = {}
@@ -53,22 +53,22 @@ local function check_spec(loc, spec)
 	elseif kinds[spec.name] or POINTS[spec.name] then
 		error(loc .. ": there is already a service type or extension point '" .. spec.name .. "'", 0)
 	end
-	for _, key in ipairs { "doc", "example" } do
+	for _, key in ipairs { "doc", "example", "keywords" } do
 		if spec[key] ~= nil and type(spec[key]) ~= "string" then
 			error(loc .. ": service_type '" .. spec.name .. "': " .. key .. " is text", 0)
 		end
 	end
 end
 
--- service_type { name=, doc=, example=, fields=, check=, many=, sources=, extends = { types }, extend = function(cfg, os, given) }
+-- service_type { name=, doc=, keywords=, example=, fields=, check=, many=, sources=, extends = { types }, extend = function(cfg, os, given) }
 -- gives the constructor of such services, which are records. sources: fields that keys of PID 1's services are made from where
 -- those have another name, for errors. many: more than one is allowed. doc: what it is, in a sentence
--- or more; example: a Lua expression that makes a service of the type, with the variables services and system.
+-- or more; keywords: what people may look for who do not know the name; example: a Lua expression that makes a service of the type, with the variables services and system.
 M.service_type = located(function(loc, spec)
 	check_spec(loc, spec)
 	local record = schema.record(spec.name, spec.fields or {}, { check = spec.check, doc = spec.doc })
 	kinds[spec.name] = {
-		name = spec.name, doc = spec.doc, example = spec.example, location = loc, record = record, many = spec.many,
+		name = spec.name, doc = spec.doc, keywords = spec.keywords, example = spec.example, location = loc, record = record, many = spec.many,
 		extend = spec.extend, extends = spec.extends or {}, sources = spec.sources or {},
 	}
 	return record

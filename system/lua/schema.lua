@@ -564,14 +564,18 @@ local record_type_meta = {
 	end),
 }
 
-local RECORD_OPTIONS = { "check", "doc", "extends" }
+local RECORD_OPTIONS = { "check", "doc", "extends", "keywords" }
 
 schema.record = located(function(loc, name, fields, opts)
 	opts = opts or {}
 	local rtype = { name = name, fields = {}, names = {}, check = opts.check, doc = opts.doc,
-		extends = opts.extends, loc = loc }
+		extends = opts.extends, keywords = opts.keywords, loc = loc }
+	local known = {}
+	for _, k in ipairs(RECORD_OPTIONS) do
+		known[k] = true
+	end
 	for k in pairs(opts) do
-		if k ~= "check" and k ~= "doc" and k ~= "extends" then
+		if not known[k] then
 			error(loc .. ": schema.record '" .. name .. "': unknown option '" .. tostring(k) .. "'"
 				.. suggestion(k, RECORD_OPTIONS), 0)
 		end

@@ -13,6 +13,22 @@ check "found, whatever the case" [ $? = 0 ]
 is "the name that matches comes first" "$(sed -n '1s/name: //p' out)" services.openssh
 check "with its place" grep -qx 'location: services/dropbear.lua:[0-9]*' out
 check "and what it is" grep -q '^description: .*SSH' out
+while read -r word names; do
+	cairn search "$word"
+	is "what has another name elsewhere: $word" "$(sed -n 's/^name: //p' out | head -$(echo "$names" | wc -w) | sort | tr '\n' ' ')" "$names "
+done <<'END'
+sudo privileged_program services.doas
+vpn services.wireguard
+dns operating_system services.dhcp services.static_network
+cron services.job
+web services.httpd
+wlan services.wifi
+time services.ntp
+fstab file_system
+udev device_rule
+encryption mapped_device
+END
+check "and says so" grep -q '^keywords: encryption ' out
 cairn search '^nosuchthing$'
 [ $? = 1 ] && grep -q 'no service type' err
 result "what is not there" $?
