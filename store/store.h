@@ -339,6 +339,15 @@ int store_gc(struct store_conn *c, struct arena *a, enum store_gc action, const 
 /* Pairs link, target in ret. */
 int store_roots(struct store_conn *c, struct arena *a, struct vec *ret, struct err *e);
 
+/* ---- Is everything there? (store/local/whole.c)
+ * ------------------------------------------------------------- */
+
+/* Whether item and all that it refers to, directly or not, are valid and on disk, and those that
+ * are a file as large as they were. No daemon is asked: the database below state_dir is read, and
+ * not changed. root: "" or the private root. -ERR_DB: it cannot be read, so nothing is known.
+ * -ERR_NOTVALID: it does not know one. -ERR_HASH: one is missing, or changed; e names it. */
+int store_check_whole(const char *root, const char *state_dir, const char *item, struct err *e);
+
 /* ---- Database for images (store/local/db.c)
  * ------------------------------------------------------------- */
 

@@ -6,6 +6,7 @@
 #include "lib/text.h"
 #include "system/switcher.h"
 #include "system/system.h"
+#include "system/whole.h"
 
 struct ctx {
 	struct switcher_opts sw;
@@ -88,15 +89,17 @@ static int report(const struct ctx *c, const char *result, const struct confirm 
 static int do_confirm(struct switcher *s, struct err *e)
 {
 	unsigned to = (unsigned)s->confirm.to;
-	const struct gen *g;
-	int rc = sys_switch(&s->root, to, NULL, e);
+	const struct gen *g = gen_find(&s->list, to);
+	int rc = g ? whole_check(&s->root, NULL, to, g->path, e) : 0;
 
+	if (rc == 0)
+		rc = sys_switch(&s->root, to, NULL, e);
 	if (rc < 0)
 		return err_wrap(e, rc, "generation %u is not confirmed", to);
 	rc = confirm_end(&s->confirm, e);
 	if (rc < 0)
 		return err_wrap(e, -ERR_PARTIAL, "generation %u is the current one, but", to);
-	if ((g = gen_find(&s->list, to)))
+	if (g)
 		switcher_report_loader(s, to, g->path);
 	return 0;
 }

@@ -10,6 +10,7 @@
 #include "system/remote.h"
 #include "system/secrets.h"
 #include "system/system.h"
+#include "system/whole.h"
 
 #define CONFIGURATION "/etc/cairn/system.lua"
 /* For links, the menu, accounts, and what directories grow by. */
@@ -202,6 +203,9 @@ static int reconfigure(struct change *c, struct switcher *s, struct wanted *w,
 		rc = realise_goal(w, conn, e);
 	if (rc == 0 && !c->sw.dry_run)
 		rc = secrets_scan(&s->root, conn, current, path, e);
+	/* What was there before it was built may have lost something since. */
+	if (rc == 0 && !c->sw.dry_run)
+		rc = whole_check(&s->root, store_conn_state(conn), same ? g.number : 0, path, e);
 	/* Where nothing is to be done there is nothing to start, either. */
 	if (rc == 0 && c->boot_test.kind != TEST_NONE &&
 	    !(c->fail_unchanged && same && plan_is_empty(&p))) {

@@ -11,6 +11,7 @@
 #include "system/menu.h"
 #include "system/secrets.h"
 #include "system/system.h"
+#include "system/whole.h"
 
 #define SECOND 1000000000ull
 
@@ -260,7 +261,7 @@ static int switch_stored(struct change *c, struct switcher *s, const struct gen 
 	const struct goal goal = { g->number, g->path, false };
 	const struct plan_side to = { s->root, g->path };
 	struct plan p = PLAN_INIT;
-	int rc = gen_check(&s->root, g->path, e);
+	int rc = whole_check(&s->root, NULL, g->number, g->path, e);
 
 	if (rc == 0)
 		rc = change_plan(c, s, &goal, &to, NULL, &p, e);
@@ -286,13 +287,15 @@ static int switch_item(struct change *c, struct switcher *s, const char *path, s
 		c->sw.store.root = s->root.store;
 	if (rc == 0)
 		rc = store_open(&c->sw.store, &conn, e);
-	/* It is whole, and kept until its link is made. */
+	/* It is kept until its link is made. */
 	if (rc == 0)
 		rc = store_add_temp_root(conn, path, e);
 	if (rc == 0)
 		rc = store_is_valid(conn, path, &valid, e);
 	if (rc == 0 && !valid)
 		rc = err_set(e, -ERR_NOTVALID, "%s is not whole: the store does not know it", path);
+	if (rc == 0)
+		rc = whole_check(&s->root, store_conn_state(conn), same ? g.number : 0, path, e);
 	if (rc == 0)
 		rc = change_plan(c, s, &g, &to, NULL, &p, e);
 	if (rc == 0)

@@ -226,6 +226,41 @@ fail:
 	return r;
 }
 
+int db_open_read(const char *file, enum dialect dialect, int wait_ms, struct db **ret,
+		 struct err *e)
+{
+	struct db *db = mem_zalloc(sizeof(*db));
+	bool made = false;
+	int r;
+
+	if (!db)
+		return err_num(e, -ENOMEM, "database %s", file);
+	db->lock_fd = -1;
+	db->dialect = dialect;
+	db->file = strdup(file);
+	if (!db->file) {
+		db_close(db);
+		return err_num(e, -ENOMEM, "database %s", file);
+	}
+	r = sqlite3_open_v2(file, &db->sql, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL);
+	if (!db->sql) {
+		r = err_num(e, -ENOMEM, "database %s", file);
+	} else if (r != SQLITE_OK) {
+		r = db_fail(db, e);
+	} else {
+		(void)sqlite3_busy_timeout(db->sql, wait_ms);
+		(void)sqlite3_db_config(db->sql, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+		r = has_schema(db, &made, e);
+		if (r == 0 && !made)
+			r = err_set(e, -ERR_DB, "the database %s is empty", file);
+	}
+	if (r < 0)
+		db_close(db);
+	else
+		*ret = db;
+	return r;
+}
+
 void db_close(struct db *db)
 {
 	if (!db)
@@ -507,6 +542,35 @@ int db_by_prefix(struct db *db, struct arena *a, const char *prefix, const char 
 int db_closure(struct db *db, struct arena *a, const char *path, struct vec *ret, struct err *e)
 {
 	return collect(db, Q_CLOSURE, a, path, ret, NULL, e);
+}
+
+int db_closure_sizes(struct db *db, struct arena *a, const char *path, struct vec *ret,
+		     struct err *e)
+{
+	sqlite3_stmt *st = NULL;
+	bool row = false, lost = false;
+	int r = prepare(db, Q_CLOSURE_SIZES, &st, e);
+
+	if (r < 0)
+		return r;
+	bind_text(st, 1, path);
+	while ((r = step(db, st, &row, e)) == 0 && row) {
+		struct db_item *item = ARENA_NEW(a, struct db_item);
+
+		lost = lost || sqlite3_column_type(st, 0) == SQLITE_NULL;
+		if (item)
+			*item = (struct db_item){ column(a, st, 0),
+						  (uint64_t)sqlite3_column_int64(st, 1) };
+		vec_add(ret, item);
+	}
+	sqlite3_clear_bindings(st);
+	if (r == 0 && (arena_err(a) < 0 || ret->err))
+		return err_num(e, -ENOMEM, "database %s", db->file);
+	if (r == 0 && lost)
+		return err_set(e, -ERR_NOTVALID,
+			       "the database %s no longer knows something that %s refers to",
+			       db->file, path);
+	return r;
 }
 
 int db_all_valid(struct db *db, struct arena *a, struct vec *ret, struct err *e)

@@ -20,6 +20,10 @@ struct db;
  * put into a file that is missing or has no tables: -ERR_NOTFOUND.
  */
 int db_open(const char *file, enum dialect dialect, bool make, struct db **ret, struct err *e);
+/* Open a file that is there for questions alone: nothing is made, locked or changed, but for what
+ * SQLite's readers share beside it. Waits for others for so long, not for ever. */
+int db_open_read(const char *file, enum dialect dialect, int wait_ms, struct db **ret,
+		 struct err *e);
 void db_close(struct db *db); /* NULL allowed */
 /* The handle came over a fork: free nothing, touch nothing. */
 void db_forget(struct db *db);
@@ -52,6 +56,13 @@ int db_by_prefix(struct db *db, struct arena *a, const char *prefix, const char 
 		 struct err *e); /* NULL when none */
 /* path and everything it refers to, directly or not; unsorted. Nothing when path is not valid. */
 int db_closure(struct db *db, struct arena *a, const char *path, struct vec *ret, struct err *e);
+/* The same with sizes: struct db_item in a. -ERR_NOTVALID: one of them has no row any more. */
+struct db_item {
+	const char *path;
+	uint64_t nar_size;
+};
+int db_closure_sizes(struct db *db, struct arena *a, const char *path, struct vec *ret,
+		     struct err *e);
 int db_all_valid(struct db *db, struct arena *a, struct vec *ret, struct err *e);
 
 /* A whole table, ordered by the first id; what a table does not have is 0 or "". fn returns 0 or a

@@ -62,6 +62,11 @@ const char *const sql_statements[Q_MAX] = {
 		       " where d.path = ? order by v.path",
 	[Q_OUTPUTS] = "select id, path from DerivationOutputs where drv = " ID_OF " order by id",
 	[Q_BY_PREFIX] = "select path from ValidPaths where path >= ? order by path limit 1",
+	/* An item that is referred to and has no row any more gives a null. */
+	[Q_CLOSURE_SIZES] =
+		"with recursive c(id) as (select id from ValidPaths where path = ? union"
+		" select reference from Refs join c on referrer = c.id)"
+		" select path, narSize from c left join ValidPaths on c.id = ValidPaths.id",
 	[Q_CLOSURE] = "with recursive c(id) as (select id from ValidPaths where path = ? union"
 		      " select reference from Refs join c on referrer = c.id)"
 		      " select path from c join ValidPaths on c.id = ValidPaths.id",

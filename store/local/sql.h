@@ -25,6 +25,7 @@ enum statement {
 	Q_OUTPUTS,
 	Q_BY_PREFIX,
 	Q_CLOSURE,
+	Q_CLOSURE_SIZES,
 	Q_ALL,
 	Q_EACH_PATH,
 	Q_EACH_REF,

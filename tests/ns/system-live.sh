@@ -12,7 +12,11 @@ system() {
 	g=$R$item
 	mkdir -p "$g/boot" "$g/services" "$g/etc" "$g/cairn/bin"
 	ln "$R/cairn" "$g/cairn/bin/cairn"
-	: >"$g/accounts" >"$g/activation" >"$g/facts" >"$g/init" >"$g/kernel" >"$g/initrd" >"$g/packages"
+	: >"$g/activation" >"$g/facts" >"$g/packages"
+	printf '[group root]\nid = 0\n[user root]\nid = 0\nhome = /root\n' >"$g/accounts"
+	echo kernel >"$g/kernel"
+	echo initrd >"$g/initrd"
+	ln "$R/cairn-init" "$g/init"
 	echo quiet >"$g/parameters"
 	printf 'cairn-boot-entry 1\nlabel System %s\nkernel %s/kernel\nparameters quiet\n' "$1" "$item" >"$g/boot/entry"
 	printf '[system]\nlabel = System %s\n' "$1" >"$g/facts"
@@ -239,6 +243,7 @@ check "is the one of PID 1" [ "$(readlink "/proc/${inner% }/exe")" = "$g/init" ]
 check "that has taken over" grep -q 'init: goes on' "$TMP/console"
 check "its services run" is_state fourth up
 check "nothing else was restarted" [ "$(pid same)" = "$same" ]
+rm "$R$two/init"
 cp "$OBJ/init/cairn-init" "$R$two/init"
 sed -i 's/adopts 1/adopts 0/' "$R$two/init"
 chmod +x "$R$two/init"
@@ -247,14 +252,17 @@ check "which is said" grep -q 'cannot take over what runs' "$TMP/err"
 check "with what becomes of it" grep -q 'warning: PID 1 stays what it is until the next boot' "$TMP/err"
 check "PID 1 stays what it is" [ "$(readlink "/proc/${inner% }/exe")" = "$g/init" ]
 check "the services are switched all the same" [ -z "$(state fourth)" ]
-# It says that it can, but it would not live to do it.
+# The kernel would have to read it with what is on no initramfs.
+rm "$R$one/init"
 printf '#!/bin/sh\nprintf "cairn-init 0.0.1\\nadopts 1\\n"\n' >"$R$one/init"
 chmod +x "$R$one/init"
-check "to one that is a script" machine switch-generation 1
-check "which is said" grep -q 'init is no program of the kernel.s own format' "$TMP/err"
+check "SYS-04 one whose init is a script is not switched to" refused 65 switch-generation 1
+check "which is said" grep -q 'init is not a program' "$TMP/err"
 check "PID 1 stays what it is" [ "$(readlink "/proc/${inner% }/exe")" = "$g/init" ]
+is "and everything else" "$(current) $(state more)" "system-2-link up"
+ln -f "$g/init" "$R$one/init"
+check "to one with the init that runs" machine switch-generation 1
 check "its services run" [ "$(current) $(state more)" = "system-1-link " ]
-: >"$R$one/init"
 check "and back" machine switch-generation 2
 check "and nothing was restarted" [ "$(pid same)" = "$same" ]
 
@@ -271,8 +279,7 @@ mv "$R/run/cairn/init.sock.away" "$R/run/cairn/init.sock"
 check "the services are left alone" is_state more up
 
 # Privileged programs have a file system of their own, where set-id bits count; below /run they count nowhere else.
-system 6 </dev/null
-printf '[group root]\nid = 0\n[user root]\nid = 0\nhome = /root\n' >"$g/accounts"
+echo '[init]' | system 6
 printf '[privileged su]\nprogram = %s/facts\nsetuid = yes\n[privileged raw]\nprogram = %s/facts\ncapabilities = 8192\n' "$item" "$item" >"$g/activation"
 printf '[secret psk]\nsource = /etc/psk\nmode = 256\n' >"$g/secrets"
 echo hidden >"$R/etc/psk"
