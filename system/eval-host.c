@@ -43,8 +43,9 @@ struct sys_eval {
 	struct sources sources;
 	struct sys_eval_result *results;
 	size_t nresults;
-	/* Values of the notes "modules" ("KERNEL\nNAME\tPLACE\n…") and "warning": */
-	struct vec modules, warnings;
+	/* Values of the notes "modules" ("KERNEL\nNAME\tPLACE\n…"), "types" (the same for file
+	 * systems) and "warning": */
+	struct vec modules, types, warnings;
 };
 
 /* ---- Where the modules are --------------------------------------------------------------------
@@ -256,6 +257,8 @@ static int collect_results(struct sys_eval *ev, struct err *e)
 				vec_add(&ev->modules, (void *)r->value);
 			else if (slice_is(r->key, "warning"))
 				vec_add(&ev->warnings, (void *)r->value);
+			else if (slice_is(r->key, "types"))
+				vec_add(&ev->types, (void *)r->value);
 			continue;
 		}
 		ev->results[ev->nresults++] = (struct sys_eval_result){
@@ -266,7 +269,7 @@ static int collect_results(struct sys_eval *ev, struct err *e)
 			r->node != NULL,
 		};
 	}
-	return arena_err(&ev->arena) || ev->modules.err || ev->warnings.err
+	return arena_err(&ev->arena) || ev->modules.err || ev->types.err || ev->warnings.err
 		       ? err_set(e, -ENOMEM, "out of memory")
 		       : 0;
 }
@@ -300,7 +303,7 @@ int sys_eval_run(const struct sys_eval_opts *opts, const struct sys_eval_request
 		return err_set(e, -ENOMEM, "out of memory");
 	ev->msg = (struct str)STR_INIT;
 	ev->sources = (struct sources)SOURCES_INIT;
-	ev->modules = ev->warnings = (struct vec)VEC_INIT;
+	ev->modules = ev->types = ev->warnings = (struct vec)VEC_INIT;
 	p.memory = opts->memory ? opts->memory : DEFAULT_MEMORY;
 	p.instructions = opts->instructions ? opts->instructions : DEFAULT_INSTRUCTIONS;
 	p.store_dir = arena_str(&ev->arena, opts->store_dir ? opts->store_dir : STORE_DIR_DEFAULT);
@@ -337,6 +340,7 @@ void sys_eval_free(struct sys_eval *ev)
 	sources_done(&ev->sources);
 	str_done(&ev->msg);
 	vec_done(&ev->modules);
+	vec_done(&ev->types);
 	vec_done(&ev->warnings);
 	arena_done(&ev->arena);
 	free(ev);
@@ -391,8 +395,9 @@ static int parse_modules(struct arena *a, struct slice rest, struct vec *names, 
 	return names->err || places->err || arena_err(a) ? err_set(e, -ENOMEM, "out of memory") : 0;
 }
 
-/* One note. A kernel that is not here, or not yet, says nothing. */
-static int check_kernel(struct store_conn *c, struct slice note, struct err *e)
+/* One note. A kernel that is not here, or not yet, says nothing. types: the modules are those of
+ * file systems, which a kernel without modules may have in itself. */
+static int check_kernel(struct store_conn *c, struct slice note, bool types, struct err *e)
 {
 	auto_arena struct arena a = ARENA_INIT;
 	auto_vec struct vec names = VEC_INIT, places = VEC_INIT;
@@ -414,6 +419,8 @@ static int check_kernel(struct store_conn *c, struct slice note, struct err *e)
 	if (r < 0 || !valid || access(dir, R_OK) < 0)
 		return r;
 	r = modules_missing(&a, dir, (const char *const *)names.v, &i, &near, e);
+	if (types && (r == -ENOENT || r == -ERR_NOTFOUND))
+		return 0;
 	if (r == 0 && !names.v[i])
 		return 0;
 	text_safe(&place, slice_of(places.v[r < 0 ? 0 : i]));
@@ -429,7 +436,9 @@ int sys_eval_check(struct sys_eval *ev, struct store_conn *c, struct err *e)
 	int r = 0;
 
 	for (size_t i = 0; i < ev->modules.n && r == 0; i++)
-		r = check_kernel(c, slice_of(ev->modules.v[i]), e);
+		r = check_kernel(c, slice_of(ev->modules.v[i]), false, e);
+	for (size_t i = 0; i < ev->types.n && r == 0; i++)
+		r = check_kernel(c, slice_of(ev->types.v[i]), true, e);
 	return r;
 }
 

@@ -25,6 +25,34 @@ end
 local VIRTUAL = { tmpfs = true, proc = true, sysfs = true, overlay = true, devpts = true, cgroup2 = true,
 	debugfs = true, tracefs = true, efivarfs = true, ["9p"] = true, virtiofs = true }
 
+-- The file systems that a kernel can have, and the module of each: true of the same name, false none, it is a part of every kernel
+-- or of another one (ext4 does the work of its ancestors).
+local TYPES = { ext2 = false, ext3 = false, ext4 = false, iso9660 = "isofs", fuseblk = "fuse", nfs4 = "nfsv4", smb3 = "cifs", afs = "kafs",
+	tmpfs = false, ramfs = false, hugetlbfs = false, proc = false, sysfs = false, devpts = false, devtmpfs = false, cgroup = false,
+	cgroup2 = false, debugfs = false, tracefs = false, securityfs = false, configfs = false, bpf = false, pstore = false, mqueue = false,
+	binfmt_misc = false, fusectl = false, auto = false, none = false }
+for name in ([[9p adfs affs bcachefs befs bfs btrfs ceph cifs coda cramfs ecryptfs efivarfs efs erofs exfat f2fs fuse gfs2 hfs hfsplus hpfs
+	jffs2 jfs minix msdos nfs nilfs2 ntfs ntfs3 ocfs2 omfs orangefs overlay qnx4 qnx6 reiserfs romfs squashfs ubifs udf ufs vboxsf vfat
+	virtiofs xfs zfs zonefs]]):gmatch("%S+") do
+	TYPES[name] = true
+end
+
+local TYPE_NAMES = {}
+for name in pairs(TYPES) do
+	TYPE_NAMES[#TYPE_NAMES + 1] = name
+end
+table.sort(TYPE_NAMES)
+table.insert(TYPE_NAMES, 1, "ext4") -- among equals it was meant
+
+-- No names of file systems, but what mount(8) takes in their place.
+local NO_TYPE = { auto = true, none = true }
+
+-- The module that the kernel needs for it, or nil.
+function M.module(fs)
+	local name = TYPES[fs.type]
+	return name == true and fs.type or name or nil
+end
+
 -- Flags by the options of mount(8) that they are.
 local FLAGS = { read_only = "ro", bind = "bind", no_dev = "nodev", no_suid = "nosuid", no_exec = "noexec", no_atime = "noatime",
 	no_diratime = "nodiratime", strict_atime = "strictatime", lazy_time = "lazytime" }
@@ -133,7 +161,15 @@ M.file_system = schema.record("file_system", {
 		optional = true, default_doc = "the type, for tmpfs and the like", pattern = "^[^\1-\31\127]+$", what = "text without control characters",
 		doc = "LABEL=…, UUID=…, PARTUUID=…, or a path" },
 	mount_point = plain_path { doc = "where" },
-	type = schema.string { default = "ext4", pattern = "^[a-z0-9_.]+$", what = "the kernel's name of a file system" },
+	type = schema.string {
+		default = "ext4", pattern = "^[a-z0-9_.]+$", what = "the kernel's name of a file system",
+		doc = "the kernel's name of it, or auto",
+		check = function(v)
+			if TYPES[v] == nil then
+				return "no kernel has a file system '" .. v .. "'" .. schema.suggestion(v, TYPE_NAMES)
+			end
+		end,
+	},
 	flags = schema.list(schema.enum(FLAG_NAMES), { default = {}, unique = true, doc = "as options that have a name of their own" }),
 	options = schema.list(schema.string { pattern = "^[^%s,\"\\\1-\31\127]+$", what = "a mount option" },
 		{ default = {}, doc = "of mount(8)" }),
@@ -208,6 +244,9 @@ M.file_system = schema.record("file_system", {
 				return why, field
 			end
 		end
+		if NO_TYPE[fs.type] and (fs.needed_for_boot or fs.type == "none" and not has(fs.flags, "bind")) then
+			return fs.needed_for_boot and "the initramfs has to be told which it is" or "only what is bound has none", "type"
+		end
 		if VIRTUAL[fs.type] then
 			return
 		end
@@ -243,6 +282,10 @@ M.swap = schema.record("swap", {
 -- Of a size that was checked.
 function M.bytes(size)
 	return math.tointeger(size:match("%d+")) * (size:find("G") and 1 << 30 or 1 << 20)
+end
+
+function M.bound(fs)
+	return has(fs.flags, "bind")
 end
 
 function M.virtual(fs)

@@ -223,6 +223,17 @@ local function note_modules(os, all, list)
 	if #lines > 1 then
 		note("modules", table.concat(lines, "\n"))
 	end
+	-- The initramfs has named its own.
+	lines = { lines[1] }
+	for _, fs in ipairs(os.file_systems) do
+		local name = file_systems.module(fs)
+		if name and not fs.needed_for_boot and not file_systems.bound(fs) then
+			add(name, schema.place(fs, "type"))
+		end
+	end
+	if #lines > 1 then
+		note("types", table.concat(lines, "\n"))
+	end
 end
 
 local function service_set(os, all, list, named, environment)

@@ -79,14 +79,13 @@ local function mounts(os, sections)
 end
 
 -- The kernel's modules for what stage 1 mounts; a kernel that has neither these nor the code for them built in fails the build.
-local MODULES = { ext2 = false, ext3 = false, ext4 = false, iso9660 = "isofs" } -- ext4 does the work of its ancestors
 local function for_types(os, modules, places)
 	local known = {}
 	for _, name in ipairs(modules) do
 		known[name] = true
 	end
 	for _, fs in ipairs(os.file_systems) do
-		local name = MODULES[fs.type] == nil and fs.type or MODULES[fs.type]
+		local name = file_systems.module(fs)
 		if fs.needed_for_boot and name and not file_systems.virtual(fs) and not known[name] then
 			known[name] = true
 			modules[#modules + 1] = name

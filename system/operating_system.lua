@@ -306,7 +306,15 @@ return schema.record("operating_system", {
 	console_font = schema.template {
 		optional = true, pattern = "^[/\1]", what = "an absolute path, or a file of a package", doc = "font of the console, a PSF file; left out: the kernel's",
 	},
-	locale = schema.string { default = "C.UTF-8", pattern = "^[%w_.@-]+$", what = "the name of a locale", doc = "LANG of services and logins" },
+	locale = schema.string {
+		default = "C.UTF-8", doc = "LANG of services and logins: C.UTF-8, C or POSIX, musl has no other",
+		check = function(v)
+			if v ~= "C.UTF-8" and v ~= "C" and v ~= "POSIX" then
+				return "there is no locale '" .. v .. "': the C library knows C.UTF-8, and C and POSIX as other names of it "
+					.. "[programs from elsewhere that bring theirs take LANG of environment]"
+			end
+		end,
+	},
 	kernel = schema.target {
 		default_doc = "packages.linux", doc = "package with bzImage and lib/modules",
 		default = function()
@@ -380,7 +388,15 @@ return schema.record("operating_system", {
 		{ default = {}, doc = "further lines of /etc/hosts" }),
 	name_servers = schema.list(network.address {},
 		{ default = {}, doc = "fixed ones; left out: those that DHCP gives" }),
-	sysctl = schema.map(schema.string { pattern = "^[%w_./-]+$", what = "the name of a kernel setting" },
+	sysctl = schema.map(schema.string {
+			pattern = "^[%w_./-]+$", what = "the name of a kernel setting",
+			-- Either sign parts a name, and the other one stands for it in a part: net.ipv4.conf.eth0/1.mtu
+			check = function(v)
+				if v:find("^[./]") or v:find("[./]$") or v:find("[./][./]") then
+					return "'" .. v .. "' has a part without a name"
+				end
+			end,
+		},
 		schema.one_of({ schema.integer {}, schema.string { check = conf.flaw } }), { default = {}, doc = "kernel settings, [\"vm.swappiness\"] = 10" }),
 	environment = schema.map(schema.string {
 			pattern = "^[%a_][%w_]*$", what = "the name of a variable",

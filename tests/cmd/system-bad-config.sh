@@ -121,11 +121,24 @@ wrong "a key file before there are files" "key_file: stage 1 opens it for '/', a
 	"$(root none '{ type = "luks", target = "x", source = "LABEL=x", key_file = "/k" }')"
 wrong "a key file below what is asked for" "key_file: stage 1 asks for the passphrase of 'y'" \
 	"$(mapped '{ type = "luks", target = "x", source = "LABEL=x", key_file = "/k" }, { type = "luks", target = "y", source = "/dev/mapper/x" }')"
+needed() { mapped '' "{ device = \"LABEL=b\", mount_point = \"$1\", needed_for_boot = true, ${2-} }"; }
+fs() { mapped '' "{ device = \"LABEL=b\", mount_point = \"/srv\", $1 }"; }
+wrong "a file system that no kernel has" "file_systems[2] ('/srv') › type: no kernel has a file system 'ext5'; did you mean 'ext4'?" "$(fs 'type = "ext5"')"
+wrong "one like no other" "file_systems[2] ('/srv') › type: no kernel has a file system 'wunderfs'" "$(fs 'type = "wunderfs", mount = false')"
+wrong "one that stage 1 is to find out" "file_systems[2] ('/srv') › type: the initramfs has to be told which it is" "$(needed /srv 'type = "auto"')"
+wrong "none, and not bound" "file_systems[2] ('/srv') › type: only what is bound has none" "$(fs 'type = "none"')"
+for locale in de_DE.UTF-8 en_US.utf8 C.UTF-16 ""; do
+	wrong "a locale that there is not: '$locale'" "operating_system › locale: " "locale = \"$locale\""
+done
+wrong "and why" "there is no locale 'de_DE.UTF-8': the C library knows C.UTF-8" 'locale = "de_DE.UTF-8"'
+for name in no.such/../x .. ../x a..b a//b /a a/ .a a. ./a; do
+	wrong "a kernel setting without a name: $name" "operating_system › sysctl['$name']: '$name' has a part without a name" "sysctl = { [\"$name\"] = 1 }"
+done
+wrong "a value of two lines" "sysctl" 'sysctl = { ["vm.swappiness"] = "1\nvm.x = 2" }'
 wrong "what the initramfs mounts below what it does not" "file_systems[2] ('/srv') › mount_point: '/srv/a', which is mounted by the initramfs, is below it" \
 	"$(mapped '' '{ device = "LABEL=b", mount_point = "/srv" }, { device = "LABEL=c", mount_point = "/srv/a", needed_for_boot = true }')"
 wrong "what is needed for boot and may fail" "file_systems[2] ('/srv') › needed_for_boot: the initramfs mounts it" \
 	"$(mapped '' '{ device = "LABEL=b", mount_point = "/srv", needed_for_boot = true, may_fail = true }')"
-needed() { mapped '' "{ device = \"LABEL=b\", mount_point = \"$1\", needed_for_boot = true, ${2-} }"; }
 for option in nofail noauto auto user users owner group _netdev x-systemd.automount comment=x; do
 	wrong "what stage 1 mounts, and no kernel knows: $option" \
 		"file_systems[2] ('/srv') › options: '$option' is for mount programs; the initramfs mounts this one, and the kernel refuses it [" \

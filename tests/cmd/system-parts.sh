@@ -232,11 +232,18 @@ for how in "build" "build --dry-run" "plan --target-root $R" "reconfigure --targ
 	unknown "a module that is not there, $how" 's/"b_c"/"bc"/' "$R" "operating_system › kernel_modules[1]: $no_bc" $how
 done
 unknown "a module of the initramfs" 's/kernel_modules = { "b_c", "a"/initrd_modules = { "a", "bc"/' "$R" "operating_system › initrd_modules[2]: $no_bc" build
-unknown "a file system" 's/kernel_modules = {[^}]*}, //; s/mount_point = "\/srv", may_fail = true/type = "f2sf", needed_for_boot = true, mount_point = "\/srv"/; s/, repair = "all"//' "$R" \
-	"operating_system › file_systems[2] ('/srv') › type: the kernel has no module 'f2sf'; did you mean 'f2fs'?" build
+later='mount_point = "\/srv", may_fail = true' plain='s/kernel_modules = {[^}]*}, //; s/, repair = "all"//'
+for need in "needed_for_boot = true" "may_fail = true"; do
+	unknown "a file system, $need" "$plain; s/$later/type = \"jfs\", $need, mount_point = \"\/srv\"/" "$R" \
+		"operating_system › file_systems[2] ('/srv') › type: the kernel has no module 'jfs'; did you mean 'xfs'?" build -n
+done
+sed -e "$plain; s/$later/type = \"jfs\", mount_point = \"\/srv\"/; s/\"no_dev\"/\"bind\"/; s/LABEL=data/\/x/" "$TMP/more.lua" >"$TMP/bound.lua"
+check "but of what is bound" "$CAIRN" system build -n --root "$R" --modules "$W" "$TMP/bound.lua"
 sed 's/kernel_modules =/kernel = require "packages.firmware", &/' "$TMP/more.lua" >"$TMP/bad.lua"
 "$CAIRN" system build --root "$R" --modules "$W" "$TMP/bad.lua" >"$TMP/out" 2>"$TMP/err"
 check "a kernel without modules" grep -q "bad.lua:[0-9]*: operating_system › kernel_modules\[1\]: .*-firmware-1.0/lib/modules: No such file" "$TMP/err"
+sed -e "$plain; s/$later/type = \"jfs\", mount_point = \"\/srv\"/" -e 's/	file_systems =/	kernel = require "packages.firmware",\n&/' "$TMP/more.lua" >"$TMP/whole.lua"
+check "which may have a file system in itself" "$CAIRN" system build -n --root "$R" --modules "$W" "$TMP/whole.lua"
 is "nothing was added to the store" "$(ls "$R/gnu/store" | cksum)" "$items"
 unknown "a kernel that is built first" 's/"b_c"/"bc"/' "$TMP/empty" "operating_system › kernel_modules[1]: $no_bc" build
 is "a skeleton" "$(cat "$(part skeletons)/.profile.local")" "alias ll='ls -l'"
