@@ -33,6 +33,14 @@ local function key_files(keys)
 	return files
 end
 
+local function seconds(default, doc)
+	return schema.integer { default = default, min = 0, max = 4294967295, doc = "seconds " .. doc }
+end
+
+local function account(default, doc)
+	return schema.string { default = default, pattern = "^[%l_][%w_-]*$", max = 31, what = "the name of an account", doc = doc }
+end
+
 return service.service_type {
 	name = "daemon",
 	doc = "the build daemon",
@@ -40,10 +48,22 @@ return service.service_type {
 	example = [[services.daemon { max_jobs = 2, substitute_urls = { "https://cache.example" } }]],
 	fields = {
 		socket = schema.path { default = "/var/guix/daemon-socket/socket", doc = "where it listens" },
-		mode = schema.string { default = "0666", pattern = "^0[0-7][0-7][0-7]$", what = "an octal mode" },
+		mode = schema.string { default = "0666", pattern = "^0[0-7][0-7][0-7]$", what = "an octal mode", doc = "of the socket: who may write to it may build" },
+		socket_user = account("root", "whose the socket is"),
+		socket_group = account("root", "and whose group"),
 		max_jobs = schema.integer { default = 0, min = 0, max = 1024, doc = "builds at the same time; 0: processors" },
 		cores = schema.integer { default = 0, min = 0, max = 1024, doc = "processors for each build; 0: all" },
+		max_silent_time = seconds(3600, "that a build may print nothing; 0: no bound. Clients may say otherwise"),
+		timeout = seconds(86400, "that a build may take; 0: no bound. Clients may say otherwise"),
+		log_compression = schema.enum({ "gzip", "none" }, { default = "gzip", doc = "of the logs of builds" }),
+		build_group = schema.string { optional = true, pattern = "^[%l_][%w_-]*$", max = 31, what = "the name of a group",
+			default_doc = "none: ids without a name", doc = "builds run as its members, not as ids of nobody" },
+		chroot_directories = schema.list(schema.string { pattern = "^/[^%s=]*=?/?[^%s=]*$", what = "DIR or INSIDE=DIR" },
+			{ default = {}, unique = true, doc = "directories that every builder sees, read-only: builds depend on this machine then" }),
+		environment = schema.map(schema.string { pattern = "^[%a_][%w_]*$", what = "the name of a variable" }, schema.string { check = conf.flaw },
+			{ default = {}, doc = "of the daemon, such as http_proxy for what it downloads" }),
 		host_loopback = schema.boolean { default = false, doc = "builders of fixed outputs reach 127.0.0.1 of the machine" },
+		use_substitutes = schema.boolean { default = true, doc = "false: no cache is asked, whatever clients say" },
 		substitute_urls = schema.list(schema.string { pattern = "^%l+://[^%s]+$", what = "the URL of a cache" },
 			{ default = {}, doc = "caches to ask before a build" }),
 		authorized_keys = schema.list(schema.string { multiline = true, check = check_key },
@@ -51,7 +71,7 @@ return service.service_type {
 		drain_timeout = schema.integer { default = 86400, min = 0, max = 4294967295, doc = "seconds that open connections have after the daemon was replaced; 0: no bound" },
 		git = schema.boolean { default = false, doc = "have git, for derivations that fetch repositories" },
 		activate = schema.boolean { default = false, doc = "start at the first connection" },
-		extra_arguments = schema.list(schema.template {}, { default = {} }),
+		extra_arguments = schema.list(schema.template {}, { default = {}, doc = "further options of `cairn daemon` (cairn-daemon(8)), such as \"--rounds=2\"" }),
 	},
 	extend = function(s)
 		local exec = { tools.cairn .. "/bin/cairn", "daemon", "--slirp4netns=" .. tools.slirp4netns .. "/bin/slirp4netns" }
@@ -70,19 +90,42 @@ return service.service_type {
 		if s.drain_timeout ~= 86400 then
 			exec[#exec + 1] = "--drain-timeout=" .. s.drain_timeout
 		end
+		if s.max_silent_time ~= 3600 then
+			exec[#exec + 1] = "--max-silent-time=" .. s.max_silent_time
+		end
+		if s.timeout ~= 86400 then
+			exec[#exec + 1] = "--timeout=" .. s.timeout
+		end
+		if s.log_compression ~= "gzip" then
+			exec[#exec + 1] = "--log-compression=" .. s.log_compression
+		end
+		if s.build_group then
+			exec[#exec + 1] = "--build-users-group=" .. s.build_group
+		end
+		for _, dir in ipairs(s.chroot_directories) do
+			exec[#exec + 1] = "--chroot-directory=" .. dir
+		end
+		if not s.use_substitutes then
+			exec[#exec + 1] = "--no-substitutes"
+		end
 		if #s.substitute_urls > 0 then
 			exec[#exec + 1] = "--substitute-urls=" .. table.concat(s.substitute_urls, " ")
 		end
 		for _, word in ipairs(s.extra_arguments) do
 			exec[#exec + 1] = word
 		end
+		local listen = "stream " .. conf.word(s.socket) .. " mode=" .. s.mode
+		for _, kind in ipairs { "user", "group" } do
+			local name = s["socket_" .. kind]
+			listen = listen .. (name ~= "root" and " " .. kind .. "=" .. name or "")
+		end
 		return {
-			etc = key_files(s.authorized_keys),
+			etc = key_files(s.authorized_keys), mentions = s.build_group and { { group = s.build_group, field = "build_group" } } or nil,
 			init = {
 				{
 					name = "cairn-daemon", description = "build daemon",
 					type = "notify", exec = exec,
-					listen = { "stream " .. conf.word(s.socket) .. " mode=" .. s.mode },
+					listen = { listen }, environment = next(s.environment) ~= nil and s.environment or nil,
 					start_timeout = "5min",
 					activate = s.activate, delegate = true, stop_scope = "main",
 					requires = { "base" },

@@ -405,6 +405,22 @@ check "a configuration with caches builds" [ $? = 0 ]
 s=$(cat "$TMP/out")
 set=$(part services)/set
 check "PID 1 accepts it" "$CAIRN" service check "$set"
+fields='max_silent_time = 60, timeout = 0, log_compression = "none", build_group = "staff", use_substitutes = false, socket_user = "ann",
+	socket_group = "staff", chroot_directories = { "\/srv", "\/in=\/srv\/out" }, environment = { http_proxy = "http:\/\/proxy:3128" }, extra_arguments = { "--rounds=2" }'
+sed "s/services = services.base {},/groups = { { name = \"staff\" } }, users = { { name = \"ann\" } }, $(echo $fields | sed 's/.*/services = services.base { without = { "daemon" }, services.daemon { & } },/')/" \
+	"$SRC/examples/minimal.lua" >"$TMP/daemon.lua"
+"$CAIRN" system build --physical --root "$R" --modules "$W" "$TMP/daemon.lua" >"$TMP/out" 2>"$TMP/err"
+check "a daemon with other bounds" [ $? = 0 ]
+d=$(cat "$TMP/out")
+sed -n '/^\[service cairn-daemon\]/,/^$/p' "$R$(readlink "$d/services")/set" >"$TMP/daemon"
+check "is told so" grep -q '^exec = .* daemon .* --max-silent-time=60 --timeout=0 --log-compression=none --build-users-group=staff --chroot-directory=/srv --chroot-directory=/in=/srv/out --no-substitutes --rounds=2$' "$TMP/daemon"
+check "whose its socket is" grep -qx 'listen = stream /var/guix/daemon-socket/socket mode=0666 user=ann group=staff' "$TMP/daemon"
+check "its variables" grep -qx 'environment = http_proxy=http://proxy:3128' "$TMP/daemon"
+for field in socket_group build_group; do
+	sed "s/$field = \"staff\"/$field = \"stuff\"/" "$TMP/daemon.lua" >"$TMP/bad.lua"
+	"$CAIRN" system build --root "$R" --modules "$W" "$TMP/bad.lua" >"$TMP/out" 2>"$TMP/err"
+	check "$field: one that is not there" grep -q "bad.lua:[0-9]*: daemon.* › \(listen\|$field\): there is no group 'stuff'; did you mean 'staff'?" "$TMP/err"
+done
 check "the daemon asks them" grep -q '^exec = .* daemon .*"--substitute-urls=http://a.example https://b.example/x"' "$set"
 check "a cache" grep -q '^exec = /gnu/store/[a-z0-9]*-publish-start --user=nobody --port=81 --ttl=30d --compression=zstd:9 --compression=gzip$' "$set"
 # Modules of packages in a system: stage 1 and services find them, and a reboot is needed for them.
