@@ -274,11 +274,11 @@ static bool is_replaced(struct merge *x, struct slice file)
 	return m && m->from;
 }
 
-/* visit_fn: all but the lists, and modules that a package has, too. */
+/* visit_fn: all but the lists, and modules that a package has, too. modules.symbols stays: what
+ * takes the place of a module is taken to have its symbols. */
 static int visit_kernel(struct merge *x, const char *path, const char *rel)
 {
-	static const char *const lists[] = { "modules.dep", "modules.alias", "modules.softdep",
-					     "modules.symbols" };
+	static const char *const lists[] = { "modules.dep", "modules.alias", "modules.softdep" };
 	struct slice base = slice_of(path_base(rel));
 
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
@@ -357,13 +357,13 @@ static int merge_list(struct merge *x, const char *name, const struct vec *more)
 
 	if (rc < 0 && rc != -ENOENT)
 		return err_set(x->e, rc, "%s", file ? why.msg : "out of memory");
-	if (rc < 0 && (!more || !more->n))
+	if (rc < 0 && !more->n)
 		return 0;
 	rest = str_slice(&text);
 	while (slice_cut(&rest, '\n', &line))
 		if (line.n && !is_replaced(x, subject_of(line, more == &x->softdeps)))
 			vec_add(&lines, arena_slice(x->a, line));
-	for (size_t i = 0; more && i < more->n; i++)
+	for (size_t i = 0; i < more->n; i++)
 		vec_add(&lines, more->v[i]);
 	return write_list(x, name, &lines);
 }
@@ -385,9 +385,7 @@ static int merge(struct merge *x, const char *const *packages)
 		rc = write_dep(x);
 	if (rc == 0)
 		rc = merge_list(x, "modules.alias", &x->aliases);
-	if (rc == 0)
-		rc = merge_list(x, "modules.softdep", &x->softdeps);
-	return rc == 0 ? merge_list(x, "modules.symbols", NULL) : rc;
+	return rc == 0 ? merge_list(x, "modules.softdep", &x->softdeps) : rc;
 }
 
 int module_tree(struct arena *a, const char *const *from, struct vec *ret, struct err *e)

@@ -15,7 +15,7 @@ struct module_file {
 
 /* from: a kernel, then packages with lib/modules/VERSION/….ko, NULL at the end. ret: list of struct
  * module_file *, in arena: links to all modules and what else the kernel has there, and the lists
- * (modules.dep, .alias, .softdep, .symbols) anew. Of what packages have only modules count. One of
+ * (modules.dep, .alias, .softdep) anew. Of what packages have only modules count. One of
  * a name that the kernel has, too, takes its place; no two packages may have the same one. All must
  * be made for the kernel's version, and have what they need. */
 int module_tree(struct arena *a, const char *const *from, struct vec *ret, struct err *e);

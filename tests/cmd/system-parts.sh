@@ -107,7 +107,8 @@ alias d-new d
 alias fs-new er new_er
 alias pci:v0001* new_er"
 is "what is loaded with others" "$(cat "$v/modules.softdep")" "softdep new_er pre: xts"
-is "symbols" "$(cat "$v/modules.symbols")" "alias symbol:a_do a"
+is "symbols are looked for where they were" "$(cat "$v/modules.symbols")" "alias symbol:d_do d
+alias symbol:a_do a"
 check "other lists are the kernel's" [ "$(readlink "$v/modules.builtin")" = "$TMP/kernel/$top/modules.builtin" -a ! -e "$v/modules.dep.bin" ]
 check "stage 1 gets them" tree t5 <<X
 [modules m]
