@@ -3,15 +3,14 @@
  * store as it lies here, a root in memory and no network but loopback. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/keyctl.h>
 #include <linux/openat2.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/mount.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -19,221 +18,33 @@
 #include <time.h>
 
 #include "lib/fd.h"
-#include "lib/path.h"
 #include "lib/proc.h"
-#include "lib/size.h"
-#include "system/accounts.h"
-#include "system/secret-values.h"
-#include "system/secrets.h"
 #include "system/test-boot.h"
-#include "system/test-set.h"
+#include "system/test-given.h"
+#include "system/test-root.h"
 
 #define NAMESPACES                                                                                 \
 	(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | \
 	 CLONE_NEWCGROUP)
 /* Of the host, which nobody has: below those that are given to users are 16 bits less than these.
  */
-#define FIRST_ID       2147418112u
-#define IDS	       65535u
-#define EXIT_SET_UP    125
-#define POLL_MS	       200
-#define ANSWER_NS      5000000000ull
-#define LIMIT_ROWS     (4u << 20)
-#define LIMIT_SET      (1u << 20)
-#define LIMIT_PASSWORD (64u << 10)
-/* A place for the new root, over which it is mounted in there: it is there anyway, and nothing in
- * it is needed for the new one. */
-#define PLACE	 "/sys"
-#define SET_FILE "/run/services-set"
-
-/* A file of the machine that the system names, and that must be there. */
-struct given {
-	const char *path;
-	struct slice text; /* borrowed */
-};
+#define FIRST_ID    2147418112u
+#define IDS	    65535u
+#define EXIT_SET_UP 125
+#define POLL_MS	    200
+#define ANSWER_NS   5000000000ull
+#define LIMIT_ROWS  (4u << 20)
 
 struct box {
 	const struct sys_root *r;
 	const char *system;
 	struct arena arena;
-	struct secret_values secrets;
-	struct vec passwords; /* struct str, in the arena: the texts of their files */
-	struct vec given;     /* struct given */
-	const char *store;    /* the directory of the store */
-	int gate[2];	      /* a byte comes when the users are there; its end is ours */
-	int console;	      /* what PID 1 and the set-up say */
+	struct test_given given;
+	const char *store; /* the directory of the store */
+	int gate[2];	   /* a byte comes when the users are there; its end is ours */
+	int console;	   /* what PID 1 and the set-up say */
 	pid_t pid;
 };
-
-/* ---- The root, inside ------------------------------------------------------------------------ */
-
-struct attr { /* struct mount_attr of the kernel */
-	uint64_t set, clear, propagation, userns;
-};
-
-static int mount_new(const char *type, const char *path, unsigned long flags, const char *options,
-		     struct err *e)
-{
-	int rc = file_mkdir_p(AT_FDCWD, path, 0755, e);
-
-	if (rc == 0 && mount(type, path, type, flags | MS_NOSUID, options) < 0)
-		rc = err_sys(e, "mount %s", path);
-	return rc;
-}
-
-static int bind_store(int store, struct err *e)
-{
-	struct attr ro = { .set = MS_RDONLY | MS_NOSUID | MS_NODEV };
-	char from[64];
-	int rc = file_mkdir_p(AT_FDCWD, PLACE STORE_DIR_DEFAULT, 0755, e);
-
-	(void)snprintf(from, sizeof(from), "/proc/self/fd/%d", store);
-	if (rc == 0 && mount(from, PLACE STORE_DIR_DEFAULT, NULL, MS_BIND, NULL) < 0)
-		rc = err_sys(e, "mount the store");
-	if (rc == 0 &&
-	    syscall(SYS_mount_setattr, AT_FDCWD, PLACE STORE_DIR_DEFAULT, 0, &ro, sizeof(ro)) < 0)
-		rc = err_sys(e, "make the store read-only");
-	return rc;
-}
-
-static int make_devices(struct err *e)
-{
-	static const char *const names[] = { "null", "zero", "full", "random", "urandom", "tty" };
-	static const char *const links[][2] = { { "pts/ptmx", "ptmx" },
-						{ "/proc/self/fd", "fd" },
-						{ "/proc/self/fd/0", "stdin" },
-						{ "/proc/self/fd/1", "stdout" },
-						{ "/proc/self/fd/2", "stderr" } };
-	char from[PATH_MAX], to[PATH_MAX];
-	int rc = mount_new("tmpfs", PLACE "/dev", 0, "mode=0755,size=1m", e);
-
-	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(names); i++) {
-		(void)snprintf(from, sizeof(from), "/dev/%s", names[i]);
-		(void)snprintf(to, sizeof(to), PLACE "/dev/%s", names[i]);
-		auto_fd int fd = open(to, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
-		if (fd < 0 || mount(from, to, NULL, MS_BIND, NULL) < 0)
-			rc = err_sys(e, "%s", from);
-	}
-	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(links); i++) {
-		(void)snprintf(to, sizeof(to), PLACE "/dev/%s", links[i][1]);
-		if (symlink(links[i][0], to) < 0)
-			rc = err_sys(e, "%s", to);
-	}
-	if (rc == 0)
-		rc = mount_new("devpts", PLACE "/dev/pts", MS_NOEXEC,
-			       "newinstance,ptmxmode=0666,mode=0620,gid=5", e);
-	return rc == 0 ? mount_new("tmpfs", PLACE "/dev/shm", MS_NODEV, "mode=1777", e) : rc;
-}
-
-static int make_root(int store, struct err *e)
-{
-	struct err ignored = ERR_INIT;
-	int rc;
-
-	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-		return err_sys(e, "make the mounts private");
-	if (mount("tmpfs", PLACE, "tmpfs", MS_NODEV, "mode=0755") < 0)
-		return err_sys(e, "mount a root in memory");
-	rc = bind_store(store, e);
-	if (rc == 0)
-		rc = make_devices(e);
-	if (rc == 0)
-		rc = mount_new("proc", PLACE "/proc", MS_NODEV | MS_NOEXEC, NULL, e);
-	if (rc == 0)
-		rc = mount_new("tmpfs", PLACE "/run", MS_NODEV, "mode=0755", e);
-	if (rc == 0)
-		rc = mount_new("tmpfs", PLACE "/tmp", MS_NODEV, "mode=1777", e);
-	if (rc < 0)
-		return rc;
-	/* What shows hardware is not to be had everywhere, and PID 1 makes no groups of processes
-	 * that would be left behind. */
-	(void)mount_new("sysfs", PLACE "/sys", MS_NODEV | MS_NOEXEC | MS_RDONLY, NULL, &ignored);
-	(void)mount_new("tmpfs", PLACE "/sys/fs/cgroup", MS_RDONLY, NULL, &ignored);
-	if (chdir(PLACE) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 ||
-	    umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
-		return err_sys(e, "enter the new root");
-	return 0;
-}
-
-/* Mount points of file systems that are not mounted here are directories all the same. */
-static void make_mount_points(const struct box *b)
-{
-	auto_str struct str text = STR_INIT;
-	struct err ignored = ERR_INIT;
-	char path[PATH_MAX];
-	struct slice rest, line, point;
-
-	if (snprintf(path, sizeof(path), "%s/etc/fstab", b->system) >= (int)sizeof(path) ||
-	    file_read(AT_FDCWD, path, &text, LIMIT_SET, &ignored) < 0)
-		return;
-	rest = str_slice(&text);
-	while (rest.n && slice_cut(&rest, '\n', &line)) {
-		(void)slice_cut(&line, '\t', &point);
-		(void)slice_cut(&line, '\t', &point);
-		if (!slice_starts(point, "/") || point.n >= sizeof(path))
-			continue;
-		(void)snprintf(path, sizeof(path), "%.*s", (int)point.n, point.p);
-		(void)file_mkdir_p(AT_FDCWD, path, 0755, &ignored);
-	}
-}
-
-static int write_given(const struct box *b, struct err *e)
-{
-	char dir[PATH_MAX];
-	int rc = 0;
-
-	for (size_t i = 0; rc == 0 && i < b->given.n; i++) {
-		const struct given *x = b->given.v[i];
-
-		rc = path_dir(dir, x->path);
-		if (rc < 0)
-			return err_num(e, rc, "%s", x->path);
-		rc = file_mkdir_p(AT_FDCWD, dir, 0755, e);
-		if (rc == 0)
-			rc = file_write_atomic(AT_FDCWD, x->path, x->text.p, x->text.n, 0600, e);
-	}
-	return rc;
-}
-
-static int write_set(const struct box *b, struct err *e)
-{
-	auto_str struct str text = STR_INIT, set = STR_INIT;
-	char path[PATH_MAX];
-	int rc;
-
-	(void)snprintf(path, sizeof(path), "%s/services/set", b->system);
-	rc = file_read(AT_FDCWD, path, &text, LIMIT_SET, e);
-	if (rc < 0)
-		return rc;
-	test_set_format(str_slice(&text), &set);
-	if (str_err(&set))
-		return err_set(e, -ENOMEM, "out of memory");
-	return file_write_atomic(AT_FDCWD, SET_FILE, set.buf, set.len, 0644, e);
-}
-
-/* As a machine has it that was booted with the system. */
-static int fill_root(const struct box *b, struct err *e)
-{
-	static const char *const dirs[] = { "/etc",	"/home", "/root", "/var/guix/profiles",
-					    "/var/log", "/boot" };
-	char parameters[PATH_MAX];
-	int rc = 0;
-
-	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(dirs); i++)
-		rc = file_mkdir_p(AT_FDCWD, dirs[i], 0755, e);
-	if (rc < 0)
-		return rc;
-	if (symlink(b->system, "/var/guix/profiles/system-1-link") < 0 ||
-	    symlink("system-1-link", "/var/guix/profiles/system") < 0 ||
-	    symlink(b->system, "/run/booted-system") < 0)
-		return err_sys(e, "links to the system");
-	make_mount_points(b);
-	/* What services ask of the command line is to be what the next boot has. */
-	(void)snprintf(parameters, sizeof(parameters), "%s/parameters", b->system);
-	(void)mount(parameters, "/proc/cmdline", NULL, MS_BIND, NULL);
-	rc = write_given(b, e);
-	return rc == 0 ? write_set(b, e) : rc;
-}
 
 /* ---- Processes ------------------------------------------------------------------------------- */
 
@@ -271,7 +82,7 @@ static void __attribute__((noreturn)) child(struct box *b)
 {
 	static char *const env[] = { "PATH=/bin", "container=cairn", NULL };
 	char init[PATH_MAX], word[PATH_MAX + 16];
-	char *const argv[] = { init, word, (char *)SET_FILE, NULL };
+	char *const argv[] = { init, word, (char *)TEST_ROOT_SET, NULL };
 	struct err e = ERR_INIT;
 	int null = open("/dev/null", O_RDONLY | O_CLOEXEC), rc;
 
@@ -286,9 +97,9 @@ static void __attribute__((noreturn)) child(struct box *b)
 	if (rc == 0)
 		rc = leave_keys(&e);
 	if (rc == 0)
-		rc = make_root(store, &e);
+		rc = test_root_make(store, &e);
 	if (rc == 0)
-		rc = fill_root(b, &e);
+		rc = test_root_fill(b->system, &b->given.files, &e);
 	if (rc == 0) {
 		execve(init, argv, env);
 		(void)err_sys(&e, "%s", init);
@@ -524,71 +335,11 @@ static int watch(struct box *b, uint64_t seconds, struct err *e)
 	return rc;
 }
 
-/* ---- What is given to it --------------------------------------------------------------------- */
-
-static int give(struct box *b, const char *path, struct slice text, struct err *e)
-{
-	struct given x = { path, text }, *copy = arena_dup(&b->arena, &x, sizeof(x));
-
-	vec_add(&b->given, copy);
-	return !copy || b->given.err ? err_set(e, -ENOMEM, "out of memory") : 0;
-}
-
-static int give_secrets(struct box *b, struct err *e)
-{
-	auto_vec struct vec list = VEC_INIT;
-	int rc = secrets_load(b->r, &b->arena, b->system, &list, e);
-
-	if (rc == 0)
-		rc = secret_values_load(&b->secrets, b->r, b->system, e);
-	for (size_t i = 0; rc == 0 && i < list.n && i < b->secrets.n; i++)
-		rc = give(b, ((const struct secret *)list.v[i])->source,
-			  str_slice(&b->secrets.v[i]), e);
-	return rc;
-}
-
-/* It is only the first one, and may be gone. */
-static int give_password(struct box *b, const char *file, struct err *e)
-{
-	struct str *text = ARENA_NEW(&b->arena, struct str);
-	const char *path = sys_root_path(b->r, &b->arena, file);
-	struct err ignored = ERR_INIT;
-
-	if (!text || !path)
-		return err_set(e, -ENOMEM, "out of memory");
-	*text = (struct str)STR_INIT;
-	vec_add(&b->passwords, text);
-	/* A buffer that grows would leave copies in memory that was given back. */
-	if (b->passwords.err || !str_room(text, 2 * LIMIT_PASSWORD))
-		return err_set(e, -ENOMEM, "out of memory");
-	if (file_read(AT_FDCWD, path, text, LIMIT_PASSWORD, &ignored) < 0)
-		return 0;
-	return give(b, file, str_slice(text), e);
-}
-
-static int give_passwords(struct box *b, struct err *e)
-{
-	auto_vec struct vec list = VEC_INIT;
-	int rc = accounts_load(b->r, &b->arena, b->system, &list, e);
-
-	for (size_t i = 0; rc == 0 && i < list.n; i++) {
-		const struct account *x = list.v[i];
-
-		if (x->is_user && x->password_file && x->password_file[0])
-			rc = give_password(b, x->password_file, e);
-	}
-	return rc;
-}
-
 static void box_done(struct box *b)
 {
 	if (b->pid > 0)
 		reap(b->pid);
-	secret_values_done(&b->secrets);
-	for (size_t i = 0; i < b->passwords.n; i++)
-		secret_wipe(b->passwords.v[i]);
-	vec_done(&b->passwords);
-	vec_done(&b->given);
+	test_given_done(&b->given);
 	fd_close(&b->gate[0]);
 	fd_close(&b->gate[1]);
 	fd_close(&b->console);
@@ -612,18 +363,14 @@ int test_container_run(const struct test_boot *t, const struct sys_root *r, cons
 	struct box b = { .r = r,
 			 .system = system,
 			 .arena = ARENA_INIT,
-			 .secrets = SECRET_VALUES_INIT,
-			 .passwords = VEC_INIT,
-			 .given = VEC_INIT,
+			 .given = TEST_GIVEN_INIT,
 			 .gate = { -1, -1 },
 			 .console = -1,
 			 .pid = -1 };
 	int rc = open_all(&b, e);
 
 	if (rc == 0)
-		rc = give_secrets(&b, e);
-	if (rc == 0)
-		rc = give_passwords(&b, e);
+		rc = test_given_load(&b.given, r, system, e);
 	if (rc == 0)
 		rc = start(&b, e);
 	if (rc == 0)
