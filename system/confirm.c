@@ -7,7 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "lib/conf.h"
+#include "lib/conf-file.h"
 #include "lib/fd.h"
 #include "lib/proc.h"
 #include "lib/size.h"
@@ -31,26 +31,16 @@ static const struct conf_key note_keys[] = {
 		 false),
 };
 
-static int note_section(void *arg, struct conf_ctx *c, struct slice kind, struct slice name)
-{
-	if (!slice_is(kind, "confirm") || name.n)
-		return conf_error(c, "unknown section");
-	c->object = arg;
-	return 0;
-}
+static const struct conf_file note_file = {
+	.limit = LIMIT_NOTE, .keys = note_keys, .nkeys = ARRAY_LEN(note_keys), .only = "confirm"
+};
 
 /* -ENOENT: there is no such note. */
 static int read_note(struct arena *a, const char *file, struct confirm *ret, struct err *e)
 {
 	struct confirm c = { 0, 0, 0, "" };
-	auto_str struct str text = STR_INIT;
-	struct err tmp = ERR_INIT;
-	int rc = file_read(AT_FDCWD, file, &text, LIMIT_NOTE, &tmp);
+	int rc = conf_load(&note_file, file, &c, NULL, a, e);
 
-	if (rc < 0)
-		return err_set(e, rc, "%s", tmp.msg);
-	rc = conf_parse(str_slice(&text), file, note_keys, ARRAY_LEN(note_keys), note_section, &c,
-			a, e);
 	if (rc < 0)
 		return rc;
 	if (!c.to || c.to > GEN_NUMBER_MAX || !c.from || c.from > GEN_NUMBER_MAX ||

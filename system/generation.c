@@ -5,7 +5,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include "lib/conf.h"
+#include "lib/conf-file.h"
 #include "lib/fd.h"
 #include "lib/path.h"
 #include "lib/size.h"
@@ -164,29 +164,20 @@ static const struct conf_key facts_keys[] = {
 		 "file below config/", 0),
 };
 
-static int facts_section(void *arg, struct conf_ctx *c, struct slice kind, struct slice name)
-{
-	if (!slice_is(kind, "system") || name.n)
-		return conf_error(c, "unknown section");
-	c->object = arg;
-	return 0;
-}
+static const struct conf_file facts_file = {
+	.limit = LIMIT_FACTS, .keys = facts_keys, .nkeys = ARRAY_LEN(facts_keys), .only = "system"
+};
 
 int gen_facts_load(const struct sys_root *r, struct arena *a, const char *path,
 		   struct gen_facts *ret, struct err *e)
 {
 	struct gen_facts f = { "", "", "", "", "", "" };
-	auto_str struct str text = STR_INIT;
 	char *file = arena_fmt(a, "%s%s/facts", r->store, path);
 	int rc;
 
 	if (!file)
 		return err_set(e, -ENOMEM, "out of memory");
-	rc = file_read(AT_FDCWD, file, &text, LIMIT_FACTS, e);
-	if (rc < 0)
-		return rc;
-	rc = conf_parse(str_slice(&text), file, facts_keys, ARRAY_LEN(facts_keys), facts_section,
-			&f, a, e);
+	rc = conf_load(&facts_file, file, &f, NULL, a, e);
 	if (rc < 0)
 		return rc;
 	*ret = f;
@@ -196,17 +187,15 @@ int gen_facts_load(const struct sys_root *r, struct arena *a, const char *path,
 int gen_file_load(const struct sys_root *r, struct arena *a, const char *path,
 		  const struct gen_file *what, struct vec *list, struct err *e)
 {
-	auto_str struct str text = STR_INIT;
-	struct err tmp = ERR_INIT;
+	const struct conf_file f = { .limit = LIMIT_FILE,
+				     .keys = what->keys,
+				     .nkeys = what->nkeys,
+				     .section = what->section };
 	char *file = arena_fmt(a, "%s%s/%s", r->store, path, what->name);
-	int rc = file ? file_read(AT_FDCWD, file, &text, LIMIT_FILE, &tmp) : -ENOMEM;
+	bool found;
+	int rc = file ? conf_load(&f, file, list, &found, a, e) : -ENOMEM;
 
-	if (rc == -ENOENT)
-		return 0;
-	if (rc < 0)
-		return err_set(e, rc, "%s", rc == -ENOMEM ? "out of memory" : tmp.msg);
-	rc = conf_parse(str_slice(&text), file, what->keys, what->nkeys, what->section, list, a, e);
-	return rc == 0 && list->err ? err_set(e, -ENOMEM, "out of memory") : rc;
+	return file && (rc < 0 || !list->err) ? rc : err_set(e, -ENOMEM, "out of memory");
 }
 
 int gen_lock(const struct sys_root *r, const char *verb, int *ret_fd, struct err *e)

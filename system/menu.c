@@ -2,10 +2,8 @@
 #include "system/menu.h"
 
 #include <errno.h>
-#include <fcntl.h>
 
-#include "lib/conf.h"
-#include "lib/fd.h"
+#include "lib/conf-file.h"
 #include "lib/path.h"
 #include "lib/size.h"
 
@@ -106,6 +104,13 @@ static bool terminals_ok(const char *const *names)
 	return true;
 }
 
+static const struct conf_file menu_file = {
+	.limit = LIMIT_MENU_FILE,
+	.keys = menu_keys,
+	.nkeys = ARRAY_LEN(menu_keys),
+	.section = menu_section,
+};
+
 int sys_menu_load(const struct sys_root *r, struct arena *a, const char *path, struct sys_menu *ret,
 		  struct err *e)
 {
@@ -113,18 +118,13 @@ int sys_menu_load(const struct sys_root *r, struct arena *a, const char *path, s
 					 .serial_speed = 115200,
 					 .dir = "",
 					 .default_title = "" } };
-	auto_str struct str text = STR_INIT;
 	char *file = arena_fmt(a, "%s%s/boot/menu", r->store, path);
 	int rc;
 
 	f.entries = arena_array(a, LIMIT_ENTRIES, sizeof(*f.entries));
 	if (!file || !f.entries)
 		return err_set(e, -ENOMEM, "out of memory");
-	rc = file_read(AT_FDCWD, file, &text, LIMIT_MENU_FILE, e);
-	if (rc < 0)
-		return rc;
-	rc = conf_parse(str_slice(&text), file, menu_keys, ARRAY_LEN(menu_keys), menu_section, &f,
-			a, e);
+	rc = conf_load(&menu_file, file, &f, NULL, a, e);
 	if (rc < 0)
 		return rc;
 	struct sys_menu m = f.menu.menu;

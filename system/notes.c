@@ -5,7 +5,7 @@
 #include <fcntl.h>
 
 #include "bootloader/bootloader.h"
-#include "lib/conf.h"
+#include "lib/conf-file.h"
 #include "lib/fd.h"
 #include "lib/size.h"
 #include "lib/text.h"
@@ -41,22 +41,20 @@ static int note_section(void *arg, struct conf_ctx *c, struct slice kind, struct
 	return notes->err ? conf_no_memory(c) : 0;
 }
 
+static const struct conf_file notes_file = {
+	.limit = LIMIT_NOTES,
+	.keys = note_keys,
+	.nkeys = ARRAY_LEN(note_keys),
+	.section = note_section,
+};
+
 int notes_load(const struct sys_root *r, struct arena *a, struct vec *ret, struct err *e)
 {
-	auto_str struct str text = STR_INIT;
-	struct err tmp = ERR_INIT;
 	char *file = sys_root_path(r, a, NOTES);
-	int rc;
+	bool found;
 
-	if (!file)
-		return err_set(e, -ENOMEM, "out of memory");
-	rc = file_read(AT_FDCWD, file, &text, LIMIT_NOTES, &tmp);
-	if (rc == -ENOENT)
-		return 0;
-	if (rc < 0)
-		return err_set(e, rc, "%s", tmp.msg);
-	return conf_parse(str_slice(&text), file, note_keys, ARRAY_LEN(note_keys), note_section,
-			  ret, a, e);
+	return file ? conf_load(&notes_file, file, ret, &found, a, e)
+		    : err_set(e, -ENOMEM, "out of memory");
 }
 
 /* The generation of a line of system.tried; NULL: it is gone. */

@@ -5,7 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 
-#include "lib/conf.h"
+#include "lib/conf-file.h"
 #include "lib/path.h"
 #include "lib/size.h"
 #include "lib/text.h"
@@ -217,21 +217,24 @@ static int entry_section(void *arg, struct conf_ctx *c, struct slice kind, struc
 	return r->entries->err || !x->name ? conf_no_memory(c) : 0;
 }
 
+static const struct conf_file manifest_file = {
+	.limit = LIMIT_PROFILE_TEXT,
+	.keys = entry_keys,
+	.nkeys = ARRAY_LEN(entry_keys),
+	.section = entry_section,
+};
+
 int profile_manifest(struct profile *p, const char *item, struct vec *ret, struct err *e)
 {
-	auto_str struct str text = STR_INIT;
 	char *file = arena_fmt(&p->arena, "%s%s/manifest", p->links.store, item);
 	struct reader r = { ret, &p->arena };
 	int rc;
 
 	if (!file)
 		return no_memory(e);
-	rc = file_read(AT_FDCWD, file, &text, LIMIT_PROFILE_TEXT, e);
-	if (rc < 0)
-		return rc == -ENOENT ? err_hint(e, rc, "this is not a profile of cairn package")
-				     : rc;
-	rc = conf_parse(str_slice(&text), file, entry_keys, ARRAY_LEN(entry_keys), entry_section,
-			&r, &p->arena, e);
+	rc = conf_load(&manifest_file, file, &r, NULL, &p->arena, e);
+	if (rc == -ENOENT)
+		return err_hint(e, rc, "this is not a profile of cairn package");
 	for (size_t i = 0; rc == 0 && i < ret->n; i++) {
 		const struct profile_entry *x = ret->v[i];
 

@@ -5,7 +5,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "lib/conf.h"
+#include "lib/conf-file.h"
 #include "lib/fd.h"
 #include "lib/size.h"
 #include "system/menu.h"
@@ -30,13 +30,9 @@ static const struct conf_key note_keys[] = {
 		 false),
 };
 
-static int note_section(void *arg, struct conf_ctx *c, struct slice kind, struct slice name)
-{
-	if (!slice_is(kind, "switch") || name.n)
-		return conf_error(c, "unknown section");
-	c->object = arg;
-	return 0;
-}
+static const struct conf_file note_file = {
+	.limit = LIMIT_NOTE, .keys = note_keys, .nkeys = ARRAY_LEN(note_keys), .only = "switch"
+};
 
 static int note_write(const struct sys_root *r, const struct note *n, struct err *e)
 {
@@ -67,22 +63,13 @@ static int note_read(const struct sys_root *r, struct arena *a, struct note *ret
 		     struct err *e)
 {
 	struct note n = { 0, 0, false, "" };
-	auto_str struct str text = STR_INIT;
-	struct err tmp = ERR_INIT;
 	char *file = sys_root_path(r, a, NOTE);
 	int rc;
 
 	if (!file)
 		return err_set(e, -ENOMEM, "out of memory");
-	rc = file_read(AT_FDCWD, file, &text, LIMIT_NOTE, &tmp);
-	*ret_found = rc != -ENOENT;
-	if (rc == -ENOENT)
-		return 0;
-	if (rc < 0)
-		return err_set(e, rc, "%s", tmp.msg);
-	rc = conf_parse(str_slice(&text), file, note_keys, ARRAY_LEN(note_keys), note_section, &n,
-			a, e);
-	if (rc < 0)
+	rc = conf_load(&note_file, file, &n, ret_found, a, e);
+	if (rc < 0 || !*ret_found)
 		return rc;
 	if (n.to == 0 || n.to > GEN_NUMBER_MAX || n.from > GEN_NUMBER_MAX || n.path[0] != '/')
 		return err_set(e, -ERR_INVALID, "%s: not a note of a switch", file);

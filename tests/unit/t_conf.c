@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "lib/conf.h"
+#include "lib/conf-file.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <unistd.h>
 
+#include "lib/fd.h"
 #include "lib/mem.h"
 #include "lib/size.h"
 #include "tests/unit/test.h"
@@ -158,4 +163,49 @@ TEST(no_memory_is_an_error)
 	}
 }
 
-TEST_MAIN(values, words, lines_continue, errors_name_the_line, no_memory_is_an_error)
+/* Text as a file; its path. */
+static const char *put(const char *text)
+{
+	static char path[200];
+	const char *tmp = getenv("TMP");
+	struct err e = ERR_INIT;
+
+	(void)snprintf(path, sizeof(path), "%s/t_conf-%ld", tmp ? tmp : "/tmp", (long)getpid());
+	CHECK_INT(file_write_atomic(AT_FDCWD, path, text, strlen(text), 0600, &e), 0);
+	return path;
+}
+
+TEST(files)
+{
+	struct conf_file f = { .limit = 40, .keys = keys, .nkeys = ARRAY_LEN(keys), .only = "one" };
+	auto_arena struct arena a = ARENA_INIT;
+	struct item x = { 0 };
+	struct err e = ERR_INIT;
+	bool found = false;
+	const char *path = put("[one]\ncount = 3\n");
+
+	CHECK_INT(conf_load(&f, path, &x, &found, &a, &e), 0);
+	CHECK(found);
+	CHECK_INT(x.n, 3);
+	CHECK(conf_load(&f, put("[two]\n"), &x, NULL, &a, &e) < 0);
+	CHECK(strstr(e.msg, "unknown section"));
+	CHECK(conf_load(&f, put("[one x]\n"), &x, NULL, &a, &e) < 0);
+	f.limit = 4;
+	CHECK(conf_load(&f, put("[one]\n"), &x, &found, &a, &e) < 0);
+	CHECK(found);
+	CHECK_INT(unlink(path), 0);
+	e = (struct err)ERR_INIT;
+	CHECK_INT(conf_load(&f, path, &x, &found, &a, &e), 0);
+	CHECK(!found && !e.msg[0]);
+	CHECK_INT(conf_load(&f, path, &x, NULL, &a, &e), -ENOENT);
+	CHECK(strstr(e.msg, path));
+	f = (struct conf_file){
+		.limit = 40, .keys = keys, .nkeys = ARRAY_LEN(keys), .section = section
+	};
+	nitems = 0;
+	CHECK_INT(conf_load(&f, put("[item a]\n[item b]\n"), NULL, &found, &a, &e), 0);
+	CHECK_INT(nitems, 2);
+	CHECK_INT(unlink(path), 0);
+}
+
+TEST_MAIN(values, words, lines_continue, errors_name_the_line, no_memory_is_an_error, files)
