@@ -170,6 +170,11 @@ local function flaw_of(v)
 	end
 end
 
+-- PID 1 would take a service with none for one that is not timed.
+local function flaw_of_pause(v)
+	return not tostring(v):find("[1-9]") and "'" .. v .. "' is no time between two runs" or flaw_of(v)
+end
+
 local NAME_OF = { pattern = NAME.pattern, max = NAME.max, what = NAME.what, doc = "name of the service" }
 
 local fields = { name = schema.string(NAME_OF) }
@@ -179,7 +184,7 @@ for _, row in ipairs(ROWS) do
 		error("system/init_service_docs.lua has no line for '" .. row[1] .. "'", 0)
 	end
 	local plain = row[3] == "text" or row[3] == "repeat"
-	fields[row[1]] = row[2] { default_doc = line[1], doc = line[2], check = plain and flaw_of or nil }
+	fields[row[1]] = row[2] { default_doc = line[1], doc = line[2], check = row[1] == "every" and flaw_of_pause or plain and flaw_of or nil }
 end
 
 local PROFILES = { service = true, ["service-packet"] = true }

@@ -220,6 +220,10 @@ wrong "two services of one name" "system.lua:12: simple › name: there are two 
 	'services = { services.simple { name = "a", exec = { "/bin/a" } }, services.simple { name = "a", exec = { "/bin/b" } } }'
 wrong "a job without a pause" "system.lua:12: job › every: '0s' is no time between two runs" \
 	'services = { services.job { name = "a", run = "x", every = "0s" } }'
+wrong "nor any other service" "system.lua:12: simple › every: '0min' is no time between two runs" \
+	'services = { services.simple { name = "a", exec = { "/bin/a" }, every = "0min" } }'
+wrong "not by a number, either" "simple › every: '0' is no time between two runs" \
+	'services = { services.simple { name = "a", exec = { "/bin/a" }, every = 0 } }'
 wrong "a root that is only read" "file_systems[1] ('/') › options: stage 1 mounts the root to be written to" \
 	'file_systems = { { device = "LABEL=a", mount_point = "/", options = { "ro" } } }'
 wrong "swap space twice" "swap: 'LABEL=s' is given twice" 'swap = { { device = "LABEL=s" }, { device = "LABEL=s" } }'
