@@ -2,6 +2,7 @@
 #include "system/test-boot.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -15,6 +16,7 @@
 #define TEST_MAX	  (24ull * 3600)
 #define TAIL_LINES	  10
 #define TAIL_BYTES	  65536 /* read of the end of a log */
+#define KEPT_BYTES	  (1 << 20)
 
 int test_boot_parse(const char *kind, const char *timeout, struct test_boot *ret, struct err *e)
 {
@@ -214,6 +216,15 @@ void test_show_end(int fd)
 		return;
 	str_grown(&text, (size_t)n);
 	test_show_tail(str_slice(&text));
+}
+
+void test_keep_end(int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) == 0 && st.st_size > KEPT_BYTES)
+		(void)fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+				st.st_size - KEPT_BYTES);
 }
 
 int test_watch_fail(const struct test_watch *w, struct err *e)

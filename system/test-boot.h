@@ -67,6 +67,9 @@ void test_watch_forget(struct test_watch *w);
 void test_show_tail(struct slice text);
 /* Those of a file, however long it is; nothing of what is no regular file. */
 void test_show_end(int fd);
+/* Give back the memory of all but the end of one that is in memory; whoever writes to it goes on
+ * where it was. */
+void test_keep_end(int fd);
 /* After the logs were shown: the error that says which services failed, or (none did) that the time
  * is over. */
 int test_watch_fail(const struct test_watch *w, struct err *e);

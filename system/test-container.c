@@ -318,6 +318,7 @@ static int watch(struct box *b, uint64_t seconds, struct err *e)
 		(void)nanosleep(&pause, NULL);
 		if (has_ended(b, &status))
 			break;
+		test_keep_end(b->console);
 		state = look(b, &w);
 	}
 	if (b->pid < 0) {

@@ -231,6 +231,7 @@ static int watch(struct machine *m, uint64_t seconds, struct err *e)
 	test_watch_init(&w, "the virtual machine", seconds);
 	while (state == TEST_WAITS && runs && test_watch_now() < w.until) {
 		runs = pump(m, w.until);
+		test_keep_end(m->console);
 		struct slice rows = last_report(m, &report);
 		const char *log = memmem(rows.p, rows.n, LOG, sizeof(LOG) - 1);
 		if (rows.n)

@@ -60,6 +60,11 @@ services.simple { name = "leads", restart = "never",
 X
 echo 'of the machine' >"$TMP/outside"
 sed -i "s|@OUT@|$TMP/outside|" "$TMP/leads.lua"
+# Says more there than is to be kept of it.
+config shouts <<'X'
+services.simple { name = "shouts", type = "oneshot", sandbox = "none",
+	exec = { bb, "sh", "-c", bb .. " yes no flour | " .. bb .. " head -c 100000000 >>/proc/1/fd/1; exec " .. bb .. " sleep 1000" } }
+X
 config dies <<'X'
 services.simple { name = "dies", exec = { bb, "sh", "-c", "echo once more; exit 1" } }
 X
@@ -111,6 +116,22 @@ for signal in INT KILL; do
 	is "$signal: nothing was switched" "$(state)" "$before"
 	is "$signal: no directories of plans" "$(ls -d "${TMPDIR:-/tmp}"/cairn-plan-* 2>/dev/null | wc -l)" 0
 done
+
+# What is said there is in memory.
+"$CAIRN" system reconfigure --test=container $change "$TMP/shouts.lua" >"$TMP/out" 2>"$TMP/err" &
+command=$!
+console() { # FORMAT: of the file that PID 1 there writes to
+	for fd in /proc/$command/fd/*; do
+		case $(readlink "$fd") in /memfd:console*) stat -L -c "$1" "$fd" ;; esac
+	done
+}
+shouted() { [ "$(console %s)" -gt 100000000 ] 2>/dev/null; }
+kept() { [ "$(console %b)" -lt 8192 ]; } # of 512 bytes
+check "a container in which much is said" retry shouted
+check "of which the end is kept" retry kept
+kill $command
+wait $command
+check "it ends" retry none
 
 # PID 1 that stops answers no more.
 "$CAIRN" system reconfigure --test=container --test-timeout=20 $change "$TMP/slow.lua" >"$TMP/out" 2>"$TMP/err" &
