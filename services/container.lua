@@ -150,6 +150,7 @@ return service.service_type {
 	example = [[
 services.container {
 	name = "web", network = { host_address = "10.8.0.1/24", address = "10.8.0.2/24" },
+	shares = { { from = "/srv/www", to = "/srv/www" } },
 	system = system.operating_system {
 		host_name = "web", file_systems = { { device = "none", mount_point = "/", type = "tmpfs" } },
 		services = { services.httpd { root = "/srv/www" } },

@@ -226,6 +226,7 @@ return service.service_type {
 services.firewall {
 	open = { 22, "80-81/tcp", { port = "53/udp", from = { "192.0.2.0/24" } } },
 	masquerade = { "eth0" }, forward = { { from = "lan0", to = "eth0" } },
+	redirects = { { port = 8080, to = "10.0.0.2:80", interface = "eth0" } },
 }]],
 	fields = {
 		open = schema.list(schema.one_of { PORT_TYPES[1], PORT_TYPES[2], schema.of(opening) }, { default = {}, doc = "ports: 22, '53/udp', '8000-8010/tcp', or a record" }),

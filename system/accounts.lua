@@ -104,6 +104,8 @@ M.user = schema.record("user", {
 	},
 }, {
 	doc = "an account", keywords = "user login password adduser",
+	example = [[
+users = { { name = "ann", comment = "Ann Lee", groups = { "wheel" } } }]],
 	check = function(u)
 		if misnumbered(u, "uid") then
 			return misnumbered(u, "uid")
@@ -131,6 +133,8 @@ M.group = schema.record("group", {
 	system = schema.boolean { default = false, doc = "numbers below 1000" },
 }, {
 	doc = "a group",
+	example = [[
+groups = { { name = "media" } }, users = { { name = "ann", groups = { "media" } } }]],
 	check = function(g)
 		return misnumbered(g, "gid")
 	end,

@@ -13,18 +13,20 @@ local M = {}
 
 -- ---- What there is ------------------------------------------------------------------------------
 
--- Records that configurations write, from operating_system down and in the fields of kinds; each once.
+-- Records that configurations write, from operating_system down and in the fields of kinds; each once. What only a service has is
+-- shown in the example of that.
 local function records(kinds)
 	local out, seen = {}, {}
-	local function visit(rtype)
+	local function visit(rtype, example)
 		if seen[rtype] then
 			return
 		end
 		seen[rtype] = true
-		out[#out + 1] = { name = rtype.name, doc = rtype.doc, keywords = rtype.keywords, location = rtype.loc, record = rtype, extends = {} }
+		out[#out + 1] = { name = rtype.name, doc = rtype.doc, keywords = rtype.keywords, example = rtype.example or example, lent = not rtype.example,
+			location = rtype.loc, record = rtype, extends = {} }
 		for _, f in ipairs(schema.fields(rtype)) do
 			for _, inner in ipairs(f.records) do
-				visit(inner)
+				visit(inner, example)
 			end
 		end
 	end
@@ -34,7 +36,7 @@ local function records(kinds)
 	for _, kind in ipairs(kinds) do
 		for _, f in ipairs(schema.fields(kind.record)) do
 			for _, inner in ipairs(f.records) do
-				visit(inner)
+				visit(inner, kind.example)
 			end
 		end
 	end
@@ -202,7 +204,7 @@ local function markdown(entry)
 		out[#out + 1] = "All fields of `init_service`, and:\n\n"
 	end
 	out[#out + 1] = fields ~= "" and fields .. "\n" or ""
-	if entry.example then
+	if entry.example and not entry.lent then
 		out[#out + 1] = "```lua\n" .. entry.example:gsub("%s+$", "") .. "\n```\n\n"
 	end
 	return table.concat(out)

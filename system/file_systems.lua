@@ -200,6 +200,12 @@ M.file_system = schema.record("file_system", {
 	}),
 }, {
 	doc = "a file system", keywords = "mount fstab disk partition",
+	example = [[
+file_systems = {
+	{ device = "LABEL=root", mount_point = "/" },
+	{ device = "UUID=1b2c3d4e-0000-4000-8000-000000000001", mount_point = "/home", flags = { "no_dev", "no_suid" } },
+	{ mount_point = "/tmp", type = "tmpfs", options = { "size=1G" } },
+}]],
 	check = function(fs)
 		if has(fs.flags, "bind") and (not fs.device or fs.device:sub(1, 1) ~= "/") then
 			return "what is bound is a directory or file", "device"
@@ -272,6 +278,8 @@ M.swap = schema.record("swap", {
 	},
 }, {
 	doc = "swap space", keywords = "swapfile memory",
+	example = [[
+swap = { { device = "LABEL=swap" }, { device = "/var/swap", size = "2G" } }]],
 	check = function(s)
 		if s.size and (s.device:sub(1, 1) ~= "/" or s.device:find("^/dev/") or not s.device:find("^[%w/._+-]+$")) then
 			return "only a file of a plain path has a size, not '" .. s.device .. "'", "size"

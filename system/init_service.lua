@@ -195,6 +195,11 @@ local OWN_LOGS = { init = true, kernel = true, syslog = true }
 M.fields = fields
 M.init_service = schema.record("init_service", fields, {
 	doc = "a service of PID 1",
+	example = [[
+system.init_service {
+	name = "web", exec = { require "packages.busybox" .. "/bin/busybox", "httpd", "-f", "-p", "8080" },
+	requires = { "base" }, user = "nobody", restart = "always",
+}]],
 	check = function(s)
 		if OWN_LOGS[s.name] then
 			return "'" .. s.name .. "' is the name of a log that is no service's", "name"

@@ -95,6 +95,12 @@ M.mapped_device = schema.record("mapped_device", {
 	}),
 }, {
 	doc = "a block device made from others", keywords = "encryption cryptsetup dm-crypt mdadm",
+	example = [[
+mapped_devices = { { type = "luks", target = "data", source = "PARTLABEL=data" } },
+file_systems = {
+	{ device = "LABEL=root", mount_point = "/" },
+	{ device = "/dev/mapper/data", mount_point = "/srv" },
+}]],
 	check = function(m)
 		local given = schema.given(m)
 		for _, field in ipairs { "source", "sources", "key_file", "allow_discards", "tries", "level" } do

@@ -56,6 +56,8 @@ local menu_entry = schema.record("menu_entry", {
 	},
 }, {
 	doc = "an entry of the boot menu that is no generation", keywords = "dual boot windows memtest",
+	example = [[
+bootloader = { entries = { { title = "Memory test", kernel = "/boot/memtest" } } }]],
 	check = function(m)
 		if (m.chain == nil) == (m.kernel == nil) then
 			return "needs either kernel or chain", "kernel"
@@ -97,6 +99,8 @@ local bootloader = schema.record("bootloader", {
 	default = schema.string { optional = true, max = 200, doc = "title of the entry that starts; left out: the current generation" },
 }, {
 	doc = "the boot loader", keywords = "grub uefi bios extlinux",
+	example = [[
+bootloader = { type = "grub", timeout = 3, serial = true }]],
 	check = function(b)
 		local known = {}
 		for _, entry in ipairs(b.entries) do
@@ -146,7 +150,11 @@ local health_gate = schema.record("health_gate", {
 	services = schema.list(schema.string { pattern = "^%w[%w._@-]*$", max = 64, what = "the name of a service" },
 		{ optional = true, unique = true, doc = "left out: base, and the build daemon where there is one" }),
 	timeout = duration { default = "5min", doc = "from the start of PID 1 until all of them are up" },
-}, { doc = "what must be up before a generation counts as good" })
+}, {
+	doc = "what must be up before a generation counts as good",
+	example = [[
+health_gate = { services = { "base", "dhcp" }, timeout = "2min" }]],
+})
 
 local channel = schema.record("channel", {
 	url = schema.string {
@@ -164,13 +172,21 @@ local channel = schema.record("channel", {
 		pattern = "^[%w._-]+:[%w+/]+=*$", what = "a public key (NAME:BASE64)",
 		doc = "who signs; as printed by 'cairn channel generate-key'",
 	},
-}, { doc = "where 'cairn pull' gets new modules from" })
+}, {
+	doc = "where 'cairn pull' gets new modules from",
+	example = [[
+channel = { url = "https://example.org/modules", key = "example.org-1:q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA=" }]],
+})
 
 local watchdog = schema.record("watchdog", {
 	timeout = duration {
 		default = "30s", doc = "how long the machine may hang",
 	},
-}, { doc = "the hardware watchdog" })
+}, {
+	doc = "the hardware watchdog",
+	example = [[
+watchdog = { timeout = "1min" }]],
+})
 
 local NAME = { pattern = "^[%w_][%w._-]*$", max = 32, what = "the name of an account" }
 
@@ -182,6 +198,8 @@ local directory = schema.record("directory", {
 	clean = schema.boolean { default = false, doc = "emptied at boot, but for file systems that are mounted in it" },
 }, {
 	doc = "a directory that is there when services start", keywords = "tmpfiles",
+	example = [[
+directories = { { path = "/srv/upload", mode = "2770", group = "users" } }]],
 	check = function(d)
 		for _, kept in ipairs { "/", "/bin", "/boot", "/dev", "/etc", "/gnu", "/gnu/store", "/home", "/proc", "/root", "/run",
 			"/sys", "/usr", "/var", "/var/guix", "/var/lib", "/var/lib/cairn" } do
@@ -199,7 +217,11 @@ local device_rule = schema.record("device_rule", {
 	name = schema.string { default = "*", pattern = PATTERN.pattern, max = PATTERN.max, what = PATTERN.what, doc = "below /dev" },
 	mode = schema.string { pattern = "^0?[0-7][0-7][0-7]$", what = "an octal mode" },
 	group = schema.string { default = "root", pattern = NAME.pattern, max = NAME.max, what = NAME.what },
-}, { doc = "mode and group of devices", keywords = "udev mdev permissions" })
+}, {
+	doc = "mode and group of devices", keywords = "udev mdev permissions",
+	example = [[
+device_rules = { { subsystem = "tty", name = "ttyUSB*", mode = "0660", group = "users" } }]],
+})
 
 local function argument(v)
 	if v:find("[%s\1-\31\127]") then
@@ -410,6 +432,13 @@ return schema.record("operating_system", {
 		schema.template {}, { default = {}, doc = "of all services and logins" }),
 }, {
 	doc = "a machine", keywords = "dns resolver locale timezone hostname kernel",
+	example = [[
+system.operating_system {
+	host_name = "stone", timezone = "Europe/Berlin",
+	file_systems = { { device = "LABEL=root", mount_point = "/" } },
+	users = { { name = "ann", groups = { "wheel" } } },
+	services = services.base { services.openssh {} },
+}]],
 	check = function(os)
 		local root
 		for _, fs in ipairs(os.file_systems) do

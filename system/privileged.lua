@@ -44,7 +44,11 @@ M.program = schema.record("privileged_program", {
 	user = account { default = "root", doc = "owner" },
 	group = account { default = "root" },
 	capabilities = schema.list(schema.enum(M.CAPABILITIES), { default = {}, unique = true, doc = "capabilities that it has, such as net_raw" }),
-}, { doc = "a program that runs with more rights than who starts it", keywords = "suid setuid capabilities sudo" })
+}, {
+	doc = "a program that runs with more rights than who starts it", keywords = "suid setuid capabilities sudo",
+	example = [[
+privileged_programs = { { program = require "packages.busybox" .. "/bin/su" } }]],
+})
 
 -- Of the file "activation".
 function M.section(p)

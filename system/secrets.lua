@@ -25,7 +25,11 @@ M.secret = schema.record("secret", {
 	},
 	services = schema.list(schema.string { pattern = "^%w[%w._@-]*$", max = 64, what = "the name of a service" },
 		{ default = {}, unique = true, doc = "services that start again when the version changes" }),
-}, { doc = "something that only a service may know", keywords = "password key token" })
+}, {
+	doc = "something that only a service may know", keywords = "password key token",
+	example = [[
+secrets = { { name = "wifi-home", services = { "dhcp" } } }]],
+})
 
 -- The file "secrets". The version is for nobody to read: it makes another generation of it.
 function M.text(list)

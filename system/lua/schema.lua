@@ -564,12 +564,12 @@ local record_type_meta = {
 	end),
 }
 
-local RECORD_OPTIONS = { "check", "doc", "extends", "keywords" }
+local RECORD_OPTIONS = { "check", "doc", "example", "extends", "keywords" }
 
 schema.record = located(function(loc, name, fields, opts)
 	opts = opts or {}
 	local rtype = { name = name, fields = {}, names = {}, check = opts.check, doc = opts.doc,
-		extends = opts.extends, keywords = opts.keywords, loc = loc }
+		extends = opts.extends, example = opts.example, keywords = opts.keywords, loc = loc }
 	local known = {}
 	for _, k in ipairs(RECORD_OPTIONS) do
 		known[k] = true
