@@ -140,6 +140,16 @@ int boot_menu_default(const struct boot_place *p, unsigned *ret, struct err *e);
 int boot_menu_read(const struct boot_place *p, struct str *out, struct err *e);
 #define BOOT_MENU_FILE "boot/grub/grub.cfg"
 
+/* Where switches make and remove files on an EFI system partition. A directory of FAT that grows
+ * while the power goes ends in a cluster that is free, and whoever finds that takes it for damaged;
+ * so this one has room from the beginning for all that will ever be in it. Entries are of 32 bytes.
+ * A generation with kernel and initramfs of its own takes 8, since their long names take 4 each;
+ * the directory itself, menus, block and what a cut switch left take less than 24. So 1024 are
+ * enough for 125 such generations, for which a partition would have to have gigabytes. */
+#define BOOT_EFI_DIR   "EFI/cairn"
+#define BOOT_DIR_SLOTS 1024
+#define BOOT_DIR_SIZE  (BOOT_DIR_SLOTS * 32)
+
 /* What a boot loader reads of a machine that is only being made, as files: below the boot partition
  * (BOOT_EFI, BOOT_EXTLINUX) or the root. */
 struct boot_file {
@@ -155,7 +165,8 @@ int boot_files(const struct boot_place *p, const struct boot_menu *m, struct are
 /* Put EFI/BOOT/BOOTX64.EFI, which firmware looks for by itself, on the partition mounted at esp.
  * The first one of somebody else's is kept beside it with ".saved" behind its name. */
 int boot_program_write(const char *esp, struct slice program, struct err *e);
-/* The partition mounted at esp is the one: later on only one that was claimed is written to. */
+/* The partition mounted at esp is the one: later on only one that was claimed is written to. Its
+ * BOOT_EFI_DIR has BOOT_DIR_SLOTS then, where it is FAT. */
 int boot_claim(const char *esp, struct err *e);
 
 /* ---- Boot counting (bootloader/count.c, lib/bootenv.h) --------------------------------------- */

@@ -92,14 +92,25 @@ static struct bootfiles_more reckon(const struct deploy *d, const struct menu_pl
 	return more;
 }
 
+/* Does nothing start from there yet? */
+static bool is_first(const struct menu_place *menu)
+{
+	auto_str struct str text = STR_INIT;
+	struct err ignored = ERR_INIT;
+
+	return menu_get(menu, &text, &ignored) == 0 && !text.len;
+}
+
 /* The order is what makes it safe: doc/boot.md. */
 static int deploy_write(const struct deploy *d, struct err *e)
 {
 	const struct menu_place menu = { d->dir, d->loader->text_name, menu_is_mount_root(d->root),
 					 d->loader->pair };
+	int r = is_first(&menu) ? boot_slots_reserve(d->dir, e) : 0;
 	const struct bootfiles_more more = reckon(d, &menu);
-	int r = bootfiles_write(&d->files, d->kernels, &menu, &more, e);
 
+	if (r == 0)
+		r = bootfiles_write(&d->files, d->kernels, &menu, &more, e);
 	if (r == 0 && d->loader->program)
 		r = boot_program_put(d->top, d->loader->program(), e);
 	if (r == 0 && d->loader->has_block)
@@ -148,6 +159,8 @@ static int deploy_check_room(const struct deploy *d, struct err *e)
 
 	if (d->dir >= 0)
 		more = reckon(d, &menu);
+	if (d->dir < 0 || is_first(&menu))
+		more.bytes += boot_slots_missing(d->top, d->dir);
 	return bootfiles_check_room(&d->files, d->top, d->kernels, &menu, &more, e);
 }
 

@@ -155,7 +155,12 @@ int boot_claim(const char *esp, struct err *e)
 
 	if (top < 0)
 		return err_sys(e, "%s", esp);
-	return file_mkdir_p(top, BOOT_EFI_DIR, 0755, e);
+	int r = file_mkdir_p(top, BOOT_EFI_DIR, 0755, e);
+	if (r < 0)
+		return r;
+	auto_fd int dir = openat(top, BOOT_EFI_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	r = dir < 0 ? err_sys(e, BOOT_EFI_DIR) : boot_slots_reserve(dir, e);
+	return r < 0 ? err_wrap(e, r, "%s", esp) : 0;
 }
 
 bool boot_program_is_present(int top, struct slice new)

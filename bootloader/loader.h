@@ -42,7 +42,6 @@ int grub_text(const struct bootfiles *b, const struct boot_menu *m, struct str *
 unsigned grub_default(struct slice text);
 
 /* For the program on the EFI system partition. */
-#define BOOT_EFI_DIR "EFI/cairn"
 #define BOOT_PROGRAM "EFI/BOOT/BOOTX64.EFI"
 int efi_text(const struct bootfiles *b, const struct boot_menu *m, struct str *out, struct err *e);
 unsigned efi_default(struct slice text);
@@ -50,6 +49,13 @@ struct slice efi_program(void);
 /* Below the directory top of a partition; does not sync. */
 int boot_program_put(int top, struct slice program, struct err *e);
 bool boot_program_is_present(int top, struct slice program);
+
+/* Bytes that BOOT_DIR_SLOTS lack in the directory dir, -1 when there is none yet, of the file
+ * system of top; 0 where that is not FAT. */
+uint64_t boot_slots_missing(int top, int dir);
+/* Make them: nothing may start from what is in dir yet, as it grows by this. On the disk when it
+ * returns. */
+int boot_slots_reserve(int dir, struct err *e);
 
 /* extlinux.conf */
 int extlinux_text(const struct bootfiles *b, const struct boot_menu *m, struct str *out,

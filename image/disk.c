@@ -260,6 +260,8 @@ static int make_esp(struct disk *d, size_t i, struct err *e)
 	if (d->opts->esp_dir)
 		r = manifest_add_copy(&m, d->contents->store_prefix, d->opts->esp_dir, "", e);
 	if (r == 0 && d->contents->menu && d->contents->place.type == BOOT_EFI) {
+		fat.roomy = BOOT_EFI_DIR;
+		fat.room = BOOT_DIR_SIZE;
 		if (!m.entries.n)
 			(void)manifest_dir(&m, "", 0755);
 		r = contents_add_boot(d->contents, &m, "", e);

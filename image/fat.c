@@ -21,6 +21,7 @@
 #define FAT16_MIN (9u << 20)   /* fewer clusters make FAT12 */
 
 #define LIMIT_COMPLAINT 400
+#define LIMIT_LISTING	(1u << 20)
 #define FAT_NAME_MAX	255
 #define FAT_FILE_END	(UINT64_C(1) << 32)
 
@@ -142,6 +143,71 @@ static bool is_name(const char *name)
 	return n > 0 && n <= FAT_NAME_MAX && !name[n] && name[n - 1] != '.';
 }
 
+/* Standard output of mtools: COMMAND -i IMAGE FIRST [SECOND]; what it complains of is not shown. */
+static int read_tool(const struct fat_opts *o, const char *command, const char *first,
+		     const char *second, size_t limit, struct str *out, struct err *e)
+{
+	struct proc_spec spec = PROC_SPEC_INIT;
+	char image[PATH_MAX + 32];
+
+	(void)snprintf(image, sizeof(image), "%s@@%llu", o->file, (unsigned long long)o->offset);
+	const char *const argv[] = { o->mtools, "-c", command, "-i", image, first, second, NULL };
+	spec.argv = argv;
+	spec.envp = fat_env;
+	spec.in = spec.err = -2;
+	spec.dies_with_us = true;
+	return proc_output(&spec, out, limit, e);
+}
+
+/* "PATH <3> <5-9>", as mshowfat says it. */
+static int chain(const struct fat_opts *o, const char *path, struct fat_chain *ret, struct err *e)
+{
+	auto_str struct str text = STR_INIT;
+	struct slice rest, text_before, begin, end;
+	uint64_t first, last;
+	int r = read_tool(o, "mshowfat", path, NULL, LIMIT_LISTING, &text, e);
+
+	if (r < 0)
+		return r;
+	ret->n = 0;
+	rest = str_slice(&text);
+	while (slice_cut(&rest, '<', &text_before) && slice_cut(&rest, '>', &end)) {
+		(void)slice_cut(&end, '-', &begin);
+		if (ret->n == FAT_RUNS_MAX || text_u64(begin, UINT32_MAX, &first) < 0 ||
+		    text_u64(end.p ? end : begin, UINT32_MAX, &last) < 0)
+			return err_set(e, -ERR_INVALID, "mshowfat: %s", text.buf);
+		ret->run[ret->n++] =
+			(struct fat_run){ .first = (uint32_t)first, .last = (uint32_t)last };
+	}
+	return 0;
+}
+
+/* path is "::/PARENT/NAME". */
+static int put_roomy(const struct fat_opts *o, const char *path, struct err *e)
+{
+	auto_fd int zeros = memfd_create("fat", MFD_CLOEXEC);
+	auto_fd int fd = open(o->file, O_RDWR | O_CLOEXEC);
+	struct fat_chain in, new;
+	char parent[PATH_MAX];
+	uint32_t cluster;
+
+	if (fd < 0 || zeros < 0)
+		return err_sys(e, "%s", fd < 0 ? o->file : path);
+	int r = path_dir(parent, path);
+	if (r < 0)
+		return err_num(e, r, "%s", path);
+	if ((r = fat_cluster_size(fd, o->offset, &cluster, e)) < 0)
+		return r;
+	if (ftruncate(zeros, (off_t)((o->room + cluster - 1) / cluster * cluster)) < 0)
+		return err_sys(e, "%s", path);
+	if ((r = mtool(o, zeros, "mcopy", "-", path, e)) < 0 ||
+	    (r = chain(o, parent, &in, e)) < 0 || (r = chain(o, path, &new, e)) < 0)
+		return r;
+	if (!in.n || !new.n)
+		return err_set(e, -ERR_INVALID, "%s is at the top", path);
+	return fat_make_directory(fd, o->offset, &in, new.run->first, e);
+}
+
 static int put(const struct fat_opts *o, const struct man_entry *n, struct err *e)
 {
 	char path[PATH_MAX];
@@ -158,6 +224,8 @@ static int put(const struct fat_opts *o, const struct man_entry *n, struct err *
 	int len = snprintf(path, sizeof(path), "::/%s", n->path);
 	if (len < 0 || (size_t)len >= sizeof(path))
 		return err_num(e, -ENAMETOOLONG, "/%s", n->path);
+	if (n->type == MAN_DIR && o->roomy && strcmp(n->path, o->roomy) == 0)
+		return put_roomy(o, path, e);
 	if (n->type == MAN_DIR)
 		return mtool(o, -2, "mmd", path, NULL, e);
 	if (n->type == MAN_FILE && n->source)
@@ -180,24 +248,7 @@ int fat_make(const struct fat_opts *o, const struct manifest *m, struct err *e)
 
 /* ---- One that is there ----------------------------------------------------------------------- */
 
-#define LIMIT_LISTING (1u << 20)
-#define LIMIT_FILE    (32u << 20)
-
-/* Standard output of mtools: COMMAND -i IMAGE FIRST [SECOND]; what it complains of is not shown. */
-static int read_tool(const struct fat_opts *o, const char *command, const char *first,
-		     const char *second, size_t limit, struct str *out, struct err *e)
-{
-	struct proc_spec spec = PROC_SPEC_INIT;
-	char image[PATH_MAX + 32];
-
-	(void)snprintf(image, sizeof(image), "%s@@%llu", o->file, (unsigned long long)o->offset);
-	const char *const argv[] = { o->mtools, "-c", command, "-i", image, first, second, NULL };
-	spec.argv = argv;
-	spec.envp = fat_env;
-	spec.in = spec.err = -2;
-	spec.dies_with_us = true;
-	return proc_output(&spec, out, limit, e);
-}
+#define LIMIT_FILE (32u << 20)
 
 int fat_free(const struct fat_opts *o, uint64_t *ret, struct err *e)
 {
@@ -256,29 +307,6 @@ static int make_dirs(const struct fat_opts *o, const char *dir, struct err *e)
 			r = mtool(o, -2, "mmd", path, NULL, e);
 	}
 	return r;
-}
-
-/* "PATH <3> <5-9>", as mshowfat says it. */
-static int chain(const struct fat_opts *o, const char *path, struct fat_chain *ret, struct err *e)
-{
-	auto_str struct str text = STR_INIT;
-	struct slice rest, text_before, begin, end;
-	uint64_t first, last;
-	int r = read_tool(o, "mshowfat", path, NULL, LIMIT_LISTING, &text, e);
-
-	if (r < 0)
-		return r;
-	ret->n = 0;
-	rest = str_slice(&text);
-	while (slice_cut(&rest, '<', &text_before) && slice_cut(&rest, '>', &end)) {
-		(void)slice_cut(&end, '-', &begin);
-		if (ret->n == FAT_RUNS_MAX || text_u64(begin, UINT32_MAX, &first) < 0 ||
-		    text_u64(end.p ? end : begin, UINT32_MAX, &last) < 0)
-			return err_set(e, -ERR_INVALID, "mshowfat: %s", text.buf);
-		ret->run[ret->n++] =
-			(struct fat_run){ .first = (uint32_t)first, .last = (uint32_t)last };
-	}
-	return 0;
 }
 
 /* Names that were of a run cut off are free again. */

@@ -22,7 +22,10 @@ struct fat_opts {
 	const char *mkfs;   /* program mkfs.fat */
 	const char *mtools; /* program mtools: all its commands in one */
 	bool device;	    /* file is a disk */
-	bool foreign;	    /* the file system was there: mtools may complain of it */
+	const char *roomy;  /* directory of the manifest, below another one, that is large enough
+			     * for room bytes of entries from the beginning; NULL: none */
+	uint32_t room;
+	bool foreign; /* the file system was there: mtools may complain of it */
 };
 
 /* Make the file system and put m into it: directories and files; owners, modes and times of the

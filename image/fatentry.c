@@ -23,11 +23,15 @@
 
 /* Of an entry. */
 #define ENTRY	      32u
+#define NAME	      11u
 #define AT_ATTRIBUTES 11
+#define AT_CASE	      12
 #define AT_HIGH	      20 /* of the first cluster; only in FAT32 */
 #define AT_CONTENTS   22 /* time, date, low half of the first cluster, size */
 #define AT_LOW	      26
+#define AT_SIZE	      28
 #define DELETED	      0xe5
+#define DIRECTORY     0x10
 #define NO_FILE	      0x18 /* directory, volume label, part of a long name */
 
 struct volume {
@@ -185,5 +189,60 @@ int fat_exchange(int fd, uint64_t offset, const struct fat_chain *dir, uint32_t 
 	} else {
 		r = exchange_apart(&v, &x, &y);
 	}
+	return r < 0 ? err_num(e, r, "directory of a FAT") : 0;
+}
+
+/* ---- Directories ----------------------------------------------------------------------------- */
+
+int fat_cluster_size(int fd, uint64_t offset, uint32_t *ret, struct err *e)
+{
+	struct volume v;
+	int r = open_volume(fd, offset, &v, e);
+
+	if (r == 0)
+		*ret = v.cluster;
+	return r;
+}
+
+static void put_le16(uint8_t *p, uint32_t n)
+{
+	uint16_t v = htole16((uint16_t)n);
+
+	memcpy(p, &v, sizeof(v));
+}
+
+/* "." or "..", with the times of the directory that from is the entry of. */
+static void format_dots(uint8_t *at, const uint8_t *from, uint32_t dots, uint32_t cluster)
+{
+	memcpy(at, from, ENTRY);
+	memset(at, ' ', NAME);
+	memset(at, '.', dots);
+	at[AT_ATTRIBUTES] = DIRECTORY;
+	at[AT_CASE] = 0;
+	put_le16(at + AT_HIGH, cluster >> 16);
+	put_le16(at + AT_LOW, cluster & 0xffff);
+	memset(at + AT_SIZE, 0, ENTRY - AT_SIZE);
+}
+
+int fat_make_directory(int fd, uint64_t offset, const struct fat_chain *parent, uint32_t cluster,
+		       struct err *e)
+{
+	struct entry x, inside = { .at = 0 };
+	struct volume v;
+	int r = open_volume(fd, offset, &v, e);
+
+	if (r == 0)
+		r = find(&v, parent, cluster, &x, e);
+	if (r < 0)
+		return r;
+	uint8_t *entry = x.sector + x.at;
+	inside.place = v.data + (uint64_t)(cluster - CLUSTER_0) * v.cluster;
+	format_dots(inside.sector, entry, 1, cluster);
+	format_dots(inside.sector + ENTRY, entry, 2, parent->run->first);
+	entry[AT_ATTRIBUTES] = DIRECTORY;
+	memset(entry + AT_SIZE, 0, ENTRY - AT_SIZE);
+	r = put(&v, &inside);
+	if (r == 0)
+		r = put(&v, &x);
 	return r < 0 ? err_num(e, r, "directory of a FAT") : 0;
 }

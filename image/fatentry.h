@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Two files of a FAT directory exchanged in place: mtools can only delete a name and then give it
- * again, and a machine that loses power in between finds no boot loader. Entries are those of
- * Microsoft's FAT specification 1.03, §§ 3 and 6.
+ * Entries of a FAT, changed in ways that mtools has no command for. Two files exchanged in place:
+ * mtools can only delete a name and then give it again, and a machine that loses power in between
+ * finds no boot loader. A file that becomes a directory: mtools makes those with one cluster.
+ * Entries are those of Microsoft's FAT specification 1.03, §§ 3 and 6.
  */
 #pragma once
 
@@ -21,6 +22,14 @@ struct fat_chain {
 	struct fat_run run[FAT_RUNS_MAX];
 	uint32_t n;
 };
+
+/* Bytes of a cluster of the file system at offset (bytes) of fd. */
+int fat_cluster_size(int fd, uint64_t offset, uint32_t *ret, struct err *e);
+
+/* Make an empty directory of the file of zeros that begins at cluster, an entry of the directory
+ * parent, which is not the root: so a directory has more than one cluster from the beginning. */
+int fat_make_directory(int fd, uint64_t offset, const struct fat_chain *parent, uint32_t cluster,
+		       struct err *e);
 
 /* Exchange first cluster, size and time of writing of the files that begin at clusters a and b,
  * both entries of the directory dir, in the file system at offset (bytes) of fd. One write of one

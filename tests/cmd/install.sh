@@ -102,6 +102,9 @@ check 'our own loader' code 0 installed install --answers "$TMP/e"
 dd if="$TMP/efi" of="$TMP/fat" bs=1M skip=1 count=64 status=none
 efi="$TMP/efi?offset=$((65 * 1048576))"
 check 'a sound root after a sound ESP' sh -c "e2fsck -fn '$efi' && fsck.fat -n '$TMP/fat' && test \$(sfdisk -d '$TMP/efi' | grep -c start=) = 2"
+chain=$(mtools -c mshowfat -i "$TMP/fat" ::/EFI/cairn)
+chain=${chain##*<} chain=${chain%>}
+check 'with room for the names of all kernels that will come' test $((${chain#*-} - ${chain%-*} + 1)) = 64
 check 'with program and kernel' sh -c "mtools -c mdir -/ -b -i '$TMP/fat' ::/ >'$TMP/list'; grep -qi BOOTX64.EFI '$TMP/list' && [ \$(wc -l <'$TMP/list') -gt 2 ]"
 check 'which the machine mounts' sh -c "debugfs -R 'cat /etc/cairn/system.lua' '$efi' 2>/dev/null >'$TMP/config'; grep -q 'type = \"efi\"' '$TMP/config' && grep -qi \"PARTUUID=\$(sfdisk --part-uuid '$TMP/efi' 1)\" '$TMP/config'"
 check 'not on partitions' code 1 'is for a whole disk only' sh -c "sed 's/^boot-loader.*/&\\nroot-partition = 2/' '$TMP/e' >'$TMP/bad'; '$CAIRN' install --modules '$TMP/world' --answers '$TMP/bad'"

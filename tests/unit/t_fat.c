@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "image/fatentry.h"
+#include "lib/arena.h"
 #include "lib/fd.h"
 #include "lib/proc.h"
 #include "lib/size.h"
@@ -204,4 +205,89 @@ TEST(shared)
 	CHECK_INT(file_delete_tree(AT_FDCWD, dir, NULL, &(struct err)ERR_INIT), 0);
 }
 
-TEST_MAIN(exchange, exchange_refuses, shared)
+/* ---- Directories with room */
+
+#define ROOM (32u << 10)
+
+static void make_roomy(const char *name, uint64_t size)
+{
+	struct manifest m = { .arena = &(struct arena)ARENA_INIT, .entries = VEC_INIT };
+	struct err e = ERR_INIT;
+	const struct fat_opts o = { .file = in_dir(name),
+				    .size = size,
+				    .serial = 0x12345678,
+				    .label = "ESP",
+				    .mkfs = "mkfs.fat",
+				    .mtools = "mtools",
+				    .roomy = "EFI/cairn",
+				    .room = ROOM };
+
+	write_file(name, "", 0644);
+	CHECK_INT(truncate(o.file, (off_t)size), 0);
+	(void)manifest_dir(&m, "", 0755);
+	(void)manifest_dir(&m, "EFI", 0755);
+	(void)manifest_dir(&m, "EFI/BOOT", 0755);
+	(void)manifest_dir(&m, "EFI/cairn", 0755);
+	(void)manifest_bytes(&m, "EFI/cairn/menu", 0644, SLICE("whole"));
+	CHECK_INT(manifest_finish(&m, &e), 0);
+	if (fat_make(&o, &m, &e) < 0)
+		TEST_FAIL("%s", e.msg);
+	arena_done(m.arena);
+	manifest_done(&m);
+}
+
+/* Files of 125 generations and what else there is find room, with mtools, which as Linux does gives
+ * a directory a cluster when it has none that is free. */
+static void has_room(uint64_t size, unsigned clusters)
+{
+	static const char line[] =
+		"cd %s && fsck.fat -n esp >/dev/null && "
+		"mtools -c mdir -b -i esp ::/EFI >names && printf "
+		"'::/EFI/BOOT/\\n::/EFI/cairn/\\n' | "
+		"cmp - names && mtools -c mshowfat -i esp ::/EFI/cairn >chain && "
+		"test $(sed 's/.*<//; s/>//; s/-/ /' chain | { read a b; echo $((${b:-$a} - a + "
+		"1)); }) "
+		"= %u && mtools -c mcopy -i esp many/* ::/EFI/cairn && "
+		"test $(mtools -c mdir -b -i esp ::/EFI/cairn | wc -l) = 251 && "
+		"mtools -c mtype -i esp ::/EFI/cairn/menu | grep -qx whole && "
+		"mtools -c mshowfat -i esp ::/EFI/cairn | cmp - chain && fsck.fat -n esp "
+		">/dev/null";
+	char text[1200];
+
+	make_roomy("esp", size);
+	(void)snprintf(text, sizeof(text), line, dir, clusters);
+	CHECK_INT(shell(text), 0);
+}
+
+TEST(roomy_is_the_same)
+{
+	char line[100];
+
+	memcpy(dir, "/tmp/share.XXXXXX", sizeof(dir));
+	CHECK(mkdtemp(dir) != NULL);
+	make_roomy("esp", 64u << 20);
+	make_roomy("again", 64u << 20);
+	(void)snprintf(line, sizeof(line), "cd %s && cmp esp again", dir);
+	CHECK_INT(shell(line), 0);
+	CHECK_INT(file_delete_tree(AT_FDCWD, dir, NULL, &(struct err)ERR_INIT), 0);
+}
+
+TEST(roomy)
+{
+	char line[300];
+
+	memcpy(dir, "/tmp/share.XXXXXX", sizeof(dir));
+	CHECK(mkdtemp(dir) != NULL);
+	(void)snprintf(line, sizeof(line),
+		       "cd %s && mkdir many && for i in $(seq 1000 1124); do n="
+		       "0123456789abcdef0123456789ab$i; : >many/$n-kernel; : >many/$n-initrd; done",
+		       dir);
+	CHECK_INT(shell(line), 0);
+	has_room(4u << 20, ROOM / 2048);  /* FAT12 */
+	has_room(16u << 20, ROOM / 2048); /* FAT16 */
+	has_room(64u << 20, ROOM / 512);  /* FAT32 */
+	has_room(600u << 20, ROOM / 4096);
+	CHECK_INT(file_delete_tree(AT_FDCWD, dir, NULL, &(struct err)ERR_INIT), 0);
+}
+
+TEST_MAIN(exchange, exchange_refuses, shared, roomy, roomy_is_the_same)

@@ -14,18 +14,21 @@ from cuts import need
 DIRECTORY = "EFI/cairn/"
 
 
-def names(disk):
-    """Of the files beside the menu."""
-    done = subprocess.run(["mdir", "-b", "-i", f"{disk}@@{cuts.ESP_AT}", "::" + DIRECTORY], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.DEVNULL)
-    return {line.rpartition("/")[2] for line in done.stdout.decode().splitlines()}
-
-
-def is_cut(disk):
-    """Did the power go while the directory grew? Its last cluster is free then, and who looks for a name up to there finds an error."""
-    done = subprocess.run(["mdir", "-b", "-i", f"{disk}@@{cuts.ESP_AT}", "::" + DIRECTORY], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+def tool(disk, command, *args):
+    """What mtools says of the EFI system partition: standard output, and complaints."""
+    done = subprocess.run([command, "-i", f"{disk}@@{cuts.ESP_AT}", *args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE)
-    return b"Fat problem" in done.stderr
+    return done.stdout.decode(), done.stderr.decode()
+
+
+def chains(disk):
+    """Clusters of the directories that a switch writes into."""
+    return tool(disk, "mshowfat", "::EFI/cairn", "::EFI/BOOT")[0].strip()
+
+
+def broken(disk):
+    """Did the power go while the directory grew? Its last cluster is free then, and who looks for a name up to there finds an error."""
+    return re.findall(".*Fat problem.*", tool(disk, "mdir", "-b", "::" + DIRECTORY)[1])
 
 
 def total(data):
@@ -77,8 +80,9 @@ class Switches(cuts.Recorded):
 
     def __init__(self, *recorded):
         super().__init__(*recorded)
-        self.menus = self.at_marks([self.begin, *self.marks], lambda: menu_of(self.work))
+        self.menus, chained = zip(*self.at_marks([self.begin, *self.marks], lambda: (menu_of(self.work), chains(self.work))))
         need("not every state has a menu", None not in self.menus)
+        need(f"a directory grew: {chained}", chained[0] and set(chained) == {chained[0]})
         self.program = cuts.efi(self.image)
 
     def look(self, at):
@@ -91,7 +95,8 @@ class Switches(cuts.Recorded):
         block = cuts.efi(self.work, DIRECTORY + "grubenv")
         need(f"the environment block is torn: {block and block[:100]!r}",
              block and len(block) == 1024 and re.fullmatch(rb"# GRUB Environment Block\n((?:[a-z_]+=[^\n]*\n)*)#*", block))
-        return f"menu {found[0]}" + (", in a directory that is cut" if is_cut(self.work) else "")
+        need(f"the directory is cut: {broken(self.work)}", not broken(self.work))
+        return f"menu {found[0]}"
 
     def examine(self, _at, kind):
         need(f"files share clusters: {shared(self.work, self.directory)}", not shared(self.work, self.directory))
