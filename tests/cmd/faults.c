@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Preloaded into an image writer, and so into what it starts: counts in the file FAULT_COUNT what
  * is done to files below FAULT_BELOW, and lets number FAULT_AT of it fail with FAULT (EIO, ENOSPC),
- * or, with FAULT=short, write one byte less than it was given. */
+ * or, with FAULT=short, write one byte less than it was given; with FAULT=kill the program that it
+ * was loaded into is killed before that is done. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +35,13 @@ static atomic_ulong *counter(void)
 	return map;
 }
 
+static pid_t loaded_into;
+
+static void __attribute__((constructor)) begin(void)
+{
+	loaded_into = getpid();
+}
+
 static int is_ours(int fd)
 {
 	const char *below = getenv("FAULT_BELOW");
@@ -56,6 +65,10 @@ static int is_turn(int fd)
 	if (!is_ours(fd) || !counter() ||
 	    atomic_fetch_add(counter(), 1) + 1 != strtoul(at, NULL, 10))
 		return 0;
+	if (!strcmp(what, "kill")) {
+		kill(loaded_into, SIGKILL);
+		raise(SIGKILL);
+	}
 	errno = !strcmp(what, "ENOSPC") ? ENOSPC : EIO;
 	return 1;
 }
