@@ -11,10 +11,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "bootloader/efimenu.h"
@@ -94,6 +96,31 @@ ssize_t write(int fd, const void *p, size_t n)
 	if (limited && countdown == 0 && left() < n)
 		return errno = ENOSPC, -1;
 	return tick() ? -1 : REAL(write)(fd, p, n);
+}
+
+int ftruncate(int fd, off_t size)
+{
+	return tick() ? -1 : REAL(ftruncate)(fd, size);
+}
+
+int fchmod(int fd, mode_t mode)
+{
+	return tick() ? -1 : REAL(fchmod)(fd, mode);
+}
+
+/* renameat2(), for which musl has no function. */
+long syscall(long number, ...)
+{
+	long a[5]; /* as many as are needed here; they are in registers */
+	va_list ap;
+
+	va_start(ap, number);
+	for (size_t i = 0; i < 5; i++)
+		a[i] = va_arg(ap, long);
+	va_end(ap);
+	if (number == SYS_renameat2 && tick_at("renameat2", (const char *)a[3]))
+		return -1;
+	return REAL(syscall)(number, a[0], a[1], a[2], a[3], a[4]);
 }
 
 /* ---- A machine ------------------------------------------------------------------------------- */

@@ -19,19 +19,26 @@ static int countdown;				  /* the n-th call; 0: none */
 static int failure;				  /* errno to fail with; 0: end the process */
 static enum { LINKS, FAR_LINKS, NO_LINKS } links; /* LINKS; not from the store; as on FAT */
 static void (*on_flush)(void);			  /* after a syncfs(); may be NULL */
+static void (*on_drop)(int fd); /* what fd has will be read from the disk; may be NULL */
+static const char *failed_call; /* the last call that failed here */
+static char failed_name[256];	/* what it was about; "" for a descriptor */
 
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 
 /* true when the call must fail */
-static bool tick(void)
+static bool tick_at(const char *call, const char *name)
 {
 	if (countdown == 0 || --countdown > 0)
 		return false;
 	if (!failure)
 		_exit(99);
+	failed_call = call;
+	(void)snprintf(failed_name, sizeof(failed_name), "%s", name);
 	errno = failure;
 	return true;
 }
+
+#define tick() tick_at(__func__, "")
 
 /* A process that ends loses nothing: waiting is for nothing. */
 int fsync(int fd)
@@ -53,23 +60,25 @@ int syncfs(int fd)
 /* Reading from the disk itself waits for it. */
 int posix_fadvise(int fd, off_t at, off_t n, int advice)
 {
-	(void)fd, (void)at, (void)n, (void)advice;
+	(void)at, (void)n;
+	if (advice == POSIX_FADV_DONTNEED && on_drop)
+		on_drop(fd);
 	return 0;
 }
 
 int mkdirat(int dir, const char *path, mode_t mode)
 {
-	return tick() ? -1 : REAL(mkdirat)(dir, path, mode);
+	return tick_at(__func__, path) ? -1 : REAL(mkdirat)(dir, path, mode);
 }
 
 int renameat(int a, const char *x, int b, const char *y)
 {
-	return tick() ? -1 : REAL(renameat)(a, x, b, y);
+	return tick_at(__func__, y) ? -1 : REAL(renameat)(a, x, b, y);
 }
 
 int linkat(int a, const char *x, int b, const char *y, int flags)
 {
-	if (tick())
+	if (tick_at(__func__, y))
 		return -1;
 	if (links == NO_LINKS)
 		return errno = EPERM, -1;
@@ -80,15 +89,15 @@ int linkat(int a, const char *x, int b, const char *y, int flags)
 
 int symlinkat(const char *target, int dir, const char *path)
 {
-	return tick() ? -1 : REAL(symlinkat)(target, dir, path);
+	return tick_at(__func__, path) ? -1 : REAL(symlinkat)(target, dir, path);
 }
 
 int unlinkat(int dir, const char *path, int flags)
 {
-	return tick() ? -1 : REAL(unlinkat)(dir, path, flags);
+	return tick_at(__func__, path) ? -1 : REAL(unlinkat)(dir, path, flags);
 }
 
 int unlink(const char *path)
 {
-	return tick() ? -1 : REAL(unlink)(path);
+	return tick_at(__func__, path) ? -1 : REAL(unlink)(path);
 }

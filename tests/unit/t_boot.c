@@ -383,9 +383,9 @@ TEST(menu_refuses)
 	str_done(&text);
 }
 
-/* BOOT-08: no label changes the menu: thousands of them from the bytes that mean something to a
+/* No label changes the menu: thousands of them from the bytes that mean something to a
  * shell. */
-TEST(menu_quoting)
+TEST(boot_08_menu_quoting)
 {
 	static const char bytes[] = "'\"$;{}()\\`#&|<>* \n\t\x01"
 				    "aZ=-";
@@ -534,11 +534,46 @@ TEST(embedding)
 static size_t written; /* bytes that pwrite() may still write, while counted is set */
 static bool counted;
 
+static bool device;	  /* what is written to is one */
+static bool device_fails; /* to sync */
+static char steps[16];	  /* of the device: core.img, sync, boot sector */
+
+static void add_step(char c)
+{
+	size_t n = strlen(steps);
+
+	if (n + 1 < sizeof(steps))
+		steps[n] = c;
+}
+
+int fstat(int fd, struct stat *st)
+{
+	int (*real)(int, struct stat *) = (__typeof__(real))dlsym(RTLD_NEXT, "fstat");
+	int r = real(fd, st);
+
+	if (device && r == 0)
+		st->st_mode = S_IFBLK | 0600;
+	return r;
+}
+
+int fsync(int fd)
+{
+	int (*real)(int) = (__typeof__(real))dlsym(RTLD_NEXT, "fsync");
+
+	if (!device)
+		return real(fd);
+	add_step('s');
+	errno = EIO;
+	return device_fails ? -1 : 0;
+}
+
 ssize_t pwrite(int fd, const void *p, size_t n, off_t off)
 {
 	ssize_t (*real)(int, const void *, size_t, off_t) =
 		(__typeof__(real))dlsym(RTLD_NEXT, "pwrite");
 
+	if (device)
+		add_step(off < 512 ? 'b' : 'c');
 	if (!counted)
 		return real(fd, p, n, off);
 	n = n < written ? n : written;
@@ -550,9 +585,8 @@ ssize_t pwrite(int fd, const void *p, size_t n, off_t off)
 	return real(fd, p, n, off);
 }
 
-/* BOOT-07: cut after any number of bytes: the boot sector is written only when all of core.img is
- * there. */
-TEST(embedding_cut)
+/* Cut after any number of bytes: the boot sector is written only when all of core.img is there. */
+TEST(boot_07_embedding_cut)
 {
 	static uint8_t boot[512], core[5000], whole[16384], got[16384];
 	const struct boot_code code = { { (char *)boot, sizeof(boot) },
@@ -583,6 +617,32 @@ TEST(embedding_cut)
 		CHECK_INT(boot_embed(fd, 8, 10, &code, NULL, &e), 0);
 		CHECK_INT(pread(fd, got, sizeof(got), 0), sizeof(got));
 		CHECK(memcmp(got, whole, sizeof(got)) == 0);
+	}
+}
+
+/* And a disk does not keep to the order of writes: core.img is on it before anything points there.
+ */
+TEST(boot_07_embedding_synced)
+{
+	static uint8_t boot[512], core[5000];
+	const struct boot_code code = { { (char *)boot, sizeof(boot) },
+					{ (char *)core, sizeof(core) } };
+
+	memset(boot, 0xb0, sizeof(boot));
+	memcpy(boot + 510, "\x55\xaa", 2);
+	memset(core, 0xc0, sizeof(core));
+	for (int i = 0; i < 2; i++) {
+		struct err e = ERR_INIT;
+		auto_fd int fd = memfd_create("disk", MFD_CLOEXEC);
+
+		CHECK_INT(ftruncate(fd, 16384), 0);
+		memset(steps, 0, sizeof(steps));
+		device = true;
+		device_fails = i;
+		int r = boot_embed(fd, 8, 10, &code, NULL, &e);
+		device = false;
+		CHECK_INT(r, i ? -EIO : 0);
+		CHECK_STR(steps, i ? "cs" : "csbb");
 	}
 }
 
@@ -706,5 +766,6 @@ TEST(write_menu)
 }
 
 TEST_MAIN(entry_round_trip, entry_strict, entry_format_refuses, menu_text, extras, terminals,
-	  extras_refused, extras_quoting, menu_refuses, menu_quoting, environment,
-	  environment_together, counting, embedding, embedding_cut, write_menu)
+	  extras_refused, extras_quoting, menu_refuses, boot_08_menu_quoting, environment,
+	  environment_together, counting, embedding, boot_07_embedding_cut,
+	  boot_07_embedding_synced, write_menu)

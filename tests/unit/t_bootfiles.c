@@ -62,8 +62,8 @@ TEST(two_hundred_switches)
 	machine_remove();
 }
 
-/* BOOT-03: a fourth kernel, on a partition that is full by any measure. */
-TEST(full_partition)
+/* A fourth kernel, on a partition that is full by any measure. */
+TEST(boot_03_full_partition)
 {
 	static const unsigned old[] = { 0, 1 }, new[] = { 0, 1, 2 };
 	unsigned refused = 0, done = 0;
@@ -245,5 +245,5 @@ TEST(program_is_one)
 	machine_remove();
 }
 
-TEST_MAIN(shared_and_pruned, two_hundred_switches, full_partition, menu_of_the_store,
+TEST_MAIN(shared_and_pruned, two_hundred_switches, boot_03_full_partition, menu_of_the_store,
 	  damage_is_mended, torn_menu, extlinux_in_place, program_is_one)

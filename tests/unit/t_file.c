@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/resource.h>
@@ -183,5 +184,87 @@ TEST(deep_trees_are_deleted)
 	scratch_done(dir);
 }
 
+/* ---- What is on the disk --------------------------------------------------------------------- */
+
+static int watched = -1;   /* directory in which a file is written; -1: none */
+static int sync_fails;	   /* the n-th; 0: none */
+static char synced[8][32]; /* what was synced, and what the file had then */
+static size_t nsynced;
+
+static void note_sync(int fd)
+{
+	auto_str struct str now = STR_INIT;
+	struct err e = ERR_INIT;
+	struct stat st;
+
+	CHECK_INT(fstat(fd, &st), 0);
+	(void)file_read(watched, "f", &now, 16, &e); /* or there is none */
+	(void)snprintf(synced[nsynced++ % 8], sizeof(*synced), "%s %s",
+		       S_ISDIR(st.st_mode) ? "directory" : "file", now.len ? now.buf : "none");
+}
+
+int fsync(int fd)
+{
+	int (*real)(int) = (__typeof__(real))dlsym(RTLD_NEXT, "fsync");
+
+	if (watched < 0)
+		return real(fd);
+	note_sync(fd);
+	if (sync_fails && --sync_fails == 0)
+		return errno = EIO, -1;
+	return real(fd);
+}
+
+/* A file is on the disk before it has its name, and its name before anybody is told. */
+TEST(sys_05_synced_before_the_name)
+{
+	struct err e = ERR_INIT;
+	char dir[PATH_MAX];
+	auto_fd int fd = scratch(dir);
+
+	CHECK_INT(file_write_atomic(fd, "f", "old", 3, 0600, &e), 0);
+	watched = fd;
+	nsynced = 0;
+	CHECK_INT(file_write_atomic(fd, "f", "new", 3, 0600, &e), 0);
+	CHECK_INT(nsynced, 2);
+	CHECK_STR(synced[0], "file old");
+	CHECK_STR(synced[1], "directory new");
+	CHECK_INT(file_symlink_atomic(fd, "somewhere", "l", &e), 0);
+	CHECK_INT(nsynced, 3);
+	CHECK_STR(synced[2], "directory new");
+	CHECK_INT(file_sync(fd, "f", &e), 0);
+	CHECK_INT(nsynced, 4);
+	CHECK_STR(synced[3], "file new");
+	watched = -1;
+	scratch_done(dir);
+}
+
+TEST(sys_05_a_sync_that_fails)
+{
+	auto_str struct str got = STR_INIT;
+	struct err e = ERR_INIT;
+	char dir[PATH_MAX];
+	auto_fd int fd = scratch(dir);
+
+	CHECK_INT(file_write_atomic(fd, "f", "old", 3, 0600, &e), 0);
+	watched = fd;
+	sync_fails = 1;
+	CHECK_INT(file_write_atomic(fd, "f", "new", 3, 0600, &e), -EIO);
+	CHECK(strstr(e.msg, "cannot sync ") != NULL);
+	CHECK_INT(file_read(fd, "f", &got, 100, &e), 0);
+	CHECK_STR(got.buf, "old");
+	sync_fails = 2;
+	CHECK_INT(file_write_atomic(fd, "f", "new", 3, 0600, &e), -EIO);
+	sync_fails = 1;
+	CHECK_INT(file_symlink_atomic(fd, "somewhere", "l", &e), -EIO);
+	sync_fails = 1;
+	CHECK_INT(file_sync(fd, "f", &e), -EIO);
+	watched = -1;
+	CHECK_INT(unlinkat(fd, "f", 0), 0);
+	CHECK_INT(unlinkat(fd, "l", 0), 0);
+	CHECK_INT(rmdir(dir), 0); /* and nothing else is there */
+}
+
 TEST_MAIN(write_and_read, failed_writes_leave_nothing, symlinks, directories,
-	  delete_does_not_follow_links, deep_trees_are_deleted)
+	  delete_does_not_follow_links, deep_trees_are_deleted, sys_05_synced_before_the_name,
+	  sys_05_a_sync_that_fails)
