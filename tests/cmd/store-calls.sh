@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-# CR-01, CR-02, CR-06, CR-07, DB-06: a sample of what tests/soak/store-calls.soak tries at every system call.
+# A sample of what tests/soak/store-calls.soak tries at every system call.
 # timeout: 180
 import os
 import random
@@ -17,6 +17,7 @@ store_calls.go_alone()
 rnd = random.Random(int(os.environ.get("SEED", "1")))
 world = store_calls.World(os.environ["TMP"])
 bad = n = hits = 0
+ATTACKS = {"signal=KILL": "CR-01", "error=ENOSPC": "CR-02", "error=EIO": "CR-03", "error=ENOMEM": "CR-06"}
 for name in store_calls.OPERATIONS:
     points = world.points(name)
     for fault in store_calls.FAULTS:
@@ -25,7 +26,7 @@ for name in store_calls.OPERATIONS:
             wrong = world.trial(name, fault, call, number)
             hits += world.hit
             bad += wrong is not None
-            print(f"{'not ok' if wrong else 'ok'} {n} - {name}, {fault} at {call} {number}, of {len(points)} calls")
+            print(f"{'not ok' if wrong else 'ok'} {n} - {ATTACKS[fault]} {name}, {fault} at {call} {number}, of {len(points)} calls")
             if wrong:
                 print("#", wrong.replace("\n", "\n# "))
 print(f"{'not ok' if hits < n * 3 // 4 else 'ok'} {n + 1} - {hits} of {n} faults happened")

@@ -97,8 +97,8 @@ def fall_back(m, name, what):
     start = time.monotonic()
     m.login(600, host=host)  # that of the bad one says another name; the tries are counted below
     now = status(m)
-    vm.equal(f"{name}: booted", now["booted"], good)
-    vm.equal(f"{name}: fell back", (now["fell_back"], now["default"], now["trial"], now["tries_left"], now["next"]),
+    vm.equal(f"BOOT-09 {name}: booted", now["booted"], good)
+    vm.equal(f"BOOT-09 {name}: fell back", (now["fell_back"], now["default"], now["trial"], now["tries_left"], now["next"]),
              (True, number, number, 0, good))
     vm.equal(f"{name}: host name", m.check("hostname").strip(), host)
     vm.settled(m)
@@ -151,7 +151,7 @@ def proves_itself(m):
     m.login(host="proved")
     m.wait_for(f"cairn system status | grep -qx 'last good    generation {number}'")
     now = status(m)
-    vm.equal("proved", (now["booted"], now["good"], now["trial"], now["fell_back"]), (number, number, None, False))
+    vm.equal("BOOT-09 proved", (now["booted"], now["good"], now["trial"], now["fell_back"]), (number, number, None, False))
     size = int(m.check("stat -L -c %s /run/booted-system/initrd"))
     if size > LIMIT_INITRD:
         raise vm.Failure(f"the initramfs has {size} bytes")
@@ -168,7 +168,7 @@ def innocent_cuts(m, number):
     m.start()
     m.login(host="proved")
     now = status(m)
-    vm.equal("after power cuts", (now["booted"], now["good"], now["trial"]), (number, number, None))
+    vm.equal("BOOT-09 after power cuts", (now["booted"], now["good"], now["trial"]), (number, number, None))
     vm.log("three power cuts while it boots: still the one")
 
 
