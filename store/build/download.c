@@ -153,23 +153,10 @@ static int read_job(const struct download *d, struct job *j, struct err *e)
 
 /* ---- The child ------------------------------------------------------------------------------- */
 
-static void print_line(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-
-static void print_line(const char *fmt, ...)
-{
-	auto_str struct str s = STR_INIT;
-	va_list ap;
-	va_start(ap, fmt);
-	str_addv(&s, fmt, ap);
-	va_end(ap);
-	str_addc(&s, '\n');
-	(void)fd_write_full(1, s.buf, s.len); /* the daemon is gone, and so will we be */
-}
-
 static void on_progress(void *arg, const char *url, uint64_t total, uint64_t done)
 {
 	struct job *j = arg;
-	print_line("@ download-progress %s %s %llu %llu", j->item, url, (unsigned long long)total,
+	helper_say("@ download-progress %s %s %llu %llu", j->item, url, (unsigned long long)total,
 		   (unsigned long long)done);
 }
 
@@ -196,7 +183,7 @@ static void child_main(void *arg)
 	struct job *j = arg;
 	struct err e = ERR_INIT;
 	const char *url = j->git.url ? j->git.url : j->f.urls[0];
-	print_line("@ download-started %s %s -", j->item, url);
+	helper_say("@ download-started %s %s -", j->item, url);
 	int r = 0;
 	if (!j->git.url)
 		r = fetch_file_or_tree(j, &e);
@@ -205,9 +192,9 @@ static void child_main(void *arg)
 	else
 		r = gitfetch_run(&j->git, &e);
 	if (r)
-		print_line("%s", e.msg);
+		helper_say("%s", e.msg);
 	else
-		print_line("@ download-succeeded %s %s -", j->item, url);
+		helper_say("@ download-succeeded %s %s -", j->item, url);
 	_exit(r ? 1 : 0);
 }
 

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
@@ -252,4 +253,16 @@ int helper_start(const struct helper *b, struct proc *ret, struct err *e)
 	}
 	*ret = proc;
 	return 0;
+}
+
+void helper_say(const char *fmt, ...)
+{
+	auto_str struct str s = STR_INIT;
+	va_list ap;
+
+	va_start(ap, fmt);
+	str_addv(&s, fmt, ap);
+	va_end(ap);
+	str_addc(&s, '\n');
+	(void)fd_write_full(1, s.buf, s.len); /* who listened is gone, and so will we be */
 }

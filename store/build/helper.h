@@ -49,3 +49,6 @@ void helper_add_paths(const char *paths[HELPER_PATHS_MAX], const char *const *mo
 int helper_find(const char *name, const char *usual, char ret[PATH_MAX], struct err *e);
 /* The machine's /etc/resolv.conf as a copy: it may be a link, change, or be no file at all. */
 void helper_read_resolv(struct str *out);
+
+/* In a helper: a line for who started it, on descriptor 1. */
+void helper_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -140,18 +140,6 @@ struct fetcher {
 	uint64_t got, told;
 };
 
-__attribute__((format(printf, 1, 2))) static void print_line(const char *fmt, ...)
-{
-	auto_str struct str s = STR_INIT;
-	va_list ap;
-
-	va_start(ap, fmt);
-	str_addv(&s, fmt, ap);
-	va_end(ap);
-	str_addc(&s, '\n');
-	(void)fd_write_full(1, s.buf, s.len); /* who listened is gone, and so will we be */
-}
-
 static ssize_t fetcher_read(struct zip_input *in, void *p, size_t n, struct err *e)
 {
 	struct fetcher *f = CONTAINER_OF(in, struct fetcher, in);
@@ -161,7 +149,7 @@ static ssize_t fetcher_read(struct zip_input *in, void *p, size_t n, struct err 
 	f->got += got > 0 ? (uint64_t)got : 0;
 	if (got > 0 && !f->quiet && now - f->told > PROGRESS_NS) {
 		f->told = now;
-		print_line("@ download-progress %s %s %llu %llu", f->item->info.path, f->file->url,
+		helper_say("@ download-progress %s %s %llu %llu", f->item->info.path, f->file->url,
 			   (unsigned long long)f->item->download, (unsigned long long)f->got);
 	}
 	return got;
@@ -202,7 +190,7 @@ static int fetch_child(void *arg, int out)
 	if (r == 0)
 		r = copy_archive(u, f->item->info.nar_size, out, &e);
 	if (r < 0 && r != -EPIPE)
-		print_line("substitute %s: %s", f->file->url, e.msg);
+		helper_say("substitute %s: %s", f->file->url, e.msg);
 	return r < 0 ? 1 : 0;
 }
 
@@ -250,7 +238,7 @@ static int try_file(struct session *s, const struct subst_item *item, const stru
 	struct subst_archive from;
 	int r;
 
-	print_line("@ download-started %s %s %llu", item->info.path, file->url,
+	helper_say("@ download-started %s %s %llu", item->info.path, file->url,
 		   (unsigned long long)item->download);
 	r = subst_archive_open(c, item, file, 1, false, &from, e);
 	if (r < 0)
@@ -261,7 +249,7 @@ static int try_file(struct session *s, const struct subst_item *item, const stru
 		r = err_set(e, -ERR_INTERNAL, "an archive was taken that is too short");
 	subst_archive_close(&from);
 	if (r == 0)
-		print_line("@ download-succeeded %s %s %llu", item->info.path, file->url,
+		helper_say("@ download-succeeded %s %s %llu", item->info.path, file->url,
 			   (unsigned long long)item->download);
 	return r;
 }
@@ -279,7 +267,7 @@ static int try_files(struct session *s, const struct subst_item *item, const str
 		why = (struct err)ERR_INIT;
 		r = try_file(s, item, &item->files[i], &c, &why);
 		if (r < 0)
-			print_line("substitute %s: %s", item->files[i].url, why.msg);
+			helper_say("substitute %s: %s", item->files[i].url, why.msg);
 		over = r == 0 || why.code == -ENOSPC || why.code == -EDQUOT;
 	}
 	subst_cage_done(&c);
@@ -328,7 +316,7 @@ static void worker_main(struct session *s, const struct subst_item *item, const 
 	local_forked(s->l);
 	r = work(s, item, id, &e);
 	if (r < 0)
-		print_line("%s", e.msg);
+		helper_say("%s", e.msg);
 	local_close(s->l);
 	_exit(r < 0 ? 1 : 0);
 }
