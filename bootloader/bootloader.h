@@ -10,6 +10,7 @@
  */
 #pragma once
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -95,11 +96,13 @@ struct boot_extra {
 };
 #define BOOT_SECTOR "+1"
 
+#define BOOT_WAIT UINT_MAX /* until somebody chooses */
+
 struct boot_menu {
 	const struct boot_item *items; /* borrowed; any order, shown newest first */
 	size_t nitems;
 	unsigned default_number; /* must be the number of one of items */
-	unsigned timeout;	 /* seconds the menu waits; 0: boots at once */
+	unsigned timeout;	 /* seconds the menu waits; 0: boots at once; BOOT_WAIT */
 	bool hidden;		 /* show nothing while waiting, Esc brings the menu */
 	bool serial;		 /* menu on the serial line as well as on the screen */
 	unsigned serial_unit;	 /* 0 is COM1 */

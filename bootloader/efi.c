@@ -51,7 +51,8 @@ int efi_text(const struct bootfiles *b, const struct boot_menu *m, struct str *o
 
 	if (r < 0)
 		return r;
-	str_addf(out, EM_HEAD "\ndefault %u\ntimeout %u\n", m->default_number, m->timeout);
+	str_addf(out, EM_HEAD "\ndefault %u\ntimeout %u\n", m->default_number,
+		 m->timeout == BOOT_WAIT ? EM_WAIT : m->timeout);
 	for (size_t i = 0; i < m->nitems; i++)
 		add_item(out, b, order[i]);
 	str_add(out, "end\n");

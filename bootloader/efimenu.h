@@ -52,6 +52,8 @@ static inline bool em_cut(struct em_text *rest, char end, struct em_text *ret)
 	return false;
 }
 
+#define EM_WAIT 999999999u /* seconds: the list is shown, and somebody has to choose */
+
 /* The decimal number that t is; 0: none, or more than nine digits. */
 static inline unsigned em_number(struct em_text t)
 {

@@ -93,6 +93,7 @@ struct services {
 	status(EFIAPI *unload_image)(handle);
 	void *unused4[2];
 	status(EFIAPI *stall)(uint64_t);
+	status(EFIAPI *watchdog)(uint64_t, uint64_t, uint64_t, const uint16_t *);
 };
 
 struct system {
@@ -276,6 +277,8 @@ static unsigned ask(struct stub *s, unsigned usual)
 	struct em_text rest = s->menu;
 	struct em_entry x;
 
+	/* Firmware's own would reset the machine five minutes after it started us. */
+	(void)s->sys->boot->watchdog(0, 0, 0, 0);
 	while (em_next(&rest, &x)) {
 		say_text(s, x.title);
 		say(s, "\r\n");
@@ -299,6 +302,8 @@ static unsigned offer(struct stub *s, unsigned usual)
 
 	if (!seconds)
 		return usual;
+	if (seconds == EM_WAIT && s->sys->in)
+		return ask(s, usual);
 	say(s, "Generation ");
 	say_number(s, usual);
 	say(s, " starts in ");

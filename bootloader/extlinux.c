@@ -76,7 +76,8 @@ int extlinux_text(const struct bootfiles *b, const struct boot_menu *m, struct s
 	str_addf(out, CONF_DEFAULT "%u\n", m->default_number);
 	/* A time-out of 0 is for ever; tenths of a second. */
 	if (m->timeout)
-		str_addf(out, "PROMPT 1\nTIMEOUT %u\n", m->timeout * 10);
+		str_addf(out, "PROMPT 1\nTIMEOUT %u\n",
+			 m->timeout == BOOT_WAIT ? 0 : m->timeout * 10);
 	else
 		str_add(out, "PROMPT 0\n");
 	for (size_t i = 0; r == 0 && i < m->nitems; i++)

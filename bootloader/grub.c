@@ -299,7 +299,8 @@ static int add_head(struct str *out, const struct boot_menu *m, struct err *e)
 {
 	str_add(out, "# Written by cairn from the generations: changes do not last.\n");
 	str_addf(out, "set default='gen-%u'\n", m->default_number);
-	str_addf(out, "set timeout=%u\nset timeout_style=%s\n", m->timeout,
+	str_addf(out, "set timeout=%lld\nset timeout_style=%s\n",
+		 m->timeout == BOOT_WAIT ? -1 : (long long)m->timeout,
 		 m->hidden ? "hidden" : "menu");
 	add_count(out, m->default_number);
 	if (has_any(m->inputs) || has_any(m->outputs)) {

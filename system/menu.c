@@ -18,6 +18,16 @@ static int parse_loader(struct conf_ctx *c, struct slice v, void *place)
 	return *type == BOOT_TYPE_MAX ? conf_error(c, "no such boot loader") : 0;
 }
 
+static int parse_timeout(struct conf_ctx *c, struct slice v, void *place)
+{
+	uint64_t *seconds = place;
+
+	if (!slice_is(v, "-1"))
+		return conf_parse_u64(c, v, place);
+	*seconds = BOOT_WAIT;
+	return 0;
+}
+
 /* One word in quotes: whatever stands in an entry comes through as it is. */
 static int parse_quoted(struct conf_ctx *c, struct slice v, void *place)
 {
@@ -47,7 +57,7 @@ struct file {
 #define EXTRA(f) offsetof(struct section, extra.f)
 static const struct conf_key menu_keys[] = {
 	CONF_KEY("loader", parse_loader, AT(type), "grub", "boot loader", false),
-	CONF_KEY("timeout", conf_parse_u64, AT(timeout), "5", "seconds the menu waits", false),
+	CONF_KEY("timeout", parse_timeout, AT(timeout), "5", "seconds the menu waits", false),
 	CONF_KEY("hidden", conf_parse_bool, AT(hidden), "no", "wait without showing the menu",
 		 false),
 	CONF_KEY("serial", conf_parse_bool, AT(serial), "no", "menu on the serial line too", false),
@@ -132,7 +142,8 @@ int sys_menu_load(const struct sys_root *r, struct arena *a, const char *path, s
 		return rc;
 	if (!terminals_ok(m.inputs) || !terminals_ok(m.outputs))
 		return err_set(e, -ERR_INVALID, "%s: a terminal that menus do not have", file);
-	if (m.timeout > 86400 || m.serial_unit > 7 || m.serial_speed > 4000000)
+	if ((m.timeout > 86400 && m.timeout != BOOT_WAIT) || m.serial_unit > 7 ||
+	    m.serial_speed > 4000000)
 		return err_set(e, -ERR_INVALID, "%s: number out of range", file);
 	if ((m.type == BOOT_EFI || m.type == BOOT_EXTLINUX) &&
 	    (m.dir[0] != '/' || !path_is_clean(m.dir)))

@@ -83,7 +83,8 @@ local bootloader = schema.record("bootloader", {
 		end,
 		optional = true, default_doc = "efi: /boot/efi; extlinux: /boot", doc = "where the partition with the kernels is mounted: /boot/efi; for extlinux /boot, which is on the root then",
 	},
-	timeout = schema.integer { default = 3, min = 0, max = 3600, doc = "seconds the menu waits" },
+	timeout = schema.integer { default = 3, min = -1, max = 3600,
+		doc = "seconds the menu waits; -1: until somebody chooses, also after a generation that did not come up" },
 	hidden = schema.boolean { default = false, doc = "wait without showing the menu" },
 	serial = schema.boolean { default = true, doc = "menu on the first serial line, too" },
 	serial_unit = schema.integer { default = 0, min = 0, max = 3, doc = "number of the serial line" },
@@ -116,6 +117,9 @@ bootloader = { type = "grub", timeout = 3, serial = true }]],
 			elseif b.type == "extlinux" and (entry.kernel .. " " .. (entry.initrd or "")):find("[\1]") then
 				return "'" .. entry.title .. "': extlinux reads its own partition, where files of packages are not", "entries"
 			end
+		end
+		if b.hidden and b.timeout < 0 then
+			return "a menu that nobody sees would wait for ever", "hidden"
 		end
 		for _, list in ipairs { "terminal_inputs", "terminal_outputs" } do
 			if #b[list] > 0 and b.type ~= "grub" then

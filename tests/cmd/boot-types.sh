@@ -43,6 +43,11 @@ sed -e 's|type = "grub", timeout = 1, serial = true|type = "efi"|' \
 sed 's|type = "efi"|type = "extlinux"|' "$TMP/efi.lua" >"$TMP/extlinux.lua"
 
 check "a machine with GRUB" become grub
+for kind in grub efi extlinux; do
+	sed 's/type = "grub", timeout = 1,/type = "grub",/; s/bootloader = {/& timeout = -1,/' "$TMP/$kind.lua" >"$TMP/wait.lua"
+	"$CAIRN" system build --physical --root "$R" --modules "$TMP/world" --quiet "$TMP/wait.lua" >"$TMP/out" 2>"$TMP/err"
+	check "one of $kind that waits" grep -qx 'timeout = -1' "$(cat "$TMP/out")/boot/menu"
+done
 ln -s "$(readlink "$R/var/guix/profiles/system-1-link")" "$R/run/booted-system"
 is "its menu" "$(state)" "1  "
 is "status" "$(told)" "grub 1 1"

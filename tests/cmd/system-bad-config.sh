@@ -127,6 +127,7 @@ wrong "a file system that no kernel has" "file_systems[2] ('/srv') › type: no 
 wrong "one like no other" "file_systems[2] ('/srv') › type: no kernel has a file system 'wunderfs'" "$(fs 'type = "wunderfs", mount = false')"
 wrong "one that stage 1 is to find out" "file_systems[2] ('/srv') › type: the initramfs has to be told which it is" "$(needed /srv 'type = "auto"')"
 wrong "none, and not bound" "file_systems[2] ('/srv') › type: only what is bound has none" "$(fs 'type = "none"')"
+wrong "a menu that waits unseen" "bootloader › hidden: a menu that nobody sees would wait for ever" 'bootloader = { timeout = -1, hidden = true }'
 for locale in de_DE.UTF-8 en_US.utf8 C.UTF-16 ""; do
 	wrong "a locale that there is not: '$locale'" "operating_system › locale: " "locale = \"$locale\""
 done

@@ -175,12 +175,12 @@ TEST(menu_text)
 	struct boot_item items[3] = { { .number = 2, .date = 86400, .entry = sample },
 				      { .number = 10, .date = 1, .entry = sample },
 				      { .number = 9, .date = 0, .entry = sample } };
-	const struct boot_menu m = { .items = items,
-				     .nitems = 3,
-				     .default_number = 9,
-				     .timeout = 7,
-				     .serial = true,
-				     .serial_unit = 1 };
+	struct boot_menu m = { .items = items,
+			       .nitems = 3,
+			       .default_number = 9,
+			       .timeout = 7,
+			       .serial = true,
+			       .serial_unit = 1 };
 	static const char *const words[] = { "linux",	 KERNEL,  "root=LABEL=cairn-root",
 					     "init=a b", "x$y;z", "$cairn_word",
 					     NULL };
@@ -201,6 +201,10 @@ TEST(menu_text)
 	/* The place of each in the menu, should it be the good one. */
 	CHECK(strstr(text.buf, "\"$cairn_good\" = 10 ]; then set cairn_back=0; fi\n") != NULL);
 	CHECK(strstr(text.buf, "\"$cairn_good\" = 2 ]; then set cairn_back=2; fi\n") != NULL);
+	m.timeout = BOOT_WAIT;
+	str_cut(&text, 0);
+	CHECK_INT(boot_menu_text(&m, &text, &e), 0);
+	CHECK(strstr(text.buf, "set timeout=-1\n") != NULL);
 }
 
 /* ---- Entries that are no generation */

@@ -68,6 +68,8 @@ static void check_efi_text(const struct bootfiles *b, const struct sample *s)
 	struct em_text rest = { text.buf, text.len };
 	CHECK(em_is_whole(rest));
 	CHECK_INT(em_number(em_setting(rest, "default")), 3);
+	CHECK_INT(em_number(em_setting(rest, "timeout")),
+		  s->menu.timeout == BOOT_WAIT ? EM_WAIT : s->menu.timeout);
 	for (; em_next(&rest, &x); n++) {
 		const struct boot_item *it = &s->items[2 - n];
 		CHECK_INT(x.number, it->number);
@@ -102,7 +104,10 @@ static void check_extlinux_text(const struct bootfiles *b, const struct sample *
 	auto_str struct str text = STR_INIT, title = STR_INIT;
 	struct err e = ERR_INIT;
 	struct slice rest, value;
+	char tenths[16];
 
+	(void)snprintf(tenths, sizeof(tenths), "%u",
+		       s->menu.timeout == BOOT_WAIT ? 0 : s->menu.timeout * 10);
 	CHECK_INT(extlinux_text(b, &s->menu, &text, &e), 0);
 	rest = str_slice(&text);
 	if (s->menu.serial) { /* the first line that is no comment */
@@ -110,6 +115,9 @@ static void check_extlinux_text(const struct bootfiles *b, const struct sample *
 		CHECK(slice_starts(value, "# ") && slice_starts(rest, "SERIAL 1 9600\n"));
 	}
 	CHECK(line_of(&rest, "DEFAULT ", &value) && slice_is(value, "gen-3"));
+	CHECK(line_of(&rest, "PROMPT ", &value) && slice_is(value, s->menu.timeout ? "1" : "0"));
+	if (s->menu.timeout) /* 0: for ever */
+		CHECK(line_of(&rest, "TIMEOUT ", &value) && slice_is(value, tenths));
 	for (unsigned n = 3; n > 0; n--) {
 		const struct boot_item *it = &s->items[n - 1];
 		char label[16];
@@ -142,8 +150,12 @@ TEST(texts_read_back)
 			check_extlinux_text(&b, &s);
 		}
 	strange(&s, "no parameters", "");
-	check_efi_text(&b, &s);
-	check_extlinux_text(&b, &s);
+	static const unsigned timeouts[] = { 0, 5, BOOT_WAIT };
+	for (size_t i = 0; i < ARRAY_LEN(timeouts); i++) {
+		s.menu.timeout = timeouts[i];
+		check_efi_text(&b, &s);
+		check_extlinux_text(&b, &s);
+	}
 	s.menu.serial = true;
 	s.menu.serial_unit = 1;
 	s.menu.serial_speed = 9600;
