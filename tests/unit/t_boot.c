@@ -644,10 +644,56 @@ TEST(boot_07_embedding_synced)
 		device = true;
 		device_fails = i;
 		int r = boot_embed(fd, 8, 10, &code, NULL, &e);
-		device = false;
+		device = device_fails = false;
 		CHECK_INT(r, i ? -EIO : 0);
 		CHECK_STR(steps, i ? "cs" : "csbb");
 	}
+}
+
+/* A disk with a partition for core.img, and a directory with the code. */
+static void disk_make(const char *top, const uint8_t *boot, const uint8_t *core, size_t n)
+{
+	static uint8_t head[GPT_HEAD_SECTORS * GPT_SECTOR], tail[GPT_TAIL_SECTORS * GPT_SECTOR];
+	struct gpt g = { .sectors = 8192, .nparts = 1 };
+	struct err e = ERR_INIT;
+	auto_fd int dir = open(top, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	CHECK_INT(guid_parse(SLICE(GPT_TYPE_BIOS_BOOT), &g.part[0].type), 0);
+	g.part[0].id.b[0] = g.disk.b[0] = 1;
+	g.part[0].first = 2048;
+	g.part[0].last = 4095;
+	g.part[0].label = "";
+	CHECK_INT(gpt_format(&g, head, tail, &e), 0);
+	CHECK_INT(file_write_atomic(dir, "disk", head, sizeof(head), 0600, &e), 0);
+	CHECK_INT(file_write_atomic(dir, "boot.img", boot, 512, 0600, &e), 0);
+	CHECK_INT(file_write_atomic(dir, "core.img", core, n, 0600, &e), 0);
+}
+
+TEST(boot_07_installed_and_synced)
+{
+	static uint8_t boot[512], core[5000];
+	const char *tmp = getenv("TMPDIR");
+	char top[200], disk[256];
+	struct err e = ERR_INIT;
+	bool changed = false;
+
+	memset(boot, 0xb0, sizeof(boot));
+	memcpy(boot + 510, "\x55\xaa", 2);
+	memset(core, 0xc0, sizeof(core));
+	(void)snprintf(top, sizeof(top), "%s/t_boot.XXXXXX", tmp ? tmp : "/tmp");
+	CHECK(mkdtemp(top) != NULL);
+	(void)snprintf(disk, sizeof(disk), "%s/disk", top);
+	disk_make(top, boot, core, sizeof(core));
+	for (int i = 0; i < 2; i++) {
+		memset(steps, 0, sizeof(steps));
+		device = true;
+		int r = boot_install(disk, top, &changed, &e);
+		device = false;
+		CHECK_INT(r, 0);
+		CHECK(changed == (i == 0));
+		CHECK_STR(steps, i == 0 ? "csbs" : ""); /* the table's own mark is there */
+	}
+	CHECK_INT(file_delete_tree(AT_FDCWD, top, NULL, &e), 0);
 }
 
 /* ---- In place, on a scratch directory */
@@ -772,4 +818,4 @@ TEST(write_menu)
 TEST_MAIN(entry_round_trip, entry_strict, entry_format_refuses, menu_text, extras, terminals,
 	  extras_refused, extras_quoting, menu_refuses, boot_08_menu_quoting, environment,
 	  environment_together, counting, embedding, boot_07_embedding_cut,
-	  boot_07_embedding_synced, write_menu)
+	  boot_07_embedding_synced, boot_07_installed_and_synced, write_menu)
