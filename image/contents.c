@@ -279,7 +279,9 @@ int contents_make(struct contents *c, struct err *e)
 		(void)manifest_dir(m, contents_dirs[i].path, contents_dirs[i].mode);
 	for (size_t i = 0; i < ARRAY_LEN(contents_links); i++)
 		(void)manifest_link(m, contents_links[i].path, contents_links[i].target);
-	(void)manifest_link(m, PROFILES "/system-1-link", c->system);
+	struct man_entry *link = manifest_link(m, PROFILES "/system-1-link", c->system);
+	if (link && c->date > 0)
+		link->mtime = c->date;
 	if ((r = add_closure(c, e)) < 0 || (r = add_boot(c, e)) < 0 ||
 	    (r = add_configuration(c, e)) < 0 || (r = add_private(c, e)) < 0 ||
 	    (r = add_database(c, e)) < 0)

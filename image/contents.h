@@ -30,6 +30,7 @@ struct contents {
 	const struct boot_menu *menu; /* NULL: no menu */
 	struct boot_place place;      /* of the menu */
 	const char *work;	      /* directory for the database file */
+	int64_t date; /* seconds: when the generation was made; 0: not told, as in an image */
 	/* May be NULL: what items must be (store path -> struct digest *), who is told of progress
 	 */
 	const struct tab *want;

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/sysmacros.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "bootloader/bootloader.h"
@@ -375,6 +376,7 @@ static int make_contents(struct install *x, const char *work, struct err *e)
 	x->contents = (struct contents){ .arena = &x->arena,
 					 .store_prefix = store_conn_root(x->conn),
 					 .system = x->opts->system,
+					 .date = (int64_t)time(NULL),
 					 .closure = &x->closure,
 					 .progress = progress,
 					 .progress_arg = x,

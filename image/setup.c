@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/sysinfo.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "image/closure.h"
@@ -443,6 +444,7 @@ int setup_write(struct setup *s, struct err *e)
 	struct contents c = { .arena = &s->arena,
 			      .store_prefix = store_conn_root(s->conn),
 			      .system = sys_eval_value(s->ev, "system"),
+			      .date = (int64_t)time(NULL),
 			      .closure = &closure,
 			      .menu = &menu,
 			      .work = s->work,

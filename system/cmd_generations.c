@@ -51,8 +51,10 @@ static void show_text(const struct switcher *s, const struct shown *x)
 {
 	char date[32];
 
-	date_text(x->g->date, date);
-	printf("generation %u  %s%s%s%s%s%s\n", x->g->number, date, x->current ? "  current" : "",
+	if (x->g->date)
+		date_text(x->g->date, date);
+	printf("generation %u  %s%s%s%s%s%s\n", x->g->number,
+	       x->g->date ? date : "(with the image)", x->current ? "  current" : "",
 	       x->booted ? "  booted" : "", x->g->pinned ? "  pinned" : "",
 	       x->g->tried ? "  not confirmed" : "", x->broken ? "  broken" : "");
 	printf("  link           %s" GEN_PROFILES "/system-%u-link\n", s->root.target,
@@ -82,10 +84,13 @@ static void field(struct str *out, const char *key, const char *value)
 
 static void show_json(struct str *out, const struct shown *x)
 {
+	char date[24];
+
+	(void)snprintf(date, sizeof(date), "%lld", (long long)x->g->date);
 	str_addf(out,
-		 "{\"generation\":%u,\"date\":%lld,\"current\":%s,\"booted\":%s,\"pinned\":%s,"
+		 "{\"generation\":%u,\"date\":%s,\"current\":%s,\"booted\":%s,\"pinned\":%s,"
 		 "\"tried\":%s,\"broken\":%s",
-		 x->g->number, (long long)x->g->date, x->current ? "true" : "false",
+		 x->g->number, x->g->date ? date : "null", x->current ? "true" : "false",
 		 x->booted ? "true" : "false", x->g->pinned ? "true" : "false",
 		 x->g->tried ? "true" : "false", x->broken ? "true" : "false");
 	field(out, "system", x->g->path);

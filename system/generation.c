@@ -13,8 +13,9 @@
 #include "system/links.h"
 #include "system/notes.h"
 
-#define LIMIT_FACTS 16384
-#define LIMIT_FILE  ((size_t)1 << 20)
+#define DATE_OF_IMAGES 1 /* of whatever is in one */
+#define LIMIT_FACTS    16384
+#define LIMIT_FILE     ((size_t)1 << 20)
 
 static struct links links_of(const struct sys_root *r)
 {
@@ -39,9 +40,10 @@ int gen_list_load(const struct sys_root *r, struct arena *a, struct gen_list *re
 	for (; l.n < found.n; l.n++) {
 		const struct links_item *x = found.v[l.n];
 
-		l.v[l.n] = (struct gen){
-			.number = x->number, .path = x->path, .date = x->date, .label = ""
-		};
+		l.v[l.n] = (struct gen){ .number = x->number,
+					 .path = x->path,
+					 .date = x->date > DATE_OF_IMAGES ? x->date : 0,
+					 .label = "" };
 	}
 	if (profile)
 		l.current = links_number(&links, path_base(profile));

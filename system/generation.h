@@ -26,7 +26,8 @@
 struct gen {
 	unsigned number;  /* from 1 */
 	const char *path; /* logical store path of the item */
-	int64_t date;	  /* Unix seconds: when its link was made */
+	int64_t date;	  /* Unix seconds: when its link was made; 0: not known, as it came with an
+			     image, whose bytes do not depend on the time */
 	/* What somebody noted (system/notes.h): */
 	bool pinned;	   /* it is to stay */
 	bool tried;	   /* it was tried out last, and not confirmed */

@@ -72,7 +72,7 @@ CHANGE = {
     "services": [{"name": str, "action": {"later", "reload", "start", "stop", "restart"}}],
 }
 GENERATION = {
-    "generation": int, "date": int, "current": bool, "booted": bool, "pinned": bool, "tried": bool, "broken": bool, "system": str,
+    "generation": int, "date": NUMBER, "current": bool, "booted": bool, "pinned": bool, "tried": bool, "broken": bool, "system": str,
     "label?": str, "host_name?": str, "kernel?": str,
     "channel?": {"serial": int, "date": int, "name": str, "url": str, "key": str},
 }

@@ -24,10 +24,10 @@ code() { # STATUS TEXT COMMAND...
 	echo "status $got"
 	[ $got = "$want" ] && grep -qF -e "$text" "$TMP/code"
 }
-# Everything but times of directories that are not the store's, as lines to compare.
+# Everything but times of directories that are not the store's, and of the installation, as lines to compare.
 listing() {
 	(cd "$1" && find . ! -name grubenv -printf '%p %y %m %U %G %l\n' | sort &&
-		find . -type f -print0 | sort -z | xargs -0 sha256sum)
+		find . -type f ! -name grub.cfg -print0 | sort -z | xargs -0 sha256sum && sed 's/, 2[0-9-]* [0-9:]*, Linux/, Linux/' boot/grub/grub.cfg)
 }
 empty() { [ -z "$(ls -A "$1")" ]; }
 
@@ -67,6 +67,7 @@ d = json.load(open(sys.argv[1]))
 assert not d["dry_run"] and d["build"] == 0 and d["items"] > 5 and d["kept"] == 0 and d["needed"] < d["free"] and d["bytes"] > 1000000, d' "$TMP/json"
 system=$(readlink "$T/var/guix/profiles/system-1-link")
 check 'generation 1 is the system' test -e "$T$system/boot/entry"
+check 'made when it was installed' test "$(($(date +%s) - $(stat -c %Y "$T/var/guix/profiles/system-1-link")))" -lt 600
 check 'the profile names it' test "$(readlink "$T/var/guix/profiles/system")" = system-1-link
 check 'the store is whole and nothing else is in it' sh -c "
 	'$CAIRN' store query --root '$T' -R $system | sed 's|.*/||' | sort >'$TMP/want'; ls -A '$T/gnu/store' | sort | diff - '$TMP/want'"

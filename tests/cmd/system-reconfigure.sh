@@ -237,6 +237,13 @@ ends() { # STATUS COMMAND...
 }
 touch -h -d '3 days ago' "$R/var/guix/profiles/system-3-link"
 mkdir -p "$R/run" && ln -sfn "$(readlink "$R/var/guix/profiles/system-3-link")" "$R/run/booted-system"
+made=$(stat -c %Y "$R/var/guix/profiles/system-3-link")
+touch -h -d @1 "$R/var/guix/profiles/system-3-link"
+check "what came with an image" run list-generations --target-root "$R"
+check "has no date" grep -q '^generation 3  (with the image)  booted' "$TMP/out"
+run describe --json --target-root "$R" 3
+is "nor as JSON" "$(field date)" null
+touch -h -d "@$made" "$R/var/guix/profiles/system-3-link"
 old_label=$(printf '%s' "it's \"old\" \\ {;} \$x")
 check "BOOT-08 a label of one's own" run label --target-root "$R" 3 "$old_label"
 check "GRUB can read the menu" grub-script-check "$R/boot/grub/grub.cfg"
