@@ -17,18 +17,20 @@ struct image {
 	struct store_opts store;
 	struct sys_eval_opts eval;
 	const char *type, *output, *free_space, *size, *label, *name;
-	bool physical, list, json, check, is_volatile, no_bootloader;
+	bool physical, list, json, check, is_volatile, no_bootloader, dry_run;
 };
 
 #define AT(f) offsetof(struct image, f)
 static const struct cmd_opt image_opts[] = {
 	{ "check", 0, CMD_FLAG, AT(check), NULL,
 	  "build the image once more and compare: 102 when the bytes differ" },
+	{ "dry-run", 'n', CMD_FLAG, AT(dry_run), NULL,
+	  "print the derivations that would be built, build nothing" },
 	{ "free", 0, CMD_STR, AT(free_space), "SIZE",
 	  "of a disk: free space in the root file system (256M)" },
 	{ "image-size", 0, CMD_STR, AT(size), "SIZE",
 	  "of a disk: its size; the root takes what is left" },
-	{ "json", 0, CMD_FLAG, AT(json), NULL, "with --list-image-types: as data" },
+	{ "json", 0, CMD_FLAG, AT(json), NULL, "what was built, or the kinds of image, as data" },
 	{ "label", 0, CMD_STR, AT(label), "TEXT",
 	  "of the root file system of a disk, or of an ISO volume" },
 	{ "list-image-types", 0, CMD_FLAG, AT(list), NULL, "print the kinds of image and end" },
@@ -176,7 +178,7 @@ static int module_args(const struct image *o, const struct image_type *type, str
 
 static int build(struct image *o, const struct image_type *type, const char *config,
 		 struct arena *a, struct store_conn **ret_conn, struct sys_eval **ret_eval,
-		 struct err *e)
+		 struct vec *missing, struct err *e)
 {
 	const char *args[ARRAY_LEN(image_args)];
 	struct sys_eval_request req = {
@@ -195,7 +197,8 @@ static int build(struct image *o, const struct image_type *type, const char *con
 	if ((r = sys_eval_run(&o->eval, &req, ret_eval, e)) < 0 ||
 	    (r = store_open(&o->store, ret_conn, e)) < 0)
 		return r;
-	return sys_eval_build(*ret_eval, *ret_conn, "image", e);
+	return o->dry_run ? sys_eval_missing(*ret_eval, *ret_conn, missing, e)
+			  : sys_eval_build(*ret_eval, *ret_conn, "image", e);
 }
 
 /* Build what is there once more, and compare. */
@@ -211,21 +214,54 @@ static int build_again(struct image *o, struct sys_eval *eval, struct err *e)
 	return r;
 }
 
+/* missing: what a dry run found; shown: where the image is, or would be. */
+static int report(const struct image *o, const char *type, const char *image, const char *shown,
+		  const struct vec *missing, struct err *e)
+{
+	auto_str struct str out = STR_INIT;
+
+	if (o->json) {
+		str_addf(&out, "{\"type\":\"%s\",\"dry_run\":%s,\"image\":\"%s\",\"file\":", type,
+			 o->dry_run ? "true" : "false", image);
+		if (o->output && !o->dry_run)
+			text_json(&out, slice_of(shown));
+		else
+			str_add(&out, "null");
+		str_add(&out, ",\"derivations\":[");
+		for (size_t i = 0; i < missing->n; i++)
+			str_addf(&out, "%s\"%s\"", i ? "," : "", (const char *)missing->v[i]);
+		str_add(&out, "]}\n");
+	} else if (o->dry_run) {
+		fprintf(stderr, "%zu derivation%s would be built\n", missing->n,
+			missing->n == 1 ? "" : "s");
+		for (size_t i = 0; i < missing->n; i++)
+			str_addf(&out, "%s\n", (const char *)missing->v[i]);
+	} else {
+		str_addf(&out, "%s\n", shown);
+	}
+	if (str_err(&out) < 0)
+		return err_num(e, -ENOMEM, "image");
+	return fputs(out.buf, stdout) < 0 || fflush(stdout) == EOF ? err_sys(e, "standard output")
+								   : 0;
+}
+
 static int image_run(struct cmd_env *env, struct err *e)
 {
 	struct image *o = env->ctx;
 	auto_arena struct arena a = ARENA_INIT;
+	auto_vec struct vec missing = VEC_INIT;
 	struct store_conn *conn = NULL;
 	struct sys_eval *eval = NULL;
 	const char *shown = NULL;
 
 	if (o->list)
 		return list_types(o->json, e);
-	if (env->nargs == 0 || o->json)
-		return env->nargs ? cmd_usage(e, "--json is for --list-image-types")
-				  : cmd_usage(e, "missing operand: CONFIG");
+	if (env->nargs == 0)
+		return cmd_usage(e, "missing operand: CONFIG");
+	if (o->dry_run && o->check)
+		return cmd_usage(e, "--check builds, and --dry-run does not");
 	const struct image_type *type = type_find(o->type ? o->type : "raw", e);
-	int r = type ? build(o, type, env->args[0], &a, &conn, &eval, e) : e->code;
+	int r = type ? build(o, type, env->args[0], &a, &conn, &eval, &missing, e) : e->code;
 	if (r == 0 && o->check)
 		r = build_again(o, eval, e);
 	const char *image = r == 0 ? sys_eval_value(eval, "image") : NULL;
@@ -236,11 +272,11 @@ static int image_run(struct cmd_env *env, struct err *e)
 		r = err_num(e, -ENOMEM, "image");
 	if (r == 0)
 		shown = o->physical ? physical : image;
-	if (r == 0 && o->output)
+	if (r == 0 && o->output && !o->dry_run)
 		r = (type->directory ? img_place_files : img_place)(physical, o->output, &a, &shown,
 								    e);
-	if (r == 0 && (printf("%s\n", shown) < 0 || fflush(stdout) == EOF))
-		r = err_sys(e, "standard output");
+	if (r == 0)
+		r = report(o, type->name, image, shown, &missing, e);
 	sys_eval_free(eval);
 	store_close(conn);
 	return r;

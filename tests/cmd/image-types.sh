@@ -316,6 +316,26 @@ end
 X
 sed 's/host_name = "cairn"/host_name = "Stone-"/' "$SRC/examples/minimal.lua" >"$TMP/stone.lua"
 system_image() { "$CAIRN" system image --root "$TMP/r" --modules "$W" "$@"; }
+cat >"$TMP/shape.py" <<'P'
+import json, sys
+x = json.load(open(sys.argv[1]))
+dry, built, file = sys.argv[2] == "dry", sys.argv[3] == "built", sys.argv[4] or None
+assert list(x) == ["type", "dry_run", "image", "file", "derivations"], x
+assert x["type"] == "raw" and x["dry_run"] is dry and x["file"] == file and x["image"].startswith("/gnu/store/") and x["image"].endswith("-Stone-.raw"), x
+assert built == (not x["derivations"]) and all(d.endswith(".drv") for d in x["derivations"]), x
+P
+shape() { # DRY BUILT FILE OPTION...: is what is printed as data so?
+	set -- "$@" "$TMP/stone.lua"
+	dry=$1 built=$2 file=$3
+	shift 3
+	system_image --json "$@" >"$TMP/json" && python3 "$TMP/shape.py" "$TMP/json" "$dry" "$built" "$file"
+}
+would() { system_image -n "$TMP/stone.lua" >"$TMP/list" && grep -q -- '-Stone-.raw.drv$' "$TMP/list"; }
+check 'a dry run says what it would build' would
+check 'also as data' shape dry missing '' -n -o "$TMP/dry.raw"
+check 'and builds nothing' sh -c '! ls "$TMP/r"/gnu/store/*-Stone-.raw "$TMP/dry.raw"'
+check 'as it is done' shape done built "$TMP/wet.raw" -o "$TMP/wet.raw"
+check 'then nothing is left to do' shape dry built '' -n
 check 'the list of types' sh -c '"$CAIRN" system image --list-image-types >"$TMP/list" && [ "$(cut -d" " -f1 "$TMP/list" | tr "\n" " ")" = "docker initramfs iso9660 qcow2 raw tarball " ]'
 check 'the list as data' sh -c '"$CAIRN" system image --list-image-types --json | python3 -c "
 import json, sys
@@ -390,7 +410,7 @@ check 'not below what is missing' into "$TMP/none/x" 'No such file'
 refuse '--free for a tar file' '--free is for disks' system_image -t tarball --free 1G "$TMP/stone.lua" -o "$TMP/bad"
 refuse '--name for a disk' '--name is for container images' system_image --name x "$TMP/stone.lua" -o "$TMP/bad"
 refuse 'a bad name' "'X' is no name" system_image -t docker --name X "$TMP/stone.lua" -o "$TMP/bad"
-refuse '--json alone' '--list-image-types' system_image --json "$TMP/stone.lua" -o "$TMP/bad"
+refuse 'a dry run that builds twice' '--check builds' system_image -n --check "$TMP/stone.lua" -o "$TMP/bad"
 echo 'return 7' >"$TMP/seven.lua"
 for t in tarball docker qcow2; do
 	[ $t = qcow2 ] || refuse "$t of something else" 'not an operating_system' system_image -t $t "$TMP/seven.lua" -o "$TMP/bad"
