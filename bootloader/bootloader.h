@@ -39,6 +39,10 @@ struct boot_place {
 	enum boot_type type;
 	const char *dir; /* BOOT_EFI, BOOT_EXTLINUX: mount point of the boot partition, as the
 			  * machine calls it: "/boot/efi" */
+	/* The file system that dir is on, as the configuration declares it; NULL or "": it is that
+	 * of the root, or a generation of before this was written does not say. */
+	const char *mount_point, *fs_type;
+	const char *partition; /* "LABEL=ESP", "/dev/vda1"; NULL or "": it has no device */
 };
 
 /* "grub"; BOOT_TYPE_MAX when name is none. */

@@ -4,22 +4,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
-#include <strings.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "bootloader/env.h"
+#include "bootloader/mount.h"
 #include "bootloader/put.h"
 #include "lib/fd.h"
-#include "lib/gpt.h"
 #include "lib/path.h"
-#include "lib/probe.h"
-
-#define LIMIT_UEVENT 4096
-#define MBR_TYPE_ESP "0xef"
 
 static const struct boot_loader loaders[BOOT_TYPE_MAX] = {
 	[BOOT_GRUB] = { .name = "grub",
@@ -133,60 +124,6 @@ bool boot_counts(const struct boot_place *p)
 	return !counts_later(p->type) || has_block(p);
 }
 
-/* The device of a mounted file system; "" when it has none. */
-static void device_of(dev_t number, char out[PATH_MAX])
-{
-	auto_str struct str text = STR_INIT;
-	struct err ignored = ERR_INIT;
-	char file[64];
-
-	out[0] = '\0';
-	(void)snprintf(file, sizeof(file), "/sys/dev/block/%u:%u/uevent", major(number),
-		       minor(number));
-	if (file_read(AT_FDCWD, file, &text, LIMIT_UEVENT, &ignored) < 0)
-		return;
-	struct slice rest = str_slice(&text), line, key;
-	while (slice_cut(&rest, '\n', &line))
-		if (slice_cut(&line, '=', &key) && slice_is(key, "DEVNAME"))
-			(void)snprintf(out, PATH_MAX, "/dev/%.*s", (int)line.n, line.p);
-}
-
-/* Firmware does not look for programs on partitions of another type. A disk without a table, or
- * with one that cannot be read, says nothing about it. */
-static int check_type(dev_t number, const char *path, struct err *e)
-{
-	char device[PATH_MAX];
-	struct probe p;
-
-	device_of(number, device);
-	if (!*device || probe_device(device, &p) < 0 || !*p.parttype ||
-	    strcasecmp(p.parttype, GPT_TYPE_ESP) == 0 || strcmp(p.parttype, MBR_TYPE_ESP) == 0)
-		return 0;
-	return err_hint(e,
-			err_set(e, -ERR_INVALID,
-				"%s at %s does not have the type 'EFI system partition'", device,
-				path),
-			"where it is the right one: sfdisk --part-type DISK NUMBER uefi");
-}
-
-/* What is mounted there may be another partition, or nothing. */
-static int check_esp(int root, int top, const char *path, struct err *e)
-{
-	struct statfs fs;
-	struct stat x, y;
-
-	if (fstat(root, &x) < 0 || fstat(top, &y) < 0 || fstatfs(top, &fs) < 0)
-		return err_sys(e, "%s", path);
-	if (x.st_dev == y.st_dev)
-		return err_hint(
-			e,
-			err_set(e, -ERR_INVALID, "no EFI system partition is mounted at %s", path),
-			"file_systems of the configuration says what is mounted there");
-	if (fs.f_type != MSDOS_SUPER_MAGIC)
-		return err_set(e, -ERR_INVALID, "%s is no FAT file system", path);
-	return check_type(y.st_dev, path, e);
-}
-
 /* A machine, not a scratch directory of a test: a boot loader could start from it. */
 static int check_place(const struct boot_place *p, int top, const char *path, struct err *e)
 {
@@ -195,10 +132,10 @@ static int check_place(const struct boot_place *p, int top, const char *path, st
 
 	if (root < 0)
 		return err_sys(e, "%s", p->root);
-	if (p->type != BOOT_EFI || !menu_is_mount_root(root))
+	if (!is_apart(p) || !menu_is_mount_root(root))
 		return 0;
-	int r = check_esp(root, top, path, e);
-	if (r < 0 || faccessat(top, dir, F_OK, 0) == 0)
+	int r = boot_mount_check(p, root, top, path, e);
+	if (r < 0 || p->type != BOOT_EFI || faccessat(top, dir, F_OK, 0) == 0)
 		return r;
 	return err_hint(e,
 			err_set(e, -ERR_NOTFOUND,

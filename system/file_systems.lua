@@ -305,6 +305,10 @@ function M.is_device(fs)
 	return not VIRTUAL[fs.type] and not has(fs.flags, "bind") and (fs.device:sub(1, 1) ~= "/" or fs.device:find("^/dev/") ~= nil)
 end
 
+function M.is_bind(fs)
+	return has(fs.flags, "bind")
+end
+
 function M.read_only(fs)
 	return fs.type == "squashfs" or fs.type == "erofs"
 end

@@ -296,10 +296,17 @@ end
 
 local function menu(os)
 	local b = os.bootloader
+	local under = mapped_devices.kernels(os)
+	if not b.directory or under and (under.mount_point == "/" or file_systems.is_bind(under)) then
+		under = nil
+	end
 	local out = {
 		conf.section("menu", nil, {
 			{ "loader", b.type },
 			{ "directory", b.directory },
+			{ "mount-point", under and under.mount_point },
+			{ "file-system", under and under.type },
+			{ "partition", under and file_systems.is_device(under) and under.device or nil },
 			{ "timeout", tostring(b.timeout) },
 			{ "hidden", conf.bool(b.hidden) },
 			{ "serial", conf.bool(b.serial) },

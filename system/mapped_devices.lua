@@ -344,7 +344,7 @@ end
 -- ---- Checks of a whole system ----------------------------------------------------------------------
 
 -- The file system that the boot loader reads kernels from; nil: nobody knows.
-local function kernels(os)
+function M.kernels(os)
 	local where = os.bootloader.type == "grub" and "/boot" or os.bootloader.directory
 	local best
 	for _, fs in ipairs(where and os.file_systems or {}) do
@@ -389,7 +389,7 @@ function M.check(os)
 		end
 	end
 	M.split(os)
-	local fs = kernels(os)
+	local fs = M.kernels(os)
 	if fs and #M.under(os, fs) > 0 then
 		schema.fail(fs, ADVICE[os.bootloader.type], "device")
 	end

@@ -67,6 +67,9 @@ static const struct conf_key menu_keys[] = {
 	CONF_KEY("terminal-outputs", conf_parse_words, AT(outputs), "", "of the menu", false),
 	CONF_KEY("directory", conf_parse_str, AT(dir), "", "mount point of the boot partition",
 		 false),
+	CONF_KEY("mount-point", conf_parse_str, AT(mount_point), "", "of what that is on", false),
+	CONF_KEY("file-system", conf_parse_str, AT(fs_type), "", "its type", false),
+	CONF_KEY("partition", conf_parse_str, AT(partition), "", "its device", false),
 	CONF_KEY("default", parse_quoted, AT(default_title), "", "title of the entry to start",
 		 false),
 	CONF_KEY("title", parse_quoted, EXTRA(title), NULL, "of an entry", false),
@@ -127,6 +130,9 @@ int sys_menu_load(const struct sys_root *r, struct arena *a, const char *path, s
 	struct file f = { .menu.menu = { .timeout = 5,
 					 .serial_speed = 115200,
 					 .dir = "",
+					 .mount_point = "",
+					 .fs_type = "",
+					 .partition = "",
 					 .default_title = "" } };
 	char *file = arena_fmt(a, "%s%s/boot/menu", r->store, path);
 	int rc;
@@ -185,7 +191,13 @@ static int load_items(const struct sys_root *r, struct arena *a, const struct ge
 
 struct boot_place sys_menu_place(const struct sys_root *r, const struct sys_menu *settings)
 {
-	return (struct boot_place){ r->target, r->store, settings->type, settings->dir };
+	return (struct boot_place){ .root = r->target,
+				    .store = r->store,
+				    .type = settings->type,
+				    .dir = settings->dir,
+				    .mount_point = settings->mount_point,
+				    .fs_type = settings->fs_type,
+				    .partition = settings->partition };
 }
 
 int sys_menu_build(const struct sys_root *r, struct arena *a, const struct gen_list *list,

@@ -12,6 +12,7 @@
 struct sys_menu {
 	enum boot_type type;
 	const char *dir; /* mount point of the boot partition; "": none */
+	const char *mount_point, *fs_type, *partition; /* of what that is on; "": see boot_place */
 	uint64_t timeout;
 	bool hidden, serial;
 	uint64_t serial_unit, serial_speed;

@@ -34,9 +34,11 @@
 #define ESP	 "/boot/efi"
 
 static char top[256];
-static const struct boot_place esp = { top, top, BOOT_EFI, ESP };
-static const struct boot_place extlinux = { top, top, BOOT_EXTLINUX, "/boot" };
-static const struct boot_place grub = { top, top, BOOT_GRUB, "" };
+static const struct boot_place esp = { .root = top, .store = top, .type = BOOT_EFI, .dir = ESP };
+static const struct boot_place extlinux = {
+	.root = top, .store = top, .type = BOOT_EXTLINUX, .dir = "/boot"
+};
+static const struct boot_place grub = { .root = top, .store = top, .type = BOOT_GRUB, .dir = "" };
 static const struct boot_place *place; /* that a test is about */
 
 /* ---- The size of the partition --------------------------------------------------------------- */

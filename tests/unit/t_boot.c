@@ -13,9 +13,10 @@
 #include "lib/size.h"
 #include "tests/unit/test.h"
 
-#define GRUB_AT(top) ((struct boot_place){ top, top, BOOT_GRUB, "" })
-#define KERNEL	     "/gnu/store/0123456789abcdfghijklmnpqrsvwxyz-linux-6.1.176/bzImage"
-#define INITRD_DIR   "gnu/store/1123456789abcdfghijklmnpqrsvwxyz-initrd"
+#define GRUB_AT(top)                                                                               \
+	((struct boot_place){ .root = top, .store = top, .type = BOOT_GRUB, .dir = "" })
+#define KERNEL	   "/gnu/store/0123456789abcdfghijklmnpqrsvwxyz-linux-6.1.176/bzImage"
+#define INITRD_DIR "gnu/store/1123456789abcdfghijklmnpqrsvwxyz-initrd"
 
 static const struct boot_entry sample = {
 	.label = "Cairn, host 'stone'",

@@ -29,7 +29,7 @@
 
 static char top[256];
 static struct sys_root root = { top, top };
-static const struct boot_place place = { top, top, BOOT_GRUB, "" };
+static const struct boot_place place = { .root = top, .store = top, .type = BOOT_GRUB, .dir = "" };
 
 static void put(const char *dir, const char *name, const char *text)
 {
