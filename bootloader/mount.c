@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * A menu on the wrong file system is worse than none: the machine starts what it started before,
- * and whatever the new menu was to say nobody reads. What is declared must be what is mounted.
+ * and whatever the new menu was to say nobody reads. What is declared must be what is mounted, and
+ * where two partitions answer to that name, the one on the disk of the root.
  */
 #include "bootloader/mount.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/magic.h>
+#include <stdlib.h>
 #include <strings.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -102,8 +105,8 @@ static int check_type(const struct boot_place *p, dev_t number, const char *path
 		       (int)type.n, type.p, p->fs_type);
 }
 
-/* Something is mounted there when the device number is not that of what is above. */
-static int check_mounted(const struct boot_place *p, struct err *e)
+/* The device number of what is mounted at the mount point, which is not that of what is above. */
+static int check_mounted(const struct boot_place *p, dev_t *ret, struct err *e)
 {
 	const char *root = *p->root ? p->root : "/";
 	struct stat at, above;
@@ -122,7 +125,83 @@ static int check_mounted(const struct boot_place *p, struct err *e)
 					path),
 				"file_systems of the configuration has %s there",
 				p->partition && *p->partition ? p->partition : "one");
+	*ret = at.st_dev;
 	return check_type(p, at.st_dev, path, e);
+}
+
+/* ---- Which partition it is ------------------------------------------------------------------- */
+
+/* The directory in /sys of the disk that has the partition; false: nobody knows. */
+static bool disk_of(dev_t number, char out[PATH_MAX])
+{
+	char dir[64], file[PATH_MAX];
+
+	sys_dir(number, dir);
+	if (!realpath(dir, out) || path_join(file, out, "partition") < 0)
+		return false;
+	if (access(file, F_OK) == 0)
+		*strrchr(out, '/') = '\0';
+	return true;
+}
+
+/* A partition of the disk that answers to spec. */
+static bool has_other(const char *disk, const char *spec, char device[PATH_MAX])
+{
+	const struct dirent *entry;
+	DIR *d = opendir(disk);
+	bool found = false;
+
+	while (d && !found && (entry = readdir(d))) {
+		char dir[PATH_MAX], file[PATH_MAX];
+		struct probe seen;
+
+		if (entry->d_name[0] == '.' || path_join(dir, disk, entry->d_name) < 0 ||
+		    path_join(file, dir, "partition") < 0 || access(file, F_OK) < 0)
+			continue;
+		device_of(dir, device);
+		found = *device && probe_device(device, &seen) == 0 && probe_matches(&seen, spec);
+	}
+	if (d)
+		(void)closedir(d);
+	return found;
+}
+
+/* Names in /dev are this machine's, not those of one whose disk is mounted here. */
+static int check_name(const struct boot_place *p, dev_t number, const char *path, struct err *e)
+{
+	struct stat st;
+
+	if (*p->root || (stat(p->partition, &st) == 0 && st.st_rdev == number))
+		return 0;
+	return err_set(e, -ERR_INVALID, "what is mounted at %s is not %s, as declared", path,
+		       p->partition);
+}
+
+static int check_partition(const struct boot_place *p, dev_t root, const struct mounted *m,
+			   const char *path, struct err *e)
+{
+	char own[PATH_MAX], disk[PATH_MAX], device[PATH_MAX];
+
+	if (!p->partition || !*p->partition)
+		return 0;
+	if (*p->partition == '/')
+		return check_name(p, m->number, path, e);
+	if (!m->known)
+		return 0;
+	if (!probe_matches(&m->seen, p->partition))
+		return err_hint(e,
+				err_set(e, -ERR_INVALID, "%s, mounted at %s, is not %s", m->device,
+					path, p->partition),
+				"file_systems of the configuration says what is mounted there");
+	if (!disk_of(root, own) || !disk_of(m->number, disk) || strcmp(own, disk) == 0 ||
+	    !has_other(own, p->partition, device))
+		return 0;
+	return err_hint(e,
+			err_set(e, -ERR_INVALID,
+				"%s, mounted at %s, is %s on another disk than the root, whose own "
+				"is %s",
+				m->device, path, p->partition, device),
+			"in file_systems, PARTUUID= or UUID= tells one from the other");
 }
 
 /* ---- EFI system partitions ------------------------------------------------------------------- */
@@ -165,6 +244,7 @@ static int check_esp(dev_t root, int top, const char *path, struct mounted *m, s
 int boot_mount_check(const struct boot_place *p, int root, int top, const char *path, struct err *e)
 {
 	struct mounted m = { .number = 0 };
+	dev_t number = 0;
 	struct stat st;
 	int r = 0;
 
@@ -174,5 +254,8 @@ int boot_mount_check(const struct boot_place *p, int root, int top, const char *
 		r = check_esp(st.st_dev, top, path, &m, e);
 	if (r < 0 || !p->mount_point || !*p->mount_point)
 		return r;
-	return check_mounted(p, e);
+	r = check_mounted(p, &number, e);
+	if (r == 0 && m.number != number)
+		look(number, &m);
+	return r == 0 ? check_partition(p, st.st_dev, &m, path, e) : r;
 }

@@ -311,8 +311,12 @@ static bool same_id(const char *a, struct slice b)
 	return true;
 }
 
-static bool matches(const struct probe *p, struct slice key, struct slice value)
+bool probe_matches(const struct probe *p, const char *spec)
 {
+	struct slice value = slice_of(spec), key;
+
+	if (!slice_cut(&value, '=', &key))
+		return false;
 	if (slice_is(key, "LABEL"))
 		return value.n && slice_is(value, p->label);
 	if (slice_is(key, "PARTLABEL"))
@@ -326,11 +330,11 @@ int probe_find(const char *spec, char device[PATH_MAX], char type[PROBE_TYPE_MAX
 {
 	auto_str struct str text = STR_INIT;
 	int r = file_read(AT_FDCWD, "/proc/partitions", &text, LIMIT_DEVICES_TEXT, NULL);
-	struct slice rest = str_slice(&text), line, value = slice_of(spec), key;
+	struct slice rest = str_slice(&text), line;
 
 	if (r < 0)
 		return r;
-	if (!slice_cut(&value, '=', &key))
+	if (!strchr(spec, '='))
 		return -EINVAL;
 	while (slice_cut(&rest, '\n', &line)) {
 		const char *blank = line.n ? memrchr(line.p, ' ', line.n) : NULL;
@@ -341,7 +345,7 @@ int probe_find(const char *spec, char device[PATH_MAX], char type[PROBE_TYPE_MAX
 		if (n == 0 || strncmp(blank + 1, "name", 4) == 0)
 			continue;
 		snprintf(device, PATH_MAX, "/dev/%.*s", n, blank + 1);
-		if (probe_device(device, &p) < 0 || !matches(&p, key, value))
+		if (probe_device(device, &p) < 0 || !probe_matches(&p, spec))
 			continue;
 		memcpy(type, p.type, sizeof(p.type));
 		return 0;

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <limits.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #define PROBE_TYPE_MAX 32
@@ -28,6 +29,8 @@ struct probe {
 int probe_device(const char *path, struct probe *ret);
 int probe_device_within(const char *path, int ms, struct probe *ret);
 
+/* Does what was seen answer to LABEL=…, UUID=…, PARTUUID=… or PARTLABEL=…? */
+bool probe_matches(const struct probe *p, const char *spec);
 /* The first block device, in the order of /proc/partitions, that answers to LABEL=…, UUID=…,
  * PARTUUID=… or PARTLABEL=…, and the type of its file system. -ENODEV: none does. */
 int probe_find(const char *spec, char device[PATH_MAX], char type[PROBE_TYPE_MAX]);

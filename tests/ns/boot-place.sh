@@ -1,10 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-3.0-or-later
 # The boot loader's files are written where the configuration has its file system, and nowhere else: not on the root below, not on
-# another type.
+# another type, not on the partition of another machine's disk. Disks are images, which a /sys of this test's own says are mounted.
 set -u
 if [ -z "${INSIDE:-}" ]; then
 	[ "$(id -u)" = 0 ] || { echo "skip: not root"; exit 77; }
+	PATH=$PATH:/usr/sbin:/sbin
+	command -v mkfs.vfat >/dev/null || { echo "skip: no mkfs.vfat [apt install dosfstools]"; exit 77; }
 	INSIDE=1 exec unshare -m --propagation private sh "$0"
 fi
 . "$SRC/tests/tap.inc"
@@ -24,6 +26,9 @@ generation() {
 check "generation 1: BOOT, FAT" generation 'device = "LABEL=BOOT",' vfat
 check "generation 2: the same" generation 'device = "LABEL=BOOT",' vfat
 check "generation 3: a tmpfs" generation '' tmpfs
+check "generation 4: BOOT of any type" generation 'device = "LABEL=BOOT",' auto
+check "generation 5: by its number" generation 'device = "UUID=abcd-0001",' auto
+check "generation 6: by a name in /dev" generation 'device = "/dev/vda1",' auto
 menu=$(readlink "$B/var/guix/profiles/system-1-link")/boot/menu
 is "what a generation says of it" "$(sed -n 's/^\(mount-point\|file-system\|partition\) = //p' "$B$menu" | tr '\n' ' ')" "/boot/loader vfat LABEL=BOOT "
 # The machine: a file system of its own.
@@ -48,4 +53,44 @@ mount -t tmpfs none "$R/boot/loader"
 refuses "BOOT-05 another type is mounted" "what is mounted at $R/boot/loader is tmpfs, not vfat as declared" switch-generation 1
 check "what is declared is mounted" run switch-generation 3
 check "and has the menu" [ -s "$R/boot/loader/extlinux/extlinux.conf" ]
+
+# ---- Which partition it is. /sys is a tree of our own; what it names are images.
+disk() { # NAME OPTION…: an image with a FAT file system
+	truncate -s 1M "/dev/shm/cairn-$$-$1"
+	name=$1
+	shift
+	mkfs.vfat "$@" "/dev/shm/cairn-$$-$name" >/dev/null
+}
+trap 'rm -f /dev/shm/cairn-$$-*' EXIT
+disk vda1 -n BOOT -i ABCD0001
+disk vdb1 -n BOOT -i ABCD0002
+disk vdc1 -n OTHER -i ABCD0003
+mount -t tmpfs none /sys
+mkdir -p /sys/dev/block
+for x in vda/vda1 vda/vda2 vdb/vdb1 vdc/vdc1; do
+	mkdir -p "/sys/devices/$x"
+	echo 1 >"/sys/devices/$x/partition"
+	echo "DEVNAME=shm/cairn-$$-${x#*/}" >"/sys/devices/$x/uevent"
+done
+number() { awk -v at="$1" '$5 == at { print $3 }' /proc/self/mountinfo | tail -n 1; }
+ln -sn ../../devices/vda/vda2 "/sys/dev/block/$(number "$R")"
+# What is mounted at /boot/loader is the partition $1.
+is_mounted() { ln -sfn "../../devices/${1%?}/$1" "/sys/dev/block/$(number "$R/boot/loader")"; }
+
+is_mounted vdc1
+refuses "BOOT-05 a partition with another label" "/dev/shm/cairn-$$-vdc1, mounted at $R/boot/loader, is not LABEL=BOOT" switch-generation 4
+refuses "BOOT-05 a partition with another number" "is not UUID=abcd-0001" switch-generation 5
+is_mounted vdb1
+refuses "BOOT-05 two disks with such partitions: that of the other machine" \
+	"vdb1, mounted at $R/boot/loader, is LABEL=BOOT on another disk than the root, whose own is /dev/shm/cairn-$$-vda1 \[.*PARTUUID=" switch-generation 4
+refuses "BOOT-05 two disks, by number: that of the other machine" "is not UUID=abcd-0001" switch-generation 5
+is_mounted vda1
+check "BOOT-05 two disks: that of the root" run switch-generation 4
+check "and by number, in capitals or not" run switch-generation 5
+check "names in /dev are those of the machine itself" run switch-generation 6
+is_mounted vdb1
+mkfs.vfat -n ELSE "/dev/shm/cairn-$$-vda1" >/dev/null
+check "a boot partition on another disk, and none on that of the root" run switch-generation 4
+rm -f /dev/shm/cairn-$$-*
+check "what nobody can look at is believed" run switch-generation 5
 finish
