@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 --
 -- A wireless card joins the networks that it knows: wpa_supplicant. The store has the names of networks and of secrets;
--- passphrases come to them in a file below /run, when it starts.
+-- passphrases come to them in a file below /run when it starts, which goes as soon as it is read.
 
 local network = require "system.network"
 local secrets = require "system.secrets"
@@ -77,11 +77,13 @@ $b mv "$file.new" "$file" || exit 1
 # Beside what follows, and no child of it.
 ( {
 	tries=20
-	until @wpa@/bin/wpa_cli -i "$name" status 2>/dev/null | $b grep -qx wpa_state=COMPLETED; do
+	until state=$(@wpa@/bin/wpa_cli -i "$name" status 2>/dev/null) && $b rm -f "$file" &&
+		printf '%s\n' "$state" | $b grep -qx wpa_state=COMPLETED; do
 		tries=$((tries - 1))
 		[ $tries -gt 0 ] || { echo "no network was joined so far; it goes on trying"; break; }
 		$b sleep 1
 	done
+	$b rm -f "$file"
 	echo up >&3
 	exec 3>&-
 	@events@
