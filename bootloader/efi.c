@@ -85,10 +85,19 @@ static int keep_other(int dir, const struct str *old, struct err *e)
 	return file_write_atomic(dir, PROGRAM_NAME ".saved", old->buf, old->len, 0644, e);
 }
 
+static const char temp[] = PROGRAM_NAME ".new";
+
+/* One that was cut off after the exchange is here whole; two names for the same clusters are fsck's to part. */
+static int drop_leftover(int dir, struct err *e)
+{
+	if (boot_is_twin(dir, temp, PROGRAM_NAME) || unlinkat(dir, temp, 0) == 0 || errno == ENOENT)
+		return 0;
+	return err_sys(e, "removing %s", temp);
+}
+
 /* Firmware may look at any moment. */
 static int replace(int dir, struct slice new, struct err *e)
 {
-	static const char temp[] = PROGRAM_NAME ".new";
 	auto_str struct str text = STR_INIT;
 
 	if (boot_is_twin(dir, temp, PROGRAM_NAME))
@@ -128,7 +137,7 @@ int boot_program_put(int top, struct slice new, struct err *e)
 		return err_sys(e, PROGRAM_DIR);
 	r = file_read(dir, PROGRAM_NAME, &old, LIMIT_PROGRAM, &tmp);
 	if (r == 0 && slice_eq(str_slice(&old), new))
-		return 0;
+		return drop_leftover(dir, e);
 	if (r == 0)
 		r = keep_other(dir, &old, e);
 	else if (r == -ENOENT)
