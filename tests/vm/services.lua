@@ -17,11 +17,20 @@ local function wire(name, peer, fields)
 	return services.static_network(fields)
 end
 
+-- What crypt(3) makes of "secret".
+local ANN = "$6$cairn$UPlIUkGZHZdnc2TlwAClfWsBsmxAXPYqjsyXcRLcpOrjI69vtkLHD.Xh6yt9uPXlcfKE6Hg8MD6mLTunRw7wy0"
+
 return system.operating_system {
 	host_name = "box",
-	kernel_arguments = { "console=ttyS0,115200", "panic=10", "no_timer_check", "quiet" },
+	-- With what `cairn system vm` adds, so that a system that the machine makes of this needs no other boot.
+	kernel_arguments = { "console=ttyS0,115200", "panic=10", "no_timer_check", "quiet", "cairn.store=cairn-store" },
+	initrd_modules = { "9p", "9pnet_virtio" },
 	file_systems = { { device = "LABEL=cairn-vm", mount_point = "/" } }, -- what the disk of `cairn system vm` is called
-	users = { { name = "root", password = "" } },
+	users = {
+		{ name = "root", password = "" },
+		{ name = "ann", groups = { "wheel" }, password = ANN },
+		{ name = "bob" },
+	},
 	packages = { require "packages.wireguard" },
 	services = services.base {
 		without = { "dhcp", "getty" },
@@ -38,7 +47,7 @@ return system.operating_system {
 		services.static_network { interface = "br0", link = { kind = "bridge", ports = { "port0" } }, address = "203.0.113.1/24" },
 		services.static_network { interface = "none0", link = { kind = "dummy" }, address = "192.0.2.129/32", up = false },
 		wire("dyn0", "dyn1", {}),
-		services.dhcp { interface = "dyn0", resolv_conf = false },
+		services.dhcp { interface = "dyn0" },
 		services.firewall {
 			open = { 22, 2222, 7000, "8000-8001/tcp", "123/udp", "51820/udp", { port = 8003, from = { "192.0.2.3" } }, { port = 8004, interface = "lan0" } },
 			trusted_interfaces = { "wg0" }, log = true, rules = { "family 4 saddr 203.0.113.2/32 proto tcp dport 8002-8002 accept" },
@@ -59,6 +68,12 @@ return system.operating_system {
 		services.publish { port = 8001 },
 		services.command { name = "echo", run = "exec nc -lk -p 7000 -e cat", user = "echo", account = true },
 		services.job { name = "count", every = "1s", run = "echo run >>count", user = "count", account = true, directory = "/var/lib/count" },
+		services.job { name = "dated", schedule = "12:07", run = "date +%H:%M >>dated", account = true, user = "count", directory = "/var/lib/count" },
+		services.doas { rules = {
+			{ group = "wheel" },
+			{ group = "wheel", command = "env", password = false, environment = { GIVEN = "$WORD", SAID = 'a "b" \\c' } },
+			{ user = "bob", as = "echo", command = "id", arguments = { "-un" }, password = false },
+		} },
 		services.container {
 			name = "web", network = { host_address = "10.8.0.1/24", address = "10.8.0.2/24" },
 			shares = { { from = "/srv/www", to = "/srv/shared" } },
@@ -71,7 +86,8 @@ return system.operating_system {
 			},
 		},
 		services.upgrade {
-			configuration = "/etc/cairn/next.lua", trial = "10min", services = { "base", "container@web" }, patience = "60s", keep = 2,
+			schedule = "yearly", configuration = "/etc/cairn/next.lua", trial = "10min", services = { "base", "container@web" }, patience = "60s", keep = 2,
+			before = { require "packages.busybox" .. "/bin/busybox", "sh", "-c", "! [ -e /run/cannot ]" }, reboot = "when-needed",
 			check = { require "packages.busybox" .. "/bin/busybox", "sh", "-c", "! grep -q bad /etc/motd || { echo it says bad; exit 1; }" },
 		},
 	},
