@@ -21,6 +21,9 @@ system() {
 	printf 'cairn-boot-entry 1\nlabel System %s\nkernel %s/kernel\nparameters quiet\n' "$1" "$item" >"$g/boot/entry"
 	printf '[system]\nlabel = System %s\n' "$1" >"$g/facts"
 	printf '[menu]\nloader = grub\ntimeout = %s\n' "$1" >"$g/boot/menu"
+	echo "of $1" >"$g/etc/common"
+	mkdir -p "$g/etc/same"
+	echo same >"$g/etc/same/file"
 	cat >"$g/services/set"
 	ln -s "$item" "$R/var/guix/profiles/system-$1-link"
 }
@@ -57,6 +60,26 @@ exec = /bin/sleep 2001
 [service slow]
 type = oneshot
 exec = /bin/sleep 2005
+X
+# Only tried out: services of 2, and what its activation makes of /etc, and takes away there.
+system 7 <"$R$two/services/set"
+mkdir -p "$g/etc/tried.d/deep"
+echo tried >"$g/etc/tried.d/deep/file"
+rm -r "$g/etc/same"
+echo file >"$g/etc/same"
+cat >"$g/accounts" <<'X'
+[group root]
+id = 0
+[group tried]
+[user root]
+id = 0
+groups = tried
+shell = /bin/other
+home = /root
+[user tried]
+group = tried
+groups = root
+password = $6$tried
 X
 # As a later version writes it; only its own program can read it.
 system 3 <<'X'
@@ -109,6 +132,13 @@ way_back() { ctl list | sed -n 's/^\(revert-[^ ]*\) *up.*/\1/p'; }
 menu() { sed -n "s/.*set default='\(gen-[0-9]*\)'.*/\1/p" "$R/boot/grub/grub.cfg"; }
 lives() { grep -c 'init: goes on' "$TMP/console"; }
 tried() { machine describe --json "$1" && says "\"tried\":$2,"; }
+# All that a switch changes, but for times, and notes of whose contents other checks are (system.tried, system.lock): the whole of /etc, with
+# accounts, links, boot files, and who runs.
+picture() {
+	(cd "$R" && find etc boot var/guix run/current-system -printf '%p %y %m %U:%G %l\n' && find etc boot -type f -exec sha256sum {} +) | sort
+	ctl list --json | grep -o '{"name":"[^"]*","[^}]*"pid":[0-9]*' | grep -v '"revert-' | sed 's/.*"name":"\([^"]*\)".*"state":"\([a-z]*\)".*"pid":/\1 \2 /'
+}
+as_before() { picture | diff "$TMP/picture" - >"$TMP/out" || { sed 's/^/# /' "$TMP/out"; false; }; }
 refused() {
 	wanted=$1
 	shift
@@ -164,22 +194,27 @@ check "as status says" sh -c '! grep -q unconfirmed "$TMP/out"'
 began=$(lives)
 ups() { grep -c 'svc: up name=more' "$TMP/console"; }
 ran=$(ups)
-check "trying out another one" machine switch-generation --confirm 8 2
+picture >"$TMP/picture"
+check "trying out another one" machine switch-generation --confirm 8 7
 check "runs it" [ "$(ups)" -gt "$ran" ]
+check "reads its own /etc" inside cat /etc/common /etc/same /etc/tried.d/deep/file
+is "which is that" "$(tr '\n' ' ' <"$TMP/out")" "of 7 file tried "
+check "and accounts" [ "$(grep -l '^tried:' "$R/etc/passwd" "$R/etc/shadow" "$R/etc/group" | wc -l)" = 3 ]
 kill -SEGV "${inner% }"
 another() { [ "$(lives)" -gt "$began" ]; }
 check "PID 1 crashes" retry another
 check "and executes itself again" ctl re-exec
 check "its time comes all the same" retry is_state more ""
 check "which is noted as over" retry sh -c '! [ -e "$R/run/cairn/confirm" ]'
-check "of what nobody confirmed" tried 2 true
+check "of what nobody confirmed" tried 7 true
 check "the profile is that of before" [ "$(current) $(menu)" = "system-1-link gen-1" ]
 check "after the crash" [ "$(grep -n 'init: goes on' "$TMP/console" | tail -n 1 | cut -d: -f1)" -lt \
 	"$(grep -n 'load: begins' "$TMP/console" | tail -n 1 | cut -d: -f1)" ]
 gone() { [ -z "$(way_back)" ]; }
 check "the way back is used up" retry gone
-check "with a log of what it did" grep -q 'generation 2 was not confirmed: back to generation 1' "$R"/var/log/cairn/revert-*.log
+check "with a log of what it did" grep -q 'generation 7 was not confirmed: back to generation 1' "$R"/var/log/cairn/revert-*.log
 check "nothing was restarted" [ "$(pid same)" = "$same" ]
+check "/etc, accounts, links, menu and processes are those of before" as_before
 
 # The command is gone, and what it began is not done.
 inside /cairn system switch-generation --confirm 1 5 & command=$!
