@@ -19,14 +19,27 @@ world = system_calls.World(os.environ["TMP"])
 bad = n = 0
 calls = world.calls()
 changes = [c for c in calls if c[0] in system_calls.CHANGES]
-chosen = [(fault, *rnd.choice(of)) for fault in system_calls.FAULTS for of in (calls, changes, changes)]
-for fault, name, number in chosen:
+chosen = [(fault, *rnd.choice(of), False) for fault in system_calls.FAULTS for of in (calls, changes, changes)]
+# The first rename after the one that shows the switch.
+shows, number = world.switching[-1]
+chosen.append(("error=EIO", shows, number + 1, False))
+# And a failure that lasts, where it begins in the switch itself: in the rename that shows it, and before.
+last = {c[0]: c for c in world.switching if c[0] in system_calls.LASTING}
+chosen += [("error=EIO", *last[name], True) for name in sorted(last)]
+outcomes = set()
+for fault, name, number, lasting in chosen:
     n += 1
-    wrong = world.trial(fault, name, number) or (None if world.hit else "there was no such call")
+    wrong = world.trial(fault, name, number, lasting) or (None if world.hit else "there was no such call")
     bad += wrong is not None
-    print(f"{'not ok' if wrong else 'ok'} {n} - {fault} at {name} {number}, of {len(calls)} calls")
+    outcomes.add(world.outcome)
+    print(f"{'not ok' if wrong else 'ok'} {n} - {fault} at {name} {number}{' and later' if lasting else ''}, of {len(calls)} calls: "
+          f"{world.outcome}")
     if wrong:
         print("#", wrong.replace("\n", "\n# "))
+for outcome in system_calls.REFUSED, system_calls.LATER, system_calls.IN_PART:
+    n += 1
+    bad += outcome not in outcomes
+    print(f"{'ok' if outcome in outcomes else 'not ok'} {n} - seen: {outcome}")
 # A plan that cannot be printed ends it; what came of it is too late for that.
 for options, want in ((), (3, "old")), (("--json",), (4, "new")):
     n += 1

@@ -3,7 +3,8 @@
 store_calls.py has.)
 
 The command ends with an error and the machine is as it was, links, menu and what is active; or it ends well and the machine is
-the new one; or it ends with 4, and the new one is the current one. The same command then works. strace does the work.
+the new one; or it ends with 4, and the new one is the current one, which only a call after the visible switch may cause. Where the failure lasts,
+so that it cannot be undone either, the next command does that. The same command then works. strace does the work.
 """
 import os
 import re
@@ -17,6 +18,13 @@ FAULTS = ("error=ENOSPC", "error=EIO", "error=EROFS")
 # A close that fails has closed all the same, but for strace, which leaves the descriptor open.
 EXCEPT = "close,exit,exit_group,rt_sigreturn,munmap,brk,arch_prctl,rseq,set_robust_list,set_tid_address"
 PARTIAL = 4
+NOTE = re.compile(r'rename\w*\(.*/var/guix/profiles/system\.switch"(, \w+)?\) = 0$')
+VISIBLE = re.compile(r'rename\w*\(.*/var/guix/profiles/system"(, \w+)?\) = 0$')
+RENAMES = "?rename,?renameat,?renameat2"
+# Those that may go on failing; of a write what is said of it would be lost.
+LASTING = ("rename", "renameat", "renameat2", "unlink", "unlinkat", "symlink", "symlinkat", "linkat", "fsync", "syncfs")
+REFUSED, DONE, IN_PART = "refused, old state", "done", "done, and a part of what follows failed"
+LATER, STRICT = "refused, old state restored by the next command", "ended by libgcrypt, old state"
 CHANGES = ("write", "rename", "renameat", "renameat2", "unlink", "unlinkat", "symlink", "symlinkat", "linkat", "mkdir", "mkdirat", "fsync",
            "syncfs", "ftruncate", "fchmod", "fchmodat", "chmod", "fchown", "fchownat", "utimensat")
 
@@ -42,7 +50,7 @@ class World:
                 self.system = os.readlink(target + "/run/current-system")
             else:
                 self.ok("one", target)
-        self.hit = False
+        self.hit, self.outcome, self.switching = False, None, []
         self.renew()
         self.old = self.state()
 
@@ -110,14 +118,19 @@ class World:
         raise AssertionError("no two of its runs are alike")
 
     def calls(self):
-        """(name, number among those of that name) of all calls of the program itself, in order: strace counts each kind by itself."""
+        """(name, number among those of that name) of all calls of the program itself, in order: strace counts each kind by itself. Those in
+        self.switching are the switch: from its note to the rename that shows it."""
         loader, counts, found = self.loader(), {}, []
+        begin = end = None
         for line in self.settled().splitlines():
+            begin = len(found) if NOTE.search(line) else begin
+            end = len(found) if VISIBLE.search(line) else end
             name = re.match(r"(\w+)\(", line)
             if name:
                 counts[name[1]] = counts.get(name[1], 0) + 1
                 if counts[name[1]] > loader.get(name[1], 0):
                     found.append((name[1], counts[name[1]]))
+        self.switching = found[begin:end + 1]
         return found
 
     def trial_of_output(self, *options):
@@ -128,10 +141,35 @@ class World:
         now = self.state()
         return r.returncode, "old" if now == self.old else "new" if now == self.new else None
 
-    def trial(self, fault, name, number):
-        """None, or what is wrong. self.hit: was there such a call?"""
+    def restored(self):
+        """A command that has nothing else to do brings back the old state, and says so."""
+        argv = [self.cairn, "system", "switch-generation", "--target-root", self.target, "99"]
+        r = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
+        assert "an interrupted switch was undone: generation 1 is" in r.stderr, f"nothing was undone: {r.stderr}"
+
+    def judge(self, r, trace):
+        """What came of it; fails when that is none of what may."""
+        now, lines = self.state(), trace.splitlines()
+        if r.returncode == 0:
+            assert now == self.new, f"is not the new one: {now}"
+            return DONE
+        if r.returncode == PARTIAL:
+            assert (now["current"], now["starts"]) == (self.new["current"], self.new["starts"]), f"the new one is not current: {now}"
+            shown = [n for n, line in enumerate(lines) if VISIBLE.search(line)]
+            failed = [n for n, line in enumerate(lines) if "(INJECTED)" in line]
+            assert shown and failed and failed[-1] > shown[0], "what failed comes before the visible switch"
+            return IN_PART
+        if "could not be restored yet" in r.stderr:
+            self.restored()
+            now = self.state()
+        assert now == self.old, f"is not as it was: {now}"
+        return LATER if "could not be restored yet" in r.stderr else STRICT if "libgcrypt" in r.stderr else REFUSED
+
+    def trial(self, fault, name, number, lasting=False):
+        """None, or what is wrong. self.hit: was there such a call? self.outcome: what came of it. lasting: all later calls fail, too."""
+        self.outcome = None
         try:
-            r, trace = self.traced("-e", f"trace={name}", "-e", f"inject={name}:{fault}:when={number}")
+            r, trace = self.traced("-e", f"trace={name},{RENAMES}", "-e", f"inject={name}:{fault}:when={number}{'+' if lasting else ''}")
         except subprocess.TimeoutExpired:
             return "it does not end"
         self.hit = "(INJECTED)" in trace
@@ -141,18 +179,15 @@ class World:
         if own and (r.returncode < 0 or r.returncode in (128 + signal.SIGSEGV, 128 + signal.SIGABRT) or "killed by SIG" in trace):
             return said
         try:
-            now = self.state()
-            if r.returncode not in (0, PARTIAL) and "could not be restored yet" not in r.stderr and now != self.old:
-                return f"{said}\nis not as it was: {now}"
-            if r.returncode == 0 and now != self.new:
-                return f"{said}\nis not the new one: {now}"
-            if r.returncode == PARTIAL and (now["current"], now["starts"]) != (self.new["current"], self.new["starts"]):
-                return f"{said}\nthe new one is not current: {now}"
+            outcome = self.judge(r, trace)
             self.ok("two")
             now = self.state()
         except (AssertionError, OSError, IndexError, TypeError, ValueError) as e:
-            return f"{e}; before: {said}"
+            return f"{said}\n{e}"
         if now != self.new:
             return f"{said}\nand again is not the new one: {now}"
         left = [n for n in os.listdir(self.target + "/var/guix/profiles") if n.startswith(".tmp") or n == "system.switch"]
-        return f"{said}\nleft over: {left}" if left else None
+        if left:
+            return f"{said}\nleft over: {left}"
+        self.outcome = outcome
+        return None
