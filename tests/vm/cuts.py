@@ -76,6 +76,12 @@ def environment(disk):
     return dict(line.split("=", 1) for line in m[1].decode().splitlines())
 
 
+def counts(disk, menu):
+    """The default of a menu, and what the environment block makes of it: together they are what is booted."""
+    default = re.search(rb"(?m)^set default='gen-(\d+)'$", menu)[1].decode()
+    return " ".join([f"default {default}", *(f"{name[6:]} {value}" for name, value in sorted(environment(disk).items()))])
+
+
 def code(disk):
     """GRUB's boot code for BIOS machines: of the first sector, and of its own partition."""
     with open(disk, "rb") as f:
@@ -265,7 +271,7 @@ class Switches(Recorded):
              and env.get("cairn_good", "1") == "1" and env.get("cairn_left", "3") == "3")
         trial = self.states[found[0]].default()
         need(f"the new generation is not on trial: {env}", trial == "1" or env.get("cairn_try") == trial)
-        return f"menu {found[0]}"
+        return f"menu {found[0]}, {counts(self.work, menu)}"
 
     def examine(self, at, kind):
         root = self.root()
@@ -437,9 +443,10 @@ class Recording:
     def _now(self, disk=0):
         return len(powercut.Log(self.logs[disk]).entries)
 
-    def record(self, image=False, guest=None):
+    def record(self, image=False, guest=None, live=None):
         """Switch to a second generation, and back; delete it; write a menu as one should not; install on the second disk. image: write an
-        image there, too; guest: has a disk (drive()) and more to do (run())."""
+        image there, too; guest: has a disk (drive()) and more to do (run()); live: has more to do where the machine is as it was (run()), and at
+        the end (collect())."""
         target = os.path.join(self.directory, "target.raw")
         powercut.copy(self.empty, target)
         with vm.VM(self.image, os.path.join(self.directory, "vm"), write_log=self.logs[0],
@@ -456,14 +463,19 @@ class Recording:
                 m.check("cairn system " + command)
                 marks.append(self._now())
             m.check("sync")
+            end = self._now()
+            if live:
+                live.run(m, self._now)
             naive = [self._now()]
             m.check(NAIVE)
             naive.append(self._now())
             m.check(init_command("/dev/vdb"), timeout=600)
             done = self._now(1)
-            self.found = {"begin": begin, "marks": marks, "naive": naive, "done": done}
+            self.found = {"begin": begin, "marks": marks, "end": end, "naive": naive, "done": done}
             if image:
                 self._record_image(m)
+            if live:
+                live.collect(m, self._now)
             if guest:
                 guest.run(m, self._now)
         os.unlink(target)
@@ -478,7 +490,7 @@ class Recording:
     def switches(self):
         f = self.found
         s = Switches(self.image, self.logs[0], f["begin"], f["marks"], os.path.join(self.directory, "switches"))
-        del s.log.entries[f["naive"][0]:]
+        del s.log.entries[f["end"]:]
         return s
 
     def control(self):
