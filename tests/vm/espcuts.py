@@ -12,6 +12,7 @@ import vm
 from cuts import need
 
 DIRECTORY = "EFI/cairn/"
+PROFILE = "/var/guix/profiles/system"
 
 
 def tool(disk, command, *args):
@@ -80,15 +81,25 @@ class Switches(cuts.Recorded):
 
     def __init__(self, *recorded):
         super().__init__(*recorded)
-        self.menus, chained = zip(*self.at_marks([self.begin, *self.marks], lambda: (menu_of(self.work), chains(self.work))))
+        self.menus, chained, self.profiles = zip(*self.at_marks([self.begin, *self.marks], lambda: (
+            menu_of(self.work), chains(self.work), self.user_space().link(PROFILE))))
         need("not every state has a menu", None not in self.menus)
         need(f"a directory grew: {chained}", chained[0] and set(chained) == {chained[0]})
         self.program = cuts.efi(self.image)
+        self.verified = set()
+
+    def user_space(self):
+        """What says which generation is the current one, and which items are valid."""
+        return cuts.Root(self.work, os.path.join(self.directory, "root"), ("/var/guix",))
+
+    def allowed(self, at):
+        """Numbers of the states that the disk may be in after a cut at that entry."""
+        done = sum(at >= m for m in self.marks)
+        return range(done, min(done + 2, len(self.menus)))
 
     def look(self, at):
-        done = sum(at >= m for m in self.marks)
         menu = menu_of(self.work)
-        found = [n for n in range(done, min(done + 2, len(self.menus))) if self.menus[n] == menu]
+        found = [n for n in self.allowed(at) if self.menus[n] == menu]
         need(f"the menu is neither the old nor the new one: {menu and menu[:200]!r}", found)
         for name, value in hashes(self.work, menu).items():
             need(f"{name} is not whole", value and value.startswith(name.split("-")[0]))
@@ -96,11 +107,22 @@ class Switches(cuts.Recorded):
         need(f"the environment block is torn: {block and block[:100]!r}",
              block and len(block) == 1024 and re.fullmatch(rb"# GRUB Environment Block\n((?:[a-z_]+=[^\n]*\n)*)#*", block))
         need(f"the directory is cut: {broken(self.work)}", not broken(self.work))
-        return f"menu {found[0]}"
+        counts = re.findall(r"(?m)^cairn_([a-z_]+)=(.*)$", block.decode())
+        return " ".join([f"menu {found[0]},", *(f"{name} {value}" for name, value in sorted(counts))])
 
-    def examine(self, _at, kind):
+    def examine(self, at, kind):
         need(f"files share clusters: {shared(self.work, self.directory)}", not shared(self.work, self.directory))
         need("the program was changed", cuts.efi(self.work) == self.program)
+        root = self.user_space()
+        found = [n for n in self.allowed(at) if self.profiles[n] == root.link(PROFILE)]
+        need(f"the profile is {root.link(PROFILE)}", found)
+        note = os.path.exists(root.tree + cuts.NOTE)
+        need("menu and profile differ, and no note says so", note or menu_of(self.work) in [self.menus[n] for n in found])
+        cuts.tool(os.environ["CAIRN"], "store", "query", "--root", root.tree, "-R", root.system())
+        kind = f"{kind}, profile {found[0]}" + (", note" if note else "")
+        if kind not in self.verified:
+            self.verified.add(kind)
+            self.root().verify()
         return kind
 
 
