@@ -87,7 +87,8 @@ static int keep_other(int dir, const struct str *old, struct err *e)
 
 static const char temp[] = PROGRAM_NAME ".new";
 
-/* One that was cut off after the exchange is here whole; two names for the same clusters are fsck's to part. */
+/* One that was cut off after the exchange is here whole; two names for the same clusters are fsck's
+ * to part. */
 static int drop_leftover(int dir, struct err *e)
 {
 	if (boot_is_twin(dir, temp, PROGRAM_NAME) || unlinkat(dir, temp, 0) == 0 || errno == ENOENT)

@@ -250,7 +250,6 @@ TEST(declared)
 TEST(declared_authorize)
 {
 	struct trust t = TRUST_INIT;
-	auto_str struct str text = STR_INIT;
 	struct err e = ERR_INIT;
 
 	/* a key that is declared is put on the list all the same, where it stays */
