@@ -46,6 +46,9 @@ int file_read(int dirfd, const char *path, struct str *out, size_t limit, struct
  * directory, fsync, rename, fsync of the directory. */
 int file_write_atomic(int dirfd, const char *path, const void *p, size_t n, mode_t mode,
 		      struct err *e);
+/* Remove what file_write_atomic() and file_symlink_atomic(), cut off, left in the directory.
+ * Only for who alone writes there; what cannot be removed stays. */
+void file_sweep_temps(int dirfd);
 /* Replace or make the symbolic link dirfd/path by rename, with fsync of the directory. */
 int file_symlink_atomic(int dirfd, const char *target, const char *path, struct err *e);
 /* readlink of any length. */

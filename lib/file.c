@@ -3,11 +3,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 
 #include "lib/fd.h"
 #include "lib/path.h"
+#include "lib/slice.h"
 
 /* Descriptors that a deletion holds at once. What lies deeper is moved up first, so that any depth
  * can be deleted. */
@@ -69,6 +71,31 @@ static int temp_name(char out[PATH_MAX], const char *path)
 		return -EIO;
 	r = snprintf(out, PATH_MAX, "%s/.tmp-%016llx", dir, (unsigned long long)random);
 	return r >= PATH_MAX ? -ENAMETOOLONG : 0;
+}
+
+static bool is_temp(const char *name)
+{
+	static const char prefix[] = ".tmp-";
+	const char *p = name + sizeof(prefix) - 1;
+
+	return slice_starts(slice_of(name), prefix) && strspn(p, "0123456789abcdef") == 16 &&
+	       p[16] == '\0';
+}
+
+void file_sweep_temps(int dirfd)
+{
+	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *d;
+
+	if (!dir) {
+		fd_close(&fd);
+		return;
+	}
+	while ((d = readdir(dir)))
+		if (is_temp(d->d_name))
+			(void)unlinkat(dirfd, d->d_name, 0);
+	(void)closedir(dir); /* only read from */
 }
 
 static int write_temp(int dirfd, const char *temp, const void *p, size_t n, mode_t mode,

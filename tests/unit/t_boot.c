@@ -468,6 +468,21 @@ TEST(environment_together)
 	CHECK(boot_env_update(ro, two, 2, &e) < 0);
 }
 
+TEST(boot_12_environment_begun_anew)
+{
+	static const char left[] = ".tmp-0123456789abcdef";
+	char top[] = "/tmp/t_boot.XXXXXX";
+	struct err e = ERR_INIT;
+
+	CHECK(mkdtemp(top) != NULL);
+	auto_fd int fd = open(top, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	CHECK_INT(file_write_atomic(fd, left, "#", 1, 0644, &e), 0);
+	CHECK_INT(boot_env_ensure(fd, &e), 0);
+	CHECK_INT(faccessat(fd, "grubenv", R_OK, 0), 0);
+	CHECK_INT(unlinkat(fd, "grubenv", 0), 0);
+	CHECK_INT(rmdir(top), 0); /* and nothing else was there */
+}
+
 TEST(environment)
 {
 	auto_arena struct arena a = ARENA_INIT;
@@ -817,6 +832,6 @@ TEST(write_menu)
 }
 
 TEST_MAIN(entry_round_trip, entry_strict, entry_format_refuses, menu_text, extras, terminals,
-	  extras_refused, extras_quoting, menu_refuses, boot_08_menu_quoting, environment,
-	  environment_together, counting, embedding, boot_07_embedding_cut,
-	  boot_07_embedding_synced, boot_07_installed_and_synced, write_menu)
+	  extras_refused, extras_quoting, menu_refuses, boot_08_menu_quoting,
+	  boot_12_environment_begun_anew, environment, environment_together, counting, embedding,
+	  boot_07_embedding_cut, boot_07_embedding_synced, boot_07_installed_and_synced, write_menu)

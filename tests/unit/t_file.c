@@ -7,6 +7,7 @@
 
 #include "lib/fd.h"
 #include "lib/path.h"
+#include "lib/size.h"
 #include "tests/unit/test.h"
 
 /* Each test works in a directory of its own below TMP. */
@@ -92,6 +93,26 @@ TEST(symlinks)
 	CHECK_INT(file_readlink(fd, "long", &got, &e), 0);
 	CHECK_STR(got.buf, target);
 	CHECK_INT(file_readlink(fd, "none", &got, &e), -ENOENT);
+	scratch_done(dir);
+}
+
+TEST(what_was_cut_off_is_swept)
+{
+	static const char *const left[] = { ".tmp-0123456789abcdef" }, *const others[] = {
+		"grubenv", ".tmp-", ".tmp-0123456789abcdeg", ".tmp-0123456789abcdef0",
+		".tmp-dir-1-00000000"
+	};
+	char dir[PATH_MAX];
+	struct err e = ERR_INIT;
+	auto_fd int fd = scratch(dir);
+
+	CHECK_INT(file_write_atomic(fd, left[0], "", 0, 0644, &e), 0);
+	for (unsigned i = 0; i < ARRAY_LEN(others); i++)
+		CHECK_INT(file_write_atomic(fd, others[i], "", 0, 0644, &e), 0);
+	file_sweep_temps(fd);
+	CHECK_INT(mode_of(fd, left[0]), 0);
+	for (unsigned i = 0; i < ARRAY_LEN(others); i++)
+		CHECK(S_ISREG(mode_of(fd, others[i])));
 	scratch_done(dir);
 }
 
@@ -265,6 +286,6 @@ TEST(sys_05_a_sync_that_fails)
 	CHECK_INT(rmdir(dir), 0); /* and nothing else is there */
 }
 
-TEST_MAIN(write_and_read, failed_writes_leave_nothing, symlinks, directories,
-	  delete_does_not_follow_links, deep_trees_are_deleted, sys_05_synced_before_the_name,
-	  sys_05_a_sync_that_fails)
+TEST_MAIN(write_and_read, failed_writes_leave_nothing, symlinks, what_was_cut_off_is_swept,
+	  directories, delete_does_not_follow_links, deep_trees_are_deleted,
+	  sys_05_synced_before_the_name, sys_05_a_sync_that_fails)
