@@ -3,7 +3,7 @@
 -- From an operating_system to its generation: the store item that a machine boots and switches to.
 --
 --	kernel initrd init kernel-modules cairn modules   links
---	parameters boot/entry boot/menu                   how it is started
+--	parameters boot/entry boot/menu boot/mount        how it is started
 --	services/set accounts activation etc/             what PID 1 and activation do
 --	profile/ packages config/ facts                   what people see
 --
@@ -294,20 +294,31 @@ local function parameters(os)
 	return table.concat(words, " ")
 end
 
+-- What of the boot partition is declared, or "". Not in boot/menu: see there.
+local function boot_mount(os)
+	local under = os.bootloader.directory and mapped_devices.kernels(os)
+	if not under or under.mount_point == "/" or file_systems.is_bind(under) then
+		return ""
+	end
+	return conf.section("mount", nil, {
+		{ "mount-point", under.mount_point },
+		{ "file-system", under.type },
+		{ "partition", file_systems.is_device(under) and under.device or nil },
+	})
+end
+
+-- A day, which the type does not allow: until somebody chooses.
+local WAIT = 86400
+
+-- A machine goes back to older generations, whose programs read this of newer ones, and refuse a key, or a value, that they do not
+-- know. So no key is added here: whatever else is to be said gets a file of its own, which they do not look for.
 local function menu(os)
 	local b = os.bootloader
-	local under = mapped_devices.kernels(os)
-	if not b.directory or under and (under.mount_point == "/" or file_systems.is_bind(under)) then
-		under = nil
-	end
 	local out = {
 		conf.section("menu", nil, {
 			{ "loader", b.type },
 			{ "directory", b.directory },
-			{ "mount-point", under and under.mount_point },
-			{ "file-system", under and under.type },
-			{ "partition", under and file_systems.is_device(under) and under.device or nil },
-			{ "timeout", tostring(b.timeout) },
+			{ "timeout", tostring(b.timeout < 0 and WAIT or b.timeout) },
 			{ "hidden", conf.bool(b.hidden) },
 			{ "serial", conf.bool(b.serial) },
 			{ "serial-unit", tostring(b.serial_unit) },
@@ -452,6 +463,10 @@ local function parts(os)
 		sections[#sections + 1] = tree.file("pull", conf.section("channel", nil, {
 			{ "url", os.channel.url }, { "key", os.channel.key },
 		}))
+	end
+	local mount = boot_mount(os)
+	if mount ~= "" then
+		sections[#sections + 1] = tree.file("boot/mount", mount)
 	end
 	local needed = devices(os)
 	if needed ~= "" then

@@ -9,6 +9,7 @@
 
 #define LIMIT_MENU_FILE 65536
 #define LIMIT_ENTRIES	32
+#define LIMIT_TIMEOUT	86400 /* seconds; older programs wait as long, newer ones for a choice */
 
 static int parse_loader(struct conf_ctx *c, struct slice v, void *place)
 {
@@ -21,11 +22,13 @@ static int parse_loader(struct conf_ctx *c, struct slice v, void *place)
 static int parse_timeout(struct conf_ctx *c, struct slice v, void *place)
 {
 	uint64_t *seconds = place;
+	int rc = conf_parse_u64(c, v, place);
 
-	if (!slice_is(v, "-1"))
-		return conf_parse_u64(c, v, place);
-	*seconds = BOOT_WAIT;
-	return 0;
+	if (rc == 0 && *seconds > LIMIT_TIMEOUT)
+		return conf_error(c, "more than a day");
+	if (rc == 0 && *seconds == LIMIT_TIMEOUT)
+		*seconds = BOOT_WAIT;
+	return rc;
 }
 
 /* One word in quotes: whatever stands in an entry comes through as it is. */
@@ -53,6 +56,8 @@ struct file {
 	size_t n;
 };
 
+/* Older programs refuse a key of boot/menu that they do not know: a new one belongs into another
+ * file. */
 #define AT(f)	 offsetof(struct section, menu.f)
 #define EXTRA(f) offsetof(struct section, extra.f)
 static const struct conf_key menu_keys[] = {
@@ -67,9 +72,6 @@ static const struct conf_key menu_keys[] = {
 	CONF_KEY("terminal-outputs", conf_parse_words, AT(outputs), "", "of the menu", false),
 	CONF_KEY("directory", conf_parse_str, AT(dir), "", "mount point of the boot partition",
 		 false),
-	CONF_KEY("mount-point", conf_parse_str, AT(mount_point), "", "of what that is on", false),
-	CONF_KEY("file-system", conf_parse_str, AT(fs_type), "", "its type", false),
-	CONF_KEY("partition", conf_parse_str, AT(partition), "", "its device", false),
 	CONF_KEY("default", parse_quoted, AT(default_title), "", "title of the entry to start",
 		 false),
 	CONF_KEY("title", parse_quoted, EXTRA(title), NULL, "of an entry", false),
@@ -124,6 +126,32 @@ static const struct conf_file menu_file = {
 	.section = menu_section,
 };
 
+/* What is declared of the file system that dir is on. Older generations do not say it. */
+#define MOUNT(f) offsetof(struct sys_menu, f)
+static const struct conf_key mount_keys[] = {
+	CONF_KEY("mount-point", conf_parse_str, MOUNT(mount_point), "", "where it is", false),
+	CONF_KEY("file-system", conf_parse_str, MOUNT(fs_type), "", "its type", false),
+	CONF_KEY("partition", conf_parse_str, MOUNT(partition), "", "its device", false),
+};
+
+static const struct conf_file mount_file = {
+	.limit = LIMIT_MENU_FILE,
+	.keys = mount_keys,
+	.nkeys = ARRAY_LEN(mount_keys),
+	.only = "mount",
+};
+
+static int load_mount(const struct sys_root *r, struct arena *a, const char *path,
+		      struct sys_menu *m, struct err *e)
+{
+	char *file = arena_fmt(a, "%s%s/boot/mount", r->store, path);
+	bool found;
+
+	if (!file)
+		return err_set(e, -ENOMEM, "out of memory");
+	return conf_load(&mount_file, file, m, &found, a, e);
+}
+
 int sys_menu_load(const struct sys_root *r, struct arena *a, const char *path, struct sys_menu *ret,
 		  struct err *e)
 {
@@ -144,12 +172,11 @@ int sys_menu_load(const struct sys_root *r, struct arena *a, const char *path, s
 	if (rc < 0)
 		return rc;
 	struct sys_menu m = f.menu.menu;
-	if ((rc = take_extras(a, &f, &m, e)) < 0)
+	if ((rc = take_extras(a, &f, &m, e)) < 0 || (rc = load_mount(r, a, path, &m, e)) < 0)
 		return rc;
 	if (!terminals_ok(m.inputs) || !terminals_ok(m.outputs))
 		return err_set(e, -ERR_INVALID, "%s: a terminal that menus do not have", file);
-	if ((m.timeout > 86400 && m.timeout != BOOT_WAIT) || m.serial_unit > 7 ||
-	    m.serial_speed > 4000000)
+	if (m.serial_unit > 7 || m.serial_speed > 4000000)
 		return err_set(e, -ERR_INVALID, "%s: number out of range", file);
 	if ((m.type == BOOT_EFI || m.type == BOOT_EXTLINUX) &&
 	    (m.dir[0] != '/' || !path_is_clean(m.dir)))

@@ -8,7 +8,8 @@
 #include "bootloader/bootloader.h"
 #include "system/generation.h"
 
-/* GENERATION/boot/menu: settings of the menu in which this generation is the default. */
+/* GENERATION/boot/menu: settings of the menu in which this generation is the default; and
+ * boot/mount. */
 struct sys_menu {
 	enum boot_type type;
 	const char *dir; /* mount point of the boot partition; "": none */

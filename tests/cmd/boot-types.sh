@@ -43,10 +43,21 @@ sed -e 's|type = "grub", timeout = 1, serial = true|type = "efi"|' \
 sed 's|type = "efi"|type = "extlinux"|' "$TMP/efi.lua" >"$TMP/extlinux.lua"
 
 check "a machine with GRUB" become grub
+# A machine goes back to older generations, and their programs read boot/menu of newer ones: they refuse a key that they do not know,
+# and then nothing can be switched or deleted any more. What is new belongs into another file of boot/, not into this list.
+known='\[menu\] loader directory timeout hidden serial serial-unit serial-speed terminal-inputs terminal-outputs default
+	\[entry\] title device chain kernel initrd parameters'
+old_can_read() { [ -s "$1/boot/menu" ] && ! sed 's/ = .*//; /^$/d' "$1/boot/menu" | grep -vx "$(printf '%s\n' $known)"; }
+fields='terminal_inputs = { "console" }, terminal_outputs = { "serial" }, default = "y", entries = {
+	{ title = "x", device = "LABEL=x", chain = "/c" }, { title = "y", kernel = "/k", initrd = "/i", parameters = "p" } },'
 for kind in grub efi extlinux; do
 	sed 's/type = "grub", timeout = 1,/type = "grub",/; s/bootloader = {/& timeout = -1,/' "$TMP/$kind.lua" >"$TMP/wait.lua"
+	[ $kind != grub ] || TEXT=$fields awk '{ at = index($0, "bootloader = {") }
+		at { at += 13; $0 = substr($0, 1, at) ENVIRON["TEXT"] substr($0, at + 1) } 1' "$TMP/wait.lua" >"$TMP/all.lua"
+	[ $kind != grub ] || mv "$TMP/all.lua" "$TMP/wait.lua"
 	"$CAIRN" system build --physical --root "$R" --modules "$TMP/world" --quiet "$TMP/wait.lua" >"$TMP/out" 2>"$TMP/err"
-	check "one of $kind that waits" grep -qx 'timeout = -1' "$(cat "$TMP/out")/boot/menu"
+	check "one of $kind that waits" grep -qx 'timeout = 86400' "$(cat "$TMP/out")/boot/menu"
+	check "older programs can read it" old_can_read "$(cat "$TMP/out")"
 done
 ln -s "$(readlink "$R/var/guix/profiles/system-1-link")" "$R/run/booted-system"
 is "its menu" "$(state)" "1  "
@@ -90,4 +101,6 @@ ln -sfn "$(readlink "$R/var/guix/profiles/system-2-link")" "$R/run/booted-system
 is "once it was started by that loader" "$(told)" "efi 2 2"
 check "back to 1 from there" run roll-back
 check "a warning says that more is to be done" warned grub efi
+check "to one that waits" become wait
+check "its loader does so" grep -qx 'TIMEOUT 0' "$R/boot/extlinux/extlinux.conf"
 finish

@@ -29,8 +29,8 @@ check "generation 3: a tmpfs" generation '' tmpfs
 check "generation 4: BOOT of any type" generation 'device = "LABEL=BOOT",' auto
 check "generation 5: by its number" generation 'device = "UUID=abcd-0001",' auto
 check "generation 6: by a name in /dev" generation 'device = "/dev/vda1",' auto
-menu=$(readlink "$B/var/guix/profiles/system-1-link")/boot/menu
-is "what a generation says of it" "$(sed -n 's/^\(mount-point\|file-system\|partition\) = //p' "$B$menu" | tr '\n' ' ')" "/boot/loader vfat LABEL=BOOT "
+built=$(readlink "$B/var/guix/profiles/system-1-link")
+is "what a generation says of it" "$(sed -n 's/^[a-z-]* = //p' "$B$built/boot/mount" | tr '\n' ' ')" "/boot/loader vfat LABEL=BOOT "
 # The machine: a file system of its own.
 mount -t tmpfs none "$R" || exit 1
 cp -a "$B/." "$R/"
