@@ -379,7 +379,7 @@ const struct vec *sys_eval_warnings(const struct sys_eval *ev)
 	return &ev->warnings;
 }
 
-/* "NAME\tPLACE" lines into names (with NULL at the end) and places. */
+/* "NAME\tPLACE" lines, one at least, into names (with NULL at the end) and places. */
 static int parse_modules(struct arena *a, struct slice rest, struct vec *names, struct vec *places,
 			 struct err *e)
 {
@@ -391,6 +391,9 @@ static int parse_modules(struct arena *a, struct slice rest, struct vec *names, 
 		vec_add(names, arena_slice(a, name));
 		vec_add(places, arena_slice(a, line));
 	}
+	/* Who has nothing to ask for makes no note, and places has none to name then. */
+	if (!names->n)
+		return err_set(e, -ERR_PROTO, "evaluation: malformed note");
 	vec_add(names, NULL);
 	return names->err || places->err || arena_err(a) ? err_set(e, -ENOMEM, "out of memory") : 0;
 }

@@ -14,6 +14,11 @@ b() { "$CAIRN" build --root "$root" "$@" 2>"$TMP/err" </dev/null; }
 
 is "a text has the path of the format" "$(b -e 'text("src.txt", "source\n")')" \
 	/gnu/store/7rpc9iicq65crfspfsnpakkl38gd8dx7-src.txt
+# What asks a kernel for modules (system/generation.lua) names at least one; an evaluation may say anything.
+for note in modules types; do
+	is "a note $note of nothing" "$(b -n -e "(function() note('$note', text('src.txt', 'source\n') .. '') return derivation { name = 'd', builder = '/b' } end)()"; echo $?)" 76
+	check "it is what is named" grep -q 'malformed note' "$TMP/err"
+done
 is "its contents" "$(cat "$(b --physical -e 'text("src.txt", "source\n")')")" source
 
 cat >parts.lua <<'END'
