@@ -59,7 +59,7 @@ int db_closure(struct db *db, struct arena *a, const char *path, struct vec *ret
 /* The same with sizes: struct db_item in a. -ERR_NOTVALID: one of them has no row any more. */
 struct db_item {
 	const char *path;
-	uint64_t nar_size;
+	uint64_t nar_size; /* 0: not known */
 };
 int db_closure_sizes(struct db *db, struct arena *a, const char *path, struct vec *ret,
 		     struct err *e);

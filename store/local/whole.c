@@ -31,7 +31,8 @@ static int check_item(const char *root, struct arena *a, const struct db_item *x
 		return errno == ENOENT ? err_set(e, -ERR_HASH, "%s is missing", x->path)
 				       : err_set(e, -ERR_HASH, "%s cannot be looked at: %s",
 						 x->path, err_text(-errno));
-	return S_ISREG(st.st_mode) && nar_size_of(&st) != x->nar_size
+	/* 0: not known. The schema lets it be NULL. */
+	return S_ISREG(st.st_mode) && x->nar_size && nar_size_of(&st) != x->nar_size
 		       ? err_set(e, -ERR_HASH, "%s is not as large as it was", x->path)
 		       : 0;
 }

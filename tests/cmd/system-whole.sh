@@ -111,6 +111,14 @@ sql "delete from ValidPaths where path = ?" "$one"
 refuses "SYS-04 roll-back, the row of the generation is gone" "does not know $one" run roll-back
 restore
 
+# Rows without a size say nothing of it.
+for size in null 0; do
+	sql "update ValidPaths set narSize = $size"
+	check "SYS-04 roll-back, sizes are $size" run roll-back
+	check "SYS-04 and forward, sizes are $size" run switch-generation 2
+	restore
+done
+
 # Whole again, and nobody to ask.
 check "SYS-04 what is whole is switched to" run roll-back
 check "without a warning" [ "$(grep -c warning "$TMP/err")" = 0 ]
