@@ -143,32 +143,45 @@ static void tell_deleted(const struct package_ctx *c, const struct links_item *g
 	str_addc(out, '}');
 }
 
+/* Told in out as they go, also before one that cannot. */
+static int delete_all(const struct package_ctx *c, struct package_env *p, const struct vec *doomed,
+		      struct str *out, struct err *e)
+{
+	int r = 0;
+
+	if (c->json)
+		str_addf(out, "{\"dry_run\":%s,\"deleted\":[", c->dry_run ? "true" : "false");
+	for (size_t i = 0; r == 0 && i < doomed->n; i++) {
+		const struct links_item *g = doomed->v[i];
+
+		if (!c->dry_run)
+			r = profile_remove(&p->profile, g->number, e);
+		if (r == 0)
+			tell_deleted(c, g, i == 0, out);
+	}
+	if (c->json)
+		str_add(out, "]}\n");
+	return r;
+}
+
 static int run_delete(struct cmd_env *env, struct err *e)
 {
 	struct package_ctx *c = env->ctx;
 	struct package_env p = PACKAGE_ENV_INIT;
 	auto_str struct str out = STR_INIT;
 	auto_vec struct vec doomed = VEC_INIT;
+	struct err ignored = ERR_INIT;
 	int r = package_open(&p, c, !c->dry_run, "package delete-generations", e);
 
 	if (r == 0)
 		r = find_doomed(env, &p, &doomed, e);
-	if (c->json)
-		str_addf(&out, "{\"dry_run\":%s,\"deleted\":[", c->dry_run ? "true" : "false");
-	for (size_t i = 0; r == 0 && i < doomed.n; i++) {
-		const struct links_item *g = doomed.v[i];
-
-		if (!c->dry_run)
-			r = profile_remove(&p.profile, g->number, e);
-		if (r == 0)
-			tell_deleted(c, g, i == 0, &out);
-	}
-	if (c->json)
-		str_add(&out, "]}\n");
+	if (r == 0)
+		r = delete_all(c, &p, &doomed, &out, e);
 	profile_done(&p.profile);
-	if (r < 0 && !c->json)
-		fputs(out.buf, stdout); /* those that went before one could not */
-	return r < 0 ? r : print(&out, e);
+	if (r == 0)
+		return print(&out, e);
+	(void)print(&out, &ignored); /* r is what went wrong first */
+	return r;
 }
 
 /* ---- Tables -----------------------------------------------------------------------------------

@@ -135,6 +135,24 @@ check "deletes nothing" [ -L "$dir/cairn-profile-3-link" ]
 check "and is wrong where there is nothing" status 2 p delete-generations -p none nothing
 check "nothing is older than a day" p delete-generations 1d
 check "so nothing went" [ ! -s "$TMP/last" ]
+# The disk fails while the second of two goes: what went before is told all the same.
+if gcc -shared -fPIC -O1 -o faults.so "$SRC/tests/cmd/faults.c" && grep -q ld-linux "$CAIRN" && LD_PRELOAD="$TMP/faults.so" "$CAIRN" --version >/dev/null 2>&1; then
+	cp -a "$dir" kept
+	failing() { # NUMBER OPTION…: what is written to the profile's directory fails that time
+		rm -rf "$dir" && cp -a kept "$dir" && head -c 8 /dev/zero >count
+		at=$1 && shift
+		LD_PRELOAD="$TMP/faults.so" FAULT=EIO FAULT_AT="$at" FAULT_BELOW="${dir%/*}" FAULT_COUNT="$TMP/count" \
+			"$CAIRN" package delete-generations --root "$R" "$@" 3 5 >out.txt 2>err.txt
+	}
+	check "both go" failing 0
+	last=$(od -An -tu8 count | tr -d ' ')
+	check "the second fails" status 1 failing "$last"
+	is "the first is told" "$(cut -f 1 out.txt)" "deleted generation 3"
+	check "as JSON, too" status 1 failing "$last" --json
+	is "in a whole object" "$(python3 -c 'import json; x = json.load(open("out.txt")); print(x["dry_run"], [g["generation"] for g in x["deleted"]])')" "False [3]"
+	check "a pattern that means nothing prints nothing" [ "$(p delete-generations --json nothing 2>/dev/null)" = "" ]
+	rm -rf "$dir" && mv kept "$dir"
+fi
 check "collections know the rest" "$CAIRN" store gc --root "$R"
 check "the profile is whole" [ -e "$R$(readlink "$dir/$(gen)")/manifest" ]
 check "and what it needs" "$CAIRN" exec --root "$R" "$(readlink "$dir/$(gen)")/bin/pebble"
