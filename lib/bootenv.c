@@ -171,8 +171,8 @@ int boot_env_ensure(int dir, struct err *e)
 
 	if (fd >= 0 && env_read(fd, block, &ignored) == 0)
 		return 0;
-	file_sweep_temps(
-		dir); /* of one who was cut off here, and made the block for the first time too */
+	/* Of one who was cut off here, and made the block for the first time too. */
+	file_sweep_temps(dir);
 	boot_env_format(block);
 	return file_write_atomic(dir, "grubenv", block, sizeof(block), 0644, e);
 }
