@@ -23,18 +23,30 @@ function M.check_device(v)
 end
 
 local VIRTUAL = { tmpfs = true, proc = true, sysfs = true, overlay = true, devpts = true, cgroup2 = true,
-	debugfs = true, tracefs = true, efivarfs = true, ["9p"] = true, virtiofs = true }
+	debugfs = true, tracefs = true, efivarfs = true, ["9p"] = true, virtiofs = true, ramfs = true, hugetlbfs = true, securityfs = true,
+	selinuxfs = true, smackfs = true, configfs = true, bpf = true, pstore = true, mqueue = true, fusectl = true, binfmt_misc = true,
+	nfsd = true, rpc_pipefs = true, functionfs = true, gadgetfs = true, resctrl = true, xenfs = true, binder = true }
 
--- The file systems that a kernel can have, and the module of each: true of the same name, false none, it is a part of every kernel
--- or of another one (ext4 does the work of its ancestors).
+-- The file systems of Linux, and the module of each: true of the same name, false none, it is a part of every kernel, of one that
+-- was made with it, or of another one (ext4 does the work of its ancestors).
 local TYPES = { ext2 = false, ext3 = false, ext4 = false, iso9660 = "isofs", fuseblk = "fuse", nfs4 = "nfsv4", smb3 = "cifs", afs = "kafs",
+	rpc_pipefs = "sunrpc", functionfs = "usb_f_fs", pvfs2 = "orangefs", vxfs = "freevxfs",
 	tmpfs = false, ramfs = false, hugetlbfs = false, proc = false, sysfs = false, devpts = false, devtmpfs = false, cgroup = false,
-	cgroup2 = false, debugfs = false, tracefs = false, securityfs = false, configfs = false, bpf = false, pstore = false, mqueue = false,
-	binfmt_misc = false, fusectl = false, auto = false, none = false }
-for name in ([[9p adfs affs bcachefs befs bfs btrfs ceph cifs coda cramfs ecryptfs efivarfs efs erofs exfat f2fs fuse gfs2 hfs hfsplus hpfs
-	jffs2 jfs minix msdos nfs nilfs2 ntfs ntfs3 ocfs2 omfs orangefs overlay qnx4 qnx6 reiserfs romfs squashfs ubifs udf ufs vboxsf vfat
-	virtiofs xfs zfs zonefs]]):gmatch("%S+") do
+	cgroup2 = false, cpuset = false, debugfs = false, tracefs = false, securityfs = false, selinuxfs = false, smackfs = false,
+	configfs = false, bpf = false, pstore = false, mqueue = false, resctrl = false, binder = false, binfmt_misc = false, fusectl = false,
+	auto = false, none = false }
+for name in ([[9p adfs affs apfs aufs autofs bcachefs beegfs befs bfs btrfs ceph cifs coda cramfs ecryptfs efivarfs efs erofs exfat f2fs fuse
+	gadgetfs gfs2 hfs hfsplus hpfs jffs2 jfs lustre minix msdos nfs nfsd nilfs2 ntfs ntfs3 ocfs2 ocfs2_dlmfs omfs orangefs overlay qnx4 qnx6
+	reiserfs romfs squashfs sysv ubifs udf ufs vboxsf vfat virtiofs xenfs xfs zfs zonefs]]):gmatch("%S+") do
 	TYPES[name] = true
+end
+
+-- The kernel's name of it: of these it takes TYPE.SUBTYPE, for who looks at mounts, and looks for TYPE.
+local HAVE_SUBTYPES = { fuse = true, fuseblk = true }
+
+local function kernel_type(name)
+	local kind = name:match("^([^.]+)%..")
+	return HAVE_SUBTYPES[kind] and kind or name
 end
 
 local TYPE_NAMES = {}
@@ -49,8 +61,9 @@ local NO_TYPE = { auto = true, none = true }
 
 -- The module that the kernel needs for it, or nil.
 function M.module(fs)
-	local name = TYPES[fs.type]
-	return name == true and fs.type or name or nil
+	local kind = kernel_type(fs.type)
+	local name = TYPES[kind]
+	return name == true and kind or name or nil
 end
 
 -- Flags by the options of mount(8) that they are.
@@ -162,11 +175,11 @@ M.file_system = schema.record("file_system", {
 		doc = "LABEL=…, UUID=…, PARTUUID=…, or a path" },
 	mount_point = plain_path { doc = "where" },
 	type = schema.string {
-		default = "ext4", pattern = "^[a-z0-9_.]+$", what = "the kernel's name of a file system",
-		doc = "the kernel's name of it, or auto",
+		default = "ext4", pattern = "^[a-z0-9_][a-z0-9_.-]*$", what = "the kernel's name of a file system",
+		doc = "the kernel's name of it, fuse.NAME, or auto",
 		check = function(v)
-			if TYPES[v] == nil then
-				return "no kernel has a file system '" .. v .. "'" .. schema.suggestion(v, TYPE_NAMES)
+			if TYPES[kernel_type(v)] == nil then
+				return "a file system '" .. v .. "' is not known here" .. schema.suggestion(v, TYPE_NAMES)
 			end
 		end,
 	},
@@ -290,10 +303,6 @@ swap = { { device = "LABEL=swap" }, { device = "/var/swap", size = "2G" } }]],
 -- Of a size that was checked.
 function M.bytes(size)
 	return math.tointeger(size:match("%d+")) * (size:find("G") and 1 << 30 or 1 << 20)
-end
-
-function M.bound(fs)
-	return has(fs.flags, "bind")
 end
 
 function M.virtual(fs)

@@ -227,7 +227,7 @@ local function note_modules(os, all, list)
 	lines = { lines[1] }
 	for _, fs in ipairs(os.file_systems) do
 		local name = file_systems.module(fs)
-		if name and not fs.needed_for_boot and not file_systems.bound(fs) then
+		if name and not fs.needed_for_boot and not file_systems.is_bind(fs) then
 			add(name, schema.place(fs, "type"))
 		end
 	end

@@ -123,8 +123,10 @@ wrong "a key file below what is asked for" "key_file: stage 1 asks for the passp
 	"$(mapped '{ type = "luks", target = "x", source = "LABEL=x", key_file = "/k" }, { type = "luks", target = "y", source = "/dev/mapper/x" }')"
 needed() { mapped '' "{ device = \"LABEL=b\", mount_point = \"$1\", needed_for_boot = true, ${2-} }"; }
 fs() { mapped '' "{ device = \"LABEL=b\", mount_point = \"/srv\", $1 }"; }
-wrong "a file system that no kernel has" "file_systems[2] ('/srv') › type: no kernel has a file system 'ext5'; did you mean 'ext4'?" "$(fs 'type = "ext5"')"
-wrong "one like no other" "file_systems[2] ('/srv') › type: no kernel has a file system 'wunderfs'" "$(fs 'type = "wunderfs", mount = false')"
+wrong "a file system that is not known" "file_systems[2] ('/srv') › type: a file system 'ext5' is not known here; did you mean 'ext4'?" "$(fs 'type = "ext5"')"
+wrong "a kind of what has no kinds" "a file system 'ext4.big' is not known here" "$(fs 'type = "ext4.big"')"
+wrong "no kind" "a file system 'fuse.' is not known here" "$(fs 'type = "fuse."')"
+wrong "one like no other" "file_systems[2] ('/srv') › type: a file system 'wunderfs' is not known here" "$(fs 'type = "wunderfs", mount = false')"
 wrong "one that stage 1 is to find out" "file_systems[2] ('/srv') › type: the initramfs has to be told which it is" "$(needed /srv 'type = "auto"')"
 wrong "none, and not bound" "file_systems[2] ('/srv') › type: only what is bound has none" "$(fs 'type = "none"')"
 wrong "a menu that waits unseen" "bootloader › hidden: a menu that nobody sees would wait for ever" 'bootloader = { timeout = -1, hidden = true }'

@@ -238,6 +238,13 @@ for need in "needed_for_boot = true" "may_fail = true"; do
 	unknown "a file system, $need" "$plain; s/$later/type = \"jfs\", $need, mount_point = \"\/srv\"/" "$R" \
 		"operating_system › file_systems[2] ('/srv') › type: the kernel has no module 'jfs'; did you mean 'xfs'?" build -n
 done
+for type in fuse.ntfs-3g=fuse rpc_pipefs=sunrpc functionfs=usb_f_fs; do
+	unknown "the module of $type" "$plain; s/$later/type = \"${type%=*}\", mount_point = \"\/srv\"/; s/, flags = { \"no_dev\" }//" "$R" \
+		"operating_system › file_systems[2] ('/srv') › type: the kernel has no module '${type#*=}'" build -n
+done
+sed -e "$plain; s/device = \"LABEL=data\", $later/type = \"selinuxfs\", mount_point = \"\/srv\"/" "$TMP/more.lua" >"$TMP/pseudo.lua"
+check "what is of no device needs none" "$CAIRN" system build -n --root "$R" --modules "$W" "$TMP/pseudo.lua"
+check "which was tried" grep -q selinuxfs "$TMP/pseudo.lua"
 sed -e "$plain; s/$later/type = \"jfs\", mount_point = \"\/srv\"/; s/\"no_dev\"/\"bind\"/; s/LABEL=data/\/x/" "$TMP/more.lua" >"$TMP/bound.lua"
 check "but of what is bound" "$CAIRN" system build -n --root "$R" --modules "$W" "$TMP/bound.lua"
 sed 's/kernel_modules =/kernel = require "packages.firmware", &/' "$TMP/more.lua" >"$TMP/bad.lua"
