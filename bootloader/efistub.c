@@ -12,22 +12,24 @@
 
 #include "bootloader/efimenu.h"
 
-#define EFIAPI	    __attribute__((ms_abi))
-#define LIMIT_MENU  (1u << 20)
-#define LIMIT_PATH  1024 /* bytes of the device's own path */
-#define LIMIT_WORDS 8192 /* UTF-16 units of a command line */
-#define MENU_DIR    "\\EFI\\cairn\\"
-#define FAILED(s)   ((int64_t)(s) < 0)
-#define TICK_US	    100000
-#define KEY_ENTER   '\r'
-#define MODE_READ   1u
-#define MODE_WRITE  3u
-#define LOADER_DATA 2
-#define LOAD_ERROR  (1ull << 63 | 1)
-#define NODE_END    0x7f
-#define NODE_MEDIA  4
-#define NODE_FILE   4
-#define NODE_HEAD   4 /* bytes */
+#define EFIAPI	      __attribute__((ms_abi))
+#define LIMIT_MENU    (1u << 20)
+#define LIMIT_PATH    1024 /* bytes of the device's own path */
+#define LIMIT_WORDS   8192 /* UTF-16 units of a command line */
+#define MENU_DIR      "\\EFI\\cairn\\"
+#define FAILED(s)     ((int64_t)(s) < 0)
+#define TICK_US	      100000
+#define KEY_ENTER     '\r'
+#define WATCHDOG_S    300
+#define WATCHDOG_CODE 0x10000 /* those below are the firmware's */
+#define MODE_READ     1u
+#define MODE_WRITE    3u
+#define LOADER_DATA   2
+#define LOAD_ERROR    (1ull << 63 | 1)
+#define NODE_END      0x7f
+#define NODE_MEDIA    4
+#define NODE_FILE     4
+#define NODE_HEAD     4 /* bytes */
 
 typedef uint64_t status;
 typedef void *handle;
@@ -132,6 +134,7 @@ struct stub {
 
 status EFIAPI efi_main(handle image, struct system *sys);
 
+#if !__STDC_HOSTED__ /* as in a unit test */
 /* The compiler makes calls of these. */
 void *memcpy(void *to, const void *from, size_t n);
 void *memset(void *to, int c, size_t n);
@@ -149,6 +152,7 @@ void *memset(void *to, int c, size_t n)
 		((volatile uint8_t *)to)[i] = (uint8_t)c;
 	return to;
 }
+#endif
 
 /* ---- UTF-16 ---------------------------------------------------------------------------------- */
 
@@ -277,8 +281,6 @@ static unsigned ask(struct stub *s, unsigned usual)
 	struct em_text rest = s->menu;
 	struct em_entry x;
 
-	/* Firmware's own would reset the machine five minutes after it started us. */
-	(void)s->sys->boot->watchdog(0, 0, 0, 0);
 	while (em_next(&rest, &x)) {
 		say_text(s, x.title);
 		say(s, "\r\n");
@@ -295,15 +297,10 @@ static unsigned ask(struct stub *s, unsigned usual)
 }
 
 /* Unless a key comes in time, the usual one. */
-static unsigned offer(struct stub *s, unsigned usual)
+static unsigned count_down(struct stub *s, unsigned usual, unsigned seconds)
 {
-	unsigned seconds = em_number(em_setting(s->menu, "timeout"));
 	struct key k;
 
-	if (!seconds)
-		return usual;
-	if (seconds == EM_WAIT && s->sys->in)
-		return ask(s, usual);
 	say(s, "Generation ");
 	say_number(s, usual);
 	say(s, " starts in ");
@@ -315,6 +312,29 @@ static unsigned offer(struct stub *s, unsigned usual)
 		s->sys->boot->stall(TICK_US);
 	}
 	return usual;
+}
+
+static unsigned wait_for(struct stub *s, unsigned usual)
+{
+	say(s, "Generation ");
+	say_number(s, usual);
+	say(s, " is the usual one; the menu waits for a choice.\r\n");
+	return ask(s, usual);
+}
+
+static unsigned offer(struct stub *s, unsigned usual)
+{
+	unsigned seconds = em_number(em_setting(s->menu, "timeout")), chosen;
+
+	/* Without a keyboard there is nobody to wait for. */
+	if (!seconds || (seconds == EM_WAIT && !s->sys->in))
+		return usual;
+	/* Firmware resets the machine five minutes after it started us. The time begins anew for
+	 * what is started then. */
+	(void)s->sys->boot->watchdog(0, 0, 0, 0);
+	chosen = seconds == EM_WAIT ? wait_for(s, usual) : count_down(s, usual, seconds);
+	(void)s->sys->boot->watchdog(WATCHDOG_S, WATCHDOG_CODE, 0, 0);
+	return chosen;
 }
 
 /* ---- Files ----------------------------------------------------------------------------------- */
@@ -535,6 +555,7 @@ status EFIAPI efi_main(handle image, struct system *sys)
 
 /* ---- The file's head, which efistub.lds lays out --------------------------------------------- */
 
+#if !__STDC_HOSTED__
 __asm__(".section .head, \"a\"\n"
 	"	.ascii \"MZ\"\n"
 	"	.fill 58, 1, 0\n"
@@ -563,3 +584,4 @@ __asm__(".section .head, \"a\"\n"
 	"	.section .reloc, \"a\"\n"
 	"	.long 0x1000, 12, 0\n"
 	"	.text\n");
+#endif
