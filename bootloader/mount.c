@@ -166,15 +166,19 @@ static bool has_other(const char *disk, const char *spec, char device[PATH_MAX])
 	return found;
 }
 
-/* Names in /dev are this machine's, not those of one whose disk is mounted here. */
+/* Names in /dev are this machine's, not those of one whose disk is mounted here. A file system that
+ * may have several devices (btrfs, bcachefs) has a number of none of them. */
 static int check_name(const struct boot_place *p, dev_t number, const char *path, struct err *e)
 {
 	struct stat st;
 
-	if (*p->root || (stat(p->partition, &st) == 0 && st.st_rdev == number))
+	if (*p->root || major(number) == 0 ||
+	    (stat(p->partition, &st) == 0 && st.st_rdev == number))
 		return 0;
-	return err_set(e, -ERR_INVALID, "what is mounted at %s is not %s, as declared", path,
-		       p->partition);
+	return err_hint(e,
+			err_set(e, -ERR_INVALID, "what is mounted at %s is not %s, as declared",
+				path, p->partition),
+			"mount %s there", p->partition);
 }
 
 static int check_partition(const struct boot_place *p, dev_t root, const struct mounted *m,
@@ -192,7 +196,8 @@ static int check_partition(const struct boot_place *p, dev_t root, const struct 
 		return err_hint(e,
 				err_set(e, -ERR_INVALID, "%s, mounted at %s, is not %s", m->device,
 					path, p->partition),
-				"file_systems of the configuration says what is mounted there");
+				"file_systems of its configuration has that there: mount %s at %s",
+				p->partition, path);
 	if (!disk_of(root, own) || !disk_of(m->number, disk) || strcmp(own, disk) == 0 ||
 	    !has_other(own, p->partition, device))
 		return 0;

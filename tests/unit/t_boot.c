@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "bootloader/mount.h"
 #include "lib/fd.h"
 #include "lib/gpt.h"
 #include "lib/size.h"
@@ -831,7 +832,30 @@ TEST(write_menu)
 	CHECK_INT(file_delete_tree(AT_FDCWD, root, NULL, &e), 0);
 }
 
+/* ---- Where a menu may be written */
+
+/* /proc stands for a file system that has no device of its own, as btrfs has none. */
+TEST(mounted_without_a_device)
+{
+	struct boot_place p = { .root = "",
+				.store = "",
+				.type = BOOT_EXTLINUX,
+				.dir = "/proc",
+				.mount_point = "/proc",
+				.fs_type = "auto",
+				.partition = "/dev/null" };
+	auto_fd int root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	auto_fd int top = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct err e = ERR_INIT;
+
+	CHECK_INT(boot_mount_check(&p, root, top, "/proc", &e), 0);
+	p.fs_type = "ext4";
+	CHECK_INT(boot_mount_check(&p, root, top, "/proc", &e), -ERR_INVALID);
+	CHECK(strstr(e.msg, "is proc, not ext4"));
+}
+
 TEST_MAIN(entry_round_trip, entry_strict, entry_format_refuses, menu_text, extras, terminals,
 	  extras_refused, extras_quoting, menu_refuses, boot_08_menu_quoting,
 	  boot_12_environment_begun_anew, environment, environment_together, counting, embedding,
-	  boot_07_embedding_cut, boot_07_embedding_synced, boot_07_installed_and_synced, write_menu)
+	  boot_07_embedding_cut, boot_07_embedding_synced, boot_07_installed_and_synced, write_menu,
+	  mounted_without_a_device)
