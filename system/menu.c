@@ -259,17 +259,31 @@ int sys_menu_build(const struct sys_root *r, struct arena *a, const struct gen_l
 	return 0;
 }
 
-int sys_menu_write(const struct sys_root *r, const struct gen_list *list, unsigned number,
-		   unsigned skip, struct err *e)
+static int write_menu(const struct sys_root *r, const struct gen_list *list, unsigned number,
+		      unsigned skip, bool any_partition, struct err *e)
 {
 	auto_arena struct arena a = ARENA_INIT;
 	struct boot_menu menu;
 	struct boot_place place;
 	int rc = sys_menu_build(r, &a, list, number, skip, &menu, &place, e);
 
+	if (rc == 0 && any_partition)
+		place.partition = "";
 	if (rc == 0)
 		rc = boot_write_menu(&place, &menu, e);
 	return rc < 0 ? err_wrap(e, rc, "while writing the boot menu") : 0;
+}
+
+int sys_menu_write(const struct sys_root *r, const struct gen_list *list, unsigned number,
+		   unsigned skip, struct err *e)
+{
+	return write_menu(r, list, number, skip, false, e);
+}
+
+int sys_menu_restore(const struct sys_root *r, const struct gen_list *list, unsigned number,
+		     unsigned skip, struct err *e)
+{
+	return write_menu(r, list, number, skip, true, e);
 }
 
 /* Where the boot loader of the system at path keeps its things; strings in a. */

@@ -35,6 +35,10 @@ struct boot_place sys_menu_place(const struct sys_root *r, const struct sys_menu
 /* Build and put in place as the boot loader reads it. */
 int sys_menu_write(const struct sys_root *r, const struct gen_list *list, unsigned number,
 		   unsigned skip, struct err *e);
+/* The same on whatever partition is mounted there: the switch that is undone was to another one,
+ * and that is where its menu may be. */
+int sys_menu_restore(const struct sys_root *r, const struct gen_list *list, unsigned number,
+		     unsigned skip, struct err *e);
 /* Generation number, whose item is at path, is to be booted: unless it is the one that came up well
  * last, the boot loader counts its boots and goes back to that one when they are used up. */
 int sys_menu_begin_trial(const struct sys_root *r, unsigned number, const char *path,

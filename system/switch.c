@@ -87,6 +87,15 @@ static int put_menu(const struct sys_root *r, unsigned number, unsigned skip, st
 	return rc < 0 ? rc : sys_menu_write(r, &list, number, skip, e);
 }
 
+static int put_menu_back(const struct sys_root *r, unsigned number, unsigned skip, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	struct gen_list list;
+	int rc = gen_list_load(r, &a, &list, e);
+
+	return rc < 0 ? rc : sys_menu_restore(r, &list, number, skip, e);
+}
+
 /* The profile link back to FROM, in case the rename took place but not its fsync. */
 static int undo_select(const struct sys_root *r, const struct note *n, struct err *e)
 {
@@ -109,7 +118,7 @@ static int undo(const struct sys_root *r, const struct note *n, struct err *e)
 	int rc = undo_select(r, n, e);
 
 	if (rc == 0 && n->from)
-		rc = put_menu(r, (unsigned)n->from, n->fresh ? (unsigned)n->to : 0, e);
+		rc = put_menu_back(r, (unsigned)n->from, n->fresh ? (unsigned)n->to : 0, e);
 	/* Where that cannot be written the trial could not begin, either. */
 	if (rc == 0 && n->fresh)
 		(void)sys_menu_end_trial(r, (unsigned)n->to, n->path, &ignored);

@@ -29,6 +29,7 @@ check "generation 3: a tmpfs" generation '' tmpfs
 check "generation 4: BOOT of any type" generation 'device = "LABEL=BOOT",' auto
 check "generation 5: by its number" generation 'device = "UUID=abcd-0001",' auto
 check "generation 6: by a name in /dev" generation 'device = "/dev/vda1",' auto
+check "generation 7: another one" generation 'device = "LABEL=OTHER",' auto
 built=$(readlink "$B/var/guix/profiles/system-1-link")
 is "what a generation says of it" "$(sed -n 's/^[a-z-]* = //p' "$B$built/boot/mount" | tr '\n' ' ')" "/boot/loader vfat LABEL=BOOT "
 # The machine: a file system of its own.
@@ -88,6 +89,18 @@ is_mounted vda1
 check "BOOT-05 two disks: that of the root" run switch-generation 4
 check "and by number, in capitals or not" run switch-generation 5
 check "names in /dev are those of the machine itself" run switch-generation 6
+
+# From BOOT to OTHER, which is mounted now. What was cut off is undone there: it was begun there.
+check "back to BOOT" run switch-generation 4
+is_mounted vdc1
+rm -f "$R/boot/loader/extlinux/extlinux.conf"
+printf '[switch]\nfrom = 4\nto = 7\nfresh = no\npath = %s\n' "$(readlink "$R/var/guix/profiles/system-7-link")" >"$R/var/guix/profiles/system.switch"
+check "BOOT-05 a switch to another partition that was cut off: the next command ends it" run pin 4
+check "it was undone, there" grep -q '^DEFAULT gen-4$' "$R/boot/loader/extlinux/extlinux.conf"
+check "and it can be made" run switch-generation 7
+refuses "BOOT-05 the way back" "vdc1, mounted at $R/boot/loader, is not LABEL=BOOT \[.*mount LABEL=BOOT at $R/boot/loader\]" switch-generation 4
+is_mounted vda1
+check "with BOOT it is open" run switch-generation 4
 is_mounted vdb1
 mkfs.vfat -n ELSE "/dev/shm/cairn-$$-vda1" >/dev/null
 check "a boot partition on another disk, and none on that of the root" run switch-generation 4
