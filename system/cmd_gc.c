@@ -46,11 +46,12 @@ static int read_policy(const struct ctx *c, struct policy *ret, struct err *e)
 	return 0;
 }
 
-/* One goes when every rule that was given lets it go. rank: 0 for the newest. */
+/* One goes when every rule that was given lets it go; that of age none whose age is not known.
+ * rank: 0 for the newest. */
 static bool goes(const struct policy *p, const struct gen *g, size_t rank, int64_t now)
 {
 	return (p->by_number || p->by_age) && !(p->by_number && rank < p->number) &&
-	       !(p->by_age && now - g->date <= (int64_t)p->days * DAY);
+	       !(p->by_age && (!g->date || now - g->date <= (int64_t)p->days * DAY));
 }
 
 static int choose(struct switcher *s, const struct policy *p, struct result *x, struct err *e)
@@ -284,7 +285,7 @@ static const struct cmd_opt opts[] = {
 	SWITCHER_OPTIONS(struct ctx, sw),
 	{ "keep", 0, CMD_STR, offsetof(struct ctx, keep), "N", "keep the N newest generations" },
 	{ "keep-days", 0, CMD_STR, offsetof(struct ctx, keep_days), "D",
-	  "keep the generations of the last D days" },
+	  "keep the generations of the last D days, and of unknown age" },
 	{ "free", 0, CMD_STR, offsetof(struct ctx, free), "SIZE",
 	  "end when so much is free where the store is" },
 	{ "dry-run", 'n', CMD_FLAG, offsetof(struct ctx, sw.dry_run), NULL,

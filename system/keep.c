@@ -143,7 +143,7 @@ bool keep_pattern_has(const struct keep_pattern *p, const struct gen *g, int64_t
 	struct range r;
 
 	if (p->by_age)
-		return now - g->date > p->age;
+		return g->date && now - g->date > p->age;
 	while (slice_cut(&rest, ',', &part))
 		if (parse_range(part, &r) == 0 && g->number >= r.low && g->number <= r.high)
 			return true;

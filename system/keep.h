@@ -30,7 +30,7 @@ struct keep_pattern {
 	int64_t age; /* seconds */
 };
 int keep_pattern_parse(const char *text, struct keep_pattern *ret, struct err *e);
-/* now: Unix seconds. */
+/* now: Unix seconds. What came with an image has no age. */
 bool keep_pattern_has(const struct keep_pattern *p, const struct gen *g, int64_t now);
 
 /* Of generations that are deleted, or would be: a line each, or elements of a JSON list. */

@@ -264,6 +264,15 @@ is "the booted, the good, the current and the one before it" "$(field deleted)" 
 rm "$R/run/booted-system"
 check "now the old one could go" ends 0 delete-generations --dry-run --target-root "$R" 2d
 check "as is said" has 'would delete generation 3'
+made=$(stat -c %Y "$R/var/guix/profiles/system-3-link")
+touch -h -d @1 "$R/var/guix/profiles/system-3-link"
+check "one that came with an image has no age" ends 0 delete-generations --dry-run --json --target-root "$R" 2d
+is "so it stays" "$(field deleted)" "[]"
+check "in a collection, too" ends 0 gc --dry-run --json --target-root "$R" --keep 0 --keep-days 2
+is "by age" "$(field deleted)" "[]"
+check "but not by number" ends 0 gc --dry-run --json --target-root "$R" --keep 0
+is "which lets it go" "$(field deleted.0.generation)" 3
+touch -h -d "@$made" "$R/var/guix/profiles/system-3-link"
 check "pinned" ends 0 pin --target-root "$R" 3
 check "it stays" ends 3 delete-generations --target-root "$R" 3
 is "status says so" "$(json pinned)" "[3]"
