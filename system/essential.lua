@@ -361,9 +361,21 @@ local MODULES = [[
 tree=$1
 shift
 [ "$(@busybox@ readlink -f /lib/modules)" != "$tree" ] || exec @busybox@ modprobe -a "$@"
+status=0
+has() {
+	@busybox@ grep -qsE "(^|/)$file(\.[a-z0-9]+)?(:|$)" "$@"
+}
 for name; do
-	@busybox@ modprobe -q "$name" || echo "$name comes with the next boot"
+	@busybox@ modprobe -q "$name" && continue
+	file=$(echo "$name" | @busybox@ sed 's/[-_]/[-_]/g').ko
+	if has "$tree"/*/modules.dep && ! has /lib/modules/*/modules.dep; then
+		echo "$name comes with the next boot"
+	elif ! @busybox@ modprobe "$name"; then
+		echo "the module $name cannot be loaded" >&2
+		status=1
+	fi
 done
+exit $status
 ]]
 
 local function modules(os, names, out, base)

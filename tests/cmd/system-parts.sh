@@ -446,6 +446,15 @@ check "they are loaded from the tree" grep -qxF "exec = $loads $(readlink "$s/ke
 load() { "$CAIRN" exec --root "$R" -- "$loads" "$@" >"$TMP/out" 2>"$TMP/err"; }
 load "$(readlink "$s/kernel-modules")" new_er
 is "before a reboot what is new there is waited for" "$? $(cat "$TMP/out")" "0 new_er comes with the next boot"
+load "$(readlink "$s/kernel-modules")" new_er no_such
+is "what is not there either is an error, and the rest is looked at" "$? $(cat "$TMP/out")" "1 new_er comes with the next boot"
+check "which is said" grep -q no_such "$TMP/err"
+# One that the running kernel has, too, and that cannot be loaded; /lib/modules is a tree of this test's own.
+mkdir -p "$TMP/running/1.0"
+cp "$dir/modules.dep" "$TMP/running/1.0"
+sed "s|/gnu/store/[^ ]*/bin/busybox|$(command -v busybox)|g; s|/lib/modules|$TMP/running|g" "$R$loads" >"$TMP/loads"
+sh "$TMP/loads" "$R$(readlink "$s/kernel-modules")" new_er >"$TMP/out" 2>"$TMP/err"
+is "one that the running kernel has does not come with the next boot" "$? $(cat "$TMP/out")" "1 "
 load "$(busybox readlink -f /lib/modules || echo "")" new_er
 check "after it one that is missing is an error" [ $? != 0 ]
 is "stage 1 has one" "$(busybox gzip -dc <"$R$(readlink "$s/initrd")" | busybox cpio -t 2>/dev/null | grep '^modules/n')" modules/nested.ko
