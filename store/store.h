@@ -319,7 +319,7 @@ int store_failures_forget(struct store_conn *c, const char *const *paths, size_t
 int store_add_temp_root(struct store_conn *c, const char *path, struct err *e);
 /* Make LINK (a physical path of the caller's) a symlink to the item and register it as a root. */
 int store_add_root(struct store_conn *c, const char *link, const char *item, struct err *e);
-/* Takes each line that a daemon says of what it found. */
+/* Takes each line that is said of what was found. */
 struct store_found {
 	void (*line)(void *arg, struct slice text);
 	void *arg;
@@ -345,8 +345,10 @@ int store_roots(struct store_conn *c, struct arena *a, struct vec *ret, struct e
 /* Whether item and all that it refers to, directly or not, are valid and on disk, and those that
  * are a file as large as they were. No daemon is asked: the database below state_dir is read, and
  * not changed. root: "" or the private root. -ERR_DB: it cannot be read, so nothing is known.
- * -ERR_NOTVALID: it does not know one. -ERR_HASH: one is missing, or changed; e names it. */
-int store_check_whole(const char *root, const char *state_dir, const char *item, struct err *e);
+ * -ERR_NOTVALID: it does not know one. -ERR_HASH: one is missing, or changed; e names it. Each of
+ * these two is told to lost instead, unless that is NULL. */
+int store_check_whole(const char *root, const char *state_dir, const char *item,
+		      const struct store_found *lost, struct err *e);
 
 /* ---- Database for images (store/local/db.c)
  * ------------------------------------------------------------- */

@@ -10,6 +10,7 @@
 
 struct ctx {
 	struct switcher_opts sw;
+	bool skip_checks;
 };
 
 /* Which generation is meant: its number, or the item. Both zero: any. */
@@ -86,11 +87,12 @@ static int report(const struct ctx *c, const char *result, const struct confirm 
 
 /* The switch first: what is cut off after it goes back as a whole, and has not said that it is
  * done. PID 1's way back cannot begin meanwhile, as it needs the lock. */
-static int do_confirm(struct switcher *s, struct err *e)
+static int do_confirm(struct switcher *s, bool skip, struct err *e)
 {
 	unsigned to = (unsigned)s->confirm.to;
 	const struct gen *g = gen_find(&s->list, to);
-	int rc = g ? whole_check(&s->root, NULL, to, g->path, e) : 0;
+	const struct whole w = { g ? g->path : NULL, to, NULL, skip };
+	int rc = g ? whole_check(&s->root, &w, e) : 0;
 
 	if (rc == 0)
 		rc = sys_switch(&s->root, to, NULL, e);
@@ -116,7 +118,7 @@ static int run_confirm(struct cmd_env *env, struct err *e)
 	if (rc == 0)
 		rc = open_waiting(&s, c, "confirm", &meant, &kept, e);
 	if (rc == 0 && !kept && !c->sw.dry_run)
-		rc = do_confirm(&s, e);
+		rc = do_confirm(&s, c->skip_checks, e);
 	if (rc < 0)
 		return rc;
 	if (kept) /* a second time, or nothing was tried out */
@@ -159,7 +161,8 @@ static int run_revert(struct cmd_env *env, struct err *e)
 	}
 
 /* Nothing is tried out below a directory, but something is the current one. */
-static const struct cmd_opt confirm_opts[] = { OPTS, SWITCHER_OPTIONS(struct ctx, sw) };
+static const struct cmd_opt confirm_opts[] = { OPTS, SWITCHER_OPTIONS(struct ctx, sw),
+					       WHOLE_SKIP_CHECKS(struct ctx, skip_checks) };
 static const struct cmd_opt revert_opts[] = { OPTS };
 
 const struct cmd sys_cmd_confirm = {

@@ -205,7 +205,10 @@ static int reconfigure(struct change *c, struct switcher *s, struct wanted *w,
 		rc = secrets_scan(&s->root, conn, current, path, e);
 	/* What was there before it was built may have lost something since. */
 	if (rc == 0 && !c->sw.dry_run)
-		rc = whole_check(&s->root, store_conn_state(conn), same ? g.number : 0, path, e);
+		rc = whole_check(&s->root,
+				 &(const struct whole){ path, same ? g.number : 0,
+							store_conn_state(conn), c->skip_checks },
+				 e);
 	/* Where nothing is to be done there is nothing to start, either. */
 	if (rc == 0 && c->boot_test.kind != TEST_NONE &&
 	    !(c->fail_unchanged && same && plan_is_empty(&p))) {
@@ -413,7 +416,7 @@ const struct cmd sys_cmd_system_build = {
 #define CHANGE_SKIP_CHECKS                                                                         \
 	{                                                                                          \
 		"skip-checks", 0, CMD_FLAG, offsetof(struct change, skip_checks), NULL,            \
-			"do not look for the devices of new file systems"                          \
+			"go on without devices of new file systems, and items no boot needs"       \
 	}
 #define WITHOUT "Without CONFIGURATION it is " CONFIGURATION "."
 

@@ -261,7 +261,8 @@ static int switch_stored(struct change *c, struct switcher *s, const struct gen 
 	const struct goal goal = { g->number, g->path, false };
 	const struct plan_side to = { s->root, g->path };
 	struct plan p = PLAN_INIT;
-	int rc = whole_check(&s->root, NULL, g->number, g->path, e);
+	const struct whole w = { g->path, g->number, NULL, c->skip_checks };
+	int rc = whole_check(&s->root, &w, e);
 
 	if (rc == 0)
 		rc = change_plan(c, s, &goal, &to, NULL, &p, e);
@@ -295,7 +296,10 @@ static int switch_item(struct change *c, struct switcher *s, const char *path, s
 	if (rc == 0 && !valid)
 		rc = err_set(e, -ERR_NOTVALID, "%s is not whole: the store does not know it", path);
 	if (rc == 0)
-		rc = whole_check(&s->root, store_conn_state(conn), same ? g.number : 0, path, e);
+		rc = whole_check(&s->root,
+				 &(const struct whole){ path, same ? g.number : 0,
+							store_conn_state(conn), c->skip_checks },
+				 e);
 	if (rc == 0)
 		rc = change_plan(c, s, &g, &to, NULL, &p, e);
 	if (rc == 0)
@@ -388,6 +392,7 @@ static const struct cmd_opt switch_opts[] = {
 	CHANGE_BOOT_ONLY,
 	CHANGE_CONFIRM,
 	CHANGE_UNCHANGED,
+	WHOLE_SKIP_CHECKS(struct change, skip_checks),
 };
 
 const struct cmd sys_cmd_roll_back = {

@@ -15,13 +15,14 @@
 #include "system/generation.h"
 
 /* What a boot reads before anything could be said to anybody: the boot loader, stage 1, PID 1, and
- * the first service. */
+ * the first services. */
 static const struct part {
 	const char *name, *file;
-	bool program;
+	enum { FILLED, PROGRAM, DIRECTORY } kind;
 } parts[] = {
-	{ "kernel", "", false }, { "initrd", "", false },	{ "boot", "/entry", false },
-	{ "init", "", true },	 { "services", "/set", false }, { "accounts", "", false },
+	{ "kernel", "", FILLED },     { "initrd", "", FILLED },	      { "boot", "/entry", FILLED },
+	{ "init", "", PROGRAM },      { "services", "/set", FILLED }, { "accounts", "", FILLED },
+	{ "activation", "", FILLED }, { "etc", "", DIRECTORY },
 };
 
 /* In the kernel's own format: PID 1 has nobody yet who would read a script. */
@@ -46,21 +47,23 @@ static int check_part(const struct sys_root *r, const char *path, const struct p
 	auto_fd int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return err_sys(e, "%s", file);
+	if (p->kind == DIRECTORY)
+		return S_ISDIR(st.st_mode) ? 0 : err_set(e, -ERR_HASH, "%s is no directory", file);
 	if (!S_ISREG(st.st_mode))
 		return err_set(e, -ERR_HASH, "%s is no file", file);
 	if (st.st_size == 0)
 		return err_set(e, -ERR_HASH, "%s is empty", file);
-	return p->program && !is_program(fd, &st)
+	return p->kind == PROGRAM && !is_program(fd, &st)
 		       ? err_set(e, -ERR_HASH, "%s is not a program", file)
 		       : 0;
 }
 
 static int check_items(const struct sys_root *r, const char *state_dir, const char *path,
-		       struct err *e)
+		       const struct store_found *lost, struct err *e)
 {
 	struct err why = ERR_INIT;
 	int rc = store_check_whole(r->store, state_dir ? state_dir : STORE_STATE_DEFAULT, path,
-				   &why);
+				   lost, &why);
 
 	if (rc == -ERR_DB) {
 		fprintf(stderr,
@@ -72,22 +75,47 @@ static int check_items(const struct sys_root *r, const char *state_dir, const ch
 	return rc < 0 ? err_set(e, rc, "%s", why.msg) : 0;
 }
 
-int whole_check(const struct sys_root *r, const char *state_dir, unsigned number, const char *path,
-		struct err *e)
+static void warn(void *arg, struct slice why)
 {
-	int rc = gen_check(r, path, e);
+	(void)arg;
+	fprintf(stderr, "warning: %.*s\n", (int)why.n, why.p);
+}
 
-	if (rc == 0)
-		rc = check_items(r, state_dir, path, e);
+/* Else there is another reason why nothing can be said: no descriptor is left, somebody else owns
+ * the files. */
+static bool is_damage(int code)
+{
+	return code == -ERR_HASH || code == -ERR_NOTVALID || code == -ERR_INVALID ||
+	       code == -ENOENT || code == -ENOTDIR || code == -EIO || code == -EUCLEAN ||
+	       code == -EBADMSG;
+}
+
+int whole_check(const struct sys_root *r, const struct whole *w, struct err *e)
+{
+	static const struct store_found warnings = { warn, NULL };
+	int rc = gen_check(r, w->path, e);
+	bool skippable;
+
+	if (rc == 0 && !w->skip)
+		rc = check_items(r, w->state_dir, w->path, NULL, e);
+	skippable = rc == -ERR_HASH || rc == -ERR_NOTVALID;
 	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(parts); i++)
-		rc = check_part(r, path, &parts[i], e);
+		rc = check_part(r, w->path, &parts[i], e);
+	if (rc == 0 && w->skip)
+		rc = check_items(r, w->state_dir, w->path, &warnings, e);
 	if (rc == 0 || rc == -ENOMEM)
 		return rc;
-	rc = number ? err_wrap(e, -ERR_HASH, "nothing was switched: generation %u, %s, is damaged",
-			       number, path)
-		    : err_wrap(e, -ERR_HASH, "nothing was switched: %s is damaged", path);
+	bool damage = is_damage(rc);
+	rc = damage ? -ERR_HASH : rc;
+	rc = w->number ? err_wrap(e, rc, "nothing was switched: generation %u, %s%s", w->number,
+				  w->path, damage ? ", is damaged" : "")
+		       : err_wrap(e, rc, "nothing was switched: %s%s", w->path,
+				  damage ? " is damaged" : "");
+	if (!damage)
+		return rc;
 	return err_hint(e, rc,
 			"cairn store verify --repair mends what can be built or fetched again, "
 			"cairn system verify looks at all files of a generation, cairn system "
-			"switch-generation takes another one");
+			"switch-generation takes another one%s",
+			skippable ? "; --skip-checks goes on without what no boot needs" : "");
 }

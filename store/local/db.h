@@ -56,7 +56,8 @@ int db_by_prefix(struct db *db, struct arena *a, const char *prefix, const char 
 		 struct err *e); /* NULL when none */
 /* path and everything it refers to, directly or not; unsorted. Nothing when path is not valid. */
 int db_closure(struct db *db, struct arena *a, const char *path, struct vec *ret, struct err *e);
-/* The same with sizes: struct db_item in a. -ERR_NOTVALID: one of them has no row any more. */
+/* The same with sizes: struct db_item in a. -ERR_NOTVALID: one of them has no row any more (and
+ * path is NULL in ret, which holds all others). */
 struct db_item {
 	const char *path;
 	uint64_t nar_size; /* 0: not known */

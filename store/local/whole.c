@@ -20,6 +20,13 @@ static uint64_t nar_size_of(const struct stat *st)
 	       NAR_PADDED((uint64_t)st->st_size);
 }
 
+/* What a look at something that is lost, or at a disk that fails, ends with. */
+static bool is_loss(int error)
+{
+	return error == ENOENT || error == ENOTDIR || error == EIO || error == EUCLEAN ||
+	       error == EBADMSG;
+}
+
 static int check_item(const char *root, struct arena *a, const struct db_item *x, struct err *e)
 {
 	char *file = arena_fmt(a, "%s%s", root, x->path);
@@ -28,17 +35,31 @@ static int check_item(const char *root, struct arena *a, const struct db_item *x
 	if (!file)
 		return err_set(e, -ENOMEM, "out of memory");
 	if (lstat(file, &st) < 0)
-		return errno == ENOENT ? err_set(e, -ERR_HASH, "%s is missing", x->path)
-				       : err_set(e, -ERR_HASH, "%s cannot be looked at: %s",
-						 x->path, err_text(-errno));
+		return errno == ENOENT
+			       ? err_set(e, -ERR_HASH, "%s is missing", x->path)
+			       : err_set(e, is_loss(errno) ? -ERR_HASH : -errno,
+					 "%s cannot be looked at: %s", x->path, err_text(-errno));
 	/* 0: not known. The schema lets it be NULL. */
 	return S_ISREG(st.st_mode) && x->nar_size && nar_size_of(&st) != x->nar_size
 		       ? err_set(e, -ERR_HASH, "%s is not as large as it was", x->path)
 		       : 0;
 }
 
-int store_check_whole(const char *root, const char *state_dir, const char *item, struct err *e)
+/* What is lost is told in place of being the error. */
+static int pass_over(const struct store_found *lost, int r, struct err *inner, struct err *e)
 {
+	if (lost && (r == -ERR_HASH || r == -ERR_NOTVALID)) {
+		lost->line(lost->arg, slice_of(inner->msg));
+		*inner = (struct err)ERR_INIT;
+		return 0;
+	}
+	return r < 0 ? err_set(e, r, "%s", inner->msg) : 0;
+}
+
+int store_check_whole(const char *root, const char *state_dir, const char *item,
+		      const struct store_found *lost, struct err *e)
+{
+	struct err inner = ERR_INIT;
 	auto_arena struct arena a = ARENA_INIT;
 	auto_vec struct vec items = VEC_INIT;
 	char *file = arena_fmt(&a, "%s%s/db/db.sqlite", root, state_dir);
@@ -50,11 +71,16 @@ int store_check_whole(const char *root, const char *state_dir, const char *item,
 	r = db_open_read(file, DIALECT_GUIX, WAIT_MS, &db, e);
 	if (r < 0)
 		return r;
-	r = db_closure_sizes(db, &a, item, &items, e);
+	r = db_closure_sizes(db, &a, item, &items, &inner);
 	db_close(db);
 	if (r == 0 && !items.n)
-		r = err_set(e, -ERR_NOTVALID, "the database %s does not know %s", file, item);
-	for (size_t i = 0; r == 0 && i < items.n; i++)
-		r = check_item(root, &a, items.v[i], e);
+		r = err_set(&inner, -ERR_NOTVALID, "the database %s does not know %s", file, item);
+	r = pass_over(lost, r, &inner, e);
+	for (size_t i = 0; r == 0 && i < items.n; i++) {
+		const struct db_item *x = items.v[i];
+
+		if (x->path)
+			r = pass_over(lost, check_item(root, &a, x, &inner), &inner, e);
+	}
 	return r;
 }

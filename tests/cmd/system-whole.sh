@@ -8,8 +8,8 @@ unset CAIRN_ROOT
 R=$TMP/machine W=$TMP/world
 mkdir -p "$R"
 "$(dirname "$0")/mock-world" "$W" || exit 1
-cp "$SRC/examples/minimal.lua" "$TMP/one.lua"
-sed 's/host_name = "cairn"/host_name = "stone"/' "$TMP/one.lua" >"$TMP/two.lua"
+sed 's/packages = {}/packages = { require "packages.hello" }/' "$SRC/examples/minimal.lua" >"$TMP/one.lua"
+sed 's/host_name = "cairn"/host_name = "stone"/' "$SRC/examples/minimal.lua" >"$TMP/two.lua"
 run() { verb=$1 && shift && "$CAIRN" system "$verb" --target-root "$R" "$@" >"$TMP/out" 2>"$TMP/err"; }
 configure() { verb=$1 && shift && run "$verb" --root "$R" --modules "$W" "$@"; }
 
@@ -83,6 +83,43 @@ aside "$part"
 refuses "SYS-04 roll-back, an empty service set" "services" run roll-back
 back "$part"
 
+# That it cannot be looked at is no damage, and said as it is.
+part=$(item linux-1.0)/bzImage
+chmod 000 "$part"
+plain="setpriv --bounding-set=-dac_override,-dac_read_search --inh-caps=-all"
+[ "$(id -u)" = 0 ] || plain=
+$plain "$CAIRN" system roll-back --target-root "$R" >"$TMP/out" 2>"$TMP/err"
+is "SYS-04 a kernel of somebody else: status" $? 3
+check "it is not called damaged" [ "$(grep -c damaged "$TMP/err")" = 0 ]
+check "but what it is" grep -q "nothing was switched: generation 1, $one: $part: Permission denied" "$TMP/err"
+is "nothing is changed" "$(state)" "$before"
+chmod 444 "$part"
+
+# What no boot needs may be lost, if that is said.
+hello=$(item hello-2.0)
+mv "$hello" "$TMP/aside"
+refuses "SYS-04 roll-back, a package" "$(logical "$hello") is missing" run roll-back
+check "it is said how" grep -q -- '--skip-checks goes on' "$TMP/err"
+check "SYS-04 roll-back --skip-checks" run roll-back --skip-checks
+is "with a warning" "$(grep '^warning: ' "$TMP/err")" "warning: $(logical "$hello") is missing"
+is "it went" "$(readlink "$R/var/guix/profiles/system")" system-1-link
+check "and forward" run switch-generation 2
+check "SYS-04 the same to an item" run switch-generation --skip-checks --root "$R" --dry-run "$one"
+check "SYS-04 and to a configuration" configure reconfigure --skip-checks "$TMP/one.lua"
+check "and back to the second" run switch-generation 2
+run confirm --skip-checks 2
+is "SYS-04 confirm has the option, too" $? 0
+mv "$TMP/aside" "$hello"
+"$CAIRN" system delete-generations --target-root "$R" 3 >"$TMP/out" 2>&1
+before=$(state)
+for part in kernel initrd etc services init; do
+	file=$R$(readlink "$R$one/$part")
+	mv "$file" "$TMP/aside"
+	refuses "SYS-04 roll-back --skip-checks without $part" "$part" run roll-back --skip-checks
+	check "there is no way" [ "$(grep -c -- '--skip-checks goes on' "$TMP/err")" = 0 ]
+	mv "$TMP/aside" "$file"
+done
+
 # A file that is an item by itself has the size that the database says.
 part=
 for f in "$R"/gnu/store/*; do
@@ -106,6 +143,10 @@ restore() { rm -rf "$R/var/guix/db" && cp -a "$TMP/db" "$R/var/guix/db"; }
 keep
 sql "delete from ValidPaths where path = ?" "$(logical "$busybox")"
 refuses "SYS-04 roll-back, a row is gone" "no longer knows something that $one refers to" run roll-back
+check "SYS-04 with --skip-checks" run roll-back --skip-checks
+check "all the same" grep -q "^warning: .*no longer knows something" "$TMP/err"
+run switch-generation --skip-checks 2
+before=$(state)
 restore
 sql "delete from ValidPaths where path = ?" "$one"
 refuses "SYS-04 roll-back, the row of the generation is gone" "does not know $one" run roll-back
