@@ -8,7 +8,7 @@ local tree = require "system.tree"
 -- Services for what a container has not: terminals, network cards.
 local ABSENT = { getty = true, dhcp = true, wifi = true }
 
--- A generation has these files all the same.
+-- A generation has these files all the same; by its name one is known that has no kernel (system/whole.c).
 local function no_kernel()
 	return tree.derivation("no-kernel", { tree.file("bzImage", ""), tree.dir("lib/modules") })
 end

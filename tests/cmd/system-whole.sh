@@ -183,6 +183,23 @@ aside "$part"
 refuses "SYS-04 roll-back without a database, an empty init" "$part is empty" run roll-back
 back "$part"
 restore
+# A container has no kernel: that it is empty is no damage.
+R=$TMP/contained
+mkdir "$R"
+for name in one two; do
+	sed 's/^return system.operating_system {/return require "system.contained"(system.operating_system {/; $ s/}/})/' "$TMP/$name.lua" >"$TMP/contained-$name.lua"
+	check "a contained system, $name" configure reconfigure "$TMP/contained-$name.lua"
+done
+check "its kernel is empty" [ ! -s "$R$(readlink "$R/var/guix/profiles/system-1-link")/kernel" ]
+check "SYS-04 it goes back" run roll-back
+check "and forward" run switch-generation 2
+one=$(readlink "$R/var/guix/profiles/system-1-link") before=$(state)
+part=$R$(readlink "$R$one/initrd")
+aside "$part"
+: >"$part"
+refuses "SYS-04 its initramfs must not be" "$part is empty" run roll-back
+back "$part"
+R=$TMP/machine one=$(readlink "$TMP/machine/var/guix/profiles/system-1-link")
 check "a new generation after all that" configure reconfigure "$TMP/one.lua"
 check "which is whole" run verify
 finish
