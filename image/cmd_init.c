@@ -139,8 +139,10 @@ static int report(const struct init *o, const char *dir, const char *system, siz
 			fprintf(stderr, "%zu derivation%s would be built first\n", missing,
 				missing == 1 ? "" : "s");
 		else
-			fprintf(stderr, "%zu store items, %s, would be installed; %s is free\n",
-				res->items, need, spare);
+			fprintf(stderr,
+				"%zu store items would be installed, %zu of them are there, %s "
+				"would be written; %s is free\n",
+				res->items, res->kept, need, spare);
 	} else {
 		char size[16];
 

@@ -198,16 +198,26 @@ static int no_space(const struct install *x, uint64_t need, uint64_t spare, stru
 }
 
 /* Sizes of NARs are never less than what their files take but for holes: enough to say no before
- * the first byte is written. */
+ * the first byte is written. Of what was begun an item has its name when it is complete; whether it
+ * is as it should be is looked at by who goes on with it. */
 static int check_rough(struct install *x, struct err *e)
 {
 	uint64_t need = 0;
+	size_t kept = 0;
 	struct statvfs fs;
 
 	if (fstatvfs(x->dir, &fs) < 0)
 		return err_sys(e, "%s", x->opts->dir);
-	for (size_t i = 0; i < x->closure.n; i++)
-		need += ((const struct store_info *)x->closure.v[i])->nar_size;
+	for (size_t i = 0; i < x->closure.n; i++) {
+		const struct store_info *item = x->closure.v[i];
+
+		if (exists(x, item->path + 1))
+			kept++;
+		else
+			need += item->nar_size;
+	}
+	if (x->opts->dry_run)
+		x->result.kept = kept;
 	uint64_t spare = (uint64_t)fs.f_bavail * fs.f_frsize;
 	x->result.need = need;
 	x->result.spare = spare;

@@ -51,7 +51,7 @@ import json, sys
 d = json.load(open(sys.argv[1]))
 assert d["dry_run"] and d["build"] > 5 and (d["items"], d["bytes"], d["needed"], d["free"]) == (0, 0, None, None), d' "$TMP/json"
 check 'builds nothing' sh -c '! ls -d "$1"/gnu/store/*-system' sh "$F"
-check 'and one after that' code 0 'would be installed; ' init -n --no-bootloader "$config" "$T"
+check 'and one after that' code 0 'items would be installed, 0 of them are there, ' init -n --no-bootloader "$config" "$T"
 init -n --json --no-bootloader "$config" "$T" >"$TMP/json" 2>/dev/null
 check 'as JSON' python3 -c '
 import json, sys
@@ -177,6 +177,13 @@ chmod u+w "$H/gnu/store/$one/bin" "$H/gnu/store/$one/bin/busybox"
 echo x >>"$H/gnu/store/$one/bin/busybox"
 mkdir -p "$H/gnu/store/.cairn-$two/bin"
 mkdir "$H/gnu/store/of-another-run"
+size=$("$CAIRN" store query --root "$R" --size "/gnu/store/$two")
+check 'what would go on' sh -c "'$CAIRN' system init -n --root '$R' --modules '$TMP/world' --quiet --no-bootloader --json '$config' '$H' >'$TMP/json'"
+check 'needs no more than what is not there' python3 -c '
+import json, sys
+d = json.load(open(sys.argv[1]))
+assert d["dry_run"] and d["kept"] == d["items"] - 1 and d["needed"] == int(sys.argv[2]), d' "$TMP/json" "$size"
+check 'and takes nothing away' test -e "$H/gnu/store/of-another-run" -a -e "$H/gnu/store/.cairn-$two/bin"
 check 'goes on' sh -c "'$CAIRN' system init --root '$R' --modules '$TMP/world' --quiet --no-bootloader --json '$config' '$H' >'$TMP/json'"
 check 'with all but two' python3 -c '
 import json, sys
