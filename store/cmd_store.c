@@ -14,6 +14,7 @@
 #include "store/build/buildlog.h"
 #include "store/limits.h"
 #include "store/format/nar.h"
+#include "store/remote/found.h"
 
 #define LIMIT_LOG (256U << 20)
 
@@ -222,43 +223,43 @@ struct verify_ctx {
 	bool quick, repair, json;
 };
 
-/* What a daemon says begins with the item, in quotes: "path '/gnu/store/…' was modified! …". */
-static void add_fault_json(void *arg, struct slice line)
-{
-	struct str *s = arg;
-	struct slice rest = line, head, path = { 0 };
+struct sorter {
+	struct found found;
+	bool quiet;
+};
 
-	if (slice_cut(&rest, '\'', &head) && slice_starts(rest, "/") &&
-	    slice_cut(&rest, '\'', &path))
-		rest = slice_trim(rest);
-	else
-		rest = line;
-	str_add(s, s->len ? ",\n  {\"path\":" : "\n  {\"path\":");
-	if (path.n)
-		text_json(s, path);
-	else
-		str_add(s, "null");
-	str_add(s, ",\"why\":");
-	text_json(s, rest);
-	str_addc(s, '}');
+static void sort_line(void *arg, struct slice line)
+{
+	struct sorter *s = arg;
+	auto_str struct str safe = STR_INIT;
+
+	if (found_line(&s->found, line) || s->quiet)
+		return;
+	text_safe(&safe, line);
+	fprintf(stderr, "%s\n", safe.buf);
 }
 
-static int print_verified(const struct verify_ctx *x, const struct str *faults, uint64_t remaining,
+static int print_verified(const struct verify_ctx *x, const struct found *found, uint64_t remaining,
 			  struct err *e)
 {
-	if (str_err(faults) < 0)
-		return err_num(e, -ENOMEM, "faults");
-	printf("{\"contents\":%s,\"repair\":%s,\"remaining\":%llu,\"faults\":[%s%s]}\n",
-	       x->quick ? "false" : "true", x->repair ? "true" : "false",
-	       (unsigned long long)remaining, faults->buf, faults->len ? "\n" : "");
+	auto_str struct str out = STR_INIT;
+	int r;
+
+	str_addf(&out, "{\"contents\":%s,\"repair\":%s,\"remaining\":%llu,",
+		 x->quick ? "false" : "true", x->repair ? "true" : "false",
+		 (unsigned long long)remaining);
+	r = found_json(found, &out, e);
+	if (r < 0)
+		return r;
+	printf("%s}\n", out.buf);
 	return store_finish_output(e);
 }
 
 static int run_verify(struct cmd_env *env, struct err *e)
 {
 	struct verify_ctx *x = env->ctx;
-	auto_str struct str faults = STR_INIT;
-	const struct store_found found = { add_fault_json, &faults };
+	struct sorter sorter = { FOUND_INIT, x->store.quiet };
+	const struct store_found found = { sort_line, &sorter };
 	struct store_conn *c = NULL;
 	uint64_t errors = 0;
 	int r = store_open(&x->store, &c, e);
@@ -267,7 +268,8 @@ static int run_verify(struct cmd_env *env, struct err *e)
 		r = store_verify(c, !x->quick, x->repair, x->json ? &found : NULL, &errors, e);
 	store_close(c);
 	if (r == 0 && x->json)
-		r = print_verified(x, &faults, errors, e);
+		r = print_verified(x, &sorter.found, errors, e);
+	found_done(&sorter.found);
 	if (r == 0 && errors)
 		return err_set(e, -ERR_HASH, "%llu fault%s found in the store",
 			       (unsigned long long)errors, errors == 1 ? "" : "s");

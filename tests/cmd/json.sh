@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What --json of the commands for a machine's system, a user's packages and the store prints: every key is there, has the type that the documents say, and no other
 key is. A table of shapes; whoever changes the output changes it here, and sees what scripts of users may rely on."""
+import glob
 import json
 import os
 import re
@@ -219,9 +220,10 @@ say([str], "store", "gc", "--list-busy", *ROOT)
 x = say([{"link": str, "target": str}], "store", "gc", "--list-roots", *ROOT)
 check("roots", x, x)
 say({"before": int, "after": int}, "store", "gc", "--vacuum-database", *ROOT)
-FOUND = {"contents": bool, "repair": bool, "remaining": int, "faults": [{"path": (str, None), "why": str}]}
+FOUND = {"contents": bool, "repair": bool, "remaining": int, "faults": [{"path": str, "why": str, "not_repaired": (str, None)}],
+         "repaired": [str], "removed": [str]}
 x = say(FOUND, "store", "verify", *ROOT)
-check("nothing is wrong", x == {"contents": True, "repair": False, "remaining": 0, "faults": []}, x)
+check("nothing is wrong", x == {"contents": True, "repair": False, "remaining": 0, "faults": [], "repaired": [], "removed": []}, x)
 os.chmod(TMP + "/user" + item, 0o644)
 with open(TMP + "/user" + item, "w", encoding="utf-8") as f:
     f.write("ill")
@@ -229,6 +231,20 @@ x = say(FOUND, "store", "verify", *ROOT, status=65)
 check("what is wrong", x and x["remaining"] == 1 and [f["path"] for f in x["faults"]] == [item] and x["faults"][0]["why"].startswith("was modified"), x)
 x = say(FOUND, "store", "verify", "--quick", *ROOT)
 check("which a short look does not see", x and not x["contents"] and not x["faults"], x)
+built, = glob.glob(TMP + "/user/gnu/store/*-hello-2.0")
+damage = built + "/bin/hello"
+os.chmod(damage, 0o644)
+with open(damage, "w", encoding="utf-8") as f:
+    f.write("ill")
+with open(TMP + "/lost", "w", encoding="utf-8") as f:
+    f.write("lost")
+lost = subprocess.run([os.environ["CAIRN"], "store", "add", *ROOT, TMP + "/lost"], capture_output=True, text=True, check=True).stdout.strip()
+os.unlink(TMP + "/user" + lost)
+x = say(FOUND, "store", "verify", "--repair", "--no-substitutes", *ROOT, status=65)
+built = built.removeprefix(TMP + "/user")
+check("a repair: each fault once", x and x["repair"] and sorted(f["path"] for f in x["faults"]) == sorted([item, built, lost]), x)
+check("what could not be repaired has a reason", x and {f["path"]: bool(f["not_repaired"]) for f in x["faults"]} == {item: True, built: False, lost: True}, x)
+check("what was is no fault more", x and (x["repaired"], x["removed"], x["remaining"]) == ([built], [lost], 1), x)
 x = say(COLLECTED, "store", "delete", *ROOT, item)
 check("what was deleted", x and x["paths"] == [item] and x["items"] == 1 and x["bytes"] > 0, x)
 x = say(COLLECTED, "store", "gc", *ROOT)
