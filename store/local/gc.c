@@ -13,6 +13,7 @@
 
 #include "lib/fd.h"
 #include "lib/tab.h"
+#include "store/local/below.h"
 #include "store/local/db.h"
 #include "store/local/refgraph.h"
 #include "store/local/guard.h"
@@ -194,9 +195,18 @@ static int find_these(struct gc *g)
 	return r == 0 ? find_dead(g, true) : r;
 }
 
+/* What nobody here knows, but is not ours, either: to hide it frees nothing. */
+static bool is_below(int below, const char *name)
+{
+	struct stat st;
+
+	return below >= 0 && fstatat(below, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 static int find_rubbish(struct gc *g)
 {
 	auto_vec struct vec names = VEC_INIT;
+	auto_fd int below = below_open(g->l->store_fd);
 	int r = nar_list_dir(g->a, g->l->store_fd, &names);
 
 	if (r < 0)
@@ -209,7 +219,8 @@ static int find_rubbish(struct gc *g)
 			return no_memory(g);
 		if (!strcmp(name, TRASH_NAME) || !strcmp(name, ".links"))
 			continue;
-		if (!refgraph_find(&g->graph, path) && !in_progress(g, name))
+		if (!refgraph_find(&g->graph, path) && !in_progress(g, name) &&
+		    !is_below(below, name))
 			vec_add(&g->rubbish, (void *)(uintptr_t)name);
 	}
 	return g->rubbish.err < 0 ? no_memory(g) : 0;
