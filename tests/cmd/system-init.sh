@@ -138,7 +138,7 @@ check 'extlinux' init --no-bootloader "$TMP/ext.lua" "$TMP/ext-d"
 check 'its file names what is there' sh -c 'cd "$1" && set -- $(sed -n "s/^\t\(LINUX\|INITRD\) //p" extlinux.conf) && [ $# = 2 ] && ls "$@"' - "$TMP/ext-d/boot/extlinux"
 truncate -s 4M "$TMP/blank"
 mkdir "$TMP/c"
-check 'a disk without a table' code 1 '' init --boot-disk "$TMP/blank" --root-partition 2 "$config" "$TMP/c"
+check 'a disk without a table' code 1 'blank: no GUID partition table' init --boot-disk "$TMP/blank" --root-partition 2 "$config" "$TMP/c"
 check 'was not made bootable' cmp -n 4194304 "$TMP/blank" /dev/zero
 
 # ---- Cut off: at moments spread over the time that it takes; then run again
