@@ -33,6 +33,12 @@ local function key_files(keys)
 	return files
 end
 
+local function check_mode(v)
+	if not v:find("^0[0-7][0-7][0-7]$") then
+		return "'" .. v .. "' is not an octal mode" .. (v:find("^[0-7][0-7][0-7]$") and " [0" .. v .. "]" or "")
+	end
+end
+
 local function seconds(default, doc)
 	return schema.integer { default = default, min = 0, max = 4294967295, doc = "seconds " .. doc }
 end
@@ -48,7 +54,7 @@ return service.service_type {
 	example = [[services.daemon { max_jobs = 2, substitute_urls = { "https://cache.example" } }]],
 	fields = {
 		socket = schema.path { default = "/var/guix/daemon-socket/socket", doc = "where it listens" },
-		mode = schema.string { default = "0666", pattern = "^0[0-7][0-7][0-7]$", what = "an octal mode", doc = "of the socket: who may write to it may build" },
+		mode = schema.string { default = "0666", check = check_mode, doc = "of the socket: who may write to it may build" },
 		socket_user = account("root", "whose the socket is"),
 		socket_group = account("root", "and whose group"),
 		max_jobs = schema.integer { default = 0, min = 0, max = 1024, doc = "builds at the same time; 0: processors" },
@@ -120,7 +126,11 @@ return service.service_type {
 			listen = listen .. (name ~= "root" and " " .. kind .. "=" .. name or "")
 		end
 		return {
-			etc = key_files(s.authorized_keys), mentions = s.build_group and { { group = s.build_group, field = "build_group" } } or nil,
+			etc = key_files(s.authorized_keys),
+			mentions = {
+				{ user = s.socket_user, field = "socket_user" }, { group = s.socket_group, field = "socket_group" },
+				{ group = s.build_group, field = "build_group" },
+			},
 			init = {
 				{
 					name = "cairn-daemon", description = "build daemon",

@@ -64,6 +64,12 @@ return function(os, all, who, list, named)
 		end
 	end
 
+	-- First those whose field is known best.
+	for _, m in ipairs(all.mentions) do
+		for _, kind in ipairs { "user", "group", "service" } do
+			check(m.record or all.origin[m] or os, kind, m[kind], m.field or kind)
+		end
+	end
 	for _, s in ipairs(list) do
 		local from = named[s.name] or s
 		for _, account in ipairs(accounts_of(s)) do
@@ -75,11 +81,6 @@ return function(os, all, who, list, named)
 		if a.directory then
 			check(all.origin[a] or os, "user", a.user, "user")
 			check(all.origin[a] or os, "group", a.group, "group")
-		end
-	end
-	for _, m in ipairs(all.mentions) do
-		for _, kind in ipairs { "user", "group", "service" } do
-			check(m.record or all.origin[m] or os, kind, m[kind], m.field or kind)
 		end
 	end
 	for _, d in ipairs(os.directories) do

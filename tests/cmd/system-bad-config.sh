@@ -455,3 +455,5 @@ check "another for raw sockets" [ "$(key dhcp seccomp)" != "$(key a seccomp)" ]
 "$CAIRN" service check "$set" >"$TMP/out" 2>&1
 result "PID 1 takes it" $?
 finish
+wrong "a mode of three digits" "daemon › mode: '660' is not an octal mode [0660]" "$(service daemon 'mode = "660"')"
+wrong "a mode that is none" "daemon › mode: '0680' is not an octal mode" "$(service daemon 'mode = "0680"')"

@@ -424,10 +424,10 @@ sed -n '/^\[service cairn-daemon\]/,/^$/p' "$R$(readlink "$d/services")/set" >"$
 check "is told so" grep -q '^exec = .* daemon .* --max-silent-time=60 --timeout=0 --log-compression=none --build-users-group=staff --chroot-directory=/srv --chroot-directory=/in=/srv/out --no-substitutes --rounds=2$' "$TMP/daemon"
 check "whose its socket is" grep -qx 'listen = stream /var/guix/daemon-socket/socket mode=0666 user=ann group=staff' "$TMP/daemon"
 check "its variables" grep -qx 'environment = http_proxy=http://proxy:3128' "$TMP/daemon"
-for field in socket_group build_group; do
-	sed "s/$field = \"staff\"/$field = \"stuff\"/" "$TMP/daemon.lua" >"$TMP/bad.lua"
+for field in socket_user socket_group build_group; do
+	sed "s/$field = \"staff\"/$field = \"stuff\"/; s/$field = \"ann\"/$field = \"anna\"/" "$TMP/daemon.lua" >"$TMP/bad.lua"
 	"$CAIRN" system build --root "$R" --modules "$W" "$TMP/bad.lua" >"$TMP/out" 2>"$TMP/err"
-	check "$field: one that is not there" grep -q "bad.lua:[0-9]*: daemon.* › \(listen\|$field\): there is no group 'stuff'; did you mean 'staff'?" "$TMP/err"
+	check "$field: one that is not there" grep -q "bad.lua:[0-9]*: daemon › $field: there is no \(group 'stuff'; did you mean 'staff'\|user 'anna'; did you mean 'ann'\)?" "$TMP/err"
 done
 check "the daemon asks them" grep -q '^exec = .* daemon .*"--substitute-urls=http://a.example https://b.example/x"' "$set"
 check "a cache" grep -q '^exec = /gnu/store/[a-z0-9]*-publish-start --user=nobody --port=81 --ttl=30d --compression=zstd:9 --compression=gzip$' "$set"
