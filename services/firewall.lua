@@ -134,8 +134,20 @@ local function lets_in(s, protocol, port)
 	return false
 end
 
+-- Is a port one that nobody is meant to reach?
+local function closes(s, protocol, port)
+	for _, c in ipairs(s.closed) do
+		local first, last, of = parse(c)
+		if of == protocol and port >= first and port <= last then
+			return true
+		end
+	end
+	return false
+end
+
 local function advice(protocol, port)
-	return "open = { " .. (protocol == "tcp" and port or '"' .. port .. "/" .. protocol .. '"') .. " } there lets them in"
+	local list = "{ " .. (protocol == "tcp" and port or '"' .. port .. "/" .. protocol .. '"') .. " }"
+	return "open = " .. list .. " there lets them in, closed = " .. list .. " says that it is meant so"
 end
 
 local function input(s, add)
@@ -230,6 +242,7 @@ services.firewall {
 }]],
 	fields = {
 		open = schema.list(schema.one_of { PORT_TYPES[1], PORT_TYPES[2], schema.of(opening) }, { default = {}, doc = "ports: 22, '53/udp', '8000-8010/tcp', or a record" }),
+		closed = schema.list(ports {}, { default = {}, doc = "ports that services listen at, and that are meant to stay closed: no warning of them" }),
 		trusted_interfaces = schema.list(network.interface {}, { default = {}, unique = true, doc = "everything that comes in there is let in" }),
 		ping = schema.boolean { default = true, doc = "answers questions whether the machine is there" },
 		refuse = schema.enum({ "drop", "reject" }, { default = "drop", doc = "no answer, or a clear no" }),
@@ -251,7 +264,10 @@ services.firewall {
 			end
 		end
 		for i, o in ipairs(s.open) do
-			local first, last = parse(type(o) == "table" and o.port or o)
+			local first, last, protocol = parse(type(o) == "table" and o.port or o)
+			if closes(s, protocol, first) or closes(s, protocol, last) then
+				return "is among those of closed", "open[" .. i .. "]"
+			end
 			if first == 1 and last == 65535 and (type(o) ~= "table" or #o.from == 0 and not o.interface) then
 				return "opens all ports for everybody: say which, or leave the firewall out", "open[" .. i .. "]"
 			end
@@ -267,6 +283,9 @@ services.firewall {
 			filters = {
 				{
 					advice = advice,
+					closes = function(protocol, port)
+						return closes(s, protocol, port)
+					end,
 					lets_in = function(protocol, port)
 						return lets_in(s, protocol, port)
 					end,

@@ -31,7 +31,7 @@ local function check_filters(all, s, l)
 		return
 	end
 	for _, filter in ipairs(all.filters) do
-		if not filter.lets_in(l.protocol, l.port) then
+		if not filter.lets_in(l.protocol, l.port) and not filter.closes(l.protocol, l.port) then
 			local by = all.origin[filter]
 			schema.warn(s, ("other machines do not reach %s port %d, which the %s [%s] keeps closed [%s]"):format(l.protocol, l.port,
 				schema.name(by), schema.location(by), filter.advice(l.protocol, l.port)), l.field)

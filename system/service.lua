@@ -16,7 +16,7 @@
 --	firmware        packages whose lib/firmware the kernel reads
 --	network         names of services that configure networks: the group "networks" waits for them
 --	listens         { protocol = "tcp", port =, address =, field = }: ports; no two services have the same
---	filters         { lets_in = function(protocol, port), advice = function(protocol, port) }: who may keep packets from services
+--	filters         { lets_in =, closes =, advice = function(protocol, port) }: who may keep packets from services, and means to
 --	kernel_modules  names; sysctl: { ["net.ipv4.ip_forward"] = 1 }
 --	environment     { NAME = "value" } of all services and logins
 --	mentions        { user = | group = | service = "NAME", field =, record = }: names that must be there, and where they stand

@@ -265,7 +265,7 @@ warned() {
 	is "$1: it is evaluated" $? 0
 	is "$1: what is said" "$(sed -n 's/^warning: //p' "$TMP/err")" "${2:+$TMP/c/system.lua:3: $2}"
 }
-shut() { echo "other machines do not reach $1 port $2, which the firewall [$TMP/c/system.lua:4] keeps closed [open = { $3 } there lets them in]"; }
+shut() { echo "other machines do not reach $1 port $2, which the firewall [$TMP/c/system.lua:4] keeps closed [open = { $3 } there lets them in, closed = { $3 } says that it is meant so]"; }
 ssh='services.openssh {}' ntp='services.ntp { serve = true }'
 warned "a port that the firewall keeps closed" "openssh › port: $(shut tcp 22 22)" "$ssh" ''
 warned "one that it opens to others only" "ntp › serve: $(shut udp 123 '"123/udp"')" "$ntp" 'open = { 123, "122/udp" }'
@@ -326,6 +326,9 @@ wrong "DHCP of the first card and its address" "system.lua:12: static_network �
 wrong "DHCP of the first card and the address of a card" "DHCP of the first card takes all other" \
 	"$(two dhcp '' static_network 'interface = "eth0", address = "192.0.2.5/24"')"
 wrong "DHCP of a card and the address of the first one" "DHCP of eth0 takes all other" \
+warned "one that is meant to be closed" '' "$ssh, $ntp" 'closed = { "20-22", "123/udp" }'
+warned "one that is not" "openssh › port: $(shut tcp 22 22)" "$ssh" 'closed = { 23, "22/udp" }'
+wrong "a port that is open and closed" "firewall › open[2]: is among those of closed" "$(service firewall 'open = { 80, "22-23" }, closed = { 23 }')"
 	"$(two dhcp 'interface = "eth0"' static_network 'address = "192.0.2.5/24"')"
 wrong "an address beside the usual DHCP" \
 	"[services.base has it: without = { \"dhcp\" } leaves it out; or name the card of each: interface = …] [$TMP/c/system.lua:12]" \
