@@ -336,7 +336,8 @@ return schema.record("operating_system", {
 		default = "C.UTF-8", doc = "LANG of services and logins: C.UTF-8, C or POSIX, musl has no other",
 		check = function(v)
 			if v ~= "C.UTF-8" and v ~= "C" and v ~= "POSIX" then
-				return "there is no locale '" .. v .. "': the C library knows C.UTF-8, and C and POSIX as other names of it "
+				local near = v:lower():find("^c%.utf%-?8$") and "; did you mean 'C.UTF-8'?" or ""
+				return "there is no locale '" .. v .. "'" .. near .. ": the C library knows C.UTF-8, and C and POSIX as other names of it "
 					.. "[programs from elsewhere that bring theirs take LANG of environment]"
 			end
 		end,

@@ -181,6 +181,9 @@ wrong "two users of one number" "users[2] ('eve') › uid: the users 'ann' and '
 wrong "the number of nobody" "the users 'nobody' and 'ann' have one number, 65534" 'users = { { name = "ann", uid = 65534 } }'
 wrong "two groups of one number" "groups[2] ('b') › gid: the groups 'a' and 'b' have one number, 900" \
 	'groups = { { name = "a", gid = 900 }, { name = "b", gid = 900 } }'
+for locale in C.utf8 C.UTF8 c.UTF-8; do
+	wrong "what is meant by '$locale'" "operating_system › locale: there is no locale '$locale'; did you mean 'C.UTF-8'?" "locale = \"$locale\""
+done
 wrong "the number of a usual group" "the groups 'wheel' and 'a' have one number, 10" 'groups = { { name = "a", gid = 10 } }'
 wrong "a group of a user's own with the number of another" \
 	"users[1] ('ann') › uid: the group of user 'ann' gets the same number 1000, which group 'staff' has [give another, or group = \"staff\"]" \
