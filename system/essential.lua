@@ -5,6 +5,7 @@
 -- name; services wait for the groups "base" (all of it), "file-systems" or "networks".
 
 local file_systems = require "system.file_systems"
+local mapped_devices = require "system.mapped_devices"
 local mapping = require "system.mapping"
 local module_tree = require "system.module_tree"
 local tools = require "system.tools"
@@ -134,7 +135,7 @@ end
 local function mounts_of(os, path)
 	local out = {}
 	for _, fs in ipairs(os.file_systems) do
-		if not fs.needed_for_boot and fs.mount and path:sub(1, #fs.mount_point + 1) == fs.mount_point .. "/" then
+		if fs.mount and not mapped_devices.first(os, fs) and path:sub(1, #fs.mount_point + 1) == fs.mount_point .. "/" then
 			out[#out + 1] = "mount@" .. slug(fs.mount_point)
 		end
 	end
@@ -155,7 +156,7 @@ local function needed_later(os, points)
 	for _, point in ipairs(points) do
 		local first = false
 		for _, fs in ipairs(os.file_systems) do
-			first = first or fs.needed_for_boot and fs.mount_point == point
+			first = first or fs.mount_point == point and mapped_devices.first(os, fs)
 		end
 		out[#out + 1] = not first and point or nil
 	end
@@ -197,7 +198,7 @@ local function mounts(os, out)
 	local required, wanted = {}, {}
 	local mapped = mapping.services(os, out, script, mounts_of)
 	for _, fs in ipairs(os.file_systems) do
-		if not fs.needed_for_boot and fs.mount then
+		if fs.mount and not mapped_devices.first(os, fs) then
 			local name = "mount@" .. slug(fs.mount_point)
 			local list = fs.may_fail and wanted or required
 			local after, options = {}, file_systems.options(fs)
@@ -211,7 +212,7 @@ local function mounts(os, out)
 			extend(requires, mount_names(needed_later(os, fs.dependencies)) or {})
 			extend(requires, mapped(fs))
 			for _, other in ipairs(os.file_systems) do
-				if not other.needed_for_boot and other.mount and other ~= fs
+				if other.mount and other ~= fs and not mapped_devices.first(os, other)
 					and fs.mount_point:sub(1, #other.mount_point + 1) == other.mount_point .. "/" then
 					after[#after + 1] = "mount@" .. slug(other.mount_point)
 				end

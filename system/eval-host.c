@@ -43,8 +43,8 @@ struct sys_eval {
 	struct sources sources;
 	struct sys_eval_result *results;
 	size_t nresults;
-	/* Values of the notes "modules" ("KERNEL\nNAME\tPLACE\n…"), "types" (the same for file
-	 * systems) and "warning": */
+	/* Values of the notes "modules" ("KERNEL\nNAME\tPLACE\n…"), "types" (the same of what file
+	 * systems and mapped devices need) and "warning": */
 	struct vec modules, types, warnings;
 };
 
@@ -398,8 +398,9 @@ static int parse_modules(struct arena *a, struct slice rest, struct vec *names, 
 	return names->err || places->err || arena_err(a) ? err_set(e, -ENOMEM, "out of memory") : 0;
 }
 
-/* One note. A kernel that is not here, or not yet, says nothing. types: the modules are those of
- * file systems, which a kernel without modules may have in itself. */
+/* One note. A kernel that is not here, or not yet, says nothing. types: nobody
+ * named the modules, file systems and devices need them, and a kernel without modules may have
+ * them in itself. */
 static int check_kernel(struct store_conn *c, struct slice note, bool types, struct err *e)
 {
 	auto_arena struct arena a = ARENA_INIT;
@@ -426,6 +427,7 @@ static int check_kernel(struct store_conn *c, struct slice note, bool types, str
 		return 0;
 	if (r == 0 && !names.v[i])
 		return 0;
+	near = types ? NULL : near; /* nobody wrote the name */
 	text_safe(&place, slice_of(places.v[r < 0 ? 0 : i]));
 	if (r < 0)
 		return err_wrap(e, r, "%s", place.buf);

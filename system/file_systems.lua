@@ -59,13 +59,6 @@ table.insert(TYPE_NAMES, 1, "ext4") -- among equals it was meant
 -- No names of file systems, but what mount(8) takes in their place.
 local NO_TYPE = { auto = true, none = true }
 
--- The module that the kernel needs for it, or nil.
-function M.module(fs)
-	local kind = kernel_type(fs.type)
-	local name = TYPES[kind]
-	return name == true and kind or name or nil
-end
-
 -- Flags by the options of mount(8) that they are.
 local FLAGS = { read_only = "ro", bind = "bind", no_dev = "nodev", no_suid = "nosuid", no_exec = "noexec", no_atime = "noatime",
 	no_diratime = "nodiratime", strict_atime = "strictatime", lazy_time = "lazytime" }
@@ -82,6 +75,35 @@ local function has(list, name)
 		end
 	end
 	return false
+end
+
+-- Is it a directory or file that is elsewhere, too? The options are what fstab(5) says it with.
+function M.is_bind(fs)
+	return has(fs.flags, "bind") or has(fs.options, "bind") or has(fs.options, "rbind")
+end
+
+-- The modules that the kernel needs for it; of a type that is not known here, nobody knows.
+function M.modules(fs)
+	local kind = kernel_type(fs.type)
+	local name = TYPES[kind]
+	if not name or M.is_bind(fs) then
+		return {}
+	end
+	local out = { name == true and kind or name }
+	-- What carries 9p's packets has a module of its own.
+	local carrier = "virtio"
+	for _, option in ipairs(fs.options) do
+		carrier = option:match("^trans=(.*)$") or carrier
+	end
+	out[2] = kind == "9p" and carrier == "virtio" and "9pnet_virtio" or nil
+	return out
+end
+
+-- What is said of a type that is not known here, and of the near name that was meant, or "".
+function M.unknown(fs)
+	if TYPES[kernel_type(fs.type)] == nil then
+		return "a file system '" .. fs.type .. "' is not known here", schema.suggestion(fs.type, TYPE_NAMES)
+	end
 end
 
 -- Bytes of a path that are no control characters: what a message or a file shows must be what it is.
@@ -139,33 +161,45 @@ local BEFORE_SERVICES = { ["/bin"] = "/bin/sh", ["/etc"] = "/etc", ["/usr"] = "/
 -- Logs begin with PID 1.
 local WISHED = { ["/var/log"] = true, ["/var/log/cairn"] = true }
 
--- Can stage 1 mount it, as far as what else is said of it goes?
-local function can_be_first(fs)
-	return fs.mount and not fs.may_fail and #fs.services == 0 and not has(fs.flags, "bind")
+-- "must", "may": when nothing else is said it is mounted before services are there, in any case or where that can be; or nil.
+function M.early(fs)
+	return BEFORE_SERVICES[fs.mount_point] and "must" or WISHED[fs.mount_point] and "may" or nil
 end
 
--- Is a file system that services mount one that must have been there before?
-local function check_later(fs)
-	if BEFORE_PROFILES[fs.mount_point] then
-		return "the initramfs reads the generations, in /var/guix/profiles, from the root file system before others are mounted "
-			.. "[what lies beside them can be one of its own: /var/lib, /var/log, /var/cache]", "mount_point"
-	end
-	local what = BEFORE_SERVICES[fs.mount_point]
-	if what and not fs.needed_for_boot then
-		return "activation has " .. what .. " there before services mount it, and they would be hidden [needed_for_boot = true, "
-			.. "without may_fail, services and bind]", "needed_for_boot"
-	end
-end
-
--- What stage 1 cannot do before it mounts something.
-local function check_needed(fs)
+-- Why stage 1 cannot mount it, and the field that is the reason; nothing when it can.
+function M.unfit(fs)
 	local words = fs.mount_point .. (fs.device or "")
 	if not fs.mount or fs.may_fail or #fs.services > 0 then
 		return "the initramfs mounts it, waits for no service, and does not go on without it", "needed_for_boot"
-	elseif has(fs.flags, "bind") then
+	elseif M.is_bind(fs) then
 		return "the initramfs binds nothing", "needed_for_boot"
+	elseif fs.type == "overlay" then
+		return "the initramfs would look for the directories of an overlay in itself [services mount it, at another place]", "type"
+	elseif NO_TYPE[fs.type] then
+		return "the initramfs has to be told which it is", "type"
 	elseif words:find("[%s\"'\\]") then
 		return "the initramfs cannot be told of blanks, quotes and backslashes", fs.mount_point:find("[%s\"'\\]") and "mount_point" or "device"
+	elseif fs.device and fs.device:find("^/") and not fs.device:find("^/dev/") then
+		return "the initramfs waits for a device, and mounts no file", "device"
+	end
+	local flaw = check_options(fs)
+	if flaw then
+		return flaw, "options"
+	end
+end
+
+-- Is a file system that services would mount one that must have been there before?
+function M.check_early(fs)
+	local what = fs.mount and BEFORE_SERVICES[fs.mount_point]
+	if not what then
+		return
+	end
+	local why, field = M.unfit(fs)
+	if fs.needed_for_boot == false or field == "needed_for_boot" then
+		return "activation has " .. what .. " there before services mount it, and they would be hidden [needed_for_boot = true, "
+			.. "without may_fail, services and bind]", "needed_for_boot"
+	elseif why then
+		return "activation has " .. what .. " there before services mount it, so that the initramfs does: " .. why, field
 	end
 end
 
@@ -177,11 +211,6 @@ M.file_system = schema.record("file_system", {
 	type = schema.string {
 		default = "ext4", pattern = "^[a-z0-9_][a-z0-9_.-]*$", what = "the kernel's name of a file system",
 		doc = "the kernel's name of it, fuse.NAME, or auto",
-		check = function(v)
-			if TYPES[kernel_type(v)] == nil then
-				return "a file system '" .. v .. "' is not known here" .. schema.suggestion(v, TYPE_NAMES)
-			end
-		end,
 	},
 	flags = schema.list(schema.enum(FLAG_NAMES), { default = {}, unique = true, doc = "as options that have a name of their own" }),
 	options = schema.list(schema.string { pattern = "^[^%s,\"\\\1-\31\127]+$", what = "a mount option" },
@@ -190,7 +219,7 @@ M.file_system = schema.record("file_system", {
 	check = schema.boolean {
 		default_doc = "true for ext2, ext3, ext4", doc = "check before mounting; ext only",
 		default = function(fs)
-			return fs.type:find("^ext[234]$") ~= nil and not has(fs.flags, "bind")
+			return fs.type:find("^ext[234]$") ~= nil and not M.is_bind(fs)
 		end,
 	},
 	check_clean = schema.boolean { default = false, doc = "check it even if it says that it is clean; not the root" },
@@ -198,11 +227,8 @@ M.file_system = schema.record("file_system", {
 		default = "preen", doc = "what a check repairs: what is safe, everything, nothing; the root is preened",
 	}),
 	needed_for_boot = schema.boolean {
-		default_doc = "true for /, /var/lib, /var/log, /usr, /etc", doc = "mounted by the initramfs",
-		default = function(fs)
-			local first = BEFORE_SERVICES[fs.mount_point] or WISHED[fs.mount_point]
-			return fs.mount_point == "/" or first ~= nil and can_be_first(fs)
-		end,
+		optional = true, doc = "mounted by the initramfs",
+		default_doc = "true for /, /bin, /etc, /usr, /usr/bin, /var/lib, /var/lib/cairn; for /var/log and /var/log/cairn where the initramfs can",
 	},
 	may_fail = schema.boolean { default = false, doc = "the machine comes up without it" },
 	create_mount_point = schema.boolean { default = true, doc = "make the directory when it is not there" },
@@ -220,7 +246,7 @@ file_systems = {
 	{ mount_point = "/tmp", type = "tmpfs", options = { "size=1G" } },
 }]],
 	check = function(fs)
-		if has(fs.flags, "bind") and (not fs.device or fs.device:sub(1, 1) ~= "/") then
+		if M.is_bind(fs) and (not fs.device or fs.device:sub(1, 1) ~= "/") then
 			return "what is bound is a directory or file", "device"
 		end
 		for _, where in ipairs { "/gnu", "/gnu/store" } do
@@ -231,40 +257,43 @@ file_systems = {
 		if fs.mount_point == "/" and (not fs.mount or fs.may_fail or #fs.services > 0
 			or table.concat(fs.dependencies, " "):find("/", 1, true)) then
 			return "the root file system is mounted by the initramfs, and waits for nothing", "mount_point"
-		elseif fs.mount_point == "/" and not fs.needed_for_boot then
+		elseif fs.mount_point == "/" and fs.needed_for_boot == false then
 			return "the root file system is", "needed_for_boot"
 		end
 		if fs.mount_point == "/" and (has(fs.flags, "read_only") or has(fs.flags, "bind")) then
 			return "stage 1 mounts the root to be written to", "flags"
 		end
-		if fs.mount_point == "/" and (has(fs.options, "ro") or has(fs.options, "bind")) then
+		if fs.mount_point == "/" and (has(fs.options, "ro") or M.is_bind(fs)) then
 			return "stage 1 mounts the root to be written to", "options"
 		end
 		if fs.mount_point == "/" and fs.device and fs.device:find("[%s\"'\\]") then
 			return "'" .. fs.device .. "' cannot stand on the kernel's command line", "device"
 		end
-		if fs.mount then
-			local why, field = check_later(fs)
-			if why then
-				return why, field
-			end
-		end
-		local flaw = fs.needed_for_boot and check_options(fs)
-		if flaw then
-			return flaw, "options"
+		if fs.mount and BEFORE_PROFILES[fs.mount_point] then
+			return "the initramfs reads the generations, in /var/guix/profiles, from the root file system before others are mounted "
+				.. "[what lies beside them can be one of its own: /var/lib, /var/log, /var/cache]", "mount_point"
 		end
 		-- The checker is e2fsck, and looks at disks.
-		if fs.check and not (fs.type:find("^ext[234]$") and not has(fs.flags, "bind")) then
+		if fs.check and not (fs.type:find("^ext[234]$") and not M.is_bind(fs)) then
 			return "only ext2, ext3 and ext4 are checked, by e2fsck [leave it out]", "check"
 		end
-		if fs.needed_for_boot and fs.mount_point ~= "/" then
-			local why, field = check_needed(fs)
+		if fs.mount_point == "/" then
+			local flaw = NO_TYPE[fs.type] and "the initramfs has to be told which it is"
+			if flaw then
+				return flaw, "type"
+			end
+			flaw = check_options(fs)
+			if flaw then
+				return flaw, "options"
+			end
+		elseif fs.needed_for_boot then
+			local why, field = M.unfit(fs)
 			if why then
 				return why, field
 			end
 		end
-		if NO_TYPE[fs.type] and (fs.needed_for_boot or fs.type == "none" and not has(fs.flags, "bind")) then
-			return fs.needed_for_boot and "the initramfs has to be told which it is" or "only what is bound has none", "type"
+		if fs.mount and fs.type == "none" and not M.is_bind(fs) then
+			return "only what is bound has none", "type"
 		end
 		if VIRTUAL[fs.type] then
 			return
@@ -311,11 +340,7 @@ end
 
 -- Is it on a device that a machine has or has not?
 function M.is_device(fs)
-	return not VIRTUAL[fs.type] and not has(fs.flags, "bind") and (fs.device:sub(1, 1) ~= "/" or fs.device:find("^/dev/") ~= nil)
-end
-
-function M.is_bind(fs)
-	return has(fs.flags, "bind")
+	return not VIRTUAL[fs.type] and not M.is_bind(fs) and (fs.device:sub(1, 1) ~= "/" or fs.device:find("^/dev/") ~= nil)
 end
 
 function M.read_only(fs)

@@ -204,35 +204,48 @@ local function service_modules(os, all)
 	return out
 end
 
--- For who has the kernel already (system/eval-host.c): what is not in it is an error before anything is built. list: of { name,
--- place of who needs it }, for the initramfs.
+-- For who has the kernel already (system/eval-host.c): what is not in it is an error before anything is built. The note "modules" has
+-- those that somebody named, "types" those that something is known to need. list: of { name, place of who needs it, is it named }, for
+-- the initramfs.
 local function note_modules(os, all, list)
-	local lines = { module_tree(os) .. "" }
-	local function add(name, place)
-		lines[#lines + 1] = name .. "\t" .. place
+	local tree_of = module_tree(os) .. ""
+	local named, needed = { tree_of }, { tree_of }
+	local function add(to, name, place)
+		to[#to + 1] = name .. "\t" .. place
 	end
 	for _, m in ipairs(list) do
-		add(m[1], m[2])
+		add(m[3] and named or needed, m[1], m[2])
 	end
 	for i, name in ipairs(os.kernel_modules) do
-		add(name, schema.place(os, "kernel_modules[" .. i .. "]"))
+		add(named, name, schema.place(os, "kernel_modules[" .. i .. "]"))
 	end
 	for _, name in ipairs(all.kernel_modules) do
-		add(name, schema.place(all.asks[name]))
+		add(named, name, schema.place(all.asks[name]))
 	end
-	if #lines > 1 then
-		note("modules", table.concat(lines, "\n"))
-	end
-	-- The initramfs has named its own.
-	lines = { lines[1] }
+	-- The initramfs has its own in the list; what is only a line of fstab may be for another kernel.
 	for _, fs in ipairs(os.file_systems) do
-		local name = file_systems.module(fs)
-		if name and not fs.needed_for_boot and not file_systems.is_bind(fs) then
-			add(name, schema.place(fs, "type"))
+		for _, name in ipairs(fs.mount and not mapped_devices.first(os, fs) and file_systems.modules(fs) or {}) do
+			add(needed, name, schema.place(fs, "type"))
 		end
 	end
-	if #lines > 1 then
-		note("types", table.concat(lines, "\n"))
+	for key, lines in pairs { modules = named, types = needed } do
+		if #lines > 1 then
+			note(key, table.concat(lines, "\n"))
+		end
+	end
+end
+
+-- Types of file systems that are not known here: a slip of the pen, or what another kernel has.
+local function check_types(os)
+	local another = schema.given(os).kernel ~= nil or #os.kernel_loadable_modules > 0
+	for _, fs in ipairs(os.file_systems) do
+		local what, near = file_systems.unknown(fs)
+		if what and fs.mount and near ~= "" and not another then
+			schema.fail(fs, what .. near, "type")
+		elseif what and fs.mount then
+			schema.warn(fs, what .. ": the kernel must have it" .. (mapped_devices.first(os, fs)
+				and " in itself, or initrd_modules its module" or ""), "type")
+		end
 	end
 end
 
@@ -424,6 +437,7 @@ local function parts(os)
 	local list, named = services_of(os, all)
 	mentioned(os, all, who, list, named)
 	listening(all)
+	check_types(os)
 	local ramdisk_of, modules = initrd.derivation(os)
 	note_modules(os, all, modules)
 	local p = {

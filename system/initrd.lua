@@ -61,7 +61,7 @@ end
 local function mounts(os, sections)
 	local list, lines = {}, {}
 	for _, fs in ipairs(os.file_systems) do
-		if fs.needed_for_boot and fs.mount_point ~= "/" then
+		if fs.mount_point ~= "/" and mapped_devices.first(os, fs) then
 			list[#list + 1] = fs
 		end
 	end
@@ -85,25 +85,26 @@ local function for_types(os, modules, places)
 		known[name] = true
 	end
 	for _, fs in ipairs(os.file_systems) do
-		local name = file_systems.module(fs)
-		if fs.needed_for_boot and name and not file_systems.virtual(fs) and not known[name] then
-			known[name] = true
-			modules[#modules + 1] = name
-			places[name] = schema.place(fs, "type")
+		for _, name in ipairs(mapped_devices.first(os, fs) and file_systems.modules(fs) or {}) do
+			if not known[name] then
+				known[name] = true
+				modules[#modules + 1] = name
+				places[name] = schema.place(fs, "type")
+			end
 		end
 	end
 end
 
 local function needs_checker(os)
 	for _, fs in ipairs(os.file_systems) do
-		if fs.needed_for_boot and fs.check and fs.type:find("^ext[234]$") then
+		if fs.check and mapped_devices.first(os, fs) and fs.type:find("^ext[234]$") then
 			return true
 		end
 	end
 end
 
 -- Of os.initrd_modules, os.initrd_rescue, os.kernel, …; and the modules that the kernel must have for it: list of { name, place of
--- who needs it }.
+-- who needs it, is it one that the configuration names }.
 function M.derivation(os)
 	local sections = {
 		tree.dir("dev"), tree.dir("proc"), tree.dir("sys"), tree.dir("root"),
@@ -137,7 +138,7 @@ function M.derivation(os)
 	env.cairn = tools.cairn .. "/bin/cairn"
 	local needed = {}
 	for i, name in ipairs(modules) do
-		needed[i] = { name, places[name] }
+		needed[i] = { name, places[name], i <= #os.initrd_modules }
 	end
 	return derivation {
 		name = "initrd",

@@ -312,11 +312,64 @@ local function need(os, m, set, reason)
 	end
 end
 
+-- ---- What stage 1 mounts ---------------------------------------------------------------------------
+
+-- Is m opened with a file of the machine, or anything that it is made from?
+local function has_key(os, m)
+	local set = {}
+	need(os, m, set, true)
+	for _, other in ipairs(os.mapped_devices) do
+		if set[other] and other.key_file then
+			return true
+		end
+	end
+	return false
+end
+
+-- Does stage 1 mount fs?
+function M.first(os, fs)
+	if fs.mount_point == "/" or fs.needed_for_boot ~= nil then
+		return fs.mount_point == "/" or fs.needed_for_boot
+	end
+	local early = fs.mount and file_systems.early(fs) or nil
+	if early ~= "may" then
+		return early == "must"
+	elseif file_systems.unfit(fs) then
+		return false
+	end
+	for _, name in ipairs(fs.dependencies) do
+		if name:find("^/") then
+			return false
+		end
+	end
+	for _, m in ipairs(M.under(os, fs)) do
+		if has_key(os, m) then
+			return false
+		end
+	end
+	for _, other in ipairs(os.file_systems) do
+		if other.mount and fs.mount_point:sub(1, #other.mount_point + 1) == other.mount_point .. "/" and not M.first(os, other) then
+			return false
+		end
+	end
+	return true
+end
+
+-- Of what activation has, nothing is hidden by what services mount.
+function M.check_early(os)
+	for _, fs in ipairs(os.file_systems) do
+		local why, field = file_systems.check_early(fs)
+		if why then
+			schema.fail(fs, why, field)
+		end
+	end
+end
+
 -- What stage 1 opens, in order: list of { device, needed = the machine cannot start without }. The others, in order.
 function M.split(os)
 	local needed, asked, first, others = {}, {}, {}, {}
 	for _, fs in ipairs(os.file_systems) do
-		for _, m in ipairs(fs.needed_for_boot and M.under(os, fs) or {}) do
+		for _, m in ipairs(M.first(os, fs) and M.under(os, fs) or {}) do
 			need(os, m, needed, fs.mount_point)
 		end
 	end
@@ -411,7 +464,7 @@ end
 -- An image has its root on a partition, or no disk at all.
 function M.check_image(os)
 	for _, fs in ipairs(os.file_systems) do
-		if fs.needed_for_boot and #M.under(os, fs) > 0 then
+		if M.first(os, fs) and #M.under(os, fs) > 0 then
 			schema.fail(fs, "an image has no mapped device, which this one is on [cairn system init writes to disks that are prepared by hand]",
 				"device")
 		end

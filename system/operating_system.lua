@@ -280,17 +280,19 @@ end
 
 -- What stage 1 mounts is on nothing that is mounted later.
 local function check_needed(os)
+	mapped_devices.check_early(os)
 	local later = {}
 	for _, fs in ipairs(os.file_systems) do
-		later[fs.mount_point] = fs.mount and not fs.needed_for_boot and fs or nil
+		later[fs.mount_point] = fs.mount and not mapped_devices.first(os, fs) and fs or nil
 	end
 	for _, fs in ipairs(os.file_systems) do
-		for point, other in pairs(fs.needed_for_boot and later or {}) do
+		local first = mapped_devices.first(os, fs)
+		for point, other in pairs(first and later or {}) do
 			if (fs.mount_point:sub(1, #point + 1) == point .. "/") then
 				schema.fail(other, "'" .. fs.mount_point .. "', which is mounted by the initramfs, is below it [needed_for_boot = true]", "mount_point")
 			end
 		end
-		for _, point in ipairs(fs.needed_for_boot and fs.dependencies or {}) do
+		for _, point in ipairs(first and fs.dependencies or {}) do
 			if later[point] then
 				schema.fail(later[point], "'" .. fs.mount_point .. "', which is mounted by the initramfs, depends on it [needed_for_boot = true]",
 					"mount_point")

@@ -90,9 +90,19 @@ result "its service knows of no key, and closes it" $?
 
 # ---- types of file systems that stage 1 mounts
 build types '' "$plain, { device = \"LABEL=h\", mount_point = \"/home\", type = \"xfs\", needed_for_boot = true },
-	{ device = \"LABEL=o\", mount_point = \"/opt\", type = \"f2fs\" }"
+	{ device = \"LABEL=o\", mount_point = \"/opt\", type = \"f2fs\" },
+	{ device = \"LABEL=n\", mount_point = \"/n\", type = \"ntfs3\", mount = false }"
 [ -e "$TMP/types/modules/xfs.ko" ] && [ ! -e "$TMP/types/modules/f2fs.ko" ]
 result "what stage 1 mounts has its module there" $?
+for type in 9p virtiofs; do
+	modules="$type.ko "
+	[ $type != 9p ] || modules="9p.ko 9pnet_virtio.ko "
+	build host-$type '' "$plain, { device = \"logs\", mount_point = \"/var/log\", type = \"$type\" }"
+	is "what the host shares: $type" "$(cat "$TMP/host-$type/mounts"; tr '\n' ' ' <"$TMP/host-$type/modules/order")" "/var/log logs $type defaults -
+$modules"
+done
+! build nontype '' "$plain, { device = \"LABEL=x\", mount_point = \"/srv\", type = \"ntfs\" }" && grep -q "› type: the kernel has no module 'ntfs'\$" "$TMP/err"
+result "of modules that nobody named, no other name is meant" $?
 ! build odd '' '{ device = "LABEL=root", mount_point = "/", type = "btrfs" }' >/dev/null && grep -q "no module 'btrfs'" "$TMP/err"
 result "a type that the kernel has no module for fails the build" $?
 finish

@@ -236,7 +236,7 @@ unknown "a module of the initramfs" 's/kernel_modules = { "b_c", "a"/initrd_modu
 later='mount_point = "\/srv", may_fail = true' plain='s/kernel_modules = {[^}]*}, //; s/, repair = "all"//'
 for need in "needed_for_boot = true" "may_fail = true"; do
 	unknown "a file system, $need" "$plain; s/$later/type = \"jfs\", $need, mount_point = \"\/srv\"/" "$R" \
-		"operating_system › file_systems[2] ('/srv') › type: the kernel has no module 'jfs'; did you mean 'xfs'?" build -n
+		"operating_system › file_systems[2] ('/srv') › type: the kernel has no module 'jfs'" build -n
 done
 for type in fuse.ntfs-3g=fuse rpc_pipefs=sunrpc functionfs=usb_f_fs; do
 	unknown "the module of $type" "$plain; s/$later/type = \"${type%=*}\", mount_point = \"\/srv\"/; s/, flags = { \"no_dev\" }//" "$R" \
