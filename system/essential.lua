@@ -84,6 +84,27 @@ esac
 exec $b mount -t "$type" -o "$options" "$device" "$where"
 ]]
 
+-- Below a root that is only read stage 1 mounts everything so, and checks nothing; an initramfs that is the whole system mounts
+-- nothing. What is to be written to is mounted anew before activation looks into it.
+local WRITABLE = [[
+#!@busybox@ sh
+b=@busybox@
+check=$2 how=$3 type=$4 options=$5 device=$6 where=$7
+case " $($b cat /proc/cmdline) " in
+	*" cairn.volatile "* | *" root=initramfs "*) ;;
+	*) exit 0;;
+esac
+if ! why=$($b umount "$where" 2>&1); then
+	case $why in *[Bb]usy*) exec $b mount -o "remount,rw,$options" "$where";; esac
+fi
+case $device in
+	[A-Z]*=*) device=$("$1" system find-device "$device") || exit 1;;
+esac
+[ "$check" = - ] || { "$check" $how "$device"; [ $? -lt 2 ] || options=ro,$options; }
+$b mkdir -p "$where"
+exec $b mount -t "$type" -o "$options" "$device" "$where"
+]]
+
 -- Services that leave together with it may be on it for a moment yet.
 local UMOUNT = [[
 #!@busybox@ sh
@@ -192,6 +213,33 @@ local function swap(os, i, s, out, mapped)
 		stop_exec = { program, cairn, "swapoff", s.device }, start_timeout = "1min", stop_timeout = "1min",
 		requires = requires, after = mount_names(needed_later(os, s.dependencies)), on_change = "later",
 	}
+end
+
+-- Services that go before activation: of what stage 1 mounts, those that are written to. Their names; nil: there are none.
+local function writable(os, out)
+	local names, list = {}, {}
+	for _, fs in ipairs(os.file_systems) do
+		if fs.mount_point ~= "/" and mapped_devices.first(os, fs) and not file_systems.is_read_only(fs) then
+			list[#list + 1] = fs
+		end
+	end
+	-- What is above comes first, as in stage 1.
+	table.sort(list, function(a, b)
+		return a.mount_point < b.mount_point
+	end)
+	for i, fs in ipairs(list) do
+		local options = file_systems.options(fs)
+		out[#out + 1] = {
+			name = "writable@" .. slug(fs.mount_point), type = "oneshot", description = "file system " .. fs.mount_point .. " is written to",
+			exec = {
+				script("writable", WRITABLE), tools.cairn .. "/bin/cairn", fs.check and tools.e2fsprogs .. "/sbin/e2fsck" or "-",
+				file_systems.how_checked(fs), fs.type, #options > 0 and table.concat(options, ",") or "defaults", fs.device, fs.mount_point,
+			},
+			after = i > 1 and { names[i - 1] } or nil, on_change = "later", start_timeout = "10min",
+		}
+		names[i] = out[#out].name
+	end
+	return #names > 0 and names or nil
 end
 
 local function mounts(os, out)
@@ -434,10 +482,11 @@ end
 -- all: the fold of the configured services (their sysctl and kernel_modules count).
 function M.services(os, all)
 	local out, base = {}, { "directories", "loopback", "random-seed" }
+	local before = writable(os, out)
 	out[#out + 1] = {
 		name = "activation", type = "oneshot", description = "accounts, /etc, links of this system",
 		exec = { tools.cairn .. "/bin/cairn", "system", "activate", "--boot" },
-		critical = true, on_change = "later", start_timeout = "10min",
+		after = before, critical = true, on_change = "later", start_timeout = "10min",
 	}
 	out[#out + 1] = {
 		name = "devices", type = "oneshot", description = "links in /dev",

@@ -343,8 +343,14 @@ function M.is_device(fs)
 	return not VIRTUAL[fs.type] and not M.is_bind(fs) and (fs.device:sub(1, 1) ~= "/" or fs.device:find("^/dev/") ~= nil)
 end
 
+-- Of a type that is never written to?
 function M.read_only(fs)
 	return fs.type == "squashfs" or fs.type == "erofs"
+end
+
+-- Is it not written to, for any reason?
+function M.is_read_only(fs)
+	return M.read_only(fs) or fs.type == "iso9660" or has(fs.flags, "read_only") or has(fs.options, "ro")
 end
 
 -- Options for mount(8): flags, then the others.

@@ -101,6 +101,16 @@ for type in 9p virtiofs; do
 	is "what the host shares: $type" "$(cat "$TMP/host-$type/mounts"; tr '\n' ' ' <"$TMP/host-$type/modules/order")" "/var/log logs $type defaults -
 $modules"
 done
+# Below a root that is only read stage 1 mounts them so.
+build erofs '' '{ device = "PARTLABEL=root", mount_point = "/", type = "erofs" }, { device = "LABEL=data", mount_point = "/var/lib", options = { "commit=9" } },
+	{ device = "LABEL=log", mount_point = "/var/log", type = "xfs" }, { device = "LABEL=usr", mount_point = "/usr", flags = { "read_only" } },
+	{ device = "LABEL=x", mount_point = "/srv" }'
+is "those that are written to" "$(sed -n 's/^\[service \(writable@.*\)\]/\1/p' "$services" | tr '\n' ' ')" "writable@var-lib writable@var-log "
+is "come before activation" "$(section activation | grep '^after')" "after = writable@var-lib writable@var-log"
+section writable@var-lib | grep -q '^exec = .*-writable [^ ]*/cairn [^ ]*/e2fsck -p ext4 commit=9 LABEL=data /var/lib$'
+result "as the configuration says" $?
+section writable@var-log | grep -qx 'after = writable@var-lib'
+result "one after the other" $?
 ! build nontype '' "$plain, { device = \"LABEL=x\", mount_point = \"/srv\", type = \"ntfs\" }" && grep -q "› type: the kernel has no module 'ntfs'\$" "$TMP/err"
 result "of modules that nobody named, no other name is meant" $?
 ! build odd '' '{ device = "LABEL=root", mount_point = "/", type = "btrfs" }' >/dev/null && grep -q "no module 'btrfs'" "$TMP/err"
