@@ -20,9 +20,9 @@ static const struct part {
 	const char *name, *file;
 	enum { FILLED, PROGRAM, DIRECTORY } kind;
 } parts[] = {
-	{ "kernel", "", FILLED },     { "initrd", "", FILLED },	      { "boot", "/entry", FILLED },
-	{ "init", "", PROGRAM },      { "services", "/set", FILLED }, { "accounts", "", FILLED },
-	{ "activation", "", FILLED }, { "etc", "", DIRECTORY },
+	{ "kernel", "", FILLED }, { "initrd", "", FILLED },	  { "boot", "/entry", FILLED },
+	{ "init", "", PROGRAM },  { "services", "/set", FILLED }, { "accounts", "", FILLED },
+	{ "etc", "", DIRECTORY },
 };
 
 /* What system/contained.lua has in place of a kernel: a name, and an empty file. */
