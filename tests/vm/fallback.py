@@ -27,7 +27,7 @@ FAULTS = {
     "root= is wrong": {"root": "LABEL=nowhere", "argument": "rootdelay=2"},
     "there is no init": {"argument": "init=/nonexistent"},
     "init ends": {"argument": "init=BUSYBOX"},
-    "init crashes": {"service": shell("crash", "kill -SEGV 1")},
+    "init crashes again and again": {"service": shell("crash", "while kill -SEGV 1; do sleep 0.2; done")},
     "a required service fails": {"service": shell("needed", "exit 1"), "gate": 'services = { "needed" }'},
     "a required service is late": {
         "service": shell("needed", "sleep 100000", 'start_timeout = "1h", '),
