@@ -218,15 +218,9 @@ end
 -- Services that go before activation: of what stage 1 mounts, those that are written to. Their names; nil: there are none.
 local function writable(os, out)
 	local names, list = {}, {}
-	for _, fs in ipairs(os.file_systems) do
-		if fs.mount_point ~= "/" and mapped_devices.first(os, fs) and not file_systems.is_read_only(fs) then
-			list[#list + 1] = fs
-		end
+	for _, fs in ipairs(mapped_devices.mounted_early(os)) do
+		list[#list + 1] = not file_systems.is_read_only(fs) and fs or nil
 	end
-	-- What is above comes first, as in stage 1.
-	table.sort(list, function(a, b)
-		return a.mount_point < b.mount_point
-	end)
 	for i, fs in ipairs(list) do
 		local options = file_systems.options(fs)
 		out[#out + 1] = {

@@ -57,18 +57,9 @@ local function mapped(os, sections, modules, places)
 	end
 end
 
--- What stage 1 mounts besides the root, what is above comes first.
 local function mounts(os, sections)
-	local list, lines = {}, {}
-	for _, fs in ipairs(os.file_systems) do
-		if fs.mount_point ~= "/" and mapped_devices.first(os, fs) then
-			list[#list + 1] = fs
-		end
-	end
-	table.sort(list, function(a, b)
-		return a.mount_point < b.mount_point
-	end)
-	for i, fs in ipairs(list) do
+	local lines = {}
+	for i, fs in ipairs(mapped_devices.mounted_early(os)) do
 		local options = file_systems.options(fs)
 		lines[i] = table.concat({ fs.mount_point, fs.device, fs.type, #options > 0 and table.concat(options, ",") or "defaults",
 			file_systems.how_checked(fs) }, " ") .. "\n"

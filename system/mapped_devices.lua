@@ -355,6 +355,20 @@ function M.first(os, fs)
 	return true
 end
 
+-- What stage 1 mounts besides the root; what is above comes first.
+function M.mounted_early(os)
+	local list = {}
+	for _, fs in ipairs(os.file_systems) do
+		if fs.mount_point ~= "/" and M.first(os, fs) then
+			list[#list + 1] = fs
+		end
+	end
+	table.sort(list, function(a, b)
+		return a.mount_point < b.mount_point
+	end)
+	return list
+end
+
 -- Of what activation has, nothing is hidden by what services mount.
 function M.check_early(os)
 	for _, fs in ipairs(os.file_systems) do
