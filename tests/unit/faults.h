@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static int countdown;				  /* the n-th call; 0: none */
@@ -23,6 +24,8 @@ static void (*on_drop)(int fd); /* what fd has will be read from the disk; may b
 static const char *failed_call; /* the last call that failed here */
 static char failed_name[256];	/* what it was about; "" for a descriptor */
 
+#define CUT 99 /* status of a process that was ended */
+
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 
 /* true when the call must fail */
@@ -31,7 +34,7 @@ static bool tick_at(const char *call, const char *name)
 	if (countdown == 0 || --countdown > 0)
 		return false;
 	if (!failure)
-		_exit(99);
+		_exit(CUT);
 	failed_call = call;
 	(void)snprintf(failed_name, sizeof(failed_name), "%s", name);
 	errno = failure;
@@ -100,4 +103,21 @@ int unlinkat(int dir, const char *path, int flags)
 int unlink(const char *path)
 {
 	return tick_at(__func__, path) ? -1 : REAL(unlink)(path);
+}
+
+/* In a child that ends at its n-th call: run(arg), which returns 0 when all went well. CUT: it
+ * ended there; 0: it got through; -1: it failed. */
+static inline int run_cut_at(int n, int (*run)(void *arg), void *arg)
+{
+	int status = 0;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		countdown = n;
+		failure = 0;
+		_exit(run(arg) == 0 ? 0 : 1);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
+		return -1;
+	return WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == CUT ? WEXITSTATUS(status) : -1;
 }

@@ -222,23 +222,21 @@ static unsigned settled(int n)
 	return now;
 }
 
+static int switch_to_two(void *arg)
+{
+	struct err e = ERR_INIT;
+
+	(void)arg;
+	return sys_switch(&root, 2, TWO, &e);
+}
+
 /* Switch to a new generation 2 in a child that ends at its n-th call; true when it got through. */
 static bool cut_at(int n)
 {
-	struct err e = ERR_INIT;
-	int status = 0;
-	pid_t pid = fork();
+	int r = run_cut_at(n, switch_to_two, NULL);
 
-	if (pid == 0) {
-		countdown = n;
-		failure = 0;
-		_exit(sys_switch(&root, 2, TWO, &e) == 0 ? 0 : 1);
-	}
-	CHECK(pid > 0 && waitpid(pid, &status, 0) == pid);
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-		return true;
-	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 99);
-	return false;
+	CHECK(r >= 0);
+	return r == 0;
 }
 
 /* What the boot loader finds in the menu is what the machine is booted into. */
