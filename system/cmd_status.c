@@ -4,13 +4,19 @@
 #include <limits.h>
 #include <stdio.h>
 #include <sys/statvfs.h>
+#include <time.h>
 
+#include "lib/size.h"
 #include "lib/text.h"
+#include "system/live.h"
 #include "system/switcher.h"
 #include "system/system.h"
 
+#define LONGEST_HOLD 86400u /* seconds */
+
 struct ctx {
 	struct switcher_opts sw;
+	uint64_t hold; /* seconds */
 };
 
 /* What boots, what would boot, and why. Generations by number; 0: none, or not known. */
@@ -368,6 +374,17 @@ static int mark_good(struct switcher *s, struct err *e)
 	return 0;
 }
 
+/* PID 1 ends the gate when one of its services goes down meanwhile. At the end it is asked for any
+ * answer: one that hangs gives none until the watchdog resets the machine. */
+static int hold(uint64_t seconds, struct err *e)
+{
+	struct timespec left = { .tv_sec = (time_t)MIN_OF(seconds, LONGEST_HOLD) };
+
+	while (nanosleep(&left, &left) < 0 && errno == EINTR)
+		;
+	return live_is_running() ? live_answers(e) : 0;
+}
+
 /* Without the lock of the machine: a boot must not wait for an update that happens to run, whose
  * builds may take hours, nor be taken for one that failed. What it changes, the environment block,
  * has a lock of its own, for moments; and the booted generation is deleted by nobody. */
@@ -375,8 +392,10 @@ static int run_mark_good(struct cmd_env *env, struct err *e)
 {
 	struct ctx *c = env->ctx;
 	auto_switcher struct switcher s = SWITCHER_INIT;
-	int rc = switcher_open(&s, &c->sw, "mark-good", false, e);
+	int rc = c->hold ? hold(c->hold, e) : 0;
 
+	if (rc == 0)
+		rc = switcher_open(&s, &c->sw, "mark-good", false, e);
 	if (rc == 0)
 		rc = mark_good(&s, e);
 	if (rc == 0 && fflush(stdout) == EOF)
@@ -404,7 +423,11 @@ const struct cmd sys_cmd_status = {
 	.run = run_status,
 };
 
-static const struct cmd_opt mark_opts[] = { SWITCHER_OPTIONS(struct ctx, sw) };
+static const struct cmd_opt mark_opts[] = {
+	SWITCHER_OPTIONS(struct ctx, sw),
+	{ "hold", 0, CMD_U64, offsetof(struct ctx, hold), "SECONDS",
+	  "after so long, and when PID 1 answers" },
+};
 
 const struct cmd sys_cmd_mark_good = {
 	.name = "mark-good",

@@ -25,6 +25,15 @@ function conf.word(s)
 	return conf.quote(s)
 end
 
+local UNITS = { s = 1, min = 60, h = 3600 }
+
+-- Of a duration such as "30s"; nil when it is none, or of no length.
+function conf.seconds(text)
+	local number, unit = text:match("^(%d+)(%a+)$")
+	local n = number and UNITS[unit] and math.tointeger(number)
+	return n and n > 0 and n * UNITS[unit] or nil
+end
+
 function conf.words(list)
 	local out = {}
 	for i, v in ipairs(list) do

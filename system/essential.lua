@@ -4,6 +4,7 @@
 -- swap, kernel modules and settings, the loopback, the random seed, clock, directories, devices, power button. They are not for configurations to
 -- name; services wait for the groups "base" (all of it), "file-systems" or "networks".
 
+local conf = require "system.conf"
 local file_systems = require "system.file_systems"
 local mapped_devices = require "system.mapped_devices"
 local mapping = require "system.mapping"
@@ -454,6 +455,22 @@ local function check_services(v, field, list, all, out)
 	end
 end
 
+local LONGEST_HOLD = 30 -- unless the configuration says how long
+
+-- Seconds that a generation must hold once everything is up: time for the watchdog to end one that hangs at once.
+local function hold(os)
+	local g = os.health_gate
+	local timeout = conf.seconds(g.timeout)
+	if g.hold then
+		local wanted = conf.seconds(g.hold)
+		if wanted >= timeout then
+			schema.fail(g, "all of timeout (" .. g.timeout .. ") passes before the services have held for so long", "hold")
+		end
+		return wanted
+	end
+	return os.watchdog and math.min(conf.seconds(os.watchdog.timeout), LONGEST_HOLD, timeout // 2) or 0
+end
+
 -- The last of a boot: what the machine must have is up, so the boot loader may rely on this generation.
 local function gate(os, all, out)
 	local needed = os.health_gate.services
@@ -466,10 +483,11 @@ local function gate(os, all, out)
 		end
 	end
 	check_services(os.health_gate, "services", needed, all, out)
+	local long = hold(os)
 	out[#out + 1] = {
 		name = M.GATE, type = "oneshot", description = "this generation came up well",
-		exec = { tools.cairn .. "/bin/cairn", "system", "mark-good" },
-		requires = needed, on_change = "later",
+		exec = { tools.cairn .. "/bin/cairn", "system", "mark-good", long > 0 and "--hold" or nil, long > 0 and tostring(long) or nil },
+		requires = needed, on_change = "later", start_timeout = os.health_gate.timeout,
 	}
 end
 

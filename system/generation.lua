@@ -282,12 +282,6 @@ local function service_set(os, all, list, named, environment)
 	}
 end
 
--- Of a duration that was checked.
-local function seconds(text)
-	local number, unit = text:match("^(%d+)(%a+)$")
-	return math.tointeger(number) * ({ s = 1, min = 60, h = 3600 })[unit]
-end
-
 local function parameters(os)
 	local root = root_of(os)
 	local words = { "root=" .. root.device, "rootfstype=" .. root.type }
@@ -301,7 +295,7 @@ local function parameters(os)
 		words[#words + 1] = word
 	end
 	if os.watchdog then
-		words[#words + 1] = "cairn.watchdog=" .. seconds(os.watchdog.timeout)
+		words[#words + 1] = "cairn.watchdog=" .. conf.seconds(os.watchdog.timeout)
 	end
 	words[#words + 1] = "cairn.system=@out@"
 	return table.concat(words, " ")

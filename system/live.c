@@ -73,20 +73,33 @@ int live_load(struct arena *a, const char *file, bool dry, struct vec *ret, stru
 	return rc < 0 ? err_wrap(e, rc, "while %s services", dry ? "planning" : "switching") : 0;
 }
 
+static int list(struct str *out, struct err *e)
+{
+	const char *argv[] = { "cairn", "service", "list", "--json", NULL };
+	struct proc_spec spec = PROC_SPEC_INIT;
+
+	spec.argv = argv;
+	spec.path = "/proc/self/exe";
+	spec.in = -2;
+	return proc_output(&spec, out, LIMIT_ANSWERS, e);
+}
+
+int live_answers(struct err *e)
+{
+	auto_str struct str text = STR_INIT;
+
+	return list(&text, e);
+}
+
 /* One row of the list a line; a quote inside of a string is escaped, so the keys are found nowhere
  * else. */
 int live_stale(struct arena *a, struct vec *ret, struct err *e)
 {
 	static const char key[] = "{\"name\":\"", mark[] = "\"stale\":true";
-	const char *argv[] = { "cairn", "service", "list", "--json", NULL };
-	struct proc_spec spec = PROC_SPEC_INIT;
 	auto_str struct str text = STR_INIT;
 	struct slice rest, line, name;
+	int rc = list(&text, e);
 
-	spec.argv = argv;
-	spec.path = "/proc/self/exe";
-	spec.in = -2;
-	int rc = proc_output(&spec, &text, LIMIT_ANSWERS, e);
 	if (rc < 0)
 		return rc;
 	rest = str_slice(&text);

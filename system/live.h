@@ -35,6 +35,8 @@ bool live_is_running(void);
 /* Have PID 1 load the set in file, and wait until services have settled; dry: only ask.
  * -ERR_INVALID: it cannot read the set. */
 int live_load(struct arena *a, const char *file, bool dry, struct vec *ret, struct err *e);
+/* Wait until PID 1 has answered a question. */
+int live_answers(struct err *e);
 /* Names of the services that run with an older definition than the loaded set has: strings in
  * arena. */
 int live_stale(struct arena *a, struct vec *ret, struct err *e);

@@ -136,14 +136,12 @@ bootloader = { type = "grub", timeout = 3, serial = true }]],
 	end,
 })
 
-local UNITS = { s = 1, min = 60, h = 3600 }
-
 -- A length of time in whole seconds.
 local function duration(options)
 	options.pattern = "^%d+[a-z]+$"
 	options.what = "a duration such as '30s' or '5min'"
 	options.check = function(v)
-		if not UNITS[v:match("%a+")] or tonumber(v:match("%d+")) == 0 then
+		if not conf.seconds(v) then
 			return "'" .. v .. "' is not a duration such as '30s' or '5min'"
 		end
 	end
@@ -153,7 +151,9 @@ end
 local health_gate = schema.record("health_gate", {
 	services = schema.list(schema.string { pattern = "^%w[%w._@-]*$", max = 64, what = "the name of a service" },
 		{ optional = true, unique = true, doc = "left out: base, and the build daemon where there is one" }),
-	timeout = duration { default = "5min", doc = "from the start of PID 1 until all of them are up" },
+	timeout = duration { default = "5min", doc = "from the start of PID 1 until all of them are up, hold included" },
+	hold = duration { optional = true,
+		doc = "how long they must stay up before it counts; left out: with a watchdog as long as that waits, but at most 30s and half of timeout, else not at all" },
 }, {
 	doc = "what must be up before a generation counts as good",
 	example = [[

@@ -470,6 +470,7 @@ wrong "whose a directory is" "directory › user: there is no user 'rooot'" 'dir
 wrong "a mode of three digits" "daemon › mode: '660' is not an octal mode [0660]" "$(service daemon 'mode = "660"')"
 wrong "a mode that is none" "daemon › mode: '0680' is not an octal mode" "$(service daemon 'mode = "0680"')"
 wrong "a group of devices" "device_rule › group: there is no group 'vidoe'" 'device_rules = { { subsystem = "x", mode = "0660", group = "vidoe" } }'
+wrong "a gate that holds too long" "health_gate › hold: all of timeout (1min) passes" 'health_gate = { timeout = "1min", hold = "60s" }'
 wrong "what the gate waits for" "health_gate › services: there is no service 'bsae'; did you mean 'base'?" 'health_gate = { services = { "bsae" } }'
 
 wrong "root= by hand" "is written by Cairn" 'kernel_arguments = { "root=/dev/vda2" }'

@@ -324,6 +324,7 @@ check "the kernel arguments of the menu are the same" [ "$(sed -n 's/^parameters
 check "the gate: what must be up" grep -qx 'requires = base cairn-daemon' "$set"
 check "the gate: what PID 1 waits for" grep -qx 'gate = boot-good' "$set"
 check "the gate: until when" grep -qx 'gate-timeout = 5min' "$set"
+check "the gate does not wait without a watchdog" grep -q '^exec = .* mark-good$' "$set"
 check "no watchdog unless asked for" [ "$(grep -c watchdog "$set" "$s/parameters" | grep -vc ':0$')" = 0 ]
 check "time zone" [ "$(TZ=:$(part etc)/localtime date -d @1700000000 +%H:%M)" = "$(TZ=CET-1CEST,M3.5.0,M10.5.0/3 date -d @1700000000 +%H:%M)" ]
 check "in summer, too" [ "$(TZ=:$(part etc)/localtime date -d @1720000000 +%H:%M%Z)" = "$(TZ=CET-1CEST,M3.5.0,M10.5.0/3 date -d @1720000000 +%H:%M%Z)" ]
@@ -340,8 +341,15 @@ sed 's/^return system.operating_system {/&\n	health_gate = { services = { "web",
 check "a gate of one's own" build "$TMP/gate.lua"
 check "its services" grep -qx 'requires = web compress-logs' "$set"
 check "its time" grep -qx 'gate-timeout = 2min' "$set"
+check "a gate holds as long as the watchdog takes, at most half a minute" grep -q '^exec = .* mark-good --hold 30$' "$set"
 check "the watchdog of PID 1" grep -qx 'watchdog = 1min' "$set"
 check "the watchdog of stage 1" grep -q ' cairn.watchdog=60 cairn.system=' "$s/parameters"
+sed 's/timeout = "2min"/timeout = "10s"/' "$TMP/gate.lua" >"$TMP/hold.lua"
+check "a gate that soon closes" build "$TMP/hold.lua"
+check "holds for half of that" grep -q '^exec = .* mark-good --hold 5$' "$set"
+sed 's/timeout = "2min"/timeout = "10min", hold = "2min"/' "$TMP/gate.lua" >"$TMP/hold.lua"
+check "a gate that holds for another time" build "$TMP/hold.lua"
+check "is told so" grep -q '^exec = .* mark-good --hold 120$' "$set"
 sed 's/"compress-logs" }, timeout/"comprses-logs" }, timeout/' "$TMP/gate.lua" >"$TMP/none.lua"
 build "$TMP/none.lua"
 check "a service that is not there" grep -q "none.lua:35: .*there is no service 'comprses-logs'" "$TMP/err"

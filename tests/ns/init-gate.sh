@@ -5,7 +5,7 @@
 . "$SRC/tests/ns/init.inc"
 if [ $# = 0 ]; then
 	: >"$TMP/console"
-	for case in opens fails late argument untried critical unreadable watchdog off; do
+	for case in opens fails falls late argument untried critical unreadable watchdog off; do
 		unshare -m --propagation private sh "$0" $case >"$TMP/case" 2>&1
 		status=$?
 		[ $status != 77 ] || { tail -n 1 "$TMP/case"; exit 77; }
@@ -66,6 +66,16 @@ fails)
 	check "a gate that fails reboots" ends 129
 	check "it says why" said 'trial: the health gate failed.*good failed'
 	check "in order: services were told" [ "$(cat "$R/test/other")" = down ]
+	;;
+falls)
+	# The gate holds for a while, in which what it needs must stay up.
+	gated 'while [ ! -e /test/go ]; do sleep 0.05; done; exit 3' |
+		sed '/^.service good/,/^$/s/^exec = .*/exec = \/bin\/sleep 1000/; /^.service app/,/^$/s/^type = .*/restart-limit = 1/' >"$R/test/in"
+	boot <"$R/test/in"
+	check "the gate holds" retry is_state good starting
+	touch "$R/test/go"
+	check "what it needs goes down meanwhile: the machine reboots" ends 129
+	check "it says why" said 'trial: the health gate failed.*good'
 	;;
 late)
 	TIME=2s
