@@ -16,6 +16,13 @@ local states = {}
 
 -- ---- Saying what is wrong -----------------------------------------------------------------------
 
+-- A key as one line.
+local function shown(k)
+	return (tostring(k):gsub("%c", function(c)
+		return c == "\n" and "\\n" or ("\\x%02x"):format(c:byte())
+	end))
+end
+
 -- Fields by which people know an element of a list, the best first.
 local KNOWN_BY = { "name", "target", "mount_point", "title", "path", "ssid", "interface", "to", "device", "public_key", "port" }
 
@@ -275,7 +282,7 @@ local function run_list(t, v, ctx, record)
 	local n, out = #v, {}
 	for k in pairs(v) do
 		if math.type(k) ~= "integer" or k < 1 or k > n then
-			bad(ctx, ("expected a list, but it has the key '%s'"):format(tostring(k)))
+			bad(ctx, ("expected a list, but it has the key '%s'"):format(shown(k)))
 		end
 	end
 	for i = 1, n do
@@ -297,7 +304,7 @@ local function run_map(t, v, ctx, record)
 	end
 	local out = {}
 	for k, item in pairs(v) do
-		local here = inside(ctx, "['" .. tostring(k) .. "']")
+		local here = inside(ctx, "['" .. shown(k) .. "']")
 		out[run_type(t.key, k, here, record)] = run_type(t.element, item, here, record)
 	end
 	return out
@@ -445,7 +452,7 @@ local function check_record(rec, up)
 	st.ctx, st.values, st.done, st.busy = ctx, {}, {}, {}
 	for k in pairs(st.given) do
 		if not st.type.fields[k] then
-			bad(ctx, "unknown field '" .. tostring(k) .. "'" .. suggestion(k, st.type.names))
+			bad(ctx, "unknown field '" .. shown(k) .. "'" .. suggestion(k, st.type.names))
 		end
 	end
 	for _, name in ipairs(st.type.names) do

@@ -54,6 +54,7 @@ done
 wrong "unknown field of a network" "wifi › networks[2] ('home'): unknown field 'pks'; did you mean 'psk'?" \
 	'services = services.base { services.wifi { networks = { { ssid = "a", security = "open" }, { ssid = "home", pks = "x" } } } }'
 wrong "unknown field of a service" "openssh: unknown field 'prot'; did you mean 'port'?" 'services = services.base { services.openssh { prot = 5 } }'
+wrong "a key of two lines" "sysctl['net.a\nb']: holds a newline" 'sysctl = { ["net.a\nb"] = "1" }'
 wrong "ill-typed field" "host_name: expected string, got number" 'host_name = 5'
 wrong "bad host name" "is not a host name" 'host_name = "two words"'
 wrong "unknown keyboard layout" "there is no keyboard layout 'de-latin' [there are: de-latin1-nodeadkeys, de-latin1]" 'keyboard = "de-latin"'
