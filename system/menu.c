@@ -9,7 +9,6 @@
 
 #define LIMIT_MENU_FILE 65536
 #define LIMIT_ENTRIES	32
-#define LIMIT_TIMEOUT	86400 /* seconds; older programs wait as long, newer ones for a choice */
 
 static int parse_loader(struct conf_ctx *c, struct slice v, void *place)
 {
@@ -24,9 +23,9 @@ static int parse_timeout(struct conf_ctx *c, struct slice v, void *place)
 	uint64_t *seconds = place;
 	int rc = conf_parse_u64(c, v, place);
 
-	if (rc == 0 && *seconds > LIMIT_TIMEOUT)
+	if (rc == 0 && *seconds > SYS_MENU_WAIT)
 		return conf_error(c, "more than a day");
-	if (rc == 0 && *seconds == LIMIT_TIMEOUT)
+	if (rc == 0 && *seconds == SYS_MENU_WAIT)
 		*seconds = BOOT_WAIT;
 	return rc;
 }

@@ -8,6 +8,9 @@
 #include "bootloader/bootloader.h"
 #include "system/generation.h"
 
+#define SYS_MENU_WAIT                                                                              \
+	86400 /* seconds in boot/menu: until somebody chooses; older programs wait a day */
+
 /* GENERATION/boot/menu: settings of the menu in which this generation is the default; and
  * boot/mount. */
 struct sys_menu {

@@ -6,6 +6,8 @@
 #include "lib/fd.h"
 #include "lib/size.h"
 #include "lib/tab.h"
+#include "lib/text.h"
+#include "system/menu.h"
 #include "system/planner.h"
 
 void plan_done(struct plan *p)
@@ -202,24 +204,44 @@ static int all_names(struct planner *p, const struct settings *x, const struct s
 	return ret->err ? planner_no_memory(p) : 0;
 }
 
-static int plan_menu(struct planner *p)
+/* A menu that waits for a choice: what the configuration says instead of the day in the file. */
+static const char *menu_value(const char *name, const char *value)
+{
+	uint64_t seconds;
+
+	if (value && strcmp(name, "timeout") == 0 &&
+	    text_u64(slice_of(value), SYS_MENU_WAIT, &seconds) == 0 && seconds == SYS_MENU_WAIT)
+		return "-1";
+	return value ? value : "";
+}
+
+/* The settings of one file of boot/. */
+static int plan_boot(struct planner *p, const char *file, const char *section)
 {
 	auto_settings struct settings old = SETTINGS_INIT, new = SETTINGS_INIT;
 	auto_vec struct vec names = VEC_INIT;
-	int rc = read_settings(p, &p->from, "boot", "menu", "[menu]", NULL, &old);
+	int rc = read_settings(p, &p->from, "boot", file, section, NULL, &old);
 
 	if (rc == 0)
-		rc = read_settings(p, &p->to, "boot", "menu", "[menu]", NULL, &new);
+		rc = read_settings(p, &p->to, "boot", file, section, NULL, &new);
 	if (rc == 0)
 		rc = all_names(p, &old, &new, &names);
 	for (size_t i = 0; rc == 0 && p->from.system && i < names.n; i++) {
-		struct slice name = slice_of(names.v[i]);
-		const char *x = tab_find(&old.values, name), *y = tab_find(&new.values, name);
-		char *title = arena_fmt(p->a, "menu %s", (const char *)names.v[i]);
+		const char *name = names.v[i];
+		char *title = arena_fmt(p->a, "menu %s", name);
 
-		rc = title ? fact(p, title, x ? x : "", y ? y : "") : planner_no_memory(p);
+		rc = title ? fact(p, title, menu_value(name, tab_find(&old.values, slice_of(name))),
+				  menu_value(name, tab_find(&new.values, slice_of(name))))
+			   : planner_no_memory(p);
 	}
 	return rc;
+}
+
+static int plan_menu(struct planner *p)
+{
+	int rc = plan_boot(p, "menu", "[menu]");
+
+	return rc < 0 ? rc : plan_boot(p, "mount", "[mount]");
 }
 
 static int plan_environment(struct planner *p)

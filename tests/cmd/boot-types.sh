@@ -58,12 +58,15 @@ for kind in grub efi extlinux; do
 	"$CAIRN" system build --physical --root "$R" --modules "$TMP/world" --quiet "$TMP/wait.lua" >"$TMP/out" 2>"$TMP/err"
 	check "one of $kind that waits" grep -qx 'timeout = 86400' "$(cat "$TMP/out")/boot/menu"
 	check "older programs can read it" old_can_read "$(cat "$TMP/out")"
+	"$CAIRN" system diff --root "$R" --modules "$TMP/world" "$TMP/$kind.lua" "$TMP/wait.lua" >"$TMP/diff" 2>"$TMP/err"
+	check "a difference of $kind says it as the configuration does" grep -q 'menu timeout .*-> -1$' "$TMP/diff"
 done
 ln -s "$(readlink "$R/var/guix/profiles/system-1-link")" "$R/run/booted-system"
 is "its menu" "$(state)" "1  "
 is "status" "$(told)" "grub 1 1"
 check "to the program on the EFI system partition" become efi
 check "the plan says so" grep -q 'grub -> efi' "$TMP/out"
+check "and where that one's menu is" grep -q 'menu partition .*LABEL=ESP' "$TMP/out"
 check "a warning says what else is to be done" warned efi grub
 is "its menu has both generations; that of GRUB is as it was" "$(state) $(grep -c ^entry "$(menu)")" "1 2  2"
 check "the program is there" ours
