@@ -8,17 +8,18 @@ local tools = require "system.tools"
 
 -- Called by udhcpc with what it learnt in the environment. Descriptor 9 (udhcpc takes the first ones itself): it is up when it
 -- has an address, or when nobody gave it one: what comes after it must not wait for ever where there is no server.
+-- Addresses of IPv6 are not its own, and the kernel ends IPv6 on a card that loses its last one.
 local SCRIPT = [[
 #!@busybox@ sh
 b=@busybox@
 trap '' PIPE
 case $1 in
 deconfig)
-	$b ip addr flush dev "$interface"
+	$b ip -4 addr flush dev "$interface"
 	$b ip link set dev "$interface" up
 	;;
 bound|renew)
-	$b ip addr flush dev "$interface"
+	$b ip -4 addr flush dev "$interface"
 	$b ip addr add "$ip/${mask:-24}" ${broadcast:+broadcast "$broadcast"} dev "$interface"
 	metric=0
 	for r in $router; do

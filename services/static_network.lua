@@ -224,6 +224,16 @@ local function fail_beside(s, other, message, field)
 	schema.fail(s, message .. " [" .. schema.location(other) .. "]", field)
 end
 
+-- Whether it has an address that a lease would take away.
+local function has_v4(s)
+	for _, a in ipairs(s.addresses) do
+		if network.family_of(a) == 4 then
+			return true
+		end
+	end
+	return false
+end
+
 -- What the rest of the system says otherwise.
 local function check_others(s, os)
 	if #s.name_servers > 0 and #os.name_servers > 0 then
@@ -231,8 +241,8 @@ local function check_others(s, os)
 	end
 	for _, other in ipairs(os.services) do
 		local kind = schema.name(other)
-		if kind == "dhcp" and #s.addresses > 0 and network.may_share(s, other, os) then
-			fail_beside(s, other, "DHCP of " .. (other.interface or "the first card") .. " takes all other addresses away "
+		if kind == "dhcp" and has_v4(s) and network.may_share(s, other, os) then
+			fail_beside(s, other, "DHCP of " .. (other.interface or "the first card") .. " takes all other addresses of IPv4 away "
 				.. service.hint(other, "name the card of each: interface = …"), "addresses")
 		elseif kind == "static_network" and other ~= s then
 			for _, a in ipairs(s.addresses) do

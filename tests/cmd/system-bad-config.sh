@@ -392,7 +392,7 @@ wrong "DHCP of the first card and of another" "system.lua:12: dhcp › interface
 	"$(two dhcp 'interface = "eth0"' dhcp '')"
 wrong "DHCP of a card beside the usual DHCP" "for the same one [services.base has it: without = { \"dhcp\" } leaves it out" \
 	'services = services.base { services.dhcp { interface = "eth0" } }'
-wrong "DHCP and an address" "DHCP of a takes all other addresses away" "$(two dhcp 'interface = "a"' static_network 'interface = "a", address = "192.0.2.5/24"')"
+wrong "DHCP and an address" "DHCP of a takes all other addresses of IPv4 away" "$(two dhcp 'interface = "a"' static_network 'interface = "a", address = "192.0.2.5/24"')"
 wrong "name servers twice" "the system has name_servers, too" "$(service static_network 'address = "192.0.2.5/24", name_servers = { "192.0.2.1" }'), name_servers = { \"192.0.2.2\" }"
 wrong "a port of two services" "listen: tcp port 80 is taken at 192.0.2.1: httpd listens there, too" \
 	"$(two httpd '' simple 'name = "web", exec = { "/bin/true" }, listen = { "tcp 192.0.2.1:80" }')"

@@ -46,7 +46,7 @@ return system.operating_system {
 		wire("port0", "port1", {}),
 		services.static_network { interface = "br0", link = { kind = "bridge", ports = { "port0" } }, address = "203.0.113.1/24" },
 		services.static_network { interface = "none0", link = { kind = "dummy" }, address = "192.0.2.129/32", up = false },
-		wire("dyn0", "dyn1", {}),
+		wire("dyn0", "dyn1", { address = "2001:db8:2::1/64" }),
 		services.dhcp { interface = "dyn0" },
 		services.firewall {
 			open = { 22, 2222, 7000, "8000-8001/tcp", "123/udp", "51820/udp", { port = 8003, from = { "192.0.2.3" } }, { port = 8004, interface = "lan0" } },

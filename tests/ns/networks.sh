@@ -1,0 +1,51 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
+# What services of networks do to interfaces, in a network of the test's own: addresses that others set stay.
+if [ -z "$INSIDE" ]; then
+	unshare -Urnm sh -c "mount -t sysfs sysfs /sys && ip link add lan0 type veth peer name lan1" 2>/dev/null || { echo "skip: no user namespaces, or no veth"; exit 77; }
+	. "$SRC/tests/cmd/world.inc"
+	cat >"$TMP/system.lua" <<'LUA'
+local services, system = require "services", require "system"
+return system.operating_system {
+	host_name = "net", file_systems = { { device = "LABEL=x", mount_point = "/" } },
+	services = {
+		services.dhcp { interface = "lan0", resolv_conf = false },
+		services.static_network { interface = "lan0", addresses = { "2001:db8::1/64" }, routes = { { to = "2001:db8:1::/48", via = "2001:db8::2" } } },
+	},
+}
+LUA
+	system=$("$CAIRN" system build --root "$R" --modules "$W" --physical "$TMP/system.lua" 2>"$TMP/err") || { cat "$TMP/err"; exit 1; }
+	INSIDE=$R$(readlink "$system/services")/set exec unshare -Urnm sh "$0"
+fi
+. "$SRC/tests/tap.inc"
+show= R=$TMP/machine
+mount -t sysfs sysfs /sys
+
+# SERVICE KEY SCRIPT ARGUMENTS…: a script of a service, as it runs on the machine
+run() {
+	path=$(sed -n "/^\[service $1\]/,/^\[/s/^$2 = //p" "$INSIDE" | tr ' ' '\n' | grep -- "-$3$")
+	shift 3
+	sed "s|/gnu/store/|$R&|g" "$R$path" >"$TMP/script" && busybox sh "$TMP/script" "$@" 9>"$TMP/up"
+}
+lease() { interface=lan0 ip=$2 mask=24 router=192.0.2.1 run dhcp@lan0 exec dhcp-event "$1"; }
+static() { run network@lan0 "$1" "$2"; }
+has() { ip addr show dev lan0 | grep -qF " $1 "; }
+no_v6() { ! has 2001:db8::1/64; }
+
+ip link add lan0 type veth peer name lan1 && ip link set lan1 up || exit 1
+check "an address of IPv6" static exec network-start
+check "it is there" has 2001:db8::1/64
+check "a lease" lease bound 192.0.2.9
+check "its address is there" has 192.0.2.9/24
+check "and the one of IPv6" has 2001:db8::1/64
+check "and the way by it" [ -n "$(ip -6 route show 2001:db8:1::/48)" ]
+check "the lease is another one" lease renew 192.0.2.10
+is "its address is there instead" "$(ip -4 -o addr show dev lan0 | sed 's/.*inet \([^ ]*\).*/\1/')" 192.0.2.10/24
+check "the one of IPv6 stays" has 2001:db8::1/64
+check "no lease any more" lease deconfig
+is "no address of IPv4 is left" "$(ip -4 addr show dev lan0)" ""
+check "the one of IPv6 still stays" has 2001:db8::1/64
+check "a second start finds it there" static exec network-start
+check "a stop" static stop-exec network-stop
+check "takes it away" no_v6
+finish
