@@ -243,6 +243,26 @@ static int find_program(struct switcher *s, unsigned number, char **ret, struct 
 	return 0;
 }
 
+/* A reset is to be a way back, too: it starts what the profile and the boot menu name. */
+static int check_reset(struct switcher *s, unsigned number, const char *path, unsigned from,
+		       struct err *e)
+{
+	const struct gen *active = gen_find(&s->list, from);
+	const char *current = switcher_current(s);
+
+	if (!current || strcmp(current, path) != 0 || !active || strcmp(active->path, path) == 0)
+		return 0;
+	return err_hint(e,
+			err_set(e, -ERR_UNSUPPORTED,
+				"generation %u cannot be tried out: its system is the current one "
+				"already, though generation %u runs, so that a reset would be no "
+				"way back",
+				number, from),
+			"cairn system switch-generation --boot %u makes that the current one "
+			"first; without --confirm it is switched to for good",
+			from);
+}
+
 /* Kept on disk, as a cut of the power ends a trial like the end of its time; not noted is no reason
  * to try nothing. Not what the machine starts anyway. */
 static void note_tried(const struct switcher *s, unsigned number, bool tried)
@@ -269,6 +289,8 @@ int switcher_try(struct switcher *s, unsigned number, const char *path, bool fre
 		rc = switcher_find_active(s, &from, e);
 	if (rc == 0)
 		rc = find_program(s, from, &program, e);
+	if (rc == 0)
+		rc = check_reset(s, number, path, from, e);
 	if (rc == 0) /* what would keep it from being confirmed */
 		rc = sys_menu_check(&s->root, path, e);
 	if (rc == 0 && fresh)

@@ -239,6 +239,25 @@ check "but noted as one that nobody confirmed" tried 2 true
 check "from a later one" machine switch-generation --boot 3
 check "a roll-back" machine roll-back --boot
 check "does not go there" [ "$(current)" = system-1-link ]
+# The next boot was to start another one than what runs: a reset would not go back from that.
+check "one for the next boot" machine switch-generation --boot 2
+picture >"$TMP/picture"
+check "cannot be tried out" refused 3 switch-generation --confirm 5min 2
+check "as a reset would start it" grep -q 'though generation 1 runs, so that a reset would be no way back' "$TMP/err"
+check "with what is to be done" grep -q 'switch-generation --boot 1 makes that the current one first' "$TMP/err"
+ln -s "$two" "$R/var/guix/profiles/system-8-link"
+check "nor one that is the same" refused 3 switch-generation --confirm 5min 8
+rm "$R/var/guix/profiles/system-8-link"
+check "and nothing waits" sh -c '! [ -e "$R/run/cairn/confirm" ]'
+check "all is as it was" as_before
+check "a third one can" machine switch-generation --confirm 5min 7
+is "the next boot starts what it would have" "$(current) $(menu)" "system-2-link gen-2"
+check "back" machine revert
+check "to what ran, and to what the next boot starts" as_before
+check "as the message says" machine switch-generation --boot 1
+check "then it can" machine switch-generation --confirm 5min 2
+is "and a reset starts what ran" "$(current) $(menu)" "system-1-link gen-1"
+check "back" machine revert
 # The command was killed before PID 1 knew.
 printf '[confirm]\nto = 2\nfrom = 1\nuntil = 1\nservice = revert-0\n' >"$R/run/cairn/confirm"
 machine status
