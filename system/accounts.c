@@ -170,6 +170,20 @@ int accounts_check(const struct vec *accounts, struct err *e)
 	return 0;
 }
 
+static int make_homes(const struct sys_root *r, struct ids *ids, const struct vec *accounts,
+		      const char *skeletons, struct err *e)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < accounts->n; i++) {
+		const struct account *x = accounts->v[i];
+
+		if (x->is_user && x->create_home)
+			rc = home_make(r, ids, x, skeletons, e);
+	}
+	return rc;
+}
+
 static int apply(const struct sys_root *r, struct ids *ids, const struct vec *accounts,
 		 const char *skeletons, bool write, struct err *e)
 {
@@ -190,13 +204,7 @@ static int apply(const struct sys_root *r, struct ids *ids, const struct vec *ac
 		rc = file_mkdir_p(AT_FDCWD, sys_root_path(r, &ids->a, "/etc"), 0755, e);
 	if (rc == 0)
 		rc = account_files_write(r, ids, accounts, e);
-	for (size_t i = 0; rc == 0 && i < accounts->n; i++) {
-		const struct account *x = accounts->v[i];
-
-		if (x->is_user && x->create_home)
-			rc = home_make(r, ids, x, skeletons, e);
-	}
-	return rc;
+	return rc < 0 ? rc : make_homes(r, ids, accounts, skeletons, e);
 }
 
 int accounts_apply(const struct sys_root *r, const struct vec *accounts, const char *skeletons,
@@ -205,6 +213,22 @@ int accounts_apply(const struct sys_root *r, const struct vec *accounts, const c
 	struct ids ids = IDS_INIT;
 	int rc = apply(r, &ids, accounts, skeletons, write, e);
 
+	ids_done(&ids);
+	return rc;
+}
+
+int accounts_homes(const struct sys_root *r, const struct vec *accounts, const char *skeletons,
+		   struct err *e)
+{
+	struct ids ids = IDS_INIT;
+	int rc = ids_load(r, &ids, e);
+
+	if (rc == 0)
+		rc = accounts_check(accounts, e);
+	if (rc == 0)
+		rc = ids_assign(&ids, accounts, e);
+	if (rc == 0)
+		rc = make_homes(r, &ids, accounts, skeletons, e);
 	ids_done(&ids);
 	return rc;
 }

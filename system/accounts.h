@@ -64,6 +64,9 @@ int accounts_load(const struct sys_root *r, struct arena *a, const char *system,
  * new users, with copies of the files in skeletons (a directory; NULL: none). */
 int accounts_apply(const struct sys_root *r, const struct vec *accounts, const char *skeletons,
 		   bool write, struct err *e);
+/* The home directories alone, when the rest was done: some may lie on what was mounted since. */
+int accounts_homes(const struct sys_root *r, const struct vec *accounts, const char *skeletons,
+		   struct err *e);
 /* Numbers of an account, from the machine's /etc. */
 int accounts_user(const struct sys_root *r, const char *name, uint64_t *ret_uid, uint64_t *ret_gid,
 		  struct err *e);

@@ -198,13 +198,13 @@ static int put_host_name(const struct sys_root *r, const struct step *s, struct 
 	return 0;
 }
 
-static int do_step(const struct sys_root *r, const struct step *s, struct err *e)
+static int do_step(const struct sys_root *r, const struct step *s, bool clean, struct err *e)
 {
 	switch (s->kind) {
 	case STEP_SYSTEM:
 		return put_host_name(r, s, e);
 	case STEP_DIRECTORY:
-		return put_directory(r, s, false, e);
+		return put_directory(r, s, clean, e);
 	case STEP_LINK:
 		return put_link(r, s->name, s->target ? s->target : "", e);
 	case STEP_PRIVILEGED:
@@ -279,9 +279,10 @@ static int base_directories(const struct sys_root *r, struct err *e)
 
 		if (rc < 0)
 			return rc;
-		/* umask, and the sticky bit that mkdir does not set everywhere */
+		/* umask, and the sticky bit that mkdir does not set everywhere; what is mounted
+		 * there to be read only is as it is */
 		if (stat(path, &st) == 0 && (st.st_mode & 07777) != dirs[i].mode &&
-		    chmod(path, dirs[i].mode) < 0)
+		    chmod(path, dirs[i].mode) < 0 && errno != EROFS)
 			return err_sys(e, "%s", path);
 	}
 	return 0;
@@ -341,6 +342,14 @@ static void put_accounts(const struct sys_root *r, struct arena *a, const char *
 	note(f, rc, &e);
 }
 
+static int put_homes(const struct sys_root *r, struct arena *a, const char *system, struct err *e)
+{
+	auto_vec struct vec accounts = VEC_INIT;
+	int rc = accounts_load(r, a, system, &accounts, e);
+
+	return rc < 0 ? rc : accounts_homes(r, &accounts, skeletons_of(r, a, system), e);
+}
+
 /* What nobody can log in or be started without goes to vital, the rest to other. */
 static void do_all(const struct sys_root *r, struct arena *a, const char *system,
 		   const struct vec *steps, struct fails *vital, struct fails *other)
@@ -356,7 +365,7 @@ static void do_all(const struct sys_root *r, struct arena *a, const char *system
 	note(vital, put_run_links(r, system, &e), &e);
 	note(other, secrets_apply(r, system, &e), &e);
 	for (size_t i = 0; i < steps->n; i++)
-		note(other, do_step(r, steps->v[i], &e), &e);
+		note(other, do_step(r, steps->v[i], false, &e), &e);
 	note(other, put_privileged(r, steps, &e), &e);
 	note(other, secrets_prune(r, &e), &e);
 }
@@ -405,11 +414,10 @@ int sys_activate_directories(const struct sys_root *r, const char *system, struc
 		rc = load_steps(r, &a, system, &steps, e);
 	if (rc < 0)
 		return rc;
-	for (size_t i = 0; i < steps.n; i++) {
-		const struct step *s = steps.v[i];
-		if (s->kind == STEP_DIRECTORY)
-			note(&f, put_directory(r, s, true, &one), &one);
-	}
+	note(&f, base_directories(r, &one), &one);
+	note(&f, put_homes(r, &a, system, &one), &one);
+	for (size_t i = 0; i < steps.n; i++)
+		note(&f, do_step(r, steps.v[i], true, &one), &one);
 	return steps_end(&f, system, e);
 }
 

@@ -23,8 +23,8 @@ int sys_activate(const struct sys_root *r, const char *system, struct err *e);
  * another step is in *ret_other (empty: none), and the machine comes up. */
 int sys_activate_boot(const struct sys_root *r, const char *system, struct err *ret_other,
 		      struct err *e);
-/* The directories once more, at boot when everything is mounted that may hold them; those that are
- * to be empty are emptied. */
+/* Once more what may lie on file systems that were mounted since, at boot: directories, homes,
+ * links and what commands make. Directories that are to be empty are emptied. */
 int sys_activate_directories(const struct sys_root *r, const char *system, struct err *e);
 /* What can be known to fail before a switch: unreadable files, contradictions of accounts. Changes
  * nothing, and reads a sketch (system/sketch.h) as well; that a system is complete gen_check()

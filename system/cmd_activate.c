@@ -43,6 +43,18 @@ static int activate_booted(const struct ctx *c, struct err *e)
 	return rc;
 }
 
+/* Of the system that runs: that is not the one of the boot when this is done later. */
+static int activate_directories(struct switcher *s, struct err *e)
+{
+	const char *system = NULL;
+	int rc = gen_running(&s->root, GEN_CURRENT_LINK, &s->arena, &system, e);
+
+	if (rc < 0)
+		return rc;
+	return system ? sys_activate_directories(&s->root, system, e)
+		      : err_set(e, -ERR_NOTFOUND, "%s is missing", GEN_CURRENT_LINK);
+}
+
 static int run_activate(struct cmd_env *env, struct err *e)
 {
 	struct ctx *c = env->ctx;
@@ -56,10 +68,8 @@ static int run_activate(struct cmd_env *env, struct err *e)
 	rc = switcher_open(&s, &c->sw, "activate", false, e);
 	if (rc < 0)
 		return rc;
-	if (!c->directories)
-		return sys_activate(&s.root, env->args[0], e);
-	return s.booted ? sys_activate_directories(&s.root, s.booted, e)
-			: err_set(e, -ERR_NOTFOUND, "%s is missing", GEN_BOOTED_LINK);
+	return c->directories ? activate_directories(&s, e)
+			      : sys_activate(&s.root, env->args[0], e);
 }
 
 static const struct cmd_opt activate_opts[] = {
@@ -68,7 +78,8 @@ static const struct cmd_opt activate_opts[] = {
 	SWITCHER_OPTIONS(struct ctx, sw),
 	{ "boot", 0, CMD_FLAG, offsetof(struct ctx, boot), NULL, "activate what was booted" },
 	{ "directories", 0, CMD_FLAG, offsetof(struct ctx, directories), NULL,
-	  "the directories of what was booted only, emptied where they are to be" },
+	  "what may lie on other file systems only, with directories emptied where they are to "
+	  "be" },
 };
 
 const struct cmd sys_cmd_activate = {

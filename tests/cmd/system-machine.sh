@@ -68,8 +68,30 @@ if unshare -Urm true 2>/dev/null; then
 		sh "$R/var/spool" "$R" >"$TMP/out" 2>"$TMP/err"
 	check "a file system that is mounted there stays as it is" [ "$(tr '\n' ' ' <"$TMP/out")" = "x at " ]
 fi
-rm "$R/run/booted-system"
-check "without a booted system nothing is done" sh -c '! "$CAIRN" system activate --target-root "$0" --directories 2>/dev/null' "$R"
+
+# ---- What lies on file systems that are mounted after the activation of a boot
+printf '[group ann]\n[user ann]\ngroup = ann\nhome = /home/ann\ncreate-home = yes\n' >>"$g/accounts"
+printf '[link /home/sh]\ntarget = /run/sh\n' >>"$g/activation"
+mkdir -p "$g/skeletons"
+echo hello >"$g/skeletons/.profile"
+activate $path
+if unshare -Urm true 2>/dev/null; then
+	unshare -Urm --propagation private sh -c 'mount -t tmpfs -o mode=700 tmpfs "$0/home" &&
+		"$CAIRN" system activate --target-root "$0" --directories && stat -c "%a %u" "$0/home" && cat "$0/home/ann/.profile" && readlink "$0/home/sh"' \
+		"$R" >"$TMP/out" 2>"$TMP/err"
+	check "homes and links are made there, too" [ "$(tr '\n' ' ' <"$TMP/out")" = "755 0 hello /run/sh " ]
+	unshare -Urm --propagation private sh -c 'mkdir -p "$0/mnt" && mount -t tmpfs -o mode=700,ro tmpfs "$0/mnt" &&
+		"$CAIRN" system activate --target-root "$0" --directories && stat -c %a "$0/mnt"' "$R" >"$TMP/out" 2>"$TMP/err"
+	check "what is only read stays as it is" [ "$(cat "$TMP/out")" = 700 ]
+fi
+other=/gnu/store/$(printf '%032d' 2)-system
+cp -r "$g" "$R$other"
+printf '[directory /var/lib/other]\n' >"$R$other/activation"
+ln -sfn $other "$R/run/current-system"
+activate --directories
+check "what runs is asked, not what was booted" [ -d "$R/var/lib/other" ]
+rm "$R/run/current-system"
+check "without a system that runs nothing is done" sh -c '! "$CAIRN" system activate --target-root "$0" --directories 2>/dev/null' "$R"
 
 # ---- The random seed
 seed=$TMP/seeds/seed
