@@ -12,6 +12,7 @@ return package {
 		},
 		sha256 = "bc5a121ffbc94b5171ad5ebe01be42746d50aa797c9549a4639894a16749443b",
 	},
+	patches = { source "dropbear/declared-keys.patch" }, -- of services.dropbear, where their users write nothing
 	inputs = { require "packages.zlib" },
 	configure_flags = {
 		"--enable-static", "--disable-lastlog", "--disable-utmp", "--disable-utmpx", "--disable-wtmp",
@@ -20,6 +21,7 @@ return package {
 	phases = {
 		-- Commands of sessions that are no login shells are found, too.
 		patch = [[
+			apply_patches
 			path=/run/current-system/profile/bin:/run/current-system/profile/sbin:/bin:/usr/bin
 			printf '#define %s "%s"\n' DEFAULT_PATH "$path" DEFAULT_ROOT_PATH "$path" >localoptions.h
 		]],

@@ -8,8 +8,7 @@ local tools = require "system.tools"
 
 local KEYS = "/var/lib/dropbear"
 
--- A key that was cut off while it was made is made again; authorised keys belong to root, not to
--- those they let in.
+-- A key that was cut off while it was made is made again.
 local START = [[
 #!@busybox@ sh
 b=@busybox@
@@ -27,20 +26,9 @@ done
 exec @dropbear@/sbin/dropbear -F -E "$@"
 ]]
 
--- Dropbear reads ~/.ssh/authorized_keys only. What the configuration says is put there, in front of
--- nothing: the file is the configuration's.
-local AUTHORIZE = [[
-#!@busybox@ sh
-b=@busybox@
-user=$1 source=$2
-line=$($b grep "^$user:" /etc/passwd) || exit 1
-home=$(echo "$line" | $b cut -d : -f 6)
-ids=$(echo "$line" | $b cut -d : -f 3,4)
-$b mkdir -p "$home/.ssh" && $b cp "$source" "$home/.ssh/authorized_keys.new" || exit 1
-$b chmod 700 "$home/.ssh" && $b chmod 600 "$home/.ssh/authorized_keys.new" || exit 1
-$b chown "$ids" "$home/.ssh" "$home/.ssh/authorized_keys.new" || exit 1
-exec $b mv "$home/.ssh/authorized_keys.new" "$home/.ssh/authorized_keys"
-]]
+-- Where our Dropbear looks for what is declared (packages/dropbear/declared-keys.patch): root alone writes there. A file of
+-- root's in a home would be wherever the user's links lead, and would stay when nothing declares it any more.
+local DECLARED = "dropbear/authorized_keys.d/"
 
 local KEY = "^[%w@.-]+ [%w+/=]+[^\1-\31\127]*$"
 
@@ -56,7 +44,7 @@ return service.service_type {
 		authorized_keys = schema.map(
 			schema.string { pattern = "^[a-z_][a-z0-9_-]*$", what = "the name of a user" },
 			schema.list(schema.string { pattern = KEY, max = 4000, what = "a public key, one line" }),
-			{ default = {}, doc = "who is let in by which keys" }),
+			{ default = {}, doc = "who is let in by which keys, and by no others; of who is not among them, ~/.ssh/authorized_keys counts" }),
 	},
 	extend = function(s)
 		local busybox = tools.busybox .. "/bin/busybox"
@@ -71,23 +59,13 @@ return service.service_type {
 		if not s.root_login then
 			exec[#exec + 1] = "-w"
 		end
-		local activation, mentions, users = {}, {}, {}
-		for user in pairs(s.authorized_keys) do
-			users[#users + 1] = user
-		end
-		table.sort(users)
-		for _, user in ipairs(users) do
+		local etc, mentions = {}, {}
+		for user, keys in pairs(s.authorized_keys) do
 			mentions[#mentions + 1] = { user = user, field = "authorized_keys" }
-			activation[#activation + 1] = {
-				name = "ssh-keys-" .. user,
-				command = {
-					script("authorize", AUTHORIZE), user,
-					text("keys-of-" .. user, table.concat(s.authorized_keys[user], "\n") .. "\n"),
-				},
-			}
+			etc[DECLARED .. user] = table.concat(keys, "\n") .. "\n"
 		end
 		return {
-			listens = { { protocol = "tcp", port = s.port, field = "port" } }, profile = { dropbear }, activation = activation, mentions = mentions,
+			listens = { { protocol = "tcp", port = s.port, field = "port" } }, profile = { dropbear }, mentions = mentions, etc = etc,
 			init = {
 				{
 					name = "dropbear", description = "logins by SSH", exec = exec,

@@ -520,4 +520,12 @@ bad_key "the name of a file" "'farm.pub'" '[read_file("FILE") gives what is in a
 bad_key "no key" "'# none'" "authorized_keys[1]: there is no key in it"
 bad_key "what is no list" "a = '$nix'" "expected a list"
 
+# Keys for logins are no files of root's in a home: a link there would lead him anywhere.
+sed 's/hello/dropbear/g; s/2\.0/1/' "$W/packages/hello.lua" >"$W/packages/dropbear.lua"
+login="ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIG7dHXRWqAOQ9mFIrvWL9IeXhz6CoCznG22t6tZfEfsx bob"
+sed "s|services.base {}|services.base { services.dropbear { authorized_keys = { root = { \"$login\" } } } }|" "$SRC/examples/minimal.lua" >"$TMP/logins.lua"
+check "keys for logins" build "$TMP/logins.lua"
+is "SYS-12 lie where root alone writes" "$(cat "$(part etc)/dropbear/authorized_keys.d/root")" "$login"
+is "SYS-12 and nothing puts them elsewhere" "$(grep -A 9 '^\[command' "$s/activation")" ""
+
 finish

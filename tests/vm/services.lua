@@ -59,7 +59,9 @@ return system.operating_system {
 			peers = { { public_key = "0Qr578kSG+LVupRN8ivz9bRdF1qXxyJjqVoKAe733zM=", allowed_ips = { "10.9.0.2/32", "10.10.0.0/16" } } },
 		},
 		services.ntp { servers = { "NTP" }, serve = true },
-		services.dropbear {},
+		services.dropbear { authorized_keys = {
+			bob = { "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIG7dHXRWqAOQ9mFIrvWL9IeXhz6CoCznG22t6tZfEfsx bob" },
+		} },
 		services.openssh { port = 2222 },
 		services.httpd { root = "/srv/www", port = 8000 },
 		services.httpd { root = site, port = 8002 },
