@@ -336,6 +336,8 @@ enum store_gc { STORE_GC_LIVE, STORE_GC_DEAD, STORE_GC_DELETE, STORE_GC_DELETE_T
 int store_gc(struct store_conn *c, struct arena *a, enum store_gc action, const char *const *paths,
 	     size_t n, uint64_t max_freed, struct vec *ret_paths, uint64_t *ret_bytes,
 	     struct err *e);
+/* Before something is deleted for its age: -ERR_INVALID when the clock stands where it cannot. */
+int store_clock_check(struct err *e);
 /* Pairs link, target in ret. */
 int store_roots(struct store_conn *c, struct arena *a, struct vec *ret, struct err *e);
 

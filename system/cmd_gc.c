@@ -58,8 +58,10 @@ static int choose(struct switcher *s, const struct policy *p, struct result *x, 
 {
 	int64_t now = (int64_t)time(NULL);
 	struct keep keep;
-	int rc = keep_load(s, &keep, e);
+	int rc = p->by_age ? keep_check_clock(e) : 0;
 
+	if (rc == 0)
+		rc = keep_load(s, &keep, e);
 	x->go.v = arena_array(&s->arena, s->list.n + 1, sizeof(*x->go.v));
 	x->stay.v = arena_array(&s->arena, s->list.n + 1, sizeof(*x->stay.v));
 	x->stay.current = s->list.current;
@@ -206,22 +208,41 @@ static int would_collect(struct store_conn *conn, struct switcher *s, struct res
 /* ---- What goes ---------------------------------------------------------------------------------
  */
 
-static int collect(const struct ctx *c, struct store_conn *conn, struct switcher *s,
-		   const struct policy *p, struct result *x, struct err *e)
+/* To delete nothing is refused for all that a collection is refused for: the clock, marks, roots
+ * that cannot be read, the database. */
+static int check_store(struct store_conn *conn, struct arena *a, struct err *e)
+{
+	auto_vec struct vec paths = VEC_INIT;
+	uint64_t bytes;
+	int rc = store_gc(conn, a, STORE_GC_DELETE_THESE, NULL, 0, 0, &paths, &bytes, e);
+
+	return rc == -ERR_REMOTE ? -ERR_UNSUPPORTED : rc;
+}
+
+static int free_items(struct store_conn *conn, struct arena *a, const struct policy *p,
+		      struct result *x, struct err *e)
 {
 	auto_vec struct vec paths = VEC_INIT;
 	uint64_t max;
-	int rc;
+	int rc = max_freed(conn, a, p, &max, e);
 
-	if (c->sw.dry_run)
-		return would_collect(conn, s, x, e);
-	rc = keep_delete(s, &x->go, &x->stay, e);
-	if (rc == 0)
-		rc = max_freed(conn, &s->arena, p, &max, e);
 	if (rc == 0 && max)
-		rc = store_gc(conn, &s->arena, STORE_GC_DELETE, NULL, 0, max, &paths, &x->bytes, e);
+		rc = store_gc(conn, a, STORE_GC_DELETE, NULL, 0, max, &paths, &x->bytes, e);
 	x->items = paths.n;
 	return rc;
+}
+
+static int collect(struct store_conn *conn, struct switcher *s, const struct policy *p,
+		   struct result *x, struct err *e)
+{
+	int rc = check_store(conn, &s->arena, e);
+
+	if (rc == 0)
+		rc = keep_delete(s, &x->go, &x->stay, e);
+	if (rc < 0)
+		return rc;
+	rc = free_items(conn, &s->arena, p, x, e);
+	return rc < 0 ? keep_partial(&x->go, rc, e) : 0;
 }
 
 static int report(const struct ctx *c, const struct result *x, struct err *e)
@@ -253,8 +274,9 @@ static int run_gc(struct cmd_env *env, struct err *e)
 	auto_switcher struct switcher s = SWITCHER_INIT;
 	struct store_conn *conn = NULL;
 	struct result x = { 0 };
+	struct err ignored = ERR_INIT;
 	struct policy p;
-	int rc = read_policy(c, &p, e);
+	int rc = read_policy(c, &p, e), said;
 
 	if (rc == 0)
 		rc = switcher_open(&s, &c->sw, "gc", !c->sw.dry_run, e);
@@ -270,11 +292,11 @@ static int run_gc(struct cmd_env *env, struct err *e)
 	if (rc == 0)
 		rc = store_open(&c->sw.store, &conn, e);
 	if (rc == 0)
-		rc = collect(c, conn, &s, &p, &x, e);
-	if (rc == 0) {
-		rc = report(c, &x, e);
-		if (rc < 0 && !c->sw.dry_run)
-			rc = err_wrap(e, -ERR_PARTIAL, "it is gone, but");
+		rc = c->sw.dry_run ? would_collect(conn, &s, &x, e) : collect(conn, &s, &p, &x, e);
+	if (rc == 0 || rc == -ERR_PARTIAL) {
+		said = report(c, &x, rc < 0 ? &ignored : e);
+		if (rc == 0 && said < 0)
+			rc = c->sw.dry_run ? said : err_wrap(e, -ERR_PARTIAL, "it is gone, but");
 	}
 	store_close(conn);
 	return rc;

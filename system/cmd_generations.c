@@ -240,6 +240,8 @@ static int choose(struct cmd_env *env, struct switcher *s, struct choice *x, str
 	struct keep keep;
 	int rc = parse_patterns(env, &s->arena, &patterns, e);
 
+	for (size_t i = 0; rc == 0 && i < env->nargs; i++)
+		rc = patterns[i].by_age ? keep_check_clock(e) : 0;
 	if (rc == 0)
 		rc = keep_load(s, &keep, e);
 	for (size_t i = 0; rc == 0 && i < s->list.n; i++) {
@@ -282,7 +284,8 @@ static int run_delete(struct cmd_env *env, struct err *e)
 	struct ctx *c = env->ctx;
 	auto_switcher struct switcher s = SWITCHER_INIT;
 	struct choice x = { .kept = STR_INIT };
-	int rc = switcher_open(&s, &c->sw, "delete-generations", !c->sw.dry_run, e);
+	struct err ignored = ERR_INIT;
+	int rc = switcher_open(&s, &c->sw, "delete-generations", !c->sw.dry_run, e), said;
 
 	if (rc < 0)
 		return rc;
@@ -292,10 +295,10 @@ static int run_delete(struct cmd_env *env, struct err *e)
 	rc = x.go.v && x.stay.v ? choose(env, &s, &x, e) : err_set(e, -ENOMEM, "out of memory");
 	if (rc == 0 && !c->sw.dry_run)
 		rc = keep_delete(&s, &x.go, &x.stay, e);
-	if (rc == 0) {
-		rc = report_deleted(c, &x, e);
-		if (rc < 0 && !c->sw.dry_run)
-			rc = err_wrap(e, -ERR_PARTIAL, "they are gone, but");
+	if (rc == 0 || rc == -ERR_PARTIAL) {
+		said = report_deleted(c, &x, rc < 0 ? &ignored : e);
+		if (rc == 0 && said < 0)
+			rc = c->sw.dry_run ? said : err_wrap(e, -ERR_PARTIAL, "they are gone, but");
 	}
 	str_done(&x.kept);
 	return rc;

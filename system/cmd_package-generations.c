@@ -102,6 +102,11 @@ static int is_doomed(const struct cmd_env *env, const struct package_env *p,
 	for (size_t i = 0; r == 0 && i < env->nargs; i++) {
 		bool hit = false;
 
+		if (profile_pattern_is_age(env->args[i]))
+			r = store_clock_check(e);
+		if (r < 0)
+			break;
+
 		r = profile_matches(g, env->args[i], time(NULL), &hit, e);
 		if (r < 0 || !hit || (current && profile_pattern_is_age(env->args[i])))
 			continue;

@@ -61,19 +61,49 @@ const char *keep_wanted(const struct keep *k, const struct gen *g)
 	return g->number == k->before ? "the one before the current one" : NULL;
 }
 
-int keep_delete(struct switcher *s, const struct gen_list *go, const struct gen_list *stay,
-		struct err *e)
+/* Menu and links; *ret_gone: how many are gone. */
+static int remove_all(struct switcher *s, const struct gen_list *go, const struct gen_list *stay,
+		      size_t *ret_gone, struct err *e)
 {
-	int rc = go->n ? sys_menu_write(&s->root, stay, s->list.current, 0, e) : 0;
-	bool noted = false;
+	int rc = sys_menu_write(&s->root, stay, s->list.current, 0, e);
 
+	if (rc < 0)
+		return rc;
 	for (size_t i = 0; rc == 0 && i < go->n; i++) {
 		rc = gen_link_remove(&s->root, go->v[i].number, e);
-		noted = noted || go->v[i].label[0] || go->v[i].pinned;
+		*ret_gone += rc == 0;
 	}
+	return rc < 0 ? err_wrap(e, -ERR_PARTIAL, "the boot menu has its new entries, but") : 0;
+}
+
+int keep_delete(struct switcher *s, struct gen_list *go, const struct gen_list *stay, struct err *e)
+{
+	bool noted = false;
+	size_t gone = 0;
+	int rc = go->n ? remove_all(s, go, stay, &gone, e) : 0;
+
+	for (size_t i = 0; i < go->n; i++)
+		noted = noted || go->v[i].label[0] || go->v[i].pinned;
 	if (rc == 0 && noted)
 		rc = notes_save(&s->root, stay, e);
-	return rc == 0 ? secrets_prune(&s->root, e) : rc;
+	if (rc == 0)
+		rc = secrets_prune(&s->root, e);
+	go->n = gone;
+	return rc < 0 ? keep_partial(go, rc, e) : 0;
+}
+
+int keep_partial(const struct gen_list *gone, int rc, struct err *e)
+{
+	if (!gone->n)
+		return rc;
+	return err_wrap(e, -ERR_PARTIAL, "%zu generation%s deleted, but", gone->n,
+			gone->n == 1 ? " is" : "s are");
+}
+
+int keep_check_clock(struct err *e)
+{
+	/* The machine's fault, not that of what it was given. */
+	return store_clock_check(e) < 0 ? -ERR_UNSUPPORTED : 0;
 }
 
 /* ---- Patterns -------------------------------------------------------------------------------- */

@@ -18,9 +18,14 @@ const char *keep_needed(const struct keep *k, const struct gen *g);
 /* Why it is kept unless somebody names it; NULL: nothing keeps it. */
 const char *keep_wanted(const struct keep *k, const struct gen *g);
 /* Delete generations of s but those that stay: first the menu, which never names one whose files
- * may be collected, then the links, then notes and secrets. */
-int keep_delete(struct switcher *s, const struct gen_list *go, const struct gen_list *stay,
+ * may be collected, then the links, then notes and secrets. go->n becomes the number of those that
+ * are gone, also on failure; -ERR_PARTIAL: it failed after the menu was written. */
+int keep_delete(struct switcher *s, struct gen_list *go, const struct gen_list *stay,
 		struct err *e);
+/* rc, with which something failed after that: -ERR_PARTIAL when any are gone. */
+int keep_partial(const struct gen_list *gone, int rc, struct err *e);
+/* To be called before anything is deleted by age: refuses when the clock cannot be right. */
+int keep_check_clock(struct err *e);
 
 /* PATTERN of a command: "3", "1,2", "4..7" (by number); "10d", "2w", "2m", "1y": older than that.
  * -ERR_USAGE. */

@@ -13,7 +13,7 @@ static const struct cmd_status rows[] = {
 	{ CONFIG, "usage, an error in the configuration, or no such generation" },
 	{ BUILD, "a build or a download failed" },
 	{ REFUSED, "refused, or failed before it took effect: space, device, lock" },
-	{ 4, "switched, but activation or services failed in part: they are named" },
+	{ 4, "switched or deleted, but what follows failed in part: it is named" },
 	{ 5, "not confirmed: the machine has gone back, or does by itself" },
 	{ 6, "nothing done: there was nothing to do (--fail-if-unchanged), or 'install' was left" },
 	{ 7, "with --test: it did not come up, and nothing was switched" },

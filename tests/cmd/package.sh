@@ -137,6 +137,11 @@ check "nothing is older than a day" p delete-generations 1d
 check "so nothing went" [ ! -s "$TMP/last" ]
 # The disk fails while the second of two goes: what went before is told all the same.
 if gcc -shared -fPIC -O1 -o faults.so "$SRC/tests/cmd/faults.c" && grep -q ld-linux "$CAIRN" && LD_PRELOAD="$TMP/faults.so" "$CAIRN" --version >/dev/null 2>&1; then
+	if gcc -shared -fPIC -O1 -o clock.so "$SRC/tests/cmd/clock.c"; then # the year 2077, for which all are old
+		late() { LD_PRELOAD="$TMP/clock.so" CLOCK_SHIFT=$((3400000000 - $(date +%s))) p delete-generations 1d; }
+		check "by age when the clock cannot be right" status 65 late
+		check "nothing went" [ -L "$dir/cairn-profile-3-link" -a -L "$dir/cairn-profile-5-link" ]
+	fi
 	cp -a "$dir" kept
 	failing() { # NUMBER OPTION…: what is written to the profile's directory fails that time
 		rm -rf "$dir" && cp -a kept "$dir" && head -c 8 /dev/zero >count

@@ -288,6 +288,30 @@ check "no longer pinned" ends 0 unpin --json --target-root "$R" 3
 is "is said" "$(field pinned)" false
 check "young ones stay" ends 0 gc --dry-run --json --target-root "$R" --keep 0 --keep-days 9
 is "so nothing goes" "$(field deleted)" "[]"
+if gcc -shared -fPIC -O1 -o "$TMP/clock.so" "$SRC/tests/cmd/clock.c" && gcc -shared -fPIC -O1 -o "$TMP/faults.so" "$SRC/tests/cmd/faults.c" &&
+	grep -q ld-linux "$CAIRN" && LD_PRELOAD="$TMP/clock.so" "$CAIRN" --version >/dev/null 2>&1; then
+	# A clock of the year 2077, which makes all of them old.
+	late() { LD_PRELOAD=$TMP/clock.so CLOCK_SHIFT=$((3400000000 - $(date +%s))) "$@"; }
+	machine() { find "$R/var/guix/profiles" "$R/boot" ! -name system.lock ! -name .mark -printf '%p %l\n' | sort; }
+	before=$(machine)
+	check "SYS-08 a collection by age when the clock cannot be right" late ends 3 gc --target-root "$R" --keep 0 --keep-days 2
+	check "says so" grep -q 'the clock stands at 34000000[0-9]* .*: nothing is deleted \[set the clock\]' "$TMP/err"
+	check "nor is it planned" late ends 3 gc --dry-run --target-root "$R" --keep-days 2
+	check "SYS-08 a collection by number" late ends 3 gc --target-root "$R" --keep 0
+	check "SYS-08 generations by age" late ends 3 delete-generations --target-root "$R" 2d
+	is "SYS-08 nothing is deleted" "$(machine)" "$before"
+	cp -a "$R" "$TMP/kept"
+	failing() { # NUMBER STATUS: what is written to the database fails that time
+		rm -rf "$R" && cp -a "$TMP/kept" "$R" && head -c 8 /dev/zero >"$TMP/count"
+		LD_PRELOAD=$TMP/faults.so FAULT=EIO FAULT_AT=$1 FAULT_BELOW=$R/var/guix/db FAULT_COUNT=$TMP/count ends "$2" gc --target-root "$R" --keep 0
+	}
+	check "a collection" failing 0 0
+	check "SYS-08 one whose disk fails at the end ends in part" failing "$(od -An -tu8 "$TMP/count" | tr -d ' ')" 4
+	check "says what went" grep -q "^deleted generation 3	" "$TMP/out"
+	check "which is true" [ ! -L "$R/var/guix/profiles/system-3-link" ]
+	check "and what did not" grep -q "1 generation is deleted, but: .*Input/output error" "$TMP/err"
+	rm -rf "$R" && mv "$TMP/kept" "$R"
+fi
 # What goes has a file of its own, one that goes with its second name, and one whose other name stays.
 head -c 300000 /dev/urandom >"$TMP/own"
 head -c 200000 /dev/urandom >"$TMP/both"
