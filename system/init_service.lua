@@ -175,6 +175,17 @@ local function flaw_of_pause(v)
 	return not tostring(v):find("[1-9]") and "'" .. v .. "' is no time between two runs" or flaw_of(v)
 end
 
+-- These words stand for what root needs, to become anybody among it.
+local function flaw_of_ambient(v)
+	for _, name in ipairs(v) do
+		if name == "default" or name == "all" then
+			return "'" .. name .. "' would make a user as good as root [name each capability that it is to have, such as 'net_bind_service']"
+		end
+	end
+end
+
+local CHECKS = { ambient_capabilities = flaw_of_ambient, every = flaw_of_pause }
+
 local NAME_OF = { pattern = NAME.pattern, max = NAME.max, what = NAME.what, doc = "name of the service" }
 
 local fields = { name = schema.string(NAME_OF) }
@@ -184,7 +195,7 @@ for _, row in ipairs(ROWS) do
 		error("system/init_service_docs.lua has no line for '" .. row[1] .. "'", 0)
 	end
 	local plain = row[3] == "text" or row[3] == "repeat"
-	fields[row[1]] = row[2] { default_doc = line[1], doc = line[2], check = row[1] == "every" and flaw_of_pause or plain and flaw_of or nil }
+	fields[row[1]] = row[2] { default_doc = line[1], doc = line[2], check = CHECKS[row[1]] or plain and flaw_of or nil }
 end
 
 local PROFILES = { service = true, ["service-packet"] = true }

@@ -9,7 +9,7 @@ return {
 	activate = { "false", "start it when somebody connects to what it listens on" },
 	after = { "none", "order only: start after these" },
 	alive_timeout = { "0", "it must say WATCHDOG=1 at least so often" },
-	ambient_capabilities = { "none", "capabilities that a user who is not root keeps" },
+	ambient_capabilities = { "none", "capabilities that a user who is not root has" },
 	before = { "none", "order only: start before these" },
 	bind_paths = { "none", "SRC:DST: what it sees at DST" },
 	bind_read_only_paths = { "none", "the same, and cannot write to" },

@@ -21,6 +21,7 @@ function M.fields(more)
 		directory = schema.path { optional = true, doc = "made, owned by user; it runs there" },
 		environment = schema.map(schema.string {}, schema.template {}, { default = {}, doc = "variables" }),
 		capabilities = init_service.fields.capabilities,
+		ambient_capabilities = init_service.fields.ambient_capabilities,
 		sandbox = init_service.fields.sandbox,
 	}
 	for name, t in pairs(more) do
@@ -36,16 +37,22 @@ function M.check(s)
 		return "there is run, too", "exec"
 	elseif s.account and s.user == "root" then
 		return "names whom to make an account for", "user"
+	elseif s.user == "root" and s.ambient_capabilities then
+		return "root has all of capabilities", "ambient_capabilities"
 	end
 end
 
 -- What a service of either type adds; more: keys of its service of PID 1.
 function M.parts(s, more)
+	if s.user ~= "root" and #(s.capabilities or {}) > 0 and not s.ambient_capabilities then
+		schema.warn(s, "'" .. s.user .. "' has none of them [ambient_capabilities names those that it is to have; {} says that it is meant so]",
+			"capabilities")
+	end
 	local definition = {
 		name = s.name, description = s.description or s.run and s.run:match("^%s*([^\n]*)") or s.name,
 		exec = s.exec or { tools.busybox .. "/bin/busybox", "sh", "-c", s.run },
 		user = s.user, environment = s.environment, working_directory = s.directory, sandbox = s.sandbox,
-		capabilities = s.capabilities, ambient_capabilities = s.user ~= "root" and s.capabilities or nil,
+		capabilities = s.capabilities, ambient_capabilities = s.ambient_capabilities,
 	}
 	for key, v in pairs(more) do
 		definition[key] = v

@@ -327,6 +327,10 @@ warned "one that it opens to others only" "ntp › serve: $(shut udp 123 '"123/u
 warned "a socket that PID 1 makes" "simple › listen: $(shut tcp 81 81)" \
 	'services.simple { name = "a", exec = { "/bin/a" }, type = "simple", listen = { "tcp [::]:81" } }' 'open = { 80, 82 }'
 warned "the machine's own" '' 'services.httpd { listen = "127.0.0.1" }' ''
+ceiling='services.command { name = "c", run = "x", user = "nobody", capabilities = { "default", "net_bind_service" }'
+warned "a user who has none of what he could have" "command › capabilities: 'nobody' has none of them [ambient_capabilities names those that it is to have; {} says that it is meant so]" \
+	"$ceiling }" ''
+warned "and one who is not to" '' "$ceiling, ambient_capabilities = {} }" ''
 warned "one that is meant to be closed" '' "$ssh, $ntp" 'closed = { "20-22", "123/udp" }'
 warned "one that is not" "openssh › port: $(shut tcp 22 22)" "$ssh" 'closed = { 23, "22/udp" }'
 wrong "a port that is open and closed" "firewall › open[2]: is among those of closed" "$(service firewall 'open = { 80, "22-23" }, closed = { 23 }')"
@@ -426,6 +430,14 @@ at "a program without its directory" "job 'b' › exec: 'tar': needs the absolut
 at "no program at all" "simple 'a' › exec: needs the absolute path" 'simple { name = "a", exec = {} }'
 at "a capability that is nearly one" "command 'c' › capabilities: unknown capability 'net_amdin'; did you mean 'net_admin'?" \
 	'command { name = "c", run = "x", capabilities = { "net_amdin" } }'
+at "all that root needs, for a user" "simple › ambient_capabilities: 'default' would make a user as good as root" \
+	'simple { name = "a", exec = { "/bin/a" }, user = "nobody", ambient_capabilities = { "default", "net_bind_service" } }'
+at "and for that of a command" "command › ambient_capabilities: 'all' would make a user as good as root" \
+	'command { name = "c", run = "x", user = "nobody", ambient_capabilities = { "all" } }'
+at "what root has anyway" "command › ambient_capabilities: root has all of capabilities" \
+	'command { name = "c", run = "x", ambient_capabilities = { "net_raw" } }'
+at "more than it can have" "command 'c': a capability that is to be kept is not among" \
+	'command { name = "c", run = "x", user = "nobody", capabilities = {}, ambient_capabilities = { "net_raw" } }'
 at "a kind of socket" "simple 'a' › listen: unknown value 'tpc' [did you mean 'tcp'?]" \
 	'simple { name = "a", exec = { "/bin/a" }, listen = { "tpc 0.0.0.0:80" } }'
 at "a port without an address" "simple 'a' › listen: 'tcp 80': expected IP:PORT" \
@@ -496,7 +508,7 @@ sed -e 's|"httpd"|"/bin/a"|; s|name = "a",|name = "web1", after = { "web2", "fir
 result "what may be there or not is no mistake" $?
 
 # Everything is shut in, but what says otherwise or makes the machine; filters are compiled.
-sed -e 's|"httpd"|"/bin/a"|; s|services.simple|services.dhcp {}, services.daemon {}, services.simple|' \
+sed -e 's|"httpd"|"/bin/a"|; s|services.simple|services.dhcp {}, services.daemon {}, services.command { name = "c", run = "x", user = "nobody", capabilities = { "default", "net_admin" }, ambient_capabilities = { "net_admin" } }, services.command { name = "d", run = "x", user = "nobody", capabilities = { "default" } }, services.simple|' \
 	-e 's|name = "a",|name = "a", private_tmp = false, capabilities = { "default", "sys_time" }, read_only_paths = { "/srv" },|' \
 	"$TMP/c/set.lua" >"$TMP/c/boxes.lua"
 system=$("$CAIRN" system build --root "$R" --modules "$TMP/world" --physical "$TMP/c/boxes.lua" 2>"$TMP/err")
@@ -505,6 +517,8 @@ set=$R$(readlink "$system/services")/set
 key() { sed -n "/^\[service $1\]/,/^\[/s/^$2 = //p" "$set"; }
 is "the profile by default" "$(key dhcp sandbox)" default
 is "capabilities of a type" "$(key dhcp capabilities)" "default net_admin"
+is "a command's are what it can have at most" "$(key c capabilities): $(key c ambient-capabilities)" "default net_admin: net_admin"
+is "a user has none that were not given" "$(key d capabilities): $(key d ambient-capabilities)" "default: "
 is "the daemon opts out" "$(key cairn-daemon sandbox)" none
 is "what makes the machine, too" "$(key activation sandbox)$(key activation seccomp)" none
 is "one part left out" "$(key a private-tmp)" no
