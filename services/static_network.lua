@@ -36,7 +36,7 @@ local link = schema.record("link", {
 })
 
 local route = schema.record("route", {
-	to = network.source { doc = "a network" },
+	to = network.destination { doc = "a network" },
 	via = network.address { optional = true, doc = "the router; left out: it is reached directly" },
 	metric = schema.integer { optional = true, min = 0, max = 4294967295, doc = "of several the lowest counts" },
 	source = network.address { optional = true, doc = "the machine's own address for it" },
@@ -59,7 +59,7 @@ name=@name@
 @make@@wait@@before@
 @up@
 address() {
-	$b ip addr show dev "$name" | $b grep -qF " $1 " || $b ip addr add "$1" dev "$name" || exit 1
+	$b ip addr replace "$1" dev "$name" || exit 1
 }
 @addresses@
 # Nobody can use an address of IPv6 while it is looked whether somebody else has it.
@@ -87,6 +87,15 @@ local VETH = [[
 	$b ip link set dev "$other" name @peer@ && $b ip link set dev @peer@ up || exit 1
 ]]
 
+-- A VLAN cannot be up before its parent is.
+local function parent(s)
+	if s.link.kind ~= "vlan" then
+		return ""
+	end
+	return "name=" .. s.link.parent .. "\n" .. network.WAIT
+		.. (s.up and '$b ip link set dev "$name" up || exit 1\n' or "") .. "name=" .. s.interface .. "\n"
+end
+
 local function make(s)
 	local l = s.link
 	if not l then
@@ -96,7 +105,7 @@ local function make(s)
 	if l.kind == "vlan" then
 		how = "link " .. l.parent .. " name \"$name\" type vlan id " .. l.id
 	end
-	local out = 'if [ ! -e "/sys/class/net/$name" ]; then\n\t$b ip link add ' .. how .. " || exit 1\n"
+	local out = parent(s) .. 'if [ ! -e "/sys/class/net/$name" ]; then\n\t$b ip link add ' .. how .. " || exit 1\n"
 	if l.kind == "veth" then
 		out = out .. VETH:gsub("@peer@", l.peer)
 	end
@@ -165,7 +174,7 @@ local function stop(s)
 		end
 	end
 	for _, a in ipairs(s.addresses) do
-		out[#out + 1] = "\t! $b ip addr show dev \"$i\" | $b grep -qF \" " .. a .. " \" || $b ip addr del " .. a .. ' dev "$i"\n'
+		out[#out + 1] = "\t$b ip addr del " .. a .. ' dev "$i" 2>/dev/null\n'
 	end
 	return table.concat(out) .. "done\nexit 0"
 end
@@ -222,6 +231,29 @@ end
 
 local function fail_beside(s, other, message, field)
 	schema.fail(s, message .. " [" .. schema.location(other) .. "]", field)
+end
+
+-- What the interfaces that a link is made of are, besides.
+local function check_link(s, os)
+	for _, other in ipairs(os.services) do
+		local kind = schema.name(other)
+		for _, port in ipairs(s.link.ports) do
+			if kind == "dhcp" and network.may_share({ interface = port }, other, os) then
+				fail_beside(s, other, "what comes in at " .. port .. " is for the bridge, and DHCP of " .. (other.interface or "the first card")
+					.. " would ask there " .. service.hint(other, "let it ask at the bridge: interface = \"" .. s.interface .. "\""), "link › ports")
+			elseif kind == "static_network" and other ~= s and other.link then
+				for _, taken in ipairs(other.link.ports) do
+					if taken == port then
+						fail_beside(s, other, "'" .. port .. "' is a port of " .. other.interface .. ", and of one bridge at most", "link › ports")
+					end
+				end
+			end
+		end
+		if kind == "static_network" and s.up and not other.up and s.link.parent and other.interface == s.link.parent then
+			fail_beside(s, other, "'" .. s.link.parent .. "' is left switched off, and so would be the VLAN [up = true there, or up = false here]",
+				"link › parent")
+		end
+	end
 end
 
 -- Whether it has an address that a lease would take away.
@@ -299,6 +331,9 @@ services.static_network {
 	end,
 	extend = function(s, os)
 		check_others(s, os)
+		if s.link then
+			check_link(s, os)
+		end
 		if type(s.gateway) == "string" then
 			s = s:with { gateway = { s.gateway } }
 		end

@@ -25,7 +25,7 @@ end
 
 local peer = schema.record("wireguard_peer", {
 	public_key = key { doc = "who it is" },
-	allowed_ips = schema.list(network.source {}, { default = {}, unique = true, doc = "its addresses: what it may send from, and what is sent to it" }),
+	allowed_ips = schema.list(network.destination {}, { default = {}, unique = true, doc = "its addresses: what it may send from, and what is sent to it" }),
 	endpoint = schema.string { optional = true, pattern = "^[%w%[][%w.:%]-]*:%d+$", what = "HOST:PORT", doc = "where it is; left out: it calls" },
 	persistent_keepalive = schema.integer { optional = true, min = 1, max = 65535, doc = "seconds; for who is behind a router that forgets" },
 	preshared_key_file = key_file { optional = true, doc = "a file of the machine with a key that both have" },

@@ -111,6 +111,11 @@ local function bytes(address)
 	return out
 end
 
+-- Bits of byte i that belong to a network of so many bits.
+local function mask(bits, i)
+	return 0xff & ~(0xff >> math.max(0, math.min(8, bits - 8 * (i - 1))))
+end
+
 -- Whether an address lies in the network of an address with prefix.
 function M.contains(prefix, address)
 	local base, bits = prefix:match("^([^/]*)/(%d+)$")
@@ -120,8 +125,7 @@ function M.contains(prefix, address)
 	local a, b = bytes(base), bytes(address)
 	bits = math.tointeger(tonumber(bits))
 	for i = 1, #a do
-		local mask = 0xff & ~(0xff >> math.max(0, math.min(8, bits - 8 * (i - 1))))
-		if a[i] & mask ~= b[i] & mask then
+		if a[i] & mask(bits, i) ~= b[i] & mask(bits, i) then
 			return false
 		end
 	end
@@ -131,6 +135,34 @@ end
 -- The same text for the same address.
 function M.plain(address)
 	return table.concat(bytes(address), ".")
+end
+
+-- The network that an address with prefix is in.
+local function network_of(address, bits)
+	local all, out = bytes(address), {}
+	for i, byte in ipairs(all) do
+		all[i] = byte & mask(bits, i)
+	end
+	if #all == 4 then
+		return table.concat(all, ".") .. "/" .. bits
+	end
+	for i = 1, 16, 2 do
+		out[#out + 1] = ("%x"):format(all[i] << 8 | all[i + 1])
+	end
+	-- What ends a network are groups of 0.
+	return (table.concat(out, ":"):gsub(":0[:0]*$", "::"):gsub("^0::$", "::")) .. "/" .. bits
+end
+
+local function check_network(text)
+	local flaw = check_prefix(text)
+	if flaw then
+		return flaw
+	end
+	local address, bits = text:match("^(.*)/(%d+)$")
+	local network = network_of(address, math.tointeger(tonumber(bits)))
+	if M.plain(network:match("^[^/]*")) ~= M.plain(address) then
+		return "'" .. text .. "' is an address in the network " .. network .. " [name the network, or the address without /" .. bits .. "]"
+	end
 end
 
 function M.address(options)
@@ -146,6 +178,14 @@ function M.source(options)
 	return schema.string(with(options, { what = "an address or network",
 		check = function(text)
 			return text:find("/", 1, true) and check_prefix(text) or not text:find("/", 1, true) and check_address(text) or nil
+		end }))
+end
+
+-- What a route leads to: a network, or one address. The kernel takes no route to an address in a network.
+function M.destination(options)
+	return schema.string(with(options, { what = "an address or network",
+		check = function(text)
+			return (text:find("/", 1, true) and check_network or check_address)(text)
 		end }))
 end
 

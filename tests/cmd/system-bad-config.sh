@@ -397,6 +397,19 @@ wrong "DHCP of the first card and of another" "system.lua:12: dhcp › interface
 wrong "DHCP of a card beside the usual DHCP" "for the same one [services.base has it: without = { \"dhcp\" } leaves it out" \
 	'services = services.base { services.dhcp { interface = "eth0" } }'
 wrong "DHCP and an address" "DHCP of a takes all other addresses of IPv4 away" "$(two dhcp 'interface = "a"' static_network 'interface = "a", address = "192.0.2.5/24"')"
+bridge() { echo "interface = \"$1\", link = { kind = \"bridge\", ports = { \"$2\" } }"; }
+wrong "DHCP of a port" "static_network › link › ports: what comes in at a is for the bridge, and DHCP of a would ask there [let it ask at the bridge: interface = \"br0\"]" \
+	"$(two dhcp 'interface = "a"' static_network "$(bridge br0 a)")"
+wrong "DHCP of the first card beside a bridge" "what comes in at a is for the bridge, and DHCP of the first card would ask there [services.base has it: without" \
+	"services = services.base { services.static_network { $(bridge br0 a) } }"
+wrong "a port of two bridges" "static_network › link › ports: 'a' is a port of br1, and of one bridge at most" "$(two static_network "$(bridge br0 a)" static_network "$(bridge br1 a)")"
+wrong "a VLAN of what is switched off" "link › parent: 'a' is left switched off" \
+	"$(two static_network 'interface = "a", up = false' static_network 'interface = "v", link = { kind = "vlan", parent = "a", id = 1 }')"
+wrong "a way to an address in a network" "'10.1.2.3/16' is an address in the network 10.1.0.0/16 [name the network, or the address without /16]" \
+	"$(service static_network 'address = "192.0.2.5/24", routes = { { to = "10.1.2.3/16" } }')"
+wrong "peers in a network of IPv6" "› allowed_ips[1]: '2001:DB8:1::f001/116' is an address in the network 2001:db8:1:0:0:0:0:f000/116" \
+	"$(service wireguard 'peers = { { public_key = "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=", allowed_ips = { "2001:DB8:1::f001/116" } } }')"
+wrong "all of IPv6, and more" "'::1/0' is an address in the network ::/0 [" "$(service static_network 'routes = { { to = "::1/0" } }')"
 wrong "name servers twice" "the system has name_servers, too" "$(service static_network 'address = "192.0.2.5/24", name_servers = { "192.0.2.1" }'), name_servers = { \"192.0.2.2\" }"
 wrong "a port of two services" "listen: tcp port 80 is taken at 192.0.2.1: httpd listens there, too" \
 	"$(two httpd '' simple 'name = "web", exec = { "/bin/true" }, listen = { "tcp 192.0.2.1:80" }')"

@@ -4,13 +4,16 @@
 if [ -z "$INSIDE" ]; then
 	unshare -Urnm sh -c "mount -t sysfs sysfs /sys && ip link add lan0 type veth peer name lan1" 2>/dev/null || { echo "skip: no user namespaces, or no veth"; exit 77; }
 	. "$SRC/tests/cmd/world.inc"
+	printf 'kernel/%s.ko\n' 8021q bridge >>"$W/packages/world/linux/lib/modules/1.0/modules.builtin"
 	cat >"$TMP/system.lua" <<'LUA'
 local services, system = require "services", require "system"
 return system.operating_system {
 	host_name = "net", file_systems = { { device = "LABEL=x", mount_point = "/" } },
 	services = {
 		services.dhcp { interface = "lan0", resolv_conf = false },
-		services.static_network { interface = "lan0", addresses = { "2001:db8::1/64" }, routes = { { to = "2001:db8:1::/48", via = "2001:db8::2" } } },
+		services.static_network { interface = "br0", link = { kind = "bridge", ports = { "lan1" } }, address = "198.51.100.1/24" },
+		services.static_network { interface = "tag0", link = { kind = "vlan", parent = "trunk0", id = 7 } },
+		services.static_network { interface = "lan0", addresses = { "2001:DB8:0::1/64" }, routes = { { to = "2001:db8:1::/48", via = "2001:db8::2" } } },
 	},
 }
 LUA
@@ -28,13 +31,20 @@ run() {
 	sed "s|/gnu/store/|$R&|g" "$R$path" >"$TMP/script" && busybox sh "$TMP/script" "$@" 9>"$TMP/up"
 }
 lease() { interface=lan0 ip=$2 mask=24 router=192.0.2.1 run dhcp@lan0 exec dhcp-event "$1"; }
+bridge() { run network@br0 exec network-start && ip addr show dev br0 | grep -qF " 198.51.100.1/24 "; }
 static() { run network@lan0 "$1" "$2"; }
 has() { ip addr show dev lan0 | grep -qF " $1 "; }
 no_v6() { ! has 2001:db8::1/64; }
 
 ip link add lan0 type veth peer name lan1 && ip link set lan1 up || exit 1
-check "an address of IPv6" static exec network-start
+check "an address of IPv6 in another form than the kernel's" static exec network-start
 check "it is there" has 2001:db8::1/64
+check "a bridge with an address" bridge
+check "a second start changes nothing" bridge
+# The kernel may have no VLAN: it is there already. Of its parent nobody else takes care.
+ip link add tag0 type veth peer name tag1 && ip link add trunk0 type veth peer name trunk1 || exit 1
+check "a VLAN" run network@tag0 exec network-start
+is "its parent is on before it" "$(ip -o link show up | sed -n 's/.*: \(t[^@]*\)@.*/\1/p' | sort | tr '\n' ' ')" "tag0 trunk0 "
 check "a lease" lease bound 192.0.2.9
 check "its address is there" has 192.0.2.9/24
 check "and the one of IPv6" has 2001:db8::1/64

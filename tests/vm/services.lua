@@ -43,6 +43,8 @@ return system.operating_system {
 			name_servers = { "192.0.2.53" }, search = { "example.org" },
 		}),
 		services.static_network { interface = "lan0.5", link = { kind = "vlan", parent = "lan0", id = 5 }, address = "198.51.100.1/30" },
+		-- The kernel's module makes this one, and nobody switches it on.
+		services.static_network { interface = "dummy0.7", link = { kind = "vlan", parent = "dummy0", id = 7 }, addresses = { "2001:DB8:7:0::1/64" } },
 		wire("port0", "port1", {}),
 		services.static_network { interface = "br0", link = { kind = "bridge", ports = { "port0" } }, address = "203.0.113.1/24" },
 		services.static_network { interface = "none0", link = { kind = "dummy" }, address = "192.0.2.129/32", up = false },
