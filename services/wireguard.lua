@@ -3,6 +3,7 @@
 -- An interface of WireGuard. Private keys are the machine's own: the store is for everybody.
 
 local network = require "system.network"
+local secrets = require "system.secrets"
 local service = require "system.service"
 
 local KEY = { pattern = "^[%w+/]+=$", min = 44, max = 44, what = "a key: 44 characters, the last one =" }
@@ -38,7 +39,7 @@ b=@busybox@
 name=@name@ key=@key@
 umask 077
 if [ ! -s "$key" ]; then
-	$b mkdir -p "${key%/*}" && @wg@ genkey >"$key.new" && $b fsync "$key.new" && $b mv "$key.new" "$key" || exit 1
+	@genkey@
 fi
 $b ip link del "$name" type wireguard 2>/dev/null
 $b ip link add name "$name" type wireguard || exit 1
@@ -49,6 +50,9 @@ $b ip link set dev "$name"@mtu@ up || exit 1
 @routes@
 exit 0
 ]]
+
+-- A secret is given, and what is made below /run would be another key after each boot.
+local GENKEY = '$b mkdir -p "${key%/*}" && @wg@ genkey >"$key.new" && $b fsync "$key.new" && $b mv "$key.new" "$key" || exit 1'
 
 local function words(s)
 	local out = {}
@@ -104,9 +108,25 @@ services.wireguard {
 		mtu = schema.integer { optional = true, min = 576, max = 65535, doc = "size of packets" },
 		fwmark = schema.integer { optional = true, min = 1, max = 4294967295, doc = "mark of its own packets" },
 	},
-	extend = function(s)
+	check = function(s)
+		for i, p in ipairs(s.routes and s.peers or {}) do
+			for _, a in ipairs(p.allowed_ips) do
+				if a:find("/0+$") then
+					local halves = network.family_of(a) == 4 and "0.0.0.0/1 and 128.0.0.0/1" or "::/1 and 8000::/1"
+					return "'" .. a .. "' would take the place of the way to everywhere, the tunnel's own packets included [routes = false; or its halves, "
+						.. halves .. ", beside a route of static_network to the endpoint]", "peers[" .. i .. "]"
+				end
+			end
+		end
+	end,
+	extend = function(s, os)
+		secrets.check_file(os, s, "private_key_file")
+		for _, p in ipairs(s.peers) do
+			secrets.check_file(os, p, "preshared_key_file")
+		end
 		local package = require "packages.wireguard"
 		local addresses, routes = commands(s)
+		local genkey = s.private_key_file:find("^/run/") and 'echo "there is no key in $key"; exit 1' or GENKEY:gsub("@wg@", package .. "/bin/wg")
 		return {
 			listens = s.listen_port and { { protocol = "udp", port = s.listen_port, field = "listen_port" } } or {},
 			profile = { package }, kernel_modules = { "wireguard" },
@@ -115,7 +135,7 @@ services.wireguard {
 					name = "wireguard@" .. s.interface, type = "oneshot", description = "private network " .. s.interface,
 					exec = {
 						network.script("wireguard-start", START, {
-							name = s.interface, key = shell_quote(s.private_key_file), wg = package .. "/bin/wg", words = words(s),
+							name = s.interface, key = shell_quote(s.private_key_file), genkey = genkey, wg = package .. "/bin/wg", words = words(s),
 							addresses = addresses, routes = routes, mtu = s.mtu and " mtu " .. s.mtu or "",
 						}),
 					},

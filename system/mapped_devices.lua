@@ -5,6 +5,7 @@
 
 local conf = require "system.conf"
 local file_systems = require "system.file_systems"
+local secrets = require "system.secrets"
 
 local M = {}
 
@@ -429,25 +430,13 @@ local ADVICE = {
 	extlinux = "the boot loader reads kernels from it, and opens no mapped device [directory of the boot loader names a file system of their own]",
 }
 
--- Files below /run/secrets are made of secrets of the configuration.
-local function check_key(os, m)
-	local name, names = (m.key_file or ""):match("^/run/secrets/(.*)$"), {}
-	for i, secret in ipairs(os.secrets) do
-		names[i] = secret.name
-		name = secret.name ~= name and name or nil
-	end
-	if name then
-		schema.fail(m, "there is no secret '" .. name .. "'" .. schema.suggestion(name, names), "key_file")
-	end
-end
-
 function M.check(os)
 	local seen = {}
 	for _, m in ipairs(os.mapped_devices) do
 		if seen[m.target] then
 			schema.fail(m, "there are two mapped devices '" .. m.target .. "'", "target")
 		end
-		check_key(os, m)
+		secrets.check_file(os, m, "key_file")
 		seen[m.target] = true
 	end
 	for _, list in ipairs { os.file_systems, os.swap } do

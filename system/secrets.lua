@@ -51,6 +51,18 @@ function M.versions(list)
 	return out
 end
 
+-- Files below /run/secrets are made of secrets of the configuration: those of a field are among them.
+function M.check_file(os, record, field)
+	local name, names = (record[field] or ""):match("^/run/secrets/(.*)$"), {}
+	for i, secret in ipairs(os.secrets) do
+		names[i] = secret.name
+		name = secret.name ~= name and name or nil
+	end
+	if name then
+		schema.fail(record, "there is no secret '" .. name .. "'" .. schema.suggestion(name, names), field)
+	end
+end
+
 -- Services of PID 1 with the versions of their secrets in their definition, so that another one restarts them.
 function M.mark(list, services)
 	local versions, known, names = {}, {}, {}

@@ -426,6 +426,14 @@ wrong "a name with too many bytes" "more than 32" "$(wifi 'ssid = ("x"):rep(33),
 wrong "a country by its name" "two capital letters" "$(wifi 'ssid = "home", security = "open"' ', country = "Germany"')"
 wrong "a wireless network twice" "'home' is there already" "$(service wifi 'networks = { { ssid = "home", security = "open" }, { ssid = "home", security = "open" } }')"
 wrong "a private key in the store" "everybody can read" "$(service wireguard 'private_key_file = "/gnu/store/x"')"
+tunnel() { service wireguard "peers = { { public_key = \"xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=\", allowed_ips = { \"$1\" } } } ${2-}"; }
+wrong "a tunnel for everything" "wireguard › peers[1]: '0.0.0.0/0' would take the place of the way to everywhere, the tunnel's own packets included [routes = false; or" \
+	"$(tunnel 0.0.0.0/0)"
+wrong "a tunnel for all of IPv6" "'0::/0' would take the place" "$(tunnel 0::/0)"
+wrong "a key that is no secret" "wireguard › private_key_file: there is no secret 'wg'; did you mean 'wg0'?" \
+	"$(service wireguard 'private_key_file = "/run/secrets/wg"'), secrets = { { name = \"wg0\" } }"
+wrong "a key of a peer that is no secret" "› preshared_key_file: there is no secret 'both'" \
+	"$(tunnel 10.0.0.0/8 | sed 's|allowed_ips|preshared_key_file = "/run/secrets/both", &|')"
 wrong "no time to ask for" "there is no server to ask" "$(service ntp '')"
 wrong "a job without a time" "schedule: missing" "$(service job 'name = "a", run = "b"')"
 wrong "a command twice" "there is run, too" "$(service command 'name = "a", run = "b", exec = { "/b" }')"
