@@ -38,7 +38,7 @@ end
 
 local opening = schema.record("opening", {
 	port = ports { doc = "80, '53/udp', '8000-8010/tcp'" },
-	from = schema.list(network.source {}, { default = {}, doc = "addresses and networks; left out: everybody" }),
+	from = schema.list(network.source {}, { optional = true, min = 1, doc = "addresses and networks; left out: everybody" }),
 	interface = network.interface { optional = true, doc = "left out: all" },
 }, { doc = "a port that is open for some" })
 
@@ -58,13 +58,24 @@ local path = schema.record("forwarding", {
 	end,
 })
 
+-- Address and port of "192.0.2.1", "192.0.2.1:80", "2001:db8::1", "[2001:db8::1]:80".
+local function target(to)
+	local address, port = to:match("^%[(.*)%]:(%d+)$")
+	if not address then
+		address, port = to:match("^([%d.]+):(%d+)$")
+	end
+	return address or to, port
+end
+
 local redirect = schema.record("redirect", {
 	port = ports { doc = "of this machine" },
 	to = schema.string { pattern = "^[%x.:%[%]]+$", what = "ADDRESS, ADDRESS:PORT or [ADDRESS]:PORT", doc = "machine behind this one, with :PORT when it is another there",
 		check = function(v)
-			local address = v:match("^%[(.*)%]:%d+$") or v:match("^([%d.]+):%d+$") or v
+			local address, port = target(v)
 			if not network.family(address) then
 				return "'" .. v .. "' is not ADDRESS, ADDRESS:PORT or [ADDRESS]:PORT"
+			elseif port and (#port > 5 or tonumber(port) < 1 or tonumber(port) > 65535) then
+				return "'" .. port .. "' is not a port, 1 to 65535"
 			end
 		end },
 	interface = network.interface { optional = true, doc = "where packets come in; left out: any" },
@@ -96,7 +107,7 @@ local function open(s, add)
 	for _, o in ipairs(s.open) do
 		if type(o) ~= "table" then
 			add("input", match(o) .. " accept")
-		elseif #o.from == 0 then
+		elseif not o.from then
 			add("input", option("iif", o.interface) .. match(o.port) .. " accept")
 		else
 			for _, from in ipairs(o.from) do
@@ -185,15 +196,6 @@ local function forward(s, add)
 	end
 end
 
--- Address and port of "192.0.2.1", "192.0.2.1:80", "2001:db8::1", "[2001:db8::1]:80".
-local function target(to)
-	local address, port = to:match("^%[(.*)%]:(%d+)$")
-	if not address then
-		address, port = to:match("^([%d.]+):(%d+)$")
-	end
-	return address or to, port
-end
-
 local function nat(s, add)
 	for _, r in ipairs(s.redirects) do
 		local address, port = target(r.to)
@@ -268,12 +270,24 @@ services.firewall {
 			if closes(s, protocol, first) or closes(s, protocol, last) then
 				return "is among those of closed", "open[" .. i .. "]"
 			end
-			if first == 1 and last == 65535 and (type(o) ~= "table" or #o.from == 0 and not o.interface) then
+			if first == 1 and last == 65535 and (type(o) ~= "table" or not o.from and not o.interface) then
 				return "opens all ports for everybody: say which, or leave the firewall out", "open[" .. i .. "]"
 			end
 		end
+		if #s.masquerade > 0 and #s.forward + #s.redirects == 0 then
+			return "nothing is passed on that could leave there [forward = { { from = INTERFACE, to = \"" .. s.masquerade[1]
+				.. "\" } } says what is]", "masquerade"
+		end
 	end,
 	extend = function(s)
+		for i, r in ipairs(s.redirects) do
+			local first, last = parse(r.port)
+			local _, port = target(r.to)
+			if port and first < last then
+				schema.warn(s, ("all ports from %d to %d lead to the one port %s [without :%s each leads to its own]"):format(first, last, port, port),
+					"redirects[" .. i .. "]")
+			end
+		end
 		local nftload = require "packages.nftload" .. "/sbin/nftload"
 		local file = checked(rules(s), nftload)
 		local router = #s.forward + #s.masquerade + #s.redirects > 0

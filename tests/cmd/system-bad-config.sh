@@ -311,14 +311,14 @@ wrong "a VLAN without a tag" "link › id: a vlan needs it" "$(service static_ne
 wrong "a port of a VLAN" "belongs to a bridge" "$(service static_network 'interface = "v", link = { kind = "vlan", parent = "e", id = 1, ports = { "f" } }')"
 wrong "an interface with a long name" "more than 15" "$(service static_network 'interface = "averylonginterfacename"')"
 wrong "a router of the other family" "of another family" "$(service static_network 'address = "192.0.2.1/24", routes = { { to = "2001:db8::/32", via = "192.0.2.2" } }')"
-# Not wrong, but perhaps not meant: NAME, what is said ("": nothing), services beside a firewall, its fields
+# Not wrong, but perhaps not meant: NAME, what is said ("": nothing), services beside a firewall, its fields, line if it is not theirs
 warned() {
 	printf 'local services, system = require "services", require "system"\nreturn system.operating_system { host_name = "x",\n' >"$TMP/c/system.lua"
 	echo "file_systems = { { device = \"LABEL=x\", mount_point = \"/\" } }, services = services.base { $3," >>"$TMP/c/system.lua"
 	echo "services.firewall { $4 } } }" >>"$TMP/c/system.lua"
 	"$CAIRN" system build --dry-run --root "$R" --modules "$TMP/world" "$TMP/c/system.lua" >"$TMP/out" 2>"$TMP/err"
 	is "$1: it is evaluated" $? 0
-	is "$1: what is said" "$(sed -n 's/^warning: //p' "$TMP/err")" "${2:+$TMP/c/system.lua:3: $2}"
+	is "$1: what is said" "$(sed -n 's/^warning: //p' "$TMP/err")" "${2:+$TMP/c/system.lua:${5-3}: $2}"
 }
 shut() { echo "other machines do not reach $1 port $2, which the firewall [$TMP/c/system.lua:4] keeps closed [open = { $3 } there lets them in, closed = { $3 } says that it is meant so]"; }
 ssh='services.openssh {}' ntp='services.ntp { serve = true }'
@@ -370,9 +370,16 @@ proto tcp accept drop|'drop' stands behind what happens
 END
 warned "rules that are fine" '' "$ssh" 'rules = { "iif lan0 oif lan1 family 6 proto icmpv6 type 128 limit 5/second 9 log ping: continue",
 	"family 6 saddr 2001:db8::/32 daddr ::1/128 proto udp dport 53-53 state new,related reject", "proto tcp dport 1-9 reset", "status dnat accept" }'
+warned "a redirect of many ports to one" "firewall › redirects[1]: all ports from 80 to 89 lead to the one port 8080 [without :8080 each leads to its own]" \
+	'services.httpd { listen = "127.0.0.1" }' 'redirects = { { port = "80-89", to = "10.0.0.2:8080" }, { port = "90-91", to = "10.0.0.2" } }, masquerade = { "lan0" }' 4
 wrong "a firewall that lets everything in" "rules[2]: lets everything in" "$(service firewall 'rules = { "proto tcp dport 1-2 accept", "accept" }')"
 wrong "a firewall with all ports open" "open[1]: opens all ports" "$(service firewall 'open = { "1-65535" }')"
 wrong "everything is passed on" "would pass on everything" "$(service firewall 'forward = { {} }')"
+wrong "nothing is passed on" "firewall › masquerade: nothing is passed on that could leave there [forward = { { from = INTERFACE, to = \"eth0\" } } says what is]" \
+	"$(service firewall 'masquerade = { "eth0" }')"
+wrong "a list that was made, and is empty" "open[1] ('22') › from: must not be empty" "$(service firewall 'open = { { port = 22, from = {} } }')"
+wrong "a port too large behind the machine" "redirects[1] ('10.0.0.2:99999') › to: '99999' is not a port, 1 to 65535" "$(service firewall 'redirects = { { port = 80, to = "10.0.0.2:99999" } }')"
+wrong "no port behind the machine" "redirects[1] ('[2001:db8::1]:0') › to: '0' is not a port" "$(service firewall 'redirects = { { port = 80, to = "[2001:db8::1]:0" } }')"
 wrong "a router out of reach" "'198.51.100.1' is in no network of addresses" "$(service static_network 'address = "192.0.2.1/24", gateway = "198.51.100.1"')"
 wrong "a router out of reach by one bit" "'192.0.2.8' is in no network" "$(service static_network 'address = "192.0.2.1/29", gateway = "192.0.2.8"')"
 wrong "a router of IPv6 out of reach" "'2001:db8:0:1::1' is in no network" "$(service static_network 'address = "2001:db8::5/64", gateway = "2001:db8:0:1::1"')"
