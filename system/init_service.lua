@@ -27,6 +27,11 @@ local function words()
 	return schema.list(schema.template {}, { optional = true })
 end
 
+-- A program and its arguments; one of a shell may be a whole script.
+local function program()
+	return schema.list(schema.template { multiline = true }, { optional = true })
+end
+
 -- In a template %i stands for the instance.
 local REFERENCE = { pattern = "^%w[%w._@%%-]*$", max = 64, what = "a service name (letters, digits, . _ @ -)" }
 
@@ -67,9 +72,9 @@ end
 local ROWS = {
 	{ "type", choice { "simple", "notify", "oneshot", "forking", "group" }, "text" },
 	{ "description", text(), "text" },
-	{ "exec", words(), "words" },
-	{ "stop_exec", words(), "words" },
-	{ "reload_exec", words(), "words" },
+	{ "exec", program(), "words" },
+	{ "stop_exec", program(), "words" },
+	{ "reload_exec", program(), "words" },
 	{ "action", schema.list(schema.template {}, { optional = true, max = 16 }), "repeat" },
 	{ "reload_signal", text(), "text" },
 	{ "reload_triggers", words(), "words" },

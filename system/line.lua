@@ -14,7 +14,7 @@ function M.fields(more)
 		name = schema.string { pattern = "^%w[%w._@-]*$", max = 64, what = "a service name (letters, digits, . _ @ -)", doc = "of the service" },
 		run = schema.template { optional = true, multiline = true,
 			doc = "for the shell, which finds the programs of the system's profile; an exec in front of the last command spares a process" },
-		exec = schema.list(schema.template {}, { optional = true, min = 1, doc = "instead of run: a program by its path, and its arguments" }),
+		exec = schema.list(schema.template { multiline = true }, { optional = true, min = 1, doc = "instead of run: a program by its path, and its arguments" }),
 		description = schema.string { optional = true, default_doc = "the first line of run", doc = "one line" },
 		user = schema.string { default = "root", pattern = "^[a-z_][a-z0-9_-]*$", what = "the name of a user", doc = "whose rights it has" },
 		account = schema.boolean { default = false, doc = "that user is made: an account of a program" },
@@ -35,11 +35,19 @@ function M.check(s)
 		return "missing; it or exec says what to do", "run"
 	elseif s.run and s.exec then
 		return "there is run, too", "exec"
+	elseif s.run and not s.run:find("%S") then
+		return "has nothing but blanks", "run"
 	elseif s.account and s.user == "root" then
 		return "names whom to make an account for", "user"
 	elseif s.user == "root" and s.ambient_capabilities then
 		return "root has all of capabilities", "ambient_capabilities"
 	end
+end
+
+-- The first line of a script, without what no description has; nil when nothing is left.
+local function first_line(run)
+	local text = run:match("^%s*([^\n]*)"):gsub("[\3-\31\127]", " "):match("^%s*(.-)[%s\\]*$")
+	return text ~= "" and text or nil
 end
 
 -- What a service of either type adds; more: keys of its service of PID 1.
@@ -49,7 +57,7 @@ function M.parts(s, more)
 			"capabilities")
 	end
 	local definition = {
-		name = s.name, description = s.description or s.run and s.run:match("^%s*([^\n]*)") or s.name,
+		name = s.name, description = s.description or s.run and first_line(s.run) or s.name,
 		exec = s.exec or { tools.busybox .. "/bin/busybox", "sh", "-c", s.run },
 		user = s.user, environment = s.environment, working_directory = s.directory, sandbox = s.sandbox,
 		capabilities = s.capabilities, ambient_capabilities = s.ambient_capabilities,

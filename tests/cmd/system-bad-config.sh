@@ -278,6 +278,7 @@ wrong "two services of one name" "system.lua:12: simple › name: there are two 
 	'services = { services.simple { name = "a", exec = { "/bin/a" } }, services.simple { name = "a", exec = { "/bin/b" } } }'
 wrong "a job without a pause" "system.lua:12: job › every: '0s' is no time between two runs" \
 	'services = { services.job { name = "a", run = "x", every = "0s" } }'
+wrong "a script without a word" "run: has nothing but blanks" 'services = { services.command { name = "a", run = " \n\t\n" } }'
 wrong "nor any other service" "system.lua:12: simple › every: '0min' is no time between two runs" \
 	'services = { services.simple { name = "a", exec = { "/bin/a" }, every = "0min" } }'
 wrong "not by a number, either" "simple › every: '0' is no time between two runs" \

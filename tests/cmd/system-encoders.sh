@@ -69,6 +69,11 @@ local programs = some("services", 150, function(i)
 		environment = { A = "v" .. value } }), { "s" .. i, description, "x" .. a, b .. "y", "v" .. value }
 end)
 
+local commands = some("commands", 50, function(i)
+	local run = nasty() .. "x\n" .. nasty() .. "\n"
+	return checked(services.command, { name = "c" .. i, run = run }), { "c" .. i, run }
+end)
+
 -- Fields of operating_system itself, each tried in a system of its own.
 local function fits(field, value)
 	return function()
@@ -116,6 +121,7 @@ local rules = some("doas", 100, function()
 	local rule = { user = "root", command = command, arguments = { argument }, environment = { A = value } }
 	return function() schema.check(services.doas { rules = { rule } }) return rule end, { command, argument, "A=" .. value }
 end)
+table.move(commands, 1, #commands, #programs + 1, programs)
 programs[#programs + 1] = services.doas { rules = rules }
 programs[#programs + 1] = system.service_type {
 	name = "values", extend = function() return { etc = { ["values"] = json.text(values), ["refused"] = tostring(refused) } } end,
@@ -198,6 +204,8 @@ for name, description, a, b, value in values["services"]:
     same("description", s.get(b"description", b""), description)
     same("exec", words(s[b"exec"]), [b"/bin/x", a, b])
     same("environment", words(s[b"environment"]), [b"A=" + value])
+for name, run in values["commands"]:
+    same("run", words(dict(sections[b"[service " + name + b"]"])[b"exec"])[-1], run)
 init = [words(v)[0] for k, v in sections[b"[init]"] if k == b"environment"]
 same("variables", sorted(x for x in init if x.startswith(b"E")), sorted(k + b"=" + v for k, v in values["environment"]))
 
