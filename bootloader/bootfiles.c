@@ -140,15 +140,27 @@ static int name_set(struct bootfiles *b, struct err *e)
 	return b->set ? 0 : err_num(e, -ENOMEM, "boot files");
 }
 
+static int add_item(struct bootfiles *b, const char *store, const struct boot_menu *m,
+		    const struct boot_item *it, struct err *e)
+{
+	int r = add(b, store, it->entry.kernel, "kernel", e);
+
+	if (r == 0)
+		r = add(b, store, it->entry.initrd, "initrd", e);
+	if (r < 0)
+		err_wrap(e, r, "generation %u", it->number);
+	/* A bad sector, not memory that is short. */
+	if (r == -EIO && it->number != m->default_number)
+		err_hint(e, r, "cairn system delete-generations %u does without it", it->number);
+	return r;
+}
+
 int bootfiles_load(struct bootfiles *b, const char *store, const struct boot_menu *m, struct err *e)
 {
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < m->nitems; i++) {
-		r = add(b, store, m->items[i].entry.kernel, "kernel", e);
-		if (r == 0)
-			r = add(b, store, m->items[i].entry.initrd, "initrd", e);
-	}
+	for (size_t i = 0; r == 0 && i < m->nitems; i++)
+		r = add_item(b, store, m, &m->items[i], e);
 	if (r < 0)
 		return r;
 	qsort(b->files.v, b->files.n, sizeof(*b->files.v), name_order);

@@ -70,6 +70,7 @@ static int open_waiting(struct switcher *s, const struct ctx *c, const char *ver
 	if (rc < 0)
 		return rc;
 	switcher_report_recovery(s);
+	switcher_report_damaged(s, &s->list);
 	return check_waits(s, m, ret_kept, e);
 }
 

@@ -290,6 +290,8 @@ static int run_gc(struct cmd_env *env, struct err *e)
 	if (rc == 0)
 		rc = choose(&s, &p, &x, e);
 	if (rc == 0)
+		switcher_report_damaged(&s, &x.stay);
+	if (rc == 0)
 		rc = store_open(&c->sw.store, &conn, e);
 	if (rc == 0)
 		rc = c->sw.dry_run ? would_collect(conn, &s, &x, e) : collect(conn, &s, &p, &x, e);

@@ -289,10 +289,13 @@ static int run_delete(struct cmd_env *env, struct err *e)
 
 	if (rc < 0)
 		return rc;
+	switcher_report_recovery(&s);
 	x.go.v = arena_array(&s.arena, s.list.n + 1, sizeof(*x.go.v));
 	x.stay.v = arena_array(&s.arena, s.list.n + 1, sizeof(*x.stay.v));
 	x.stay.current = s.list.current;
 	rc = x.go.v && x.stay.v ? choose(env, &s, &x, e) : err_set(e, -ENOMEM, "out of memory");
+	if (rc == 0)
+		switcher_report_damaged(&s, &x.stay);
 	if (rc == 0 && !c->sw.dry_run)
 		rc = keep_delete(&s, &x.go, &x.stay, e);
 	if (rc == 0 || rc == -ERR_PARTIAL) {
@@ -394,6 +397,7 @@ static int run_label(struct cmd_env *env, struct err *e)
 		rc = boot_label_check(env->args[1], e);
 	if (rc < 0)
 		return rc;
+	switcher_report_damaged(&s, &s.list);
 	before = g->label;
 	g->label = env->args[1];
 	rc = save(c, &s, e);

@@ -45,6 +45,7 @@ int change_open(struct change *c, struct switcher *s, const char *verb, struct e
 	if (rc < 0)
 		return rc;
 	switcher_report_recovery(s);
+	switcher_report_damaged(s, &s->list);
 	return c->sw.dry_run ? 0 : switcher_check_decided(s, e);
 }
 

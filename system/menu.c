@@ -2,6 +2,7 @@
 #include "system/menu.h"
 
 #include <errno.h>
+#include <sys/stat.h>
 
 #include "lib/conf-file.h"
 #include "lib/path.h"
@@ -184,7 +185,63 @@ int sys_menu_load(const struct sys_root *r, struct arena *a, const char *path, s
 	return 0;
 }
 
-/* Entries of all generations of list but skip; at least the one of number must be readable. */
+/* What stays as it is until somebody mends it; not a machine that cannot read just now. */
+static bool is_damage(int rc)
+{
+	switch (-rc) {
+	case ENOENT:
+	case ENOTDIR:
+	case EISDIR:
+	case ELOOP:
+	case ENAMETOOLONG:
+	case ERR_SYNTAX:
+	case ERR_INVALID:
+	case ERR_LIMIT:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static int check_boot_file(const struct sys_root *r, struct arena *a, const char *file,
+			   struct err *e)
+{
+	char *path = arena_fmt(a, "%s%s", r->store, file);
+	struct stat st;
+
+	if (!path)
+		return err_set(e, -ENOMEM, "out of memory");
+	if (*file && stat(path, &st) < 0)
+		return err_sys(e, "%s", path);
+	return *file && !S_ISREG(st.st_mode) ? err_set(e, -ERR_INVALID, "%s is no file", path) : 0;
+}
+
+/* With what it boots; -ERR_NOTVALID: it is damaged. */
+static int load_entry(const struct sys_root *r, struct arena *a, const struct gen *g,
+		      struct boot_entry *ret, struct err *e)
+{
+	struct err why = ERR_INIT;
+	int rc = boot_entry_load(a, r->store, g->path, ret, &why);
+
+	if (rc == 0)
+		rc = check_boot_file(r, a, ret->kernel, &why);
+	if (rc == 0)
+		rc = check_boot_file(r, a, ret->initrd, &why);
+	return rc < 0 ? err_set(e, is_damage(rc) ? -ERR_NOTVALID : rc,
+				"generation %u cannot be booted: %s", g->number, why.msg)
+		      : 0;
+}
+
+int sys_menu_check_entry(const struct sys_root *r, const struct gen *g, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	struct boot_entry ignored;
+
+	return load_entry(r, &a, g, &ignored, e);
+}
+
+/* Entries of all generations of list but skip, without those that are damaged; that of number must
+ * not be. */
 static int load_items(const struct sys_root *r, struct arena *a, const struct gen_list *list,
 		      unsigned number, unsigned skip, struct boot_menu *menu, struct err *e)
 {
@@ -193,22 +250,25 @@ static int load_items(const struct sys_root *r, struct arena *a, const struct ge
 	if (!items)
 		return err_set(e, -ENOMEM, "out of memory");
 	for (size_t i = 0; i < list->n; i++) {
+		const struct gen *g = &list->v[i];
 		struct boot_item *item = &items[menu->nitems];
 		struct err tmp = ERR_INIT;
 		int rc;
 
-		if (list->v[i].number == skip)
+		if (g->number == skip)
 			continue;
-		rc = boot_entry_load(a, r->store, list->v[i].path, &item->entry, &tmp);
-		if (rc < 0 && list->v[i].number == number)
-			return err_set(e, rc, "generation %u cannot be booted: %s", number,
-				       tmp.msg);
+		rc = load_entry(r, a, g, &item->entry, &tmp);
+		if (rc == -ERR_NOTVALID && g->number != number)
+			continue;
+		if (rc == -EIO && g->number != number)
+			err_hint(&tmp, rc, "cairn system delete-generations %u does without it",
+				 g->number);
 		if (rc < 0)
-			continue;
-		if (list->v[i].label && list->v[i].label[0])
-			item->entry.label = list->v[i].label;
-		item->number = list->v[i].number;
-		item->date = list->v[i].date;
+			return err_set(e, rc, "%s", tmp.msg);
+		if (g->label && g->label[0])
+			item->entry.label = g->label;
+		item->number = g->number;
+		item->date = g->date;
 		menu->nitems++;
 	}
 	menu->items = items;
@@ -232,14 +292,16 @@ int sys_menu_build(const struct sys_root *r, struct arena *a, const struct gen_l
 {
 	const struct gen *g = gen_find(list, number);
 	struct boot_menu menu = { .default_number = number };
+	struct err why = ERR_INIT;
 	struct sys_menu settings;
 	int rc;
 
 	if (!g)
 		return err_set(e, -ERR_NOTFOUND, "there is no generation %u", number);
-	rc = sys_menu_load(r, a, g->path, &settings, e);
+	rc = sys_menu_load(r, a, g->path, &settings, &why);
 	if (rc < 0)
-		return rc;
+		return err_set(e, is_damage(rc) ? -ERR_NOTVALID : rc,
+			       "generation %u cannot be booted: %s", number, why.msg);
 	rc = load_items(r, a, list, number, skip, &menu, e);
 	if (rc < 0)
 		return rc;

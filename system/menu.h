@@ -28,8 +28,10 @@ struct sys_menu {
 
 int sys_menu_load(const struct sys_root *r, struct arena *a, const char *path, struct sys_menu *ret,
 		  struct err *e);
+/* Can it be in a menu: has it its boot data, kernel and initramfs? -ERR_NOTVALID: it is damaged. */
+int sys_menu_check_entry(const struct sys_root *r, const struct gen *g, struct err *e);
 /* The menu of all generations in list but skip (0: all of them), generation number the default.
- * Generations whose boot data cannot be read are left out, except the default one. */
+ * Those that are damaged are left out; -ERR_NOTVALID when the default one is. */
 int sys_menu_build(const struct sys_root *r, struct arena *a, const struct gen_list *list,
 		   unsigned number, unsigned skip, struct boot_menu *ret,
 		   struct boot_place *ret_place, struct err *e);

@@ -172,6 +172,44 @@ void switcher_report_recovery(const struct switcher *s)
 			s->list.current);
 }
 
+/* The one that the boot loader falls back to; 0: none, or not known. */
+static unsigned find_good(struct switcher *s)
+{
+	const char *path = s->booted ? s->booted : switcher_current(s);
+	struct err ignored = ERR_INIT;
+	struct boot_count c = { 0 };
+	struct sys_menu menu;
+
+	if (!path || sys_menu_load(&s->root, &s->arena, path, &menu, &ignored) < 0)
+		return 0;
+	struct boot_place place = sys_menu_place(&s->root, &menu);
+	return boot_count_load(&place, &c, &ignored) == 0 ? c.good : 0;
+}
+
+void switcher_report_damaged(struct switcher *s, const struct gen_list *list)
+{
+	for (size_t i = 0; i < list->n; i++) {
+		const struct gen *g = &list->v[i];
+		struct err why = ERR_INIT;
+
+		if (sys_menu_check_entry(&s->root, g, &why) != -ERR_NOTVALID)
+			continue;
+		fprintf(stderr, "warning: %s: no menu has it", why.msg);
+		if (g->number == find_good(s))
+			fprintf(stderr,
+				", and as it is the one that came up well last, the machine does "
+				"not fall back until another one has [cairn store verify --repair "
+				"mends it]\n");
+		else if (g->number == s->list.current)
+			fprintf(stderr, " [cairn store verify --repair mends it]\n");
+		else
+			fprintf(stderr,
+				" [cairn store verify --repair mends it, cairn system "
+				"delete-generations %u lets it go]\n",
+				g->number);
+	}
+}
+
 void switcher_report_services(const struct vec *changes)
 {
 	for (size_t i = 0; i < changes->n; i++) {

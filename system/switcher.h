@@ -78,9 +78,10 @@ int switcher_try(struct switcher *s, unsigned number, const char *path, bool fre
 /* Back to what ran before it. May be done again when it failed. */
 int switcher_revert(struct switcher *s, struct vec *ret, struct err *e);
 
-/* To standard error: what became of an interrupted switch; what happened to services; that
- * generation number names another boot loader than the one that started this machine: a switch
- * writes its menu, but installs no loader. */
+/* To standard error: what became of an interrupted switch; which generations of list are too
+ * damaged for a menu; what happened to services; that generation number names another boot loader
+ * than the one that started this machine: a switch writes its menu, but installs no loader. */
 void switcher_report_recovery(const struct switcher *s);
+void switcher_report_damaged(struct switcher *s, const struct gen_list *list);
 void switcher_report_services(const struct vec *changes);
 void switcher_report_loader(struct switcher *s, unsigned number, const char *path);
