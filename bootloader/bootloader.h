@@ -143,6 +143,9 @@ int boot_check(const struct boot_place *p, struct err *e);
 int boot_check_room(const struct boot_place *p, const struct boot_menu *menu, struct err *e);
 /* Number of the generation that the menu in place starts; 0: no menu, or not one of ours. */
 int boot_menu_default(const struct boot_place *p, unsigned *ret, struct err *e);
+/* Can the boot loader fall back to generation number: is that in the menu in place? Where it is
+ * stage 1 that falls back, which reads no menu, it can. */
+int boot_menu_has(const struct boot_place *p, unsigned number, bool *ret, struct err *e);
 /* The text of the menu in place is added to out; none: nothing is. */
 int boot_menu_read(const struct boot_place *p, struct str *out, struct err *e);
 #define BOOT_MENU_FILE "boot/grub/grub.cfg"

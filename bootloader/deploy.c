@@ -242,6 +242,22 @@ int boot_menu_default(const struct boot_place *p, unsigned *ret, struct err *e)
 	return r;
 }
 
+int boot_menu_has(const struct boot_place *p, unsigned number, bool *ret, struct err *e)
+{
+	const struct boot_loader *l = boot_loader_get(p->type);
+	auto_str struct str text = STR_INIT, entry = STR_INIT;
+
+	*ret = true;
+	if (!l->has_block)
+		return 0;
+	str_addf(&entry, "%s%u%s", l->mark, number, l->mark_end);
+	int r = str_err(&entry) < 0 ? err_num(e, str_err(&entry), "boot menu")
+				    : boot_menu_read(p, &text, e);
+	if (r == 0)
+		*ret = text.len && memmem(text.buf, text.len, entry.buf, entry.len);
+	return r;
+}
+
 /* ---- Files of images ------------------------------------------------------------------------- */
 
 /* Memory that runs out is seen at the end, by boot_files(). */

@@ -18,6 +18,7 @@ struct boot_loader {
 	int (*text)(const struct bootfiles *b, const struct boot_menu *m, struct str *out,
 		    struct err *e);
 	unsigned (*get_default)(struct slice text); /* 0: a text that is not ours */
+	const char *mark, *mark_end; /* around the number of each generation, when has_block */
 };
 
 const struct boot_loader *boot_loader_get(enum boot_type type);

@@ -24,6 +24,7 @@ struct status {
 	struct boot_place place;
 	bool none; /* boots are not counted */
 	struct boot_count count;
+	bool falls_back; /* there is a good one, and the boot loader can start it */
 	unsigned booted, current;
 	unsigned active;	       /* what activation made the machine agree with last */
 	const char *active_system;     /* NULL: not known */
@@ -141,6 +142,8 @@ static int status_load(struct switcher *s, struct status *x, struct err *e)
 		rc = boot_count_load(&x->place, &x->count, e);
 	if (rc == 0)
 		rc = boot_menu_default(&x->place, &x->def, e);
+	if (rc == 0 && gen_find(&s->list, x->count.good))
+		rc = boot_menu_has(&x->place, x->count.good, &x->falls_back, e);
 	if (rc < 0)
 		return rc;
 	x->booted = booted_number(s, &x->count);
@@ -148,8 +151,7 @@ static int status_load(struct switcher *s, struct status *x, struct err *e)
 	if (!x->none && x->place.type == BOOT_NONE)
 		x->def = x->current; /* stage 1 asks the profile */
 	x->next = x->def ? x->def : x->none ? x->current : 0;
-	if (x->def && x->count.trial == x->def && x->count.left == 0 &&
-	    gen_find(&s->list, x->count.good))
+	if (x->def && x->count.trial == x->def && x->count.left == 0 && x->falls_back)
 		x->next = x->count.good;
 	x->fell_back = !x->none && x->next != x->def && x->booted != x->def;
 	compare(s, x);
@@ -174,7 +176,11 @@ static void show_count(struct str *out, const struct status *x)
 {
 	line(out, x->place.type == BOOT_NONE ? "default" : "menu starts", x->def,
 	     "nothing: there is no menu");
-	line(out, "last good", x->count.good, "none yet");
+	if (x->count.good && !x->falls_back)
+		str_addf(out, "%-12s generation %u, which is not in the menu\n", "last good",
+			 x->count.good);
+	else
+		line(out, "last good", x->count.good, "none yet");
 	if (x->count.trial)
 		str_addf(out, "%-12s generation %u, %u of %d tries left\n", "on trial",
 			 x->count.trial, x->count.left, BOOT_TRIES);
@@ -302,7 +308,8 @@ static void show_json(struct str *out, const struct switcher *s, const struct st
 		str_add(out, i ? "," : "");
 		text_json(out, slice_of(x->stale.v[i]));
 	}
-	str_addf(out, "],\"fell_back\":%s,\"reboot\":", x->fell_back ? "true" : "false");
+	str_addf(out, "],\"falls_back\":%s,\"fell_back\":%s,\"reboot\":",
+		 x->falls_back ? "true" : "false", x->fell_back ? "true" : "false");
 	str_add(out, x->reboot_known ? "[" : "null");
 	for (size_t i = 0; x->reboot_known && i < x->differ.reboot.n; i++) {
 		str_add(out, i ? "," : "");

@@ -82,7 +82,8 @@ STATUS = {
     "boot_loader": {"grub", "efi", "extlinux", "none"}, "booted": NUMBER, "booted_system": (str, None), "current": NUMBER,
     "active": NUMBER, "active_system": (str, None), "boot_directory": (str, None), "boot_used": NUMBER, "boot_free": NUMBER,
     "default": NUMBER, "next": NUMBER, "good": NUMBER, "trial": NUMBER, "tries_left": NUMBER, "unconfirmed": NUMBER,
-    "revert_to": NUMBER, "revert_in": NUMBER, "pinned": [int], "stale_services": [str], "fell_back": bool,
+    "revert_to": NUMBER, "revert_in": NUMBER, "pinned": [int], "stale_services": [str], "falls_back": bool,
+    "fell_back": bool,
     "reboot": ([{"kernel", "initramfs", "init", "kernel arguments"}], None),
 }
 VERIFY = {"generation": int, "items": int, "bytes": int, "boot_files": int, "faults": [{"path": str, "why": str}]}

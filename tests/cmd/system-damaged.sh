@@ -70,5 +70,12 @@ check "a switch while that is damaged" reconfigure four
 is "it is not in the menu" "$(menu)" "4 3 "
 check "which is said" says "warning: generation 2 cannot be booted"
 check "with what follows from it" says "the machine does not fall back"
+grub-editenv "$R/boot/grub/grubenv" set cairn_try=4 cairn_left=0
+is "nor does status say so" "$(status default next good falls_back fell_back)" "4 4 2 False False"
+run status --target-root "$R"
+check "but that it cannot" grep -qx 'last good    generation 2, which is not in the menu' "$TMP/out"
 mend "$R$(item 2)/boot/entry"
+check "mended, with the next menu" run label --target-root "$R" 2 second
+grub-editenv "$R/boot/grub/grubenv" set cairn_try=4 cairn_left=0
+is "it falls back again" "$(menu)$(status default next good falls_back fell_back)" "4 3 2 4 2 2 True True"
 finish

@@ -23,6 +23,15 @@ static bool is_named(int fd)
 }
 
 /* Files of one kernel are shared by all generations that have it, and go with the last of them. */
+static bool has(const struct boot_place *p, unsigned number)
+{
+	struct err e = ERR_INIT;
+	bool found = false;
+
+	CHECK_INT(boot_menu_has(p, number, &found, &e), 0);
+	return found;
+}
+
 TEST(shared_and_pruned)
 {
 	struct sample s;
@@ -37,6 +46,7 @@ TEST(shared_and_pruned)
 	CHECK_INT(starts(&s.menu), 4);
 	CHECK_INT(count_files(ESP "/EFI/cairn"), 4 + 2);
 	CHECK(is_named(first) && is_named(second)); /* written over */
+	CHECK(has(&esp, 3) && has(&esp, 4) && !has(&esp, 1));
 	machine_remove();
 }
 
@@ -206,6 +216,7 @@ TEST(extlinux_in_place)
 	CHECK_INT(boot_write_menu(&extlinux, sample(&s, 3, 4, (unsigned[]){ 1, 1 }), &e), 0);
 	CHECK_INT(count_files("/boot/extlinux"), 3);
 	/* Boots are counted by stage 1, once it has made the block. */
+	CHECK(has(&extlinux, 1));
 	CHECK(!boot_counts(&extlinux));
 	CHECK_INT(boot_trial_begin(&extlinux, 4, &e), 0);
 	CHECK(boot_counts(&extlinux));
