@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* cairn system confirm, revert: the end of a switch with --confirm. */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 
 #include "lib/text.h"
@@ -62,8 +63,7 @@ static int check_waits(struct switcher *s, const struct meant *m, bool *ret_kept
 	return err_set(e, -ERR_NOTFOUND, "no generation waits to be confirmed");
 }
 
-static int open_waiting(struct switcher *s, const struct ctx *c, const char *verb,
-			const struct meant *m, bool *ret_kept, struct err *e)
+static int open_machine(struct switcher *s, const struct ctx *c, const char *verb, struct err *e)
 {
 	int rc = switcher_open(s, &c->sw, verb, !c->sw.dry_run, e);
 
@@ -71,7 +71,7 @@ static int open_waiting(struct switcher *s, const struct ctx *c, const char *ver
 		return rc;
 	switcher_report_recovery(s);
 	switcher_report_damaged(s, &s->list);
-	return check_waits(s, m, ret_kept, e);
+	return 0;
 }
 
 /* Both numbers, and what became of it. */
@@ -101,7 +101,9 @@ static int do_confirm(struct switcher *s, bool skip, struct err *e)
 		return err_wrap(e, rc, "generation %u is not confirmed", to);
 	rc = confirm_end(&s->confirm, e);
 	if (rc < 0)
-		return err_wrap(e, -ERR_PARTIAL, "generation %u is the current one, but", to);
+		return err_hint(
+			e, err_wrap(e, -ERR_PARTIAL, "generation %u is the current one, but", to),
+			"say it again: PID 1 would go back from it");
 	if (g)
 		switcher_report_loader(s, to, g->path);
 	return 0;
@@ -117,7 +119,9 @@ static int run_confirm(struct cmd_env *env, struct err *e)
 	int rc = parse_meant(env, &meant, e);
 
 	if (rc == 0)
-		rc = open_waiting(&s, c, "confirm", &meant, &kept, e);
+		rc = open_machine(&s, c, "confirm", e);
+	if (rc == 0)
+		rc = check_waits(&s, &meant, &kept, e);
 	if (rc == 0 && !kept && !c->sw.dry_run)
 		rc = do_confirm(&s, c->skip_checks, e);
 	if (rc < 0)
@@ -129,27 +133,63 @@ static int run_confirm(struct cmd_env *env, struct err *e)
 	return report(c, "confirmed", &s.confirm, sentence, e);
 }
 
+/* PID 1 runs this for a trial that is decided, as it could not be stopped then. What waits now is
+ * another's. */
+static bool is_left_over(const struct switcher *s)
+{
+	const char *own = confirm_own_service();
+
+	return own && !(s->unconfirmed && strcmp(own, s->confirm.service) == 0);
+}
+
+static int end_left_over(struct err *e)
+{
+	fputs("the generation that this goes back from waits no more: nothing to do\n", stderr);
+	return confirm_stop(confirm_own_service(), e);
+}
+
+/* The end comes last, since PID 1 then ends its service, which may be this. Neither services that
+ * fail nor output that nobody takes keep it from coming. */
+static int do_revert(const struct ctx *c, struct switcher *s, const char *sentence, struct err *e)
+{
+	auto_vec struct vec changes = VEC_INIT;
+	struct err ignored = ERR_INIT;
+	bool back = false;
+	int said, ended, rc = switcher_revert(s, &back, &changes, e);
+
+	switcher_report_services(&changes);
+	if (!back)
+		return rc;
+	said = report(c, "reverted", &s->confirm, sentence, rc < 0 ? &ignored : e);
+	if (rc == 0 && said < 0)
+		rc = err_wrap(e, -ERR_PARTIAL, "the machine is back at generation %u, but",
+			      (unsigned)s->confirm.from);
+	ended = confirm_end(&s->confirm, rc < 0 ? &ignored : e);
+	return rc < 0 ? rc : ended;
+}
+
 static int run_revert(struct cmd_env *env, struct err *e)
 {
 	const struct ctx *c = env->ctx;
 	auto_switcher struct switcher s = SWITCHER_INIT;
-	auto_vec struct vec changes = VEC_INIT;
 	const struct meant any = { 0, NULL };
 	char sentence[96];
 	bool kept;
-	int rc = open_waiting(&s, c, "revert", &any, &kept, e);
+	int rc;
 
+	(void)signal(SIGPIPE, SIG_IGN);
+	rc = open_machine(&s, c, "revert", e);
+	if (rc == 0 && !c->sw.dry_run && is_left_over(&s))
+		return end_left_over(e);
+	if (rc == 0)
+		rc = check_waits(&s, &any, &kept, e);
 	if (rc < 0)
 		return rc;
 	(void)snprintf(sentence, sizeof(sentence),
 		       "generation %u was not confirmed: back to generation %u",
 		       (unsigned)s.confirm.to, (unsigned)s.confirm.from);
-	rc = report(c, "reverted", &s.confirm, sentence, e);
-	if (rc < 0 || c->sw.dry_run)
-		return rc;
-	rc = switcher_revert(&s, &changes, e);
-	switcher_report_services(&changes);
-	return rc;
+	return c->sw.dry_run ? report(c, "reverted", &s.confirm, sentence, e)
+			     : do_revert(c, &s, sentence, e);
 }
 
 #define OPTS                                                                                       \

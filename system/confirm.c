@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "init/init.h"
 #include "lib/conf-file.h"
 #include "lib/fd.h"
 #include "lib/proc.h"
@@ -107,32 +108,30 @@ uint64_t confirm_left(const struct confirm *c)
 	return c->until > now ? c->until - now : 0;
 }
 
-/* cairn service WORDS…; quiet: its output is nobody's business. */
-static int ask(const char *const *argv, bool quiet, struct err *e)
+/* It waits for its time, runs, or failed and is tried again. */
+static int take_row(void *arg, const struct init_service *s)
 {
-	struct proc_spec spec = PROC_SPEC_INIT;
-	auto_fd int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	bool *armed = arg;
 
-	spec.argv = argv;
-	spec.path = "/proc/self/exe";
-	spec.in = -2;
-	spec.out = null;
-	spec.err = quiet ? null : -1;
-	return proc_run(&spec, e);
+	*armed = strcmp(s->state, "down") != 0 && strcmp(s->state, "failed") != 0;
+	return 0;
 }
 
 bool confirm_is_armed(const struct confirm *c)
 {
-	const char *argv[] = { "cairn", "service", "status", c->service, NULL };
 	struct err ignored = ERR_INIT;
+	bool armed = true;
+	int rc = init_client_status(c->service, take_row, &armed, &ignored);
 
-	return ask(argv, true, &ignored) == 0;
+	return rc != -ERR_NOTFOUND && armed;
 }
 
 /* A timed service with one run. It fails as long as somebody else changes the system, or a load is
  * under way, and is tried again: there is no number of failures after which it gives up. */
 static int arm(const struct confirm *c, const char *program, uint64_t seconds, struct err *e)
 {
+	struct proc_spec spec = PROC_SPEC_INIT;
+	auto_fd int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	char first[48], text[96];
 	const char *argv[] = { "cairn",
 			       "service",
@@ -156,7 +155,11 @@ static int arm(const struct confirm *c, const char *program, uint64_t seconds, s
 	snprintf(first, sizeof(first), "first-run=%llus", (unsigned long long)seconds);
 	snprintf(text, sizeof(text), "description=back to generation %u, unless %u is confirmed",
 		 (unsigned)c->from, (unsigned)c->to);
-	int rc = ask(argv, false, e);
+	spec.argv = argv;
+	spec.path = "/proc/self/exe";
+	spec.in = -2;
+	spec.out = null;
+	int rc = proc_run(&spec, e);
 	return rc < 0 ? err_wrap(e, rc, "while asking PID 1 to go back by itself") : 0;
 }
 
@@ -183,21 +186,41 @@ int confirm_begin(struct arena *a, const char *program, uint64_t seconds, struct
 	return rc;
 }
 
+const char *confirm_own_service(void)
+{
+	const char *name = getenv("SERVICE_NAME");
+
+	return name && slice_starts(slice_of(name), SERVICE) ? name : NULL;
+}
+
+static bool is_own(const char *service)
+{
+	const char *own = confirm_own_service();
+
+	return own && strcmp(own, service) == 0;
+}
+
+int confirm_stop(const char *service, struct err *e)
+{
+	struct err why = ERR_INIT;
+	int rc = init_client_action(INIT_STOP, service, !is_own(service), &why);
+
+	if (rc == 0 || rc == -ERR_NOTFOUND) /* it never came to be, or is gone already */
+		return 0;
+	return err_set(e, rc, "while telling PID 1 not to go back any more: %s", why.msg);
+}
+
+static int remove_note(struct err *e)
+{
+	return unlink(NOTE) < 0 && errno != ENOENT ? err_sys(e, "%s", NOTE) : 0;
+}
+
 int confirm_end(const struct confirm *c, struct err *e)
 {
-	const char *own = getenv("SERVICE_NAME");
-	bool is_own = own && strcmp(own, c->service) == 0;
-	const char *argv[] = { "cairn", "service", "stop", c->service, is_own ? "--no-wait" : NULL,
-			       NULL };
-	int rc = 0;
+	bool own = is_own(c->service);
+	int rc = own ? remove_note(e) : 0; /* it ends with the next step */
 
-	if (is_own) /* it ends with the next step */
-		rc = unlink(NOTE) < 0 && errno != ENOENT ? err_sys(e, "%s", NOTE) : 0;
-	if (rc == 0 && confirm_is_armed(c))
-		rc = ask(argv, false, e);
-	if (rc < 0)
-		return err_wrap(e, rc, "while telling PID 1 not to go back any more");
-	if (unlink(NOTE) < 0 && errno != ENOENT)
-		return err_sys(e, "%s", NOTE);
-	return 0;
+	if (rc == 0)
+		rc = confirm_stop(c->service, e);
+	return rc < 0 || own ? rc : remove_note(e);
 }

@@ -25,7 +25,7 @@ struct confirm {
 /* *ret_found: does one wait? Strings in arena. */
 int confirm_load(const struct sys_root *r, struct arena *a, struct confirm *ret, bool *ret_found,
 		 struct err *e);
-/* Will PID 1 go back by itself? */
+/* Will PID 1 go back by itself? Also when it does not say that it will not. */
 bool confirm_is_armed(const struct confirm *c);
 /* Seconds until it does; 0: it is about to. */
 uint64_t confirm_left(const struct confirm *c);
@@ -39,3 +39,7 @@ bool confirm_was_reverted(struct arena *a, struct confirm *ret);
 /* It is decided: PID 1's service is stopped, the note goes. Who is that service calls this last: it
  * is told to end. */
 int confirm_end(const struct confirm *c, struct err *e);
+/* PID 1's service that this is, if it is one that goes back; NULL: it is none. */
+const char *confirm_own_service(void);
+/* Have PID 1 never run that service again; as the last thing where it is this one. */
+int confirm_stop(const char *service, struct err *e);

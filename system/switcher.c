@@ -348,13 +348,14 @@ int switcher_try(struct switcher *s, unsigned number, const char *path, bool fre
 	return switcher_activate(s, path, true, ret, e);
 }
 
-int switcher_revert(struct switcher *s, struct vec *ret, struct err *e)
+int switcher_revert(struct switcher *s, bool *ret_back, struct vec *ret, struct err *e)
 {
 	const struct confirm *c = &s->confirm;
 	const struct gen *g = gen_find(&s->list, (unsigned)c->from);
 	struct err first = ERR_INIT, second = ERR_INIT, ignored = ERR_INIT;
 	int rc = 0;
 
+	*ret_back = false;
 	if (!g)
 		return err_set(e, -ERR_NOTFOUND, "there is no generation %u any more",
 			       (unsigned)c->from);
@@ -368,11 +369,9 @@ int switcher_revert(struct switcher *s, struct vec *ret, struct err *e)
 	/* Whatever became of that: the services are what somebody waits for. */
 	int live = switcher_activate(s, g->path, true, ret, rc < 0 ? &second : &first);
 	/* Services that fail are no reason to do it again: the load took place. */
-	bool loaded = live == 0 || ret->n;
-	if (rc == 0 && loaded)
+	*ret_back = rc == 0 && (live == 0 || ret->n);
+	if (*ret_back)
 		confirm_note_reverted(c);
-	if (rc == 0 && loaded)
-		rc = confirm_end(c, live < 0 ? &second : &first);
 	if (rc == 0)
 		rc = live;
 	if (rc < 0)

@@ -75,8 +75,9 @@ int switcher_check_decided(const struct switcher *s, struct err *e);
  * maybe in part, and PID 1 will go back also when this fails. ret as above. */
 int switcher_try(struct switcher *s, unsigned number, const char *path, bool fresh,
 		 uint64_t seconds, bool *ret_begun, struct vec *ret, struct err *e);
-/* Back to what ran before it. May be done again when it failed. */
-int switcher_revert(struct switcher *s, struct vec *ret, struct err *e);
+/* Back to what ran before it. May be done again when it failed. *ret_back: the machine is, though
+ * services may have failed, and confirm_end() is what is left. */
+int switcher_revert(struct switcher *s, bool *ret_back, struct vec *ret, struct err *e);
 
 /* To standard error: what became of an interrupted switch; which generations of list are too
  * damaged for a menu; what happened to services; that generation number names another boot loader

@@ -239,6 +239,34 @@ check "but noted as one that nobody confirmed" tried 2 true
 check "from a later one" machine switch-generation --boot 3
 check "a roll-back" machine roll-back --boot
 check "does not go there" [ "$(current)" = system-1-link ]
+# The end of a trial that PID 1 does not hear of, or whose way back is about to be tried again.
+no_way_back() { ! ctl list | grep '^revert-' | grep -v ' down '; }
+check "trying out" machine switch-generation --confirm 5min 2
+inside env CAIRN_INIT_SOCKET=/nowhere /cairn system confirm
+is "what PID 1 cannot be told is done in part" "$? $(grep -c 'say it again' "$TMP/err") $(way_back | wc -l)" "4 1 1"
+check "said again" machine confirm
+check "it is done" no_way_back
+check "another one" machine switch-generation --confirm 1 1
+mv "$R$two/cairn" "$R$two/cairn.away"
+check "its way back fails" retry sh -c '"$CAIRN" service list | grep -q "^revert-.* exec .*No such file"'
+check "confirmed all the same" machine confirm
+mv "$R$two/cairn.away" "$R$two/cairn"
+check "it is not tried again" no_way_back
+is "what was confirmed is what there is" "$(current) $(menu)" "system-1-link gen-1"
+# One that was left over.
+check "trying out" machine switch-generation --confirm 5min 2
+check "a way back of something else" inside /cairn service run --name revert-0-0 --property first-run=1s --property every=365d \
+	--property restart=on-failure --property restart-limit=0 --property restart-delay=1s -- /cairn system revert
+check "ends" retry sh -c '! "$CAIRN" service list | grep "^revert-0-0 " | grep -v " down "'
+check "as it has nothing to do" grep -q 'waits no more' "$R"/var/log/cairn/revert-0-0.log
+machine status
+check "what waits still does" says '^unconfirmed +generation 2, back to generation 1 in'
+# Nobody reads what it says.
+inside sh -c 'mkfifo /tmp/pipe && exec 3<>/tmp/pipe 4>/tmp/pipe 3>&- && exec /cairn system revert >&4'
+is "a broken pipe is told" "$? $(grep -c 'back at generation 1, but: standard output' "$TMP/err")" "4 1"
+is "of a machine that has gone back" "$(state more) $(readlink "$R/run/current-system")" " $one"
+check "with nothing left" no_way_back
+check "and nothing that waits" refused 5 confirm
 # The next boot was to start another one than what runs: a reset would not go back from that.
 check "one for the next boot" machine switch-generation --boot 2
 picture >"$TMP/picture"
