@@ -321,13 +321,13 @@ const struct cmd sys_cmd_gc = {
 	.name = "gc",
 	.summary = "delete old generations, their boot files, and what the store does not need",
 	.help = "A generation goes when both --keep and --keep-days let it go; without these all\n"
-		"stay. Never deleted are the current generation, the one before it, the booted and "
+		"stay. Never deleted are the current generation, the one before it, the active, "
 		"the\n"
-		"last good one, those of a trial with --confirm, and those that are pinned. A dry "
-		"run\n"
-		"counts items and blocks of the disk as the collection does; it does not end when "
-		"--free\n"
-		"is reached.",
+		"booted and the last good one, those of a trial with --confirm, and those that "
+		"are\n"
+		"pinned. A dry run counts items and blocks of the disk as the collection does; it "
+		"does\n"
+		"not end when --free is reached.",
 	CMD_OPTS(opts),
 	.context_size = sizeof(struct ctx),
 	.statuses = &sys_statuses,

@@ -475,9 +475,9 @@ const struct cmd sys_cmd_delete_generations = {
 		"10d,\n"
 		"2w, 2m (months of 30 days), 1y are those that are older. Without one all go but "
 		"the\n"
-		"current, the booted, the last good one, those of a trial with --confirm, and "
-		"those\n"
-		"that are pinned.\n"
+		"current, the active, the booted, the last good one, those of a trial with "
+		"--confirm,\n"
+		"and those that are pinned.\n"
 		"These are never deleted. 'cairn system gc' frees the space, too.",
 	CMD_OPTS(delete_opts),
 	.context_size = sizeof(struct ctx),

@@ -33,6 +33,8 @@ int keep_load(struct switcher *s, struct keep *ret, struct err *e)
 
 	*ret = (struct keep){ .s = s };
 	ret->before = before ? before->number : 0;
+	if (rc == 0)
+		rc = switcher_find_active(s, &ret->active, e);
 	return rc == 0 ? load_count(s, &ret->count, e) : rc;
 }
 
@@ -44,6 +46,8 @@ const char *keep_needed(const struct keep *k, const struct gen *g)
 		return "the current one";
 	if (s->booted && strcmp(s->booted, g->path) == 0)
 		return "the one that runs";
+	if (g->number == k->active)
+		return "the active one";
 	if (s->unconfirmed && (g->number == s->confirm.to || g->number == s->confirm.from))
 		return g->number == s->confirm.to ? "the one that is tried out"
 						  : "the one to go back to";

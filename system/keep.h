@@ -9,6 +9,7 @@ struct keep {
 	const struct switcher *s; /* borrowed */
 	struct boot_count count;  /* of the boot loader of the current generation */
 	unsigned before;	  /* where a roll-back leads; 0: nowhere */
+	unsigned active;	  /* 0: none is */
 };
 
 /* Reads what is noted again: that a note cannot be read must not delete anything. */

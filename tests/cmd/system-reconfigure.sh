@@ -262,6 +262,13 @@ is "which is said" "$(field deleted) $(field kept.0.generation) $(field kept.0.w
 check "SYS-08 a collection of all that is old leaves what is needed" ends 0 gc --dry-run --json --root "$TMP/machine" --target-root "$R" --keep 0
 is "the booted, the good, the current and the one before it" "$(field deleted)" "[]"
 rm "$R/run/booted-system"
+active=$(readlink "$R/run/current-system")
+ln -sfn "$(readlink "$R/var/guix/profiles/system-3-link")" "$R/run/current-system"
+check "SYS-08 the active one cannot be deleted" ends 3 delete-generations --target-root "$R" 3
+check "which is said" grep -q 'generation 3 is the active one' "$TMP/err"
+check "SYS-08 nor collected" ends 0 gc --dry-run --json --target-root "$R" --keep 0
+is "it stays" "$(field deleted)" "[]"
+ln -sfn "$active" "$R/run/current-system"
 check "now the old one could go" ends 0 delete-generations --dry-run --target-root "$R" 2d
 check "as is said" has 'would delete generation 3'
 made=$(stat -c %Y "$R/var/guix/profiles/system-3-link")
