@@ -241,7 +241,8 @@ static int choose(struct cmd_env *env, struct switcher *s, struct choice *x, str
 	int rc = parse_patterns(env, &s->arena, &patterns, e);
 
 	for (size_t i = 0; rc == 0 && i < env->nargs; i++)
-		rc = patterns[i].by_age ? keep_check_clock(e) : 0;
+		rc = patterns[i].by_age ? keep_check_clock(e)
+					: keep_pattern_check(&patterns[i], &s->list, e);
 	if (rc == 0)
 		rc = keep_load(s, &keep, e);
 	for (size_t i = 0; rc == 0 && i < s->list.n; i++) {

@@ -171,6 +171,19 @@ int keep_pattern_parse(const char *text, struct keep_pattern *ret, struct err *e
 	return 0;
 }
 
+int keep_pattern_check(const struct keep_pattern *p, const struct gen_list *list, struct err *e)
+{
+	struct slice rest = slice_of(p->text), part;
+	struct range r;
+
+	while (!p->by_age && slice_cut(&rest, ',', &part))
+		if (parse_range(part, &r) == 0 && r.low == r.high &&
+		    !gen_find(list, (unsigned)r.low))
+			return err_set(e, -ERR_NOTFOUND, "there is no generation %u",
+				       (unsigned)r.low);
+	return 0;
+}
+
 bool keep_pattern_has(const struct keep_pattern *p, const struct gen *g, int64_t now)
 {
 	struct slice rest = slice_of(p->text), part;

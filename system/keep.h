@@ -36,6 +36,8 @@ struct keep_pattern {
 	int64_t age; /* seconds */
 };
 int keep_pattern_parse(const char *text, struct keep_pattern *ret, struct err *e);
+/* -ERR_NOTFOUND: it names by its number, not in a range, a generation that there is not. */
+int keep_pattern_check(const struct keep_pattern *p, const struct gen_list *list, struct err *e);
 /* now: Unix seconds. What came with an image has no age. */
 bool keep_pattern_has(const struct keep_pattern *p, const struct gen *g, int64_t now);
 

@@ -256,6 +256,10 @@ check "and one of 201 bytes are refused" ends 1 label --target-root "$R" 3 "$(pr
 check "they change nothing" run describe --json --target-root "$R" 3
 is "the label is the one before" "$(field label)" "$(python3 -c 'import json, sys; print(json.dumps(sys.argv[1]))' "$old_label")"
 check "SYS-08 the booted one cannot be deleted by number" ends 3 delete-generations --target-root "$R" 3
+check "one that is not there is an error" ends 1 delete-generations --target-root "$R" 4,9
+check "is named" grep -q 'there is no generation 9' "$TMP/err"
+check "before any goes" [ -L "$R/var/guix/profiles/system-4-link" ]
+check "a range has those that are there" ends 0 delete-generations --target-root "$R" 6..9
 check "SYS-08 nor in a range" ends 3 delete-generations --target-root "$R" 2..4
 check "SYS-08 by age it stays" ends 0 delete-generations --json --target-root "$R" 2d
 is "which is said" "$(field deleted) $(field kept.0.generation) $(field kept.0.why)" '[] 3 "the one that runs"'
