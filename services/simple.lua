@@ -3,6 +3,7 @@
 -- Any program as a service: all the fields of doc/service-set.md, '_' for '-'.
 
 local init_service = require "system.init_service"
+local own_paths = require "system.own_paths"
 local service = require "system.service"
 
 local fields = {}
@@ -23,6 +24,14 @@ services.simple {
 	name = "web", exec = { require "packages.busybox" .. "/bin/busybox", "httpd", "-f", "-p", "8080" },
 	directories = { "/srv/www" }, memory_max = "64M",
 }]],
+	check = function(s)
+		for _, path in ipairs(s.directories) do
+			local why = own_paths.check_private(path, "leave it out: it is there")
+			if why then
+				return why, "directories"
+			end
+		end
+	end,
 	extend = function(s)
 		local definition, activation = {}, {}
 		for name in pairs(init_service.fields) do

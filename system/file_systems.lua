@@ -3,6 +3,7 @@
 -- File systems and swap: where they are and how they are mounted.
 
 local conf = require "system.conf"
+local own_paths = require "system.own_paths"
 
 local M = {}
 
@@ -249,10 +250,10 @@ file_systems = {
 		if M.is_bind(fs) and (not fs.device or fs.device:sub(1, 1) ~= "/") then
 			return "what is bound is a directory or file", "device"
 		end
-		for _, where in ipairs { "/gnu", "/gnu/store" } do
-			if fs.mount_point == where then
-				return "the store is on the root file system, where the initramfs and the boot loader look for it", "mount_point"
-			end
+		if own_paths.is_below(fs.mount_point, "/gnu") then
+			return "the store is on the root file system, where the initramfs and the boot loader look for it", "mount_point"
+		elseif fs.mount and own_paths.hides_running(fs.mount_point, fs.type) then
+			return "'" .. fs.mount_point .. "' has what the running system needs, and it would be hidden", "mount_point"
 		end
 		if fs.mount_point == "/" and (not fs.mount or fs.may_fail or #fs.services > 0
 			or table.concat(fs.dependencies, " "):find("/", 1, true)) then

@@ -21,6 +21,7 @@ local listening = require "system.listening"
 local mentioned = require "system.mentioned"
 local module_tree = require "system.module_tree"
 local operating_system = require "system.operating_system"
+local own_paths = require "system.own_paths"
 local privileged = require "system.privileged"
 local secrets = require "system.secrets"
 local service = require "system.service"
@@ -156,6 +157,10 @@ local function activation(os, all)
 	end
 	for _, a in ipairs(all.activation) do
 		if a.directory then
+			local why = own_paths.check_directory(a.directory, a.mode, a.user, a.group)
+			if why then
+				schema.fail(all.origin[a] or os, why)
+			end
 			out[#out + 1] = conf.section("directory", a.directory, {
 				{ "mode", a.mode }, { "user", a.user }, { "group", a.group },
 			})

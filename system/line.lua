@@ -4,6 +4,7 @@
 
 local accounts = require "system.accounts"
 local init_service = require "system.init_service"
+local own_paths = require "system.own_paths"
 local tools = require "system.tools"
 
 local M = {}
@@ -41,6 +42,10 @@ function M.check(s)
 		return "names whom to make an account for", "user"
 	elseif s.user == "root" and s.ambient_capabilities then
 		return "root has all of capabilities", "ambient_capabilities"
+	end
+	local why = s.directory and own_paths.check_private(s.directory, "leave it out, and begin run with cd " .. s.directory)
+	if why then
+		return why, "directory"
 	end
 end
 

@@ -8,6 +8,7 @@ local file_systems = require "system.file_systems"
 local keyboards = require "system.keyboards"
 local mapped_devices = require "system.mapped_devices"
 local network = require "system.network"
+local own_paths = require "system.own_paths"
 local privileged = require "system.privileged"
 local secrets = require "system.secrets"
 local service = require "system.service"
@@ -205,12 +206,10 @@ local directory = schema.record("directory", {
 	example = [[
 directories = { { path = "/srv/upload", mode = "2770", group = "users" } }]],
 	check = function(d)
-		for _, kept in ipairs { "/", "/bin", "/boot", "/dev", "/etc", "/gnu", "/gnu/store", "/home", "/proc", "/root", "/run",
-			"/sys", "/usr", "/var", "/var/guix", "/var/lib", "/var/lib/cairn" } do
-			if d.clean and d.path == kept then
-				return "'" .. d.path .. "' must not be emptied", "clean"
-			end
+		if d.clean and own_paths.is_kept(d.path) then
+			return "'" .. d.path .. "' must not be emptied", "clean"
 		end
+		return own_paths.check_directory(d.path, d.mode, d.user, d.group)
 	end,
 })
 

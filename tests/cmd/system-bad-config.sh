@@ -509,6 +509,25 @@ at "as whom" "doas_rule › as: there is no user 'rot'" 'doas { rules = { { user
 at "whose keys" "openssh › authorized_keys: there is no user 'rot'; did you mean 'root'?" 'openssh { authorized_keys = { rot = { "ssh-ed25519 AAAA x" } } }'
 at "what must be up after an upgrade" "upgrade › services: there is no service 'bse'; did you mean 'base'?" 'upgrade { services = { "bse" } }'
 wrong "whose a directory is" "directory › user: there is no user 'rooot'" 'directories = { { path = "/srv/x", user = "rooot" } }'
+# What the system needs as it is: nobody gets it, and nothing is mounted over it.
+own="is the system's own, and root alone"
+wrong "a directory of the system, for a user" "› user: '/etc' $own has it" 'directories = { { path = "/etc", user = "nobody" } }'
+wrong "one below what it alone writes to" "› user: '/var/guix/profiles/x' $own has it" 'directories = { { path = "/var/guix/profiles/x", user = "nobody" } }'
+wrong "one that a group may change" "› mode: '/var/log' $own changes names in it" 'directories = { { path = "/var/log", mode = "2770", group = "users" } }'
+wrong "one that everybody may change" "› mode: '/usr' $own changes names in it" 'directories = { { path = "/usr", mode = "0777" } }'
+wrong "one of a service type" "mine: '/etc' $own has it" 'services = { require("system.service").service_type { name = "mine", fields = {},
+	extend = function() return { activation = { { directory = "/etc", mode = "0755", user = "nobody" } } } end } {} }'
+closed="is the system's own, and would be closed to others"
+at "a job in one" "job › directory: '/' $closed [leave it out, and begin run with cd /]" 'job { name = "b", run = "x", every = "1h", user = "nobody", directory = "/" }'
+at "a command in what is everybody's" "command › directory: '/tmp' $closed" 'command { name = "c", run = "x", directory = "/tmp" }'
+at "a service for which one is made" "simple › directories: '/home' $closed [leave it out: it is there]" \
+	'simple { name = "a", exec = { "/bin/a" }, directories = { "/srv/a", "/home" } }'
+at "one of the store" "simple › directories: " 'simple { name = "a", exec = { "/bin/a" }, directories = { require "packages.busybox" .. "/bin" } }'
+for where in /run /dev /sys /sys/fs/cgroup /run/cairn /run/current-system /etc/static/x /proc; do
+	wrong "a file system over $where" "mount_point: '$where' has what the running system needs, and it would be hidden" \
+		"file_systems = { { device = \"LABEL=a\", mount_point = \"/\" }, { device = \"LABEL=b\", mount_point = \"$where\" } }"
+done
+wrong "one in the store" "the store is on the root" 'file_systems = { { device = "LABEL=a", mount_point = "/" }, { device = "LABEL=b", mount_point = "/gnu/store/x" } }'
 wrong "a mode of three digits" "daemon › mode: '660' is not an octal mode [0660]" "$(service daemon 'mode = "660"')"
 wrong "a mode that is none" "daemon › mode: '0680' is not an octal mode" "$(service daemon 'mode = "0680"')"
 wrong "a group of devices" "device_rule › group: there is no group 'vidoe'" 'device_rules = { { subsystem = "x", mode = "0660", group = "vidoe" } }'
@@ -535,6 +554,12 @@ echo ')' >>"$TMP/c/set.lua"
 sed -e 's|"httpd"|"/bin/a"|; s|name = "a",|name = "web1", after = { "web2", "firewall", "dropbear", "dhcp@eth1", "postgres" },|' "$TMP/c/set.lua" >"$TMP/c/order.lua"
 "$CAIRN" system build --root "$R" --modules "$TMP/world" --dry-run "$TMP/c/order.lua" >"$TMP/out" 2>"$TMP/err"
 result "what may be there or not is no mistake" $?
+sed -e 's|"httpd"|"/bin/a"|; s|name = "a",|name = "a", user = "nobody", directories = { "/srv", "/var/lib/a" },|' \
+	-e 's|with {|with { directories = { { path = "/home", mode = "0711" }, { path = "/tmp", mode = "1777", clean = true }, { path = "/var/log/a", user = "nobody" } },|' \
+	-e 's|{ services = { services.simple|{ file_systems = { { device = "LABEL=a", mount_point = "/" }, { type = "tmpfs", mount_point = "/dev/shm" }, { type = "proc", mount_point = "/proc", options = { "hidepid=2" } } },\n&|; s|^{ services|services|' \
+	"$TMP/c/set.lua" >"$TMP/c/own.lua"
+"$CAIRN" system build --root "$R" --modules "$TMP/world" --dry-run "$TMP/c/own.lua" >"$TMP/out" 2>"$TMP/err"
+result "what leaves the system as it is is no mistake" $?
 
 # Everything is shut in, but what says otherwise or makes the machine; filters are compiled.
 sed -e 's|"httpd"|"/bin/a"|; s|services.simple|services.dhcp {}, services.daemon {}, services.command { name = "c", run = "x", user = "nobody", capabilities = { "default", "net_admin" }, ambient_capabilities = { "net_admin" } }, services.command { name = "d", run = "x", user = "nobody", capabilities = { "default" } }, services.simple|' \
