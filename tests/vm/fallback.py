@@ -15,10 +15,13 @@ BUSYBOX = 'require "packages.busybox" .. "/bin/busybox"'
 
 
 def shell(name, command, more=""):
-    """A service that runs a command before anything else, and may do harm."""
+    """A service that runs a command before anything else, and may do harm; $0 is busybox, as nothing is in PATH yet."""
     return f'services.simple {{ name = "{name}", type = "oneshot", requires = {{}}, sandbox = "none", {more}' \
-           f'exec = {{ {BUSYBOX}, "sh", "-c", "{command}" }} }}'
+           f'exec = {{ {BUSYBOX}, "sh", "-c", "{command}", {BUSYBOX} }} }}'
 
+
+# A control group of its own, as PID 1 has none before the boot is done.
+FREEZE = "cd /sys/fs/cgroup && $0 mkdir frozen && echo 1 >frozen/cgroup.freeze && echo 1 >frozen/cgroup.procs"
 
 # What is wrong with a generation: arguments of config().
 FAULTS = {
@@ -27,13 +30,14 @@ FAULTS = {
     "root= is wrong": {"root": "LABEL=nowhere", "argument": "rootdelay=2"},
     "there is no init": {"argument": "init=/nonexistent"},
     "init ends": {"argument": "init=BUSYBOX"},
-    "init crashes again and again": {"service": shell("crash", "while kill -SEGV 1; do sleep 0.2; done")},
+    "init crashes again and again": {"service": shell("crash", "while kill -SEGV 1; do $0 sleep 0.2; done")},
     "a required service fails": {"service": shell("needed", "exit 1"), "gate": 'services = { "needed" }'},
     "a required service is late": {
-        "service": shell("needed", "sleep 100000", 'start_timeout = "1h", '),
+        "service": shell("needed", "exec $0 sleep 100000", 'start_timeout = "1h", '),
         "gate": 'services = { "needed" }, timeout = "15s"'},
-    "init hangs": {"service": shell("freeze", "echo 1 >/sys/fs/cgroup/init/cgroup.freeze"),
-                   "watchdog": "10s"},
+    "init hangs": {"service": shell("freeze", FREEZE), "watchdog": "10s"},
+    "init hangs when all is up": {"service": shell("freeze", "until $0 pgrep -f [m]ark-good; do $0 sleep 0.1; done; " + FREEZE),
+                                  "watchdog": "10s"},
     "its services are gone": {"service": shell("other", "true"), "gone": "services"},
     "its /etc is gone": {"gone": "etc"},
 }
