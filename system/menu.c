@@ -395,6 +395,19 @@ int sys_menu_check(const struct sys_root *r, const char *path, struct err *e)
 	return boot_check(&place, e);
 }
 
+bool sys_menu_starts(const struct sys_root *r, const char *path, unsigned number)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	struct err ignored = ERR_INIT;
+	struct boot_place place;
+	unsigned def = 0;
+
+	if (load_place(r, &a, path, &place, &ignored) < 0)
+		return false;
+	return place.type == BOOT_NONE ||
+	       (boot_menu_default(&place, &def, &ignored) == 0 && def == number);
+}
+
 int sys_menu_check_room(const struct sys_root *r, const struct gen_list *list, unsigned number,
 			const char *path, struct err *e)
 {

@@ -52,6 +52,9 @@ int sys_menu_begin_trial(const struct sys_root *r, unsigned number, const char *
 int sys_menu_end_trial(const struct sys_root *r, unsigned number, const char *path, struct err *e);
 /* Can the menu in which the generation at path is the default be written where it belongs? */
 int sys_menu_check(const struct sys_root *r, const char *path, struct err *e);
+/* Does the menu in place, of the boot loader of the system at path, start generation number? Where
+ * there is no menu nothing but the profile says what starts: true. */
+bool sys_menu_starts(const struct sys_root *r, const char *path, unsigned number);
 /* Is there room for the menu and kernels of all generations of list and of number, whose item is at
  * path, which may be a new one? Changes nothing. */
 int sys_menu_check_room(const struct sys_root *r, const struct gen_list *list, unsigned number,

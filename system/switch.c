@@ -87,13 +87,25 @@ static int put_menu(const struct sys_root *r, unsigned number, unsigned skip, st
 	return rc < 0 ? rc : sys_menu_write(r, &list, number, skip, e);
 }
 
-static int put_menu_back(const struct sys_root *r, unsigned number, unsigned skip, struct err *e)
+/* The menu of FROM. When FROM is too damaged to have one, that of before will do, if it is still in
+ * place: who cannot read FROM looks where TO has its menu. */
+static int put_menu_back(const struct sys_root *r, const struct note *n, struct err *e)
 {
 	auto_arena struct arena a = ARENA_INIT;
+	struct err why = ERR_INIT;
+	unsigned from = (unsigned)n->from;
 	struct gen_list list;
+	const struct gen *g;
 	int rc = gen_list_load(r, &a, &list, e);
 
-	return rc < 0 ? rc : sys_menu_restore(r, &list, number, skip, e);
+	if (rc < 0)
+		return rc;
+	rc = sys_menu_restore(r, &list, from, n->fresh ? (unsigned)n->to : 0, &why);
+	g = gen_find(&list, from);
+	if (rc == -ERR_NOTVALID &&
+	    ((g && sys_menu_starts(r, g->path, from)) || sys_menu_starts(r, n->path, from)))
+		return 0;
+	return rc < 0 ? err_set(e, rc, "%s", why.msg) : 0;
 }
 
 /* The profile link back to FROM, in case the rename took place but not its fsync. */
@@ -118,7 +130,7 @@ static int undo(const struct sys_root *r, const struct note *n, struct err *e)
 	int rc = undo_select(r, n, e);
 
 	if (rc == 0 && n->from)
-		rc = put_menu_back(r, (unsigned)n->from, n->fresh ? (unsigned)n->to : 0, e);
+		rc = put_menu_back(r, n, e);
 	/* Where that cannot be written the trial could not begin, either. */
 	if (rc == 0 && n->fresh)
 		(void)sys_menu_end_trial(r, (unsigned)n->to, n->path, &ignored);
@@ -139,11 +151,27 @@ static int finish(const struct sys_root *r, const struct note *n, struct err *e)
 	return rc < 0 ? rc : note_remove(r, e);
 }
 
+/* There is no menu that starts FROM: so TO is what the machine boots, or else nothing that this
+ * could mend, and what could be done about it is not held up. */
+static int finish_damaged(const struct sys_root *r, const struct note *n, enum sys_switch_end *ret,
+			  struct err *e)
+{
+	struct err why = ERR_INIT;
+	int rc = gen_check(r, n->path, &why) < 0 ? -ERR_NOTVALID : finish(r, n, &why);
+
+	if (rc < 0 && rc != -ERR_NOTVALID)
+		return err_set(e, rc, "%s", why.msg);
+	*ret = rc == 0 ? SYS_SWITCH_DONE : SYS_SWITCH_LEFT;
+	return rc == 0 ? 0 : note_remove(r, e);
+}
+
 int sys_switch_recover(const struct sys_root *r, const char *booted, enum sys_switch_end *ret,
 		       struct err *e)
 {
 	auto_arena struct arena a = ARENA_INIT;
 	struct gen_list list;
+	struct err why = ERR_INIT;
+	enum sys_switch_end end;
 	struct note n;
 	bool found, forward;
 	int rc = note_read(r, &a, &n, &found, e);
@@ -159,19 +187,22 @@ int sys_switch_recover(const struct sys_root *r, const char *booted, enum sys_sw
 	if (rc < 0)
 		return rc;
 	if (list.current == n.to) {
-		rc = note_remove(r, e);
+		rc = note_remove(r, &why);
 		forward = true;
 	} else {
 		const struct gen *from = gen_find(&list, (unsigned)n.from);
 
 		forward = booted && strcmp(booted, n.path) == 0 &&
 			  !(from && strcmp(from->path, n.path) == 0);
-		rc = forward ? finish(r, &n, e) : undo(r, &n, e);
+		rc = forward ? finish(r, &n, &why) : undo(r, &n, &why);
 	}
+	end = forward ? SYS_SWITCH_DONE : SYS_SWITCH_UNDONE;
+	if (rc == -ERR_NOTVALID)
+		rc = finish_damaged(r, &n, &end, &why);
 	if (rc < 0)
-		return err_wrap(e, rc, "while ending the interrupted switch to generation %u",
-				(unsigned)n.to);
-	*ret = forward ? SYS_SWITCH_DONE : SYS_SWITCH_UNDONE;
+		return err_set(e, rc, "while ending the interrupted switch to generation %u: %s",
+			       (unsigned)n.to, why.msg);
+	*ret = end;
 	return 0;
 }
 

@@ -11,7 +11,8 @@
  *	6. remove the note
  *
  * A note that is found later is brought to an end by sys_switch_recover(): forward when the link is
- * renamed or the machine was booted into TO, else back.
+ * renamed or the machine was booted into TO, else back; also forward when FROM is too damaged to
+ * have a menu.
  */
 #pragma once
 
@@ -21,6 +22,7 @@ enum sys_switch_end {
 	SYS_SWITCH_NONE,   /* there was no note */
 	SYS_SWITCH_UNDONE, /* the old generation is the current one, as before */
 	SYS_SWITCH_DONE,   /* the new generation is the current one */
+	SYS_SWITCH_LEFT, /* neither can be booted: nothing was changed but that the note is gone */
 };
 
 /* Steps 1 to 6. path: store path of TO when it has no link yet, else NULL. On failure everything is

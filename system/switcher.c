@@ -170,6 +170,12 @@ void switcher_report_recovery(const struct switcher *s)
 		fprintf(stderr,
 			"an interrupted switch was finished: generation %u is the current one\n",
 			s->list.current);
+	if (s->recovered == SYS_SWITCH_LEFT)
+		fprintf(stderr,
+			"warning: an interrupted switch was left as it is, as neither generation "
+			"can be booted: generation %u is the current one [cairn system "
+			"switch-generation to one that can be]\n",
+			s->list.current);
 }
 
 /* The one that the boot loader falls back to; 0: none, or not known. */

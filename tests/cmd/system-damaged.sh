@@ -62,6 +62,23 @@ check "warns" says "warning: generation 1 cannot be booted"
 check "deleting it" run delete-generations --target-root "$R" 1
 check "does not" silent
 
+# ---- The current one, while a switch away from it was cut off after its note
+note() { printf '[switch]\nfrom = %s\nto = %s\nfresh = no\npath = %s\n' "$1" "$2" "$(item "$2")" >"$P/system.switch"; }
+lose "$R$(item 3)/boot/entry"
+note 3 2
+check "what writes no menu" run pin --target-root "$R" 2
+check "ends that" says "an interrupted switch was undone: generation 3 is the current one"
+is "nothing is changed" "$(current) $(starts)" "system-3-link 3"
+for command in "switch-generation 2" roll-back; do
+	note 3 2
+	check "the way out is open: $command" run $command --target-root "$R"
+	is "it leads to another one" "$(starts) $(current) $(ls "$P" | grep -c switch)" "2 system-2-link 0"
+	mend "$R$(item 3)/boot/entry"
+	run switch-generation --target-root "$R" 3
+	lose "$R$(item 3)/boot/entry"
+done
+mend "$R$(item 3)/boot/entry"
+
 # ---- The one to fall back to
 boots 2
 check "2 is good" run mark-good --target-root "$R"

@@ -323,6 +323,85 @@ TEST(cut_during_recovery)
 	CHECK(through);
 }
 
+static unsigned menu_default(void)
+{
+	struct err e = ERR_INIT;
+	unsigned def = 0;
+
+	CHECK_INT(boot_menu_default(&place, &def, &e), 0);
+	return def;
+}
+
+static void lose(const char *path)
+{
+	char full[512];
+
+	snprintf(full, sizeof(full), "%s%s", top, path);
+	CHECK_INT(unlink(full), 0);
+}
+
+/* Away from a generation that has lost what it boots, or also where its menu is: recovery does not
+ * hold up what is to come. */
+static void cut_away_from(const char *lost)
+{
+	unsigned seen[3] = { 0, 0, 0 };
+	bool through = false;
+
+	for (int n = 1; n < 200 && !through; n++) {
+		enum sys_switch_end end = SYS_SWITCH_NONE;
+		struct err e = ERR_INIT;
+		unsigned now;
+
+		machine_make();
+		lose(lost);
+		through = cut_at(n);
+		if (sys_switch_recover(&root, NULL, &end, &e) < 0)
+			TEST_FAIL("cut %d: %s", n, e.msg);
+		now = current(&(size_t){ 0 });
+		if (menu_default() != now || end == SYS_SWITCH_LEFT)
+			TEST_FAIL("cut %d: generation %u is current, %u starts", n, now,
+				  menu_default());
+		if (exists(GEN_PROFILES "/system.switch"))
+			TEST_FAIL("cut %d: the note is still there", n);
+		check_trial(n);
+		seen[now % 3]++;
+		machine_remove();
+	}
+	CHECK(through);
+	CHECK(seen[1] > 1); /* both outcomes occur */
+	CHECK(seen[2] > 1);
+}
+
+TEST(cut_away_from_the_damaged)
+{
+	cut_away_from(ONE "/boot/entry");
+	cut_away_from(ONE "/boot/menu");
+}
+
+/* Neither can be booted, nor is the menu of before in place: whoever goes to another one can. */
+TEST(cut_between_the_damaged)
+{
+	enum sys_switch_end end = SYS_SWITCH_NONE;
+	auto_arena struct arena a = ARENA_INIT;
+	struct gen_list list;
+	struct err e = ERR_INIT;
+
+	machine_make();
+	CHECK_INT(sys_switch(&root, 2, TWO, &e), 0);
+	CHECK_INT(gen_select(&root, 1, &e), 0);
+	put(GEN_PROFILES, "system.switch",
+	    "[switch]\nfrom = 1\nto = 2\nfresh = no\npath = " TWO "\n");
+	lose(ONE "/boot/entry");
+	lose(TWO "/boot/entry");
+	CHECK_INT(sys_switch_recover(&root, NULL, &end, &e), 0);
+	CHECK_INT(end, SYS_SWITCH_LEFT);
+	CHECK(!exists(GEN_PROFILES "/system.switch"));
+	CHECK_INT(gen_list_load(&root, &a, &list, &e), 0);
+	CHECK_INT(list.current, 1);
+	CHECK_INT(list.n, 2);
+	machine_remove();
+}
+
 /* Each call fails once: the switch reports it, and nothing has changed. */
 static void fail_everywhere(int with)
 {
@@ -432,5 +511,5 @@ TEST(what_was_only_tried_out)
 }
 
 TEST_MAIN(cut_then_next_command, cut_then_boot, cut_then_boot_of_the_old, cut_during_recovery,
-	  failure_changes_nothing, refuses_what_is_no_system, there_and_back,
-	  what_was_only_tried_out)
+	  cut_away_from_the_damaged, cut_between_the_damaged, failure_changes_nothing,
+	  refuses_what_is_no_system, there_and_back, what_was_only_tried_out)
