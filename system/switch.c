@@ -12,6 +12,7 @@
 #include "system/notes.h"
 
 #define NOTE	   GEN_PROFILES "/system.switch"
+#define SINCE_BOOT "/run/cairn/switch" /* in memory: the note, if there is one, is of this boot */
 #define LIMIT_NOTE 4096
 
 struct note {
@@ -37,14 +38,25 @@ static const struct conf_file note_file = {
 static int note_write(const struct sys_root *r, const struct note *n, struct err *e)
 {
 	auto_arena struct arena a = ARENA_INIT;
-	char *file = sys_root_path(r, &a, NOTE);
+	char *file = sys_root_path(r, &a, NOTE), *mark = sys_root_path(r, &a, SINCE_BOOT);
 	char *text =
 		arena_fmt(&a, "[switch]\nfrom = %u\nto = %u\nfresh = %s\npath = %s\n",
 			  (unsigned)n->from, (unsigned)n->to, n->fresh ? "yes" : "no", n->path);
 
-	if (!file || !text)
+	if (!file || !text || !mark)
 		return err_set(e, -ENOMEM, "out of memory");
+	/* It fails below a directory that is no running machine, which has not booted anything. */
+	auto_fd int made = open(mark, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+	(void)made;
 	return file_write_atomic(AT_FDCWD, file, text, strlen(text), 0644, e);
+}
+
+static bool is_since_boot(const struct sys_root *r)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	char *mark = sys_root_path(r, &a, SINCE_BOOT);
+
+	return mark && access(mark, F_OK) == 0;
 }
 
 static int note_remove(const struct sys_root *r, struct err *e)
@@ -192,7 +204,8 @@ int sys_switch_recover(const struct sys_root *r, const char *booted, enum sys_sw
 	} else {
 		const struct gen *from = gen_find(&list, (unsigned)n.from);
 
-		forward = booted && strcmp(booted, n.path) == 0 &&
+		/* Booted into it before the switch began says nothing. */
+		forward = booted && !is_since_boot(r) && strcmp(booted, n.path) == 0 &&
 			  !(from && strcmp(from->path, n.path) == 0);
 		rc = forward ? finish(r, &n, &why) : undo(r, &n, &why);
 	}

@@ -278,6 +278,42 @@ TEST(cut_then_boot)
 	CHECK(sweep_cuts(true) > 10);
 }
 
+static int switch_to_one(void *arg)
+{
+	struct err e = ERR_INIT;
+
+	(void)arg;
+	return sys_switch(&root, 1, NULL, &e);
+}
+
+/* Killed on the way to what the machine was booted into long before: the link alone says which of
+ * the two it is. */
+TEST(cut_without_a_boot)
+{
+	unsigned seen[3] = { 0, 0, 0 };
+	int r = CUT;
+
+	for (int n = 1; n < 200 && r == CUT; n++) {
+		enum sys_switch_end end;
+		struct err e = ERR_INIT;
+		unsigned now;
+
+		machine_make();
+		make_dir("/run/cairn");
+		CHECK_INT(sys_switch(&root, 2, TWO, &e), 0);
+		r = run_cut_at(n, switch_to_one, NULL);
+		now = current(&(size_t){ 0 });
+		CHECK_INT(sys_switch_recover(&root, ONE, &end, &e), 0);
+		CHECK_INT(current(&(size_t){ 0 }), now);
+		CHECK(menu_is(now));
+		seen[now % 3]++;
+		machine_remove();
+	}
+	CHECK_INT(r, 0);
+	CHECK(seen[1] > 0);
+	CHECK(seen[2] > 1);
+}
+
 /* A boot loader that sees the old menu, although the journal has the new one. */
 TEST(cut_then_boot_of_the_old)
 {
@@ -510,6 +546,7 @@ TEST(what_was_only_tried_out)
 	machine_remove();
 }
 
-TEST_MAIN(cut_then_next_command, cut_then_boot, cut_then_boot_of_the_old, cut_during_recovery,
-	  cut_away_from_the_damaged, cut_between_the_damaged, failure_changes_nothing,
-	  refuses_what_is_no_system, there_and_back, what_was_only_tried_out)
+TEST_MAIN(cut_then_next_command, cut_then_boot, cut_without_a_boot, cut_then_boot_of_the_old,
+	  cut_during_recovery, cut_away_from_the_damaged, cut_between_the_damaged,
+	  failure_changes_nothing, refuses_what_is_no_system, there_and_back,
+	  what_was_only_tried_out)
