@@ -59,6 +59,8 @@ local function misnumbered(account, field)
 	end
 end
 
+M.FIRST_SUBID = 100000 -- ACCOUNTS_SUBID_MIN of accounts.h
+
 M.user = schema.record("user", {
 	name = schema.string(NAME),
 	uid = schema.integer {
@@ -94,7 +96,7 @@ M.user = schema.record("user", {
 	},
 	password_file = schema.path { optional = true, doc = "file of the machine, of mode 0600, that has the first password" },
 	subids = schema.integer { default = 0, min = 0, max = 1 << 24, doc = "how many subordinate numbers (/etc/subuid, /etc/subgid)" },
-	subid_start = schema.integer { min = 100000, max = 0xfffffffe, optional = true, default_doc = "allocated", doc = "the first of them" },
+	subid_start = schema.integer { min = M.FIRST_SUBID, max = 0xfffffffe, optional = true, default_doc = "allocated", doc = "the first of them" },
 	system = schema.boolean {
 		default_doc = "false (root: true)",
 		default = function(u)

@@ -39,27 +39,39 @@ local function check_filters(all, s, l)
 	end
 end
 
--- all: what services add.
-return function(all)
+local M = {}
+
+-- All ports. all: what services add. Gives a list of { protocol =, port =, address =, field =, by = service }.
+function M.ports(all)
+	local out = {}
+	local function add(l, by)
+		out[#out + 1] = { protocol = l.protocol, port = l.port, address = l.address, field = l.field, by = by }
+	end
+	for _, l in ipairs(all.listens) do
+		add(l, all.origin[l])
+	end
+	for _, definition in ipairs(all.init) do
+		for _, l in ipairs(sockets(definition)) do
+			add(l, all.origin[definition])
+		end
+	end
+	return out
+end
+
+function M.check(all)
 	local seen = {}
-	local function add(s, l)
-		check_filters(all, s, l)
+	for _, l in ipairs(M.ports(all)) do
+		check_filters(all, l.by, l)
 		local key = l.protocol .. " port " .. l.port
 		for _, other in ipairs(seen[key] or {}) do
 			if overlap(other.address, l.address) then
-				schema.fail(s, ("%s is taken%s: %s listens there, too [%s]"):format(key, l.address and " at " .. l.address or "",
+				schema.fail(l.by, ("%s is taken%s: %s listens there, too [%s]"):format(key, l.address and " at " .. l.address or "",
 					schema.name(other.by), schema.location(other.by)), l.field)
 			end
 		end
 		seen[key] = seen[key] or {}
-		table.insert(seen[key], { address = l.address, by = s })
-	end
-	for _, l in ipairs(all.listens) do
-		add(all.origin[l], l)
-	end
-	for _, definition in ipairs(all.init) do
-		for _, l in ipairs(sockets(definition)) do
-			add(all.origin[definition], l)
-		end
+		table.insert(seen[key], l)
 	end
 end
+
+return M

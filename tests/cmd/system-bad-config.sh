@@ -442,6 +442,39 @@ wrong "a key that is no secret" "wireguard › private_key_file: there is no sec
 	"$(service wireguard 'private_key_file = "/run/secrets/wg"'), secrets = { { name = \"wg0\" } }"
 wrong "a key of a peer that is no secret" "› preshared_key_file: there is no secret 'both'" \
 	"$(tunnel 10.0.0.0/8 | sed 's|allowed_ips|preshared_key_file = "/run/secrets/both", &|')"
+# Containers: NAME FIELDS SERVICES
+box() { echo "services.container { name = \"$1\", $2, system = { host_name = \"in\", file_systems = { { device = \"none\", mount_point = \"/\", type = \"tmpfs\" } }, services = { ${3-} } } }"; }
+wire() { echo "network = { host_address = \"$1\", address = \"$2\" ${3-} }"; }
+boxes() { echo "services = { $1, $2 }"; }
+nets=$(wire 10.8.0.1/24 10.8.0.2/24)
+wrong "two ends of one name" "container › network: the host's end of the container 'application-one' has the name ve-application-, too [host_interface names it] [$TMP/c/" \
+	"$(boxes "$(box application-one "$nets")" "$(box application-two "$(wire 10.9.0.1/24 10.9.0.2/24)")")"
+wrong "two wires of one address" "container › network: the host has the address 10.8.0.1 on the wire of the container 'a', too" \
+	"$(boxes "$(box a "$nets")" "$(box b "$(wire 10.8.0.1/24 10.8.0.3/24)")")"
+wrong "two containers of one address" "container › network: the container 'a' has the address 10.8.0.2, too" \
+	"$(boxes "$(box a "$nets")" "$(box b "$(wire 10.8.0.9/24 10.8.0.2/24)")")"
+wrong "the host's address twice" "container › network: another interface has the host's address 10.8.0.1" \
+	"$(boxes "$(box a "$nets")" 'services.static_network { interface = "x", address = "10.8.0.1/32" }')"
+wrong "an end that is another interface" "container › network: there is another interface ve-a [host_interface names" \
+	"$(boxes "$(box a "$nets")" 'services.static_network { interface = "ve-a", link = { kind = "dummy" } }')"
+wrong "a container out of reach" "container › network › address: '10.8.1.2' is in no network of host_address (10.8.0.1/24)" "$(boxes "$(box a "$(wire 10.8.0.1/24 10.8.1.2/16)")" nil)"
+wrong "a router out of reach of the container" "host_address: '10.8.0.1' is in no network of address (10.8.1.2/24)" "$(boxes "$(box a "$(wire 10.8.0.1/24 10.8.1.2/24)")" nil)"
+wrong "a router of the other family" "host_address: '10.8.0.1' is in no network of address" "$(boxes "$(box a "$(wire 10.8.0.1/24 2001:db8::1/64)")" nil)"
+wrong "a router that is the container" "host_address: is the container's, too" "$(boxes "$(box a "$(wire 10.8.0.1/24 10.8.0.1/24)")" nil)"
+wrong "two containers with one root" "container › state: is that of the container 'a', too" "$(boxes "$(box a 'state = "/srv/a"')" "$(box b 'state = "/srv/a"')")"
+wrong "ids of two that overlap" "container › first_id: some of its ids are those of the container 'a' [the same first_id, or one that is 65536 away]" \
+	"$(boxes "$(box a 'first_id = 1000000')" "$(box b 'first_id = 1065535')")"
+wrong "ids of a user" "container › first_id: some of its ids are subordinate numbers of the user 'ann'" \
+	"$(boxes "$(box a 'first_id = 300000')" nil), users = { { name = \"ann\", subids = 2, subid_start = 365535 } }"
+wrong "ids that a user may be given" "container › first_id: users may be given the subordinate numbers up to 165535 [a higher one]" \
+	"$(boxes "$(box a 'first_id = 165535')" nil), users = { { name = \"ann\", subids = 65536 } }"
+wrong "a port of the host that a container has" "container › network: tcp port 80 is taken: httpd listens there, too" \
+	"$(boxes 'services.httpd {}' "$(box a 'network = "host"' 'services.httpd {}')")"
+warned "a bridge that nobody makes" "container › network: no service makes the bridge 'br1'; did you mean 'br0'?" \
+	"$(box a "$(wire 10.8.0.1/24 10.8.0.2/24 ', bridge = "br1"')"), services.static_network { interface = \"br0\", link = { kind = \"bridge\" } }" ''
+warned "containers that have what each needs" '' "services.static_network { interface = \"br0\", link = { kind = \"bridge\" }, address = \"10.8.0.1/24\" },
+	$(box a "$(wire 10.8.0.1/24 10.8.0.2/24 ', bridge = "br0"')" 'services.httpd {}'), $(box b "$(wire 10.8.0.1/24 10.8.0.3/24 ', bridge = "br0"')" 'services.httpd {}'),
+	$(box c "$(wire 10.8.0.2/24 10.8.0.3/24), first_id = 2000000"), $(box d "$(wire 10.9.0.1/24 10.9.0.2/24), first_id = 2065536")" ''
 wrong "no time to ask for" "there is no server to ask" "$(service ntp '')"
 wrong "a job without a time" "schedule: missing" "$(service job 'name = "a", run = "b"')"
 wrong "a command twice" "there is run, too" "$(service command 'name = "a", run = "b", exec = { "/b" }')"
