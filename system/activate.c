@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 
 #include "lib/conf.h"
@@ -173,6 +174,15 @@ static int put_directory(const struct sys_root *r, const struct step *s, bool cl
 	return sys_directory_put(&d, e);
 }
 
+/* What the command is given for our descriptor: where nobody listens any more it would die of
+ * what it says. */
+static int output_of(int fd)
+{
+	struct pollfd p = { fd, 0, 0 };
+
+	return poll(&p, 1, 0) > 0 ? -2 : -1;
+}
+
 static int run_command(const struct sys_root *r, const struct step *s, struct err *e)
 {
 	struct proc_spec spec = PROC_SPEC_INIT;
@@ -184,6 +194,9 @@ static int run_command(const struct sys_root *r, const struct step *s, struct er
 		return err_set(e, -ERR_INVALID, "nothing to run");
 	spec.argv = s->exec;
 	spec.in = -2;
+	spec.out = output_of(STDOUT_FILENO);
+	spec.err = output_of(STDERR_FILENO);
+	spec.setsid = true; /* ^C is for the command that switches, which does not heed it */
 	rc = proc_run(&spec, e);
 	return rc < 0 ? err_wrap(e, rc, "command %s", s->name) : 0;
 }

@@ -180,6 +180,7 @@ static int run(struct change *c, struct switcher *s, const struct goal *g, bool 
 			       "--confirm: generation %u cannot be tried out, as its services wait "
 			       "for the next boot",
 			       g->number);
+	switcher_go_through();
 	if (c->seconds)
 		rc = try_out(c, s, g, changes, e);
 	else if (c->test)

@@ -2,6 +2,7 @@
 #include "system/live.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -41,18 +42,35 @@ static int parse_line(struct arena *a, struct slice line, struct vec *ret, struc
 	return !c->name || ret->err ? err_set(e, -ENOMEM, "out of memory") : 0;
 }
 
+static int keep_going(void *arg)
+{
+	(void)arg; /* nothing else is needed */
+	return signal(SIGPIPE, SIG_IGN) == SIG_ERR ? -errno : 0;
+}
+
+/* A question to PID 1 by another process of this program: neither ^C nor messages that nobody reads
+ * end it before the answer. */
+static struct proc_spec question(const char *program, const char *const *argv)
+{
+	struct proc_spec spec = PROC_SPEC_INIT;
+
+	spec.argv = argv;
+	spec.path = program ? program : "/proc/self/exe";
+	spec.in = -2;
+	spec.setsid = true;
+	spec.setup = keep_going;
+	return spec;
+}
+
 static int ask(struct arena *a, const char *program, const char *const *argv, struct vec *ret,
 	       struct err *e)
 {
-	struct proc_spec spec = PROC_SPEC_INIT;
+	struct proc_spec spec = question(program, argv);
 	auto_str struct str text = STR_INIT;
 	struct err ignored = ERR_INIT;
 	struct slice rest, line;
 	int rc, parsed = 0, status = 0;
 
-	spec.argv = argv;
-	spec.path = program ? program : "/proc/self/exe";
-	spec.in = -2;
 	spec.ret_status = &status;
 	rc = proc_output(&spec, &text, LIMIT_ANSWERS, e);
 	if (rc < 0 && WIFEXITED(status) && WEXITSTATUS(status) == STATUS_DATA)
@@ -76,11 +94,8 @@ int live_load(struct arena *a, const char *file, bool dry, struct vec *ret, stru
 static int list(struct str *out, struct err *e)
 {
 	const char *argv[] = { "cairn", "service", "list", "--json", NULL };
-	struct proc_spec spec = PROC_SPEC_INIT;
+	struct proc_spec spec = question(NULL, argv);
 
-	spec.argv = argv;
-	spec.path = "/proc/self/exe";
-	spec.in = -2;
 	return proc_output(&spec, out, LIMIT_ANSWERS, e);
 }
 
@@ -127,11 +142,7 @@ bool live_is_other_init(const char *program)
 int live_renew(const char *program, struct err *e)
 {
 	const char *argv[] = { "cairn", "service", "re-exec", program, NULL };
-	struct proc_spec spec = PROC_SPEC_INIT;
-
-	spec.argv = argv;
-	spec.path = "/proc/self/exe";
-	spec.in = -2;
+	struct proc_spec spec = question(NULL, argv);
 	int rc = proc_run(&spec, e);
 	return rc < 0 ? err_wrap(e, rc, "while renewing PID 1") : 0;
 }

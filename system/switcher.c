@@ -3,12 +3,14 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/size.h"
 #include "system/activate.h"
 #include "system/live.h"
 #include "system/menu.h"
@@ -128,6 +130,19 @@ const char *switcher_current(const struct switcher *s)
 	const struct gen *g = gen_current(&s->list);
 
 	return g ? g->path : NULL;
+}
+
+void switcher_go_through(void)
+{
+	static const int held[] = { SIGINT, SIGHUP, SIGPIPE };
+	sigset_t set;
+
+	/* Held back, not ignored: to be ignored is inherited over exec, and proc_start() empties
+	 * the mask. */
+	sigemptyset(&set);
+	for (size_t i = 0; i < ARRAY_LEN(held); i++)
+		sigaddset(&set, held[i]);
+	(void)sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
 int switcher_activate(struct switcher *s, const char *system, bool services, struct vec *ret,

@@ -60,6 +60,10 @@ static inline void switcher_cleanup(struct switcher *s)
 
 /* Store path of the current generation, NULL: none. */
 const char *switcher_current(const struct switcher *s);
+/* To be called before the first change: until the end of the command ^C, a terminal that goes and
+ * output that nobody reads do not end it half way (SIGQUIT and SIGTERM do). Programs that are
+ * started get none of that. */
+void switcher_go_through(void);
 /* After the switch: activation, then, when wanted, the services (ret: what happened; may be empty).
  */
 int switcher_activate(struct switcher *s, const char *system, bool services, struct vec *ret,

@@ -297,6 +297,25 @@ check "what is active needs no confirmation" machine switch-generation --confirm
 check "as it says" grep -q 'nothing to confirm' "$TMP/err"
 check "and has no way back" gone
 
+# ^C, the terminal and whoever reads go between the switch and the services.
+system 9 <"$R$one/services/set"
+printf '[command %s]\nexec = /bin/sh /test/%s\n' cut cut says says >"$g/activation"
+cat >"$R/test/cut" <<'X'
+reader=$(cat /test/reader)
+kill -INT -$PPID && kill -HUP -$PPID && kill "$reader" || exit
+until grep -q '^State:[[:space:]]*Z' "/proc/$reader/status"; do :; done
+X
+cat >"$R/test/says" <<'X'
+echo that nobody reads >&2
+sed -n 's/^\(SigBlk\|SigIgn\)://p' /proc/self/status >/test/signals
+X
+inside sh -c 'mkfifo /tmp/cut && { sleep 1000 </tmp/cut & } && echo $! >/test/reader && exec setsid -w /cairn system switch-generation 9 2>/tmp/cut'
+is "what is begun is done" "$?" 0
+is "the profile, /etc and services are the new ones" "$(current) $(cat "$R$(readlink "$R/etc/static")/common") $(state more)" "system-9-link of 9 "
+is "what it starts holds no signal back, nor is it deaf" "$(for set in $(cat "$R/test/signals"); do printf '%d ' $((0x$set & 0x1003)); done)" "0 0 "
+: >"$g/activation"
+check "and back" machine switch-generation 2
+
 check "a set that the running init cannot read is planned" machine switch-generation --dry-run 3
 check "from the sets" says 'start other'
 check "also what it stops" says 'stop more'
