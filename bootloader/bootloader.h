@@ -186,8 +186,10 @@ int boot_count_load(const struct boot_place *p, struct boot_count *ret, struct e
 /* Generation number is to be booted for the first time: it gets BOOT_TRIES boots, unless it is the
  * good one. The block is made when it is missing. */
 int boot_trial_begin(const struct boot_place *p, unsigned number, struct err *e);
-/* Generation number will not be booted after all. */
-int boot_trial_end(const struct boot_place *p, unsigned number, struct err *e);
+/* Generation number will not be booted after all: what was on trial before is again, unless it came
+ * up well meanwhile. before: what boot_count_load() said then; NULL: nothing was. */
+int boot_trial_end(const struct boot_place *p, unsigned number, const struct boot_count *before,
+		   struct err *e);
 /* Generation number came up well: it is what the menu falls back to; its trial is over. */
 int boot_mark_good(const struct boot_place *p, unsigned number, struct err *e);
 

@@ -102,13 +102,17 @@ static int mark_good(int fd, unsigned number, struct err *e)
 	return boot_env_update(fd, vars, c.trial == number ? ARRAY_LEN(vars) : 1, e);
 }
 
-static int trial_end(int fd, unsigned number, struct err *e)
+static int trial_end(int fd, unsigned number, const struct boot_count *before, struct err *e)
 {
 	static const struct boot_var vars[] = { { COUNT_TRY, NULL }, { COUNT_LEFT, NULL } };
 	struct boot_count c;
 	int r = boot_count_get(fd, &c, e);
 
-	return r < 0 || c.trial != number ? r : boot_env_update(fd, vars, ARRAY_LEN(vars), e);
+	if (r < 0 || c.trial != number)
+		return r;
+	return before && before->trial && before->trial != c.good
+		       ? boot_count_set_trial(fd, before->trial, before->left, e)
+		       : boot_env_update(fd, vars, ARRAY_LEN(vars), e);
 }
 
 static int change(const struct boot_place *p, unsigned number,
@@ -142,7 +146,14 @@ int boot_mark_good(const struct boot_place *p, unsigned number, struct err *e)
 	return change(p, number, mark_good, e);
 }
 
-int boot_trial_end(const struct boot_place *p, unsigned number, struct err *e)
+int boot_trial_end(const struct boot_place *p, unsigned number, const struct boot_count *before,
+		   struct err *e)
 {
-	return change(p, number, trial_end, e);
+	char file[PATH_MAX];
+	auto_fd int fd = env_open_locked(p, file, e);
+
+	if (fd < 0)
+		return fd;
+	int r = trial_end(fd, number, before, e);
+	return r < 0 ? err_wrap(e, r, "%s", file) : 0;
 }

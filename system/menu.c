@@ -359,6 +359,21 @@ static int load_place(const struct sys_root *r, struct arena *a, const char *pat
 	return rc;
 }
 
+int sys_menu_count(const struct sys_root *r, const char *path, struct boot_count *ret,
+		   struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+	struct boot_place place;
+	int rc = load_place(r, &a, path, &place, e);
+
+	if (rc < 0)
+		return rc;
+	if (boot_counts(&place))
+		return boot_count_load(&place, ret, e);
+	*ret = (struct boot_count){ 0 };
+	return 0;
+}
+
 int sys_menu_begin_trial(const struct sys_root *r, unsigned number, const char *path, struct err *e)
 {
 	auto_arena struct arena a = ARENA_INIT;
@@ -373,7 +388,8 @@ int sys_menu_begin_trial(const struct sys_root *r, unsigned number, const char *
 	return rc < 0 ? err_wrap(e, rc, "while putting generation %u on trial", number) : 0;
 }
 
-int sys_menu_end_trial(const struct sys_root *r, unsigned number, const char *path, struct err *e)
+int sys_menu_end_trial(const struct sys_root *r, unsigned number, const char *path,
+		       const struct boot_count *before, struct err *e)
 {
 	auto_arena struct arena a = ARENA_INIT;
 	struct boot_place place;
@@ -381,7 +397,7 @@ int sys_menu_end_trial(const struct sys_root *r, unsigned number, const char *pa
 
 	if (rc < 0)
 		return rc;
-	return boot_counts(&place) ? boot_trial_end(&place, number, e) : 0;
+	return boot_counts(&place) ? boot_trial_end(&place, number, before, e) : 0;
 }
 
 int sys_menu_check(const struct sys_root *r, const char *path, struct err *e)

@@ -44,12 +44,18 @@ int sys_menu_write(const struct sys_root *r, const struct gen_list *list, unsign
  * and that is where its menu may be. */
 int sys_menu_restore(const struct sys_root *r, const struct gen_list *list, unsigned number,
 		     unsigned skip, struct err *e);
+/* What is on trial where the boot loader of the system at path counts boots; nothing where none are
+ * counted. */
+int sys_menu_count(const struct sys_root *r, const char *path, struct boot_count *ret,
+		   struct err *e);
 /* Generation number, whose item is at path, is to be booted: unless it is the one that came up well
  * last, the boot loader counts its boots and goes back to that one when they are used up. */
 int sys_menu_begin_trial(const struct sys_root *r, unsigned number, const char *path,
 			 struct err *e);
-/* It is not, because the switch to it was undone. */
-int sys_menu_end_trial(const struct sys_root *r, unsigned number, const char *path, struct err *e);
+/* It is not, because the switch to it was undone: what was on trial before is again; NULL: nothing,
+ * or not known. */
+int sys_menu_end_trial(const struct sys_root *r, unsigned number, const char *path,
+		       const struct boot_count *before, struct err *e);
 /* Can the menu in which the generation at path is the default be written where it belongs? */
 int sys_menu_check(const struct sys_root *r, const char *path, struct err *e);
 /* Does the menu in place, of the boot loader of the system at path, start generation number? Where

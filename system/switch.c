@@ -19,6 +19,8 @@ struct note {
 	uint64_t from, to; /* from 0: there was no generation before */
 	bool fresh;	   /* TO was made by this switch */
 	const char *path;  /* of TO */
+	/* Not in the file, so NULL for whoever finds it: what was on trial before. */
+	const struct boot_count *before;
 };
 
 static const struct conf_key note_keys[] = {
@@ -74,7 +76,7 @@ static int note_remove(const struct sys_root *r, struct err *e)
 static int note_read(const struct sys_root *r, struct arena *a, struct note *ret, bool *ret_found,
 		     struct err *e)
 {
-	struct note n = { 0, 0, false, "" };
+	struct note n = { .path = "" };
 	char *file = sys_root_path(r, a, NOTE);
 	int rc;
 
@@ -144,8 +146,8 @@ static int undo(const struct sys_root *r, const struct note *n, struct err *e)
 	if (rc == 0 && n->from)
 		rc = put_menu_back(r, n, e);
 	/* Where that cannot be written the trial could not begin, either. */
-	if (rc == 0 && n->fresh)
-		(void)sys_menu_end_trial(r, (unsigned)n->to, n->path, &ignored);
+	if (rc == 0 && (n->fresh || n->before))
+		(void)sys_menu_end_trial(r, (unsigned)n->to, n->path, n->before, &ignored);
 	if (rc == 0 && n->fresh)
 		rc = gen_link_remove(r, (unsigned)n->to, e);
 	return rc < 0 ? rc : note_remove(r, e);
@@ -219,12 +221,19 @@ int sys_switch_recover(const struct sys_root *r, const char *booted, enum sys_sw
 	return 0;
 }
 
+/* The current one, which has tries left: to ask for it again, as a timer may, gives it no new ones.
+ */
+static bool is_on_trial(const struct note *n)
+{
+	return n->from == n->to && n->before->trial == n->to && n->before->left;
+}
+
 /* Steps 2 to 5. */
 static int forward(const struct sys_root *r, const struct note *n, struct err *e)
 {
 	int rc = n->fresh ? gen_link_make(r, (unsigned)n->to, n->path, e) : 0;
 
-	if (rc == 0)
+	if (rc == 0 && !is_on_trial(n))
 		rc = sys_menu_begin_trial(r, (unsigned)n->to, n->path, e);
 	if (rc == 0)
 		rc = put_menu(r, (unsigned)n->to, 0, e);
@@ -235,6 +244,7 @@ int sys_switch(const struct sys_root *r, unsigned to, const char *path, struct e
 {
 	auto_arena struct arena a = ARENA_INIT;
 	struct gen_list list;
+	struct boot_count before;
 	const struct gen *g;
 	struct note n;
 	int rc = gen_list_load(r, &a, &list, e);
@@ -244,10 +254,12 @@ int sys_switch(const struct sys_root *r, unsigned to, const char *path, struct e
 	g = gen_find(&list, to);
 	if (!path && !g)
 		return err_set(e, -ERR_NOTFOUND, "there is no generation %u", to);
-	n = (struct note){ list.current, to, path != NULL, path ? path : g->path };
+	n = (struct note){ list.current, to, path != NULL, path ? path : g->path, &before };
 	rc = gen_check(r, n.path, e);
 	if (rc == 0)
 		rc = sys_menu_check(r, n.path, e);
+	if (rc == 0)
+		rc = sys_menu_count(r, n.path, &before, e);
 	if (rc < 0)
 		return rc;
 	rc = note_write(r, &n, e);

@@ -6,6 +6,7 @@
  *	1. note "FROM -> TO" in system.switch		(undo from here on)
  *	2. system-TO-link, when the generation is new
  *	3. TO is on trial, unless it came up well last	(the menu in place does not start it yet)
+ *	   or is the current one and on trial already
  *	4. boot menu with TO as default, in place as the boot loader reads it
  *	5. rename the profile link			(the visible switch; finish from here on)
  *	6. remove the note

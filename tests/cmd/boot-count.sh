@@ -100,6 +100,8 @@ check "and comes up" starts 2 -
 reconfigure three
 check "two tries are lost to power cuts" starts 3 cairn.trial=2
 check "two tries are lost to power cuts" starts 3 cairn.trial=1
+reconfigure three
+check "the same configuration once more gives no new ones" [ "$(env try) $(env left)" = "3 1" ]
 boots 3
 cairn mark-good
 check "the third is enough" starts 3 -

@@ -484,10 +484,10 @@ TEST(refuses_what_is_no_system)
 	machine_remove();
 }
 
-/* What the boot loader does in three boots. */
-static int use_up_tries(void)
+/* What the boot loader does in some boots. */
+static int use_up_tries(const char *left)
 {
-	const struct boot_var none = { "cairn_left", "0" };
+	const struct boot_var none = { "cairn_left", left };
 	char path[512];
 	struct err e = ERR_INIT;
 
@@ -514,10 +514,51 @@ TEST(there_and_back)
 	CHECK_INT(n, 2);
 	CHECK(menu_is(1));
 	/* What used up its tries gets new ones when somebody asks for it again. */
-	CHECK_INT(use_up_tries(), 0);
+	CHECK_INT(use_up_tries("0"), 0);
 	CHECK_INT(sys_switch(&root, 2, NULL, &e), 0);
 	CHECK_INT(settled(0), 2);
+	/* And when it is the current one; but those that are left are not made more. */
+	CHECK_INT(use_up_tries("0"), 0);
+	CHECK_INT(sys_switch(&root, 2, NULL, &e), 0);
+	CHECK_INT(settled(0), 2);
+	CHECK_INT(use_up_tries("1"), 0);
+	CHECK_INT(sys_switch(&root, 2, NULL, &e), 0);
+	CHECK_INT(boot_count_load(&place, &c, &e), 0);
+	CHECK_INT(c.left, 1);
 	machine_remove();
+}
+
+/* A switch that fails leaves the current one the tries that it had. */
+static void fail_on_trial(unsigned to, const char *path)
+{
+	bool through = false;
+
+	for (int n = 1; n < 200 && !through; n++) {
+		struct boot_count c;
+		struct err e = ERR_INIT;
+		int rc;
+
+		machine_make();
+		CHECK_INT(sys_switch(&root, 2, TWO, &e), 0);
+		CHECK_INT(use_up_tries("1"), 0);
+		countdown = n;
+		failure = EIO;
+		rc = sys_switch(&root, to, path, &e);
+		through = countdown > 0;
+		countdown = 0;
+		CHECK_INT(boot_count_load(&place, &c, &e), 0);
+		if (rc < 0 && (c.trial != 2 || c.left != 1))
+			TEST_FAIL("failure %d: on trial is %u (%u)", n, c.trial, c.left);
+		machine_remove();
+	}
+	CHECK(through);
+}
+
+TEST(failure_leaves_the_trial)
+{
+	fail_on_trial(1, NULL);
+	fail_on_trial(2, NULL);
+	fail_on_trial(3, TWO);
 }
 
 /* Nobody goes back to what was only tried out; switched to, it is one like the others. */
@@ -549,4 +590,4 @@ TEST(what_was_only_tried_out)
 TEST_MAIN(cut_then_next_command, cut_then_boot, cut_without_a_boot, cut_then_boot_of_the_old,
 	  cut_during_recovery, cut_away_from_the_damaged, cut_between_the_damaged,
 	  failure_changes_nothing, refuses_what_is_no_system, there_and_back,
-	  what_was_only_tried_out)
+	  failure_leaves_the_trial, what_was_only_tried_out)
