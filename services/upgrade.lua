@@ -13,11 +13,19 @@ local RUN = [[
 b=@busybox@ cairn=@cairn@/bin/cairn
 export HOME=/root PATH=/run/current-system/profile/bin:/run/current-system/profile/sbin
 cd / || exit 1
-tried_out() { $cairn system status --json | $b grep -q '"unconfirmed": *[0-9]'; }
+new=
 back() {
 	echo "$*" >&2
-	! tried_out || $cairn system revert
+	[ -z "$new" ] || $cairn system revert "$new"
 	exit 1
+}
+# Sets new when it waits to be confirmed: whatever else does is another's.
+try_out() {
+	said=$($cairn system reconfigure --json --confirm "$@")
+	status=$?
+	new=$(echo "$said" | $b sed -nE 's/^\{"result":"(tried-out|partial)","from":[a-z0-9]+,"to":([0-9]+),.*/\2/p')
+	[ -z "$new" ] || $cairn system diff "$new"
+	return $status
 }
 good() {
 	for name in @services@; do
@@ -25,11 +33,16 @@ good() {
 	done
 @check@
 }
+waits=$($cairn system status --json | $b sed -nE 's/.*"unconfirmed": *([0-9]+).*/\1/p')
+if [ -n "$waits" ]; then
+	echo "generation $waits waits to be confirmed: first that is to be decided" >&2
+	exit 3
+fi
 @before@
 @switch@ || back "the new system was not made"
-if tried_out; then
+if [ -n "$new" ]; then
 	good || back "the new system is not well"
-	$cairn system confirm || back "the new system cannot be kept"
+	$cairn system confirm "$new" || back "the new system cannot be kept"
 fi
 @expire@@collect@@reboot@
 exit 0
@@ -86,12 +99,12 @@ return service.service_type {
 		for i, name in ipairs(s.services or {}) do
 			mentions[i] = { service = name, field = "services" }
 		end
-		local how = s.activate == "now" and "--confirm " .. s.trial or "--boot"
+		local switch = s.activate == "now" and "try_out " .. s.trial or "$cairn system reconfigure --boot"
 		local script = network.script("upgrade", RUN, {
 			cairn = tools.cairn, services = quoted(s.services or os.health_gate.services or { "base" }), patience = s.patience,
 			check = s.check and "\t" .. quoted(s.check) or "\treturn 0",
 			before = s.before and quoted(s.before) .. ' || { echo "what is new could not be had" >&2; exit 1; }' or "",
-			switch = "$cairn system reconfigure " .. how .. " " .. shell_quote(s.configuration),
+			switch = switch .. " " .. shell_quote(s.configuration),
 			expire = (EXPIRE:gsub("@keep@", s.keep)), collect = s.collect and "$cairn store gc >/dev/null\n" or "",
 			reboot = s.reboot == "when-needed" and REBOOT or "",
 		})

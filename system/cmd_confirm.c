@@ -172,17 +172,22 @@ static int run_revert(struct cmd_env *env, struct err *e)
 {
 	const struct ctx *c = env->ctx;
 	auto_switcher struct switcher s = SWITCHER_INIT;
-	const struct meant any = { 0, NULL };
+	struct meant meant;
 	char sentence[96];
-	bool kept;
-	int rc;
+	bool kept = false;
+	int rc = parse_meant(env, &meant, e);
 
 	(void)signal(SIGPIPE, SIG_IGN);
-	rc = open_machine(&s, c, "revert", e);
+	if (rc == 0)
+		rc = open_machine(&s, c, "revert", e);
 	if (rc == 0 && !c->sw.dry_run && is_left_over(&s))
 		return end_left_over(e);
 	if (rc == 0)
-		rc = check_waits(&s, &any, &kept, e);
+		rc = check_waits(&s, &meant, &kept, e);
+	if (kept)
+		return err_set(e, -ERR_NOTFOUND,
+			       "generation %u does not wait to be confirmed: it is the current one",
+			       s.list.current);
 	if (rc < 0)
 		return rc;
 	(void)snprintf(sentence, sizeof(sentence),
@@ -222,10 +227,13 @@ const struct cmd sys_cmd_confirm = {
 
 const struct cmd sys_cmd_revert = {
 	.name = "revert",
+	.synopsis = "[NUMBER|SYSTEM]",
 	.summary = "go back from the generation that was switched to with --confirm",
-	.help = "This is what PID 1 runs when the time is up.",
+	.help = "This is what PID 1 runs when the time is up. With a NUMBER, or the path of a\n"
+		"SYSTEM, another one is refused (status 3).",
 	CMD_OPTS(revert_opts),
 	.context_size = sizeof(struct ctx),
+	.max_args = 1,
 	.statuses = &sys_statuses,
 	.run = run_revert,
 };

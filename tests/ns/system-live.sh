@@ -225,7 +225,9 @@ check "PID 1 goes back without it" retry is_state slow ""
 check "to the end" retry sh -c '! [ -e "$R/run/cairn/confirm" ]'
 
 check "by hand, too" retry machine switch-generation --confirm 5min 2
-check "at once" machine revert
+check "not from another one" refused 3 revert 7
+check "which is named" grep -q 'it is generation 2 that waits' "$TMP/err"
+check "at once" machine revert 2
 check "with its services" [ -z "$(state more)" ]
 check "who confirms too late is told so" refused 5 confirm
 check "by what it went back to" grep -q 'generation 2 was not confirmed: this machine has gone back to generation 1' "$TMP/err"
@@ -233,7 +235,7 @@ check "and no way back is left" gone
 # A confirmation that was cut off in the middle.
 check "trying out" machine switch-generation --confirm 5min 2
 ln -sfn system-2-link "$R/var/guix/profiles/system"
-check "what was confirmed by half" machine revert
+check "what was confirmed by half" machine revert "$two"
 check "is not the current one" [ "$(current)" = system-1-link ]
 check "but noted as one that nobody confirmed" tried 2 true
 check "from a later one" machine switch-generation --boot 3
@@ -245,6 +247,8 @@ check "trying out" machine switch-generation --confirm 5min 2
 inside env CAIRN_INIT_SOCKET=/nowhere /cairn system confirm
 is "what PID 1 cannot be told is done in part" "$? $(grep -c 'say it again' "$TMP/err") $(way_back | wc -l)" "4 1 1"
 check "said again" machine confirm
+check "there is no way back from it" refused 1 revert 2
+check "as it is the current one" grep -q 'generation 2 does not wait to be confirmed: it is the current one' "$TMP/err"
 check "it is done" no_way_back
 check "another one" machine switch-generation --confirm 1 1
 mv "$R$two/cairn" "$R$two/cairn.away"
