@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "lib/text.h"
+#include "system/menu.h"
 #include "system/switcher.h"
 #include "system/system.h"
 #include "system/whole.h"
@@ -95,6 +96,8 @@ static int do_confirm(struct switcher *s, bool skip, struct err *e)
 	const struct whole w = { g ? g->path : NULL, to, NULL, skip };
 	int rc = g ? whole_check(&s->root, &w, e) : 0;
 
+	if (rc == 0 && g) /* it was there when the trial began */
+		rc = sys_menu_check_room(&s->root, &s->list, to, g->path, e);
 	if (rc == 0)
 		rc = sys_switch(&s->root, to, NULL, e);
 	if (rc < 0)

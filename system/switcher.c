@@ -352,6 +352,8 @@ int switcher_try(struct switcher *s, unsigned number, const char *path, bool fre
 		rc = check_reset(s, number, path, from, e);
 	if (rc == 0) /* what would keep it from being confirmed */
 		rc = sys_menu_check(&s->root, path, e);
+	if (rc == 0)
+		rc = sys_menu_check_room(&s->root, &s->list, number, path, e);
 	if (rc == 0 && fresh)
 		rc = gen_link_make(&s->root, number, path, e);
 	if (rc < 0)

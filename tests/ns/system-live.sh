@@ -271,6 +271,24 @@ is "a broken pipe is told" "$? $(grep -c 'back at generation 1, but: standard ou
 is "of a machine that has gone back" "$(state more) $(readlink "$R/run/current-system")" " $one"
 check "with nothing left" no_way_back
 check "and nothing that waits" refused 5 confirm
+# One whose kernel the boot partition has no room for.
+mkdir -p "$R/boot/small"
+mount -t tmpfs -o size=64k tmpfs "$R/boot/small"
+system 9 <"$R$two/services/set"
+printf '[menu]\nloader = extlinux\ndirectory = /boot/small\n' >"$g/boot/menu"
+head -c 100000 /dev/zero >"$g/kernel"
+picture >"$TMP/picture"
+check "what could not be confirmed is not tried out" refused 3 switch-generation --confirm 5min 9
+check "for want of room" grep -q 'boot menu: the boot loader.s file system has .* free, .* are needed' "$TMP/err"
+check "nothing was done" as_before
+echo kernel >"$g/kernel"
+check "with less to store it is" machine switch-generation --confirm 5min 9
+head -c 100000 /dev/zero >"$R/boot/small/full" 2>/dev/null
+check "until there is no room any more" refused 3 confirm
+check "as it says" grep -q 'generation 9 is not confirmed: boot menu: the boot loader.s file system has .* free' "$TMP/err"
+check "back" machine revert
+umount "$R/boot/small"
+rm -r "$g" "$R/var/guix/profiles/system-9-link"
 # The next boot was to start another one than what runs: a reset would not go back from that.
 check "one for the next boot" machine switch-generation --boot 2
 picture >"$TMP/picture"
