@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -11,6 +12,7 @@
 #include "lib/fd.h"
 #include "lib/path.h"
 #include "lib/proc.h"
+#include "lib/size.h"
 #include "lib/text.h"
 #include "lib/vec.h"
 #include "system/generation.h"
@@ -19,7 +21,9 @@
 #define CONNECT_SECONDS	 15
 #define SSH_FAILED	 255 /* status of ssh when it is ssh that failed */
 #define CONFIRM_PAUSE_MS 500
-#define CONFIRM_LATE	 5 /* how a confirm ends when the machine has gone back */
+#define CONFIRM_BUSY_MS	 5000 /* the longest pause where it answers */
+#define CONFIRM_REFUSED	 3    /* how a confirm ends while another command holds the lock there */
+#define CONFIRM_LATE	 5    /* how a confirm ends when the machine has gone back */
 
 static int no_memory(struct err *e)
 {
@@ -346,7 +350,7 @@ static int confirm(const struct remote_host *h, const struct remote_opts *o, con
 {
 	const uint64_t end = seconds_now() + o->confirm;
 	auto_str struct str command = STR_INIT;
-	int status = SSH_FAILED, r;
+	int status = SSH_FAILED, pause = CONFIRM_PAUSE_MS, r;
 
 	add_verb(&command, h, system, "confirm");
 	str_addf(&command, " --json %s", goal);
@@ -360,9 +364,12 @@ static int confirm(const struct remote_host *h, const struct remote_opts *o, con
 			ret->to = find_number(printed.buf, "\"generation\":");
 			ret->from = find_number(printed.buf, "\"before\":");
 		}
-		if (r < 0 || status != SSH_FAILED)
+		/* The command whose connection was cut may go on over there, and hold the lock. */
+		if (r < 0 || (status != SSH_FAILED && status != CONFIRM_REFUSED))
 			break;
-		(void)nanosleep(&(struct timespec){ .tv_nsec = CONFIRM_PAUSE_MS * 1000000L }, NULL);
+		(void)poll(NULL, 0, pause);
+		pause = status == SSH_FAILED ? CONFIRM_PAUSE_MS
+					     : MIN_OF(2 * pause, CONFIRM_BUSY_MS);
 	} while (seconds_now() < end);
 	if (r == 0 && status == SSH_FAILED)
 		r = err_set(e, -ERR_REVERTED,

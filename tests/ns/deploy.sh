@@ -27,6 +27,7 @@ echo "\$SSH_CONNECTION \$*" >>\$m.log
 case "\$2 \$*" in
 confirm*)
 	[ ! -e \$m.dead ] || kill -9 \$PPID
+	[ ! -s \$m.busy ] || { sed -i 1d \$m.busy; exit 3; }
 	[ -e \$m.waits ] || exec $CAIRN "\$@"
 	for goal; do :; done
 	grep -qxF "\$goal" \$m.waits || exit 3
@@ -79,6 +80,10 @@ check "is not waited for" has "is what it has"
 touch one.cut
 check "a connection that the switch cuts" there one a.lua
 check "is no failure when a new one confirms" grep -q 'switched to generation [1-9].*confirmed over a new connection' "$TMP/last"
+printf '%s\n' once twice >one.busy
+check "one that is cut while the switch is still under way there" there one b.lua
+check "is confirmed when that is done" [ "$(wc -c <one.busy) $(ls one.waits 2>/dev/null)" = "0 " ]
+check "back" there one a.lua
 rm one.cut
 # ssh that does not come through to the machine for a switch to be confirmed
 cat >lossy <<'END'
@@ -89,7 +94,7 @@ END
 chmod +x lossy
 echo other >one.waits
 before=$(current one)
-CAIRN_SSH="$TMP/lossy $CAIRN_SSH" check "a switch that never began" status 2 there one b.lua
+CAIRN_SSH="$TMP/lossy $CAIRN_SSH" check "a switch that never began" status 2 there one --confirm 2 b.lua
 check "is none" has "could not be confirmed (status 3)"
 check "and another's trial stays one" [ -e one.waits ]
 rm one.waits
