@@ -4,10 +4,11 @@
 -- type of its own.
 
 local busybox = require "packages.busybox"
+local httpd = require "packages.httpd"
 local services = require "services"
 local system = require "system"
 
--- Files below a directory over HTTP, by busybox. A type of one's own: typed fields, and what a service
+-- Files below a directory over HTTP, by the web server of busybox. A type of one's own: typed fields, and what a service
 -- of it adds to the system.
 local web = system.service_type {
 	name = "web",
@@ -24,7 +25,7 @@ local web = system.service_type {
 			init = {
 				{
 					name = "web", description = "files over HTTP",
-					exec = { busybox .. "/bin/busybox", "httpd", "-f", "-p", tostring(s.port), "-u", "web", "-c", "/etc/httpd.conf" },
+					exec = { httpd .. "/bin/httpd", "-f", "-p", tostring(s.port), "-u", "web", "-c", "/etc/httpd.conf" },
 					requires = { "base" }, after = { "networks" }, limit = { "nofile 256" },
 				},
 			},

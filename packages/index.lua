@@ -4,7 +4,7 @@
 
 local names = {
 	"busybox", "ca-certificates", "cairn", "cryptsetup", "curl", "doas", "dosfstools", "dropbear", "e2fsprogs", "erofs-utils", "git", "glib",
-	"grub", "grub-efi", "iw", "json-c", "keymaps", "libaio", "libarchive", "libburn", "libcap", "libfuse", "libgcrypt", "libgpg-error",
+	"grub", "grub-efi", "httpd", "iw", "json-c", "keymaps", "libaio", "libarchive", "libburn", "libcap", "libfuse", "libgcrypt", "libgpg-error",
 	"libisofs", "libnl", "libseccomp", "libslirp", "linux", "linux-headers", "lua", "lvm2", "lz4", "mbedtls", "mdadm", "mtools",
 	"musl", "nftload", "openssh", "openssl", "popt", "slirp4netns", "sqlite", "squashfs-tools", "util-linux", "wireguard",
 	"wireless-regdb", "wpa", "xorriso", "xz", "zlib", "zstd",

@@ -21,7 +21,7 @@ return service.service_type {
 	keywords = "unit systemd shepherd daemon",
 	example = [[
 services.simple {
-	name = "web", exec = { require "packages.busybox" .. "/bin/busybox", "httpd", "-f", "-p", "8080" },
+	name = "web", exec = { require "packages.httpd" .. "/bin/httpd", "-f", "-p", "8080" },
 	directories = { "/srv/www" }, memory_max = "64M",
 }]],
 	check = function(s)

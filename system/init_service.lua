@@ -213,7 +213,7 @@ M.init_service = schema.record("init_service", fields, {
 	doc = "a service of PID 1",
 	example = [[
 system.init_service {
-	name = "web", exec = { require "packages.busybox" .. "/bin/busybox", "httpd", "-f", "-p", "8080" },
+	name = "web", exec = { require "packages.httpd" .. "/bin/httpd", "-f", "-p", "8080" },
 	requires = { "base" }, user = "nobody", restart = "always",
 }]],
 	check = function(s)

@@ -595,7 +595,7 @@ sed -e 's|"httpd"|"/bin/a"|; s|name = "a",|name = "a", user = "nobody", director
 result "what leaves the system as it is is no mistake" $?
 
 # Everything is shut in, but what says otherwise or makes the machine; filters are compiled.
-sed -e 's|"httpd"|"/bin/a"|; s|services.simple|services.dhcp {}, services.daemon {}, services.command { name = "c", run = "x", user = "nobody", capabilities = { "default", "net_admin" }, ambient_capabilities = { "net_admin" } }, services.command { name = "d", run = "x", user = "nobody", capabilities = { "default" } }, services.simple|' \
+sed -e 's|"httpd"|"/bin/a"|; s|services.simple|services.httpd { listen = "192.0.2.1" }, services.httpd { listen = "2001:db8::1", scripts = true }, services.dhcp {}, services.daemon {}, services.command { name = "c", run = "x", user = "nobody", capabilities = { "default", "net_admin" }, ambient_capabilities = { "net_admin" } }, services.command { name = "d", run = "x", user = "nobody", capabilities = { "default" } }, services.simple|' \
 	-e 's|name = "a",|name = "a", private_tmp = false, capabilities = { "default", "sys_time" }, read_only_paths = { "/srv" },|' \
 	"$TMP/c/set.lua" >"$TMP/c/boxes.lua"
 system=$("$CAIRN" system build --root "$R" --modules "$TMP/world" --physical "$TMP/c/boxes.lua" 2>"$TMP/err")
@@ -606,6 +606,9 @@ is "the profile by default" "$(key dhcp sandbox)" default
 is "capabilities of a type" "$(key dhcp capabilities)" "default net_admin"
 is "a command's are what it can have at most" "$(key c capabilities): $(key c ambient-capabilities)" "default net_admin: net_admin"
 is "a user has none that were not given" "$(key d capabilities): $(key d ambient-capabilities)" "default: "
+is "files are sent by what runs none" "$(key httpd@80-192.0.2.1 exec | sed 's|/gnu/store/[a-z0-9]*-||')" "httpd-1.0/bin/httpd -f -p 192.0.2.1:80 -h /srv/www -c /dev/null"
+is "scripts are run at another address" "$(key httpd@80-2001_db8__1 exec | sed 's|/gnu/store/[a-z0-9]*-||')" \
+	"busybox-1.0/bin/busybox httpd -f -p [2001:db8::1]:80 -h /srv/www -c /dev/null"
 is "the daemon opts out" "$(key cairn-daemon sandbox)" none
 is "what makes the machine, too" "$(key activation sandbox)$(key activation seccomp)" none
 is "one part left out" "$(key a private-tmp)" no

@@ -190,7 +190,7 @@ s=$(cat "$TMP/out")
 part() { echo "$R$(readlink "$s/$1")"; }
 check "PID 1 accepts its services" "$CAIRN" service check "$(part services)/set"
 set=$(part services)/set
-check "a service type of its own" grep -q '^exec = .* httpd -f -p 8080 -u web ' "$set"
+check "a service type of its own" grep -q '^exec = .*/bin/httpd -f -p 8080 -u web ' "$set"
 check "a keyboard layout" grep -q '^exec = .*/share/keymaps/de-latin1.bmap$' "$set"
 check "what is left out, and said otherwise" [ "$(grep -c 'log-keep = 9' "$set")" = 1 ]
 check "old logs are compressed as said" grep -q '^exec = .*-compress-logs /var/log/cairn .*/bin/zstd -q -f --rm$' "$set"
@@ -352,10 +352,10 @@ check "a gate that holds for another time" build "$TMP/hold.lua"
 check "is told so" grep -q '^exec = .* mark-good --hold 120$' "$set"
 sed 's/"compress-logs" }, timeout/"comprses-logs" }, timeout/' "$TMP/gate.lua" >"$TMP/none.lua"
 build "$TMP/none.lua"
-check "a service that is not there" grep -q "none.lua:35: .*there is no service 'comprses-logs'" "$TMP/err"
+check "a service that is not there" grep -q "none.lua:36: .*there is no service 'comprses-logs'" "$TMP/err"
 sed 's/"1min"/"90"/' "$TMP/gate.lua" >"$TMP/unit.lua"
 build "$TMP/unit.lua"
-check "a time without a unit" grep -q "unit.lua:35: .*such as '30s'" "$TMP/err"
+check "a time without a unit" grep -q "unit.lua:36: .*such as '30s'" "$TMP/err"
 sed 's/"panic=10"/"cairn.trial=3"/' "$TMP/gate.lua" >"$TMP/trial.lua"
 build "$TMP/trial.lua"
 check "the count is the boot loader's" grep -q "trial.lua:[0-9]*: .*cairn.trial= is written by the boot loader" "$TMP/err"

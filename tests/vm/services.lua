@@ -8,7 +8,8 @@ local system = require "system"
 
 local site = derivation {
 	name = "site", builder = require "packages.busybox" .. "/bin/busybox",
-	args = { "sh", "-c", "$b mkdir $out; echo from the container >$out/index.html" }, env = { b = require "packages.busybox" .. "/bin/busybox" },
+	args = { "sh", "-c", [[$b mkdir -p $out/cgi-bin; echo from the container >$out/index.html
+		printf '#!%s sh\nprintf "Content-type: text/plain\\r\\n\\r\\nsaid by $QUERY_STRING\\n"\n' $b >$out/cgi-bin/say; $b chmod +x $out/cgi-bin/say]] }, env = { b = require "packages.busybox" .. "/bin/busybox" },
 }
 
 -- An interface whose other end goes to the other side.
@@ -68,7 +69,7 @@ return system.operating_system {
 		services.httpd { root = "/srv/www", port = 8000 },
 		services.httpd { root = site, port = 8002 },
 		services.httpd { root = site, port = 8003 },
-		services.httpd { root = site, port = 8004 },
+		services.httpd { root = site, port = 8004, scripts = true },
 		services.publish { port = 8001 },
 		services.command { name = "echo", run = "exec nc -lk -p 7000 -e cat", user = "echo", account = true },
 		services.job { name = "count", every = "1s", run = "echo run >>count", user = "count", account = true, directory = "/var/lib/count" },
