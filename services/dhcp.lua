@@ -63,6 +63,26 @@ done
 exec $b udhcpc -f -i "$name" -s "$2" -t 5 -T 2 -A 10 -S
 ]]
 
+-- The kernel of a router takes no address and no way out from other routers, unless it is told so of a card. Where none shall be
+-- taken (0) it stays so. The client may not change what the kernel is set to, so this is no part of it.
+local UPLINK = [[
+#!@busybox@ sh
+b=@busybox@
+name=@name@
+@wait@
+of=/proc/sys/net/ipv6/conf/$name/accept_ra
+[ ! -e "$of" ] || [ "$($b cat "$of")" != 1 ] || echo 2 >"$of"
+]]
+
+local function uplink(s)
+	return {
+		name = s.interface and "uplink@" .. s.interface or "uplink", type = "oneshot", description = "addresses from routers, for a router",
+		exec = { network.script("uplink", UPLINK, { name = s.interface or "-", wait = network.WAIT }) },
+		requires = { "activation" }, after = { "kernel-modules", "sysctl" }, condition = { "not-virtual:container" },
+		restart = "on-failure", restart_limit = 0, restart_delay = "1s", protect_kernel = false,
+	}
+end
+
 return service.service_type {
 	name = "dhcp", many = true,
 	doc = "an address from the network (DHCP)",
@@ -92,6 +112,11 @@ return service.service_type {
 				after[#after + 1] = "wifi@" .. other.interface
 			end
 		end
+		local before
+		if network.is_router(os) then
+			before = uplink(s)
+			after[#after + 1] = before.name -- the kernel asks routers when the card is switched on
+		end
 		return {
 			network = { name },
 			init = {
@@ -105,6 +130,7 @@ return service.service_type {
 					restart = "on-failure", restart_limit = 0,
 					capabilities = { "default", "net_admin" }, seccomp = "service-packet",
 				},
+				before,
 			},
 		}
 	end,

@@ -226,6 +226,16 @@ function M.may_share(a, b, os)
 	return not made(os)[a.interface or b.interface]
 end
 
+-- Whether a machine passes packets of IPv6 on.
+function M.is_router(os)
+	for _, s in ipairs(os.services) do
+		if schema.name(s) == "firewall" and #s.forward + #s.redirects > 0 then
+			return true
+		end
+	end
+	return tostring(os.sysctl["net.ipv6.conf.all.forwarding"] or 0) ~= "0"
+end
+
 -- An executable script of the store. @NAME@ in contents becomes values.NAME, @busybox@ the path of busybox.
 function M.script(name, contents, values)
 	local busybox = tools.busybox .. "/bin/busybox"

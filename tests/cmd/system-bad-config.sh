@@ -619,4 +619,10 @@ check "a compiled filter" [ "$size" -gt 800 -a $((size % 8)) = 0 ]
 check "another for raw sockets" [ "$(key dhcp seccomp)" != "$(key a seccomp)" ]
 "$CAIRN" service check "$set" >"$TMP/out" 2>&1
 result "PID 1 takes it" $?
+is "what is no router asks others as ever" "$(grep uplink "$set")" ""
+sed -i 's|services.dhcp {}|services.dhcp { interface = "eth0" }|; s|services = {|sysctl = { ["net.ipv6.conf.all.forwarding"] = 1 }, &|' "$TMP/c/boxes.lua"
+system=$("$CAIRN" system build --root "$R" --modules "$TMP/world" --physical "$TMP/c/boxes.lua" 2>"$TMP/err")
+set=$R$(readlink "$system/services")/set
+is "a router does before its card is switched on" "$(key dhcp@eth0 after | tr ' ' '\n' | grep uplink)" uplink@eth0
+is "as it may" "$(key uplink@eth0 protect-kernel)" no
 finish

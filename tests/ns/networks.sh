@@ -8,6 +8,7 @@ if [ -z "$INSIDE" ]; then
 	cat >"$TMP/system.lua" <<'LUA'
 local services, system = require "services", require "system"
 return system.operating_system {
+	sysctl = { ["net.ipv6.conf.all.forwarding"] = 1 },
 	host_name = "net", file_systems = { { device = "LABEL=x", mount_point = "/" } },
 	services = {
 		services.dhcp { interface = "lan0", resolv_conf = false },
@@ -58,4 +59,11 @@ check "the one of IPv6 still stays" has 2001:db8::1/64
 check "a second start finds it there" static exec network-start
 check "a stop" static stop-exec network-stop
 check "takes it away" no_v6
+accept=/proc/sys/net/ipv6/conf/lan0/accept_ra
+echo 1 >$accept
+check "the card of a router" run uplink@lan0 exec uplink
+is "takes what other routers say" "$(cat $accept)" 2
+echo 0 >$accept
+check "where it shall not" run uplink@lan0 exec uplink
+is "it does not" "$(cat $accept)" 0
 finish
