@@ -539,7 +539,20 @@ at "whose socket it is" "simple 'a' › listen: there is no user 'rooot'" \
 at "a rule of doas" "doas_rule › user: there is no user 'rot'; did you mean 'root'?" 'doas { rules = { { user = "rot" } } }'
 at "a group of doas" "doas_rule › group: there is no group 'whel'" 'doas { rules = { { group = "whel" } } }'
 at "as whom" "doas_rule › as: there is no user 'rot'" 'doas { rules = { { user = "root", as = "rot" } } }'
-at "whose keys" "openssh › authorized_keys: there is no user 'rot'; did you mean 'root'?" 'openssh { authorized_keys = { rot = { "ssh-ed25519 AAAA x" } } }'
+at "whose keys" "openssh › authorized_keys: there is no user 'rot'; did you mean 'root'?" 'openssh { authorized_keys = { rot = { "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIG7dHXRWqAOQ9mFIrvWL9IeXhz6CoCznG22t6tZfEfsx" } } }'
+ed=AAAAC3NzaC1lZDI1NTE5AAAAIG7dHXRWqAOQ9mFIrvWL9IeXhz6CoCznG22t6tZfEfsx
+key() { at "$1" "openssh › authorized_keys['root'][1]: $3" "openssh { authorized_keys = { root = { $2 } } }"; }
+key "a key that is none" '"foo bar"' "the server knows no keys of the kind 'foo' [it knows ssh-ed25519]"
+key "a key of another kind" '"ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAAQB4 ann"' "the server knows no keys of the kind 'ssh-rsa'"
+key "a key that was cut" "\"ssh-ed25519 ${ed%?????} ann\"" "the key is not all there, or not one of ssh-ed25519"
+key "a key with more behind it" "\"ssh-ed25519 ${ed}AAAA\"" "the key is not all there"
+key "a key without its kind" "\"$ed ann\"" "the server knows no keys of the kind"
+key "two keys in one" "\"ssh-ed25519 $ed\\nssh-ed25519 $ed\"" "holds several lines"
+key "the name of a file of keys" '"ann.pub"' "is no public key, as 'ssh-ed25519 AAAA… ann@home' [read_file"
+key "a private key of SSH" '"-----BEGIN OPENSSH PRIVATE KEY-----\nx"' "is a private key"
+for line in "PasswordAuthentication yes" "Passwordauthentication yes" "Port 23"; do
+	at "'$line', which is a field" "openssh › settings: '$line': the field " "openssh { settings = { \"$line\" } }"
+done
 at "what must be up after an upgrade" "upgrade › services: there is no service 'bse'; did you mean 'base'?" 'upgrade { services = { "bse" } }'
 wrong "whose a directory is" "directory › user: there is no user 'rooot'" 'directories = { { path = "/srv/x", user = "rooot" } }'
 # What the system needs as it is: nobody gets it, and nothing is mounted over it.

@@ -528,4 +528,37 @@ check "keys for logins" build "$TMP/logins.lua"
 is "SYS-12 lie where root alone writes" "$(cat "$(part etc)/dropbear/authorized_keys.d/root")" "$login"
 is "SYS-12 and nothing puts them elsewhere" "$(grep -A 9 '^\[command' "$s/activation")" ""
 
+# What sshd takes first of several lines is what was said; it reads them once while the system is built.
+cat >"$W/packages/openssh.lua" <<'LUA'
+local busybox = require "packages.busybox" .. "/bin/busybox"
+local program = [[#!$b sh
+case $0 in */ssh-keygen) exec $b touch key ;; esac
+while [ "$1" != -f ]; do shift; done
+echo "Unable to load host key: /x" >&2
+! $b grep -n Rotlogin "$2" >&2]]
+local drv = derivation {
+	name = "openssh-1.0", builder = busybox, env = { b = busybox, program = program },
+	args = { "sh", "-ec", '$b mkdir -p $out/bin $out/sbin; for i in bin/ssh-keygen sbin/sshd; do echo "${program//\\$b/$b}" >$out/$i; $b chmod +x $out/$i; done' },
+}
+return setmetatable({ name = "openssh", version = "1.0", drv = drv }, {
+	__tostring = function() return tostring(drv) end,
+	__concat = function(a, b) return tostring(a) .. tostring(b) end,
+})
+LUA
+echo "$login" >"$TMP/bob.pub"
+openssh() { # FIELDS: a machine with this OpenSSH
+	text=$1 awk '{ gsub(/services.base {}/, "services.base { services.openssh { " ENVIRON["text"] " } }") } 1' "$SRC/examples/minimal.lua" >"$TMP/openssh.lua"
+	build "$TMP/openssh.lua"
+}
+check "OpenSSH" openssh 'settings = { "PermitRootLogin no", "Match User x", "PasswordAuthentication yes" }, authorized_keys = { root = { read_file("bob.pub"), "restrict " .. read_file("bob.pub") } }'
+config=$(sed -n 's/.*sshd -D -e -f //p' "$R$(sed -n 's|^exec = \(/gnu/store/[^ ]*-openssh-start\)$|\1|p' "$set")")
+is "settings win" "$(grep -m1 -e PermitRootLogin "$R$config")" "PermitRootLogin no"
+is "what is for some only comes last" "$(tail -n 2 "$R$config")" "Match User x
+PasswordAuthentication yes"
+is "files of keys" "$(cat "$(part etc)/ssh/authorized_keys.d/root")" "$login
+restrict $login"
+check "a setting that sshd does not know" eval '! openssh "settings = { \"PermitRotlogin no\" }"'
+check "is shown" grep -q '^  1:PermitRotlogin no$' "$TMP/err"
+check "without what is no fault" eval '! grep -q "Unable to load" "$TMP/err"'
+
 finish
