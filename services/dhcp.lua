@@ -19,8 +19,10 @@ deconfig)
 	$b ip link set dev "$interface" up
 	;;
 bound|renew)
-	$b ip -4 addr flush dev "$interface"
-	$b ip addr add "$ip/${mask:-24}" ${broadcast:+broadcast "$broadcast"} dev "$interface"
+	# With an address that goes, all routes of IPv4 go: the same one, again, stays.
+	$b ip -4 addr show dev "$interface" | $b grep -qF " $ip/${mask:-24} " || $b ip -4 addr flush dev "$interface"
+	$b ip addr replace "$ip/${mask:-24}" ${broadcast:+broadcast "$broadcast"} dev "$interface"
+	while $b ip -4 route del default dev "$interface" 2>/dev/null; do :; done
 	metric=0
 	for r in $router; do
 		$b ip route add default via "$r" dev "$interface" metric $metric

@@ -31,7 +31,7 @@ run() {
 	shift 3
 	sed "s|/gnu/store/|$R&|g" "$R$path" >"$TMP/script" && busybox sh "$TMP/script" "$@" 9>"$TMP/up"
 }
-lease() { interface=lan0 ip=$2 mask=24 router=192.0.2.1 run dhcp@lan0 exec dhcp-event "$1"; }
+lease() { interface=lan0 ip=$2 mask=24 router=${3-192.0.2.1} run dhcp@lan0 exec dhcp-event "$1"; }
 bridge() { run network@br0 exec network-start && ip addr show dev br0 | grep -qF " 198.51.100.1/24 "; }
 static() { run network@lan0 "$1" "$2"; }
 has() { ip addr show dev lan0 | grep -qF " $1 "; }
@@ -50,6 +50,10 @@ check "a lease" lease bound 192.0.2.9
 check "its address is there" has 192.0.2.9/24
 check "and the one of IPv6" has 2001:db8::1/64
 check "and the way by it" [ -n "$(ip -6 route show 2001:db8:1::/48)" ]
+ip route add 203.0.113.0/24 via 192.0.2.1 dev lan0
+check "the same lease, by another router" lease renew 192.0.2.9 192.0.2.2
+is "routes that others made stay" "$(ip route show 203.0.113.0/24 | wc -l)" 1
+is "the way out is the new one" "$(ip route show default | sed 's/ dev.*//')" "default via 192.0.2.2"
 check "the lease is another one" lease renew 192.0.2.10
 is "its address is there instead" "$(ip -4 -o addr show dev lan0 | sed 's/.*inet \([^ ]*\).*/\1/')" 192.0.2.10/24
 check "the one of IPv6 stays" has 2001:db8::1/64
