@@ -211,7 +211,7 @@ static int reconfigure(struct change *c, struct switcher *s, struct wanted *w,
 				 e);
 	/* Where nothing is to be done there is nothing to start, either. */
 	if (rc == 0 && c->boot_test.kind != TEST_NONE &&
-	    !(c->fail_unchanged && same && plan_is_empty(&p))) {
+	    !(c->fail_unchanged && change_is_nothing(c, s, &g, &p))) {
 		wanted_drop_sketch(w);
 		rc = test_boot_run(&c->boot_test, &s->root, path, e);
 	}

@@ -59,8 +59,9 @@ static int print(const struct str *out, struct err *e)
 		       : 0;
 }
 
+/* active: what is changed; NULL: the current generation is. */
 static int show_plan(const struct plan *p, const struct switcher *s, const struct goal *g,
-		     bool test, struct err *e)
+		     bool test, const char *active, struct err *e)
 {
 	auto_str struct str out = STR_INIT;
 
@@ -69,6 +70,8 @@ static int show_plan(const struct plan *p, const struct switcher *s, const struc
 			 g->path);
 	else
 		str_addf(&out, "generation %u -> %u\n", s->list.current, g->number);
+	if (active && (!s->list.current || strcmp(active, switcher_current(s)) != 0))
+		str_addf(&out, "  active     %s, which is not the current one\n", active);
 	plan_text(p, &out);
 	return print(&out, e);
 }
@@ -78,11 +81,10 @@ int change_plan(const struct change *c, struct switcher *s, const struct goal *g
 		struct err *e)
 {
 	const char *from = switcher_current(s);
-	const struct plan_request q = { { s->root, from },
-					*to,
-					{ s->root, s->booted },
-					c->sw.boot_only,
-					sys_root_is_machine(&s->root) };
+	const char *active = c->sw.boot_only ? NULL : switcher_active(s);
+	const struct plan_request q = { { s->root, from },	*to,
+					{ s->root, s->booted }, { s->root, active },
+					c->sw.boot_only,	sys_root_is_machine(&s->root) };
 	const struct sys_root read = { s->root.target, to->root.store };
 	int rc = sys_activate_check(&read, g->path, e);
 
@@ -90,7 +92,7 @@ int change_plan(const struct change *c, struct switcher *s, const struct goal *g
 		rc = plan_make(&q, &s->arena, ret, e);
 	if (rc == 0 && z)
 		rc = plan_sizes(z, &s->arena, from, g->path, ret, e);
-	return rc == 0 && !c->sw.json ? show_plan(ret, s, g, c->test, e) : rc;
+	return rc == 0 && !c->sw.json ? show_plan(ret, s, g, c->test, active, e) : rc;
 }
 
 /* ---- Switch ---------------------------------------------------------------------------------- */
@@ -234,6 +236,15 @@ int change_not_told(const struct goal *g, struct err *e)
 	return err_wrap(e, -ERR_PARTIAL, "%s is what there is now, but", g->path);
 }
 
+bool change_is_nothing(const struct change *c, struct switcher *s, const struct goal *g,
+		       const struct plan *p)
+{
+	const char *active = c->sw.boot_only ? g->path : switcher_active(s);
+
+	return plan_is_empty(p) && (c->test || (!g->fresh && g->number == s->list.current)) &&
+	       active && strcmp(active, g->path) == 0;
+}
+
 int change_go(struct change *c, struct switcher *s, const struct goal *g, const struct plan *p,
 	      struct err *e)
 {
@@ -242,8 +253,7 @@ int change_go(struct change *c, struct switcher *s, const struct goal *g, const 
 	const char *done = "planned";
 	int rc = 0, said;
 
-	if (c->fail_unchanged && plan_is_empty(p) && !g->fresh &&
-	    (c->test || g->number == s->list.current))
+	if (c->fail_unchanged && change_is_nothing(c, s, g, p))
 		return err_set(e, -ERR_UNCHANGED, "nothing to do: %s is what there is", g->path);
 	if (!c->sw.dry_run)
 		rc = run(c, s, g, !p->services_at_boot, &changes, &done, e);

@@ -73,6 +73,9 @@ struct goal {
 	"switches them back after SECONDS (60, or 5min) unless 'cairn system confirm' is\n"        \
 	"said before. The next boot starts the old generation until then."
 
+/* Is g what there is, so that p changes nothing? */
+bool change_is_nothing(const struct change *c, struct switcher *s, const struct goal *g,
+		       const struct plan *p);
 /* Of --confirm: c->seconds. */
 int change_seconds(struct change *c, struct err *e);
 /* Check the options, find the machine, take the lock under the verb's name, see that nothing is

@@ -107,7 +107,7 @@ static int plan_arguments(struct planner *p)
 {
 	auto_str struct str x = STR_INIT, y = STR_INIT;
 	const char *before, *after;
-	int rc = arguments(p, &p->from, &x);
+	int rc = arguments(p, &p->next, &x);
 
 	if (rc == 0)
 		rc = arguments(p, &p->to, &y);
@@ -120,16 +120,18 @@ static int plan_arguments(struct planner *p)
 
 static int plan_facts(struct planner *p)
 {
-	struct gen_facts o = { 0 }, n;
+	struct gen_facts runs = { 0 }, o = { 0 }, n;
 	int rc = gen_facts_load(&p->to.root, p->a, p->to.system, &n, p->e);
 
 	if (rc == 0 && p->from.system)
-		rc = gen_facts_load(&p->from.root, p->a, p->from.system, &o, p->e);
-	if (rc < 0 || !p->from.system)
+		rc = gen_facts_load(&p->from.root, p->a, p->from.system, &runs, p->e);
+	if (rc == 0 && p->from.system)
+		rc = fact(p, "host name", runs.host_name, n.host_name);
+	if (rc == 0 && p->next.system)
+		rc = gen_facts_load(&p->next.root, p->a, p->next.system, &o, p->e);
+	if (rc < 0 || !p->next.system)
 		return rc;
-	rc = fact(p, "host name", o.host_name, n.host_name);
-	if (rc == 0)
-		rc = fact(p, "label", o.label, n.label);
+	rc = fact(p, "label", o.label, n.label);
 	if (rc == 0)
 		rc = fact(p, "kernel", o.kernel, n.kernel);
 	return rc < 0 ? rc : plan_arguments(p);
@@ -220,13 +222,13 @@ static int plan_boot(struct planner *p, const char *file, const char *section)
 {
 	auto_settings struct settings old = SETTINGS_INIT, new = SETTINGS_INIT;
 	auto_vec struct vec names = VEC_INIT;
-	int rc = read_settings(p, &p->from, "boot", file, section, NULL, &old);
+	int rc = read_settings(p, &p->next, "boot", file, section, NULL, &old);
 
 	if (rc == 0)
 		rc = read_settings(p, &p->to, "boot", file, section, NULL, &new);
 	if (rc == 0)
 		rc = all_names(p, &old, &new, &names);
-	for (size_t i = 0; rc == 0 && p->from.system && i < names.n; i++) {
+	for (size_t i = 0; rc == 0 && p->next.system && i < names.n; i++) {
 		const char *name = names.v[i];
 		char *title = arena_fmt(p->a, "menu %s", name);
 
@@ -365,7 +367,7 @@ static int plan_services(struct planner *p, const struct plan_request *q)
 
 int plan_make(const struct plan_request *q, struct arena *a, struct plan *ret, struct err *e)
 {
-	struct planner p = { a, q->from, q->to, ret, e };
+	struct planner p = { a, q->active.system ? q->active : q->from, q->to, q->from, ret, e };
 	int rc = planner_packages(&p);
 
 	if (rc == 0)
@@ -389,7 +391,7 @@ int plan_reboot_reasons(const struct sys_root *r, struct arena *a, const char *b
 			const char *to, struct plan *ret, struct err *e)
 {
 	const struct plan_side none = { *r, NULL }, runs = { *r, booted };
-	struct planner p = { a, none, { *r, to }, ret, e };
+	struct planner p = { a, none, { *r, to }, none, ret, e };
 
 	return plan_reboot(&p, &runs);
 }

@@ -64,6 +64,8 @@ struct plan_side {
 struct plan_request {
 	struct plan_side from, to; /* from: nothing is before when there is none */
 	struct plan_side booted;   /* what the kernel runs from; none: from is taken */
+	struct plan_side active;   /* what is changed when it is not only the next boot, for which
+				    * from stands; none: from is taken */
 	bool at_boot;		   /* PID 1 is not to load the services, and is not asked */
 	bool live;		   /* it is about this machine, whose PID 1 may be asked */
 };

@@ -11,7 +11,9 @@
 
 struct planner {
 	struct arena *a;
-	struct plan_side from, to; /* from.system may be NULL */
+	/* What runs, or would; what it becomes; what the next boot starts so far. The system of
+	 * from and next may be NULL. */
+	struct plan_side from, to, next;
 	struct plan *plan;
 	struct err *e;
 };

@@ -269,6 +269,34 @@ int switcher_check_decided(const struct switcher *s, struct err *e)
 			(unsigned)s->confirm.from);
 }
 
+/* /etc/static -> SYSTEM/etc */
+static const char *of_etc(struct switcher *s)
+{
+	static const char end[] = "/etc";
+	char *link = sys_root_path(&s->root, &s->arena, "/etc/static");
+	struct err ignored = ERR_INIT;
+	const char *target = NULL;
+
+	if (!link || links_read(&s->arena, link, &target, &ignored) < 0 || !target ||
+	    !slice_ends(slice_of(target), end))
+		return NULL;
+	return arena_slice(&s->arena, (struct slice){ target, strlen(target) - strlen(end) });
+}
+
+const char *switcher_active(struct switcher *s)
+{
+	struct err ignored = ERR_INIT;
+	const char *path = NULL;
+	char *there;
+
+	if (!sys_root_is_machine(&s->root))
+		path = of_etc(s);
+	else if (gen_running(&s->root, GEN_CURRENT_LINK, &s->arena, &path, &ignored) < 0)
+		path = NULL;
+	there = path ? sys_root_store(&s->root, &s->arena, path) : NULL;
+	return there && access(there, F_OK) == 0 ? path : NULL;
+}
+
 int switcher_find_active(struct switcher *s, unsigned *ret, struct err *e)
 {
 	const char *path = NULL;

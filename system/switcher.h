@@ -69,6 +69,9 @@ void switcher_go_through(void);
 int switcher_activate(struct switcher *s, const char *system, bool services, struct vec *ret,
 		      struct err *e);
 
+/* What the machine agrees with, as far as that is known and still there; else NULL. Of one that may
+ * not run, its /etc tells. */
+const char *switcher_active(struct switcher *s);
 /* Number of the generation that is active; of several with the same item the current one, or the
  * newest. 0: none. */
 int switcher_find_active(struct switcher *s, unsigned *ret, struct err *e);

@@ -14,7 +14,7 @@ sys.path.insert(0, os.path.join(os.environ["SRC"], "tests/cmd"))
 import publisher
 import system_plans
 
-PAIRS = 4
+PAIRS = 8
 os.environ.pop("CAIRN_ROOT", None)
 seed = int(os.environ.get("SEED", "1"))
 machine = system_plans.Machine(os.environ["TMP"], seed)

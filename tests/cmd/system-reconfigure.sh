@@ -136,6 +136,34 @@ check "the same again is no new generation" run reconfigure --json $change_args 
 is "what came of it as JSON" "$(field result)$(field to)$(field services)" '"switched"2[]'
 check "still two" [ ! -e "$R/var/guix/profiles/system-3-link" ] && [ -L "$R/var/guix/profiles/system-2-link" ]
 
+# ---- What is active is not what the profile names: what runs is compared with the one, the next boot with the other
+is_one() { [ "$(active_etc) $(readlink "$R/var/guix/profiles/system")" = "$one/etc system-3-link" ]; }
+check "for the next boot" run boot $change_args "$TMP/one.lua"
+check "what is already to come is planned" run plan $change_args "$TMP/one.lua"
+check "as what it will be" has 'generation 3 -> 3'
+check "from what is active" has "active     $(readlink "$R/var/guix/profiles/system-2-link"), which is not the current one"
+check "plan: host name" has 'stone -> cairn'
+check "plan: /etc" has '~ hostname'
+check "plan: service" has 'stop hello'
+check "plan: what starts at the next boot does already" hasnt 'menu'
+check "for the next boot nothing is to be done" run plan --boot --json $change_args "$TMP/one.lua"
+is "at all" "$(field plan.etc)$(field plan.facts)" "[][]"
+run reconfigure --fail-if-unchanged $change_args "$TMP/one.lua"
+is "there is something to do" $? 0
+check "which is done" is_one
+run reconfigure --fail-if-unchanged $change_args "$TMP/one.lua"
+is "then there is nothing" $? 6
+check "until another one is tested" run test $change_args "$TMP/two.lua"
+check "from that" run switch-generation --dry-run --target-root "$R" 3
+check "plan: host name" has 'stone -> cairn'
+run switch-generation --boot --fail-if-unchanged --target-root "$R" 3
+is "for the next boot there is nothing to do" $? 6
+run switch-generation --fail-if-unchanged --target-root "$R" 3
+is "for what runs there is" $? 0
+check "which is done" is_one
+run switch-generation --target-root "$R" 2
+run delete-generations --target-root "$R" 3
+
 sed 's|{ name = "root", password = "" },|{ name = "root", password = "" }, { name = "ann" },|' "$TMP/two.lua" >"$TMP/ann.lua"
 sed 's|{ name = "ann" }|{ name = "ann", groups = { "wheel" } }|' "$TMP/ann.lua" >"$TMP/wheel.lua"
 check "a user more" run reconfigure $change_args "$TMP/ann.lua"

@@ -2,7 +2,8 @@
 """Random pairs of configurations: what `plan` says before anything is built is what happens.
 
 The plan is compared with the one that the switch itself prints, and with what is found different afterwards by other means: trees
-of /etc, accounts of the machine, texts of the two generations. Sets of services are read here, too; that PID 1 does what it
+of /etc, accounts of the machine, texts of the two generations. What is active need not be what the next boot starts: after `boot` and
+`test`, which are tried as well, it is another one, and what runs changes from the one, the menu from the other. Sets of services are read here, too; that PID 1 does what it
 says for any set and state is for t_init_load.
 """
 import json
@@ -11,6 +12,7 @@ import random
 import re
 import subprocess
 
+BOOT = "label", "kernel", "kernel arguments"  # of the facts, like all of the menu: what the next boot starts
 LISTS = "facts", "packages", "etc", "users", "groups", "secrets", "privileged", "environment", "services", "reboot"
 WORDS = "a", "stone", "x-1", "it's", 'say "no"', "50 %", "b\\\\c"
 
@@ -81,8 +83,8 @@ class Machine:
             with open(f"{self.root}/etc/cairn/secrets/{name}", "w", opener=lambda p, f: os.open(p, f, 0o600), encoding="utf-8") as f:
                 f.write("the value of " + name)
         subprocess.run([os.environ["SRC"] + "/tests/cmd/mock-world", tmp + "/modules"], check=True)
-        self.state, self.steps = None, 0
-        self.step()
+        self.active, self.current, self.steps = None, None, 0
+        self.step("reconfigure")
 
     def run(self, verb, *args):
         r = subprocess.run([os.environ["CAIRN"], "system", verb, "--root", self.root, "--target-root", self.root, *args],
@@ -151,18 +153,43 @@ class Machine:
                 "services": {k.split(" ")[1]: v for k, v in sections.items() if k.startswith("service ")},
                 "reboot": {n: os.readlink(f"{self.root}{system}/{n}") for n in ("kernel", "initrd", "init")}}
 
-    def step(self):
-        """To a random configuration: None, or what is wrong."""
+    def generations(self):
+        where = self.root + "/var/guix/profiles"
+        return [os.readlink(f"{where}/{n}") for n in os.listdir(where) if re.fullmatch(r"system-\d+-link", n)]
+
+    def before(self, verb):
+        """What a plan compares with."""
+        if not self.active:
+            return None
+        old = self.look(self.current if verb == "boot" else self.active)
+        listed = self.look(self.current)
+        facts = {k: v for k, v in listed["facts"].items() if k in BOOT or k.startswith("menu ")}
+        facts["host name"] = old["facts"]["host name"]
+        return {**old, "facts": facts, "reboot": listed["reboot"]}
+
+    def step(self, verb=None):
+        """To a random configuration, now, at the next boot or until then: None, or what is wrong."""
+        verb = verb or self.rnd.choice(["reconfigure", "reconfigure", "boot", "test"])
         path = self.tmp + "/system.lua"
         with open(path, "w", encoding="utf-8") as f:
             f.write(configuration(self.rnd))
         args = "--json", "--quiet", "--modules", self.tmp + "/modules", path
-        planned = json.loads(self.run("plan", *args))
-        done = json.loads(self.run("reconfigure", *args))
-        old, self.state = self.state, self.look(done["system"])
+        old = self.before(verb)
+        planned = json.loads(self.run("plan", *["--boot"] * (verb == "boot"), *args))
+        done = json.loads(self.run(verb, *args))
+        system = done["system"]
+        self.active = system if verb != "boot" else self.active
+        self.current = system if verb != "test" else self.current
+        new = self.look(system)
         self.steps += 1
-        if self.steps % 20 == 0:
+        # What is only tested is no generation: below a private root, whose /run is not the machine's, nothing keeps it.
+        if self.steps >= 20 and self.active in self.generations():
             self.run("gc", "--keep", "2")
+            self.steps = 0
+        profiles = self.root + "/var/guix/profiles/"
+        links = os.readlink(self.root + "/etc/static"), os.readlink(profiles + os.readlink(profiles + "system"))
+        if links != (self.active + "/etc", self.current):
+            return f"{verb} of {system}: active and current are {links}"
         if planned["system"] != done["system"]:
             return f"planned was {planned['system']}, not {done['system']}"
         for key in LISTS:
@@ -170,11 +197,14 @@ class Machine:
                      for p in (planned, done)]
             if plain[0] != plain[1]:
                 return f"{key}: {plain[0]} was planned, {plain[1]} is done"
-        return self.compare(planned["plan"], old) if old else None
+        return self.compare(planned["plan"], old, new, verb) if old else None
 
-    def compare(self, plan, old):
-        new = self.state
+    def compare(self, plan, old, new, verb):
         for key in "facts", "packages", "etc", "users", "groups", "secrets", "privileged", "environment":
+            if key in ("users", "groups") and verb == "boot":  # of the machine, on which nothing changes
+                if old[key] != new[key]:
+                    return f"{key}: {difference(old[key], new[key])}, though nothing was activated"
+                continue
             want = difference(old[key], new[key])
             if key in ("users", "groups"):  # numbers stay with a name for ever
                 want = {n: c for n, c in want.items() if c != "changed" or key == "users"}

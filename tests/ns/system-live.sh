@@ -338,6 +338,17 @@ is "what it starts holds no signal back, nor is it deaf" "$(for set in $(cat "$R
 : >"$g/activation"
 check "and back" machine switch-generation 2
 
+# What runs is compared with what runs, not with what the next boot starts.
+check "one for the next boot" machine switch-generation --boot 1
+check "is to come at once" machine switch-generation --dry-run 1
+check "from what is active" says "^  active +$two, which is not the current one"
+check "plan: /etc" says '~ common'
+check "plan: a variable" says '~ LANG'
+check "is something to do" machine switch-generation --fail-if-unchanged 1
+is "which is done" "$(readlink "$R/etc/static") $(state more)" "$one/etc "
+check "then there is nothing" refused 6 switch-generation --fail-if-unchanged 1
+check "and back" machine switch-generation 2
+
 check "a set that the running init cannot read is planned" machine switch-generation --dry-run 3
 check "from the sets" says 'start other'
 check "also what it stops" says 'stop more'
