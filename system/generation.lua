@@ -22,6 +22,7 @@ local mentioned = require "system.mentioned"
 local module_tree = require "system.module_tree"
 local operating_system = require "system.operating_system"
 local own_paths = require "system.own_paths"
+local present = require "system.present"
 local privileged = require "system.privileged"
 local secrets = require "system.secrets"
 local service = require "system.service"
@@ -254,7 +255,21 @@ local function check_types(os)
 	end
 end
 
-local function service_set(os, all, list, named, environment)
+-- The options of the build daemon, as its own program reads them.
+local function daemon_options(list)
+	for _, s in ipairs(list) do
+		if s.name == "cairn-daemon" then
+			local words = {}
+			for i, word in ipairs(s.exec) do
+				words[i] = shell_quote(word)
+			end
+			return table.concat(words, " ") .. " --help >/dev/null"
+		end
+	end
+end
+
+-- files: of system/present.lua.
+local function service_set(os, all, list, named, environment, files)
 	local init = {
 		{ "hostname", os.host_name },
 		-- Not /bin/sh: that link is made by activation, whose failure is what rescue is for.
@@ -273,10 +288,11 @@ local function service_set(os, all, list, named, environment)
 	local env = tree.env { tree.file("set", table.concat(init_service.set(init, list, named, all.origin, os))) }
 	env.busybox = tools.busybox .. "/bin/busybox"
 	env.cairn = tools.cairn .. "/bin/cairn"
-	local check = ""
+	env.files, env.daemon = files, daemon_options(list)
+	local check = present.SCRIPT .. 'eval "${daemon-}"\n'
 	local names = service_modules(os, all)
 	if #names > 0 then
-		env.kernel, env.names, check = module_tree(os), table.concat(names, " "), MODULES
+		env.kernel, env.names, check = module_tree(os), table.concat(names, " "), check .. MODULES
 	end
 	-- What PID 1 would refuse must not become a generation: it would boot without any service.
 	return derivation {
@@ -439,10 +455,14 @@ local function parts(os)
 	check_types(os)
 	local ramdisk_of, modules = initrd.derivation(os)
 	note_modules(os, all, modules)
+	local programs = privileged_of(all)
+	table.move(os.privileged_programs, 1, #os.privileged_programs, #programs + 1, programs)
+	local profile = tree.derivation("profile", { tree.union(".", packages, PROFILE_PARTS) })
 	local p = {
 		etc = etc.derivation(os, all.etc, environment, accounts.shells(who.users)),
-		profile = tree.derivation("profile", { tree.union(".", packages, PROFILE_PARTS) }),
-		services = service_set(os, all, list, named, environment),
+		profile = profile,
+		services = service_set(os, all, list, named, environment,
+			present.files(os, who, list, programs, firmware_of(os, all), profile)),
 		initrd = ramdisk_of,
 		modules = cairn_modules(seed.busybox, seed.shell),
 	}

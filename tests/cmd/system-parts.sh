@@ -216,6 +216,32 @@ is "firmware" "$(cat "$R$(readlink "$R$(readlink "$m/firmware")/lib/firmware/car
 check "is where the kernel looks" grep -qx 'target = /run/current-system/firmware/lib/firmware' "$m/activation"
 shell=$(sed -n 's|^shell = \(/gnu/store/.*/bin/ash\)$|\1|p' "$m/accounts")
 check "a shell that is a file of a package may be logged in with" grep -qx "${shell:-none}" "$R$(readlink "$m/etc")/shells"
+# Files that a package does not have: known when it is built, and then no generation is made of it.
+absent() { # NAME, what is said, CHANGE of more.lua
+	sed "$3" "$TMP/more.lua" >"$TMP/absent.lua"
+	"$CAIRN" system build --root "$R" --modules "$W" "$TMP/absent.lua" >"$TMP/out" 2>"$TMP/err"
+	status=$?
+	is "$1: status" "$status" 2
+	grep -q "^ *$2" "$TMP/err"
+	result "$1" $?
+}
+busybox='require "packages.busybox"' item='/gnu/store/[a-z0-9]*-busybox-1.0'
+absent "a shell of a package that is not in packages" \
+	"users › root › shell: there is no program /gnu/store/[a-z0-9]*-profile/bin/bash$" 's|{ name = "root",|& shell = "/run/current-system/profile/bin/bash",|'
+absent "a shell that a package does not have" "users › root › shell: there is no program $item/bin/bash$" "s|{ name = \"root\",|& shell = $busybox .. \"/bin/bash\",|"
+absent "a program that a package does not have" "service 'more' › exec: there is no program $item/bin/htpd$" \
+	"s|^	services = services.base {|& services.simple { name = \"more\", exec = { $busybox .. \"/bin/htpd\" } },|"
+absent "a program that is a directory" "service 'more' › reload_exec: there is no program $item/bin$" \
+	"s|^	services = services.base {|& services.simple { name = \"more\", exec = { \"/bin/x\" }, reload_exec = { $busybox .. \"/bin\" } },|"
+absent "a privileged program" "privileged_programs › pign › program: there is no program $item/bin/pign$" \
+	"s|privileged_programs = {|& { program = $busybox .. \"/bin/pign\" },|"
+absent "firmware that is none" "firmware: there is no directory $item/lib/firmware$" "s|firmware = {|& $busybox,|"
+absent "a font" "console_font: there is no file $item/share/x.psf$" "s|kernel_modules =|console_font = $busybox .. \"/share/x.psf\", &|"
+absent "options of the build daemon" "cairn daemon: unknown option '--rouns', did you mean '--rounds'?" \
+	's|without = { "logs" },|without = { "daemon", "logs" }, services.daemon { extra_arguments = { "--rouns=2" } },|'
+sed -e "s|^	services = services.base {|& services.simple { name = \"own\", exec = { \"/opt/own\" } }, services.simple { name = \"in\", root_directory = \"/srv/in\", exec = { $busybox .. \"/in\" } },|" \
+	"$TMP/more.lua" >"$TMP/present.lua"
+check "what is the machine's own is not looked for" "$CAIRN" system build --root "$R" --modules "$W" "$TMP/present.lua"
 is "a file more in the initramfs" "$(busybox gzip -dc <"$R$(readlink "$m/initrd")" | busybox cpio -i --to-stdout etc/note 2>/dev/null)" bits
 # Modules that the kernel does not have: said before anything is built where the kernel is there, else when it has come.
 unknown() { # NAME, CHANGE of more.lua, ROOT, what is said after the place, words of the command: with its place, and nothing else
