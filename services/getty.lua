@@ -35,6 +35,7 @@ return service.service_type {
 			exec[#exec + 1] = word
 		end
 		return {
+			mentions = s.auto_login and { { user = s.auto_login, field = "auto_login" } } or {},
 			init = {
 				{
 					name = "getty@" .. s.terminal, description = "login on " .. s.terminal,

@@ -66,6 +66,17 @@ local function command(doc)
 	return schema.list(schema.template {}, { optional = true, min = 1, doc = doc })
 end
 
+local SECONDS = { ns = 1e-9, us = 1e-6, ms = 1e-3, [""] = 1, s = 1, min = 60, h = 3600, d = 86400 }
+
+-- As --confirm has it.
+local function check_trial(v)
+	local number, unit = v:match("^(%d+)(%a*)$")
+	local seconds = number * SECONDS[unit]
+	if seconds < 1 or seconds > 86400 then
+		return "'" .. v .. "' is not between 1s and 1d"
+	end
+end
+
 local function quoted(words)
 	local out = {}
 	for i, word in ipairs(words) do
@@ -86,7 +97,7 @@ return service.service_type {
 		configuration = schema.path { default = "/etc/cairn/system.lua", doc = "what is built" },
 		before = command "a command before it, which brings what is new; when it fails nothing is done. A program by its path, and arguments",
 		activate = schema.enum({ "now", "boot" }, { default = "now", doc = "boot: it waits for the next boot, and the health gate of that" }),
-		trial = schema.duration { default = "15min", doc = "goes back by itself when it was not kept after so long" },
+		trial = schema.duration { default = "15min", check = check_trial, doc = "goes back by itself when it was not kept after so long" },
 		services = schema.list(schema.string {}, { optional = true, default_doc = "those of the health gate; else base", doc = "what must be up" }),
 		patience = schema.duration { default = "5min", doc = "so long each of them may take" },
 		check = command "a command that must succeed, too",

@@ -37,15 +37,56 @@ zones.rules = {
 	["Pacific/Auckland"] = "NZST-12NZDT,M9.5.0,M4.1.0/3", ["Pacific/Honolulu"] = "HST10",
 }
 
+-- The parts of a rule (POSIX, "TZ"): what follows the one that s begins with, or nil.
+local function after_name(s)
+	return s:match("^%a%a%a+(.*)$") or s:match("^<[%w+-]+>(.*)$")
+end
+
+local function after_time(s, hours_max)
+	local hours, rest = s:match("^[+-]?(%d%d?%d?)(.*)$")
+	if not hours or tonumber(hours) > hours_max then
+		return nil
+	end
+	for _ = 1, 2 do -- minutes, seconds
+		local part, more = rest:match("^:([0-5]%d)(.*)$")
+		rest = part and more or rest
+	end
+	return rest
+end
+
+local function after_date(s)
+	local month, week, day, rest = s:match("^,M(%d%d?)%.([1-5])%.([0-6])(.*)$")
+	if not month then
+		day, rest = s:match("^,J?(%d%d?%d?)(.*)$")
+	end
+	if not day or tonumber(month or 1) < 1 or tonumber(month or 1) > 12 or not week and tonumber(day) > 365 or s:find("^,J0+%f[%D]") then
+		return nil
+	end
+	return rest:find("^/") and after_time(rest:sub(2), 167) or not rest:find("^/") and rest or nil
+end
+
+-- What has summer time says when: it is not the same everywhere.
+local function is_rule(s)
+	local rest = after_name(s)
+	rest = rest and after_time(rest, 24)
+	if not rest or rest == "" then
+		return rest == ""
+	end
+	rest = after_name(rest)
+	if rest and not rest:find("^,") then
+		rest = after_time(rest, 24)
+	end
+	rest = rest and after_date(rest)
+	rest = rest and after_date(rest)
+	return rest == ""
+end
+
 -- The rule for a zone's name, or for a rule; nil when it is neither.
 function zones.rule(name)
 	if zones.rules[name] then
 		return zones.rules[name]
 	end
-	local rest = name:match("^%a%a%a%a*[+-]?%d[%d:]*(.*)$") or name:match("^<[%w+-]+>[+-]?%d[%d:]*(.*)$")
-	if rest and not rest:find("[^%w,./:<>+-]") then
-		return name
-	end
+	return is_rule(name) and name or nil
 end
 
 local function hex(s)

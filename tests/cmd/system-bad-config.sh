@@ -59,6 +59,10 @@ wrong "ill-typed field" "host_name: expected string, got number" 'host_name = 5'
 wrong "bad host name" "is not a host name" 'host_name = "two words"'
 wrong "unknown keyboard layout" "there is no keyboard layout 'de-latin' [there are: de-latin1-nodeadkeys, de-latin1]" 'keyboard = "de-latin"'
 wrong "unknown time zone" "unknown time zone 'Mars/Olympus'" 'timezone = "Mars/Olympus"'
+for rule in CET-1CEST,M3.5 CET-1CEST CET-1CEST,M3.5.0 CET-1CEST,M13.5.0,M10.5.0 CET-1CEST,M3.5.0,M10.5.7 CET-1CEST,M3.5.0,M10.5.0/ CET CE-1 CET-25 CET-1:60 \
+	CET-1CEST,J0,J365 CET-1CEST,0,366 CET-1CEST,M3.5.0,M10.5.0x "<+3-3"; do
+	wrong "no rule of a time zone: $rule" "unknown time zone '$rule'" "timezone = \"$rule\""
+done
 wrong "no root" "no file system is mounted at '/'" 'file_systems = { { device = "LABEL=x", mount_point = "/home" } }'
 wrong "device without meaning" "expected LABEL=" 'file_systems = { { device = "sda1", mount_point = "/" } }'
 wrong "two at one mount point" "two file systems are mounted at '/'" \
@@ -578,6 +582,9 @@ wrong "a mode of three digits" "daemon › mode: '660' is not an octal mode [066
 wrong "a mode that is none" "daemon › mode: '0680' is not an octal mode" "$(service daemon 'mode = "0680"')"
 wrong "a group of devices" "device_rule › group: there is no group 'vidoe'" 'device_rules = { { subsystem = "x", mode = "0660", group = "vidoe" } }'
 wrong "a gate that holds too long" "health_gate › hold: all of timeout (1min) passes" 'health_gate = { timeout = "1min", hold = "60s" }'
+at "who is let in on a terminal" "getty › auto_login: there is no user 'rot'; did you mean 'root'?" 'getty { terminal = "tty9", auto_login = "rot" }'
+wrong "a trial without time" "upgrade › trial: '500ms' is not between 1s and 1d" "$(service upgrade 'trial = "500ms"')"
+wrong "a trial of days" "upgrade › trial: '25h' is not between 1s and 1d" "$(service upgrade 'trial = "25h"')"
 wrong "what the gate waits for" "health_gate › services: there is no service 'bsae'; did you mean 'base'?" 'health_gate = { services = { "bsae" } }'
 
 wrong "root= by hand" "is written by Cairn" 'kernel_arguments = { "root=/dev/vda2" }'
@@ -606,6 +613,24 @@ sed -e 's|"httpd"|"/bin/a"|; s|name = "a",|name = "a", user = "nobody", director
 	"$TMP/c/set.lua" >"$TMP/c/own.lua"
 "$CAIRN" system build --root "$R" --modules "$TMP/world" --dry-run "$TMP/c/own.lua" >"$TMP/out" 2>"$TMP/err"
 result "what leaves the system as it is is no mistake" $?
+
+# Rules of time zones that are right, with those of all names.
+cat >"$TMP/c/zones.lua" <<'LUA'
+local services, system, zones = require "services", require "system", require "system.zones"
+for name, rule in pairs(zones.rules) do
+	assert(zones.rule(name) == rule and zones.rule(rule) == rule, name)
+end
+for _, rule in ipairs { "CET-1CEST,M3.5.0,M10.5.0/3", "<+0530>-5:30", "EST5EDT4,M3.2.0/2:00:00,M11.1.0/-1", "XXX+3YYY,J1,J365/167", "A1", "AAA24BBB-24,0,365" } do
+	assert(zones.rule(rule) == (#rule > 2 and rule or nil), rule)
+end
+return system.operating_system {
+	host_name = "cairn", bootloader = { type = "none" },
+	file_systems = { { device = "LABEL=cairn-root", mount_point = "/" } },
+	services = { services.upgrade { trial = "1500ms" } },
+}
+LUA
+system=$("$CAIRN" system build --root "$R" --modules "$TMP/world" --physical "$TMP/c/zones.lua" 2>"$TMP/err")
+result "rules that are right" $?
 
 # Everything is shut in, but what says otherwise or makes the machine; filters are compiled.
 sed -e 's|"httpd"|"/bin/a"|; s|services.simple|services.httpd { listen = "192.0.2.1" }, services.httpd { listen = "2001:db8::1", scripts = true }, services.dhcp {}, services.daemon {}, services.command { name = "c", run = "x", user = "nobody", capabilities = { "default", "net_admin" }, ambient_capabilities = { "net_admin" } }, services.command { name = "d", run = "x", user = "nobody", capabilities = { "default" } }, services.simple|' \
