@@ -14,7 +14,7 @@ function M.check_device(v)
 	local key, value = v:match("^(%u+)=(.*)$")
 	if key and not KEYS[key] then
 		return "devices are named by LABEL=, UUID=, PARTUUID= or a path, not by " .. key .. "="
-	elseif key and (value == "" or value:find("[%s\"'\\]")) then
+	elseif key and (value == "" or value:find("[\"'\\]") or value:find("^%s") or value:find("%s$")) then
 		return "'" .. v .. "' names no device"
 	elseif key and key:find("UUID$") and not value:find("^[%x-]+$") then
 		return "'" .. v .. "' is no UUID, which has digits from 0 to f and '-' [blkid prints those of a machine]"

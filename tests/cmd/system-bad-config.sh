@@ -614,7 +614,7 @@ sed -e 's|"httpd"|"/bin/a"|; s|name = "a",|name = "a", user = "nobody", director
 "$CAIRN" system build --root "$R" --modules "$TMP/world" --dry-run "$TMP/c/own.lua" >"$TMP/out" 2>"$TMP/err"
 result "what leaves the system as it is is no mistake" $?
 
-# Rules of time zones that are right, with those of all names.
+# Rules of time zones that are right, with those of all names; labels with blanks.
 cat >"$TMP/c/zones.lua" <<'LUA'
 local services, system, zones = require "services", require "system", require "system.zones"
 for name, rule in pairs(zones.rules) do
@@ -625,12 +625,21 @@ for _, rule in ipairs { "CET-1CEST,M3.5.0,M10.5.0/3", "<+0530>-5:30", "EST5EDT4,
 end
 return system.operating_system {
 	host_name = "cairn", bootloader = { type = "none" },
-	file_systems = { { device = "LABEL=cairn-root", mount_point = "/" } },
+	file_systems = { { device = "LABEL=cairn-root", mount_point = "/" }, { device = "LABEL=my data", mount_point = "/srv" } },
+	swap = { { device = "PARTLABEL=more memory" } },
 	services = { services.upgrade { trial = "1500ms" } },
 }
 LUA
 system=$("$CAIRN" system build --root "$R" --modules "$TMP/world" --physical "$TMP/c/zones.lua" 2>"$TMP/err")
-result "rules that are right" $?
+result "rules that are right, and blanks in labels" $?
+check "of file systems" grep -q '"LABEL=my data" /srv yes$' "$R$(readlink "$system/services")/set"
+check "as fstab(5) writes them" grep -q '^LABEL=my\\040data	/srv	' "$R$(readlink "$system/etc")/fstab"
+check "and of swap space" grep -q 'swapon "PARTLABEL=more memory"$' "$R$(readlink "$system/services")/set"
+check "the machine is told which are needed" grep -qx 'spec = LABEL=my data' "$system/devices"
+wrong "a label that ends in a blank" "names no device" 'file_systems = { { device = "LABEL=x", mount_point = "/" }, { device = "LABEL=x ", mount_point = "/srv" } }'
+wrong "a label with a blank on the command line" "cannot stand on the kernel's command line" 'file_systems = { { device = "LABEL=my root", mount_point = "/" } }'
+wrong "a label with a blank in the initramfs" "the initramfs cannot be told of blanks" \
+	'file_systems = { { device = "LABEL=x", mount_point = "/" }, { device = "LABEL=my data", mount_point = "/srv", needed_for_boot = true } }'
 
 # Everything is shut in, but what says otherwise or makes the machine; filters are compiled.
 sed -e 's|"httpd"|"/bin/a"|; s|services.simple|services.httpd { listen = "192.0.2.1" }, services.httpd { listen = "2001:db8::1", scripts = true }, services.dhcp {}, services.daemon {}, services.command { name = "c", run = "x", user = "nobody", capabilities = { "default", "net_admin" }, ambient_capabilities = { "net_admin" } }, services.command { name = "d", run = "x", user = "nobody", capabilities = { "default" } }, services.simple|' \
