@@ -297,6 +297,17 @@ local SETTINGS = {
 	["fs.protected_fifos"] = 1, ["fs.protected_hardlinks"] = 1, ["fs.protected_regular"] = 2, ["fs.protected_symlinks"] = 1,
 }
 
+-- What the kernel does not have is passed over, since a module that comes later may bring it; but it is named.
+local SYSCTL = [[
+#!@busybox@ sh
+b=@busybox@
+$b sysctl -e -p "$1"
+status=$?
+set -f
+$b sysctl -n $($b cut -d ' ' -f 1 "$1") 2>&1 >/dev/null | $b grep 'unknown key' >&2
+exit $status
+]]
+
 local function sysctl(settings, out, base)
 	local lines = {}
 	for name, value in pairs(settings) do
@@ -304,7 +315,7 @@ local function sysctl(settings, out, base)
 	end
 	out[#out + 1] = {
 		name = "sysctl", type = "oneshot", description = "kernel settings",
-		exec = { tools.busybox .. "/bin/busybox", "sysctl", "-e", "-p", text("sysctl.conf", table.concat(lines)) },
+		exec = { script("sysctl", SYSCTL), text("sysctl.conf", table.concat(lines)) },
 		requires = { "activation" },
 	}
 	base[#base + 1] = "sysctl"

@@ -283,12 +283,27 @@ unknown "a kernel that is built first" 's/"b_c"/"bc"/' "$TMP/empty" "operating_s
 is "a skeleton" "$(cat "$(part skeletons)/.profile.local")" "alias ll='ls -l'"
 check "subordinate numbers" grep -qx 'subids = 65536' "$s/accounts"
 check "the keys" grep -qx 'ctrl-alt-del = ignore' "$set"
-check "links in /tmp" grep -qx 'fs.protected_symlinks = 1' "$R$(sed -n 's/.* sysctl -e -p //p' "$set")"
+check "links in /tmp" grep -qx 'fs.protected_symlinks = 1' "$R$(sed -n 's/^exec = .*-sysctl //p' "$set")"
 
 # Its scripts, run here: the paths in them are those of a machine.
 script_of() { # NAME: the text
 	sed "s|/gnu/store|$R/gnu/store|g" "$R$(grep -o "/gnu/store/[a-z0-9]*-$1 " "$set" | head -1 | tr -d ' ')"
 }
+cat >"$TMP/b" <<'X'
+#!/bin/sh
+# Stands for busybox in the script of the kernel's settings: it has no kernel.nope, and cannot be given the others.
+case "$*" in
+"sysctl -e -p "*) exit 1 ;;
+"sysctl -n "*) shift 2; for key; do [ "$key" = kernel.yes ] && echo 1 || echo "sysctl: error: '$key' is an unknown key" >&2; done ;;
+*) exec "$@" ;;
+esac
+X
+chmod +x "$TMP/b"
+script_of sysctl | sed "s|^b=.*|b=$TMP/b|" >"$TMP/sysctl"
+printf 'kernel.yes = 1 2\nkernel.nope = 1\n' >"$TMP/settings"
+TMP=$TMP sh "$TMP/sysctl" "$TMP/settings" >"$TMP/out" 2>"$TMP/err"
+is "settings that the kernel does not take" $? 1
+is "and those that it does not have" "$(cat "$TMP/err")" "sysctl: error: 'kernel.nope' is an unknown key"
 script_of swap-file >"$TMP/swap-file"
 check "a swap file" sh "$TMP/swap-file" "$TMP/swap" 1048576
 check "of that size, nobody else's" [ "$(stat -c '%a %s' "$TMP/swap")" = "600 1048576" ]
