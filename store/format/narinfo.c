@@ -4,9 +4,9 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "lib/base64.h"
 #include "lib/size.h"
 #include "lib/text.h"
-#include "store/format/base64.h"
 #include "store/format/ca.h"
 #include "store/limits.h"
 

@@ -6,10 +6,10 @@
 #include <limits.h>
 #include <stdio.h>
 
+#include "lib/base64.h"
 #include "lib/fd.h"
 #include "lib/size.h"
 #include "lib/text.h"
-#include "store/format/base64.h"
 #include "store/limits.h"
 #include "store/remote/remote.h"
 

@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "lib/base64.h"
 #include "lib/fd.h"
 #include "lib/path.h"
-#include "store/format/base64.h"
 #include "store/format/crypto.h"
 
 #define SECRET	  "signing-key.sec"

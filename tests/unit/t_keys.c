@@ -7,8 +7,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lib/base64.h"
 #include "lib/fd.h"
-#include "store/format/base64.h"
 #include "store/format/crypto.h"
 #include "store/subst/keys.h"
 #include "tests/unit/test.h"

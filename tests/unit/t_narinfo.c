@@ -6,11 +6,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "lib/base64.h"
 #include "lib/fd.h"
 #include "lib/size.h"
 #include "lib/wire.h"
 #include "store/daemon/session.h"
-#include "store/format/base64.h"
 #include "store/format/protocol.h"
 #include "store/subst/subst.h"
 #include "tests/unit/test.h"

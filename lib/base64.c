@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "store/format/base64.h"
+#include "lib/base64.h"
 
 #include "lib/err.h"
 
