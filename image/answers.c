@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "lib/base64.h"
 #include "lib/conf.h"
 #include "lib/gpt.h"
 #include "lib/size.h"
@@ -125,13 +126,59 @@ int answers_user(const char *v, struct err *e)
 	return good && only(v, "_-") ? 0 : invalid(e, v, "a user name (a-z, 0-9, _ and -)");
 }
 
+/* What services/dropbear.lua takes, system/ssh_keys.lua as it does: a key with its parts, each
+ * after its length in four bytes, of which the first is the kind. */
+static bool is_key_of(struct slice kind, struct slice text)
+{
+	auto_str struct str bytes = STR_INIT;
+	unsigned parts = 0;
+
+	if (base64_decode(text, &bytes) < 0)
+		return false;
+	const uint8_t *p = (const uint8_t *)bytes.buf, *end = p + bytes.len;
+	while (end - p >= 4) {
+		size_t n = (size_t)p[0] << 24 | (size_t)p[1] << 16 | (size_t)p[2] << 8 | p[3];
+		struct slice part = { (const char *)p + 4, n };
+
+		if (n > (size_t)(end - p) - 4 || (parts++ == 0 && !slice_eq(part, kind)))
+			return false;
+		p += 4 + n;
+	}
+	return p == end && parts > 1;
+}
+
+static bool is_kind(struct slice word)
+{
+	static const char *const kinds[] = {
+		"ssh-ed25519",
+		"ssh-rsa",
+		"ecdsa-sha2-nistp256",
+		"ecdsa-sha2-nistp384",
+		"ecdsa-sha2-nistp521",
+		"sk-ssh-ed25519@openssh.com",
+		"sk-ecdsa-sha2-nistp256@openssh.com",
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		if (slice_is(word, kinds[i]))
+			return true;
+	return false;
+}
+
 int answers_key(const char *v, struct err *e)
 {
-	struct slice s = slice_of(v);
+	struct slice rest = slice_of(v), kind = { 0 }, key = { 0 };
 
-	if (s.n > LIMIT_KEY || !is_printable(v) || strchr(v, '"') || !strchr(v, ' ') ||
-	    !(slice_starts(s, "ssh-") || slice_starts(s, "ecdsa-") || slice_starts(s, "sk-")))
-		return invalid(e, v, "an SSH key (one line that begins with ssh- or ecdsa-)");
+	if (rest.n > LIMIT_KEY || !is_printable(v) || strchr(v, '"') ||
+	    !slice_cut(&rest, ' ', &kind) || !is_kind(kind))
+		return invalid(e, v,
+			       "an SSH key (one line that begins with ssh-ed25519, ssh-rsa, "
+			       "ecdsa- or sk-)");
+	if (!slice_cut(&rest, ' ', &key) || !is_key_of(kind, key))
+		return err_set(e, -ERR_INVALID,
+			       "the SSH key is not all there, or not one of %.*s [the whole line "
+			       "of the file that ends in .pub]",
+			       (int)kind.n, kind.p);
 	return 0;
 }
 

@@ -4,6 +4,7 @@
 
 local dropbear = require "packages.dropbear"
 local service = require "system.service"
+local ssh_keys = require "system.ssh_keys"
 local tools = require "system.tools"
 
 local KEYS = "/var/lib/dropbear"
@@ -28,23 +29,23 @@ exec @dropbear@/sbin/dropbear -F -E "$@"
 
 -- Where our Dropbear looks for what is declared (packages/dropbear/declared-keys.patch): root alone writes there. A file of
 -- root's in a home would be wherever the user's links lead, and would stay when nothing declares it any more.
-local DECLARED = "dropbear/authorized_keys.d/"
+local DECLARED = "dropbear/authorized_keys.d"
 
-local KEY = "^[%w@.-]+ [%w+/=]+[^\1-\31\127]*$"
+-- The installer knows the same (image/answers.c).
+local KINDS = { "ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521",
+	"sk-ssh-ed25519@openssh.com", "sk-ecdsa-sha2-nistp256@openssh.com" }
 
 return service.service_type {
 	name = "dropbear",
 	doc = "logins over the network by SSH",
 	keywords = "ssh sshd remote",
-	example = [[services.dropbear { authorized_keys = { ann = { "ssh-ed25519 AAAA… ann" } } }]],
+	example = [[services.dropbear { authorized_keys = { ann = { "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIK/rS9RU0iZewy3/1h9cEQW0VRH+UYTaI0MzaEfto/lV ann" } } }]],
 	fields = {
 		port = schema.integer { default = 22, min = 1, max = 65535, doc = "TCP port" },
 		password_login = schema.boolean { default = false, doc = "else only keys" },
 		root_login = schema.boolean { default = true, doc = "root may log in, with a key or as password_login says" },
-		authorized_keys = schema.map(
-			schema.string { pattern = "^[a-z_][a-z0-9_-]*$", what = "the name of a user" },
-			schema.list(schema.string { pattern = KEY, max = 4000, what = "a public key, one line" }),
-			{ default = {}, doc = "who is let in by which keys, and by no others; of who is not among them, ~/.ssh/authorized_keys counts" }),
+		authorized_keys = ssh_keys.field(KINDS,
+			"who is let in by which keys, and by no others; of who is not among them, ~/.ssh/authorized_keys counts"),
 	},
 	extend = function(s)
 		local busybox = tools.busybox .. "/bin/busybox"
@@ -59,11 +60,7 @@ return service.service_type {
 		if not s.root_login then
 			exec[#exec + 1] = "-w"
 		end
-		local etc, mentions = {}, {}
-		for user, keys in pairs(s.authorized_keys) do
-			mentions[#mentions + 1] = { user = user, field = "authorized_keys" }
-			etc[DECLARED .. user] = table.concat(keys, "\n") .. "\n"
-		end
+		local etc, mentions = ssh_keys.files(DECLARED, s.authorized_keys)
 		return {
 			listens = { { protocol = "tcp", port = s.port, field = "port" } }, profile = { dropbear }, mentions = mentions, etc = etc,
 			init = {

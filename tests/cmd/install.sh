@@ -28,6 +28,13 @@ check 'nobody could log in' bad 'root would have no way to log in' '/^password/d
 check 'an unknown zone' bad 'unknown time zone' 's|Europe/Berlin|Europe/Nowhere|'
 check 'another size' bad 'bytes, not' 's/^ssh/disk-size = 5M\n&/'
 check 'another disk' bad "has serial number '', not 'X1'" 's/^ssh/disk-serial = X1\n&/'
+check 'a key that was cut' bad 'the SSH key is not all there, or not one of ssh-ed25519' 's/.... ann@host$/ ann@host/'
+check 'a key of another kind' bad 'the SSH key is not all there, or not one of ssh-rsa' 's/ssh-ed25519/ssh-rsa/'
+check 'a kind of keys that nobody knows' bad 'is not an SSH key' 's/ssh-ed25519/ssh-foo/'
+check 'a kind without a key' bad 'the SSH key is not all there' 's/ssh-ed25519 .*/ssh-ed25519/'
+ecdsa='AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBA0PIRhZt8/L4U2HPhTZR5gb+1N4sWx64gM7A/NWvkwJ72sL6eYUfno/MYhYubeCew866ibO9tsSVAW01sf3aOU='
+sed "s|^key = .*|key = ecdsa-sha2-nistp256 $ecdsa|" "$TMP/a" >"$TMP/ecdsa"
+check 'a key of another kind that is there' code 0 'EVERYTHING' install --answers "$TMP/ecdsa" --dry-run
 check 'control characters' bad 'is not' "s/ann@host/$(printf 'a\033[2Jb')/"
 check 'do not reach the terminal' sh -c "! grep -q '$(printf '\033')' '$TMP/code'"
 check 'no such disk' code 1 'No such file' sh -c "sed 's|^disk = .*|disk = /dev/none|' '$TMP/a' >'$TMP/bad'; '$CAIRN' install --modules '$TMP/world' --answers '$TMP/bad'"
@@ -270,7 +277,7 @@ ask 'nonesuch\nquit\n' "$S"
 is 'who leaves is told apart from what fails' $? 6
 check 'no disk is chosen by itself' grep -q 'There is no such disk' "$TMP/said"
 sed -i "s/^page = .*/page = users/; s|^ssh|disk = $disk\n&|" "$S"
-ask 'canary-word\nanother\ncanary-word\ncanary-word\n\nann\n\n\nssh-ed25519 AAAAC3Nza ann@host\n\n\npasswords\n' "$S"
+ask 'canary-word\nanother\ncanary-word\ncanary-word\n\nann\n\n\nssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIG7dHXRWqAOQ9mFIrvWL9IeXhz6CoCznG22t6tZfEfsx ann@host\n\n\npasswords\n' "$S"
 check 'two passwords that differ' grep -q 'They differ' "$TMP/said"
 check 'a hash is kept' grep -q '^password = \$6\$' "$S"
 check 'and nothing else' sh -c "! grep -q canary-word '$S' '$TMP/said' '$TMP/log'"

@@ -552,6 +552,17 @@ key "a key that was cut" "\"ssh-ed25519 ${ed%?????} ann\"" "the key is not all t
 key "a key with more behind it" "\"ssh-ed25519 ${ed}AAAA\"" "the key is not all there"
 key "a key without its kind" "\"$ed ann\"" "the server knows no keys of the kind"
 key "two keys in one" "\"ssh-ed25519 $ed\\nssh-ed25519 $ed\"" "holds several lines"
+cat >"$TMP/world/packages/dropbear.lua" <<'LUA'
+return require "packages.openssh"
+LUA
+at "a kind that Dropbear does not know" "dropbear › authorized_keys['root'][1]: the server knows no keys of the kind 'ssh-dss' [it knows ssh-ed25519, ssh-rsa, " \
+	'dropbear { authorized_keys = { root = { "ssh-dss AAAA" } } }'
+at "a key of Dropbear's that was cut" "dropbear › authorized_keys['root'][1]: the key is not all there" \
+	"dropbear { authorized_keys = { root = { \"ssh-ed25519 ${ed%?????}\" } } }"
+at "each of them is looked at" "dropbear › authorized_keys['root'][4]: the key is not all there" 'dropbear { authorized_keys = { root = {
+	"ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBA0PIRhZt8/L4U2HPhTZR5gb+1N4sWx64gM7A/NWvkwJ72sL6eYUfno/MYhYubeCew866ibO9tsSVAW01sf3aOU= x",
+	"sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAIG7dHXRWqAOQ9mFIrvWL9IeXhz6CoCznG22t6tZfEfsxAAAABHNzaDo= x",
+	"restrict ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIG7dHXRWqAOQ9mFIrvWL9IeXhz6CoCznG22t6tZfEfsx bob", "ssh-rsa AAAAB3NzaC1yc2E=" } } }'
 key "the name of a file of keys" '"ann.pub"' "is no public key, as 'ssh-ed25519 AAAA… ann@home' [read_file"
 key "a private key of SSH" '"-----BEGIN OPENSSH PRIVATE KEY-----\nx"' "is a private key"
 for line in "PasswordAuthentication yes" "Passwordauthentication yes" "Port 23"; do

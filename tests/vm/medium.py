@@ -20,7 +20,7 @@ ssh = keys
 password = {password}
 
 [user ann]
-key = ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHZ ann@test
+key = ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIG7dHXRWqAOQ9mFIrvWL9IeXhz6CoCznG22t6tZfEfsx ann@test
 """
 
 
