@@ -118,14 +118,16 @@ int device_list(struct arena *a, struct vec *ret, struct err *e)
 	auto_vec struct vec names = VEC_INIT;
 	DIR *dir = opendir("/sys/block");
 	struct dirent *d;
-	int r = 0;
+	int r = 0, more;
 
 	if (!dir)
 		return err_sys(e, "/sys/block");
-	while ((d = readdir(dir)))
+	while ((more = file_next(dir, &d)) > 0)
 		if (is_disk(d->d_name))
 			vec_add(&names, arena_str(a, d->d_name));
 	(void)closedir(dir); /* only read from */
+	if (more < 0)
+		return err_num(e, more, "/sys/block");
 	if (names.err || arena_err(a))
 		return err_num(e, -ENOMEM, "/sys/block");
 	vec_sort_str(&names);

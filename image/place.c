@@ -241,9 +241,9 @@ static int place_each(DIR *d, const char *source, const char *target, struct are
 {
 	struct dirent *entry;
 	const char *placed;
-	int r = 0;
+	int r = 0, more = 0;
 
-	while (r == 0 && (entry = readdir(d))) {
+	while (r == 0 && (more = file_next(d, &entry)) > 0) {
 		if (entry->d_name[0] == '.')
 			continue;
 		const char *from = arena_fmt(a, "%s/%s", source, entry->d_name);
@@ -251,7 +251,7 @@ static int place_each(DIR *d, const char *source, const char *target, struct are
 		r = from && to ? img_place(from, to, a, &placed, e)
 			       : err_num(e, -ENOMEM, "%s", target);
 	}
-	return r;
+	return r == 0 && more < 0 ? err_num(e, more, "%s", source) : r;
 }
 
 int img_place_files(const char *source, const char *target, struct arena *a, const char **ret,

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <dirent.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -49,6 +50,9 @@ int file_write_atomic(int dirfd, const char *path, const void *p, size_t n, mode
 /* Remove what file_write_atomic() and file_symlink_atomic(), cut off, left in the directory.
  * Only for who alone writes there; what cannot be removed stays. */
 void file_sweep_temps(int dirfd);
+/* The next entry of a directory: 1; none is left: 0; -errno: what was seen is not all there is.
+ * *ret is valid until the next call. */
+int file_next(DIR *dir, struct dirent **ret);
 /* Replace or make the symbolic link dirfd/path by rename, with fsync of the directory. */
 int file_symlink_atomic(int dirfd, const char *target, const char *path, struct err *e);
 /* readlink of any length. */

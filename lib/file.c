@@ -82,6 +82,13 @@ static bool is_temp(const char *name)
 	       p[16] == '\0';
 }
 
+int file_next(DIR *dir, struct dirent **ret)
+{
+	errno = 0;
+	*ret = readdir(dir);
+	return *ret ? 1 : -errno;
+}
+
 void file_sweep_temps(int dirfd)
 {
 	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -234,7 +241,7 @@ static int delete_children(struct deletion *d, int fd, unsigned depth)
 {
 	DIR *dir = fdopendir(fd);
 	struct dirent *ent;
-	int r = 0;
+	int r = 0, more = 0;
 
 	if (!dir) {
 		r = err_sys(d->e, "cannot list %s", d->path);
@@ -243,13 +250,13 @@ static int delete_children(struct deletion *d, int fd, unsigned depth)
 	}
 	if (depth == 0)
 		d->top = fd;
-	while (r == 0 && (errno = 0, ent = readdir(dir))) {
+	while (r == 0 && (more = file_next(dir, &ent)) > 0) {
 		if (strcmp(ent->d_name, ".") == 0 || strcmp(ent->d_name, "..") == 0)
 			continue;
 		r = delete_entry(d, fd, ent->d_name, depth + 1);
 	}
-	if (r == 0 && errno)
-		r = err_sys(d->e, "cannot list %s", d->path);
+	if (r == 0 && more < 0)
+		r = err_num(d->e, more, "cannot list %s", d->path);
 	closedir(dir);
 	return r;
 }

@@ -64,7 +64,7 @@ static int copy_dir(int from, const char *name, int to, const char *as, unsigned
 	auto_fd int out = -1;
 	struct dirent *d;
 	DIR *dir;
-	int r = 0;
+	int r = 0, more = 0;
 
 	if (depth > LIMIT_COPY_DEPTH)
 		return err_set(e, -ERR_LIMIT, "%s: nested too deep", name);
@@ -74,11 +74,11 @@ static int copy_dir(int from, const char *name, int to, const char *as, unsigned
 	dir = out < 0 ? NULL : fdopendir(dup(in));
 	if (!dir)
 		return err_sys(e, "%s", name);
-	while (r == 0 && (d = readdir(dir)))
+	while (r == 0 && (more = file_next(dir, &d)) > 0)
 		if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0)
 			r = copy_tree(in, d->d_name, out, d->d_name, depth + 1, e);
 	(void)closedir(dir); /* only read from */
-	return r;
+	return r == 0 && more < 0 ? err_num(e, more, "%s", name) : r;
 }
 
 /* Links are followed: what leads to another item is part of the tree. */

@@ -64,13 +64,14 @@ static int show_plan(const struct plan *p, const struct switcher *s, const struc
 		     bool test, const char *active, struct err *e)
 {
 	auto_str struct str out = STR_INIT;
+	const char *current = switcher_current(s);
 
 	if (test)
 		str_addf(&out, "generation %u -> %s, until the next boot\n", s->list.current,
 			 g->path);
 	else
 		str_addf(&out, "generation %u -> %u\n", s->list.current, g->number);
-	if (active && (!s->list.current || strcmp(active, switcher_current(s)) != 0))
+	if (active && (!current || strcmp(active, current) != 0))
 		str_addf(&out, "  active     %s, which is not the current one\n", active);
 	plan_text(p, &out);
 	return print(&out, e);

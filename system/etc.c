@@ -26,14 +26,17 @@ static int list(struct arena *a, const char *path, struct vec *ret, struct err *
 {
 	DIR *dir = opendir(path);
 	struct dirent *d;
+	int more;
 
 	if (!dir)
 		return errno == ENOENT ? 0 : err_sys(e, "%s", path);
-	while ((d = readdir(dir))) {
+	while ((more = file_next(dir, &d)) > 0) {
 		if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0)
 			vec_add(ret, arena_str(a, d->d_name));
 	}
 	closedir(dir);
+	if (more < 0)
+		return err_num(e, more, "%s", path);
 	vec_sort_str(ret);
 	return ret->err || arena_err(a) ? err_set(e, -ENOMEM, "out of memory") : 0;
 }

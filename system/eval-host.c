@@ -85,10 +85,11 @@ int sys_type_modules(struct arena *a, const char *dir, char **ret, struct err *e
 	const char *path = arena_fmt(a, "%s/services", dir);
 	DIR *d = path ? opendir(path) : NULL;
 	struct dirent *entry;
+	int more;
 
 	if (!d)
 		return err_sys(e, "%s/services", dir);
-	while ((entry = readdir(d))) {
+	while ((more = file_next(d, &entry)) > 0) {
 		struct slice name = slice_of(entry->d_name);
 
 		if (name.n > 4 && strcmp(entry->d_name + name.n - 4, ".lua") == 0 &&
@@ -96,6 +97,8 @@ int sys_type_modules(struct arena *a, const char *dir, char **ret, struct err *e
 			vec_add(&names, arena_slice(a, (struct slice){ name.p, name.n - 4 }));
 	}
 	closedir(d);
+	if (more < 0)
+		return err_num(e, more, "%s/services", dir);
 	vec_sort_str(&names);
 	str_add(&out, "types=");
 	for (size_t i = 0; i < names.n; i++)

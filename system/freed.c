@@ -39,7 +39,7 @@ static int walk(struct count *c, int dir, const char *name, unsigned depth, stru
 {
 	struct dirent *entry;
 	struct stat st;
-	int rc = 0;
+	int rc = 0, more = 0;
 
 	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : err_sys(e, "%s", name);
@@ -55,11 +55,11 @@ static int walk(struct count *c, int dir, const char *name, unsigned depth, stru
 		fd_close(&fd);
 		return rc;
 	}
-	while (rc == 0 && (entry = readdir(d)))
+	while (rc == 0 && (more = file_next(d, &entry)) > 0)
 		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
 			rc = walk(c, dirfd(d), entry->d_name, depth + 1, e);
 	closedir(d);
-	return rc;
+	return rc == 0 && more < 0 ? err_num(e, more, "%s", name) : rc;
 }
 
 static int by_inode(const void *a, const void *b)

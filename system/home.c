@@ -65,7 +65,7 @@ static int copy_dir(int from, int to, const char *name, struct owner o, unsigned
 /* Files and directories; nothing else is a skeleton. */
 static int copy_tree(int from, int to, struct owner o, unsigned depth)
 {
-	int own = fcntl(from, F_DUPFD_CLOEXEC, 3), rc = 0;
+	int own = fcntl(from, F_DUPFD_CLOEXEC, 3), rc = 0, more = 0;
 	DIR *d = own < 0 ? NULL : fdopendir(own);
 	struct dirent *entry;
 
@@ -74,7 +74,7 @@ static int copy_tree(int from, int to, struct owner o, unsigned depth)
 		fd_close(&own);
 		return rc;
 	}
-	while (rc == 0 && (entry = readdir(d))) {
+	while (rc == 0 && (more = file_next(d, &entry)) > 0) {
 		const char *name = entry->d_name;
 		struct stat st;
 
@@ -88,7 +88,7 @@ static int copy_tree(int from, int to, struct owner o, unsigned depth)
 			rc = copy_file(from, to, name, o);
 	}
 	closedir(d);
-	return rc;
+	return rc == 0 && more < 0 ? more : rc;
 }
 
 /* Files first, the directory's owner last: until then nobody but root is in there. */

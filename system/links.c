@@ -100,9 +100,9 @@ static int load_all(const struct links *l, struct arena *a, DIR *dir, struct vec
 		    struct err *e)
 {
 	struct dirent *d;
-	int r = 0;
+	int r = 0, more = 0;
 
-	while (r == 0 && (d = readdir(dir))) {
+	while (r == 0 && (more = file_next(dir, &d)) > 0) {
 		unsigned number = links_number(l, d->d_name);
 
 		if (number && ret->n == LIMIT_LINKS)
@@ -111,7 +111,7 @@ static int load_all(const struct links *l, struct arena *a, DIR *dir, struct vec
 		else if (number)
 			r = load_one(l, a, number, ret, e);
 	}
-	return r;
+	return r == 0 && more < 0 ? err_num(e, more, "%s%s", l->root, l->dir) : r;
 }
 
 static int compare(const void *x, const void *y)

@@ -54,13 +54,16 @@ static int list_names(struct merge *x, const char *dir, struct vec *ret)
 {
 	DIR *d = opendir(dir);
 	struct dirent *n;
+	int more;
 
 	if (!d)
 		return err_sys(x->e, "%s", dir);
-	while ((n = readdir(d)))
+	while ((more = file_next(d, &n)) > 0)
 		if (strcmp(n->d_name, ".") != 0 && strcmp(n->d_name, "..") != 0)
 			vec_add(ret, arena_str(x->a, n->d_name));
 	closedir(d);
+	if (more < 0)
+		return err_num(x->e, more, "%s", dir);
 	if (ret->err || arena_err(x->a))
 		return no_memory(x);
 	vec_sort_str(ret);

@@ -35,14 +35,17 @@ static int find_version(struct arena *a, const char *kernel, char **ret, struct 
 	DIR *dir = top ? opendir(top) : NULL;
 	struct dirent *d;
 	char *found = NULL;
+	int more;
 
 	if (!dir)
 		return err_sys(e, "%s/lib/modules", kernel);
-	while ((d = readdir(dir))) {
+	while ((more = file_next(dir, &d)) > 0) {
 		if (d->d_name[0] != '.' && !found)
 			found = arena_fmt(a, "%s/%s", top, d->d_name);
 	}
 	closedir(dir);
+	if (more < 0)
+		return err_num(e, more, "%s/lib/modules", kernel);
 	if (!found)
 		return err_set(e, -ERR_NOTFOUND, "%s has no modules", kernel);
 	*ret = found;

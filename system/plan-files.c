@@ -92,11 +92,11 @@ static int etc_names(struct planner *p, const char *dir, const char *rel, unsign
 	char *path = arena_fmt(p->a, "%s%s%s", dir, rel[0] ? "/" : "", rel);
 	DIR *d = path ? opendir(path) : NULL;
 	struct dirent *x;
-	int rc = 0;
+	int rc = 0, more = 0;
 
 	if (!d)
 		return err_sys(p->e, "%s/%s", dir, rel);
-	while (rc == 0 && (x = readdir(d))) {
+	while (rc == 0 && (more = file_next(d, &x)) > 0) {
 		char *inner;
 		struct stat st;
 
@@ -113,7 +113,7 @@ static int etc_names(struct planner *p, const char *dir, const char *rel, unsign
 			vec_add(names, inner);
 	}
 	closedir(d);
-	return rc;
+	return rc == 0 && more < 0 ? err_num(p->e, more, "%s/%s", dir, rel) : rc;
 }
 
 /* Target of a link, or contents of a file; empty when it is missing. */

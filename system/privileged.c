@@ -108,7 +108,7 @@ static int copy(const struct sys_root *r, int dir, const struct privileged *p, s
 static int disarm(const char *path, struct err *e)
 {
 	auto_fd int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	int own = dir < 0 ? -1 : fcntl(dir, F_DUPFD_CLOEXEC, 3);
+	int own = dir < 0 ? -1 : fcntl(dir, F_DUPFD_CLOEXEC, 3), more;
 	DIR *d = own < 0 ? NULL : fdopendir(own);
 	struct dirent *entry;
 
@@ -118,7 +118,7 @@ static int disarm(const char *path, struct err *e)
 		fd_close(&own);
 		return rc;
 	}
-	while ((entry = readdir(d))) {
+	while ((more = file_next(d, &entry)) > 0) {
 		if (entry->d_name[0] == '.')
 			continue;
 		auto_fd int fd = openat(dir, entry->d_name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -128,7 +128,7 @@ static int disarm(const char *path, struct err *e)
 		}
 	}
 	closedir(d);
-	return file_delete_tree(AT_FDCWD, path, NULL, e);
+	return more < 0 ? err_num(e, more, "%s", path) : file_delete_tree(AT_FDCWD, path, NULL, e);
 }
 
 /* ---- All together -----------------------------------------------------------------------------

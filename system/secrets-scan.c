@@ -63,7 +63,8 @@ static int scan_at(struct scan *x, int dir, const char *name, unsigned depth, st
 
 static int scan_dir(struct scan *x, int dir, const char *name, unsigned depth, struct err *e)
 {
-	int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW), rc = 0;
+	int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW), rc = 0,
+	    more = 0;
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *entry;
 
@@ -72,12 +73,12 @@ static int scan_dir(struct scan *x, int dir, const char *name, unsigned depth, s
 		fd_close(&fd);
 		return rc;
 	}
-	while (rc == 0 && !x->found && (entry = readdir(d))) {
+	while (rc == 0 && !x->found && (more = file_next(d, &entry)) > 0) {
 		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
 			rc = scan_at(x, dirfd(d), entry->d_name, depth + 1, e);
 	}
 	closedir(d);
-	return rc;
+	return rc == 0 && more < 0 ? err_num(e, more, "%s", x->item) : rc;
 }
 
 /* Contents of files, targets of links, names. */

@@ -400,15 +400,15 @@ int secrets_prune(const struct sys_root *r, struct err *e)
 	char *top = sys_root_path(r, &a, SECRETS_KEPT);
 	DIR *d = top ? opendir(top) : NULL;
 	struct dirent *entry;
-	int rc;
+	int rc, more = 0;
 
 	if (!d)
 		return !top ? err_set(e, -ENOMEM, "out of memory") : 0;
 	rc = holders_load(r, &a, &h, e);
-	while (rc == 0 && (entry = readdir(d))) {
+	while (rc == 0 && (more = file_next(d, &entry)) > 0) {
 		if (entry->d_name[0] != '.' && !is_needed(&h, entry->d_name))
 			rc = file_delete_tree(dirfd(d), entry->d_name, NULL, e);
 	}
 	closedir(d);
-	return rc;
+	return rc == 0 && more < 0 ? err_num(e, more, "%s", top) : rc;
 }

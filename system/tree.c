@@ -245,7 +245,7 @@ static int union_dir(struct build *b, const char *from, const char *to, unsigned
 	struct tree_item *t = to && to[0] ? item_new(b, TREE_DIR, to) : NULL;
 	struct dirent *d;
 	DIR *dir;
-	int rc = 0;
+	int rc = 0, more = 0;
 
 	if (!t && !(to && !to[0]))
 		return to ? b->e->code : err_set(b->e, -ENOMEM, "out of memory");
@@ -256,14 +256,14 @@ static int union_dir(struct build *b, const char *from, const char *to, unsigned
 	dir = opendir(from);
 	if (!dir)
 		return err_sys(b->e, "%s", from);
-	while (rc == 0 && (d = readdir(dir))) {
+	while (rc == 0 && (more = file_next(dir, &d)) > 0) {
 		if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0)
 			continue;
 		rc = union_entry(b, arena_fmt(b->a, "%s/%s", from, d->d_name),
 				 arena_fmt(b->a, "%s%s%s", to, to[0] ? "/" : "", d->d_name), depth);
 	}
 	closedir(dir);
-	return rc;
+	return rc == 0 && more < 0 ? err_num(b->e, more, "%s", from) : rc;
 }
 
 static int add_union(struct build *b, const struct spec *s)

@@ -290,8 +290,9 @@ void local_forked(struct local *l)
 static int has_items(struct local *l, bool *ret, struct err *e)
 {
 	static const char *const others[] = { ".lock", ".chroot", ".check" };
-	int fd = openat(l->store_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = openat(l->store_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), more = 0;
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *ent;
 
 	*ret = false;
 	if (!d) {
@@ -299,7 +300,7 @@ static int has_items(struct local *l, bool *ret, struct err *e)
 		fd_close(&fd);
 		return r;
 	}
-	for (struct dirent *ent; !*ret && (ent = readdir(d));) {
+	while (!*ret && (more = file_next(d, &ent)) > 0) {
 		auto_str struct str path = STR_INIT;
 
 		str_addf(&path, "%s/%s", l->store_dir, ent->d_name);
@@ -308,7 +309,7 @@ static int has_items(struct local *l, bool *ret, struct err *e)
 			*ret &= !slice_ends(slice_of(ent->d_name), others[i]);
 	}
 	closedir(d);
-	return 0;
+	return more < 0 ? err_num(e, more, "cannot list %s", l->store_phys) : 0;
 }
 
 /* A new database is on the disk before an item is: else a power cut could leave items and no

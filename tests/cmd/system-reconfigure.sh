@@ -412,6 +412,22 @@ is "file" "$1" "/EFI/x y.efi"
 check "it is the default" [ "$(sed -n 's/^set default=//p' "$cfg" | tail -n 1)" = "'extra-0'" ]
 check "the generation is known all the same" sh -c '"$CAIRN" system status --json --target-root "$0" | grep -q "\"default\":3,"' "$R"
 
+# ---- The profile's directory cannot be read to its end; a generation that the profile names is not there
+listing() { # CALL: that one of those that list the directory fails
+	strace -o "$TMP/trace" -P "$R/var/guix/profiles" -e trace=getdents64 -e inject=getdents64:error=EIO:when="$1" \
+		"$CAIRN" system list-generations --target-root "$R" >"$TMP/out" 2>"$TMP/err"
+	echo $?
+}
+for call in 1 2; do
+	is "a list that ends too early is none ($call)" "$(listing $call) $(wc -c <"$TMP/out")" "3 0"
+	check "it is said ($call)" grep -q "profiles: Input/output error" "$TMP/err"
+done
+now=$(readlink "$R/var/guix/profiles/system")
+mv "$R/var/guix/profiles/$now" "$TMP/lost-link"
+run switch-generation --dry-run --target-root "$R" 2
+check "without the generation that the profile names: no crash" [ $? -lt 128 ]
+mv "$TMP/lost-link" "$R/var/guix/profiles/$now"
+
 # ---- Without a boot loader: boots are counted where stage 1 has made the environment block
 R=$TMP/direct
 change_args="--root $TMP/machine --modules $TMP/world --target-root $R"
