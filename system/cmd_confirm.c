@@ -98,6 +98,7 @@ static int do_confirm(struct switcher *s, bool skip, struct err *e)
 
 	if (rc == 0 && g) /* it was there when the trial began */
 		rc = sys_menu_check_room(&s->root, &s->list, to, g->path, e);
+	switcher_go_through();
 	if (rc == 0)
 		rc = sys_switch(&s->root, to, NULL, e);
 	if (rc < 0)
