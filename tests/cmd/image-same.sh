@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-3.0-or-later
 # timeout: 300
+# scratch: disk
 # Nothing but the closure decides the bytes of an image: each writer runs, outside of any sandbox, with one thing
 # changed at a time. That a writer which looks at it would be found out is shown with a planted fault (leak.c).
 set -u
