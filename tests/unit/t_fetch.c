@@ -16,7 +16,7 @@
 #define SIZE 200000
 
 static char dir[256], body[SIZE];
-static int dirfd = -1;
+static int where = -1;
 static unsigned port;
 static pid_t server;
 
@@ -57,18 +57,18 @@ static bool begin(void)
 	    listen(sock, 8) < 0 || getsockname(sock, (struct sockaddr *)&sa, &len) < 0)
 		return false;
 	port = ntohs(sa.sin_port);
-	dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	where = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	server = fork();
 	if (server == 0)
 		serve(sock);
-	return server > 0 && dirfd >= 0;
+	return server > 0 && where >= 0;
 }
 
 static void end(void)
 {
 	kill(server, SIGKILL);
 	CHECK_INT(waitpid(server, NULL, 0), server);
-	fd_close(&dirfd);
+	fd_close(&where);
 	CHECK_INT(file_delete_tree(AT_FDCWD, dir, NULL, NULL), 0);
 }
 
@@ -78,12 +78,12 @@ static int fetch(const char *const *urls, size_t n, uint64_t limit, struct err *
 	struct fetch f = { .urls = urls,
 			   .nurls = n,
 			   .want = &want,
-			   .dirfd = dirfd,
+			   .dirfd = where,
 			   .name = "file",
 			   .mode = 0644,
 			   .limit = limit };
 
-	(void)unlinkat(dirfd, "file", 0); /* may not be there */
+	(void)unlinkat(where, "file", 0); /* may not be there */
 	return fetch_run(&f, e);
 }
 
@@ -100,10 +100,10 @@ TEST(a_server)
 	snprintf(url, sizeof(url), "http://127.0.0.1:%u/file", port);
 	CHECK_INT(fetch(urls, 1, SIZE, &e), 0);
 	CHECK_STR(e.msg, "");
-	CHECK_INT(faccessat(dirfd, "file", F_OK, 0), 0);
+	CHECK_INT(faccessat(where, "file", F_OK, 0), 0);
 	CHECK_INT(fetch(urls, 1, SIZE - 1, &e), -ERR_FETCH);
 	CHECK(strstr(e.msg, "larger than 199999 bytes") != NULL);
-	CHECK_INT(faccessat(dirfd, "file", F_OK, 0), -1);
+	CHECK_INT(faccessat(where, "file", F_OK, 0), -1);
 	end();
 }
 
@@ -126,7 +126,7 @@ TEST(a_directory)
 	CHECK_STR(e.msg, "");
 	CHECK_INT(fetch(urls, 1, SIZE - 1, &e), -ERR_FETCH);
 	CHECK(strstr(e.msg, "larger than 199999 bytes") != NULL);
-	CHECK_INT(faccessat(dirfd, "file", F_OK, 0), -1);
+	CHECK_INT(faccessat(where, "file", F_OK, 0), -1);
 	CHECK_INT(unsetenv("CAIRN_CONTENT_MIRRORS"), 0);
 	end();
 }
