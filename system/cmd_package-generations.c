@@ -119,6 +119,20 @@ static int is_doomed(const struct cmd_env *env, const struct package_env *p,
 	return r;
 }
 
+/* A generation that is named by its number, not in a range, must be there. */
+static int check_named(const struct package_env *p, const char *pattern, struct err *e)
+{
+	struct slice rest = slice_of(pattern), part;
+	uint64_t number;
+
+	while (slice_cut(&rest, ',', &part))
+		if (text_u64(part, LINKS_NUMBER_MAX, &number) == 0 &&
+		    !profile_find(&p->profile, (unsigned)number))
+			return err_set(e, -ERR_NOTFOUND, "there is no generation %u",
+				       (unsigned)number);
+	return 0;
+}
+
 /* All that are to go, before the first one does. */
 static int find_doomed(const struct cmd_env *env, const struct package_env *p, struct vec *ret,
 		       struct err *e)
@@ -127,6 +141,8 @@ static int find_doomed(const struct cmd_env *env, const struct package_env *p, s
 	bool hit = false;
 	int r = is_doomed(env, p, &none, &hit, e); /* a pattern is wrong also where nothing is */
 
+	for (size_t i = 0; r == 0 && i < env->nargs; i++)
+		r = check_named(p, env->args[i], e);
 	for (size_t i = 0; r == 0 && i < p->profile.gens.n; i++) {
 		r = is_doomed(env, p, p->profile.gens.v[i], &hit, e);
 		if (hit)

@@ -133,6 +133,9 @@ check "and then all are" [ -L "$dir/cairn-profile-3-link" ]
 check "a pattern that means nothing" status 2 p delete-generations 3 nothing
 check "deletes nothing" [ -L "$dir/cairn-profile-3-link" ]
 check "and is wrong where there is nothing" status 2 p delete-generations -p none nothing
+check "one that is not there" status 66 p delete-generations 3,99
+check "is named" has 'there is no generation 99'
+check "and the others stay" [ -L "$dir/cairn-profile-3-link" ]
 check "nothing is older than a day" p delete-generations 1d
 check "so nothing went" [ ! -s "$TMP/last" ]
 # The disk fails while the second of two goes: what went before is told all the same.
