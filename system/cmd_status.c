@@ -362,6 +362,13 @@ static int mark_good(struct switcher *s, struct err *e)
 	if (!x.booted)
 		return err_set(e, -ERR_NOTFOUND, "%s is no generation of this machine",
 			       s->booted ? s->booted : GEN_BOOTED_LINK);
+	if (x.count.good != x.booted && sys_root_is_machine(&s->root) && live_has_crashed())
+		return err_hint(e,
+				err_set(e, -ERR_UNHEALTHY,
+					"PID 1 crashed since this machine "
+					"started: generation %u is not good",
+					x.booted),
+				"cairn service log kernel says when");
 	struct err tmp = ERR_INIT;
 	rc = boot_mark_good(&x.place, x.booted, &tmp);
 	if (rc == -EROFS) {

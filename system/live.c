@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdlib.h>
+#include <sys/klog.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -11,6 +13,8 @@
 
 #define INIT_SOCKET   "/run/cairn/init.sock"
 #define LIMIT_ANSWERS (1 << 20)
+#define KLOG_READ_ALL 3 /* syslog(2) */
+#define KLOG_SIZE     10
 #define STATUS_DATA   65 /* of a command that could not read its input */
 
 const char *const live_action_names[LIVE_ACTION_MAX] = { "keep",  "later", "reload",
@@ -104,6 +108,19 @@ int live_answers(struct err *e)
 	auto_str struct str text = STR_INIT;
 
 	return list(&text, e);
+}
+
+bool live_has_crashed(void)
+{
+	static const char said[] = "cairn-init: fatal signal"; /* init/crash.c */
+	int size = klogctl(KLOG_SIZE, NULL, 0), n = -1;
+	char *log = size > 0 ? malloc((size_t)size) : NULL;
+
+	if (log)
+		n = klogctl(KLOG_READ_ALL, log, size);
+	bool found = n > 0 && memmem(log, (size_t)n, said, sizeof(said) - 1);
+	free(log);
+	return found;
 }
 
 /* One row of the list a line; a quote inside of a string is escaped, so the keys are found nowhere

@@ -37,6 +37,9 @@ bool live_is_running(void);
 int live_load(struct arena *a, const char *file, bool dry, struct vec *ret, struct err *e);
 /* Wait until PID 1 has answered a question. */
 int live_answers(struct err *e);
+/* Did PID 1 crash since the machine started, and go on? As far back as the kernel's log reaches; in
+ * a container nobody can tell: false. */
+bool live_has_crashed(void);
 /* Names of the services that run with an older definition than the loaded set has: strings in
  * arena. */
 int live_stale(struct arena *a, struct vec *ret, struct err *e);
