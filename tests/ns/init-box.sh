@@ -7,7 +7,7 @@ INIT_TEST_USERS=1
 [ "$(wc -l </proc/self/uid_map)$(awk '{ print $3 }' /proc/self/uid_map)" = 165536 ] || { echo "skip: needs root, for other users"; exit 77; }
 make_root
 printf 'dd:x:77:78:dd:/tmp:/bin/sh\n' >>"$R/etc/passwd"
-mkdir -p "$R/var/tmp" "$R/sys/x" "$R/data/deep" "$R/cage/bin" "$R/cage/proc" "$R/cage/out" "$R/mnt/to" "$R/dev/pts" "$R/test/out" "$R/test/run"
+mkdir -p "$R/var/tmp" "$R/sys/x" "$R/data/deep" "$R/cage/bin" "$R/cage/proc" "$R/cage/out" "$R/mnt/to" "$R/mnt/calls" "$R/dev/pts" "$R/test/out" "$R/test/run"
 for d in full random urandom tty; do
 	: >"$R/dev/$d" && mount --bind "/dev/$d" "$R/dev/$d"
 done
@@ -49,7 +49,7 @@ def family(name):
         print(name, "works")
     except OSError as e:
         print(name, e.strerror)
-call("mount", b"x", b"/tmp", b"tmpfs", 0, None)
+call("mount", b"x", b"/mnt/calls", b"tmpfs", 0, None)
 call("unshare", 0x20000)
 call("ptrace", 0, 0, 0, 0)
 call("swapoff", b"/not/there")
