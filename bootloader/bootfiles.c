@@ -195,7 +195,7 @@ static bool names(const struct bootfiles *b, const char *name)
 static int find_stale(const struct bootfiles *b, int dir, const struct str *text, struct arena *a,
 		      struct vec *ret, struct err *e)
 {
-	int copy = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
+	int copy = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0, more;
 	DIR *d = copy < 0 ? NULL : fdopendir(copy);
 	struct dirent *entry;
 
@@ -204,12 +204,12 @@ static int find_stale(const struct bootfiles *b, int dir, const struct str *text
 		fd_close(&copy);
 		return r;
 	}
-	while ((errno = 0, entry = readdir(d)))
+	while ((more = file_next(d, &entry)) > 0)
 		if (is_ours(entry->d_name) && !names(b, entry->d_name) &&
 		    !(text->buf && strstr(text->buf, entry->d_name)))
 			vec_add(ret, arena_str(a, entry->d_name));
-	if (errno)
-		r = err_sys(e, "boot files");
+	if (more < 0)
+		r = err_num(e, more, "boot files");
 	(void)closedir(d); /* only read from */
 	return r == 0 && (ret->err || arena_err(a)) ? err_num(e, -ENOMEM, "boot files") : r;
 }

@@ -90,18 +90,18 @@ static int look_at_store(struct install *x, struct err *e)
 	auto_fd int fd = openat(x->dir, STORE, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return errno == ENOENT ? 0 : err_sys(e, "%s/" STORE, x->opts->dir);
-	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0), more;
 	DIR *dir = copy < 0 ? NULL : fdopendir(copy);
 	if (!dir) {
 		r = err_sys(e, "%s/" STORE, x->opts->dir);
 		fd_close(&copy);
 		return r;
 	}
-	while (errno = 0, (d = readdir(dir)))
+	while ((more = file_next(dir, &d)) > 0)
 		if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0)
 			vec_add(&names, arena_str(&x->arena, d->d_name));
-	if (errno)
-		r = err_sys(e, "%s/" STORE, x->opts->dir);
+	if (more < 0)
+		r = err_num(e, more, "%s/" STORE, x->opts->dir);
 	(void)closedir(dir); /* only read from */
 	if (r == 0 && (names.err || arena_err(&x->arena)))
 		r = err_num(e, -ENOMEM, "%s/" STORE, x->opts->dir);

@@ -81,18 +81,18 @@ static int walk_dir(struct walk *w, int dirfd, const char *name, struct err *e)
 	auto_fd int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return err_sys(e, "%s", w->source.buf);
-	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0), more;
 	DIR *dir = copy < 0 ? NULL : fdopendir(copy);
 	if (!dir) {
 		r = err_sys(e, "%s", w->source.buf);
 		fd_close(&copy);
 		return r;
 	}
-	while (errno = 0, (d = readdir(dir)))
+	while ((more = file_next(dir, &d)) > 0)
 		if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0)
 			vec_add(&names, arena_str(w->m->arena, d->d_name));
-	if (errno)
-		r = err_sys(e, "%s", w->source.buf);
+	if (more < 0)
+		r = err_num(e, more, "%s", w->source.buf);
 	(void)closedir(dir); /* only read from */
 	if (r == 0 && (names.err || arena_err(w->m->arena)))
 		r = err_num(e, -ENOMEM, "%s", w->source.buf);

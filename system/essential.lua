@@ -494,10 +494,13 @@ local function gate(os, all, out)
 		end
 	end
 	check_services(os.health_gate, "services", needed, all, out)
-	local long = hold(os)
+	local exec, long = { tools.cairn .. "/bin/cairn", "system", "mark-good" }, hold(os)
+	if long > 0 then
+		extend(exec, { "--hold", tostring(long) })
+	end
 	out[#out + 1] = {
 		name = M.GATE, type = "oneshot", description = "this generation came up well",
-		exec = { tools.cairn .. "/bin/cairn", "system", "mark-good", long > 0 and "--hold" or nil, long > 0 and tostring(long) or nil },
+		exec = exec,
 		requires = needed, on_change = "later", start_timeout = os.health_gate.timeout,
 	}
 end

@@ -165,7 +165,7 @@ static int dump_symlink(struct dumper *d, int dirfd, const char *name)
 
 int nar_list_dir(struct arena *a, int fd, struct vec *ret)
 {
-	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3), r = 0;
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3), r;
 	DIR *dir = copy < 0 ? NULL : fdopendir(copy);
 	struct dirent *ent;
 
@@ -175,10 +175,9 @@ int nar_list_dir(struct arena *a, int fd, struct vec *ret)
 		return r;
 	}
 	rewinddir(dir);
-	while (errno = 0, (ent = readdir(dir)))
+	while ((r = file_next(dir, &ent)) > 0)
 		if (strcmp(ent->d_name, ".") && strcmp(ent->d_name, ".."))
 			vec_add(ret, arena_str(a, ent->d_name));
-	r = -errno;
 	closedir(dir);
 	if (r == 0)
 		r = arena_err(a) < 0 ? arena_err(a) : ret->err;

@@ -248,7 +248,7 @@ static int prune_entry(struct local *l, int fd, const char *name, uint64_t *byte
 
 static int prune_all(struct local *l, const struct links_lost *lost, uint64_t *bytes, struct err *e)
 {
-	int fd = -1, r = open_links(l, &fd, e);
+	int fd = -1, more = 0, r = open_links(l, &fd, e);
 	DIR *dir = r < 0 ? NULL : fdopendir(fd);
 	struct dirent *ent;
 
@@ -260,11 +260,11 @@ static int prune_all(struct local *l, const struct links_lost *lost, uint64_t *b
 		return r;
 	}
 	/* The number of the file stands in the directory: of the others none is looked at. */
-	while (r == 0 && (errno = 0, ent = readdir(dir)))
+	while (r == 0 && (more = file_next(dir, &ent)) > 0)
 		if (ent->d_name[0] != '.' && is_lost(lost, ent->d_ino))
 			r = prune_entry(l, fd, ent->d_name, bytes, e);
-	if (r == 0 && errno)
-		r = err_sys(e, "list %s/.links", l->store_phys);
+	if (r == 0 && more < 0)
+		r = err_num(e, more, "list %s/.links", l->store_phys);
 	closedir(dir);
 	return r;
 }
