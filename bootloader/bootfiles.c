@@ -92,6 +92,7 @@ static int add(struct bootfiles *b, const char *store, const char *logical, cons
 	       struct err *e)
 {
 	struct digest d;
+	struct stat st;
 
 	if (!*logical || find(b, logical))
 		return 0;
@@ -103,8 +104,10 @@ static int add(struct bootfiles *b, const char *store, const char *logical, cons
 	if (!f->source)
 		return err_num(e, -ENOMEM, "%s", logical);
 	auto_fd int fd = open(f->source, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
+	if (fd < 0 || fstat(fd, &st) < 0)
 		return err_sys(e, "%s", f->source);
+	f->dev = st.st_dev;
+	f->ino = st.st_ino;
 	int r = pass(fd, -1, f->source, &d, &f->size, e);
 	if (r < 0)
 		return r;
@@ -251,16 +254,21 @@ int bootfiles_prune(const struct bootfiles *b, int dir, const struct menu_place 
 /* ---- Room ------------------------------------------------------------------------------------ */
 
 /* The name is made from the contents: so what is there, under that or another name, can be told to
- * be whole. */
+ * be whole. What the name was made from is so already. */
 static bool is_whole(int dir, const char *at, const struct bootfile *f)
 {
 	auto_arena struct arena a = ARENA_INIT;
 	struct err ignored = ERR_INIT;
 	struct digest d;
+	struct stat st;
 	uint64_t size;
 
 	auto_fd int fd = openat(dir, at, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0 || pass(fd, -1, at, &d, &size, &ignored) < 0)
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return false;
+	if (st.st_dev == f->dev && st.st_ino == f->ino)
+		return true;
+	if (pass(fd, -1, at, &d, &size, &ignored) < 0)
 		return false;
 	const char *name = name_of(&a, &d, f->name + HASH_DIGITS + 1);
 	return name && strcmp(name, f->name) == 0;

@@ -14,6 +14,8 @@
  */
 #pragma once
 
+#include <sys/types.h>
+
 #include "bootloader/bootloader.h"
 #include "bootloader/put.h"
 #include "lib/vec.h"
@@ -23,6 +25,8 @@ struct bootfile {
 	const char *source;  /* the same, behind the prefix of the store */
 	const char *name; /* in the directory; a prefix of the SHA-256 and "-kernel" or "-initrd" */
 	uint64_t size;
+	dev_t dev; /* of source, and its inode: a hard link of it need not be read again */
+	ino_t ino;
 };
 
 struct bootfiles {

@@ -254,8 +254,12 @@ int change_go(struct change *c, struct switcher *s, const struct goal *g, const 
 	const char *done = "planned";
 	int rc = 0, said;
 
-	if (c->fail_unchanged && change_is_nothing(c, s, g, p))
-		return err_set(e, -ERR_UNCHANGED, "nothing to do: %s is what there is", g->path);
+	if (c->fail_unchanged && change_is_nothing(c, s, g, p)) {
+		rc = c->sw.json ? report(s, g, c->test, p, "unchanged", &changes, e) : 0;
+		return rc < 0 ? rc
+			      : err_set(e, -ERR_UNCHANGED, "nothing to do: %s is what there is",
+					g->path);
+	}
 	if (!c->sw.dry_run)
 		rc = run(c, s, g, !p->services_at_boot, &changes, &done, e);
 	if ((rc < 0 && rc != -ERR_PARTIAL) || !c->sw.json)

@@ -132,6 +132,8 @@ mv "$TMP/db" "$R/var/guix/db"
 run reconfigure --fail-if-unchanged $change_args "$TMP/two.lua"
 status=$?
 is "nothing to do is a status of its own" $status 6
+run reconfigure --json --fail-if-unchanged $change_args "$TMP/two.lua"
+is "with what there is as JSON" "$? $(field result)$(field to)$(field plan.etc)" '6 "unchanged"2[]'
 check "the same again is no new generation" run reconfigure --json $change_args "$TMP/two.lua"
 is "what came of it as JSON" "$(field result)$(field to)$(field services)" '"switched"2[]'
 check "still two" [ ! -e "$R/var/guix/profiles/system-3-link" ] && [ -L "$R/var/guix/profiles/system-2-link" ]
