@@ -22,8 +22,8 @@
 #define FREEZE_TIMEOUT_MS (60 * 1000) /* of the flush inside the freeze; then the guard thaws */
 
 /* What the child reports: one byte at most of each, in this order. */
-#define SAID_FROZEN 'f'
-#define SAID_DONE   'd'
+#define SAID_BEGINS 'b' /* before it freezes */
+#define SAID_DONE   'd' /* nothing is frozen by it, or no longer */
 
 static void quiet_start(void)
 {
@@ -38,20 +38,22 @@ static void quiet_start(void)
 		(void)0; /* as before, then */
 }
 
-/* Ends with the errno of a freeze that did not happen. */
+/* Ends with the errno of a freeze that did not happen. Without a guard, that is one. */
 _Noreturn static void freezer(int dirfd, int said)
 {
-	char c = SAID_FROZEN;
+	char c = SAID_BEGINS;
+	int r = 0;
 
 	quiet_start();
-	if (ioctl(dirfd, FIFREEZE, 0) < 0)
+	if (write(said, &c, 1) < 0)
 		_exit(errno);
-	(void)!write(said, &c, 1); /* only narrows what the guard does later */
-	if (ioctl(dirfd, FITHAW, 0) < 0 && errno != EINVAL)
+	if (ioctl(dirfd, FIFREEZE, 0) < 0)
+		r = errno; /* what is frozen all the same is somebody else's */
+	else if (ioctl(dirfd, FITHAW, 0) < 0 && errno != EINVAL)
 		_exit(EIO); /* says no word: the guard tries again */
 	c = SAID_DONE;
 	(void)!write(said, &c, 1);
-	_exit(0);
+	_exit(r);
 }
 
 static void leave_cgroup(void)
@@ -67,31 +69,29 @@ static void leave_cgroup(void)
 _Noreturn static void guard(int dirfd, int said, int ready)
 {
 	struct pollfd p = { .fd = said, .events = POLLIN };
-	bool frozen = false;
+	bool begun = false, open = true;
 	char c = 0;
 
 	quiet_start();
 	leave_cgroup();
 	(void)!write(ready, &c, 1); /* its end says as much */
 	(void)close(ready);
-	for (;;) {
+	while (open) {
 		int n = poll(&p, 1, FREEZE_TIMEOUT_MS);
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n <= 0)
-			break;
-		ssize_t got = read(said, &c, 1);
-		if (got <= 0) {
-			/* Ended without a word: it may have died inside the freeze. */
-			break;
+		if (n > 0 && read(said, &c, 1) == 1) {
+			if (c == SAID_DONE)
+				_exit(0);
+			begun = true;
+			continue;
 		}
-		if (c == SAID_DONE)
+		open = n == 0; /* else it may have died inside the freeze */
+		if (begun && ioctl(dirfd, FITHAW, 0) == 0)
 			_exit(0);
-		frozen = true;
+		/* Not frozen, or not yet: a freeze that waits for writers can still come about. */
 	}
-	/* Not frozen: EINVAL, and nothing happens. */
-	int r = ioctl(dirfd, FITHAW, 0);
-	_exit(frozen && r < 0 && errno != EINVAL ? 1 : 0);
+	_exit(begun && errno != EINVAL ? 1 : 0);
 }
 
 static int child_wait(pid_t pid)
@@ -129,13 +129,12 @@ static int freeze_thaw(int dirfd)
 		guard(dirfd, rd, ready_wr);
 	}
 	fd_close(&ready_wr);
-	(void)fd_read_some(ready_rd, &c, 1); /* the guard stands, or is dead: then only one thaws */
+	fd_close(&rd);			     /* so that the freezer sees the end of the guard */
+	(void)fd_read_some(ready_rd, &c, 1); /* the guard stands, or is dead */
 	pid_t f = fork();
 	int r = f < 0 ? -errno : 0;
-	if (f == 0) {
-		(void)close(rd);
+	if (f == 0)
 		freezer(dirfd, wr);
-	}
 	fd_close(&wr); /* so that the end of the freezer is the end of the pipe */
 	if (f > 0)
 		r = child_wait(f);
