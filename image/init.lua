@@ -38,7 +38,7 @@ local partition = schema.record("partition", {
 		doc = "boot: kernel and menu beside a root that is only read; ext4: without files; empty: unformatted",
 	}),
 	name = schema.string {
-		pattern = "^[%w_-]+$", what = "letters, digits, - and _", max = 36, doc = "the name in the partition table",
+		pattern = "^[%w_-]+$", what = "letters, digits, - and _", max = 36, doc = "the name in the partition table", default_doc = "that of the content",
 		default = function(p)
 			return p.content
 		end,
@@ -53,7 +53,7 @@ local partition = schema.record("partition", {
 		optional = true, doc = "of a root; left out: what file_systems says",
 	}),
 	flags = schema.list(schema.enum({ "required", "no-block-io", "legacy-boot", "grow", "read-only", "hidden", "no-auto" }),
-		{ default = {}, unique = true }),
+		{ default = {}, unique = true, doc = "attributes in the partition table, for the programs that look at them" }),
 }, {
 	doc = "a partition of a disk image",
 	check = function(p)
@@ -85,10 +85,23 @@ local function usual(i)
 end
 
 local image = schema.record("image", {
-	operating_system = schema.of(operating_system),
-	partitions = schema.list(schema.of(partition), { default = usual, min = 1, max = 32, unique = "name" }),
+	operating_system = schema.of(operating_system, { doc = "what is on the disk" }),
+	partitions = schema.list(schema.of(partition), {
+		default = usual, default_doc = "bios-boot, esp, root; and boot, beside a root that is only read", min = 1, max = 32, unique = "name", doc = "in the order of the disk",
+	}),
 }, {
-	doc = "a machine and its disk",
+	doc = "a machine and its disk: what the file for 'cairn system image' may return in place of an operating_system",
+	keywords = "layout partition table size",
+	example = [[
+require("image").image {
+  operating_system = require "stone",
+  partitions = {
+    { content = "bios-boot" },
+    { content = "esp", size = "64M" },
+    { content = "root", free = "200M" },
+    { content = "ext4", name = "data", size = "1G", label = "data" },
+  },
+}]],
 	check = function(i)
 		local count = {}
 		for _, p in ipairs(i.partitions) do

@@ -4,6 +4,8 @@
 -- that check configurations. cairn system search, show and edit ask for it (system/cmd_types.c).
 
 local accounts = require "system.accounts"
+local deploy = require "system.deploy"
+local disk = require "image"
 local init_service = require "system.init_service"
 local json = require "system.json"
 local operating_system = require "system.operating_system"
@@ -13,8 +15,8 @@ local M = {}
 
 -- ---- What there is ------------------------------------------------------------------------------
 
--- Records that configurations write, from operating_system down and in the fields of kinds; each once. What only a service has is
--- shown in the example of that.
+-- Records that configurations and the files of images and machines write, and those in the fields of kinds; each once. One without an
+-- example is shown in that of what holds it.
 local function records(kinds)
 	local out, seen = {}, {}
 	local function visit(rtype, example)
@@ -26,13 +28,15 @@ local function records(kinds)
 			location = rtype.loc, record = rtype, extends = {} }
 		for _, f in ipairs(schema.fields(rtype)) do
 			for _, inner in ipairs(f.records) do
-				visit(inner, example)
+				visit(inner, rtype.example or example)
 			end
 		end
 	end
 	visit(operating_system)
 	visit(accounts.user)
 	visit(init_service.init_service)
+	visit(disk.image)
+	visit(deploy.machine)
 	for _, kind in ipairs(kinds) do
 		for _, f in ipairs(schema.fields(kind.record)) do
 			for _, inner in ipairs(f.records) do

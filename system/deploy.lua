@@ -13,12 +13,12 @@ end
 local machine = schema.record("machine", {
 	name = schema.string {
 		pattern = "^%w[%w._-]*$", default = function(m) return (m.host:gsub("[^%w._-]", "-")) end,
-		doc = "what it is called here",
+		doc = "what it is called here", default_doc = "that of the host",
 	},
-	host = plain("._:%%", { what = "the name or address of a host" }),
+	host = plain("._:%%", { what = "the name or address of a host", doc = "where ssh finds it" }),
 	system = schema.of(operating_system, { doc = "what it is to be" }),
-	user = plain("._", { default = "root" }),
-	port = schema.integer { min = 1, max = 65535, default = 22 },
+	user = plain("._", { default = "root", doc = "who may switch there" }),
+	port = schema.integer { min = 1, max = 65535, default = 22, doc = "of its ssh server" },
 	identity = plain("/._+", { optional = true, doc = "file of the private key; left out: as ssh's settings say" }),
 	host_key = schema.string {
 		pattern = "^[%w-]+ [%w+/=]+$", optional = true, what = "a public key, as 'ssh-ed25519 AAAA…'",
@@ -27,7 +27,16 @@ local machine = schema.record("machine", {
 	confirm = schema.duration { default = "120s", doc = "how long it waits to be confirmed; 0: not at all" },
 	program = plain("/._+", { optional = true, doc = "cairn there, in place of the system's own" }),
 	root = plain("/._+", { optional = true, doc = "its files and its store are below this directory" }),
-}, { doc = "a machine that 'cairn deploy' switches" })
+}, {
+	doc = "a machine that 'cairn deploy' switches",
+	keywords = "remote ssh host",
+	example = [[
+system.machine {
+  name = "web", host = "192.0.2.10", identity = "/home/ann/.ssh/id_ed25519",
+  host_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIG7dHXRWqAOQ9mFIrvWL9IeXhz6CoCznG22t6tZfEfsx",
+  system = require "stone",
+}]],
+})
 
 -- Results: "1" is the system of the first machine, "1 host" and so on are texts.
 local function results(list, args)

@@ -176,7 +176,8 @@ inherits 'services = system.modify_services(services.base {}, { dhcp = false, da
 	'print(#os.services, os.services[2].cores)'
 has "a list of services alone" '4\x093'
 
-# Every example makes what it is an example of.
+# Every example makes what it is an example of. Some name a configuration that stands beside them.
+echo 'return require("system").operating_system { host_name = "stone", file_systems = { { device = "LABEL=x", mount_point = "/" } } }' >stone.lua
 cairn search --json
 python3 - >examples.lua <<'X'
 import json
@@ -201,7 +202,7 @@ end
 """)
 for e in json.load(open("out")):
     assert e["doc"] and e["example"], e["name"]
-    value = e["example"] if e["example"].startswith(("services.", "system.")) else "machine {\n%s }" % e["example"]
+    value = e["example"] if e["example"].startswith(("services.", "system.", "require(")) else "machine {\n%s }" % e["example"]
     print("do local s = %s\nif not holds(schema.check(s), '%s') then error '%s: another type' end\nn = n + 1 end" % (value, e["name"], e["name"]))
 print("return text('examples', tostring(n))")
 X
