@@ -104,6 +104,7 @@ static const struct cmd completion = {
 	.name = "completion",
 	.synopsis = "bash|fish|zsh",
 	.summary = "print what completes command lines in a shell",
+	.examples = "cairn completion bash >/etc/bash_completion.d/cairn",
 	.help = "bash:  source <(cairn completion bash)\n"
 		"fish:  cairn completion fish | source\n"
 		"zsh:   source <(cairn completion zsh)    after compinit",
@@ -125,6 +126,7 @@ static const struct cmd manual = {
 	.name = "manual",
 	.synopsis = "[COMMAND]",
 	.summary = "print the manual page of a command",
+	.examples = "cairn manual system | man -l -",
 	.help = "To read it:    cairn manual system | man -l -\n"
 		"Without COMMAND it is the page that lists all commands.",
 	CMD_OPTS(manual_opts),

@@ -286,6 +286,10 @@ const struct cmd image_cmd_image = {
 	.name = "image",
 	.synopsis = "CONFIG | --list-image-types",
 	.summary = "build a disk, container image or tar file of a system",
+	.examples = "cairn system image examples/minimal.lua -o disk.raw             a disk for "
+		    "BIOS and UEFI\n"
+		    "cairn system image -t iso9660 examples/installer.lua -o cd.iso  the "
+		    "installation medium",
 	.help = "Evaluates CONFIG, builds the system and an image of it, and prints the image's "
 		"path.\nNeeds neither root nor a virtual machine; the same input makes the same "
 		"bytes.",

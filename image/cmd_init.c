@@ -244,6 +244,7 @@ const struct cmd image_cmd_init = {
 	.name = "init",
 	.synopsis = "CONFIG DIR",
 	.summary = "install the system of a configuration into a mounted root",
+	.examples = "cairn system init --boot-disk /dev/vda --esp /mnt/boot/efi system.lua /mnt",
 	.help = "Builds the system, then writes it with its store, database and boot menu below "
 		"DIR,\nthe mounted and empty root file system of another machine. Run again after "
 		"it was\ncut off, it goes on where it was. A dry run builds nothing either; space "

@@ -145,6 +145,10 @@ static const struct cmd_opt install_opts[] = {
 const struct cmd image_cmd_install = {
 	.name = "install",
 	.summary = "install a system on a disk of this machine",
+	.examples = "cairn install                               asks\n"
+		    "cairn install --answers usb/answers -n      what answers would make of this "
+		    "machine\n"
+		    "cairn install --answers usb/answers         without a question",
 	.help = "Asks what it must know, shows the configuration that follows, and writes the disk "
 		"that was\nchosen once its name is typed. Cut off and started again it goes on at "
 		"the "

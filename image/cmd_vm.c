@@ -477,6 +477,7 @@ const struct cmd image_cmd_vm = {
 	.name = "vm",
 	.synopsis = "CONFIG",
 	.summary = "make a script that starts a system in QEMU",
+	.examples = "cairn system vm examples/minimal.lua -o run && ./run",
 	.help = "Evaluates CONFIG, builds the system, and prints a script that starts it in QEMU.\n"
 		"The machine reads the store it was built into instead of having a copy, and can\n"
 		"build in its own. The script takes further arguments of QEMU.",

@@ -200,6 +200,7 @@ static int run_blame(struct cmd_env *env, struct err *e)
 const struct cmd service_cmd_blame = {
 	.name = "blame",
 	.summary = "list how long each service took to come up at boot",
+	.examples = "cairn service blame",
 	CMD_OPTS(blame_opts),
 	.context_size = sizeof(struct blame_ctx),
 	.run = run_blame,
@@ -360,6 +361,7 @@ static int run_timeline(struct cmd_env *env, struct err *e)
 const struct cmd service_cmd_timeline = {
 	.name = "timeline",
 	.summary = "show when each service came up at boot, and what the boot waited for",
+	.examples = "cairn service timeline --svg >boot.svg",
 	CMD_OPTS(timeline_opts),
 	.context_size = sizeof(struct timeline_ctx),
 	.run = run_timeline,

@@ -161,6 +161,7 @@ static int run_graph(struct cmd_env *env, struct err *e)
 const struct cmd service_cmd_graph = {
 	.name = "graph",
 	.summary = "print the graph of the services for dot",
+	.examples = "cairn service graph | dot -Tsvg -o services.svg",
 	.help = "cairn service graph | dot -Tsvg -o services.svg",
 	CMD_OPTS(graph_opts),
 	.context_size = sizeof(struct graph_ctx),
@@ -312,6 +313,7 @@ const struct cmd service_cmd_tree = {
 	.synopsis = "[SERVICE...]",
 	.operands = view_names,
 	.summary = "print what services need, as a tree",
+	.examples = "cairn service tree --reverse networks    who needs it",
 	.help = "Marks: + up, - down, ! failed, = done, * on its way. Without SERVICE: all that "
 		"no\n"
 		"other pulls in. A name followed by an ellipsis has its branches above.",

@@ -403,6 +403,9 @@ const struct cmd service_cmd_log = {
 	.name = "log",
 	.synopsis = "[SERVICE...]",
 	.summary = "print what services said, by time",
+	.examples = "cairn service log -f ntp                    as it comes\n"
+		    "cairn service log -b -1 init                PID 1 in the boot before this\n"
+		    "cairn service log --since '10 minutes ago'  all services",
 	.help = "Without SERVICE: all. 'init' is PID 1 itself, 'kernel' the kernel, 'syslog' what\n"
 		"programs say to the system log (/dev/log).\n\n"
 		"TIME is a date (2026-01-31, 2026-01-31T23:59:00Z, 2026-01-31 23:59: local time),\n"

@@ -178,6 +178,9 @@ const struct cmd service_cmd_run = {
 	.name = "run",
 	.synopsis = "[--] COMMAND...",
 	.summary = "run a command as a service",
+	.examples =
+		"cairn service run --name backup tar cf /mnt/home.tar /home\n"
+		"cairn service run --wait -p memory-max=100M make    its status is this command's",
 	.help = "The service is there until a set with one of its name is loaded, or others\n"
 		"need its place after it ended. Without --pipe its output is in its log. Only\n"
 		"root sees its environment; \"--env NAME\" keeps a value off the command line.",

@@ -210,6 +210,7 @@ static const struct cmd cmd_check = {
 	.name = "check",
 	.synopsis = "SET...",
 	.summary = "check service sets without loading them",
+	.examples = "cairn service check web.conf",
 	.min_args = 1,
 	.max_args = SIZE_MAX,
 	.run = run_check,
@@ -219,6 +220,7 @@ static const struct cmd cmd_compare = {
 	.name = "compare",
 	.synopsis = "OLD NEW",
 	.summary = "tell what loading NEW over OLD would do",
+	.examples = "cairn service compare /run/current-system/services new/services",
 	.min_args = 2,
 	.max_args = 2,
 	.run = run_compare,
@@ -228,6 +230,7 @@ static const struct cmd cmd_load = {
 	.name = "load",
 	.synopsis = "SET",
 	.summary = "apply a service set to the running machine",
+	.examples = "cairn service load -n web.conf    what it would do",
 	.help = "Services whose definition did not change keep running. An error in the set\n"
 		"changes nothing.",
 	CMD_OPTS(load_opts),
@@ -241,6 +244,7 @@ static const struct cmd cmd_reexec = {
 	.name = "re-exec",
 	.synopsis = "[PROGRAM]",
 	.summary = "execute PID 1 again, with all services kept",
+	.examples = "cairn service re-exec /run/current-system/init",
 	.help = "PROGRAM: another cairn-init, which goes on in place of the one that runs.",
 	.max_args = 1,
 	.run = run_reexec,
@@ -251,6 +255,7 @@ static const struct cmd cmd_reload = {
 	.synopsis = "SERVICE...",
 	.operands = view_names,
 	.summary = "tell services to read their configuration again",
+	.examples = "cairn service reload wifi",
 	CMD_OPTS(action_opts),
 	.context_size = sizeof(struct action_ctx),
 	.min_args = 1,
@@ -263,6 +268,7 @@ static const struct cmd cmd_restart = {
 	.synopsis = "SERVICE...",
 	.operands = view_names,
 	.summary = "stop and start services, and those that require them",
+	.examples = "cairn service restart openssh",
 	CMD_OPTS(action_opts),
 	.context_size = sizeof(struct action_ctx),
 	.min_args = 1,
@@ -275,6 +281,7 @@ static const struct cmd cmd_start = {
 	.synopsis = "SERVICE...",
 	.operands = view_names,
 	.summary = "start services and what they require",
+	.examples = "cairn service start ntp",
 	CMD_OPTS(action_opts),
 	.context_size = sizeof(struct action_ctx),
 	.min_args = 1,
@@ -287,6 +294,7 @@ static const struct cmd cmd_stop = {
 	.synopsis = "SERVICE...",
 	.operands = view_names,
 	.summary = "stop services, and first those that require them",
+	.examples = "cairn service stop ntp",
 	CMD_OPTS(action_opts),
 	.context_size = sizeof(struct action_ctx),
 	.min_args = 1,
@@ -304,6 +312,7 @@ static const struct cmd cmd_action = {
 	.synopsis = "SERVICE ACTION",
 	.operands = view_names,
 	.summary = "run an action that a service has besides start and stop",
+	.examples = "cairn service action database backup",
 	.min_args = 2,
 	.max_args = 2,
 	.run = run_custom,
@@ -314,6 +323,7 @@ static const struct cmd cmd_trigger = {
 	.synopsis = "SERVICE...",
 	.operands = view_names,
 	.summary = "run timed services now, whatever their times are",
+	.examples = "cairn service trigger compress-logs",
 	CMD_OPTS(action_opts),
 	.context_size = sizeof(struct action_ctx),
 	.min_args = 1,
@@ -385,12 +395,14 @@ static int run_reboot(struct cmd_env *env, struct err *e)
 const struct cmd init_cmd_halt = {
 	.name = "halt",
 	.summary = "stop all services and halt the machine",
+	.examples = "cairn halt",
 	.run = run_power,
 };
 
 const struct cmd init_cmd_poweroff = {
 	.name = "poweroff",
 	.summary = "stop all services and switch the machine off",
+	.examples = "cairn poweroff",
 	.run = run_power,
 };
 
@@ -402,6 +414,8 @@ static const struct cmd_opt reboot_opts[] = {
 const struct cmd init_cmd_reboot = {
 	.name = "reboot",
 	.summary = "stop all services and reboot the machine",
+	.examples = "cairn reboot\n"
+		    "cairn reboot --kexec    'cairn system kexec' loaded a kernel",
 	CMD_OPTS(reboot_opts),
 	.context_size = sizeof(struct power_ctx),
 	.run = run_reboot,

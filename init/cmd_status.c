@@ -165,6 +165,8 @@ const struct cmd service_cmd_list = {
 	.synopsis = "[PATTERN...]",
 	.operands = view_names,
 	.summary = "list services",
+	.examples = "cairn service list --failed\n"
+		    "cairn service list 'getty@*'",
 	.help = "PATTERN is a name in which '*' and '?' stand for what may be there.",
 	CMD_OPTS(list_opts),
 	.context_size = sizeof(struct list_ctx),
@@ -490,6 +492,7 @@ const struct cmd service_cmd_status = {
 	.synopsis = "[SERVICE...]",
 	.operands = view_names,
 	.summary = "tell how services are; exit status 3 when one is not up",
+	.examples = "cairn service status --json ntp",
 	CMD_OPTS(status_opts),
 	.context_size = sizeof(struct status_ctx),
 	.max_args = SIZE_MAX,

@@ -146,6 +146,7 @@ const struct cmd service_cmd_watch = {
 	.synopsis = "[SERVICE...]",
 	.operands = view_names,
 	.summary = "print what happens to services, as it happens",
+	.examples = "cairn service watch --json",
 	.help = "A line is: time, name, old and new state, reason. Lines of 'init' are about the\n"
 		"whole: booted, loaded, shutdown, re-exec; missed, when events were lost because\n"
 		"they were read too slowly.",
@@ -270,6 +271,7 @@ const struct cmd service_cmd_wait = {
 	.synopsis = "SERVICE...",
 	.operands = view_names,
 	.summary = "wait until services are up, down or failed",
+	.examples = "cairn service wait -t 30s openssh && echo up",
 	.help = "Until one of them fails, is removed, or the machine is shut down, which is an "
 		"error\n"
 		"unless it was waited for.",

@@ -136,6 +136,17 @@ static void print_statuses(const struct cmd *root)
 	}
 }
 
+static void print_examples(const char *text)
+{
+	printf("\nExamples:\n");
+	while (*text) {
+		int len = (int)strcspn(text, "\n");
+
+		printf("  %.*s\n", len, text);
+		text += len + (text[len] == '\n');
+	}
+}
+
 static void print_help(const struct cmd *c, const char *prog)
 {
 	if (c->subs)
@@ -151,6 +162,8 @@ static void print_help(const struct cmd *c, const char *prog)
 		print_subs(c);
 	else
 		print_options(c);
+	if (c->examples)
+		print_examples(c->examples);
 	if (c->statuses)
 		print_own_statuses(c);
 }

@@ -61,6 +61,8 @@ struct cmd {
 	const char *synopsis; /* operands: "PATH...", NULL for none */
 	const char *summary;  /* one line, small letter first, no full stop */
 	const char *help;     /* further paragraphs, or NULL */
+	const char *examples; /* command lines, each perhaps with blanks and what it does behind; or
+				 NULL */
 	const struct cmd_opt *opts;
 	size_t nopts;
 	size_t context_size;

@@ -49,18 +49,16 @@ static void add_summary(struct str *out, const struct cmd *c)
 	str_add(out, ".\n");
 }
 
-/* Lines of help stand as they were written: some are tables. */
-static void add_help(struct str *out, const struct cmd *c)
+/* Lines of help and examples stand as they were written: some are tables. */
+static void add_lines(struct str *out, const char *text)
 {
-	if (!c->help)
-		return;
-	str_add(out, ".PP\n.nf\n");
-	for (const char *at = c->help; *at; at++) {
+	str_add(out, ".nf\n");
+	for (const char *at = text; *at; at++) {
 		/* An empty line ends a paragraph, which here it is not. */
 		if (at[0] == '\n' && at[1] == '\n') {
 			str_add(out, "\n.PP\n");
 			at++;
-		} else if ((at == c->help || at[-1] == '\n') && (*at == '.' || *at == '\'')) {
+		} else if ((at == text || at[-1] == '\n') && (*at == '.' || *at == '\'')) {
 			str_add(out, "\\&");
 			add_char(out, *at);
 		} else {
@@ -68,6 +66,14 @@ static void add_help(struct str *out, const struct cmd *c)
 		}
 	}
 	str_add(out, "\n.fi\n");
+}
+
+static void add_help(struct str *out, const struct cmd *c)
+{
+	if (!c->help)
+		return;
+	str_add(out, ".PP\n");
+	add_lines(out, c->help);
 }
 
 static void add_option(struct str *out, const struct cmd_opt *o)
@@ -124,6 +130,10 @@ static void add_command(struct str *out, const struct cmd *c, const char *path)
 	add_summary(out, c);
 	add_help(out, c);
 	add_options(out, c);
+	if (c->examples) {
+		str_add(out, ".PP\nExamples:\n.PP\n");
+		add_lines(out, c->examples);
+	}
 	for (size_t i = 0; c->subs && c->subs[i]; i++)
 		if (!c->subs[i]->hidden)
 			add_command(out, c->subs[i], prog.buf);
@@ -199,6 +209,10 @@ void manual_page(const struct cmd *root, const struct cmd *cmd, const char *vers
 	if (cmd->nopts)
 		str_add(out, ".SH OPTIONS\n");
 	add_options(out, cmd);
+	if (cmd->examples) {
+		str_add(out, ".SH EXAMPLES\n");
+		add_lines(out, cmd->examples);
+	}
 	if (cmd->subs)
 		str_add(out, ".SH COMMANDS\n");
 	for (size_t i = 0; cmd->subs && cmd->subs[i]; i++)

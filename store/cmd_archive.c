@@ -396,6 +396,12 @@ const struct cmd store_cmd_archive = {
 	.name = "archive",
 	.synopsis = "[PATH...]",
 	.summary = "exchange signed items with other stores, and keys",
+	.examples = "cairn archive --export -r $(cairn build zlib) >zlib.nar    zlib and all it "
+		    "needs, signed\n"
+		    "cairn archive --import <zlib.nar                           at the other "
+		    "machine, which trusts the key\n"
+		    "cairn archive --authorize <signing-key.pub                 trust what that "
+		    "key signed",
 	.help = "A bundle is what Guix's archives are: items, each signed with the key of the "
 		"store it\n"
 		"comes from. Only what is signed by an authorized key is imported.\n"

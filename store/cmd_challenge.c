@@ -342,6 +342,9 @@ const struct cmd store_cmd_challenge = {
 	.name = "challenge",
 	.synopsis = "[PATH...]",
 	.summary = "compare store items with what caches have",
+	.examples =
+		"cairn challenge --substitute-urls https://cache.example.org $(cairn build zlib)\n"
+		"cairn challenge --diff simple    everything there is, and which files differ",
 	.help = "Without a PATH everything in the store is compared. Signatures do not matter: "
 		"what is\n"
 		"told are the hashes that caches state. Exit status 2 when one differs, 69 when "

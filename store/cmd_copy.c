@@ -61,6 +61,8 @@ const struct cmd store_cmd_copy = {
 	.name = "copy",
 	.synopsis = "PATH...",
 	.summary = "copy store items to and from other machines",
+	.examples = "cairn copy --to ssh://root@web.example.org $(cairn build curl)\n"
+		    "cairn copy --from ssh://builder $(readlink result)",
 	.help = "Copies items and all that they refer to, as far as they are missing. An ADDRESS\n"
 		"is ssh://[USER@]HOST[:PORT], with /?root=DIR for a private root there and\n"
 		"&program=PATH where cairn is not in the search path. Items are signed with the\n"

@@ -298,6 +298,9 @@ static int run(struct cmd_env *env, struct err *e)
 const struct cmd store_cmd_daemon = {
 	.name = "daemon",
 	.summary = "build derivations for the clients of a socket",
+	.examples = "cairn daemon --max-jobs 4 --cores 2\n"
+		    "cairn daemon --root /srv/builds --listen /run/builds.socket    another store, "
+		    "for itself",
 	.help = "Listens at a Unix socket and builds what clients ask for, each derivation in a\n"
 		"sandbox of its own. Sockets given by LISTEN_FDS are used instead of --listen. A\n"
 		"NOTIFY_SOCKET is told when connections are accepted. SIGTERM ends the listener;\n"

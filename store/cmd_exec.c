@@ -350,6 +350,7 @@ const struct cmd store_cmd_exec = {
 	.name = "exec",
 	.synopsis = "[--] COMMAND [ARG...]",
 	.summary = "run a command that sees the private store at its logical place",
+	.examples = "cairn exec --with $(cairn build curl) curl --version",
 	.help = "The exit status is the command's; 127 when it is not found, 126 when it cannot be "
 		"run.",
 	CMD_OPTS(options),

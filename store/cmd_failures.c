@@ -51,6 +51,7 @@ const struct cmd store_cmd_failures = {
 	.name = "failures",
 	.synopsis = "[PATH...]",
 	.summary = "list the outputs whose build is remembered to have failed",
+	.examples = "cairn store failures --clear    all are tried again",
 	.help = "Only a daemon with --cache-failures remembers any, and does not build them again. "
 		"A\n"
 		"derivation stands for its outputs.",

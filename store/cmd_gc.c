@@ -104,6 +104,7 @@ const struct cmd store_cmd_delete = {
 	.name = "delete",
 	.synopsis = "PATH...",
 	.summary = "delete store paths that nothing needs",
+	.examples = "cairn store delete $(cairn build zlib)",
 	.help = "Fails when a path is reachable from a root. What refers to the paths goes with "
 		"them.",
 	CMD_OPTS(delete_options),
@@ -296,6 +297,8 @@ static const struct cmd_opt gc_options[] = {
 const struct cmd store_cmd_gc = {
 	.name = "gc",
 	.summary = "delete everything that no root needs",
+	.examples = "cairn store gc -n       what would go\n"
+		    "cairn store gc -F 10G   until about 10 GiB are free",
 	.help = "Paths go to standard output, their number and size to standard error. Refuses\n"
 		"when directories of roots seem not to be mounted, or when the clock cannot be\n"
 		"right.",
@@ -371,6 +374,7 @@ static const struct cmd_opt roots_options[] = {
 const struct cmd store_cmd_roots = {
 	.name = "roots",
 	.summary = "list the links that protect store items",
+	.examples = "cairn store roots",
 	CMD_OPTS(roots_options),
 	.context_size = sizeof(struct roots_ctx),
 	.run = run_roots,
@@ -409,6 +413,7 @@ const struct cmd store_cmd_add_root = {
 	.name = "add-root",
 	.synopsis = "LINK PATH",
 	.summary = "make LINK point to an item and protect it from collection",
+	.examples = "cairn store add-root kept $(cairn build zlib)",
 	.help = "The protection ends when LINK is removed.",
 	CMD_OPTS(add_root_options),
 	.context_size = sizeof(struct add_root_ctx),

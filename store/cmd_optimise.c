@@ -25,6 +25,7 @@ static const struct cmd_opt options[] = {
 const struct cmd store_cmd_optimise = {
 	.name = "optimise",
 	.summary = "make equal files of the store one file with several names",
+	.examples = "cairn store optimise",
 	.help = "Items are made so when they are added, unless the daemon runs with\n"
 		"--disable-deduplication. Says how much space that saved.",
 	CMD_OPTS(options),

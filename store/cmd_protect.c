@@ -49,6 +49,7 @@ const struct cmd store_cmd_protect = {
 	.name = "protect",
 	.synopsis = "DIRECTORY",
 	.summary = "make a store read-only for all but those who keep it",
+	.examples = "cairn store protect /gnu/store",
 	.help = "For the service that does so when a system starts: lasts until the next boot.",
 	.min_args = 1,
 	.max_args = 1,

@@ -215,6 +215,7 @@ static int run(struct cmd_env *env, struct err *e)
 const struct cmd store_cmd_publish = {
 	.name = "publish",
 	.summary = "serve the store by HTTP, as a binary cache",
+	.examples = "cairn publish --port 8080 --user nobody -C zstd:19 --cache /var/cache/publish",
 	.help = "Everything valid in the store can then be read by who reaches the port, signed "
 		"with\n"
 		"the key of 'cairn archive --generate-key'. SIGTERM ends it and its connections.",

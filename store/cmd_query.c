@@ -387,6 +387,9 @@ const struct cmd store_cmd_query = {
 	.name = "query",
 	.synopsis = "[PATH...]",
 	.summary = "what is known of store paths",
+	.examples = "cairn store query --tree /run/current-system\n"
+		    "cairn store query --referrers $(cairn build zlib)    who needs it\n"
+		    "cairn store query --json --all",
 	.help = "Without an option: path, hash, size, deriver and references. A PATH may also be "
 		"a\n"
 		"symbolic link to an item, a path below one, or where it lies on disk.",

@@ -53,6 +53,7 @@ const struct cmd store_cmd_realise = {
 	.name = "realise",
 	.synopsis = "PATH...",
 	.summary = "fetch or build store paths",
+	.examples = "cairn store realise $(cairn build -d zlib)",
 	.help = "A path is fetched from a cache with all it refers to; the outputs of a derivation "
 		"are\nfetched, or built where no cache has them. They are printed.",
 	CMD_OPTS(options),

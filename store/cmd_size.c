@@ -208,6 +208,7 @@ const struct cmd store_cmd_size = {
 	.name = "size",
 	.synopsis = "PATH...",
 	.summary = "what items take, alone and with all that they need",
+	.examples = "cairn store size --sort self /run/current-system",
 	.help = "For each item of the closure of PATHs: the size of its own closure, and its own "
 		"size,\n"
 		"both as archives. The total counts each item once. Equal files that are one on "

@@ -207,6 +207,8 @@ static const struct cmd cmd_add = {
 	.name = "add",
 	.synopsis = "PATH...",
 	.summary = "copy files and directories into the store",
+	.examples = "cairn store add -n sources project/\n"
+		    "cairn store add --flat --link kept file",
 	.help = "Each item's store path is printed on standard output.",
 	CMD_OPTS(add_options),
 	.context_size = sizeof(struct add_ctx),
@@ -292,6 +294,8 @@ static const struct cmd_opt verify_options[] = {
 static const struct cmd cmd_verify = {
 	.name = "verify",
 	.summary = "check the store against its database",
+	.examples = "cairn store verify\n"
+		    "cairn store verify --repair    what is damaged is fetched or built again",
 	.help = "Reads every item and compares its hash. Says nothing when all is well; exit\n"
 		"status 65 when a fault remains. Nothing is changed unless --repair is given:\n"
 		"then what a cache has is fetched, and what a derivation made is made again; it\n"
@@ -344,6 +348,7 @@ static const struct cmd cmd_log = {
 	.name = "log",
 	.synopsis = "PATH",
 	.summary = "print the log of the build of a derivation or an output",
+	.examples = "cairn store log $(cairn build zlib) | less",
 	CMD_OPTS(log_options),
 	.context_size = sizeof(struct log_ctx),
 	.min_args = 1,
@@ -406,6 +411,7 @@ static const struct cmd cmd_dump = {
 	.name = "dump",
 	.synopsis = "PATH",
 	.summary = "write a file tree as an archive (NAR) to standard output",
+	.examples = "cairn store dump $(cairn build zlib) | sha256sum",
 	CMD_OPTS(dump_options),
 	.context_size = sizeof(struct dump_ctx),
 	.min_args = 1,
@@ -452,6 +458,7 @@ static const struct cmd cmd_restore = {
 	.name = "restore",
 	.synopsis = "PATH",
 	.summary = "unpack an archive (NAR) from standard input as PATH",
+	.examples = "cairn store dump tree/ | cairn store restore copy",
 	.min_args = 1,
 	.max_args = 1,
 	.run = run_restore,

@@ -277,6 +277,10 @@ const struct cmd sys_cmd_build = {
 	.name = "build",
 	.synopsis = "[PACKAGE[:OUTPUT]...]",
 	.summary = "build packages and print their store paths",
+	.examples = "cairn build zlib                   the package of that name\n"
+		    "cairn build -f hello.lua -r result what a file returns, kept by the link "
+		    "'result'\n"
+		    "cairn build --check busybox        once more; the results must be the same",
 	.help = "Packages are named in packages/index.lua. Standard output has the store paths, "
 		"one\n"
 		"a line and in the order asked for, and nothing else.",

@@ -248,6 +248,7 @@ static const struct cmd generate_key = {
 	.name = "generate-key",
 	.synopsis = "FILE",
 	.summary = "make a key that signs channels, and print its public part",
+	.examples = "cairn channel generate-key --name example.org-1 secret.key",
 	.help = "The secret key is FILE, readable by its owner alone; the public one is FILE.pub.",
 	CMD_OPTS(key_opts),
 	.context_size = sizeof(struct ctx),
@@ -271,6 +272,10 @@ static const struct cmd sign = {
 	.name = "sign",
 	.synopsis = "DIR|NAR",
 	.summary = "sign a tree of modules for 'cairn pull'",
+	.examples = "cairn channel sign --key secret.key -o /srv/www/cairn cairn/    an archive "
+		    "for a web server\n"
+		    "cairn channel sign --key secret.key cairn/                      an index in "
+		    "the checkout, to be committed",
 	.help = "DIR is a tree such as a checkout of Cairn. With -o OUT what belongs to the\n"
 		"modules is put into an archive below OUT, with an index; put OUT on a web "
 		"server.\n"

@@ -219,6 +219,7 @@ const struct cmd sys_cmd_confirm = {
 	.name = "confirm",
 	.synopsis = "[NUMBER|SYSTEM]",
 	.summary = "keep the generation that was switched to with --confirm",
+	.examples = "cairn system confirm",
 	.help = "It becomes the current one, which the next boot starts, and PID 1 does not go\n"
 		"back any more. With a NUMBER, or the path of a SYSTEM, another one is refused\n"
 		"(status 3), and one that is the current one already is well.",
@@ -233,6 +234,7 @@ const struct cmd sys_cmd_revert = {
 	.name = "revert",
 	.synopsis = "[NUMBER|SYSTEM]",
 	.summary = "go back from the generation that was switched to with --confirm",
+	.examples = "cairn system revert",
 	.help = "This is what PID 1 runs when the time is up. With a NUMBER, or the path of a\n"
 		"SYSTEM, another one is refused (status 3).",
 	CMD_OPTS(revert_opts),

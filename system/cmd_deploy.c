@@ -462,6 +462,10 @@ const struct cmd sys_cmd_deploy = {
 	.name = "deploy",
 	.synopsis = "FILE [-- COMMAND...]",
 	.summary = "switch other machines, over OpenSSH",
+	.examples = "cairn deploy machines.lua                  all of them; one that cannot be "
+		    "reached afterwards goes back\n"
+		    "cairn deploy --only web -n machines.lua    what would become of one\n"
+		    "cairn deploy -x machines.lua -- uptime     a command on each",
 	.help = "FILE is a Lua file that returns a list of machines (doc/deploy.md). All is built\n"
 		"here first. A machine goes back by itself unless the switch is confirmed over a\n"
 		"new connection. Prints a line for each; the exit status is 4 when one failed.",

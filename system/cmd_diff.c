@@ -190,6 +190,8 @@ const struct cmd sys_cmd_diff = {
 	.name = "diff",
 	.synopsis = "[A] [B]",
 	.summary = "print what is different in two systems",
+	.examples = "cairn system diff        the generation before and the current one\n"
+		    "cairn system diff 3 7",
 	.help = "A and B are numbers of generations, store paths of systems, links to such, or\n"
 		"configurations, which are not built. Without B it is from the current generation "
 		"to\n"

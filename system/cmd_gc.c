@@ -320,6 +320,8 @@ static const struct cmd_opt opts[] = {
 const struct cmd sys_cmd_gc = {
 	.name = "gc",
 	.summary = "delete old generations, their boot files, and what the store does not need",
+	.examples = "cairn system gc --keep 5 --keep-days 14    then the store has no more than "
+		    "these need",
 	.help = "A generation goes when both --keep and --keep-days let it go; without these all\n"
 		"stay. Never deleted are the current generation, the one before it, the active, "
 		"the\n"

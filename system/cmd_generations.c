@@ -449,6 +449,7 @@ const struct cmd sys_cmd_list_generations = {
 	.name = "list-generations",
 	.synopsis = "[PATTERN]...",
 	.summary = "list the generations of this machine",
+	.examples = "cairn system list-generations --json",
 	.help = "PATTERN is as for 'delete-generations'; without one all are listed.",
 	CMD_OPTS(show_opts),
 	.context_size = sizeof(struct ctx),
@@ -461,6 +462,7 @@ const struct cmd sys_cmd_describe = {
 	.name = "describe",
 	.synopsis = "[NUMBER]",
 	.summary = "show the current generation, or another one",
+	.examples = "cairn system describe 7",
 	CMD_OPTS(show_opts),
 	.context_size = sizeof(struct ctx),
 	.max_args = 1,
@@ -472,6 +474,9 @@ const struct cmd sys_cmd_delete_generations = {
 	.name = "delete-generations",
 	.synopsis = "[PATTERN]...",
 	.summary = "delete generations, and their entries in the boot menu",
+	.examples =
+		"cairn system delete-generations -n 30d    which were made more than 30 days ago\n"
+		"cairn system delete-generations 2..5",
 	.help = "PATTERN is a number, a range such as 2..5, a list of both with commas, or an age: "
 		"10d,\n"
 		"2w, 2m (months of 30 days), 1y are those that are older. Without one all go but "
@@ -491,6 +496,7 @@ const struct cmd sys_cmd_pin = {
 	.name = "pin",
 	.synopsis = "[NUMBER]",
 	.summary = "keep the current generation, or another one, from being deleted",
+	.examples = "cairn system pin 7    it is never deleted",
 	CMD_OPTS(note_opts),
 	.context_size = sizeof(struct ctx),
 	.max_args = 1,
@@ -502,6 +508,7 @@ const struct cmd sys_cmd_unpin = {
 	.name = "unpin",
 	.synopsis = "[NUMBER]",
 	.summary = "end what 'pin' began",
+	.examples = "cairn system unpin 7",
 	CMD_OPTS(note_opts),
 	.context_size = sizeof(struct ctx),
 	.max_args = 1,
@@ -513,6 +520,7 @@ const struct cmd sys_cmd_label = {
 	.name = "label",
 	.synopsis = "NUMBER TEXT",
 	.summary = "call a generation TEXT in lists and in the boot menu",
+	.examples = "cairn system label 7 'before the new kernel'",
 	.help = "An empty TEXT gives it back the label of its configuration.",
 	CMD_OPTS(note_opts),
 	.context_size = sizeof(struct ctx),

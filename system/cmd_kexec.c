@@ -139,6 +139,7 @@ static const struct cmd_opt opts[] = {
 const struct cmd sys_cmd_kexec = {
 	.name = "kexec",
 	.summary = "stop all services and start the kernel of the current generation directly",
+	.examples = "cairn system kexec",
 	.help = "As 'cairn reboot', without the firmware and the boot loader. A generation on "
 		"trial is\n"
 		"refused: its boots are counted by the boot loader.",

@@ -224,6 +224,7 @@ static void no_operands(struct str *out)
 const struct cmd package_cmd_roll_back = {
 	.name = "roll-back",
 	.summary = "switch the profile to the generation before",
+	.examples = "cairn package roll-back",
 	CMD_OPTS(switch_opts),
 	.context_size = sizeof(struct package_ctx),
 	.run = run_roll_back,
@@ -233,6 +234,8 @@ const struct cmd package_cmd_switch_generation = {
 	.name = "switch-generation",
 	.synopsis = "NUMBER|+N|-N",
 	.summary = "switch the profile to another generation",
+	.examples = "cairn package switch-generation 4\n"
+		    "cairn package switch-generation -1    the one before",
 	.help = "+N and -N count from the current one.",
 	.numbers = true,
 	CMD_OPTS(switch_opts),
@@ -247,6 +250,8 @@ const struct cmd package_cmd_delete_generations = {
 	.name = "delete-generations",
 	.synopsis = "[PATTERN]...",
 	.summary = "delete generations of the profile",
+	.examples = "cairn package delete-generations 30d     those made more than 30 days ago\n"
+		    "cairn package delete-generations 2..5,9  these",
 	.help = "PATTERN is a number, a range such as 2..5, a list of both with commas, or a\n"
 		"duration: 30d means those made longer ago. Without one all go but the current\n"
 		"one. 'cairn store gc' then frees the space.",

@@ -333,6 +333,7 @@ static const struct cmd_opt text_opts[] = {
 const struct cmd package_cmd_list = {
 	.name = "list",
 	.summary = "list the packages of the profile",
+	.examples = "cairn package list --json",
 	.help = "Name, version, output and store path, separated by tabs.",
 	CMD_OPTS(list_opts),
 	.context_size = sizeof(struct package_ctx),
@@ -342,6 +343,7 @@ const struct cmd package_cmd_list = {
 const struct cmd package_cmd_list_generations = {
 	.name = "list-generations",
 	.summary = "list the generations of the profile and their packages",
+	.examples = "cairn package list-generations",
 	CMD_OPTS(list_opts),
 	.context_size = sizeof(struct package_ctx),
 	.run = run_list_generations,
@@ -350,6 +352,7 @@ const struct cmd package_cmd_list_generations = {
 const struct cmd package_cmd_export_manifest = {
 	.name = "export-manifest",
 	.summary = "print the packages of the profile as a file for 'apply'",
+	.examples = "cairn package export-manifest >packages.lua",
 	.help = "With --json what 'list' says: a manifest is Lua.",
 	CMD_OPTS(list_opts),
 	.context_size = sizeof(struct package_ctx),
@@ -365,6 +368,7 @@ const struct cmd package_cmd_search = {
 	.name = "search",
 	.synopsis = "[REGEXP...]",
 	.summary = "find packages by name, synopsis and description",
+	.examples = "cairn package search http server    both words must fit",
 	.help = "All expressions must fit; the best fit comes first. Without one: all packages.",
 	CMD_OPTS(text_opts),
 	.context_size = sizeof(struct package_ctx),
@@ -377,6 +381,7 @@ const struct cmd package_cmd_show = {
 	.name = "show",
 	.synopsis = "PACKAGE...",
 	.summary = "show what packages say about themselves",
+	.examples = "cairn package show curl",
 	CMD_OPTS(text_opts),
 	.context_size = sizeof(struct package_ctx),
 	.min_args = 1,

@@ -426,6 +426,8 @@ static const struct cmd install = {
 	.name = "install",
 	.synopsis = "[PACKAGE[:OUTPUT]...]",
 	.summary = "add packages to the profile",
+	.examples = "cairn package install curl git\n"
+		    "cairn package install -f hello.lua    what a file returns",
 	.help = "All that was asked for is built, or nothing changes. A package that is there\n"
 		"already is replaced by what its name stands for now.",
 	CMD_OPTS(install_opts),
@@ -439,6 +441,7 @@ static const struct cmd remove_ = {
 	.name = "remove",
 	.synopsis = "PACKAGE[:OUTPUT]...",
 	.summary = "take packages out of the profile",
+	.examples = "cairn package remove git",
 	CMD_OPTS(build_opts),
 	.context_size = sizeof(struct package_ctx),
 	.min_args = 1,
@@ -451,6 +454,8 @@ static const struct cmd upgrade = {
 	.name = "upgrade",
 	.synopsis = "[PACKAGE[:OUTPUT]...]",
 	.summary = "replace packages of the profile by what their names stand for now",
+	.examples = "cairn package upgrade -n    what there is that is newer\n"
+		    "cairn package upgrade curl",
 	.help = "Without names: all of them, but those that no name leads to.",
 	CMD_OPTS(build_opts),
 	.context_size = sizeof(struct package_ctx),
@@ -463,6 +468,7 @@ static const struct cmd apply = {
 	.name = "apply",
 	.synopsis = "FILE",
 	.summary = "make the profile hold what a manifest says, and nothing else",
+	.examples = "cairn package apply -n packages.lua    what would change",
 	.help = "FILE is a Lua file that returns a list of names and packages, as written by\n"
 		"'cairn package export-manifest'.",
 	CMD_OPTS(build_opts),

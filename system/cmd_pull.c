@@ -392,6 +392,9 @@ static const struct cmd_opt options[] = {
 const struct cmd sys_cmd_pull = {
 	.name = "pull",
 	.summary = "get new recipes and services for this machine, signed",
+	.examples = "cairn pull -n            what there is\n"
+		    "cairn pull               get it; 'cairn system reconfigure' then uses it\n"
+		    "cairn pull --roll-back   not that",
 	.help = "The next 'cairn system reconfigure' is made with what was pulled. Where from and\n"
 		"which key: 'channel' of the configuration, /etc/cairn/pull, or the options.",
 	CMD_OPTS(options),

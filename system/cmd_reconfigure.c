@@ -403,6 +403,7 @@ const struct cmd sys_cmd_system_build = {
 	.name = "build",
 	.synopsis = "[CONFIGURATION]",
 	.summary = "build the system of a configuration, print its store path",
+	.examples = "cairn system build -r result examples/minimal.lua",
 	CMD_OPTS(build_opts),
 	.context_size = sizeof(struct build_ctx),
 	.max_args = 1,
@@ -445,6 +446,11 @@ const struct cmd sys_cmd_reconfigure = {
 	.name = "reconfigure",
 	.synopsis = "[CONFIGURATION]",
 	.summary = "build the system of a configuration and switch this machine to it",
+	.examples = "cairn system reconfigure                      /etc/cairn/system.lua\n"
+		    "cairn system reconfigure --confirm 120        it goes back unless 'cairn "
+		    "system confirm' comes\n"
+		    "cairn system reconfigure --test vm new.lua    only if it comes up in QEMU\n"
+		    "cairn system reconfigure --target-host root@web.example.org web.lua",
 	.help = "Prints what will change, fetches and builds everything, makes a new generation "
 		"with\n"
 		"its boot menu entry, then switches. Until the switch a failure changes "
@@ -466,6 +472,7 @@ const struct cmd sys_cmd_boot = {
 	.name = "boot",
 	.synopsis = "[CONFIGURATION]",
 	.summary = "build the system of a configuration; the next boot starts it",
+	.examples = "cairn system boot    /etc/cairn/system.lua, from the next boot on",
 	.help = "As 'reconfigure', but what runs is left alone.\n" WITHOUT "\n" TEST_HELP,
 	CMD_OPTS(boot_opts),
 	.context_size = sizeof(struct change),
@@ -478,6 +485,7 @@ const struct cmd sys_cmd_test = {
 	.name = "test",
 	.synopsis = "[CONFIGURATION]",
 	.summary = "build the system of a configuration and run it until the next boot",
+	.examples = "cairn system test    /etc/cairn/system.lua, until the next boot",
 	.help = "Services and /etc are switched; there is no new generation, and the boot menu "
 		"stays\n"
 		"as it is. 'cairn system switch-generation' goes back at once.\n" WITHOUT
@@ -495,6 +503,7 @@ const struct cmd sys_cmd_plan = {
 	.name = "plan",
 	.synopsis = "[CONFIGURATION]",
 	.summary = "print what 'reconfigure' would change",
+	.examples = "cairn system plan    what /etc/cairn/system.lua would change",
 	.help = "Fetches and builds nothing. Services are what PID 1 says that it would do, "
 		"unless\n"
 		"--boot leaves it alone.\n" WITHOUT,

@@ -289,6 +289,9 @@ const struct cmd sys_cmd_repl = {
 	.name = "repl",
 	.synopsis = "[FILE]",
 	.summary = "evaluate Lua by the line, as configurations are",
+	.examples = "cairn repl\n"
+		    "cairn repl system.lua                       what the file returns\n"
+		    "echo '=1 + 1' | cairn repl                  a script",
 	.help = "Each line is evaluated in the box that configurations run in: no files but "
 		"modules,\n"
 		"no network, no clock. ':help' says what else there is. With FILE, print what "

@@ -300,6 +300,10 @@ const struct cmd sys_cmd_shell = {
 	.name = "shell",
 	.synopsis = "[PACKAGE[:OUTPUT]...] [-- COMMAND [ARG...]]",
 	.summary = "run a shell, or a command, that has packages at hand",
+	.examples =
+		"cairn shell curl git                   a shell that has them\n"
+		"cairn shell curl -- curl --version     a command\n"
+		"cairn shell -C -D zlib                 what zlib is built with, and nothing else",
 	.help = "Nothing is installed. Their directories come first in PATH, and in what "
 		"compilers\n"
 		"and pkg-config search. The exit status is the command's; 127 when it is not "

@@ -428,6 +428,7 @@ static const struct cmd_opt status_opts[] = {
 const struct cmd sys_cmd_status = {
 	.name = "status",
 	.summary = "show what is booted, what boots next, and what came up well last",
+	.examples = "cairn system status --json",
 	.help = "A generation that is new gets 3 boots to come up; after that the boot loader\n"
 		"starts the one that came up well last. 'current' is the generation of the last\n"
 		"switch, which is what 'menu starts' unless a switch was cut off.",

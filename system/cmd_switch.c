@@ -415,6 +415,7 @@ static const struct cmd_opt switch_opts[] = {
 const struct cmd sys_cmd_roll_back = {
 	.name = "roll-back",
 	.summary = "switch to the generation before the current one",
+	.examples = "cairn system roll-back",
 	.help = "Needs no evaluation, no build daemon and no network. What was tried out with\n"
 		"--confirm and not confirmed is passed over.\n" CHANGE_CONFIRM_HELP,
 	CMD_OPTS(switch_opts),
@@ -427,6 +428,9 @@ const struct cmd sys_cmd_switch_generation = {
 	.name = "switch-generation",
 	.synopsis = "NUMBER|+N|-N|SYSTEM",
 	.summary = "switch to another generation",
+	.examples = "cairn system switch-generation 7\n"
+		    "cairn system switch-generation -2        two before the current one\n"
+		    "cairn system switch-generation --boot 7  from the next boot on",
 	.help = "+N and -N count from the current one. Needs no evaluation, no build daemon and "
 		"no\n"
 		"network. SYSTEM is the path of an item that was copied to the store: it becomes\n"

@@ -452,6 +452,7 @@ const struct cmd sys_cmd_search = {
 	.name = "search",
 	.synopsis = "[REGEXP...]",
 	.summary = "find service types and records that a configuration may hold",
+	.examples = "cairn system search ssh key",
 	.help = "Looks into names, descriptions and fields, whatever the case of letters; all\n"
 		"expressions must be found. The most relevant comes first.",
 	CMD_OPTS(json_opts),
@@ -472,6 +473,7 @@ const struct cmd sys_cmd_show = {
 	.name = "show",
 	.synopsis = "[TYPE...]",
 	.summary = "print the fields, defaults and example of service types and records",
+	.examples = "cairn system show dhcp",
 	.help = "TYPE is a service type (dhcp), operating_system, or a record that is used in it\n"
 		"(file_system). Without TYPE the names of all are printed.",
 	CMD_OPTS(show_opts),
@@ -487,6 +489,7 @@ const struct cmd sys_cmd_edit = {
 	.name = "edit",
 	.synopsis = "TYPE",
 	.summary = "open the definition of a service type or record in $VISUAL or $EDITOR",
+	.examples = "cairn system edit dhcp",
 	CMD_OPTS(edit_opts),
 	.context_size = sizeof(struct ctx),
 	.min_args = 1,
@@ -499,6 +502,7 @@ const struct cmd sys_cmd_extension_graph = {
 	.name = "extension-graph",
 	.synopsis = "[CONFIGURATION]",
 	.summary = "print which services add to what, for dot(1)",
+	.examples = "cairn system extension-graph examples/minimal.lua | dot -Tsvg -o services.svg",
 	CMD_OPTS(json_opts),
 	.context_size = sizeof(struct ctx),
 	.max_args = 1,
@@ -510,6 +514,7 @@ const struct cmd sys_cmd_service_graph = {
 	.name = "service-graph",
 	.synopsis = "[CONFIGURATION]",
 	.summary = "print which services wait for which, for dot(1)",
+	.examples = "cairn system service-graph examples/minimal.lua | dot -Tsvg -o services.svg",
 	.help = "Bold lines are what a service requires, plain ones what it wants, dashed ones\n"
 		"order only, dotted ones what conflicts.",
 	CMD_OPTS(json_opts),

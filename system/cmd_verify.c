@@ -226,6 +226,7 @@ const struct cmd sys_cmd_verify = {
 	.name = "verify",
 	.synopsis = "[NUMBER]",
 	.summary = "check that the current generation, or another one, is as it was built",
+	.examples = "cairn system verify 7",
 	.help = "Reads every file of it and compares with the hashes in the store's database, and "
 		"what\n"
 		"the boot loader has with the generations. Ends with 65 when something is damaged.",

@@ -15,6 +15,7 @@ for page in "$TMP/man"/*.1; do
 	name=$(basename "$page" .1)
 	mandoc -T ascii -O width=400 "$page" | sed 's/.'"$(printf '\b')"'//g' >"$TMP/text"
 	[ "$name" = cairn ] && continue
+	sed -n '/^\(EXAMPLES\| *Examples:\)/,/^ \{0,3\}[^ ]/p' "$TMP/text" >>"$TMP/pages"
 	awk -F '\t' -v of="cairn ${name#cairn-}" '$2 == of || index($2, of " ") == 1 {
 		print $1 == "command" ? $2 : "--" $3 ($5 == "" ? "" : " " $5) }' "$TMP/cli" | sort -u | while read -r want; do
 		! grep -qF -- "$want" "$TMP/text" || continue
@@ -22,6 +23,11 @@ for page in "$TMP/man"/*.1; do
 		grep -qF -- "$want" "$TMP/text" || echo "$name: no '$want'"
 	done >>"$TMP/missing"
 done
+# Each of them, but for groups, has an example of itself.
+sed -n 's/^     *\(.*[|&] \)*\(cairn [a-z].*\)/\2/p' "$TMP/pages" >"$TMP/lines"
+awk -F '\t' '$1 == "command" { print $2 }' "$TMP/cli" | while read -r path; do
+	grep -q "^command	$path " "$TMP/all" || grep -q "^$path\( [^A-Z[]\|$\)" "$TMP/lines" || echo "$path: no example"
+done >>"$TMP/missing"
 [ "$(ls "$TMP/man" | wc -l)" -gt 15 ] || { echo "not all commands have a page"; exit 1; }
 [ ! -s "$TMP/missing" ] || { cat "$TMP/missing"; exit 1; }
 
