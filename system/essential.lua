@@ -468,8 +468,9 @@ end
 
 local LONGEST_HOLD = 30 -- unless the configuration says how long
 
--- Seconds that a generation must hold once everything is up: time for the watchdog to end one that hangs at once.
-local function hold(os)
+-- Seconds that a generation must hold once everything is up: time for the watchdog to end one that hangs at once. And until
+-- when the gate waits: a hold that nobody asked for leaves the services all of the time that they were given.
+function M.gate_times(os)
 	local g = os.health_gate
 	local timeout = conf.seconds(g.timeout)
 	if g.hold then
@@ -477,9 +478,10 @@ local function hold(os)
 		if wanted >= timeout then
 			schema.fail(g, "all of timeout (" .. g.timeout .. ") passes before the services have held for so long", "hold")
 		end
-		return wanted
+		return wanted, g.timeout
 	end
-	return os.watchdog and math.min(conf.seconds(os.watchdog.timeout), LONGEST_HOLD, timeout // 2) or 0
+	local long = os.watchdog and math.min(conf.seconds(os.watchdog.timeout), LONGEST_HOLD, timeout // 2) or 0
+	return long, long > 0 and timeout + long .. "s" or g.timeout
 end
 
 -- The last of a boot: what the machine must have is up, so the boot loader may rely on this generation.
@@ -494,14 +496,15 @@ local function gate(os, all, out)
 		end
 	end
 	check_services(os.health_gate, "services", needed, all, out)
-	local exec, long = { tools.cairn .. "/bin/cairn", "system", "mark-good" }, hold(os)
+	local exec = { tools.cairn .. "/bin/cairn", "system", "mark-good" }
+	local long, timeout = M.gate_times(os)
 	if long > 0 then
 		extend(exec, { "--hold", tostring(long) })
 	end
 	out[#out + 1] = {
 		name = M.GATE, type = "oneshot", description = "this generation came up well",
 		exec = exec,
-		requires = needed, on_change = "later", start_timeout = os.health_gate.timeout,
+		requires = needed, on_change = "later", start_timeout = timeout,
 	}
 end
 

@@ -276,7 +276,7 @@ local function service_set(os, all, list, named, environment, files)
 		{ "rescue", conf.words { tools.busybox .. "/bin/busybox", "sh" } },
 		{ "ctrl-alt-del", os.ctrl_alt_del },
 		{ "gate", essential.GATE },
-		{ "gate-timeout", os.health_gate.timeout },
+		{ "gate-timeout", select(2, essential.gate_times(os)) },
 		{ "watchdog", os.watchdog and os.watchdog.timeout },
 	}
 	for key, value in pairs(all.init_settings) do

@@ -152,9 +152,9 @@ end
 local health_gate = schema.record("health_gate", {
 	services = schema.list(schema.string { pattern = "^%w[%w._@-]*$", max = 64, what = "the name of a service" },
 		{ optional = true, unique = true, doc = "left out: base, and the build daemon where there is one" }),
-	timeout = duration { default = "5min", doc = "from the start of PID 1 until all of them are up, hold included" },
+	timeout = duration { default = "5min", doc = "from the start of PID 1 until all of them are up, and a hold that is given has passed" },
 	hold = duration { optional = true,
-		doc = "how long they must stay up before it counts; left out: with a watchdog as long as that waits, but at most 30s and half of timeout, else not at all" },
+		doc = "how long they must stay up before it counts; left out: with a watchdog as long as that waits, but at most 30s and half of timeout, and that is added to timeout; else not at all" },
 }, {
 	doc = "what must be up before a generation counts as good",
 	example = [[
