@@ -28,7 +28,10 @@ return package {
 		configure = [[
 			cp ]] .. source "glib/config.h" .. [[ config.h
 			sed -f ]] .. source "glib/glibconfig.sed" .. [[ glib/glibconfig.h.in >glibconfig.h
-			! grep '@[a-z]' glibconfig.h
+			if grep '@[a-z]' glibconfig.h; then
+				echo "glib/glibconfig.sed does not have all values" >&2
+				exit 1
+			fi
 		]],
 		-- A section for each function: who links drops what is not used, and with it what that would need.
 		build = [[

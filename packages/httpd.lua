@@ -15,7 +15,11 @@ return busybox:with {
 				sed -i "s/^# CONFIG_$name is not set\$/CONFIG_$name=y/" .config
 			done
 			yes '' | make oldconfig HOSTCC=/usr/bin/gcc >/dev/null || :
-			grep -qx CONFIG_FEATURE_HTTPD_ACL_IP=y .config && ! grep -E 'CGI=y|INTERPR=y|PROXY=y' .config
+			grep -qx CONFIG_FEATURE_HTTPD_ACL_IP=y .config || { echo "busybox has no filter of addresses any more" >&2; exit 1; }
+			if grep -E 'CGI=y|INTERPR=y|PROXY=y' .config; then
+				echo "this httpd would run programs" >&2
+				exit 1
+			fi
 		]],
 		build = [[make -j"$cores" CC=cc HOSTCC=/usr/bin/gcc]],
 		install = [[

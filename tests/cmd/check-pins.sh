@@ -12,6 +12,13 @@ is "every URL of a recipe" "$(grep -vc '^seed[0-9]' "$TMP/all")" \
 is "every package of the seed" "$(grep -c '^seed[0-9]' "$TMP/all")" \
 	"$(grep -c '"pool/' "$SRC/packages/seed-debs.lua")"
 
+# A phase goes on when what is asked to fail does not: '!' at the head of a command checks nothing (but of find: '! -name').
+toothless() { grep -nrE --include=*.lua --include=*.sh '(^|&&|\|\||;)[[:space:]]*! [^-]' "$@"; }
+is "each check of a phase can fail" "$(toothless "$SRC/packages")" ""
+mkdir "$TMP/planted"
+printf '%s\n' "	configure = [[" "		grep -q a b && ! grep c b" "		! grep d b" "		if ! grep e b; then exit 1; fi" "	]]" >"$TMP/planted/x.lua"
+is "one that cannot is seen" "$(toothless "$TMP/planted" | cut -d : -f 2 | tr '\n' ' ')" "2 3 "
+
 mkdir -p "$TMP/packages" "$TMP/site/pool"
 cp "$SRC/packages/check-pins" "$TMP/packages/"
 echo x >"$TMP/site/pool/a.deb"
