@@ -163,7 +163,7 @@ local function activation(os, all)
 				schema.fail(all.origin[a] or os, why)
 			end
 			out[#out + 1] = conf.section("directory", a.directory, {
-				{ "mode", a.mode }, { "user", a.user }, { "group", a.group },
+				{ "mode", a.mode or own_paths.mode(a.directory) }, { "user", a.user }, { "group", a.group },
 			})
 		elseif a.link then
 			out[#out + 1] = conf.section("link", a.link, { { "target", tostring(a.target) } })

@@ -197,7 +197,12 @@ local NAME = { pattern = "^[%w_][%w._-]*$", max = 32, what = "the name of an acc
 
 local directory = schema.record("directory", {
 	path = schema.path { doc = "the directory", check = conf.flaw },
-	mode = schema.string { default = "0755", pattern = "^[0-7][0-7][0-7][0-7]?$", what = "an octal mode" },
+	mode = schema.string {
+		default_doc = "0755, of /tmp, /var/tmp and /dev/shm 1777", pattern = "^[0-7][0-7][0-7][0-7]?$", what = "an octal mode",
+		default = function(d)
+			return own_paths.mode(d.path)
+		end,
+	},
 	user = schema.string { default = "root", pattern = NAME.pattern, max = NAME.max, what = NAME.what },
 	group = schema.string { optional = true, pattern = NAME.pattern, max = NAME.max, what = NAME.what },
 	clean = schema.boolean { default = false, doc = "emptied at boot, but for file systems that are mounted in it" },

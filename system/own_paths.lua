@@ -15,6 +15,11 @@ end
 local DIRECTORIES = set "/ /bin /boot /dev /etc /gnu /home /lib /proc /root /run /sys /usr /usr/bin /var /var/guix /var/lib"
 -- What lies there need not stay.
 local SHARED = set "/dev/shm /tmp /var/cache /var/empty /var/log /var/log/cairn /var/tmp"
+-- For all, each his own files.
+local COMMON = set "/dev/shm /tmp /var/tmp"
+-- Who closes these keeps nothing from anybody that he needs, or, of /home, names alone.
+local CLOSED = { ["/boot"] = 0, ["/home"] = tonumber("0111", 8), ["/root"] = 0 }
+local OPEN = tonumber("0555", 8)
 local TREES = { "/boot", "/etc/static", "/gnu", "/proc", "/run/cairn", "/run/privileged", "/run/secrets", "/sys", "/var/guix", "/var/lib/cairn" }
 
 -- A file system there hides what runs.
@@ -39,17 +44,26 @@ function M.is_kept(path)
 	return DIRECTORIES[path] or in_one(path, TREES) or path:sub(1, 1) == "\1"
 end
 
+-- That of a directory when nobody says another.
+function M.mode(path)
+	return COMMON[path] and "1777" or "0755"
+end
+
 -- What is wrong with a directory of these fields, and the field; nothing when it leaves the system what it has.
 function M.check_directory(path, mode, user, group)
 	if not M.is_kept(path) and not SHARED[path] then
 		return
 	end
 	local why = "'" .. path .. "' is the system's own, and root alone "
-	local bits = tonumber(mode or "0755", 8)
+	local bits, needed = tonumber(mode or M.mode(path), 8), DIRECTORIES[path] and (CLOSED[path] or OPEN) or SHARED[path] and OPEN or 0
 	if user and user ~= "root" then
 		return why .. "has it [give a user a directory below it that is his alone]", "user"
 	elseif bits & 0x12 ~= 0 and bits & 0x200 == 0 then -- others may write, and not only to files of their own
 		return why .. "changes names in it [a mode such as 0755, or 1777 for all]", "mode"
+	elseif COMMON[path] and bits ~= tonumber("1777", 8) then
+		return "'" .. path .. "' is for all, each his own files [1777, as when it is left out]", "mode"
+	elseif bits & needed ~= needed then
+		return "'" .. path .. "' is the system's own, and would be closed to others [a mode such as 0755]", "mode"
 	end
 end
 

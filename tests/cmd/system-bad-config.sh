@@ -578,7 +578,6 @@ wrong "one that a group may change" "› mode: '/var/log' $own changes names in 
 wrong "one that everybody may change" "› mode: '/usr' $own changes names in it" 'directories = { { path = "/usr", mode = "0777" } }'
 wrong "one of a service type" "mine: '/etc' $own has it" 'services = { require("system.service").service_type { name = "mine", fields = {},
 	extend = function() return { activation = { { directory = "/etc", mode = "0755", user = "nobody" } } } end } {} }'
-closed="is the system's own, and would be closed to others"
 at "a job in one" "job › directory: '/' $closed [leave it out, and begin run with cd /]" 'job { name = "b", run = "x", every = "1h", user = "nobody", directory = "/" }'
 at "a command in what is everybody's" "command › directory: '/tmp' $closed" 'command { name = "c", run = "x", directory = "/tmp" }'
 at "a service for which one is made" "simple › directories: '/home' $closed [leave it out: it is there]" \
@@ -588,11 +587,16 @@ for where in /run /dev /sys /sys/fs/cgroup /run/cairn /run/current-system /etc/s
 	wrong "a file system over $where" "mount_point: '$where' has what the running system needs, and it would be hidden" \
 		"file_systems = { { device = \"LABEL=a\", mount_point = \"/\" }, { device = \"LABEL=b\", mount_point = \"$where\" } }"
 done
+closed="is the system's own, and would be closed to others"
 wrong "one in the store" "the store is on the root" 'file_systems = { { device = "LABEL=a", mount_point = "/" }, { device = "LABEL=b", mount_point = "/gnu/store/x" } }'
 wrong "a mode of three digits" "daemon › mode: '660' is not an octal mode [0660]" "$(service daemon 'mode = "660"')"
 wrong "a mode that is none" "daemon › mode: '0680' is not an octal mode" "$(service daemon 'mode = "0680"')"
 wrong "a group of devices" "device_rule › group: there is no group 'vidoe'" 'device_rules = { { subsystem = "x", mode = "0660", group = "vidoe" } }'
 wrong "a gate that holds too long" "health_gate › hold: all of timeout (1min) passes" 'health_gate = { timeout = "1min", hold = "60s" }'
+wrong "one that nobody could enter" "› mode: '/var/log' $closed [a mode such as 0755]" 'directories = { { path = "/var/log", mode = "0750", group = "users" } }'
+wrong "the top" "› mode: '/' $closed" 'directories = { { path = "/", mode = "0700" } }'
+wrong "homes that nobody would come to" "› mode: '/home' $closed" 'directories = { { path = "/home", mode = "0710" } }'
+wrong "one that all write to, each his own" "› mode: '/tmp' is for all, each his own files [1777" 'directories = { { path = "/tmp", mode = "0755", clean = true } }'
 at "who is let in on a terminal" "getty › auto_login: there is no user 'rot'; did you mean 'root'?" 'getty { terminal = "tty9", auto_login = "rot" }'
 wrong "a trial without time" "upgrade › trial: '500ms' is not between 1s and 1d" "$(service upgrade 'trial = "500ms"')"
 wrong "a trial of days" "upgrade › trial: '25h' is not between 1s and 1d" "$(service upgrade 'trial = "25h"')"
@@ -619,7 +623,7 @@ sed -e 's|"httpd"|"/bin/a"|; s|name = "a",|name = "web1", after = { "web2", "fir
 "$CAIRN" system build --root "$R" --modules "$TMP/world" --dry-run "$TMP/c/order.lua" >"$TMP/out" 2>"$TMP/err"
 result "what may be there or not is no mistake" $?
 sed -e 's|"httpd"|"/bin/a"|; s|name = "a",|name = "a", user = "nobody", directories = { "/srv", "/var/lib/a" },|' \
-	-e 's|with {|with { directories = { { path = "/home", mode = "0711" }, { path = "/tmp", mode = "1777", clean = true }, { path = "/var/log/a", user = "nobody" } },|' \
+	-e 's|with {|with { directories = { { path = "/home", mode = "0711" }, { path = "/tmp", clean = true }, { path = "/var/tmp", mode = "1777" }, { path = "/root", mode = "0700" }, { path = "/boot", mode = "0700" }, { path = "/var/log/a", user = "nobody" } },|' \
 	-e 's|{ services = { services.simple|{ file_systems = { { device = "LABEL=a", mount_point = "/" }, { type = "tmpfs", mount_point = "/dev/shm" }, { type = "proc", mount_point = "/proc", options = { "hidepid=2" } } },\n&|; s|^{ services|services|' \
 	"$TMP/c/set.lua" >"$TMP/c/own.lua"
 "$CAIRN" system build --root "$R" --modules "$TMP/world" --dry-run "$TMP/c/own.lua" >"$TMP/out" 2>"$TMP/err"
@@ -640,6 +644,8 @@ return system.operating_system {
 	swap = { { device = "PARTLABEL=more memory" } },
 	services = { services.upgrade { trial = "1500ms" } },
 }
+system=$("$CAIRN" system build --root "$R" --modules "$TMP/world" --physical "$TMP/c/own.lua" 2>"$TMP/err")
+is "what is for all stays so" "$(sed -n '/^\[directory .tmp\]/,/^$/p' "$system/activation" | tr '\n' ' ')" "[directory /tmp] mode = 1777 user = root clean = yes  "
 LUA
 system=$("$CAIRN" system build --root "$R" --modules "$TMP/world" --physical "$TMP/c/zones.lua" 2>"$TMP/err")
 result "rules that are right, and blanks in labels" $?
