@@ -44,7 +44,7 @@ return service.service_type {
 		port = schema.integer { default = 22, min = 1, max = 65535, doc = "TCP port" },
 		password_login = schema.boolean { default = false, doc = "else only keys" },
 		root_login = schema.boolean { default = true, doc = "root may log in, with a key or as password_login says" },
-		authorized_keys = ssh_keys.field(KINDS,
+		authorized_keys = ssh_keys.field(KINDS, ssh_keys.DROPBEAR,
 			"who is let in by which keys, and by no others; of who is not among them, ~/.ssh/authorized_keys counts"),
 	},
 	extend = function(s)

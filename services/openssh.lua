@@ -30,7 +30,12 @@ local function yes(v)
 end
 
 -- What fields say; others would be a second port, or a port that no firewall knows of.
-local FIELDS = { passwordauthentication = "password_login", port = "port", subsystem = "sftp" }
+local FIELDS = { passwordauthentication = "password_login", port = "port" }
+
+local function field_of(s, line)
+	line = line:lower()
+	return FIELDS[line:match("^%a+")] or s.sftp and line:find('^subsystem%s+"?sftp"?%s') and "sftp"
+end
 
 -- From the first Match on, lines hold for some logins only.
 local function find_match(settings)
@@ -86,13 +91,13 @@ return service.service_type {
 		password_login = schema.boolean { default = false, doc = "else only keys" },
 		root_login = schema.boolean { default = true, doc = "root may log in" },
 		sftp = schema.boolean { default = true, doc = "files, too" },
-		authorized_keys = ssh_keys.field({ "ssh-ed25519" }, "who is let in by which keys, besides those of ~/.ssh/authorized_keys"),
+		authorized_keys = ssh_keys.field({ "ssh-ed25519" }, ssh_keys.OPENSSH, "who is let in by which keys, besides those of ~/.ssh/authorized_keys"),
 		settings = schema.list(schema.string { pattern = "^%u%a+ [^\1-\31\127]+$", what = "a line of sshd_config" },
 			{ default = {}, doc = "more lines of sshd_config; they win over what the other fields say" }),
 	},
 	check = function(s)
 		for i = 1, find_match(s.settings) - 1 do
-			local field = FIELDS[s.settings[i]:match("^%a+"):lower()]
+			local field = field_of(s, s.settings[i])
 			if field then
 				return "'" .. s.settings[i] .. "': the field " .. field .. " says that", "settings"
 			end

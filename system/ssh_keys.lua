@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 --
--- Public keys of SSH, as ssh-keygen writes them: KIND, the key in base64, a comment. What a server does not understand it leaves
--- out, and says so to nobody who could not log in.
+-- Public keys of SSH, as ssh-keygen writes them: KIND, the key in base64, a comment; before them stand what options the server
+-- takes. What it does not understand it leaves out, and says so to nobody who could not log in.
 
 local M = {}
 
@@ -37,11 +37,70 @@ local function is_whole(key, kind)
 	return at == #key + 1 and parts[1] == kind and #parts > 1
 end
 
+-- names: those of options; valued: those of them that have a value.
+local function options(names, valued)
+	local out = { values = {} }
+	for name in (names .. " " .. valued):gmatch("%S+") do
+		out[#out + 1], out.values[name:lower()] = name, false
+	end
+	for name in valued:gmatch("%S+") do
+		out.values[name:lower()] = true
+	end
+	table.sort(out)
+	return out
+end
+
+M.OPENSSH = options("agent-forwarding cert-authority no-agent-forwarding no-port-forwarding no-pty no-touch-required no-user-rc no-X11-forwarding "
+	.. "port-forwarding pty restrict user-rc verify-required X11-forwarding",
+	"command environment expiry-time from permitlisten permitopen principals tunnel")
+M.OPENSSH.escapes = true -- \" is no end of a value
+
+M.DROPBEAR = options("no-agent-forwarding no-port-forwarding no-pty no-X11-forwarding restrict", "command")
+
+-- The first word of a line, which a blank between quotes does not end, and the rest.
+local function split(line)
+	local at, quoted = 1, false
+	while at <= #line and (quoted or line:sub(at, at) ~= " ") do
+		if line:sub(at, at + 1) == '\\"' then
+			at = at + 1
+		elseif line:sub(at, at) == '"' then
+			quoted = not quoted
+		end
+		at = at + 1
+	end
+	return line:sub(1, at - 1), line:sub(at):gsub("^ +", "")
+end
+
+local function is_options(word, rest, kinds)
+	local name = (word:match("^[%w-]+") or ""):lower()
+	return not kinds[word] and (kinds[rest:match("^%S*")] or M.OPENSSH.values[name] ~= nil or word:find('[",]') ~= nil)
+end
+
+-- What is wrong with options that stand before a key.
+local function check_options(text, takes)
+	local plain, at = takes.escapes and text:gsub('\\"', "__") or text, 1
+	repeat
+		local name, stop = plain:match("^([%w-]+)()", at)
+		local valued = takes.values[(name or ""):lower()]
+		if name and valued == nil then
+			return "the server takes no option '" .. name:sub(1, 40) .. "' before a key [it takes " .. table.concat(takes, ", ") .. "]"
+		elseif name and valued then
+			stop = plain:match('^="[^"]*"()', stop)
+		end
+		local after = name and stop and plain:sub(stop, stop)
+		if after ~= "" and after ~= "," then
+			local there = text:sub(at, at + 39):gsub("[\xc0-\xff][\x80-\xbf]*$", "") -- no half of a character
+			return "before the key, '" .. there .. "' is not as options are written: NAME or NAME=\"VALUE\", with a comma between them"
+		end
+		at = stop + 1
+	until after == ""
+end
+
 local function line_of(text)
 	return (text:gsub("\n$", ""))
 end
 
-local function check(text, kinds)
+local function check(text, kinds, takes)
 	local line = line_of(text)
 	if line:find("PRIVATE KEY", 1, true) then
 		return "is a private key [the public one is in the file that ends in .pub]"
@@ -50,7 +109,15 @@ local function check(text, kinds)
 	elseif line:find("[\1-\31\127]") then
 		return "holds a control character"
 	end
-	local kind, key = line:gsub("^restrict ", ""):match("^([%w@.-]+) ([%w+/=]+)%f[ \0]")
+	local word, rest = split(line)
+	if is_options(word, rest, kinds) then
+		local why = check_options(word, takes)
+		if why then
+			return why
+		end
+		line = rest
+	end
+	local kind, key = line:match("^([%w@.-]+) ([%w+/=]+)%f[ \0]")
 	if not kind then
 		return "is no public key, as 'ssh-ed25519 AAAA… ann@home'"
 			.. (line:find("^[%w_./-]+$") and ' [read_file("FILE") gives what is in a file]' or "")
@@ -61,14 +128,14 @@ local function check(text, kinds)
 	end
 end
 
--- A field: who is let in by which keys, of these kinds (a list).
-function M.field(kinds, doc)
+-- A field: who is let in by which keys, of these kinds (a list); takes: the options that may stand before one.
+function M.field(kinds, takes, doc)
 	for _, kind in ipairs(kinds) do
 		kinds[kind] = true
 	end
 	return schema.map(
 		schema.string { pattern = "^[a-z_][a-z0-9_-]*$", what = "the name of a user" },
-		schema.list(schema.string { multiline = true, max = 4000, check = function(v) return check(v, kinds) end }),
+		schema.list(schema.string { multiline = true, max = 4000, check = function(v) return check(v, kinds, takes) end }),
 		{ default = {}, doc = doc })
 end
 

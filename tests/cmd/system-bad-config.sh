@@ -562,12 +562,24 @@ at "a key of Dropbear's that was cut" "dropbear › authorized_keys['root'][1]: 
 at "each of them is looked at" "dropbear › authorized_keys['root'][4]: the key is not all there" 'dropbear { authorized_keys = { root = {
 	"ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBA0PIRhZt8/L4U2HPhTZR5gb+1N4sWx64gM7A/NWvkwJ72sL6eYUfno/MYhYubeCew866ibO9tsSVAW01sf3aOU= x",
 	"sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAIG7dHXRWqAOQ9mFIrvWL9IeXhz6CoCznG22t6tZfEfsxAAAABHNzaDo= x",
-	"restrict ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIG7dHXRWqAOQ9mFIrvWL9IeXhz6CoCznG22t6tZfEfsx bob", "ssh-rsa AAAAB3NzaC1yc2E=" } } }'
+	"restrict,command=\"ls, -l\" ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIG7dHXRWqAOQ9mFIrvWL9IeXhz6CoCznG22t6tZfEfsx bob", "ssh-rsa AAAAB3NzaC1yc2E=" } } }'
 key "the name of a file of keys" '"ann.pub"' "is no public key, as 'ssh-ed25519 AAAA… ann@home' [read_file"
 key "a private key of SSH" '"-----BEGIN OPENSSH PRIVATE KEY-----\nx"' "is a private key"
-for line in "PasswordAuthentication yes" "Passwordauthentication yes" "Port 23"; do
+for line in "PasswordAuthentication yes" "Passwordauthentication yes" "Port 23" "Subsystem sftp internal-sftp" "SUBSYSTEM  Sftp /x"; do
 	at "'$line', which is a field" "openssh › settings: '$line': the field " "openssh { settings = { \"$line\" } }"
 done
+# What stands before a key is what the server takes, or it would leave the key out.
+before() { key "$1" "'$2 ssh-ed25519 $ed ann'" "$3"; }
+before "an option that no server has" no-ptty "the server takes no option 'no-ptty' before a key [it takes X11-forwarding, agent-forwarding, cert-authority"
+before "one of several" 'restrict,from="192.0.2.0/24,!192.0.2.7",no-ptty' "the server takes no option 'no-ptty'"
+for option in from=192.0.2.1 'command="ls' 'no-pty,' 'no-pty="x"' 'from=""x' 'command="a \\"'; do
+	before "options that are not written so: $option" "$option" "before the key, '"
+done
+key "a key that was cut, behind options" "'no-pty ssh-ed25519 ${ed%?????}'" "the key is not all there"
+at "an option that Dropbear does not take" "dropbear › authorized_keys['root'][1]: the server takes no option 'from' before a key [it takes command, no-X11-forwarding, " \
+	"dropbear { authorized_keys = { root = { 'from=\"192.0.2.1\" ssh-ed25519 $ed' } } }"
+at "a value that Dropbear reads otherwise" "dropbear › authorized_keys['root'][1]: before the key, 'command=" \
+	"dropbear { authorized_keys = { root = { 'command=\"a \\\\\"b c\\\\\"\" ssh-ed25519 $ed' } } }"
 at "what must be up after an upgrade" "upgrade › services: there is no service 'bse'; did you mean 'base'?" 'upgrade { services = { "bse" } }'
 wrong "whose a directory is" "directory › user: there is no user 'rooot'" 'directories = { { path = "/srv/x", user = "rooot" } }'
 # What the system needs as it is: nobody gets it, and nothing is mounted over it.

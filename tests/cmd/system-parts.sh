@@ -601,6 +601,11 @@ is "what is for some only comes last" "$(tail -n 2 "$R$config")" "Match User x
 PasswordAuthentication yes"
 is "files of keys" "$(cat "$(part etc)/ssh/authorized_keys.d/root")" "$login
 restrict $login"
+check "subsystems" openssh 'settings = { "Subsystem netconf /x" }'
+check "files in another way" openssh 'sftp = false, settings = { "Subsystem sftp internal-sftp" }'
+check "keys with options" openssh "authorized_keys = { root = { 'cert-authority,principals=\"a,b\" ' .. read_file('bob.pub'), [[NO-pty,from=\"192.0.2.0/24,!192.0.2.7\",command=\"echo \\\"a b\\\"\" ]] .. read_file('bob.pub') } }"
+is "stay as they are" "$(cat "$(part etc)/ssh/authorized_keys.d/root")" "cert-authority,principals=\"a,b\" $login
+NO-pty,from=\"192.0.2.0/24,!192.0.2.7\",command=\"echo \\\"a b\\\"\" $login"
 check "a setting that sshd does not know" eval '! openssh "settings = { \"PermitRotlogin no\" }"'
 check "is shown" grep -q '^  1:PermitRotlogin no$' "$TMP/err"
 check "without what is no fault" eval '! grep -q "Unable to load" "$TMP/err"'
