@@ -28,6 +28,8 @@ static const char *const skipped[] = {
 	"firewall",
 	/* users of the host, as it gives them to containers */
 	"container@",
+	/* boots, which a trial is none of */
+	"boot-good",
 	/* the kernel, the clock */
 	"sysctl",
 	"kernel-modules",

@@ -23,6 +23,7 @@ TEST(sections)
 	       "[service mount@data]\n" SKIP "type = oneshot\n[service web]\nexec = /bin/web\n");
 	format("[service dhcp]\nexec = /a\n", "[service dhcp]\n" SKIP "exec = /a\n");
 	format("[service dhcpd]\nexec = /a\n", "[service dhcpd]\nexec = /a\n");
+	format("[service boot-good]\nexec = /a\n", "[service boot-good]\n" SKIP "exec = /a\n");
 	format("[service getty@]\nexec = /a %i\n", "[service getty@]\n" SKIP "exec = /a %i\n");
 }
 
