@@ -399,6 +399,21 @@ static int hold(uint64_t seconds, struct err *e)
 	return live_is_running() ? live_answers(e) : 0;
 }
 
+/* Would it be news that the generation came up? What cannot be read is looked at again, after the
+ * hold. */
+static bool is_new(const struct switcher_opts *o)
+{
+	auto_switcher struct switcher s = SWITCHER_INIT;
+	struct status x = STATUS_INIT;
+	struct err ignored = ERR_INIT;
+	bool known = switcher_open(&s, o, "mark-good", false, &ignored) == 0 &&
+		     status_load(&s, &x, &ignored) == 0;
+	bool counted = !x.none && x.def;
+
+	status_done(&x);
+	return !known || (counted && x.booted && x.count.good != x.booted);
+}
+
 /* Without the lock of the machine: a boot must not wait for an update that happens to run, whose
  * builds may take hours, nor be taken for one that failed. What it changes, the environment block,
  * has a lock of its own, for moments; and the booted generation is deleted by nobody. */
@@ -406,7 +421,7 @@ static int run_mark_good(struct cmd_env *env, struct err *e)
 {
 	struct ctx *c = env->ctx;
 	auto_switcher struct switcher s = SWITCHER_INIT;
-	int rc = c->hold ? hold(c->hold, e) : 0;
+	int rc = c->hold && is_new(&c->sw) ? hold(c->hold, e) : 0;
 
 	if (rc == 0)
 		rc = switcher_open(&s, &c->sw, "mark-good", false, e);

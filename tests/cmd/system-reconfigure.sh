@@ -99,6 +99,7 @@ check "the boot loader knows" [ "$(env cairn_good)" = 1 ]
 check "the trial of 2 goes on" [ "$(env cairn_try) $(env cairn_left)" = "2 3" ]
 check "again is nothing new" run mark-good --target-root "$R"
 check "and said as such" has 'as before'
+check "and does not hold" timeout 60 "$CAIRN" system mark-good --hold 80000 --target-root "$R"
 check "status" run status --target-root "$R"
 check "status: booted" grep -qx 'booted       generation 1' "$TMP/out"
 check "status: on trial" grep -qx 'on trial     generation 2, 3 of 3 tries left' "$TMP/out"
@@ -113,7 +114,9 @@ run delete-generations --target-root "$R" 1
 status=$?
 check "SYS-08 what the machine falls back to cannot be deleted" [ $status = 3 ]
 boots 2
-check "it is picked in the menu and comes up" run mark-good --target-root "$R"
+before=$(date +%s%N)
+check "it is picked in the menu and comes up" run mark-good --hold 1 --target-root "$R"
+check "when it held" [ $(($(date +%s%N) - before)) -ge 1000000000 ]
 check "its trial is over" [ "$(env cairn_good) $(env cairn_try)$(env cairn_left)" = "2 " ]
 run delete-generations --dry-run --target-root "$R"
 check "now 1 could go" has 'would delete generation 1'
@@ -440,7 +443,7 @@ done
 check "a machine without a boot loader" run reconfigure $change_args "$TMP/direct-one.lua"
 check "has no menu" [ ! -e "$R/boot/grub/grub.cfg" ]
 boots 1
-check "its gate" run mark-good --target-root "$R"
+check "its gate" timeout 60 "$CAIRN" system mark-good --hold 80000 --target-root "$R"
 check "has nothing to tell" [ ! -e "$R/boot/grub/grubenv" ]
 check "its status" run status --target-root "$R"
 check "says so" grep -qx 'boot loader  none: boots are not counted' "$TMP/out"
