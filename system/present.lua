@@ -40,7 +40,11 @@ function M.files(os, who, list, programs, firmware, profile)
 	end
 	for _, s in ipairs(list) do
 		for _, field in ipairs(s.root_directory and {} or { "exec", "stop_exec", "reload_exec" }) do
-			add("program", (s[field] or {})[1] or "", "service '" .. s.name .. "' › " .. field)
+			local path = (s[field] or {})[1] or ""
+			-- PID 1 puts the instance of a template there.
+			if not (s.name:find("@$") and path:find("%", 1, true)) then
+				add("program", path, "service '" .. s.name .. "' › " .. field)
+			end
 		end
 	end
 	for _, p in ipairs(programs) do

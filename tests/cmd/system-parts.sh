@@ -239,7 +239,7 @@ absent "firmware that is none" "firmware: there is no directory $item/lib/firmwa
 absent "a font" "console_font: there is no file $item/share/x.psf$" "s|kernel_modules =|console_font = $busybox .. \"/share/x.psf\", &|"
 absent "options of the build daemon" "cairn daemon: unknown option '--rouns', did you mean '--rounds'?" \
 	's|without = { "logs" },|without = { "daemon", "logs" }, services.daemon { extra_arguments = { "--rouns=2" } },|'
-sed -e "s|^	services = services.base {|& services.simple { name = \"own\", exec = { \"/opt/own\" } }, services.simple { name = \"in\", root_directory = \"/srv/in\", exec = { $busybox .. \"/in\" } },|" \
+sed -e "s|^	services = services.base {|& services.simple { name = \"own\", exec = { \"/opt/own\" } }, services.simple { name = \"each@\", exec = { $busybox .. \"/bin/%i\" } }, services.simple { name = \"in\", root_directory = \"/srv/in\", exec = { $busybox .. \"/in\" } },|" \
 	"$TMP/more.lua" >"$TMP/present.lua"
 check "what is the machine's own is not looked for" "$CAIRN" system build --root "$R" --modules "$W" "$TMP/present.lua"
 is "a file more in the initramfs" "$(busybox gzip -dc <"$R$(readlink "$m/initrd")" | busybox cpio -i --to-stdout etc/note 2>/dev/null)" bits
