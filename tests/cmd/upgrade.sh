@@ -13,14 +13,14 @@ return system.operating_system {
 LUA
 system=$("$CAIRN" system build --root "$R" --modules "$W" --physical "$TMP/system.lua" 2>"$TMP/err") || { cat "$TMP/err"; exit 1; }
 script=$(sed -n '/^\[service upgrade\]/,/^\[/s/^exec = //p' "$R$(readlink "$system/services")/set")
-# The machine: the file "waits" has the generation that does; "reconfigure" does what that says.
+# The machine: the file "waits" has the generation that does, "back" the one that PID 1 goes back to; "reconfigure" does what that says.
 cat >"$TMP/cairn" <<'END'
 #!/bin/sh
 export PATH=/usr/bin:/bin
 cd "${0%/*}" || exit 1
 echo "$*" >>log
 case "$1 $2" in
-"system status") echo "{\"booted\":1,\"unconfirmed\":$(cat waits 2>/dev/null || echo null),\"revert_to\":null}" ;;
+"system status") echo "{\"booted\":1,\"unconfirmed\":$(cat waits 2>/dev/null || echo null),\"revert_to\":$(cat back 2>/dev/null || echo null)}" ;;
 "system reconfigure") . ./reconfigure ;;
 "system confirm" | "system revert") [ "$(cat waits)" = "$3" ] && rm waits ;;
 "service wait") [ ! -e ill ] ;;
@@ -58,10 +58,16 @@ check "one that cannot be built" upgrade 1
 is "is none to go back from" "$(did)" ""
 reconfigure 0 7
 echo 7 >waits
+echo 1 >back
 check "somebody tries out another one" upgrade 3
 check "which is told" grep -q 'generation 7 waits to be confirmed' err
 is "nothing is done" "$(did)$(grep -c reconfigure log)" 0
-rm waits
+rm waits back
+# A note that was left alone: what changes the machine is what drops it.
+reconfigure 0 2 tried-out
+echo 7 >waits
+check "a trial that nothing ends" upgrade 0
+is "keeps nobody from the next one" "$(did)" "confirm 2 "
 reconfigure 3 7
 check "somebody begins to, meanwhile" upgrade 1
 is "that is left alone" "$(did)$(cat waits)" 7
