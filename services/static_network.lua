@@ -233,6 +233,23 @@ local function fail_beside(s, other, message, field)
 	schema.fail(s, message .. " [" .. schema.location(other) .. "]", field)
 end
 
+-- Whether it has an address that a lease would take away.
+local function has_v4(s)
+	for _, a in ipairs(s.addresses) do
+		if network.family_of(a) == 4 then
+			return true
+		end
+	end
+	return false
+end
+
+local CARDS = "name the card of each: interface = …"
+
+-- What to do about DHCP of a port, which a bridge has: the lease is the bridge's, if anything's.
+local function advice_of_port(s, dhcp)
+	return not dhcp.interface and CARDS or has_v4(s) and "leave it out" or 'let it ask at the bridge: interface = "' .. s.interface .. '"'
+end
+
 -- What the interfaces that a link is made of are, besides.
 local function check_link(s, os)
 	for _, other in ipairs(os.services) do
@@ -240,7 +257,7 @@ local function check_link(s, os)
 		for _, port in ipairs(s.link.ports) do
 			if kind == "dhcp" and network.may_share({ interface = port }, other, os) then
 				fail_beside(s, other, "what comes in at " .. port .. " is for the bridge, and DHCP of " .. (other.interface or "the first card")
-					.. " would ask there " .. service.hint(other, "let it ask at the bridge: interface = \"" .. s.interface .. "\""), "link › ports")
+					.. " would ask there " .. service.hint(other, advice_of_port(s, other)), "link › ports")
 			elseif kind == "static_network" and other ~= s and other.link then
 				for _, taken in ipairs(other.link.ports) do
 					if taken == port then
@@ -256,16 +273,6 @@ local function check_link(s, os)
 	end
 end
 
--- Whether it has an address that a lease would take away.
-local function has_v4(s)
-	for _, a in ipairs(s.addresses) do
-		if network.family_of(a) == 4 then
-			return true
-		end
-	end
-	return false
-end
-
 -- What the rest of the system says otherwise.
 local function check_others(s, os)
 	if #s.name_servers > 0 and #os.name_servers > 0 then
@@ -275,7 +282,7 @@ local function check_others(s, os)
 		local kind = schema.name(other)
 		if kind == "dhcp" and has_v4(s) and network.may_share(s, other, os) then
 			fail_beside(s, other, "DHCP of " .. (other.interface or "the first card") .. " takes all other addresses of IPv4 away "
-				.. service.hint(other, "name the card of each: interface = …"), "addresses")
+				.. service.hint(other, CARDS), "addresses")
 		elseif kind == "static_network" and other ~= s then
 			for _, a in ipairs(s.addresses) do
 				for _, b in ipairs(other.addresses) do

@@ -412,7 +412,11 @@ wrong "DHCP and an address" "DHCP of a takes all other addresses of IPv4 away" "
 bridge() { echo "interface = \"$1\", link = { kind = \"bridge\", ports = { \"$2\" } }"; }
 wrong "DHCP of a port" "static_network › link › ports: what comes in at a is for the bridge, and DHCP of a would ask there [let it ask at the bridge: interface = \"br0\"]" \
 	"$(two dhcp 'interface = "a"' static_network "$(bridge br0 a)")"
-wrong "DHCP of the first card beside a bridge" "what comes in at a is for the bridge, and DHCP of the first card would ask there [services.base has it: without" \
+wrong "DHCP of a port of a bridge with an address" "DHCP of a would ask there [leave it out]" \
+	"$(two dhcp 'interface = "a"' static_network "$(bridge br0 a), address = \"192.0.2.5/24\"")"
+wrong "DHCP of the first card, which may be a port" "DHCP of the first card would ask there [name the card of each: interface = …]" \
+	"$(two dhcp '' static_network "$(bridge br0 a)")"
+wrong "DHCP of the first card beside a bridge" "what comes in at a is for the bridge, and DHCP of the first card would ask there [services.base has it: without = { \"dhcp\" } leaves it out; or name the card of each: interface = …]" \
 	"services = services.base { services.static_network { $(bridge br0 a) } }"
 wrong "a port of two bridges" "static_network › link › ports: 'a' is a port of br1, and of one bridge at most" "$(two static_network "$(bridge br0 a)" static_network "$(bridge br1 a)")"
 wrong "a VLAN of what is switched off" "link › parent: 'a' is left switched off" \
@@ -564,10 +568,6 @@ at "each of them is looked at" "dropbear › authorized_keys['root'][4]: the key
 	"sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAIG7dHXRWqAOQ9mFIrvWL9IeXhz6CoCznG22t6tZfEfsxAAAABHNzaDo= x",
 	"restrict,command=\"ls, -l\" ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIG7dHXRWqAOQ9mFIrvWL9IeXhz6CoCznG22t6tZfEfsx bob", "ssh-rsa AAAAB3NzaC1yc2E=" } } }'
 key "the name of a file of keys" '"ann.pub"' "is no public key, as 'ssh-ed25519 AAAA… ann@home' [read_file"
-key "a private key of SSH" '"-----BEGIN OPENSSH PRIVATE KEY-----\nx"' "is a private key"
-for line in "PasswordAuthentication yes" "Passwordauthentication yes" "Port 23" "Subsystem sftp internal-sftp" "SUBSYSTEM  Sftp /x"; do
-	at "'$line', which is a field" "openssh › settings: '$line': the field " "openssh { settings = { \"$line\" } }"
-done
 # What stands before a key is what the server takes, or it would leave the key out.
 before() { key "$1" "'$2 ssh-ed25519 $ed ann'" "$3"; }
 before "an option that no server has" no-ptty "the server takes no option 'no-ptty' before a key [it takes X11-forwarding, agent-forwarding, cert-authority"
@@ -580,14 +580,23 @@ at "an option that Dropbear does not take" "dropbear › authorized_keys['root']
 	"dropbear { authorized_keys = { root = { 'from=\"192.0.2.1\" ssh-ed25519 $ed' } } }"
 at "a value that Dropbear reads otherwise" "dropbear › authorized_keys['root'][1]: before the key, 'command=" \
 	"dropbear { authorized_keys = { root = { 'command=\"a \\\\\"b c\\\\\"\" ssh-ed25519 $ed' } } }"
+key "a private key of SSH" '"-----BEGIN OPENSSH PRIVATE KEY-----\nx"' "is a private key"
+for line in "PasswordAuthentication yes" "Passwordauthentication yes" "Port 23" "Subsystem sftp internal-sftp" "SUBSYSTEM  Sftp /x"; do
+	at "'$line', which is a field" "openssh › settings: '$line': the field " "openssh { settings = { \"$line\" } }"
+done
 at "what must be up after an upgrade" "upgrade › services: there is no service 'bse'; did you mean 'base'?" 'upgrade { services = { "bse" } }'
 wrong "whose a directory is" "directory › user: there is no user 'rooot'" 'directories = { { path = "/srv/x", user = "rooot" } }'
 # What the system needs as it is: nobody gets it, and nothing is mounted over it.
 own="is the system's own, and root alone"
+closed="is the system's own, and would be closed to others"
 wrong "a directory of the system, for a user" "› user: '/etc' $own has it" 'directories = { { path = "/etc", user = "nobody" } }'
 wrong "one below what it alone writes to" "› user: '/var/guix/profiles/x' $own has it" 'directories = { { path = "/var/guix/profiles/x", user = "nobody" } }'
 wrong "one that a group may change" "› mode: '/var/log' $own changes names in it" 'directories = { { path = "/var/log", mode = "2770", group = "users" } }'
 wrong "one that everybody may change" "› mode: '/usr' $own changes names in it" 'directories = { { path = "/usr", mode = "0777" } }'
+wrong "one that nobody could enter" "› mode: '/var/log' $closed [a mode such as 0755]" 'directories = { { path = "/var/log", mode = "0750", group = "users" } }'
+wrong "the top" "› mode: '/' $closed" 'directories = { { path = "/", mode = "0700" } }'
+wrong "homes that nobody would come to" "› mode: '/home' $closed" 'directories = { { path = "/home", mode = "0710" } }'
+wrong "one that all write to, each his own" "› mode: '/tmp' is for all, each his own files [1777" 'directories = { { path = "/tmp", mode = "0755", clean = true } }'
 wrong "one of a service type" "mine: '/etc' $own has it" 'services = { require("system.service").service_type { name = "mine", fields = {},
 	extend = function() return { activation = { { directory = "/etc", mode = "0755", user = "nobody" } } } end } {} }'
 at "a job in one" "job › directory: '/' $closed [leave it out, and begin run with cd /]" 'job { name = "b", run = "x", every = "1h", user = "nobody", directory = "/" }'
@@ -599,16 +608,11 @@ for where in /run /dev /sys /sys/fs/cgroup /run/cairn /run/current-system /etc/s
 	wrong "a file system over $where" "mount_point: '$where' has what the running system needs, and it would be hidden" \
 		"file_systems = { { device = \"LABEL=a\", mount_point = \"/\" }, { device = \"LABEL=b\", mount_point = \"$where\" } }"
 done
-closed="is the system's own, and would be closed to others"
 wrong "one in the store" "the store is on the root" 'file_systems = { { device = "LABEL=a", mount_point = "/" }, { device = "LABEL=b", mount_point = "/gnu/store/x" } }'
 wrong "a mode of three digits" "daemon › mode: '660' is not an octal mode [0660]" "$(service daemon 'mode = "660"')"
 wrong "a mode that is none" "daemon › mode: '0680' is not an octal mode" "$(service daemon 'mode = "0680"')"
 wrong "a group of devices" "device_rule › group: there is no group 'vidoe'" 'device_rules = { { subsystem = "x", mode = "0660", group = "vidoe" } }'
 wrong "a gate that holds too long" "health_gate › hold: all of timeout (1min) passes" 'health_gate = { timeout = "1min", hold = "60s" }'
-wrong "one that nobody could enter" "› mode: '/var/log' $closed [a mode such as 0755]" 'directories = { { path = "/var/log", mode = "0750", group = "users" } }'
-wrong "the top" "› mode: '/' $closed" 'directories = { { path = "/", mode = "0700" } }'
-wrong "homes that nobody would come to" "› mode: '/home' $closed" 'directories = { { path = "/home", mode = "0710" } }'
-wrong "one that all write to, each his own" "› mode: '/tmp' is for all, each his own files [1777" 'directories = { { path = "/tmp", mode = "0755", clean = true } }'
 at "who is let in on a terminal" "getty › auto_login: there is no user 'rot'; did you mean 'root'?" 'getty { terminal = "tty9", auto_login = "rot" }'
 wrong "a trial without time" "upgrade › trial: '500ms' is not between 1s and 1d" "$(service upgrade 'trial = "500ms"')"
 wrong "a trial of days" "upgrade › trial: '25h' is not between 1s and 1d" "$(service upgrade 'trial = "25h"')"
@@ -640,6 +644,8 @@ sed -e 's|"httpd"|"/bin/a"|; s|name = "a",|name = "a", user = "nobody", director
 	"$TMP/c/set.lua" >"$TMP/c/own.lua"
 "$CAIRN" system build --root "$R" --modules "$TMP/world" --dry-run "$TMP/c/own.lua" >"$TMP/out" 2>"$TMP/err"
 result "what leaves the system as it is is no mistake" $?
+system=$("$CAIRN" system build --root "$R" --modules "$TMP/world" --physical "$TMP/c/own.lua" 2>"$TMP/err")
+is "what is for all stays so" "$(sed -n '/^\[directory .tmp\]/,/^$/p' "$system/activation" | tr '\n' ' ')" "[directory /tmp] mode = 1777 user = root clean = yes  "
 
 # Rules of time zones that are right, with those of all names; labels with blanks.
 cat >"$TMP/c/zones.lua" <<'LUA'
@@ -656,8 +662,6 @@ return system.operating_system {
 	swap = { { device = "PARTLABEL=more memory" } },
 	services = { services.upgrade { trial = "1500ms" } },
 }
-system=$("$CAIRN" system build --root "$R" --modules "$TMP/world" --physical "$TMP/c/own.lua" 2>"$TMP/err")
-is "what is for all stays so" "$(sed -n '/^\[directory .tmp\]/,/^$/p' "$system/activation" | tr '\n' ' ')" "[directory /tmp] mode = 1777 user = root clean = yes  "
 LUA
 system=$("$CAIRN" system build --root "$R" --modules "$TMP/world" --physical "$TMP/c/zones.lua" 2>"$TMP/err")
 result "rules that are right, and blanks in labels" $?
