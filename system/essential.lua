@@ -297,14 +297,58 @@ local SETTINGS = {
 	["fs.protected_fifos"] = 1, ["fs.protected_hardlinks"] = 1, ["fs.protected_regular"] = 2, ["fs.protected_symlinks"] = 1,
 }
 
+-- A setting is kept as it was before the first generation that names it, in a file of its name below /run/cairn/sysctl; the run for one that
+-- does not name it writes it back. All systems have this service, so that run is always made, and no setting falls back for a moment
+-- between two that name it, as it would if a stop wrote it back.
+--
+-- One of each pair is 0 when the other one is set, and 0 is refused or sets that to 0; both are kept, and only what differs is written.
+--
 -- What the kernel does not have is passed over, since a module that comes later may bring it; but it is named.
 local SYSCTL = [[
 #!@busybox@ sh
 b=@busybox@
+sys=/proc/sys
+kept=/run/cairn/sysctl
+set -f
+umask 077
+keys=$($b cut -d ' ' -f 1 "$1")
+differs() { [ "$($b cat "$sys/$1" 2>/dev/null)" != "$($b cat "$kept/$1")" ]; }
+# As paths: the kernel's net.ipv4.conf.eth0/1.mtu is net/ipv4/conf/eth0.1/mtu.
+named=$(for key in $keys; do
+	said=$($b sysctl "$key" 2>&1)
+	case $said in
+	*' = '*) echo "${said%% = *}" ;;
+	'') echo "$key: it cannot be read, so going back to another generation does not take it back" >&2 ;;
+	esac
+done | $b tr ./ /. | $b sed -n -e p -e 's/^\(vm.dirty.*\)_ratio$/\1_bytes/p;t' -e 's/^\(vm.dirty.*\)_bytes$/\1_ratio/p;t' \
+	-e 's/^vm.overcommit_ratio$/vm\/overcommit_kbytes/p;t' -e 's/^vm.overcommit_kbytes$/vm\/overcommit_ratio/p')
+gone=$(cd "$kept" 2>/dev/null && $b find . -type f | $b sort | while read -r k; do
+	k=${k#./}
+	case "
+$named
+" in *"
+$k
+"*) ;; *) echo "$k" ;; esac
+done)
+for k in $gone; do
+	! differs "$k" || echo "$($b cat "$kept/$k")" 2>/dev/null >"$sys/$k"
+done
+for k in $gone; do
+	if [ -e "$sys/$k" ] && differs "$k"; then
+		echo "$(echo "$k" | $b tr ./ /.): the kernel does not take '$($b cat "$kept/$k")' back, so it stays '$($b cat "$sys/$k")' until the next boot" >&2
+	else
+		$b rm "$kept/$k"
+	fi
+done
+for k in $named; do
+	if [ -f "$sys/$k" ] && ! [ -e "$kept/$k" ]; then
+		$b mkdir -p "$kept/${k%/*}" && $b cat "$sys/$k" >"$kept.new" && $b mv "$kept.new" "$kept/$k" ||
+			echo "$k: its value cannot be kept, so going back to another generation does not take it back" >&2
+	fi
+done
 $b sysctl -e -p "$1"
 status=$?
-set -f
-$b sysctl -n $($b cut -d ' ' -f 1 "$1") 2>&1 >/dev/null | $b grep 'unknown key' >&2
+$b sysctl -n $keys 2>&1 >/dev/null | $b grep 'unknown key' >&2
 exit $status
 ]]
 

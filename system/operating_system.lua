@@ -430,7 +430,7 @@ return schema.record("operating_system", {
 				end
 			end,
 		},
-		schema.one_of({ schema.integer {}, schema.string { check = conf.flaw } }), { default = {}, doc = "kernel settings, [\"vm.swappiness\"] = 10" }),
+		schema.one_of({ schema.integer {}, schema.string { check = conf.flaw } }), { default = {}, doc = "kernel settings, [\"vm.swappiness\"] = 10; a switch to a generation that does not name one writes back what it was before" }),
 	environment = schema.map(schema.string {
 			pattern = "^[%a_][%w_]*$", what = "the name of a variable",
 			check = function(v)

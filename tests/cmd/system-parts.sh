@@ -291,19 +291,87 @@ script_of() { # NAME: the text
 }
 cat >"$TMP/b" <<'X'
 #!/bin/sh
-# Stands for busybox in the script of the kernel's settings: it has no kernel.nope, and cannot be given the others.
+# Stands for busybox in the script of the kernel's settings, which are files below $TMP/sys: one of a pair is 0 when the other one is set,
+# one cannot be set, one cannot be read.
+set_to() { # KEY VALUE
+	case $1 in
+	*/refused) return 1 ;;
+	*/flush) return 0 ;;
+	*_bytes) echo 0 >"$TMP/sys/${1%_bytes}_ratio" ;;
+	*_ratio) echo 0 >"$TMP/sys/${1%_ratio}_bytes" ;;
+	esac
+	echo "$2" >"$TMP/sys/$1"
+}
 case "$*" in
-"sysctl -e -p "*) exit 1 ;;
-"sysctl -n "*) shift 2; for key; do [ "$key" = kernel.yes ] && echo 1 || echo "sysctl: error: '$key' is an unknown key" >&2; done ;;
+"sysctl -e -p "*)
+	echo "applied $(cat "$TMP/sys/kernel/old")" >>"$TMP/order"
+	bad=0
+	while read -r key _ value; do
+		k=$(echo "$key" | tr ./ /.)
+		! [ -e "$TMP/sys/$k" ] || set_to "$k" "$value" || bad=1
+	done <"$4"
+	exit $bad ;;
+sysctl*)
+	[ "$2" != -n ] || shift
+	shift
+	for key; do
+		k=$(echo "$key" | tr ./ /.)
+		if ! [ -e "$TMP/sys/$k" ]; then
+			echo "sysctl: error: '$key' is an unknown key" >&2
+		elif [ "${k##*/}" != flush ]; then
+			echo "$(echo "$k" | tr ./ /.) = $(cat "$TMP/sys/$k")"
+		fi
+	done ;;
 *) exec "$@" ;;
 esac
 X
 chmod +x "$TMP/b"
-script_of sysctl | sed "s|^b=.*|b=$TMP/b|" >"$TMP/sysctl"
-printf 'kernel.yes = 1 2\nkernel.nope = 1\n' >"$TMP/settings"
-TMP=$TMP sh "$TMP/sysctl" "$TMP/settings" >"$TMP/out" 2>"$TMP/err"
+script_of sysctl | sed "s|^b=.*|b=$TMP/b|; s|^sys=.*|sys=$TMP/sys|; s|^kept=.*|kept=$TMP/kept/sysctl|" >"$TMP/sysctl"
+mkdir -p "$TMP/kept" "$TMP/sys/kernel" "$TMP/sys/vm" "$TMP/sys/net/conf/eth0.1" "$TMP/sys/net/route"
+setting() { # VALUE KEY...
+	value=$1
+	shift
+	for k; do echo "$value" >"$TMP/sys/$k"; done
+}
+value() { cat "$TMP/sys/$1"; }
+# settings LINE...: the service's run for a system that has these
+settings() {
+	printf '%s\n' "$@" >"$TMP/settings"
+	TMP=$TMP sh "$TMP/sysctl" "$TMP/settings" >"$TMP/out" 2>"$TMP/err"
+}
+setting 0 kernel/yes kernel/refused net/conf/eth0.1/mtu net/route/flush vm/dirty_bytes
+setting 20 vm/dirty_ratio
+setting '4	4 1' kernel/old
+setting '' kernel/empty
+settings 'kernel.yes = 1 2' 'kernel.nope = 1' 'kernel.refused = 1'
 is "settings that the kernel does not take" $? 1
 is "and those that it does not have" "$(cat "$TMP/err")" "sysctl: error: 'kernel.nope' is an unknown key"
+is "others are as they are to be" "$(value kernel/yes)" "1 2"
+check "a system that names more" settings 'kernel.yes = 3' 'kernel.old = 7' 'kernel.empty = |core' 'net.conf.eth0/1.mtu = 5' 'vm.dirty_bytes = 4096'
+is "has them set" "$(value kernel/yes) $(value kernel/old) $(value kernel/empty) $(value net/conf/eth0.1/mtu) $(value vm/dirty_bytes) $(value vm/dirty_ratio)" \
+	"3 7 |core 5 4096 0"
+is "what was before is root's alone" "$(find "$TMP/kept" -mindepth 1 -perm /077)" ""
+: >"$TMP/order"
+check "one that names fewer" settings 'kernel.yes = 3'
+is "takes the others back" "$(value kernel/yes) $(value kernel/old) $(value kernel/empty) $(value net/conf/eth0.1/mtu)" "3 4	4 1  0"
+is "with the one of a pair that was set" "$(value vm/dirty_bytes) $(value vm/dirty_ratio)" "0 20"
+is "before it sets its own" "$(cat "$TMP/order")" "applied 4	4 1"
+is "and says nothing" "$(cat "$TMP/out" "$TMP/err")" ""
+setting 9 kernel/old
+check "one that names another one again" settings 'kernel.old = 7'
+is "takes back to what was before the first one" "$(value kernel/yes)" 0
+check "one that names none" settings 'kernel.nope = 1'
+is "takes back to what was when it was named again" "$(value kernel/old)" 9
+is "and nothing is kept any more" "$(find "$TMP/kept" -type f)" ""
+check "what cannot be read" settings 'net.route.flush = 1' 'kernel.yes = 1'
+is "is named" "$(cat "$TMP/err")" "net.route.flush: it cannot be read, so going back to another generation does not take it back"
+# Nobody can write that of the kernel.
+ln -sf /proc/sys/kernel/ostype "$TMP/sys/kernel/yes"
+check "what the kernel does not take back is no failure" settings 'kernel.old = 9'
+is "but named" "$(cat "$TMP/err")" "kernel.yes: the kernel does not take '0' back, so it stays 'Linux' until the next boot"
+rm "$TMP/sys/kernel/yes"
+check "what is there no more" settings 'kernel.old = 9'
+is "is forgotten" "$(cat "$TMP/err"; find "$TMP/kept" -name yes)" ""
 script_of swap-file >"$TMP/swap-file"
 check "a swap file" sh "$TMP/swap-file" "$TMP/swap" 1048576
 check "of that size, nobody else's" [ "$(stat -c '%a %s' "$TMP/swap")" = "600 1048576" ]

@@ -1,10 +1,20 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Switching a machine that runs: to what is confirmed or not, to what its PID 1 cannot read, and when that does not answer.
-INIT_TEST_UNSHARE=--uts
+INIT_TEST_UNSHARE="--uts --net"
 . "$SRC/tests/ns/init.inc"
 make_root
 cp "$CAIRN" "$R/cairn"
+# The kernel's settings that a machine of a network of its own has, set by the script that systems have.
+busybox=$(command -v busybox) || { echo "skip: no busybox"; exit 77; }
+sed -n '/^local SYSCTL = \[\[$/,/^\]\]$/p' "$SRC/system/essential.lua" | sed "1d;\$d;s|@busybox@|$busybox|" >"$R/test/sysctl"
+chmod +x "$R/test/sysctl"
+KEYS="ip_forward conf/default/rp_filter conf/lo/log_martians"
+# settings LINE...: those of the generation that was made last
+settings() {
+	printf '%s\n' "$@" >"$g/settings"
+	printf '[service sysctl]\ntype = oneshot\nexec = /test/sysctl %s/settings\n' "$item" >>"$g/services/set"
+}
 
 # system NUMBER: a generation, empty but for its services (standard input)
 system() {
@@ -38,6 +48,7 @@ exec = /bin/sleep 2001
 exec = /bin/sleep 2011
 on-change = later
 X
+settings 'net.ipv4.conf.default.rp_filter = 2' 'net.ipv4.conf.lo.log_martians = 1'
 one=$item
 ln -s system-1-link "$R/var/guix/profiles/system"
 ln -s "$item" "$R/run/booted-system"
@@ -53,6 +64,7 @@ exec = /bin/sleep 2002
 exec = /bin/sleep 2012
 on-change = later
 X
+settings 'net.ipv4.conf.lo.log_martians = 1'
 two=$item
 system 5 <<'X'
 [service same]
@@ -62,7 +74,9 @@ type = oneshot
 exec = /bin/sleep 2005
 X
 # Only tried out: services of 2, and what its activation makes of /etc, and takes away there.
-system 7 <"$R$two/services/set"
+sed '/^\[service sysctl\]/,$d' "$R$two/services/set" >"$TMP/set"
+system 7 <"$TMP/set"
+settings 'net.ipv4.ip_forward = 1' 'net/ipv4/conf/lo/log_martians = 0'
 mkdir -p "$g/etc/tried.d/deep"
 echo tried >"$g/etc/tried.d/deep/file"
 rm -r "$g/etc/same"
@@ -98,8 +112,11 @@ exec /cairn "$1" "$2" /tmp/set.1 /tmp/set.2
 X
 chmod +x "$g/cairn/bin/cairn"
 
+kernel() { (cd /proc/sys/net/ipv4 && cat $KEYS) | tr '\n' ' '; }
+rp_filter=$(kernel | cut -d ' ' -f 2)
 boot <"$R$one/services/set"
 retry is_state same up
+retry is_state sysctl up
 same=$(pid same)
 export R
 inner=$(cat "/proc/$INIT/task/$INIT/children")
@@ -133,10 +150,11 @@ menu() { sed -n "s/.*set default='\(gen-[0-9]*\)'.*/\1/p" "$R/boot/grub/grub.cfg
 lives() { grep -c 'init: goes on' "$TMP/console"; }
 tried() { machine describe --json "$1" && says "\"tried\":$2,"; }
 # All that a switch changes, but for times, and notes of whose contents other checks are (system.tried, system.lock): the whole of /etc, with
-# accounts, links, boot files, and who runs.
+# accounts, links, boot files, who runs, and settings of the kernel.
 picture() {
 	(cd "$R" && find etc boot var/guix run/current-system -printf '%p %y %m %U:%G %l\n' && find etc boot -type f -exec sha256sum {} +) | sort
 	ctl list --json | grep -o '{"name":"[^"]*","[^}]*"pid":[0-9]*' | grep -v '"revert-' | sed 's/.*"name":"\([^"]*\)".*"state":"\([a-z]*\)".*"pid":/\1 \2 /'
+	kernel
 }
 as_before() { picture | diff "$TMP/picture" - >"$TMP/out" || { sed 's/^/# /' "$TMP/out"; false; }; }
 refused() {
@@ -200,6 +218,7 @@ check "runs it" [ "$(ups)" -gt "$ran" ]
 check "reads its own /etc" inside cat /etc/common /etc/same /etc/tried.d/deep/file
 is "which is that" "$(tr '\n' ' ' <"$TMP/out")" "of 7 file tried "
 check "and accounts" [ "$(grep -l '^tried:' "$R/etc/passwd" "$R/etc/shadow" "$R/etc/group" | wc -l)" = 3 ]
+is "its settings, and those of the kernel that it does not name" "$(kernel)" "1 $rp_filter 0 "
 kill -SEGV "${inner% }"
 another() { [ "$(lives)" -gt "$began" ]; }
 check "PID 1 crashes" retry another
@@ -214,7 +233,8 @@ gone() { [ -z "$(way_back)" ]; }
 check "the way back is used up" retry gone
 check "with a log of what it did" grep -q 'generation 7 was not confirmed: back to generation 1' "$R"/var/log/cairn/revert-*.log
 check "nothing was restarted" [ "$(pid same)" = "$same" ]
-check "/etc, accounts, links, menu and processes are those of before" as_before
+check "/etc, accounts, links, menu, processes and settings are those of before" as_before
+is "which are" "$(kernel)" "0 2 1 "
 
 # The command is gone, and what it began is not done.
 inside /cairn system switch-generation --confirm 1 5 & command=$!
