@@ -124,6 +124,10 @@ static int run_confirm(struct cmd_env *env, struct err *e)
 
 	if (rc == 0)
 		rc = open_machine(&s, c, "confirm", e);
+	if (s.busy && c->sw.json) { /* system/remote.c asks again */
+		puts("{\"result\":\"busy\"}");
+		(void)fflush(stdout);
+	}
 	if (rc == 0)
 		rc = check_waits(&s, &meant, &kept, e);
 	if (rc == 0 && !kept && !c->sw.dry_run)

@@ -22,7 +22,6 @@
 #define SSH_FAILED	 255 /* status of ssh when it is ssh that failed */
 #define CONFIRM_PAUSE_MS 500
 #define CONFIRM_BUSY_MS	 5000 /* the longest pause where it answers */
-#define CONFIRM_REFUSED	 3    /* how a confirm ends while another command holds the lock there */
 #define CONFIRM_LATE	 5    /* how a confirm ends when the machine has gone back */
 
 static int no_memory(struct err *e)
@@ -342,6 +341,12 @@ static uint64_t seconds_now(void)
 	return (uint64_t)t.tv_sec;
 }
 
+/* Another command holds the lock there. Whatever else is refused stays so. */
+static bool is_busy(const char *json)
+{
+	return strstr(json, "\"result\":\"busy\"") != NULL;
+}
+
 /* Over new connections, as long as the machine waits. goal is what was switched to, a number or an
  * item: whatever else waits there is not ours to confirm. The first connection may never have come
  * to be, so only this answer says that something was switched. */
@@ -365,7 +370,7 @@ static int confirm(const struct remote_host *h, const struct remote_opts *o, con
 			ret->from = find_number(printed.buf, "\"before\":");
 		}
 		/* The command whose connection was cut may go on over there, and hold the lock. */
-		if (r < 0 || (status != SSH_FAILED && status != CONFIRM_REFUSED))
+		if (r < 0 || (status != SSH_FAILED && !is_busy(printed.buf)))
 			break;
 		(void)poll(NULL, 0, pause);
 		pause = status == SSH_FAILED ? CONFIRM_PAUSE_MS

@@ -93,6 +93,7 @@ int switcher_open(struct switcher *s, const struct switcher_opts *o, const char 
 		rc = gen_running(&s->root, GEN_BOOTED_LINK, &s->arena, &s->booted, e);
 	if (rc == 0 && change)
 		rc = gen_lock(&s->root, verb, &s->lock, e);
+	s->busy = rc == -ERR_IN_USE;
 	if (rc == 0 && change)
 		rc = sys_switch_recover(&s->root, s->booted, &s->recovered, e);
 	if (rc == 0)

@@ -30,7 +30,8 @@ struct switcher_opts {
 struct switcher {
 	struct arena arena;
 	struct sys_root root;
-	int lock; /* -1: none */
+	int lock;  /* -1: none */
+	bool busy; /* another command holds it: what was asked for may do later */
 	struct gen_list list;
 	const char *booted; /* NULL: not known */
 	enum sys_switch_end recovered;

@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What --json of the commands for a machine's system, a user's packages and the store prints: every key is there, has the type that the documents say, and no other
 key is. A table of shapes; whoever changes the output changes it here, and sees what scripts of users may rely on."""
+import fcntl
 import glob
 import json
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 
@@ -170,6 +172,11 @@ shutil.move(R + "/boot", TMP + "/boot")
 x = run(VERIFY, "verify", "1", status=65)
 check("what is damaged is in it", x and x["faults"], x)
 shutil.move(TMP + "/boot", R + "/boot")
+# What reads it asks again: nothing else that is refused goes away by itself.
+with open(R + "/var/guix/profiles/system.lock", "r+b") as lock:
+    fcntl.fcntl(lock, 37, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0))  # F_OFD_SETLK
+    run({"result": {"busy"}}, "confirm", status=3)
+check("an answer that is final has no such mark", subprocess.run([os.environ["CAIRN"], "system", "confirm", "--json", "--target-root", R, "999"], capture_output=True, check=False).stdout == b"")
 GC = {"dry_run": bool, "items": int, "bytes": int, "deleted": DELETED}
 run(CHANGE, "boot", one, modules=True)
 run(GC, "gc", "--dry-run", "--keep", "0")

@@ -27,7 +27,7 @@ echo "\$SSH_CONNECTION \$*" >>\$m.log
 case "\$2 \$*" in
 confirm*)
 	[ ! -e \$m.dead ] || kill -9 \$PPID
-	[ ! -s \$m.busy ] || { sed -i 1d \$m.busy; exit 3; }
+	[ ! -s \$m.busy ] || { sed -i 1d \$m.busy; echo '{"result":"busy"}'; exit 3; }
 	[ -e \$m.waits ] || exec $CAIRN "\$@"
 	for goal; do :; done
 	grep -qxF "\$goal" \$m.waits || exit 3
@@ -93,10 +93,12 @@ exec "$@"
 END
 chmod +x lossy
 echo other >one.waits
+asked=$(grep -c ' system confirm ' one.log)
 before=$(current one)
-CAIRN_SSH="$TMP/lossy $CAIRN_SSH" check "a switch that never began" status 2 there one --confirm 2 b.lua
+CAIRN_SSH="$TMP/lossy $CAIRN_SSH" check "a switch that never began" status 2 there one --confirm 10min b.lua
 check "is none" has "could not be confirmed (status 3)"
 check "and another's trial stays one" [ -e one.waits ]
+check "which is asked about once" [ "$(($(grep -c ' system confirm ' one.log) - asked))" = 1 ]
 rm one.waits
 CAIRN_SSH="$TMP/lossy $CAIRN_SSH" check "nor where nothing is tried out" status 2 there one b.lua
 check "says so" has "could not be confirmed (status 1)"
