@@ -152,8 +152,8 @@ static int add_item(struct bootfiles *b, const char *store, const struct boot_me
 		r = add(b, store, it->entry.initrd, "initrd", e);
 	if (r < 0)
 		err_wrap(e, r, "generation %u", it->number);
-	/* A bad sector, not memory that is short. */
-	if (r == -EIO && it->number != m->default_number)
+	/* A bad sector, or metadata that is damaged; not memory that is short. */
+	if (r < 0 && r != -ENOMEM && it->number != m->default_number)
 		err_hint(e, r, "cairn system delete-generations %u does without it", it->number);
 	return r;
 }

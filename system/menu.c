@@ -260,7 +260,7 @@ static int load_items(const struct sys_root *r, struct arena *a, const struct ge
 		rc = load_entry(r, a, g, &item->entry, &tmp);
 		if (rc == -ERR_NOTVALID && g->number != number)
 			continue;
-		if (rc == -EIO && g->number != number)
+		if (rc < 0 && rc != -ENOMEM && g->number != number)
 			err_hint(&tmp, rc, "cairn system delete-generations %u does without it",
 				 g->number);
 		if (rc < 0)

@@ -5,6 +5,8 @@
  */
 #include "tests/unit/bootworld.h"
 
+#include "lib/size.h"
+
 /* ---- Room ------------------------------------------------------------------------------------ */
 
 static int open_esp(const char *name)
@@ -69,6 +71,46 @@ TEST(two_hundred_switches)
 		CHECK_INT(starts(&s.menu), n);
 	}
 	CHECK(count_files(ESP "/EFI/cairn") <= 4 + 2 * KERNELS);
+	machine_remove();
+}
+
+static ino_t unread; /* a file that the disk does not give back; 0: none */
+static int unread_why;
+
+int fstat(int fd, struct stat *st)
+{
+	int r = REAL(fstat)(fd, st);
+
+	return r == 0 && unread && st->st_ino == unread ? (errno = unread_why, -1) : r;
+}
+
+/* Which generation is in the way is said, unless it is the one that was asked for, or just memory
+ * that is short. */
+TEST(unread_kernel)
+{
+	static const int reasons[] = { EIO, EUCLEAN, EBADMSG, ENOMEM };
+	char path[512];
+	struct sample s;
+	struct stat st;
+
+	machine_make(&esp);
+	(void)snprintf(path, sizeof(path), "%s%s", top, kernels[0]);
+	CHECK_INT(stat(path, &st), 0);
+	for (size_t i = 0; i < ARRAY_LEN(reasons); i++) {
+		struct err e = ERR_INIT, asked = ERR_INIT;
+		struct boot_menu *m = sample(&s, 1, 2, (unsigned[]){ 0, 1 });
+
+		unread = st.st_ino;
+		unread_why = reasons[i];
+		CHECK_INT(boot_write_menu(&esp, m, &e), -reasons[i]);
+		m->default_number = 1;
+		CHECK_INT(boot_write_menu(&esp, m, &asked), -reasons[i]);
+		unread = 0;
+		if ((strstr(e.msg, "delete-generations 1 does without it") != NULL) !=
+		    (reasons[i] != ENOMEM))
+			TEST_FAIL("%s", e.msg);
+		CHECK(!strstr(asked.msg, "delete-generations"));
+	}
 	machine_remove();
 }
 
@@ -256,5 +298,5 @@ TEST(program_is_one)
 	machine_remove();
 }
 
-TEST_MAIN(shared_and_pruned, two_hundred_switches, boot_03_full_partition, menu_of_the_store,
-	  damage_is_mended, torn_menu, extlinux_in_place, program_is_one)
+TEST_MAIN(shared_and_pruned, two_hundred_switches, unread_kernel, boot_03_full_partition,
+	  menu_of_the_store, damage_is_mended, torn_menu, extlinux_in_place, program_is_one)
