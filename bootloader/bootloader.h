@@ -181,8 +181,10 @@ int boot_claim(const char *esp, struct err *e);
 
 /* ---- Boot counting (bootloader/count.c, lib/bootenv.h) --------------------------------------- */
 
-/* What the environment block says; no block, or numbers that are none, count as 0. */
+/* What the environment block says; no block, a damaged one, or what is no number counts as 0. */
 int boot_count_load(const struct boot_place *p, struct boot_count *ret, struct err *e);
+/* There is a block, and it is none. Whatever writes to it makes it anew. */
+bool boot_count_is_damaged(const struct boot_place *p);
 /* Generation number is to be booted for the first time: it gets BOOT_TRIES boots, unless it is the
  * good one. The block is made when it is missing. */
 int boot_trial_begin(const struct boot_place *p, unsigned number, struct err *e);

@@ -30,7 +30,8 @@ static int env_open(const struct boot_place *p, int flags, char file[PATH_MAX], 
 	return fd < 0 ? err_sys(e, "%s", file) : fd;
 }
 
-int boot_count_load(const struct boot_place *p, struct boot_count *ret, struct err *e)
+static int count_load(const struct boot_place *p, struct boot_count *ret, bool *ret_damaged,
+		      struct err *e)
 {
 	struct boot_count c = { 0 };
 	struct err tmp = ERR_INIT;
@@ -41,11 +42,28 @@ int boot_count_load(const struct boot_place *p, struct boot_count *ret, struct e
 		*e = tmp;
 		return fd;
 	}
-	int r = fd < 0 ? 0 : boot_count_get(fd, &c, e);
-	if (r < 0)
-		return err_wrap(e, r, "%s", file);
-	*ret = c;
+	int r = fd < 0 ? 0 : boot_count_get(fd, &c, &tmp);
+	*ret_damaged = r == -ERR_INVALID;
+	if (r < 0 && !*ret_damaged)
+		return err_set(e, r, "%s: %s", file, tmp.msg);
+	*ret = *ret_damaged ? (struct boot_count){ 0 } : c;
 	return 0;
+}
+
+int boot_count_load(const struct boot_place *p, struct boot_count *ret, struct err *e)
+{
+	bool damaged;
+
+	return count_load(p, ret, &damaged, e);
+}
+
+bool boot_count_is_damaged(const struct boot_place *p)
+{
+	struct err ignored = ERR_INIT;
+	struct boot_count c;
+	bool damaged;
+
+	return count_load(p, &c, &damaged, &ignored) == 0 && damaged;
 }
 
 #define LOCK_TRIES 50
@@ -143,7 +161,13 @@ int boot_trial_begin(const struct boot_place *p, unsigned number, struct err *e)
 
 int boot_mark_good(const struct boot_place *p, unsigned number, struct err *e)
 {
-	return change(p, number, mark_good, e);
+	struct err why = ERR_INIT;
+	int r = change(p, number, mark_good, &why);
+
+	if (r != -ERR_INVALID)
+		return r < 0 ? err_set(e, r, "%s", why.msg) : 0;
+	r = env_ensure(p, e); /* nothing else makes it anew where nobody switches */
+	return r < 0 ? r : change(p, number, mark_good, e);
 }
 
 int boot_trial_end(const struct boot_place *p, unsigned number, const struct boot_count *before,

@@ -330,6 +330,11 @@ static int run_status(struct cmd_env *env, struct err *e)
 		rc = status_load(&s, &x, e);
 	if (rc == 0)
 		ask_init(&s, &x);
+	if (rc == 0 && !x.none && boot_count_is_damaged(&x.place))
+		fputs("warning: the environment block of the boot loader (grubenv) is damaged, so "
+		      "nobody counts boots [the next switch, or cairn system mark-good, makes it "
+		      "anew]\n",
+		      stderr);
 	if (rc == 0 && c->sw.json)
 		show_json(&out, &s, &x);
 	else if (rc == 0)

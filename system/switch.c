@@ -212,6 +212,10 @@ int sys_switch_recover(const struct sys_root *r, const char *booted, enum sys_sw
 		rc = forward ? finish(r, &n, &why) : undo(r, &n, &why);
 	}
 	end = forward ? SYS_SWITCH_DONE : SYS_SWITCH_UNDONE;
+	if (rc == -ERR_NOTVALID && forward && n.from) { /* TO was lost since it was booted */
+		rc = undo(r, &n, &why);
+		end = SYS_SWITCH_UNDONE;
+	}
 	if (rc == -ERR_NOTVALID)
 		rc = finish_damaged(r, &n, &end, &why);
 	if (rc < 0)

@@ -12,8 +12,8 @@
  *	6. remove the note
  *
  * A note that is found later is brought to an end by sys_switch_recover(): forward when the link is
- * renamed or the machine was booted into TO since then, else back; also forward when FROM is too
- *damaged to have a menu.
+ * renamed or the machine was booted into TO since then, else back. Where that
+ * one is too damaged to have a menu, it is the other.
  */
 #pragma once
 

@@ -125,8 +125,37 @@ check "nonsense is no try" starts 2 cairn.trial=0
 check "and ends" starts 3 -
 grub-editenv "$R/boot/grub/grubenv" set cairn_good=77
 check "a good one that is not there is none" starts 2 -
-dd if=/dev/zero of="$R/boot/grub/grubenv" bs=1024 count=1 conv=notrunc 2>/dev/null
 rm "$R/boot/grub/grubenv"
 check "without a block the default starts" starts 2 -
+
+# A block that is none: it counts as nothing, whatever is done, and is made anew by what writes it.
+empty() { : >"$R/boot/grub/grubenv"; }
+zeros() { head -c 1024 /dev/zero >"$R/boot/grub/grubenv"; }
+garbage() { yes garbage | head -c 1024 >"$R/boot/grub/grubenv"; }
+try() { check "$damage: $*" cairn "$@"; }
+for damage in empty zeros garbage; do
+	$damage
+	try status
+	check "$damage: is told, with what mends it" grep -q "grubenv.*mark-good.*makes it anew" "$TMP/err"
+	try status --json
+	try list-generations
+	try gc --dry-run --root "$R"
+	try delete-generations --dry-run
+	check "$damage: and nothing of this changed it" sh -c '! grub-editenv "$0" list >/dev/null 2>&1' "$R/boot/grub/grubenv"
+	try switch-generation 3
+	check "$damage: made anew" [ "$(env good) $(env try) $(env left)" = " 3 3" ]
+	$damage
+	try roll-back
+	$damage
+	try switch-generation 2
+	$damage
+	boots 2
+	try mark-good
+	check "$damage: the gate makes it, too" [ "$(env good)$(env try)" = 2 ]
+	try status
+	check "$damage: nothing is told any more" [ ! -s "$TMP/err" ]
+done
+garbage
+check "a generation goes" cairn delete-generations 1
 
 finish

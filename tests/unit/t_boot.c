@@ -786,7 +786,13 @@ TEST(counting)
 	CHECK_INT(set(fd, "cairn_left", "-1", &e), 0);
 	check_count(root, 3, 0, 0);
 	CHECK_INT(pwrite(fd, "garbage", 7, 0), 7);
-	CHECK(boot_mark_good(&GRUB_AT(root), 3, &e) < 0);
+	check_count(root, 0, 0, 0);
+	CHECK(boot_count_is_damaged(&GRUB_AT(root)));
+	CHECK_INT(boot_mark_good(&GRUB_AT(root), 3, &e), 0);
+	CHECK(!boot_count_is_damaged(&GRUB_AT(root)));
+	check_count(root, 3, 0, 0);
+	auto_fd int anew = openat(dir, BOOT_ENV_FILE, O_WRONLY | O_TRUNC | O_CLOEXEC);
+	CHECK(anew >= 0 && boot_count_is_damaged(&GRUB_AT(root)));
 	CHECK_INT(boot_trial_begin(&GRUB_AT(root), 5, &e), 0);
 	check_count(root, 0, 5, 3);
 	CHECK_INT(file_delete_tree(AT_FDCWD, root, NULL, &e), 0);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "lib/fd.h"
+#include "lib/size.h"
 #include "system/menu.h"
 #include "system/notes.h"
 #include "tests/unit/faults.h"
@@ -23,6 +24,27 @@
 #define ONE   "/gnu/store/11111111111111111111111111111111-system"
 #define TWO   "/gnu/store/22222222222222222222222222222222-system"
 #define LINUX "/gnu/store/33333333333333333333333333333333-linux"
+
+/* ---- A disk that does not read ----------------------------------------------------------------
+ */
+
+static const char *unread; /* end of the name that cannot be read; NULL: none */
+static int unread_why;	   /* errno */
+static bool block_unread;  /* nobody else calls pread() */
+
+ssize_t pread(int fd, void *p, size_t n, off_t at)
+{
+	return block_unread ? (errno = EIO, -1) : REAL(pread)(fd, p, n, at);
+}
+
+int stat(const char *path, struct stat *st)
+{
+	size_t n = strlen(path), end = unread ? strlen(unread) : 0;
+
+	if (end && n >= end && strcmp(path + n - end, unread) == 0)
+		return errno = unread_why, -1;
+	return REAL(stat)(path, st);
+}
 
 /* ---- A machine --------------------------------------------------------------------------------
  */
@@ -438,6 +460,117 @@ TEST(cut_between_the_damaged)
 	machine_remove();
 }
 
+/* Booted into what has lost its kernel since: nobody can go forward, but back. */
+static void cut_before_the_damage(bool fresh)
+{
+	enum sys_switch_end end = SYS_SWITCH_NONE;
+	struct err e = ERR_INIT;
+	size_t n;
+
+	machine_make();
+	if (!fresh)
+		CHECK_INT(gen_link_make(&root, 2, TWO, &e), 0);
+	put(GEN_PROFILES, "system.switch",
+	    fresh ? "[switch]\nfrom = 1\nto = 2\nfresh = yes\npath = " TWO "\n"
+		  : "[switch]\nfrom = 1\nto = 2\nfresh = no\npath = " TWO "\n");
+	lose(TWO "/boot/entry");
+	CHECK_INT(sys_switch_recover(&root, TWO, &end, &e), 0);
+	CHECK_INT(end, SYS_SWITCH_UNDONE);
+	CHECK(!exists(GEN_PROFILES "/system.switch"));
+	CHECK_INT(current(&n), 1);
+	CHECK_INT(n, fresh ? 1 : 2);
+	CHECK_INT(menu_default(), 1);
+	machine_remove();
+}
+
+TEST(cut_into_the_damaged)
+{
+	enum sys_switch_end end = SYS_SWITCH_NONE;
+	struct err e = ERR_INIT;
+
+	cut_before_the_damage(true);
+	cut_before_the_damage(false);
+	/* Where that does not go, either, it is left. */
+	machine_make();
+	CHECK_INT(sys_switch(&root, 2, TWO, &e), 0);
+	CHECK_INT(gen_select(&root, 1, &e), 0);
+	put(GEN_PROFILES, "system.switch",
+	    "[switch]\nfrom = 1\nto = 2\nfresh = no\npath = " TWO "\n");
+	lose(ONE "/boot/entry");
+	lose(TWO "/boot/entry");
+	CHECK_INT(sys_switch_recover(&root, TWO, &end, &e), 0);
+	CHECK_INT(end, SYS_SWITCH_LEFT);
+	machine_remove();
+}
+
+/* What cannot be read of a generation that nobody asked for can be done without, if it is said how;
+ * memory that is short has nothing to do with it. */
+TEST(unread_generation)
+{
+	static const int reasons[] = { EIO, EUCLEAN, EBADMSG, ENOMEM };
+
+	for (size_t i = 0; i < ARRAY_LEN(reasons); i++) {
+		auto_arena struct arena a = ARENA_INIT;
+		struct err e = ERR_INIT, asked = ERR_INIT;
+		struct gen_list list;
+
+		machine_make();
+		put(ONE, "boot/entry",
+		    "cairn-boot-entry 1\nlabel one\nkernel " ONE "/kernel\nparameters quiet\n");
+		CHECK_INT(gen_link_make(&root, 2, TWO, &e), 0);
+		CHECK_INT(gen_list_load(&root, &a, &list, &e), 0);
+		unread = ONE "/kernel";
+		unread_why = reasons[i];
+		CHECK_INT(sys_menu_write(&root, &list, 2, 0, &e), -reasons[i]);
+		CHECK_INT(sys_menu_write(&root, &list, 1, 0, &asked), -reasons[i]);
+		unread = NULL;
+		if ((strstr(e.msg, "delete-generations 1 does without it") != NULL) !=
+		    (reasons[i] != ENOMEM))
+			TEST_FAIL("%s", e.msg);
+		CHECK(!strstr(asked.msg, "delete-generations"));
+		machine_remove();
+	}
+}
+
+/* Whatever is left of the block says of nothing that it is on trial, and does not keep the machine
+ * from being switched: it is made anew on the way. */
+TEST(damaged_block)
+{
+	static const char garbage[BOOT_ENV_SIZE + 1] = { [0 ... BOOT_ENV_SIZE - 1] = 'x' };
+	static const char *const texts[] = { "", "# GRUB Environment Block\n", garbage };
+
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		struct boot_count c = { 1, 1, 1 };
+		struct err e = ERR_INIT;
+
+		machine_make();
+		put("/boot/grub", "grubenv", texts[i]);
+		if (boot_count_load(&place, &c, &e) < 0)
+			TEST_FAIL("block %zu: %s", i, e.msg);
+		CHECK(c.good == 0 && c.trial == 0 && c.left == 0);
+		if (sys_switch(&root, 2, TWO, &e) < 0)
+			TEST_FAIL("block %zu: %s", i, e.msg);
+		CHECK_INT(current(&(size_t){ 0 }), 2);
+		CHECK(menu_is(2));
+		CHECK_INT(boot_count_load(&place, &c, &e), 0);
+		CHECK(c.trial == 2 && c.left == BOOT_TRIES);
+		put("/boot/grub", "grubenv", texts[i]);
+		CHECK_INT(boot_mark_good(&place, 2, &e), 0);
+		CHECK_INT(boot_count_load(&place, &c, &e), 0);
+		CHECK_INT(c.good, 2);
+		machine_remove();
+	}
+	/* A disk that does not read is another matter. */
+	struct err e = ERR_INIT;
+
+	machine_make();
+	block_unread = true;
+	CHECK_INT(sys_switch(&root, 2, TWO, &e), -EIO);
+	block_unread = false;
+	CHECK_INT(settled(0), 1);
+	machine_remove();
+}
+
 /* Each call fails once: the switch reports it, and nothing has changed. */
 static void fail_everywhere(int with)
 {
@@ -589,5 +722,6 @@ TEST(what_was_only_tried_out)
 
 TEST_MAIN(cut_then_next_command, cut_then_boot, cut_without_a_boot, cut_then_boot_of_the_old,
 	  cut_during_recovery, cut_away_from_the_damaged, cut_between_the_damaged,
-	  failure_changes_nothing, refuses_what_is_no_system, there_and_back,
-	  failure_leaves_the_trial, what_was_only_tried_out)
+	  cut_into_the_damaged, unread_generation, damaged_block, failure_changes_nothing,
+	  refuses_what_is_no_system, there_and_back, failure_leaves_the_trial,
+	  what_was_only_tried_out)
