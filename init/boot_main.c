@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * cairn-boot: /init of the initramfs. Mounts what the kernel needs, loads modules, opens mapped
- * devices, finds, checks and mounts the root file system, and becomes the init of the system there.
- * Every failure ends in a rescue shell when the initramfs has one, else in a reboot; on a boot that
- * the boot loader counts always in a reboot.
+ * cairn-boot: /init of the initramfs. Mounts what the kernel needs, loads the keyboard's layout and
+ * modules, opens mapped devices, finds, checks and mounts the root file system, and becomes the
+ * init of the system there. Every failure ends in a rescue shell when the initramfs has one, else
+ * in a reboot; on a boot that the boot loader counts always in a reboot.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 
 #include "init/generation.h"
+#include "init/keymap.h"
 #include "init/mapped.h"
 #include "init/overlay.h"
 #include "init/rescue.h"
@@ -30,6 +31,7 @@
 
 #define NEW_ROOT	  "/root"
 #define MODULES		  "/modules"
+#define KEYMAP		  "/keymap"
 #define MAPPED		  "/mapped"
 #define MOUNTS		  "/mounts"
 #define RAMFS_MAGIC	  0x858458f6
@@ -112,6 +114,24 @@ static void open_kmsg(void)
 	if (limit >= 0)
 		(void)!write(limit, "on\n", 3); /* else ten lines in five seconds */
 	kmsg = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
+}
+
+/* ---- the keyboard ----------------------------------------------------------------------------*/
+
+/* Passphrases were chosen with it, and shells are to have it. */
+static void load_keymap(void)
+{
+	struct err e = ERR_INIT;
+
+	if (access(KEYMAP, F_OK) < 0)
+		return;
+	auto_fd int screen = open("/dev/tty0", O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (screen < 0)
+		return; /* a machine without one */
+	if (keymap_load(screen, KEYMAP, &e) < 0)
+		log_warn("keyboard: layout not loaded why=\"%s\"", e.msg);
+	else
+		log_info("keyboard: layout loaded");
 }
 
 /* ---- modules ---------------------------------------------------------------------------------*/
@@ -701,6 +721,7 @@ int main(int argc, char **argv)
 	int r = first_mounts(&e);
 	open_console();
 	open_kmsg();
+	load_keymap();
 	if (r == 0)
 		r = read_command_line(&spec, &e);
 	if (r < 0)

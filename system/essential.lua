@@ -6,6 +6,7 @@
 
 local conf = require "system.conf"
 local file_systems = require "system.file_systems"
+local keyboards = require "system.keyboards"
 local mapped_devices = require "system.mapped_devices"
 local mapping = require "system.mapping"
 local module_tree = require "system.module_tree"
@@ -366,14 +367,14 @@ local function sysctl(settings, out, base)
 end
 
 -- Terminals begin when base is up, so passwords are typed with the right one. A machine without screen
--- has nothing to load it into.
+-- has nothing to load it into. The initramfs may have none, or that of another generation.
 local function keyboard(name, out, base)
 	if not name then
 		return
 	end
 	out[#out + 1] = {
 		name = "keyboard", type = "oneshot", description = "keyboard layout " .. name,
-		exec = { script("keyboard", KEYBOARD), require("packages.keymaps") .. "/share/keymaps/" .. name .. ".bmap" },
+		exec = { script("keyboard", KEYBOARD), keyboards.file(name) },
 		requires = { "devices" }, condition = { "exists:/dev/tty0" },
 	}
 	base[#base + 1] = "keyboard"

@@ -1,9 +1,10 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 --
 -- The initramfs: stage 1, a checker for what it mounts, modules it was asked for, programs and a list for mapped devices, a
--- shell for emergencies. It knows nothing of the rest of the system, so that generations share it.
+-- shell for emergencies, and the keyboard's layout where there is something to type. It knows nothing of the rest of the system, so that generations share it.
 
 local file_systems = require "system.file_systems"
+local keyboards = require "system.keyboards"
 local mapped_devices = require "system.mapped_devices"
 local module_tree = require "system.module_tree"
 local tools = require "system.tools"
@@ -20,7 +21,7 @@ local PROGRAMS = { luks = { "cryptsetup", "cryptsetup" }, raid = { "mdadm", "mda
 local M = {}
 
 -- What stage 1 opens (init/mapped.h has the form): programs, the modules for them, and the list. places: who needs a module, by
--- its name.
+-- its name. Says whether a passphrase is asked for.
 local function mapped(os, sections, modules, places)
 	local lines, there = {}, {}
 	local known = {}
@@ -55,6 +56,7 @@ local function mapped(os, sections, modules, places)
 	if #lines > 0 then
 		sections[#sections + 1] = tree.file("mapped", table.concat(lines))
 	end
+	return there.luks -- a key file is nothing for stage 1
 end
 
 local function mounts(os, sections)
@@ -110,13 +112,16 @@ function M.derivation(os)
 		places[name] = schema.place(os, "initrd_modules[" .. i .. "]")
 	end
 	for_types(os, modules, places)
-	mapped(os, sections, modules, places)
+	local asks = mapped(os, sections, modules, places)
 	mounts(os, sections)
 	if os.initrd_rescue then
 		sections[#sections + 1] = tree.copy("bin/busybox", tools.busybox .. "/bin/busybox", true)
 		for _, name in ipairs(COMMANDS) do
 			sections[#sections + 1] = tree.link("bin/" .. name, "busybox")
 		end
+	end
+	if os.keyboard and (asks or os.initrd_rescue) then
+		sections[#sections + 1] = tree.copy("keymap", keyboards.file(os.keyboard))
 	end
 	for path, file in pairs(os.initrd_files) do
 		sections[#sections + 1] = tree.copy(path, file, true)

@@ -34,6 +34,11 @@ function keyboards.check(name)
 	end
 end
 
+-- The file of that name.
+function keyboards.file(name)
+	return require("packages.keymaps") .. "/share/keymaps/" .. name .. ".bmap"
+end
+
 -- The name, or an error.
 function keyboards.demand(name)
 	local why = keyboards.check(name)

@@ -333,7 +333,7 @@ return schema.record("operating_system", {
 		end,
 	},
 	keyboard = schema.string {
-		optional = true, check = keyboards.check, doc = "layout of the console, such as de-latin1; left out: us, after a switch from the next boot on",
+		optional = true, check = keyboards.check, doc = "layout of the console, also in the initramfs, such as de-latin1; left out: us, after a switch from the next boot on",
 	},
 	console_font = schema.template {
 		optional = true, pattern = "^[/\1]", what = "an absolute path, or a file of a package", doc = "font of the console, a PSF file; left out: the kernel's",

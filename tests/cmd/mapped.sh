@@ -10,7 +10,7 @@ mkdir "$TMP/c"
 build() {
 	cat >"$TMP/c/$1.lua" <<LUA
 return require("system").operating_system {
-	host_name = "stone", bootloader = { type = "efi" }, kernel_modules = {},
+	host_name = "stone", bootloader = { type = "efi" }, kernel_modules = {}, ${fields-}
 	mapped_devices = { $2 },
 	file_systems = { { device = "LABEL=ESP", mount_point = "/boot/efi", type = "vfat" }, $3 },
 }
@@ -87,6 +87,21 @@ result "a chain is opened from the disks on; what asks for a passphrase, in stag
 result "with all programs, and modules of all levels" $?
 section mapped@data | grep -q "^exec = .* PARTLABEL=data -\$"
 result "its service knows of no key, and closes it" $?
+
+# ---- the keyboard, where there is something to type
+initrd() { # initrd NAME DEVICES FIELDS: the initramfs with and without a layout, and the file of it
+	fields="$3" build "$1-us" "$2" "$plain" && printf '%s ' "$(readlink "$system/initrd")"
+	fields="$3 keyboard = \"de-latin1\"," build "$1" "$2" "$plain" && readlink "$system/initrd"
+	[ ! -e "$TMP/$1-us/keymap" ] || echo "a layout that nobody asked for"
+}
+changed() { [ "$1" != "$2" ] && cmp -s "$TMP/$3/keymap" "$W/packages/world/keymaps/share/keymaps/de-latin1.bmap"; }
+same() { [ -n "$2" ] && [ "$1" = "$2" ] && [ ! -e "$TMP/$3/keymap" ]; }
+check "the shell of the initramfs has the layout" changed $(initrd shell '' '') shell
+check "so has who is asked for a passphrase" changed $(initrd ask "$luks" 'initrd_rescue = false,') ask
+check "also for what is not needed" changed $(initrd wanted '{ type = "luks", target = "x", source = "LABEL=x" }' 'initrd_rescue = false,') wanted
+check "where nothing is typed the initramfs is the same" same $(initrd mute '' 'initrd_rescue = false,') mute
+check "and where a file has the key" same $(initrd keyed '{ type = "luks", target = "x", source = "LABEL=x", key_file = "/etc/k" },
+	{ type = "raid", target = "md0", source = "UUID=01234567:89abcdef:01234567:89abcdef" }' 'initrd_rescue = false,') keyed
 
 # ---- types of file systems that stage 1 mounts
 build types '' "$plain, { device = \"LABEL=h\", mount_point = \"/home\", type = \"xfs\", needed_for_boot = true },

@@ -12,7 +12,8 @@ local cryptsetup, mdadm = require "packages.cryptsetup", require "packages.mdadm
 
 return system.operating_system {
 	host_name = "mapped",
-	kernel_arguments = { "console=ttyS0,115200", "no_timer_check", "quiet" },
+	keyboard = "de-latin1",
+	kernel_arguments = { "console=tty0", "console=ttyS0,115200", "no_timer_check", "quiet" },
 	bootloader = { type = "none" },
 	mapped_devices = {
 		{ type = "luks", target = "root", source = "LABEL=crypt", allow_discards = true },
