@@ -350,19 +350,6 @@ static int mount_others(const struct root_spec *s, struct err *e)
 	return r;
 }
 
-/* The init must be there before the initramfs is deleted; its links are those of the new root. */
-static int check_init(const char *path, struct err *e)
-{
-	struct stat st;
-	auto_fd int fd = root_open(NEW_ROOT, path, O_PATH);
-
-	if (fd < 0)
-		return fd == -ENOSYS ? 0 : err_num(e, fd, "%s on the root file system", path);
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || !(st.st_mode & 0111))
-		return err_set(e, -EACCES, "%s on the root file system is not a program", path);
-	return 0;
-}
-
 /* ---- the switch ------------------------------------------------------------------------------*/
 
 /* Everything on the initramfs, and nothing else: other devices are not entered. */
@@ -564,20 +551,6 @@ static int find_generation(struct root_spec *s, struct err *e)
 	return r;
 }
 
-/* What every start of a system needs is on the root file system. */
-static bool is_whole(const struct root_spec *s, struct err *e)
-{
-	char set[PATH_MAX];
-
-	if (check_init(s->init, e) < 0)
-		return false;
-	(void)snprintf(set, sizeof(set), "%.4000s/services/set", s->system);
-	auto_fd int fd = root_open(NEW_ROOT, set, O_PATH);
-	if (fd < 0 && fd != -ENOSYS)
-		(void)err_num(e, fd, "%s on the root file system", set);
-	return fd >= 0 || fd == -ENOSYS;
-}
-
 /* Was it never more than tried out? (system/notes.h) */
 static bool was_tried(const char *tried, const struct root_spec *s)
 {
@@ -597,7 +570,7 @@ static bool take_generation(struct root_spec *s, unsigned number, const char *tr
 	other = *s;
 	other.generation = number;
 	if (root_generation(NEW_ROOT, &other, NULL) < 0 || strcmp(other.system, s->system) == 0 ||
-	    was_tried(tried, &other) || !is_whole(&other, NULL))
+	    was_tried(tried, &other) || root_check_system(NEW_ROOT, &other, NULL) < 0)
 		return false;
 	*s = other;
 	return true;
@@ -644,8 +617,8 @@ static int look_whole(struct root_spec *s, bool named, struct err *e)
 
 	(void)snprintf(own, sizeof(own), "%.4000s/init", s->system);
 	if (!s->system[0] || strcmp(own, s->init) != 0)
-		return check_init(s->init, e);
-	if (is_whole(s, e))
+		return root_check_init(NEW_ROOT, s->init, e);
+	if (root_check_system(NEW_ROOT, s, e) == 0)
 		return 0;
 	(void)snprintf(running, sizeof(running), "%s", s->system);
 	if (named || s->trial || !take_another(s))

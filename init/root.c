@@ -2,6 +2,7 @@
 #include "init/root.h"
 
 #include <dirent.h>
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/netlink.h>
@@ -178,6 +179,45 @@ int root_open(const char *dir, const char *path, int flags)
 		return -errno;
 	int fd = (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
 	return fd < 0 ? -errno : fd;
+}
+
+int root_check_init(const char *dir, const char *path, struct err *e)
+{
+	struct stat st;
+	auto_fd int fd = root_open(dir, path, O_PATH);
+
+	if (fd < 0)
+		return fd == -ENOSYS ? 0 : err_num(e, fd, "%s on the root file system", path);
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || !(st.st_mode & 0111))
+		return err_set(e, -EACCES, "%s on the root file system is not a program", path);
+	return 0;
+}
+
+/* Of a file that is executed (is_program), or is text. */
+static int check_begin(const char *dir, const char *path, bool is_program, struct err *e)
+{
+	char have[SELFMAG] = "";
+	auto_fd int fd = root_open(dir, path, O_RDONLY | O_NOCTTY | O_NONBLOCK);
+
+	if (fd < 0)
+		return fd == -ENOSYS ? 0 : err_num(e, fd, "%s on the root file system", path);
+	if (read(fd, have, sizeof(have)) < 0)
+		return err_sys(e, "reading %s on the root file system", path);
+	if (is_program ? memcmp(have, ELFMAG, SELFMAG) != 0 : !have[0])
+		return err_set(e, -ERR_INVALID, "%s on the root file system is empty or damaged",
+			       path);
+	return 0;
+}
+
+int root_check_system(const char *dir, const struct root_spec *spec, struct err *e)
+{
+	char set[PATH_MAX];
+	int r = root_check_init(dir, spec->init, e);
+
+	if (r < 0 || (r = check_begin(dir, spec->init, true, e)) < 0)
+		return r;
+	(void)snprintf(set, sizeof(set), "%.4000s/services/set", spec->system);
+	return check_begin(dir, set, false, e);
 }
 
 static int compare_numbers(const void *a, const void *b)

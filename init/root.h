@@ -52,6 +52,12 @@ int root_default(const char *dir, unsigned *ret, struct err *e);
 /* Open a file below dir, whose links are those of a root there. Returns a descriptor or -errno;
  * -ENOSYS on kernels that do not know how. */
 int root_open(const char *dir, const char *path, int flags);
+/* Is path on the root at dir a program? Must be asked before the initramfs is deleted. Kernels that
+ * do not know how say yes, here and below. */
+int root_check_init(const char *dir, const char *path, struct err *e);
+/* Does the system of spec have what each start of it needs, its init and its services? What a disk
+ * has lost is empty or zeroes as often as it is gone. */
+int root_check_system(const char *dir, const struct root_spec *spec, struct err *e);
 /* Numbers of the generations at dir, ascending; at most max. */
 size_t root_generations(const char *dir, unsigned *ret, size_t max);
 /* mount(2) flags and remaining data of rootflags=. data: at least as long as options. */

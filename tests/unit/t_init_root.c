@@ -2,6 +2,7 @@
 /* Stage 1: what it reads from the kernel's command line and from rootflags=. */
 #include "init/root.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mount.h>
@@ -126,6 +127,49 @@ TEST(generations)
 	CHECK_INT(file_delete_tree(AT_FDCWD, dir, NULL, &e), 0);
 }
 
+/* A system is there, with n bytes of init and m of the set; -1: not at all. */
+static int check_system(const char *init, ssize_t n, const char *set, ssize_t m)
+{
+	struct root_spec s = { .system = "/gnu/store/x-system",
+			       .init = "/gnu/store/x-system/init" };
+	const char *tmp = getenv("TMPDIR");
+	struct err e = ERR_INIT;
+	char dir[256];
+
+	(void)snprintf(dir, sizeof(dir), "%s/t_root.XXXXXX", tmp ? tmp : "/tmp");
+	CHECK(mkdtemp(dir) != NULL);
+	auto_fd int root = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	CHECK_INT(file_mkdir_p(root, "gnu/store/x-system", 0755, &e), 0);
+	CHECK_INT(file_mkdir_p(root, "gnu/store/x-services", 0755, &e), 0);
+	/* Links are those of the root. */
+	CHECK_INT(symlinkat("/gnu/store/x-services", root, "gnu/store/x-system/services"), 0);
+	CHECK_INT(symlinkat("/gnu/store/x-init", root, "gnu/store/x-system/init"), 0);
+	if (n >= 0)
+		CHECK_INT(file_write_atomic(root, "gnu/store/x-init", init, (size_t)n, 0755, &e),
+			  0);
+	if (m >= 0)
+		CHECK_INT(file_write_atomic(root, "gnu/store/x-services/set", set, (size_t)m, 0644,
+					    &e),
+			  0);
+	int r = root_check_system(dir, &s, &e);
+	CHECK_INT(r, r < 0 ? e.code : 0);
+	CHECK_INT(file_delete_tree(AT_FDCWD, dir, NULL, &e), 0);
+	return r;
+}
+
+TEST(whole_systems)
+{
+	static const char elf[] = "\177ELF\2\1\1", set[] = "gate = boot-good\n", zeroes[64];
+
+	CHECK_INT(check_system(elf, 7, set, 17), 0);
+	CHECK_INT(check_system(elf, -1, set, 17), -ENOENT);
+	CHECK_INT(check_system(elf, 0, set, 17), -ERR_INVALID);
+	CHECK_INT(check_system(zeroes, 64, set, 17), -ERR_INVALID);
+	CHECK_INT(check_system(elf, 7, set, -1), -ENOENT);
+	CHECK_INT(check_system(elf, 7, set, 0), -ERR_INVALID);
+	CHECK_INT(check_system(elf, 7, zeroes, 64), -ERR_INVALID);
+}
+
 TEST(too_long)
 {
 	char line[6000];
@@ -178,5 +222,5 @@ TEST(roots_that_are_not_written)
 	CHECK_STR(s.store, "tag-1");
 }
 
-TEST_MAIN(roots_that_are_not_written, usual, later_ones_win, quotes_and_the_rest,
+TEST_MAIN(whole_systems, roots_that_are_not_written, usual, later_ones_win, quotes_and_the_rest,
 	  trial_and_generation, trial_after_an_error, generations, too_long, flags)
