@@ -399,11 +399,13 @@ static int write_file(int dir, const struct bootfile *f, bool beside, struct err
 	if (unlinkat(dir, name, 0) < 0 && errno != ENOENT)
 		return err_sys(e, "removing %s", name);
 	int r = write_as(dir, name, f, e);
+	if (r == 0 && !is_whole(dir, name, f))
+		r = err_set(e, -EIO, "%s is not what was written", f->name);
 	if (r < 0)
-		return r;
-	if (!is_whole(dir, name, f))
-		return err_set(e, -EIO, "%s is not what was written", f->name);
-	return !beside && renameat(dir, TEMP, dir, f->name) < 0 ? err_sys(e, "%s", f->name) : 0;
+		(void)unlinkat(dir, name, 0); /* in memory it may be whole: nobody must find it */
+	else if (!beside && renameat(dir, TEMP, dir, f->name) < 0)
+		r = err_sys(e, "%s", f->name);
+	return r;
 }
 
 static int write_all(int dir, const struct vec *missing, bool beside, struct err *e)

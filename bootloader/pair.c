@@ -34,6 +34,18 @@ static void pair_done(struct pair *s)
 		str_done(&s->file[i]);
 }
 
+/* As the disk has it: what was written in vain is whole in memory, and the program reads the disk.
+ */
+static int read_slot(int dir, const char *name, struct str *out, struct err *e)
+{
+	auto_fd int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return err_sys(e, "%s", name);
+	(void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+	int r = fd_read_all(fd, out, LIMIT_FILE);
+	return r < 0 ? err_num(e, r, "reading %s", name) : 0;
+}
+
 /* What the program would not take is no hindrance to the next menu, unless neither can be read. */
 static int pair_read(int dir, struct pair *s, struct err *e)
 {
@@ -45,7 +57,7 @@ static int pair_read(int dir, struct pair *s, struct err *e)
 		struct err tmp = ERR_INIT;
 		struct em_text menu;
 		unsigned serial;
-		int r = file_read(dir, file_names[i], &s->file[i], LIMIT_FILE, &tmp);
+		int r = read_slot(dir, file_names[i], &s->file[i], &tmp);
 
 		if (r < 0 && r != -ENOENT && r != -ERR_LIMIT) {
 			bad = r;
@@ -113,7 +125,9 @@ int pair_put(const struct menu_place *p, const struct str *text, struct err *e)
 		r = write_slot(p, !other, s.serial, str_slice(text), e);
 	if (r == 0 && s.active >= 0 && is_missing(p->dir, other))
 		r = write_slot(p, other, s.serial ? s.serial - 1 : 0, s.text, e);
-	if (r == 0 && (s.active < 0 || !slice_eq(s.text, str_slice(text))))
+	if (r == 0 && s.active >= 0 && slice_eq(s.text, str_slice(text)))
+		r = file_sync(p->dir, file_names[s.active], e); /* the disk's cache, too */
+	else if (r == 0)
 		r = write_slot(p, other, s.serial + 1, str_slice(text), e);
 	pair_done(&s);
 	return r;

@@ -177,6 +177,8 @@ static void damage(int fd)
 {
 	char c;
 
+	if ((fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY)
+		return;
 	if (--drops == 0 && pread(fd, &c, 1, 0) == 1) {
 		c ^= 1;
 		CHECK_INT(pwrite(fd, &c, 1, 0), 1);
@@ -214,6 +216,139 @@ TEST(boot_04_what_the_disk_has_is_not_what_was_written)
 	damage_each(&esp, NO_LINKS, 4);
 	damage_each(&grub, LINKS, 1);
 	damage_each(&grub, NO_LINKS, 7); /* a set has all kernels anew */
+}
+
+static struct {
+	char path[512];
+	struct str text; /* what the disk has */
+	bool lost;	 /* which is not what was written */
+} slots[2];
+
+static void slots_read(void)
+{
+	static const char *const names[] = { EM_FILE, EM_FILE_2 };
+	struct err e = ERR_INIT;
+
+	for (int i = 0; i < 2; i++) {
+		snprintf(slots[i].path, sizeof(slots[i].path), "%s" ESP "/EFI/cairn/%s", top,
+			 names[i]);
+		slots[i].lost = false;
+		str_done(&slots[i].text);
+		CHECK_INT(file_read(AT_FDCWD, slots[i].path, &slots[i].text, 1 << 20, &e), 0);
+	}
+}
+
+/* A write that failed is in memory only. */
+static bool slots_lose(void)
+{
+	bool any = false;
+
+	for (int i = 0; i < 2; i++) {
+		auto_str struct str now = STR_INIT;
+		CHECK_INT(file_read(AT_FDCWD, slots[i].path, &now, 1 << 20, NULL), 0);
+		slots[i].lost = !slice_eq(str_slice(&now), str_slice(&slots[i].text));
+		any = any || slots[i].lost;
+	}
+	return any;
+}
+
+/* What fd has is read from the disk. */
+static void forget(int fd)
+{
+	struct stat x, y;
+
+	for (int i = 0; i < 2; i++) {
+		if (!slots[i].lost || fstat(fd, &x) < 0 || stat(slots[i].path, &y) < 0 ||
+		    x.st_ino != y.st_ino)
+			continue;
+		slots[i].lost = false;
+		auto_fd int out = open(slots[i].path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+		CHECK_INT(fd_write_full(out, slots[i].text.buf, slots[i].text.len), 0);
+	}
+}
+
+/* The n-th call fails, and what it was to bring to the disk is not there: the next change finds
+ * that out. -1: there are fewer calls. Else: was it a menu? */
+static int fail_unseen(int n)
+{
+	struct sample s;
+	struct err e = ERR_INIT;
+
+	two_make(NO_LINKS);
+	slots_read();
+	failure = EIO;
+	countdown = n;
+	int r = boot_write_menu(&esp, sample(&s, 1, 3, new_kernels), &e);
+	bool through = countdown > 0;
+	countdown = 0;
+	if (through || r == 0 || strcmp(failed_call, "fsync") != 0)
+		return through ? -1 : 0;
+	bool lost = slots_lose();
+	on_drop = forget;
+	r = boot_write_menu(&esp, &s.menu, &e);
+	on_drop = NULL;
+	CHECK_INT(r, 0);
+	CHECK(!slots[0].lost && !slots[1].lost);
+	CHECK_INT(starts(&s.menu), 3);
+	return lost;
+}
+
+TEST(boot_04_a_menu_written_in_vain_is_not_believed)
+{
+	int tried = 0, r = 0;
+
+	machine_make(&esp);
+	for (int n = 1; r >= 0; n++) {
+		r = fail_unseen(n);
+		tried += r > 0;
+	}
+	for (int i = 0; i < 2; i++)
+		str_done(&slots[i].text);
+	machine_remove();
+	CHECK_INT(tried, 1);
+}
+
+/* Kernels and initramfs that the menu in place names. */
+static void remove_kernels(void)
+{
+	char path[512];
+	struct dirent *entry;
+
+	snprintf(path, sizeof(path), "%s" ESP "/EFI/cairn", top);
+	DIR *d = opendir(path);
+	CHECK(d != NULL);
+	while (d && (entry = readdir(d)))
+		if (strstr(entry->d_name, "-kernel") || strstr(entry->d_name, "-initrd"))
+			CHECK_INT(unlinkat(dirfd(d), entry->d_name, 0), 0);
+	if (d)
+		closedir(d);
+}
+
+/* They are written anew, and the n-th file does not get to the disk. */
+TEST(boot_04_a_kernel_written_in_vain_is_not_believed)
+{
+	struct sample s;
+	struct err e = ERR_INIT;
+	size_t whole = 0, files;
+	bool through = false;
+
+	machine_make(&esp);
+	for (int n = 1; !through; n++) {
+		two_make(NO_LINKS);
+		remove_kernels();
+		files = count_files(ESP "/EFI/cairn");
+		sample(&s, 1, 2, old_kernels);
+		failure = EIO;
+		countdown = n;
+		int r = boot_write_menu(&esp, &s.menu, &e);
+		through = countdown > 0;
+		countdown = 0;
+		if (through || r == 0 || strcmp(failed_call, "fsync") != 0 || whole == 4)
+			continue;
+		CHECK_INT(count_files(ESP "/EFI/cairn") - files, whole++);
+	}
+	machine_remove();
+	CHECK_INT(whole, 4);
 }
 
 /* A change that fails at its n-th call; true when its menu is in place nevertheless. */
@@ -284,4 +419,6 @@ TEST(links_and_copies)
 }
 
 TEST_MAIN(boot_01_cut_at_every_step, boot_04_failure_at_every_step,
-	  boot_04_what_the_disk_has_is_not_what_was_written, failures_then_a_cut, links_and_copies)
+	  boot_04_what_the_disk_has_is_not_what_was_written,
+	  boot_04_a_menu_written_in_vain_is_not_believed,
+	  boot_04_a_kernel_written_in_vain_is_not_believed, failures_then_a_cut, links_and_copies)
