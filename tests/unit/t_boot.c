@@ -12,6 +12,7 @@
 #include "lib/fd.h"
 #include "lib/gpt.h"
 #include "lib/size.h"
+#include "tests/unit/randomtext.h"
 #include "tests/unit/test.h"
 
 #define GRUB_AT(top)                                                                               \
@@ -331,17 +332,6 @@ TEST(extras_refused)
 }
 
 /* What a person may write in an entry, at random: it is one word where it stands. */
-static void random_text(uint32_t *seed, const char *bytes, char *out, size_t max)
-{
-	size_t n = 1 + (*seed >> 8) % (max - 1);
-
-	for (size_t i = 0; i < n; i++) {
-		*seed = *seed * 1664525 + 1013904223;
-		out[i] = bytes[(*seed >> 10) % strlen(bytes)];
-	}
-	out[n] = '\0';
-}
-
 TEST(extras_quoting)
 {
 	static const char bytes[] = "'\"$;{}()\\`#&|<>* aZ=-";
@@ -407,13 +397,9 @@ TEST(boot_08_menu_quoting)
 		char label[24], title[80];
 		auto_str struct str text = STR_INIT;
 		struct err e = ERR_INIT;
-		size_t n = 1 + (seed >> 8) % (sizeof(label) - 1);
 
-		for (size_t i = 0; i < n; i++) {
-			seed = seed * 1664525 + 1013904223;
-			label[i] = bytes[(seed >> 10) % (sizeof(bytes) - 1)];
-		}
-		label[n] = '\0';
+		random_text(&seed, bytes, label, sizeof(label));
+		const size_t n = strlen(label);
 		item.entry.label = label;
 		CHECK_INT(boot_menu_text(&m, &text, &e), 0);
 		for (size_t i = 0; i < n; i++) /* what may not get through is shown as '?' */
