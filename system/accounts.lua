@@ -3,6 +3,7 @@
 -- Users and groups of a system, and the file "accounts" that activation reads.
 
 local conf = require "system.conf"
+local own_paths = require "system.own_paths"
 
 local M = {}
 
@@ -15,10 +16,10 @@ local function plain(options)
 	return schema.string(options)
 end
 
--- A path that is a field of /etc/passwd. \1 and \2 are those of placeholders.
+-- A path that is a field of /etc/passwd. A placeholder has a colon, too.
 local function field_path(options)
 	options.check = function(v)
-		if v:find("[:\3-\31\127]") then
+		if conf.written(v):find("[:\1-\31\127]") then
 			return "holds a colon or a control character"
 		end
 		return conf.flaw(v)
@@ -59,7 +60,9 @@ local function misnumbered(account, field)
 	end
 end
 
-M.FIRST_SUBID = 100000 -- ACCOUNTS_SUBID_MIN of accounts.h
+-- ACCOUNTS_SUBID_MIN and _MAX of accounts.h
+M.FIRST_SUBID = 100000
+M.LAST_SUBID = 0xfffffffe
 
 M.user = schema.record("user", {
 	name = schema.string(NAME),
@@ -94,9 +97,11 @@ M.user = schema.record("user", {
 	password = plain {
 		min = 0, default = "!", check = check_password, doc = "crypt(3) text of the first password; \"\" for none; \"!\" locks",
 	},
-	password_file = schema.path { optional = true, doc = "file of the machine, of mode 0600, that has the first password" },
+	password_file = schema.path {
+		optional = true, check = conf.secret_file, doc = "file of the machine, of mode 0600, that has the first password",
+	},
 	subids = schema.integer { default = 0, min = 0, max = 1 << 24, doc = "how many subordinate numbers (/etc/subuid, /etc/subgid)" },
-	subid_start = schema.integer { min = M.FIRST_SUBID, max = 0xfffffffe, optional = true, default_doc = "allocated", doc = "the first of them" },
+	subid_start = schema.integer { min = M.FIRST_SUBID, max = M.LAST_SUBID, optional = true, default_doc = "allocated", doc = "the first of them" },
 	system = schema.boolean {
 		default_doc = "false (root: true)",
 		default = function(u)
@@ -115,11 +120,14 @@ users = { { name = "ann", comment = "Ann Lee", groups = { "wheel" } } }]],
 		if u.password_file and u.password ~= "!" then
 			return "there is a password, too", "password_file"
 		end
-		if u.password_file and u.password_file:find("^/gnu/store/") then
-			return "everybody can read what is in the store", "password_file"
-		end
 		if u.subid_start and u.subids == 0 then
 			return "subids says how many there are from there on", "subids"
+		end
+		if u.subid_start and u.subids > M.LAST_SUBID - u.subid_start then
+			return ("there are %d from %d on"):format(M.LAST_SUBID - u.subid_start, u.subid_start), "subids"
+		end
+		if u.create_home and not (u.name == "root" and u.home == "/root") then
+			return own_paths.check_given(u.home, nil, "another one, such as /home/" .. u.name .. ", or create_home = false"), "home"
 		end
 	end,
 })

@@ -78,6 +78,11 @@ function conf.section(kind, name, rows)
 	return table.concat(out)
 end
 
+-- The text without placeholders of nodes: what somebody wrote around them.
+function conf.written(s)
+	return (s:gsub("\1%x+[^\1\2]*\2", ""))
+end
+
 -- What keeps a path from being the file of something secret, which is the machine's own; nil: nothing.
 function conf.secret_file(path)
 	if path:find("[\1-\31\127]") or path:find("^/gnu/store/") then

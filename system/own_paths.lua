@@ -21,6 +21,8 @@ local COMMON = set "/dev/shm /tmp /var/tmp"
 local CLOSED = { ["/boot"] = 0, ["/home"] = tonumber("0111", 8), ["/root"] = 0 }
 local OPEN = tonumber("0555", 8)
 local TREES = { "/boot", "/etc/static", "/gnu", "/proc", "/run/cairn", "/run/privileged", "/run/secrets", "/sys", "/var/guix", "/var/lib/cairn" }
+-- Directories whose files and links are.
+local FILES = { "/bin", "/dev", "/etc", "/lib", "/sbin", "/usr" }
 
 -- A file system there hides what runs.
 local RUNNING = set "/dev /proc /run /sys /sys/fs/cgroup"
@@ -71,6 +73,27 @@ end
 function M.check_private(path, more)
 	if M.is_kept(path) or SHARED[path] then
 		return "'" .. path .. "' is the system's own, and would be closed to others [" .. more .. "]"
+	end
+end
+
+-- The same for one that is made for somebody else than root; whose: what it would be then, or nothing.
+function M.check_given(path, whose, more)
+	if path:sub(1, 1) == "\1" then
+		return "is in the store [" .. more .. "]"
+	elseif M.is_kept(path) or SHARED[path] then
+		return "'" .. path .. "' is the system's own" .. (whose and ", and would be " .. whose or "") .. " [" .. more .. "]"
+	end
+end
+
+-- Where sockets of the system's own are.
+local SOCKETS = "/var/guix/daemon-socket"
+
+-- The same for a socket, which takes the place of what is there.
+function M.check_socket(path)
+	if path:sub(1, #SOCKETS + 1) == SOCKETS .. "/" then
+		return
+	elseif M.is_kept(path) or SHARED[path] or in_one(path, FILES) or in_one(path, RUNNING_TREES) then
+		return "what is at '" .. path .. "' is the system's own, and would be removed [a path below /run]"
 	end
 end
 

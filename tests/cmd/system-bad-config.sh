@@ -248,6 +248,16 @@ wrong "subordinate numbers of two" "the users 'ann' and 'eve' have subordinate n
 	'users = { { name = "ann", subids = 10, subid_start = 100000 }, { name = "eve", subids = 1, subid_start = 100009 } }'
 wrong "a password and a file for it" "there is a password, too" 'users = { { name = "ann", password = "", password_file = "/x" } }'
 wrong "a password file in the store" "everybody can read" 'users = { { name = "ann", password_file = "/gnu/store/x" } }'
+wrong "a password file of a package" "users[1] ('ann') › password_file: everybody can read what is in the store" \
+	'users = { { name = "ann", password_file = text("pw", "x") .. "" } }'
+for home in / /boot/grub /etc/static/x /gnu/store/x /home /root /tmp /var/empty /var/guix/profiles/x /var/lib/cairn/secrets; do
+	wrong "a home that is the system's own: $home" "users[1] ('ann') › home: '$home' is the system's own [another one, such as /home/ann" \
+		"users = { { name = \"ann\", home = \"$home\" } }"
+done
+wrong "a home in the store" "users[1] ('ann') › home: is in the store [another one, such as /home/ann" \
+	'users = { { name = "ann", home = require "packages.busybox" .. "/ann" } }'
+wrong "a colon in a shell of a package" "users[1] ('ann') › shell: holds a colon" \
+	'users = { { name = "ann", shell = require "packages.busybox" .. "/bin/a:b" } }'
 wrong "a password in the clear" "expected the output of crypt(3)" 'users = { { name = "ann", password = "secret" } }'
 wrong "a method that crypt(3) does not know" "users[1] ('ann') › password: '\$y\$' is no method" 'users = { { name = "ann", password = "$y$j9T$abc$def" } }'
 wrong "a colon in a home" "users[1] ('ann') › home: holds a colon" 'users = { { name = "ann", home = "/home/a:b" } }'
@@ -270,6 +280,8 @@ wrong "services in a circle" "system.lua:12: simple: services wait for each othe
 	'services = { services.simple { name = "a", exec = { "/bin/a" }, requires = { "b" } }, services.simple { name = "b", exec = { "/bin/b" }, requires = { "a" } } }'
 wrong "services in a circle that an order closes" "services wait for each other" \
 	'services = { services.simple { name = "a", exec = { "/bin/a" }, requires = { "b" }, before = { "b" } }, services.simple { name = "b", exec = { "/bin/b" } } }'
+wrong "more subordinate numbers than there are from there on" "users[1] ('ann') › subids: there are 65534 from 4294901760 on" \
+	'users = { { name = "ann", subid_start = 4294901760, subids = 65535 } }'
 wrong "a requirement that is nearly there" "did you mean 'base'?" \
 	'services = { services.simple { name = "a", exec = { "/bin/a" }, requires = { "bsae" } } }'
 wrong "an order that is nearly one" "system.lua:12: simple › after: there is no service 'network'; did you mean 'networks'?" \

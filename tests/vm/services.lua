@@ -31,6 +31,7 @@ return system.operating_system {
 		{ name = "root", password = "" },
 		{ name = "ann", groups = { "wheel" }, password = ANN },
 		{ name = "bob" },
+		{ name = "own", shell = require "packages.busybox" .. "/bin/ash" },
 	},
 	packages = { require "packages.wireguard" },
 	services = services.base {
