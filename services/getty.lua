@@ -2,6 +2,7 @@
 --
 -- A login prompt on a terminal.
 
+local accounts = require "system.accounts"
 local service = require "system.service"
 local tools = require "system.tools"
 
@@ -19,7 +20,7 @@ return service.service_type {
 			end,
 			default_doc = "linux for ttyN, else vt100", doc = "kind of terminal (TERM)",
 		},
-		auto_login = schema.string { optional = true, doc = "user who is let in without asking" },
+		auto_login = accounts.name { optional = true, doc = "user who is let in without asking" },
 	},
 	extend = function(s)
 		local busybox = tools.busybox .. "/bin/busybox"

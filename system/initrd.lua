@@ -96,6 +96,31 @@ local function needs_checker(os)
 	end
 end
 
+-- Files of the configuration are besides what the initramfs has, not in its place.
+local function add_files(os, sections)
+	local own, files = {}, {}
+	for _, s in ipairs(sections) do
+		local kind, path = s:match("^%[(%S+) (%C+)%]\n")
+		own[path], files[path] = true, kind ~= "directory" or nil
+		for i in path:gmatch("()/") do
+			own[path:sub(1, i - 1)] = true
+		end
+	end
+	for path, file in pairs(os.initrd_files) do
+		local field = "initrd_files['" .. path .. "']"
+		if own[path] then
+			schema.fail(os, "the initramfs has its own '" .. path .. "'", field)
+		end
+		for i in path:gmatch("()/") do
+			local above = path:sub(1, i - 1)
+			if files[above] then
+				schema.fail(os, "'" .. above .. "' is a file of the initramfs", field)
+			end
+		end
+		sections[#sections + 1] = tree.copy(path, file, true)
+	end
+end
+
 -- Of os.initrd_modules, os.initrd_rescue, os.kernel, …; and the modules that the kernel must have for it: list of { name, place of
 -- who needs it, is it one that the configuration names }.
 function M.derivation(os)
@@ -123,12 +148,10 @@ function M.derivation(os)
 	if os.keyboard and (asks or os.initrd_rescue) then
 		sections[#sections + 1] = tree.copy("keymap", keyboards.file(os.keyboard))
 	end
-	for path, file in pairs(os.initrd_files) do
-		sections[#sections + 1] = tree.copy(path, file, true)
-	end
 	if #modules > 0 then
 		sections[#sections + 1] = tree.modules("modules", module_tree(os), modules)
 	end
+	add_files(os, sections)
 	local env = tree.env(sections)
 	env.busybox = tools.busybox .. "/bin/busybox"
 	env.cairn = tools.cairn .. "/bin/cairn"

@@ -218,10 +218,12 @@ directories = { { path = "/srv/upload", mode = "2770", group = "users" } }]],
 	end,
 })
 
+-- A rule that begins with # would be a comment.
+local SUBSYSTEM = "^[^%s%c#][^%s%c]*$"
 local PATTERN = { pattern = "^[^%s%c]+$", max = 120, what = "a pattern without blanks" }
 
 local device_rule = schema.record("device_rule", {
-	subsystem = schema.string { pattern = PATTERN.pattern, max = PATTERN.max, what = PATTERN.what },
+	subsystem = schema.string { pattern = SUBSYSTEM, max = PATTERN.max, what = PATTERN.what },
 	name = schema.string { default = "*", pattern = PATTERN.pattern, max = PATTERN.max, what = PATTERN.what, doc = "below /dev" },
 	mode = schema.string { pattern = "^0?[0-7][0-7][0-7]$", what = "an octal mode" },
 	group = schema.string { default = "root", pattern = NAME.pattern, max = NAME.max, what = NAME.what },
@@ -230,6 +232,30 @@ local device_rule = schema.record("device_rule", {
 	example = [[
 device_rules = { { subsystem = "tty", name = "ttyUSB*", mode = "0660", group = "users" } }]],
 })
+
+-- The path of a file below `what`.
+local function relative(what, pattern)
+	return schema.string {
+		max = 200, what = "a path below " .. what, pattern = pattern,
+		check = function(v)
+			if ("/" .. v .. "/"):find("/%.?%.?/") then
+				return "'" .. v .. "' is not a path below " .. what
+			end
+		end,
+	}
+end
+
+-- Of files by their paths: none is where another one would need a directory.
+local function check_files(files)
+	for path in pairs(files) do
+		for i in path:gmatch("()/") do
+			local above = path:sub(1, i - 1)
+			if files[above] then
+				return "'" .. path .. "' is below '" .. above .. "', which is a file"
+			end
+		end
+	end
+end
 
 local function argument(v)
 	if v:find("[%s\1-\31\127]") then
@@ -362,9 +388,9 @@ return schema.record("operating_system", {
 		{ default = {}, unique = true, doc = "loaded at boot" }),
 	initrd_modules = schema.list(schema.string { pattern = "^[%w_-]+$", what = "the name of a kernel module" },
 		{ default = {}, unique = true, doc = "loaded before the root file system is looked for" }),
-	initrd_files = schema.map(schema.string { pattern = "^[%w_][%w._/+-]*$", max = 200, what = "a path below the root of the initramfs" },
-		schema.template { pattern = "^[/\1]", what = "an absolute path, or a file of a package" },
-		{ default = {}, doc = "path = file: more that is in the initramfs" }),
+	initrd_files = schema.map(relative("the root of the initramfs", "^[%w_][%w._/+-]*$"),
+		schema.template { pattern = "^\1", what = "a file of a package, nor what text or source makes" },
+		{ default = {}, check = check_files, doc = "path = file of a package: more that is in the initramfs" }),
 	firmware = schema.list(schema.target(), { default = {}, doc = "packages whose lib/firmware the kernel reads" }),
 	initrd_rescue = schema.boolean { default = true, doc = "a shell in the initramfs" },
 	file_systems = schema.list(schema.of(file_systems.file_system), { min = 1, doc = "one of them at /" }),
@@ -375,16 +401,9 @@ return schema.record("operating_system", {
 	directories = schema.list(schema.of(directory), { default = {}, doc = "made at boot" }),
 	users = schema.list(schema.of(accounts.user), { default = {}, doc = "besides root and nobody; an entry called root changes root" }),
 	groups = schema.list(schema.of(accounts.group), { default = {}, doc = "besides the usual ones and those of users" }),
-	skeletons = schema.map(schema.string {
-			max = 200, what = "a path below the home directory",
-			pattern = "^[%w._/+@-]+$",
-			check = function(v)
-				if v:find("^/") or ("/" .. v .. "/"):find("/%.?%.?/") or v:find("[%c]") then
-					return "'" .. v .. "' is not a path below the home directory"
-				end
-			end,
-		}, schema.one_of { schema.string { multiline = true, min = 0 }, schema.target {} },
-		{ default = {}, doc = "path = text or file: copied into new home directories" }),
+	skeletons = schema.map(relative("the home directory", "^[%w._/+@-]+$"),
+		schema.one_of { schema.string { multiline = true, min = 0 }, schema.target {} },
+		{ default = {}, check = check_files, doc = "path = text or file: copied into new home directories" }),
 	secrets = schema.list(schema.of(secrets.secret), { default = {}, unique = "name", doc = "named here, with values that are elsewhere" }),
 	privileged_programs = schema.list(schema.of(privileged.program),
 		{ default = {}, unique = "name", doc = "programs that run with more rights than who starts them" }),

@@ -48,6 +48,11 @@ M.program = schema.record("privileged_program", {
 	doc = "a program that runs with more rights than who starts it", keywords = "suid setuid capabilities sudo",
 	example = [[
 privileged_programs = { { program = require "packages.busybox" .. "/bin/su" } }]],
+	check = function(p)
+		if not p.name or p.program:find("/$") then
+			return 'names no file of it [such as .. "/bin/doas"]', "program"
+		end
+	end,
 })
 
 -- Of the file "activation".

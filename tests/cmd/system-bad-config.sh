@@ -267,10 +267,26 @@ wrong "a shell that nothing provides" \
 	'users = { { name = "ann", shell = "/bin/zsh" } }'
 wrong "a shell of another system" "nothing provides '/usr/bin/bash'" 'users = { { name = "ann", shell = "/usr/bin/bash" } }'
 wrong "a skeleton that climbs" "is not a path below the home" 'skeletons = { ["../x"] = "y" }'
+wrong "a skeleton below a file" "operating_system › skeletons: 'a/b/c' is below 'a', which is a file" 'skeletons = { a = "x", ["a/b/c"] = "y" }'
+wrong "a file of the initramfs that climbs" "'a/../../b' is not a path below the root of the initramfs" \
+	"initrd_files = { ['a/../../b'] = require 'packages.busybox' .. '/bin/sh' }"
+wrong "one that the build does not see" "initrd_files['x']: '/etc/passwd' is not a file of a package" "initrd_files = { x = '/etc/passwd' }"
+wrong "one below another" "operating_system › initrd_files: 'x/y' is below 'x', which is a file" \
+	"initrd_files = { x = require 'packages.busybox' .. '/bin/sh', ['x/y'] = require 'packages.busybox' .. '/bin/sh' }"
+for path in init dev dev/null bin bin/busybox bin/sh modules; do
+	wrong "one that the initramfs has itself: $path" "operating_system › initrd_files['$path']: the initramfs has its own '$path'" \
+		"initrd_modules = { 'a' }, initrd_files = { ['$path'] = require 'packages.busybox' .. '/bin/sh' }"
+done
+wrong "one below such a file" "initrd_files['init/x']: 'init' is a file of the initramfs" "initrd_files = { ['init/x'] = require 'packages.busybox' .. '/bin/sh' }"
+wrong "a rule that would be a comment" "device_rules[1] › subsystem: '#tty' is not a pattern" 'device_rules = { { subsystem = "#tty", mode = "0660" } }'
 wrong "where subordinate numbers begin, but not how many" "how many" 'users = { { name = "ann", subid_start = 200000 } }'
 wrong "a privileged program of nowhere" "a file of a package" 'privileged_programs = { { program = "/bin/su" } }'
 wrong "an unknown capability" "did you mean 'net_raw'" \
 	'privileged_programs = { { program = require("packages.busybox") .. "/bin/busybox", capabilities = { "net_rwa" } } }'
+for program in 'require "packages.busybox"' 'require "packages.busybox" .. "/"' 'require "packages.busybox" .. "/bin/", name = "su"'; do
+	wrong "a privileged program that is a package: $program" "privileged_programs[1]$(case $program in *name*) echo " ('su')" ;; esac) › program: names no file of it" \
+		"privileged_programs = { { program = $program } }"
+done
 wrong "two users of one name" "there are two users 'ann'" 'users = { { name = "ann" }, { name = "ann" } }'
 wrong "what is no service" "expected a service" 'services = { "sshd" }'
 wrong "field of a service" "unknown field 'termnial'; did you mean 'terminal'?" 'services = { services.getty { termnial = "tty1" } }'
@@ -650,6 +666,7 @@ echo ')' >>"$TMP/c/set.lua"
 sed -e 's|"httpd"|"/bin/a"|; s|name = "a",|name = "web1", after = { "web2", "firewall", "dropbear", "dhcp@eth1", "postgres" },|' "$TMP/c/set.lua" >"$TMP/c/order.lua"
 "$CAIRN" system build --root "$R" --modules "$TMP/world" --dry-run "$TMP/c/order.lua" >"$TMP/out" 2>"$TMP/err"
 result "what may be there or not is no mistake" $?
+at "who has no name that one could have" "getty › auto_login: 'Ann Lee' is not a name" 'getty { terminal = "tty9", auto_login = "Ann Lee" }'
 sed -e 's|"httpd"|"/bin/a"|; s|name = "a",|name = "a", user = "nobody", directories = { "/srv", "/var/lib/a" },|' \
 	-e 's|with {|with { directories = { { path = "/home", mode = "0711" }, { path = "/tmp", clean = true }, { path = "/var/tmp", mode = "1777" }, { path = "/root", mode = "0700" }, { path = "/boot", mode = "0700" }, { path = "/var/log/a", user = "nobody" } },|' \
 	-e 's|{ services = { services.simple|{ file_systems = { { device = "LABEL=a", mount_point = "/" }, { type = "tmpfs", mount_point = "/dev/shm" }, { type = "proc", mount_point = "/proc", options = { "hidepid=2" } } },\n&|; s|^{ services|services|' \
