@@ -9,6 +9,7 @@ local generation = require "system.generation"
 local listening = require "system.listening"
 local network = require "system.network"
 local operating_system = require "system.operating_system"
+local own_paths = require "system.own_paths"
 local service = require "system.service"
 
 local IDS = 65536
@@ -275,7 +276,10 @@ services.container {
 	fields = {
 		name = schema.string { pattern = "^[%w][%w_-]*$", max = 40, what = "a name of letters, digits, _ and -", doc = "of the service container@NAME, and of its files" },
 		system = schema.of(operating_system, { doc = "what it runs; kernel, file systems but the root, terminals, DHCP and build daemon are left out" }),
-		state = schema.path { doc = "its root: what is kept of it", default_doc = "/var/lib/containers/NAME", default = function(s) return "/var/lib/containers/" .. s.name end },
+		state = schema.path { doc = "its root: what is kept of it", default_doc = "/var/lib/containers/NAME", default = function(s) return "/var/lib/containers/" .. s.name end,
+			check = function(v, s)
+				return own_paths.check_given(v, "the container's root's", "one of its own, such as /var/lib/containers/" .. s.name)
+			end },
 		network = schema.one_of({ schema.enum { "host", "none" }, schema.of(veth) },
 			{ default = "none", doc = "the host's, nothing but loopback, or a wire to the host" }),
 		shares = schema.list(schema.of(share), { default = {}, doc = "directories of the host" }),

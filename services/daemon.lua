@@ -3,6 +3,7 @@
 -- The build daemon. PID 1 holds its socket; a restart refuses no connection and ends no build.
 
 local conf = require "system.conf"
+local own_paths = require "system.own_paths"
 local service = require "system.service"
 local tools = require "system.tools"
 
@@ -53,7 +54,7 @@ return service.service_type {
 	keywords = "build guix nix",
 	example = [[services.daemon { max_jobs = 2, substitute_urls = { "https://cache.example" } }]],
 	fields = {
-		socket = schema.path { default = "/var/guix/daemon-socket/socket", doc = "where it listens" },
+		socket = schema.path { default = "/var/guix/daemon-socket/socket", check = own_paths.check_socket, doc = "where it listens" },
 		mode = schema.string { default = "0666", check = check_mode, doc = "of the socket: who may write to it may build" },
 		socket_user = account("root", "whose the socket is"),
 		socket_group = account("root", "and whose group"),

@@ -66,7 +66,7 @@ return service.service_type {
 	example = [[services.installer { terminals = { "tty1" } }]],
 	fields = {
 		terminals = schema.list(schema.string { pattern = "^[%w]+$", what = "the name of a terminal (such as tty1)" },
-			{ default = { "tty1", "ttyS0" }, unique = true }),
+			{ default = { "tty1", "ttyS0" }, unique = true, doc = "where it asks" }),
 	},
 	extend = function(s)
 		local busybox = tools.busybox .. "/bin/busybox"

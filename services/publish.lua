@@ -11,6 +11,16 @@ local START = [[
 exec @cairn@ publish "$@"
 ]]
 
+-- What `cairn publish` knows (zip_parse and publish_parse_kind).
+local KINDS = { zstd = true, gzip = true, xz = true, lzip = true, bzip2 = true, none = true }
+
+local function check_kind(v)
+	local level = v:match(":(.*)$")
+	if not KINDS[v:match("^[^:]*")] or level and not (level:find("^%d+$") and tonumber(level) <= 22) then
+		return "'" .. v .. "' is no way to compress [zstd, gzip, xz, lzip, bzip2 or none, also with a level up to 22 such as zstd:19]"
+	end
+end
+
 return service.service_type {
 	name = "publish",
 	doc = "the store as a binary cache",
@@ -19,10 +29,10 @@ return service.service_type {
 	fields = {
 		port = schema.integer { default = 8080, min = 1, max = 65535, doc = "TCP port" },
 		listen = schema.string { optional = true, pattern = "^[%w.:-]+$", what = "an address" },
-		compression = schema.list(schema.string { pattern = "^%l+:?%d*$", what = "a way to compress (such as zstd:19)" },
-			{ default = {} }),
+		compression = schema.list(schema.string { check = check_kind },
+			{ default = {}, max = 4, default_doc = "zstd, and gzip:3", doc = "ways to compress, such as zstd:19: readers choose" }),
 		cache = schema.path { optional = true, doc = "directory where archives are kept" },
-		ttl = schema.string { optional = true, pattern = "^%d+%l*$", what = "a time (such as 30d)" },
+		ttl = schema.duration { optional = true, doc = "how long readers may believe that an item is there, such as 30d" },
 	},
 	extend = function(s)
 		local cairn = tools.cairn .. "/bin/cairn"

@@ -280,13 +280,15 @@ done
 wrong "one below such a file" "initrd_files['init/x']: 'init' is a file of the initramfs" "initrd_files = { ['init/x'] = require 'packages.busybox' .. '/bin/sh' }"
 wrong "a rule that would be a comment" "device_rules[1] › subsystem: '#tty' is not a pattern" 'device_rules = { { subsystem = "#tty", mode = "0660" } }'
 wrong "where subordinate numbers begin, but not how many" "how many" 'users = { { name = "ann", subid_start = 200000 } }'
+wrong "more subordinate numbers than there are from there on" "users[1] ('ann') › subids: there are 65534 from 4294901760 on" \
+	'users = { { name = "ann", subid_start = 4294901760, subids = 65535 } }'
 wrong "a privileged program of nowhere" "a file of a package" 'privileged_programs = { { program = "/bin/su" } }'
-wrong "an unknown capability" "did you mean 'net_raw'" \
-	'privileged_programs = { { program = require("packages.busybox") .. "/bin/busybox", capabilities = { "net_rwa" } } }'
 for program in 'require "packages.busybox"' 'require "packages.busybox" .. "/"' 'require "packages.busybox" .. "/bin/", name = "su"'; do
 	wrong "a privileged program that is a package: $program" "privileged_programs[1]$(case $program in *name*) echo " ('su')" ;; esac) › program: names no file of it" \
 		"privileged_programs = { { program = $program } }"
 done
+wrong "an unknown capability" "did you mean 'net_raw'" \
+	'privileged_programs = { { program = require("packages.busybox") .. "/bin/busybox", capabilities = { "net_rwa" } } }'
 wrong "two users of one name" "there are two users 'ann'" 'users = { { name = "ann" }, { name = "ann" } }'
 wrong "what is no service" "expected a service" 'services = { "sshd" }'
 wrong "field of a service" "unknown field 'termnial'; did you mean 'terminal'?" 'services = { services.getty { termnial = "tty1" } }'
@@ -296,8 +298,6 @@ wrong "services in a circle" "system.lua:12: simple: services wait for each othe
 	'services = { services.simple { name = "a", exec = { "/bin/a" }, requires = { "b" } }, services.simple { name = "b", exec = { "/bin/b" }, requires = { "a" } } }'
 wrong "services in a circle that an order closes" "services wait for each other" \
 	'services = { services.simple { name = "a", exec = { "/bin/a" }, requires = { "b" }, before = { "b" } }, services.simple { name = "b", exec = { "/bin/b" } } }'
-wrong "more subordinate numbers than there are from there on" "users[1] ('ann') › subids: there are 65534 from 4294901760 on" \
-	'users = { { name = "ann", subid_start = 4294901760, subids = 65535 } }'
 wrong "a requirement that is nearly there" "did you mean 'base'?" \
 	'services = { services.simple { name = "a", exec = { "/bin/a" }, requires = { "bsae" } } }'
 wrong "an order that is nearly one" "system.lua:12: simple › after: there is no service 'network'; did you mean 'networks'?" \
@@ -469,6 +469,25 @@ wrong "somebody else's passphrase" "belongs to mail" "$(wifi "$home"), secrets =
 wrong "a name with too many bytes" "more than 32" "$(wifi 'ssid = ("x"):rep(33), security = "open"')"
 wrong "a country by its name" "two capital letters" "$(wifi 'ssid = "home", security = "open"' ', country = "Germany"')"
 wrong "a wireless network twice" "'home' is there already" "$(service wifi 'networks = { { ssid = "home", security = "open" }, { ssid = "home", security = "open" } }')"
+for socket in /etc/passwd /bin/sh /boot/x /dev/null /tmp /var/guix/db/db.sqlite /run/current-system/x /var/guix/daemon-socket; do
+	wrong "a socket in the place of what is the system's: $socket" "daemon › socket: what is at '$socket' is the system's own, and would be removed [a path below /run" \
+		"$(service daemon "socket = \"$socket\"")"
+done
+# The program says the same of each.
+says() { "$CAIRN" publish --compression="$1" --ttl=never 2>&1 | grep -qF -- "$2"; }
+for kind in foo zstd: zstd:23 gzip:-1 zst:3; do
+	check "no way to compress for the program: $kind" says "$kind" "'$kind' is no way to compress"
+	wrong "a way to compress that there is not: $kind" "publish › compression[1]: '$kind' is no way to compress [zstd, gzip, xz, lzip, bzip2 or none" \
+		"$(service publish "compression = { \"$kind\" }")"
+done
+for kinds in '"zstd", "gzip:9", "xz:6", "lzip"' '"bzip2", "none", "zstd:22", "zstd:0"'; do
+	taken "ways to compress: $kinds" "" "services = { require('services').publish { compression = { $kinds } } }, $(mapped '' '')"
+	for kind in $(echo "$kinds" | tr -d '",'); do
+		check "one for the program: $kind" says "$kind" "--ttl: 'never' is no time"
+	done
+done
+wrong "a time that is none" "publish › ttl: '30x' is not a duration" "$(service publish 'ttl = "30x"')"
+wrong "too many of them" "publish › compression: has 5 elements, more than 4" "$(service publish 'compression = { "zstd", "gzip", "xz", "lzip", "none" }')"
 wrong "a private key in the store" "everybody can read" "$(service wireguard 'private_key_file = "/gnu/store/x"')"
 tunnel() { service wireguard "peers = { { public_key = \"xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=\", allowed_ips = { \"$1\" } } } ${2-}"; }
 wrong "a tunnel for everything" "wireguard › peers[1]: '0.0.0.0/0' would take the place of the way to everywhere, the tunnel's own packets included [routes = false; or" \
@@ -498,6 +517,11 @@ wrong "a router out of reach of the container" "host_address: '10.8.0.1' is in n
 wrong "a router of the other family" "host_address: '10.8.0.1' is in no network of address" "$(boxes "$(box a "$(wire 10.8.0.1/24 2001:db8::1/64)")" nil)"
 wrong "a router that is the container" "host_address: is the container's, too" "$(boxes "$(box a "$(wire 10.8.0.1/24 10.8.0.1/24)")" nil)"
 wrong "two containers with one root" "container › state: is that of the container 'a', too" "$(boxes "$(box a 'state = "/srv/a"')" "$(box b 'state = "/srv/a"')")"
+for state in / /etc /home /tmp /var/lib /var/lib/cairn/a; do
+	wrong "a container whose root is the system's own: $state" \
+		"container › state: '$state' is the system's own, and would be the container's root's [one of its own, such as /var/lib/containers/a]" \
+		"$(boxes "$(box a "state = \"$state\"")" nil)"
+done
 wrong "ids of two that overlap" "container › first_id: some of its ids are those of the container 'a' [the same first_id, or one that is 65536 away]" \
 	"$(boxes "$(box a 'first_id = 1000000')" "$(box b 'first_id = 1065535')")"
 wrong "ids of a user" "container › first_id: some of its ids are subordinate numbers of the user 'ann'" \
@@ -642,6 +666,7 @@ wrong "a mode that is none" "daemon › mode: '0680' is not an octal mode" "$(se
 wrong "a group of devices" "device_rule › group: there is no group 'vidoe'" 'device_rules = { { subsystem = "x", mode = "0660", group = "vidoe" } }'
 wrong "a gate that holds too long" "health_gate › hold: all of timeout (1min) passes" 'health_gate = { timeout = "1min", hold = "60s" }'
 at "who is let in on a terminal" "getty › auto_login: there is no user 'rot'; did you mean 'root'?" 'getty { terminal = "tty9", auto_login = "rot" }'
+at "who has no name that one could have" "getty › auto_login: 'Ann Lee' is not a name" 'getty { terminal = "tty9", auto_login = "Ann Lee" }'
 wrong "a trial without time" "upgrade › trial: '500ms' is not between 1s and 1d" "$(service upgrade 'trial = "500ms"')"
 wrong "a trial of days" "upgrade › trial: '25h' is not between 1s and 1d" "$(service upgrade 'trial = "25h"')"
 wrong "what the gate waits for" "health_gate › services: there is no service 'bsae'; did you mean 'base'?" 'health_gate = { services = { "bsae" } }'
@@ -666,7 +691,6 @@ echo ')' >>"$TMP/c/set.lua"
 sed -e 's|"httpd"|"/bin/a"|; s|name = "a",|name = "web1", after = { "web2", "firewall", "dropbear", "dhcp@eth1", "postgres" },|' "$TMP/c/set.lua" >"$TMP/c/order.lua"
 "$CAIRN" system build --root "$R" --modules "$TMP/world" --dry-run "$TMP/c/order.lua" >"$TMP/out" 2>"$TMP/err"
 result "what may be there or not is no mistake" $?
-at "who has no name that one could have" "getty › auto_login: 'Ann Lee' is not a name" 'getty { terminal = "tty9", auto_login = "Ann Lee" }'
 sed -e 's|"httpd"|"/bin/a"|; s|name = "a",|name = "a", user = "nobody", directories = { "/srv", "/var/lib/a" },|' \
 	-e 's|with {|with { directories = { { path = "/home", mode = "0711" }, { path = "/tmp", clean = true }, { path = "/var/tmp", mode = "1777" }, { path = "/root", mode = "0700" }, { path = "/boot", mode = "0700" }, { path = "/var/log/a", user = "nobody" } },|' \
 	-e 's|{ services = { services.simple|{ file_systems = { { device = "LABEL=a", mount_point = "/" }, { type = "tmpfs", mount_point = "/dev/shm" }, { type = "proc", mount_point = "/proc", options = { "hidepid=2" } } },\n&|; s|^{ services|services|' \

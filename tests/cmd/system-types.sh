@@ -114,10 +114,10 @@ assert "activation" in rows["base"]["requires"] and rows["base"]["type"] == "gro
 # The manual is what the program says.
 cairn show --markdown
 check "doc/reference.md is up to date [make reference]" diff "$SRC/doc/reference.md" out
-check "every field of a record says what it is for" python3 -c '
+check "every field of a record and of a service says what it is for" python3 -c '
 import json, subprocess, os
 entries = json.loads(subprocess.check_output([os.environ["CAIRN"], "system", "show", "--json"]))
-bad = [(e["name"], f["name"]) for e in entries if e["kind"] == "record" for f in e["fields"]
+bad = [(e["name"], f["name"]) for e in entries if e["kind"] in ("record", "service") for f in e["fields"]
        if not f["doc"] or f["default"].startswith("depends on")]
 assert not bad, bad'
 
