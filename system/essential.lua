@@ -358,9 +358,10 @@ local function sysctl(settings, out, base)
 	for name, value in pairs(settings) do
 		lines[#lines + 1] = name .. " = " .. tostring(value) .. "\n"
 	end
+	-- A value may be a program of a package (kernel.modprobe, kernel.core_pattern).
+	local file = text("sysctl.conf", table.concat(lines), { busybox = tools.busybox .. "/bin/busybox" })
 	out[#out + 1] = {
-		name = "sysctl", type = "oneshot", description = "kernel settings",
-		exec = { script("sysctl", SYSCTL), text("sysctl.conf", table.concat(lines)) },
+		name = "sysctl", type = "oneshot", description = "kernel settings", exec = { script("sysctl", SYSCTL), file },
 		requires = { "activation" },
 	}
 	base[#base + 1] = "sysctl"

@@ -208,6 +208,7 @@ check "that is emptied at boot" [ "$(sed -n '/srv.upload/,/^clean/p' "$s/activat
 check "a privileged program" grep -qx 'capabilities = 8192' "$s/activation"
 sed -e 's|^	services = services.base {|	kernel_modules = { "b_c", "a" }, firmware = { require "packages.firmware" }, initrd_files = { ["etc/note"] = require "packages.firmware" .. "/lib/firmware/card/fw.bin" },\n&|' \
 	-e 's|{ name = "ann",|& shell = require "packages.busybox" .. "/bin/ash",|' \
+	-e 's|sysctl = {|& ["kernel.modprobe"] = require "packages.busybox" .. "/bin/busybox",|' \
 	"$SRC/examples/server.lua" >"$TMP/more.lua"
 "$CAIRN" system build --physical --root "$R" --modules "$W" "$TMP/more.lua" >"$TMP/out" 2>"$TMP/err"
 check "more fields" [ $? = 0 ]
@@ -216,6 +217,8 @@ is "firmware" "$(cat "$R$(readlink "$R$(readlink "$m/firmware")/lib/firmware/car
 check "is where the kernel looks" grep -qx 'target = /run/current-system/firmware/lib/firmware' "$m/activation"
 shell=$(sed -n 's|^shell = \(/gnu/store/.*/bin/ash\)$|\1|p' "$m/accounts")
 check "a shell that is a file of a package may be logged in with" grep -qx "${shell:-none}" "$R$(readlink "$m/etc")/shells"
+check "a kernel setting that is a file of a package" grep -qx 'kernel.modprobe = /gnu/store/[a-z0-9]*-busybox-1.0/bin/busybox' \
+	"$R$(sed -n 's/^exec = .*-sysctl //p' "$R$(readlink "$m/services")/set")"
 # Files that a package does not have: known when it is built, and then no generation is made of it.
 absent() { # NAME, what is said, CHANGE of more.lua
 	sed "$3" "$TMP/more.lua" >"$TMP/absent.lua"
