@@ -17,7 +17,7 @@ store_calls.go_alone()
 rnd = random.Random(int(os.environ.get("SEED", "1")))
 world = store_calls.World(os.environ["TMP"])
 bad = n = hits = 0
-ATTACKS = {"signal=KILL": "CR-01", "error=ENOSPC": "CR-02", "error=EIO": "CR-03", "error=ENOMEM": "CR-06"}
+ATTACKS = {"signal=KILL": "CR-01", "error=ENOSPC": "CR-02", "error=EIO": "CR-03", "error=EROFS": "CR-07", "error=ENOMEM": "CR-06"}
 for name in store_calls.OPERATIONS:
     points = world.points(name)
     for fault in store_calls.FAULTS:

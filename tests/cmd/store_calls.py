@@ -17,7 +17,7 @@ import sys
 import time
 
 OPERATIONS = ("add", "gc", "verify")
-FAULTS = ("signal=KILL", "error=ENOSPC", "error=EIO", "error=ENOMEM")
+FAULTS = ("signal=KILL", "error=ENOSPC", "error=EIO", "error=EROFS", "error=ENOMEM")
 # The last calls of a process, and those that cannot fail.
 EXCEPT = "exit,exit_group,rt_sigreturn,munmap,brk,arch_prctl,rseq,set_robust_list,set_tid_address"
 
