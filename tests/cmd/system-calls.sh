@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-# A sample of what tests/soak/system-calls.soak tries at every system call of a reconfigure.
+# A sample of what tests/soak/system-calls.soak tries at every system call of a reconfigure, and system-building.soak at those of
+# its other processes.
 # timeout: 300
 import os
 import random
 import shutil
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.environ["SRC"], "tests/cmd"))
+import system_building
 import system_calls
 
 if not shutil.which("strace"):
@@ -46,5 +49,20 @@ for options, want in ((), (3, "old")), (("--json",), (4, "new")):
     got = world.trial_of_output(*options)
     bad += got != want
     print(f"{'ok' if got == want else 'not ok'} {n} - nobody hears {' '.join(options) or 'the plan'}: {got}")
+# And in one that builds everything, in the processes that the command starts.
+if os.uname().machine == "x86_64":
+    os.mkdir(os.environ["TMP"] + "/building")
+    subprocess.run(["cp", "-al", os.environ["TMP"] + "/world", os.environ["TMP"] + "/building"], check=True)
+    world = system_building.World(os.environ["TMP"] + "/building")
+    calls = world.calls(once=True)
+    trials = [(role, fault, *rnd.choice([c for c in calls[role] if c[1] in system_building.CHANGES]))
+              for role, fault in (("daemon", "EIO"), ("comparison", "EROFS"))]
+    for role, fault, who, name, number in trials:
+        n += 1
+        wrong = world.trial(fault, who, name, number) or (None if world.hit else "there was no such call")
+        bad += wrong is not None
+        print(f"{'not ok' if wrong else 'ok'} {n} - {role}, {fault} at {name} {number} of process {who}: {world.outcome}")
+        if wrong:
+            print("#", wrong.replace("\n", "\n# "))
 print(f"1..{n}")
 sys.exit(bad > 0)

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One system call of a reconfigure fails: the process that plans and switches. (What builds and fetches is the daemon's, which
-store_calls.py has.)
+"""One system call of a reconfigure fails: the process that plans and switches, when all is built. (system_building.py has what builds.)
 
 The command ends with an error and the machine is as it was, links, menu and what is active; or it ends well and the machine is
 the new one; or it ends with 4, and the new one is the current one, which only a call after the visible switch may cause. Where the failure lasts,
@@ -12,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import time
+import zlib
 
 FAULTS = ("error=ENOSPC", "error=EIO", "error=EROFS")
 # The last calls of a process, and those that cannot fail.
@@ -35,24 +35,33 @@ class World:
         self.store, self.first, self.target = tmp + "/store", tmp + "/first", tmp + "/target"
         os.makedirs(self.store + "/gnu/store")
         os.environ["XDG_CACHE_HOME"] = tmp + "/cache"
-        subprocess.run([os.environ["SRC"] + "/tests/cmd/mock-world", tmp + "/world"], check=True)
+        if not os.path.exists(tmp + "/world"):
+            subprocess.run([os.environ["SRC"] + "/tests/cmd/mock-world", tmp + "/world"], check=True)
         with open(os.environ["SRC"] + "/examples/minimal.lua", encoding="utf-8") as f:
-            text = f.read()
-        for name in "one", "two":
+            configurations = self.configure(f.read())
+        for name, text in configurations.items():
             with open(f"{tmp}/{name}.lua", "w", encoding="utf-8") as f:
-                f.write(text.replace('host_name = "cairn"', f'host_name = "{name}"'))
-        for target in self.first, self.target:
-            os.makedirs(target + "/run")
-            os.symlink(self.store + "/gnu", target + "/gnu")
-            if target == self.target:
-                self.ok("two")  # all that it needs is in the store
-                self.new = self.state()
-                self.system = os.readlink(target + "/run/current-system")
-            else:
-                self.ok("one", target)
+                f.write(text)
         self.hit, self.outcome, self.switching = False, None, []
+        self.prepare()
+        self.system = self.new["active"]
         self.renew()
         self.old = self.state()
+
+    def configure(self, text):
+        return {name: text.replace('host_name = "cairn"', f'host_name = "{name}"') for name in ("one", "two")}
+
+    def make(self, target, name):
+        os.makedirs(target + "/run")
+        os.mkdir(target + "/boot")
+        os.symlink(self.store + "/gnu", target + "/gnu")
+        self.ok(name, target)
+
+    def prepare(self):
+        """A machine with one generation, and what two of them are; all that both need is in the store."""
+        self.make(self.target, "two")
+        self.new = self.state()
+        self.make(self.first, "one")
 
     def argv(self, name, target=None):
         return [self.cairn, "system", "reconfigure", "--quiet", "--root", self.store, "--modules", self.tmp + "/world",
@@ -67,21 +76,27 @@ class World:
         shutil.rmtree(self.target, ignore_errors=True)
         subprocess.run(["cp", "-a", self.first, self.target], check=True)
 
+    def menu(self):
+        """What is started by itself: the lines of its entry, and the files of its kernel and initramfs."""
+        with open(self.target + "/boot/grub/grub.cfg", encoding="utf-8") as f:
+            text = f.read()
+        default = re.findall(r"default='gen-(\d+)'", text)[-1]
+        entry = text[text.index(f"--id 'gen-{default}'"):]
+        return entry, [self.target + "/" + k.strip("'").split(")")[-1].lstrip("/") for k in re.findall(r"(?:linux|initrd) (\S+)", entry)[:2]]
+
     def state(self):
         """What boots and runs: the profile, the system that the menu starts, its kernels; what is active, accounts."""
         top = self.target
         profile = os.readlink(top + "/var/guix/profiles/system")
-        with open(top + "/boot/grub/grub.cfg", encoding="utf-8") as f:
-            menu = f.read()
-        default = re.findall(r"default='gen-(\d+)'", menu)[-1]
-        entry = menu[menu.index(f"--id 'gen-{default}'"):]
-        kernels = re.findall(r"(?:linux|initrd) (\S+)", entry)[:2]
-        for k in kernels:
-            os.stat(top + "/" + k.strip("'").split(")")[-1].lstrip("/"))
+        entry, files = self.menu()
+        boots = []
+        for name in files:
+            with open(name, "rb") as f:
+                boots.append(zlib.crc32(f.read()))
         with open(top + "/etc/passwd", encoding="utf-8") as f:
             accounts = f.read()
         return {"current": os.readlink(f"{top}/var/guix/profiles/{profile}"),
-                "starts": re.search(r"cairn\.system=(\S+?)['\"\s]", entry)[1],
+                "starts": re.search(r"cairn\.system=(\S+?)['\"\s]", entry)[1], "boots": boots,
                 "active": os.readlink(top + "/run/current-system"), "etc": os.readlink(top + "/etc/static"), "accounts": accounts}
 
     def traced(self, *options):
