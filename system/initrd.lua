@@ -164,7 +164,9 @@ function M.derivation(os)
 		builder = env.busybox,
 		args = {
 			"sh", "-ec",
-			'"$cairn" builder cpio >archive; "$busybox" mkdir "$out"; "$busybox" gzip -9 -n -c <archive >"$out/initrd"',
+			-- gzip takes a read that fails for the end.
+			'"$cairn" builder cpio >archive; "$busybox" mkdir "$out"; "$busybox" gzip -9 -n -c <archive >"$out/initrd"; '
+				.. '"$busybox" gunzip -c <"$out/initrd" | "$busybox" cmp - archive',
 		},
 		env = env,
 	}, needed

@@ -3,6 +3,7 @@
 # A sample of what tests/soak/system-calls.soak tries at every system call of a reconfigure, and system-building.soak at those of
 # its other processes.
 # timeout: 300
+import collections
 import os
 import random
 import shutil
@@ -57,6 +58,9 @@ if os.uname().machine == "x86_64":
     calls = world.calls(once=True)
     trials = [(role, fault, *rnd.choice([c for c in calls[role] if c[1] in system_building.CHANGES]))
               for role, fault in (("daemon", "EIO"), ("comparison", "EROFS"))]
+    # What compresses the initramfs, the third program of its builder, cannot read on.
+    reads = collections.Counter(who for who, name, _number in calls["builder"] if name == "read")
+    trials.append(("builder", "EIO", next(who for who, times in reads.items() if times > 30 and who.endswith(".3")), "read", 20))
     for role, fault, who, name, number in trials:
         n += 1
         wrong = world.trial(fault, who, name, number) or (None if world.hit else "there was no such call")
