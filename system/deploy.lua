@@ -34,7 +34,7 @@ local machine = schema.record("machine", {
 system.machine {
   name = "web", host = "192.0.2.10", identity = "/home/ann/.ssh/id_ed25519",
   host_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIG7dHXRWqAOQ9mFIrvWL9IeXhz6CoCznG22t6tZfEfsx",
-  system = require "stone",
+  system = require "stone", confirm = "5min",
 }]],
 })
 

@@ -72,7 +72,7 @@ X
 python3 "$TMP/extract.py" "$SRC" "$TMP/c"
 found=$(ls "$TMP/c" | wc -l)
 check "blocks are found ($found)" [ "$found" -ge 14 ]
-for what in configuration deploy image lua packages services; do
+for what in configuration cookbook deploy image lua packages services; do
 	check "some of $what" [ -n "$(ls "$TMP/c" | grep "^$what\.")" ]
 done
 for dir in "$TMP"/c/*; do

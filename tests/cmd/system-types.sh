@@ -120,6 +120,13 @@ entries = json.loads(subprocess.check_output([os.environ["CAIRN"], "system", "sh
 bad = [(e["name"], f["name"]) for e in entries if e["kind"] in ("record", "service") for f in e["fields"]
        if not f["doc"] or f["default"].startswith("depends on")]
 assert not bad, bad'
+check "every field is in an example" python3 -c '
+import glob, json, os, re, subprocess
+entries = json.loads(subprocess.check_output([os.environ["CAIRN"], "system", "show", "--json"]))
+shown = "".join(open(f, encoding="utf-8").read() for d in ("doc/*.md", "examples/*.lua") for f in glob.glob(os.environ["SRC"] + "/" + d))
+shown = set(re.findall(r"\b([a-z_]+) = ", shown))
+bad = [(e["name"], f["name"]) for e in entries for f in e["fields"] if f["name"] not in shown]
+assert len(shown) > 300 and not bad, bad'
 
 # ---- A system made from another
 cat >common.lua <<'X'
