@@ -243,7 +243,9 @@ class Recorded:
 
 
 class Switches(Recorded):
-    """Generations: menu, profile and note are those of the state before or after, as doc/system.md has it."""
+    """Generations: menu, profile and note are those of the state before or after, as doc/system.md has it. sample: profile, note and database
+    are looked at only where the store is, too; else of every cut."""
+    sample = False
 
     def __init__(self, *recorded):
         super().__init__(*recorded)
@@ -271,11 +273,13 @@ class Switches(Recorded):
              and env.get("cairn_good", "1") == "1" and env.get("cairn_left", "3") == "3")
         trial = self.states[found[0]].default()
         need(f"the new generation is not on trial: {env}", trial == "1" or env.get("cairn_try") == trial)
-        return f"menu {found[0]}, {counts(self.work, menu)}"
+        kind = f"menu {found[0]}, {counts(self.work, menu)}"
+        if self.sample:
+            return kind
+        return kind + self.linux(at, Root(self.work, os.path.join(self.directory, "root"), ("/var/guix", "/boot/grub/grub.cfg")))
 
-    def examine(self, at, kind):
-        root = self.root()
-        root.verify()
+    def linux(self, at, root):
+        """Which profile there is when the journal was replayed, and whether the switch is noted."""
         system = root.system()
         found = [n for n in self.allowed(at)
                  if (self.states[n].system, self.states[n].profile) == (system, root.link("/var/guix/profiles/system"))]
@@ -286,8 +290,15 @@ class Switches(Recorded):
         # Menu and profile may differ only as long as the note says that it is not finished.
         note = os.path.exists(root.tree + NOTE)
         need("menu and profile differ, and no note says so", note or seen in [self.states[n].menu for n in found])
+        tool(os.environ["CAIRN"], "store", "query", "--root", root.tree, "-R", system)
+        return f", profile {found[0]}" + (", note" if note else "")
+
+    def examine(self, at, kind):
+        root = self.root()
+        root.verify()
+        # A switch does not write GRUB's programs: the installation does.
         need("boot code was changed", (code(self.work), efi(self.work)) == self.code)
-        return f"{kind}, profile {found[0]}" + (", note" if note else "")
+        return kind + self.linux(at, root) if self.sample else kind
 
 
 class Installation(Recorded):

@@ -37,19 +37,40 @@ COMMANDS = (
     ("remove", "cairn package remove e2fsprogs"),
     ("roll-back of packages", "cairn package roll-back"),
 )
+# And what the sample leaves out. `package upgrade` and `apply` make a generation in the way that install and remove do.
+MORE = (
+    ("test", "cairn system test /root/live.lua"),
+    ("back from the test", "cairn system switch-generation 1"),
+    ("apply", "cairn package apply --modules /root/modules /root/packages.lua"),
+    ("upgrade", "sed -i 's/stone-1/stone-2/; s/version = \"1\"/version = \"2\"/' /root/modules/packages/stone.lua && cairn package upgrade --modules /root/modules"),
+    ("delete-generations of packages", "cairn package delete-generations 1"),
+)
+# A package of its own, of which there is a newer version.
+STONE = """local busybox = require "packages.busybox"
+local drv = derivation {
+	name = "stone-1", builder = busybox .. "/bin/busybox",
+	args = { "sh", "-ec", busybox .. "/bin/busybox mkdir -p $out/share && echo stone-1 >$out/share/stone" },
+}
+return setmetatable({ name = "stone", version = "1", drv = drv, synopsis = "A stone", recipe = { inputs = { busybox } } },
+	{ __tostring = function() return tostring(drv) end })
+"""
+MODULES = f"""cp -rL /run/current-system/modules /root/modules && chmod -R u+w /root/modules && cat >/root/modules/packages/stone.lua <<'END'
+{STONE}END
+echo 'return {{ stone = "packages.stone" }}' >/root/modules/packages/index.lua && echo 'return {{ "stone" }}' >/root/packages.lua"""
 COLLECT = "cairn system gc --keep 0"
 # A file of accounts as one should not write it.
 CARELESS = "sed 's/^root:x:0:0:/&root/' /etc/passwd >/root/passwd && : >/etc/passwd && sync && cat /root/passwd >/etc/passwd"
 # These write no boot files.
-QUIET = ("label", "pin", "unpin", "pull", "install", "remove", "roll-back of packages", "try out", "try the one before")
+QUIET = ("label", "pin", "unpin", "pull", "install", "remove", "roll-back of packages", "try out", "try the one before", "test", "apply", "upgrade",
+         "delete-generations of packages")
 
 
 class Commands:
     """What is run on a machine that is recorded; windows: (name, first entry of the log, the one at which it was reported as done, the one
     at which all is on the disk)."""
 
-    def __init__(self):
-        self.windows, self.careless = [], None
+    def __init__(self, commands=COMMANDS):
+        self.commands, self.windows, self.careless = commands, [], None
 
     def prepare(self, m):
         """A configuration with one account and one secret more than that of the machine; a channel."""
@@ -61,6 +82,8 @@ class Commands:
         m.check(f"cat >/root/live.lua <<'END'\n{text}\nEND")
         m.check("cairn channel generate-key /root/key && cairn channel sign /run/current-system/modules --key /root/key --name own "
                 "-o /root/channel", timeout=600)
+        if self.commands != COMMANDS:
+            m.check(MODULES)
 
     def _window(self, m, name, command, now):
         m.check("sync")
@@ -72,7 +95,7 @@ class Commands:
 
     def run(self, m, now):
         self.prepare(m)
-        for name, command in COMMANDS:
+        for name, command in self.commands:
             self._window(m, name, command, now)
 
     def collect(self, m, now):
