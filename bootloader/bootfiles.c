@@ -414,7 +414,7 @@ static int write_all(int dir, const struct vec *missing, bool beside, struct err
 
 	for (size_t i = 0; r == 0 && i < missing->n; i++)
 		r = write_file(dir, missing->v[i], beside, e);
-	if (r == 0 && (fsync(dir) < 0 || syncfs(dir) < 0))
+	if (r == 0 && menu_sync(dir) < 0)
 		r = err_sys(e, "boot files");
 	return r;
 }

@@ -111,14 +111,14 @@ static int replace(int dir, struct slice new, struct err *e)
 	if (unlinkat(dir, temp, 0) < 0 && errno != ENOENT)
 		return err_sys(e, "removing %s", temp);
 	int r = menu_write_new(dir, temp, &text, e);
-	if (r == 0 && syncfs(dir) < 0)
+	if (r == 0 && menu_sync(dir) < 0)
 		r = err_sys(e, "%s", temp);
 	if (r < 0) {
 		(void)unlinkat(dir, temp, 0); /* only in the way */
 		return r;
 	}
 	r = boot_exchange(dir, temp, PROGRAM_NAME, e);
-	if (r == 0 && (fsync(dir) < 0 || syncfs(dir) < 0))
+	if (r == 0 && menu_sync(dir) < 0)
 		r = err_sys(e, PROGRAM_NAME);
 	if (r == 0 && unlinkat(dir, temp, 0) < 0 && errno != ENOENT)
 		r = err_sys(e, "removing %s", temp);
@@ -157,7 +157,7 @@ int boot_program_write(const char *esp, struct slice new, struct err *e)
 	int r = boot_program_put(top, new, e);
 	if (r < 0)
 		return err_wrap(e, r, "%s/" PROGRAM_DIR, esp);
-	return syncfs(top) < 0 ? err_sys(e, "%s", esp) : 0;
+	return menu_sync(top) < 0 ? err_sys(e, "%s", esp) : 0;
 }
 
 int boot_claim(const char *esp, struct err *e)

@@ -27,6 +27,11 @@ bool menu_is_mount_root(int fd)
 	return x.st_dev != y.st_dev || x.st_ino == y.st_ino;
 }
 
+int menu_sync(int fd)
+{
+	return syncfs(fd) < 0 ? -1 : fsync(fd);
+}
+
 int menu_flush(const struct menu_place *p, int fd, struct err *e)
 {
 	bool frozen = false;
@@ -129,7 +134,7 @@ static int switch_names(const struct menu_place *p, const struct menu_names *n, 
 	if (linkat(p->dir, p->name, p->dir, n->old, 0) < 0 && errno != ENOENT && errno != EPERM)
 		return err_sys(e, "keeping the old %s", p->name);
 	int r = boot_exchange(p->dir, n->new, p->name, e);
-	if (r == 0 && fsync(p->dir) < 0)
+	if (r == 0 && menu_sync(p->dir) < 0)
 		r = err_sys(e, "%s", p->name);
 	if (r == 0)
 		r = menu_flush(p, p->dir, e);

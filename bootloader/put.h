@@ -17,6 +17,9 @@ struct menu_place {
 /* When this returns 0 the boot loader reads the new text, and everything written before to the file
  * system of dir; on failure or after a crash it reads the old one. */
 int menu_put(const struct menu_place *p, const struct str *text, struct err *e);
+/* All of the file system of a directory, and then a flush of its disk: syncfs() sends none on FAT.
+ * -1 and errno. */
+int menu_sync(int fd);
 /* What is written to the file system of fd is where a boot loader finds it. */
 int menu_flush(const struct menu_place *p, int fd, struct err *e);
 /* The text in place; none: nothing is added to out. */

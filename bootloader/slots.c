@@ -82,5 +82,5 @@ int boot_slots_reserve(int dir, struct err *e)
 		return err_num(e, r, "room for the names of boot files");
 	}
 	r = remove_files(dir, e);
-	return r == 0 && (fsync(dir) < 0 || syncfs(dir) < 0) ? err_sys(e, "boot files") : r;
+	return r == 0 && menu_sync(dir) < 0 ? err_sys(e, "boot files") : r;
 }
