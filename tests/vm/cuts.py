@@ -403,12 +403,18 @@ LINKED = "stat -c %i /boot/cairn/*/* | grep -qx $(stat -L -c %i /var/guix/profil
 NAIVE = "cd /boot/grub && sed s/timeout=1/timeout=2/ grub.cfg >new && mv new grub.cfg && sync"
 
 
-def boots(disk, directory, firmware="bios", password=""):
-    """The disk starts, without help, and is one system: what was booted is what the profile says."""
-    with vm.VM(disk, directory, firmware=firmware, memory=384) as m:
+def boots(disk, directory, firmware="bios", password="", twice=False):
+    """The disk starts, without help, and is one system: what was booted is what the profile says. twice: a switch may be undone by the second boot
+    only, as Linux writes nothing more to a FAT file system on which it removed a file that was cut."""
+    with vm.VM(disk, directory, firmware=firmware, memory=384, reboots=twice) as m:
         m.start()
         m.login(password=password)
         vm.settled(m)
+        if twice and m.run(f"test -e {NOTE} && grep -q 'Read-only file system' /var/log/cairn/activation.log")[0] == 0:
+            vm.log("the partition is only read: started again")
+            m.type("cairn reboot\n")
+            m.login(password=password)
+            vm.settled(m)
         m.wait_for("[ $(readlink -f /run/booted-system) = $(readlink -f /var/guix/profiles/system) ]", 60)
         m.check(f"test ! -e {NOTE}")
         m.check("cairn store verify", timeout=600)
