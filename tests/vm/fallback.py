@@ -132,15 +132,22 @@ def other_kernel(host, kind):
 	bootloader =""")
 
 
-def kernel_unreadable(m):
-    """The boot loader cannot load it: it starts the good one in the same boot. Stage 1 does so when no try is left."""
+def kernel_unreadable(m, trouble=None):
+    """The boot loader cannot load it: it starts the good one in the same boot. Stage 1 does so when no try is left. trouble: what else
+    happens before; the machine is switched off and on then."""
     good, host = status(m)["good"], m.check("hostname").strip()
     text = other_kernel("bad", m.kind)
     m.check(f"cat >/root/new.lua <<'END'\n{text}\nEND")
     m.check("cairn system reconfigure --boot /root/new.lua", timeout=900)
     number = status(m)["current"]
+    if trouble:
+        trouble()
     m.check(UNREADABLE[m.kind] % number + " && sync")
-    m.type("cairn reboot\n")
+    if trouble:
+        m.kill()
+        m.start()
+    else:
+        m.type("cairn reboot\n")
     tries = 3 if m.kind == "direct" else 1
     m.login(600, host=host)
     now = status(m)

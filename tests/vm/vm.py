@@ -10,6 +10,8 @@ exit status and output come back over the port together with a nonce. Nothing wa
 every wait has an event and a deadline.
 """
 import base64
+import contextlib
+import errno
 import json
 import os
 import re
@@ -381,9 +383,24 @@ def logged_drive(name, path, kind, log, **more):
     node = "driver={},node-name={},cache.no-flush=on,{}"
     return ["-blockdev", node.format("file", name + "-file", "filename=" + path),
             "-blockdev", node.format(kind, name + "-disk", "file=" + name + "-file"),
+            "-blockdev", f"driver=raw,node-name={name}-top,file={name}-disk,cache.no-flush=on",  # see bad_sectors()
             "-blockdev", node.format("file", name + "-log", "filename=" + log),
-            "-blockdev", f"driver=blklogwrites,node-name={name},file={name}-disk,log={name}-log",
+            "-blockdev", f"driver=blklogwrites,node-name={name},file={name}-top,log={name}-log",
             "-device", f"virtio-blk-pci,drive={name},discard=off,write-zeroes=off,request-merging=off{options}"]
+
+
+@contextlib.contextmanager
+def bad_sectors(monitor, name, sectors):
+    """Writes to these sectors of a disk of logged_drive() fail meanwhile."""
+    def put(below):
+        monitor.call("blockdev-reopen", options=[{"driver": "raw", "node-name": name + "-top", "file": below, "cache": {"no-flush": True}}])
+
+    monitor.call("blockdev-add", **{"driver": "blkdebug", "node-name": name + "-bad", "image": name + "-disk", "inject-error": [
+        {"event": "none", "iotype": "write", "errno": errno.EIO, "sector": n} for n in sectors]})
+    put(name + "-bad")
+    yield
+    put(name + "-disk")
+    monitor.call("blockdev-del", **{"node-name": name + "-bad"})
 
 
 class Script(VM):
