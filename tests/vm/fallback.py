@@ -23,7 +23,13 @@ def shell(name, command, more=""):
 # A control group of its own, as PID 1 has none before the boot is done.
 FREEZE = "cd /sys/fs/cgroup && $0 mkdir frozen && echo 1 >frozen/cgroup.freeze && echo 1 >frozen/cgroup.procs"
 
-# What is wrong with a generation: arguments of config().
+# What a disk does to the store's item $i. The files are other ones then, as those of several items may be one by their hard links.
+GONE = "rm -rf $i"
+REPLACE = "find $i -type f | while read -r f; do n=$(stat -c %%s $f) && cp -p $f $i.new && %s && mv $i.new $f || exit 1; done"
+EMPTY = REPLACE % ": >$i.new"
+ZEROES = REPLACE % "dd if=/dev/zero of=$i.new bs=$((n + 1)) count=1 2>/dev/null"
+
+# What is wrong with a generation: arguments of switch().
 FAULTS = {
     "the kernel panics before stage 1": {"argument": "rdinit=/nonexistent"},
     "the kernel panics": {"service": shell("crash", "echo c >/proc/sysrq-trigger")},
@@ -38,15 +44,21 @@ FAULTS = {
     "init hangs": {"service": shell("freeze", FREEZE), "watchdog": "10s"},
     "init hangs when all is up": {"service": shell("freeze", "until $0 pgrep -f [m]ark-good; do $0 sleep 0.1; done; " + FREEZE),
                                   "watchdog": "10s"},
-    "its services are gone": {"service": shell("other", "true"), "gone": "services"},
-    "its /etc is gone": {"gone": "etc"},
+    "its services are gone": {"service": shell("other", "true"), "harm": ("services", GONE)},
+    "its services are empty": {"service": shell("other", "true"), "harm": ("services", EMPTY)},
+    "its services are zeroes": {"service": shell("other", "true"), "harm": ("services", ZEROES)},
+    "its init is gone": {"harm": ("init", GONE)},
+    "its init is zeroes": {"harm": ("init", ZEROES)},
+    "its kernel has no modules": {"kernel": True, "module": "msr", "gate": 'services = { "base", "kernel-modules" }',
+                                  "harm": ("kernel-modules", GONE)},
+    "its /etc is gone": {"harm": ("etc", GONE)},
 }
 
 
 FIRMWARE = "bios", "uefi", "esp", "direct"  # how the machine is started
 
 
-def config(host, service="", root="LABEL=cairn-root", argument=None, gate=None, watchdog=None, firmware="bios"):
+def config(host, service="", root="LABEL=cairn-root", argument=None, gate=None, watchdog=None, module=None, firmware="bios"):
     with open(os.path.join(os.environ["SRC"], "examples/minimal.lua")) as f:
         text = f.read()
     changes = [('host_name = "cairn"', f'host_name = "{host}"'), ("services.base {}", f"services.base {{ {service} }}"),
@@ -67,7 +79,8 @@ def config(host, service="", root="LABEL=cairn-root", argument=None, gate=None, 
     if argument:
         changes.append(('"quiet" }', f'"quiet", "{argument}" }}'))
     more = (f"health_gate = {{ {gate} }},\n" if gate else "") + \
-           (f'watchdog = {{ timeout = "{watchdog}" }},\n' if watchdog else "")
+           (f'watchdog = {{ timeout = "{watchdog}" }},\n' if watchdog else "") + \
+           (f'kernel_modules = {{ "{module}" }},\n' if module else "")
     changes.append(("\tbootloader =", more + "\tbootloader ="))
     for old, new in changes:
         if text.count(old) != 1:
@@ -80,18 +93,29 @@ def status(m):
     return json.loads(m.check("cairn system status --json"))
 
 
-def switch(m, name, gone=None, **what):
-    """A new generation, started at the next boot; its number. gone: the store item behind this name of it disappears."""
-    text = config(name, firmware=m.kind, **what).replace("BUSYBOX", m.check("readlink -f /run/current-system/profile/bin/busybox").strip())
+def own_init(m):
+    """The newest generation has an init that no other one has."""
+    m.check("g=$(readlink -f /var/guix/profiles/system) && mount -o remount,bind,rw /gnu/store && mkdir /gnu/store/own-init.$$ && "
+            "cp -p $g/init /gnu/store/own-init.$$/ && ln -sfn /gnu/store/own-init.$$/init $g/init")
+
+
+def switch(m, name, harm=None, kernel=False, **what):
+    """A new generation, started at the next boot; its number. harm: what happens to the store's item behind this name of it. kernel: it
+    has one of its own."""
+    text = (other_kernel if kernel else config)(name, firmware=m.kind, **what)
+    text = text.replace("BUSYBOX", m.check("readlink -f /run/current-system/profile/bin/busybox").strip())
     m.check(f"cat >/root/new.lua <<'END'\n{text}\nEND")
     skip = "--skip-checks " if "root" in what else ""  # a root that the machine does not have is refused
     m.check(f"cairn system reconfigure --boot {skip}/root/new.lua", timeout=900)
     now = status(m)
     vm.equal("on trial", (now["trial"], now["tries_left"]), (now["current"], 3))
-    if gone:
-        item = f"/var/guix/profiles/system/{gone}"
-        m.check(f"[ $(readlink -f {item}) != $(readlink -f /run/booted-system/{gone}) ] && "
-                f"i=$(readlink -f {item}) && mount -o remount,bind,rw /gnu/store && case $i in /gnu/store/?*) rm -rf $i;; *) false;; esac && sync")
+    if harm:
+        part, how = harm
+        if part == "init":
+            own_init(m)
+        item = f"/var/guix/profiles/system/{part}"
+        m.check(f"[ $(readlink -f {item}) != $(readlink -f /run/booted-system/{part}) ] && i=$(readlink -f {item}) && "
+                f"mount -o remount,bind,rw /gnu/store && case $i in /gnu/store/?*) {how};; *) false;; esac && sync")
     return now["current"]
 
 
@@ -119,9 +143,9 @@ UNREADABLE = {"bios": IN_MENU, "uefi": IN_MENU, "direct": IN_STORE,
               "esp": "rm /boot/efi/EFI/cairn/$(sed -n '/^entry %d$/,/^initrd/s/^kernel //p' /boot/efi/EFI/cairn/menu* | sort -u)"}
 
 
-def other_kernel(host, kind):
+def other_kernel(host, firmware, **what):
     """A configuration with a kernel that no other generation has."""
-    return config(host, firmware=kind).replace("\tbootloader =", """	kernel = (function()
+    return config(host, firmware=firmware, **what).replace("\tbootloader =", """	kernel = (function()
 		local linux, busybox = require "packages.linux", require "packages.busybox"
 		return derivation {
 			name = "linux-copy", builder = busybox .. "/bin/busybox",
