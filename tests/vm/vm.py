@@ -243,7 +243,7 @@ class VM:
             self.verdict.sock.close()
             self.errors.close()
 
-    def wait_off(self, timeout=120):
+    def wait_off(self, timeout=300):
         """Wait until the machine has switched itself off or wants to reboot."""
         deadline = time.monotonic() + timeout
         while self.proc.poll() is None:
