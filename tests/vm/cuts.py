@@ -380,10 +380,10 @@ def empty_disk(path, size=400 << 20):
 
 
 def init_command(disk):
-    """Install onto a disk that empty_disk made."""
+    """Install onto a disk that empty_disk made, with the modules of the image, whatever has been pulled."""
     return (f"mkdir -p /run/new && mount -t ext4 {disk}3 /run/new && mkdir -p /run/new/boot/efi && "
             f"mount -t vfat {disk}2 /run/new/boot/efi && cairn system init --quiet --boot-disk {disk} "
-            "--esp /run/new/boot/efi /etc/cairn/system.lua /run/new")
+            "--esp /run/new/boot/efi --modules /run/current-system/modules /etc/cairn/system.lua /run/new")
 
 
 def config(path):
