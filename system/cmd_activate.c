@@ -13,13 +13,15 @@ struct ctx {
 };
 
 /* At boot a switch cut off by the end of power is ended first, so that links and menu agree with
- * what runs. Where that cannot be done yet, the machine comes up all the same. */
-static int open_booted(struct switcher *s, const struct ctx *c, struct err *e)
+ * what runs. Where that cannot be done, the machine comes up all the same: what it needs may be on
+ * a file system that is mounted later, so it is tried again when all are. */
+static int open_ending(struct switcher *s, const struct ctx *c, struct err *e)
 {
 	struct err tmp = ERR_INIT;
 
 	if (switcher_open(s, &c->sw, "activate", true, &tmp) < 0) {
-		log_warn("%s", tmp.msg);
+		if (!c->directories || !s->busy) /* else a switch has begun that waits for this */
+			log_warn("%s", tmp.msg);
 		return switcher_open(s, &c->sw, "activate", false, e);
 	}
 	switcher_report_recovery(s);
@@ -31,7 +33,7 @@ static int activate_booted(const struct ctx *c, struct err *e)
 {
 	auto_switcher struct switcher s = SWITCHER_INIT;
 	struct err other = ERR_INIT;
-	int rc = open_booted(&s, c, e);
+	int rc = open_ending(&s, c, e);
 
 	if (rc < 0)
 		return rc;
@@ -44,14 +46,17 @@ static int activate_booted(const struct ctx *c, struct err *e)
 }
 
 /* Of the system that runs: that is not the one of the boot when this is done later. */
-static int activate_directories(struct switcher *s, struct err *e)
+static int activate_directories(const struct ctx *c, struct err *e)
 {
+	auto_switcher struct switcher s = SWITCHER_INIT;
 	const char *system = NULL;
-	int rc = gen_running(&s->root, GEN_CURRENT_LINK, &s->arena, &system, e);
+	int rc = open_ending(&s, c, e);
 
+	if (rc == 0)
+		rc = gen_running(&s.root, GEN_CURRENT_LINK, &s.arena, &system, e);
 	if (rc < 0)
 		return rc;
-	return system ? sys_activate_directories(&s->root, system, e)
+	return system ? sys_activate_directories(&s.root, system, e)
 		      : err_set(e, -ERR_NOTFOUND, "%s is missing", GEN_CURRENT_LINK);
 }
 
@@ -65,11 +70,10 @@ static int run_activate(struct cmd_env *env, struct err *e)
 		return cmd_usage(e, "give either a system, --boot or --directories");
 	if (c->boot)
 		return activate_booted(c, e);
+	if (c->directories)
+		return activate_directories(c, e);
 	rc = switcher_open(&s, &c->sw, "activate", false, e);
-	if (rc < 0)
-		return rc;
-	return c->directories ? activate_directories(&s, e)
-			      : sys_activate(&s.root, env->args[0], e);
+	return rc < 0 ? rc : sys_activate(&s.root, env->args[0], e);
 }
 
 static const struct cmd_opt activate_opts[] = {

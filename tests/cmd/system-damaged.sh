@@ -79,6 +79,16 @@ for command in "switch-generation 2" roll-back; do
 done
 mend "$R$(item 3)/boot/entry"
 
+# ---- At the boot after a cut, where the menu may be on a file system that is mounted after activation
+ln -sfn "$(item 3)" "$R/run/current-system"
+note 3 2
+mv "$R/boot/grub" "$TMP/grub" && : >"$R/boot/grub"
+check "without the menu's place the boot goes on" run activate --directories --target-root "$R"
+check "with a word" says "while ending the interrupted switch to generation 2"
+rm "$R/boot/grub" && mv "$TMP/grub" "$R/boot/grub"
+check "and what is done when all is mounted" run activate --directories --target-root "$R"
+is "ends the switch" "$(starts) $(current) $(ls "$P" | grep -c switch)" "3 system-3-link 0"
+
 # ---- The one to fall back to
 boots 2
 check "2 is good" run mark-good --target-root "$R"
