@@ -229,7 +229,7 @@ static int make_item(struct pull *p, struct ctx *c, struct store_conn *conn, cha
 	return r < 0 ? err_wrap(e, r, "%s", p->new.url) : 0;
 }
 
-/* One object, whatever came of it. g NULL: there is no generation of it. */
+/* One object, whatever came of it. g NULL: there is no generation of it; c NULL: nor a channel. */
 static int print_result(const struct channel *c, const char *result, unsigned from,
 			const struct links_item *g, struct err *e)
 {
@@ -244,7 +244,10 @@ static int print_result(const struct channel *c, const char *result, unsigned fr
 	else
 		str_add(&out, "null");
 	str_add(&out, ",\"channel\":");
-	channel_json(c, &out);
+	if (c)
+		channel_json(c, &out);
+	else
+		str_add(&out, "null");
 	if (str_err(&out))
 		return no_memory(e);
 	printf("%s}\n", out.buf);
@@ -326,6 +329,7 @@ static int pull(struct pull *p, struct ctx *c, struct err *e)
 	return r < 0 ? r : end_output(e);
 }
 
+/* From the first pull it is back to the modules that the system itself has. */
 static int roll_back(struct pull *p, struct ctx *c, struct err *e)
 {
 	const struct links_item *to = NULL;
@@ -342,19 +346,23 @@ static int roll_back(struct pull *p, struct ctx *c, struct err *e)
 		if (g->number < from)
 			to = g;
 	}
-	if (!to)
-		return err_set(e, -ERR_NOTFOUND, "there are no modules from before generation %u",
-			       from);
-	if (c->json)
+	if (!from)
+		return err_set(e, -ERR_NOTFOUND, "nothing was pulled that could be taken back");
+	if (c->json && to)
 		r = load_record(p, to, &x, e);
 	if (r == 0 && !c->dry_run)
-		r = profile_select(&p->profile, to->number, e);
+		r = profile_select(&p->profile, to ? to->number : 0, e);
 	if (r == 0 && c->json)
-		r = print_result(&x, c->dry_run ? "planned" : "rolled-back", from, to, e);
+		r = print_result(to ? &x : NULL, c->dry_run ? "planned" : "rolled-back", from, to,
+				 e);
 	if (r < 0 || c->json)
 		return r < 0 ? r : end_output(e);
-	printf("%s from generation %u to %u of the modules\n",
-	       c->dry_run ? "would switch" : "switched", from, to->number);
+	printf("%s from generation %u of the modules to ", c->dry_run ? "would switch" : "switched",
+	       from);
+	if (to)
+		printf("%u\n", to->number);
+	else
+		puts("those of the system");
 	return end_output(e);
 }
 

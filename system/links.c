@@ -160,11 +160,9 @@ int links_make(const struct links *l, unsigned number, const char *path, struct 
 	return file_symlink_atomic(AT_FDCWD, path, link, e);
 }
 
-int links_remove(const struct links *l, unsigned number, struct err *e)
+static int remove_link(const struct links *l, struct arena *a, const char *link, struct err *e)
 {
-	auto_arena struct arena a = ARENA_INIT;
-	char *link = links_path(l, &a, number);
-	char *dir = arena_fmt(&a, "%s%s", l->root, l->dir);
+	char *dir = arena_fmt(a, "%s%s", l->root, l->dir);
 
 	if (!link || !dir)
 		return no_memory(e);
@@ -173,12 +171,21 @@ int links_remove(const struct links *l, unsigned number, struct err *e)
 	return file_sync(AT_FDCWD, dir, e);
 }
 
+int links_remove(const struct links *l, unsigned number, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+
+	return remove_link(l, &a, links_path(l, &a, number), e);
+}
+
 int links_select(const struct links *l, unsigned number, struct err *e)
 {
 	auto_arena struct arena a = ARENA_INIT;
 	char *target = arena_fmt(&a, "%s-%u-link", l->name, number);
 	char *link = links_head(l, &a);
 
+	if (!number)
+		return remove_link(l, &a, link, e);
 	return target && link ? file_symlink_atomic(AT_FDCWD, target, link, e) : no_memory(e);
 }
 

@@ -135,6 +135,13 @@ check "is a new generation" [ "$(readlink "$profile")" = cairn-modules-3-link ]
 check "of the old number" [ "$(number)" = 1 ]
 check "roll back, without asking anybody" says_json "rolled-back 2 True 2" --roll-back --url file:///nowhere
 check "number 2 again" [ "$(number)" = 2 ]
+kept=$(readlink "$profile")
+check "and once more" says_json "rolled-back 1 True 1" --roll-back
+check "before the first pull there were those of the system" pull --json --roll-back
+check "which is said" has '"result":"rolled-back","from":1,"generation":null,"modules":null,"channel":null}'
+check "so nothing is in their place" [ ! -L "$profile" ]
+check "and nothing can be taken back" status 66 pull --roll-back
+ln -s "$kept" "$profile"
 
 # ---- A git repository
 if command -v git >/dev/null; then
