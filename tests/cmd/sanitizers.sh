@@ -3,8 +3,6 @@
 # timeout: 1800
 # Unit tests and fuzz corpora with AddressSanitizer and UndefinedBehaviorSanitizer.
 cd "$SRC" || exit 1
-# What was freed is kept a while, to see who uses it; 256 MiB of that make each fork slow.
-export ASAN_OPTIONS=quarantine_size_mb=8
 make -j"$(nproc)" O="$OBJ/san" SAN=address,undefined CFLAGS="-O1 -g1" tests >"$TMP/log" 2>&1 || { tail -n 50 "$TMP/log"; exit 1; }
 make O="$OBJ/san" SAN=address,undefined CFLAGS="-O1 -g1" check-unit >"$TMP/log" 2>&1 || { grep -v '^ok ' "$TMP/log" | tail -n 200; exit 1; }
 tail -n 1 "$TMP/log" | sed 's/^/# /'
