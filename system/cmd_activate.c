@@ -2,6 +2,7 @@
 /* cairn system activate. */
 #include <errno.h>
 
+#include "lib/fd.h"
 #include "lib/log.h"
 #include "system/activate.h"
 #include "system/switcher.h"
@@ -52,6 +53,7 @@ static int activate_directories(const struct ctx *c, struct err *e)
 	const char *system = NULL;
 	int rc = open_ending(&s, c, e);
 
+	fd_close(&s.lock); /* emptying directories may take long, and keeps nobody from a switch */
 	if (rc == 0)
 		rc = gen_running(&s.root, GEN_CURRENT_LINK, &s.arena, &system, e);
 	if (rc < 0)

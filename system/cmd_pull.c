@@ -351,7 +351,8 @@ static int roll_back(struct pull *p, struct ctx *c, struct err *e)
 	if (c->json && to)
 		r = load_record(p, to, &x, e);
 	if (r == 0 && !c->dry_run)
-		r = profile_select(&p->profile, to ? to->number : 0, e);
+		r = to ? profile_select(&p->profile, to->number, e)
+		       : profile_deselect(&p->profile, e);
 	if (r == 0 && c->json)
 		r = print_result(to ? &x : NULL, c->dry_run ? "planned" : "rolled-back", from, to,
 				 e);

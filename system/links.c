@@ -184,9 +184,14 @@ int links_select(const struct links *l, unsigned number, struct err *e)
 	char *target = arena_fmt(&a, "%s-%u-link", l->name, number);
 	char *link = links_head(l, &a);
 
-	if (!number)
-		return remove_link(l, &a, link, e);
 	return target && link ? file_symlink_atomic(AT_FDCWD, target, link, e) : no_memory(e);
+}
+
+int links_deselect(const struct links *l, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT;
+
+	return remove_link(l, &a, links_head(l, &a), e);
 }
 
 /* ---- The lock -------------------------------------------------------------------------------- */

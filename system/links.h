@@ -40,10 +40,11 @@ int links_load(const struct links *l, struct arena *a, struct vec *ret, struct e
 /* What the link NAME holds, in arena; NULL when there is no such link. */
 int links_selected(const struct links *l, struct arena *a, const char **ret, struct err *e);
 
-/* Make NAME-N-link, remove it, rename NAME to it (0: remove NAME); on disk when they return. */
+/* Make NAME-N-link, remove it, rename NAME to it, remove NAME; on disk when they return. */
 int links_make(const struct links *l, unsigned number, const char *path, struct err *e);
 int links_remove(const struct links *l, unsigned number, struct err *e);
 int links_select(const struct links *l, unsigned number, struct err *e);
+int links_deselect(const struct links *l, struct err *e);
 
 /* The lock for changes, NAME.lock in an existing directory, with verb in its text. -ERR_IN_USE when
  * another command has it: "WHAT is being changed by", its process, verb and time. *ret_fd holds it

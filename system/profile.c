@@ -131,6 +131,15 @@ int profile_select(struct profile *p, unsigned number, struct err *e)
 	return r;
 }
 
+int profile_deselect(struct profile *p, struct err *e)
+{
+	int r = links_deselect(&p->links, e);
+
+	if (r == 0)
+		p->current = 0;
+	return r;
+}
+
 int profile_remove(struct profile *p, unsigned number, struct err *e)
 {
 	return links_remove(&p->links, number, e);

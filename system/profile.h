@@ -73,8 +73,9 @@ unsigned profile_next(const struct profile *p); /* above every existing one */
 /* Physical path of the link of generation number, of the profile itself; NULL without memory. */
 char *profile_gen_link(struct profile *p, unsigned number);
 char *profile_link(struct profile *p);
-/* Rename the profile link to generation number, or remove it (0); on disk when this returns. */
+/* Rename the profile link to generation number, remove it; on disk when they return. */
 int profile_select(struct profile *p, unsigned number, struct err *e);
+int profile_deselect(struct profile *p, struct err *e);
 int profile_remove(struct profile *p, unsigned number, struct err *e);
 
 /* The packages of an item, in its order: struct profile_entry in p's arena. */

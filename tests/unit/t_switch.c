@@ -436,6 +436,19 @@ TEST(cut_away_from_the_damaged)
 	cut_away_from(ONE "/boot/menu");
 }
 
+/* A switch from 1 to 2 that was cut off; then both lost what a menu needs. */
+static void cut_with_both_lost(void)
+{
+	struct err e = ERR_INIT;
+
+	CHECK_INT(sys_switch(&root, 2, TWO, &e), 0);
+	CHECK_INT(gen_select(&root, 1, &e), 0);
+	put(GEN_PROFILES, "system.switch",
+	    "[switch]\nfrom = 1\nto = 2\nfresh = no\npath = " TWO "\n");
+	lose(ONE "/boot/entry");
+	lose(TWO "/boot/entry");
+}
+
 /* Neither can be booted, nor is the menu of before in place: whoever goes to another one can. */
 TEST(cut_between_the_damaged)
 {
@@ -445,12 +458,7 @@ TEST(cut_between_the_damaged)
 	struct err e = ERR_INIT;
 
 	machine_make();
-	CHECK_INT(sys_switch(&root, 2, TWO, &e), 0);
-	CHECK_INT(gen_select(&root, 1, &e), 0);
-	put(GEN_PROFILES, "system.switch",
-	    "[switch]\nfrom = 1\nto = 2\nfresh = no\npath = " TWO "\n");
-	lose(ONE "/boot/entry");
-	lose(TWO "/boot/entry");
+	cut_with_both_lost();
 	CHECK_INT(sys_switch_recover(&root, NULL, &end, &e), 0);
 	CHECK_INT(end, SYS_SWITCH_LEFT);
 	CHECK(!exists(GEN_PROFILES "/system.switch"));
@@ -492,12 +500,7 @@ TEST(cut_into_the_damaged)
 	cut_before_the_damage(false);
 	/* Where that does not go, either, it is left. */
 	machine_make();
-	CHECK_INT(sys_switch(&root, 2, TWO, &e), 0);
-	CHECK_INT(gen_select(&root, 1, &e), 0);
-	put(GEN_PROFILES, "system.switch",
-	    "[switch]\nfrom = 1\nto = 2\nfresh = no\npath = " TWO "\n");
-	lose(ONE "/boot/entry");
-	lose(TWO "/boot/entry");
+	cut_with_both_lost();
 	CHECK_INT(sys_switch_recover(&root, TWO, &end, &e), 0);
 	CHECK_INT(end, SYS_SWITCH_LEFT);
 	machine_remove();
