@@ -339,12 +339,6 @@ static int count_entry(void *arg, const struct nar_entry *n, struct err *e)
 	return 0;
 }
 
-#ifdef __SANITIZE_ADDRESS__
-#define SANITIZED 1
-#else
-#define SANITIZED 0
-#endif
-
 static long peak_kib(void)
 {
 	struct rusage u;

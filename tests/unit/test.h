@@ -16,6 +16,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#ifdef __SANITIZE_ADDRESS__
+#define SANITIZED 1 /* all takes several times as long, and more memory */
+#else
+#define SANITIZED 0
+#endif
+
 struct test_case {
 	const char *name;
 	void (*run)(void);

@@ -294,6 +294,5 @@ def whole_machine(image, firmware, faults, more=False):
             else:
                 fall_back(m, f"{firmware}: {name}", FAULTS[name])
         if more:
-            kernel_unreadable(m)
             innocent_cuts(m, proves_itself(m))
             kernel_line(m, image)
