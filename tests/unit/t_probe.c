@@ -318,9 +318,8 @@ TEST(has_little_memory)
 {
 	struct probe p;
 
-#ifdef __SANITIZE_ADDRESS__
-	TEST_SKIP("the sanitizer needs memory without limit");
-#endif
+	if (SANITIZED)
+		TEST_SKIP("the sanitizer needs memory without limit");
 	taken_over = eat;
 	CHECK_INT(look(&p), -ENOMEM);
 	taken_over = NULL;
